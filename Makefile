@@ -1,0 +1,41 @@
+SHELL := /bin/bash
+VENV ?= .venv
+PYTHON := $(VENV)/bin/python
+export PET_CACHE ?= .cache
+MODEL ?= bert-tiny
+OUT ?= runs/newsgroups-$(MODEL)
+
+.PHONY: help demo test check bench clean
+
+help:  ## say what there is to make
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	python3 -m venv $(VENV)
+	$(PYTHON) -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[demo,dev]'
+	touch $@
+
+demo: $(VENV)/.installed  ## label real posts with a real model; MODEL=smollm2 for a causal one
+	$(PYTHON) -m data.fetch newsgroups bert-tiny $(MODEL)
+	$(VENV)/bin/pet run newsgroups --out $(OUT) \
+	  --labeled $(PET_CACHE)/newsgroups/labeled-50-seed0.parquet \
+	  --pool $(PET_CACHE)/newsgroups/pool.parquet \
+	  --test $(PET_CACHE)/newsgroups/test.parquet \
+	  --model $(PET_CACHE)/models/$(MODEL) --student-model $(PET_CACHE)/models/bert-tiny \
+	  $(if $(filter smollm2,$(MODEL)),--preset fast --set unlabeled_rows=500 --set member.steps=40 --set member.batch_size=4,)
+
+test: $(VENV)/.installed  ## run every test
+	$(PYTHON) -m pytest
+
+check: $(VENV)/.installed  ## lint, types, import directions
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+bench: $(VENV)/.installed  ## accuracy over five seeds, beside the baselines
+	$(PYTHON) -m data.fetch newsgroups bert-tiny
+	$(PYTHON) -m tests.bench.accuracy
+
+clean:  ## remove what was built, keep the downloads
+	rm -rf $(VENV) build *.egg-info

@@ -1,0 +1,275 @@
+"""The `pet` command: parse, call, render. Prefect is imported by `pet run` only."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from flows import screens
+from pet.config import RunConfig, load_config, make_config
+from pet.errors import InputError, Interrupted, PetError, Problem
+from pet.progress import Observer
+
+app = typer.Typer(
+    name="pet", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    help="A few labeled texts and a raw pool in; a labeled pool and a small classifier out.",
+)  # fmt: skip
+runs_app = typer.Typer(no_args_is_help=False, help="List runs, or show one.")
+app.add_typer(runs_app, name="runs")
+
+out = Console()
+err = Console(stderr=True)
+
+Task = Annotated[str, typer.Argument(help="a task file, or a shipped task's name")]
+Labeled = Annotated[str, typer.Option(help="labeled texts: CSV, JSONL or Parquet")]
+PoolPath = Annotated[str, typer.Option("--pool", help="raw texts: a file or a folder")]
+Out = Annotated[str, typer.Option("--out", help="the run folder")]
+Test = Annotated[str | None, typer.Option(help="labeled texts to measure on")]
+Model = Annotated[str | None, typer.Option(help="the teacher: a hub id or a local folder")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="any setting: --set student.steps=500")
+]
+LabelColumn = Annotated[str | None, typer.Option(help="the label's column [default: label]")]
+TextColumn = Annotated[str | None, typer.Option(help="the text's column, of a one-field task")]
+Json = Annotated[bool, typer.Option("--json", help="print JSON, for scripts")]
+Debug = Annotated[bool, typer.Option("--debug", help="show tracebacks")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="the folder of a run")]
+With = Annotated[str, typer.Option("--with", help="student or ensemble")]
+
+
+class Stop:
+    """Ctrl-C and SIGTERM ask for a stop at the next safe point; a second Ctrl-C insists."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def install(self) -> None:
+        signal.signal(signal.SIGINT, self._ask)
+        signal.signal(signal.SIGTERM, self._ask)
+
+    def _ask(self, number: int, _frame: Any) -> None:
+        if self.asked:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            raise KeyboardInterrupt
+        self.asked = True
+
+
+stop = Stop()
+
+
+def answer(work: Callable[[], None], debug: bool) -> None:
+    """Run a command; turn its errors into one screen and an exit status."""
+    try:
+        work()
+    except Interrupted as error:
+        err.print(f"stopped: {error}", markup=False)
+        err.print("what is done is kept; to go on:", markup=False)
+        err.print(f"  pet {' '.join(map(_quoted, sys.argv[1:]))}", markup=False, soft_wrap=True)
+        raise typer.Exit(Interrupted.exit_status) from None
+    except PetError as error:
+        if debug:
+            err.print_exception()
+        err.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(error.exit_status) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    except Exception as error:
+        if debug:
+            raise
+        err.print(
+            f"pet failed in a way that it should not: {type(error).__name__}: {error}\n"
+            "  fix:      give the same command with --debug, and report what it prints",
+            markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
+        raise typer.Exit(1) from None
+
+
+def _quoted(text: str) -> str:
+    import shlex
+
+    return shlex.quote(text)
+
+
+@app.command()
+def run(
+    task: Task, labeled: Labeled, pool: PoolPath, out_folder: Out, test: Test = None,
+    model: Model = None,
+    student_model: Annotated[
+        str | None, typer.Option(help="the student's model [default: the teacher's]")
+    ] = None,
+    preset: Annotated[str, typer.Option(help="default, fast or paper")] = "default",
+    label_column: LabelColumn = None, text_column: TextColumn = None,
+    setting: Settings = None,
+    plain: Annotated[bool, typer.Option("--plain", help="without Prefect")] = False,
+    update: Annotated[
+        bool, typer.Option("--update", help="let new inputs into an old run folder")
+    ] = False,
+    json_out: Json = False, debug: Debug = False,
+) -> None:  # fmt: skip
+    """Label a pool: train members, combine them, distil the student, write labels and report."""
+
+    def work() -> None:
+        stop.install()
+        config = make_config(
+            {
+                "task": task, "labeled": labeled, "pool": pool, "out": out_folder, "test": test,
+                "model": _model_or_problem(model), "student_model": student_model,
+                "preset": preset, "label_column": label_column, "text_column": text_column,
+            },
+            tuple(setting or ()),
+        )  # fmt: skip
+        observer = screens.progress(err, stop)
+        report = _execute(config, observer, update, plain)
+        if json_out:
+            sys.stdout.write(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+        else:
+            screens.result(out, report, Path(config.out))
+
+    answer(work, debug)
+
+
+def _execute(config: RunConfig, observer: Observer, update: bool, plain: bool) -> dict[str, Any]:
+    if plain:
+        from pet.pipeline import label_pool
+
+        return label_pool(config, observer=observer, update=update)
+    from flows.label_pool import run_flow
+
+    return run_flow(config, observer, update)
+
+
+def _model_or_problem(model: str | None) -> str:
+    if model is None:
+        raise InputError(
+            Problem("--model", "a masked or causal language model", "nothing",
+                    "for example --model roberta-large, or the path of a local folder")
+        )  # fmt: skip
+    return model
+
+
+@app.command()
+def check(
+    task: Task, labeled: Labeled,
+    pool: Annotated[str | None, typer.Option("--pool", help="raw texts")] = None,
+    test: Test = None, model: Model = None, label_column: LabelColumn = None,
+    text_column: TextColumn = None, setting: Settings = None, json_out: Json = False,
+    debug: Debug = False,
+) -> None:  # fmt: skip
+    """Look at a task and its data before any training: seconds, and nothing is written."""
+
+    def work() -> None:
+        from pet.check import check_inputs
+
+        found = check_inputs(
+            task, labeled, pool, test, model, label_column=label_column, text_column=text_column,
+            settings=tuple(setting or ()),
+        )  # fmt: skip
+        if json_out:
+            sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+        else:
+            screens.preview(out, found)
+
+    answer(work, debug)
+
+
+@app.command()
+def label(
+    folder: RunFolder, pool: PoolPath, out_folder: Out, who: With = "student",
+    text_column: TextColumn = None, debug: Debug = False,
+) -> None:  # fmt: skip
+    """Label another pool with a finished run's student, or with its ensemble."""
+
+    def work() -> None:
+        from pet.finished import label_new_pool
+
+        stop.install()
+        written, reused, counts = label_new_pool(
+            folder, pool, Path(out_folder), who, text_column, screens.progress(err, stop)
+        )
+        screens.labels(out, counts, Path(out_folder), written, reused)
+
+    answer(work, debug)
+
+
+@app.command()
+def predict(
+    folder: RunFolder, texts: Annotated[list[str], typer.Argument(help="texts; - reads lines")],
+    json_out: Json = False, debug: Debug = False,
+) -> None:  # fmt: skip
+    """Say what the student thinks of some texts."""
+
+    def work() -> None:
+        from pet.finished import predict_texts
+
+        lines = [line.rstrip("\n") for line in sys.stdin] if texts == ["-"] else texts
+        found = predict_texts(folder, lines)
+        if json_out:
+            sys.stdout.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in found)
+        else:
+            screens.predictions(out, found)
+
+    answer(work, debug)
+
+
+@app.command()
+def evaluate(
+    folder: RunFolder, test: Annotated[str, typer.Option(help="labeled texts")],
+    who: With = "student", json_out: Json = False, debug: Debug = False,
+) -> None:  # fmt: skip
+    """Measure a finished run's student or ensemble on labeled texts."""
+
+    def work() -> None:
+        from pet.finished import evaluate_run
+
+        found = evaluate_run(folder, test, who, screens.progress(err, stop))
+        if json_out:
+            sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+        else:
+            screens.evaluation(out, found)
+
+    answer(work, debug)
+
+
+@runs_app.callback(invoke_without_command=True)
+def runs_list(
+    context: typer.Context,
+    under: Annotated[Path, typer.Option("--under", help="where run folders lie")] = Path("runs"),
+    json_out: Json = False,
+) -> None:
+    """List the runs in a folder."""
+    if context.invoked_subcommand is None:
+        from pet.finished import list_runs
+
+        rows = list_runs(under)
+        if json_out:
+            sys.stdout.write(json.dumps(rows, indent=2) + "\n")
+        else:
+            screens.run_list(out, rows, under)
+
+
+@runs_app.command("show")
+def runs_show(folder: RunFolder, json_out: Json = False, debug: Debug = False) -> None:
+    """Show one run: what it made, from what, how good, and when."""
+
+    def work() -> None:
+        from pet.finished import show_run
+
+        found = show_run(folder)
+        load_config(folder / "config.json")
+        if json_out:
+            sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+        else:
+            screens.run_record(out, found, folder)
+
+    answer(work, debug)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,247 @@
+"""What the command shows: progress, tables, results. Data's own text is never read as markup."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)  # fmt: skip
+from rich.table import Table
+from rich.text import Text
+
+from pet.errors import Interrupted
+from pet.progress import Observer
+
+
+class RateColumn(ProgressColumn):
+    """Units per second, as the stage counts them."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:,.1f} {task.fields['unit']}/s" if speed else "", style="cyan")
+
+
+class RichObserver(Observer):
+    """A progress bar per stage with rate and time left; lines above it."""
+
+    def __init__(self, console: Console, stop: Any):
+        self._stop = stop
+        self._console = console
+        self._task: TaskID | None = None
+        self._bar = Progress(
+            SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(bar_width=24),
+            MofNCompleteColumn(), RateColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
+            console=console, transient=True, disable=not console.is_terminal,
+        )  # fmt: skip
+
+    def begin(self, stage: str, total: int | None, unit: str) -> None:
+        self._bar.start()
+        self._task = self._bar.add_task(stage, total=total, unit=unit)
+
+    def advance(self, amount: int) -> None:
+        if self._task is not None:
+            self._bar.advance(self._task, amount)
+        if self._stop.asked:
+            raise Interrupted("you asked for it")
+
+    def end(self) -> None:
+        if self._task is None:
+            return
+        task = self._bar.tasks[-1]
+        unit = task.fields["unit"]
+        elapsed = task.elapsed or 0.0
+        rate = f", {task.completed / elapsed:,.0f} {unit}/s" if elapsed > 0.5 else ""
+        self._bar.remove_task(self._task)
+        self._task = None
+        self._bar.stop()
+        line = f"{task.description}: {task.completed:,.0f} {unit} in {elapsed:.1f} s{rate}"
+        self._console.print(line, markup=False, highlight=False)
+
+    def say(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def progress(console: Console, stop: Any) -> Observer:
+    """Return the observer for this terminal."""
+    return RichObserver(console, stop)
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.1f} %"
+
+
+def result(console: Console, report: dict[str, Any], folder: Path) -> None:
+    """Show what a run amounts to: accuracies, label counts, where the files are."""
+    if "test" in report:
+        console.print(_accuracies(report["test"], "on the test set", trained=True))
+    else:
+        console.print(_accuracies(report["labeled"], "on the labeled set", trained=False))
+    console.print(_counts(report["labels"], report["pool"]))
+    for warning in report["warnings"]:
+        console.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
+    console.print()
+    for name, path in (
+        ("run folder", folder), ("labels", folder / "labels"), ("student", folder / "student"),
+        ("report", folder / "report.json"),
+    ):  # fmt: skip
+        console.print(f"{name:<11}{path}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _accuracies(measured: dict[str, Any], where: str, trained: bool) -> Table:
+    table = Table(title=f"accuracy {where}", title_justify="left", title_style="bold")
+    table.add_column("")
+    table.add_column("zero-shot", justify="right")
+    if trained:
+        table.add_column("trained", justify="right")
+        table.add_column("macro-F1", justify="right")
+        table.add_column("ECE", justify="right")
+    for name, pattern in measured["patterns"].items():
+        row = [f"pattern {escape(name)}", _percent(pattern["zero_shot"]["accuracy"])]
+        if trained:
+            row += _figures(pattern["trained"])
+        table.add_row(*row)
+    if not trained:
+        # The members were trained on these rows; the student was not.
+        table.add_row("student", _percent(measured["student"]["accuracy"]))
+        return table
+    table.add_section()
+    for name in ("supervised", "ensemble", "student"):
+        table.add_row(name, "", *_figures(measured[name]))
+    return table
+
+
+def _figures(measured: dict[str, Any]) -> list[str]:
+    return [
+        _percent(measured["accuracy"]), _percent(measured["macro_f1"]), _percent(measured["ece"])
+    ]  # fmt: skip
+
+
+def _counts(labels: dict[str, Any], pool: dict[str, Any] | None) -> Table:
+    table = Table(title="labels of the pool", title_justify="left", title_style="bold")
+    table.add_column("label")
+    table.add_column("rows", justify="right")
+    table.add_column("share", justify="right")
+    for label, count in labels["counts"].items():
+        table.add_row(escape(label), f"{count:,}", _percent(count / max(labels["rows"], 1)))
+    table.add_section()
+    table.add_row("of these abstain", f"{labels['abstained']:,}",
+                  _percent(labels["abstained"] / max(labels["rows"], 1)))  # fmt: skip
+    if pool is not None:
+        table.add_row("rejected", f"{pool['rejected']:,}", "")
+    return table
+
+
+def labels(console: Console, counts: dict[str, Any], out: Path, written: int, reused: int) -> None:
+    """Show what `pet label` wrote."""
+    console.print(_counts(counts, None))
+    console.print(f"labels     {out} ({written} files written, {reused} reused)",
+                  markup=False, highlight=False, soft_wrap=True)  # fmt: skip
+
+
+def predictions(console: Console, found: list[dict[str, Any]]) -> None:
+    """Show a label and its confidence per text."""
+    table = Table(box=None, show_header=False)
+    for row in found:
+        mark = " (abstains)" if row["abstain"] else ""
+        table.add_row(escape(row["label"]), _percent(row["confidence"]) + mark, escape(row["text"]))
+    console.print(table)
+
+
+def evaluation(console: Console, found: dict[str, Any]) -> None:
+    """Show accuracy, macro-F1, ECE and the confusion matrix."""
+    console.print(
+        f"{found['with']}: accuracy {_percent(found['accuracy'])}, macro-F1 "
+        f"{_percent(found['macro_f1'])}, ECE {_percent(found['ece'])}, {found['rows']:,} rows",
+        highlight=False,
+    )
+    table = Table(title="rows: the true label; columns: the predicted one", title_justify="left")
+    table.add_column("")
+    for label in found["labels"]:
+        table.add_column(escape(label), justify="right")
+    for label, counts in zip(found["labels"], found["confusion"], strict=True):
+        table.add_row(escape(label), *map(str, counts))
+    console.print(table)
+    for warning in found["warnings"]:
+        console.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
+
+
+def preview(console: Console, found: dict[str, Any]) -> None:
+    """Show what `pet check` saw."""
+    line = f"task {found['task']}"
+    for name in ("labeled", "test"):
+        if name in found:
+            counts = ", ".join(f"{k} {v:,}" for k, v in found[name]["counts"].items())
+            line += f"\n{name}: {found[name]['rows']:,} rows ({counts})"
+    if "pool" in found:
+        line += f"\npool: {found['pool']['rows']:,} rows in {found['pool']['files']:,} files"
+    console.print(line, markup=False, highlight=False)
+    for pattern in found["patterns"]:
+        console.print()
+        _pattern(console, pattern)
+    for warning in found["warnings"]:
+        console.print(f"warning: {warning}", style="yellow", markup=False, highlight=False,
+                      soft_wrap=True)  # fmt: skip
+    if "estimate" in found:
+        estimate = found["estimate"]
+        console.print(
+            f"\na run here: about {estimate['minutes']:.1f} minutes and "
+            f"{estimate['disk_mb']:,.0f} MB on disk", highlight=False,
+        )  # fmt: skip
+    console.print("\nnothing is wrong", style="green")
+
+
+def _pattern(console: Console, pattern: dict[str, Any]) -> None:
+    fit = "masked and causal models" if pattern["causal"] else "masked models only"
+    console.print(Text.assemble((pattern["name"], "bold"), f"   {pattern['template']}   ({fit})"))
+    if "words" in pattern:
+        for label, words in pattern["words"].items():
+            shown = ", ".join(f"{w['word']} = {' '.join(w['tokens'])}" for w in words)
+            console.print(f"  {label}: {shown}", markup=False, highlight=False)
+        console.print(
+            f"  zero-shot accuracy on the labeled set {_percent(pattern['zero_shot_accuracy'])}; "
+            f"{pattern['shortened']} texts are shortened", highlight=False,
+        )  # fmt: skip
+    for example in pattern["examples"]:
+        shown = example if len(example) <= 300 else f"{example[:150]} ... {example[-150:]}"
+        console.print(f"  > {shown}", style="dim", markup=False, highlight=False)
+
+
+def run_list(console: Console, rows: list[dict[str, Any]], under: Path) -> None:
+    """Show a line per run."""
+    if not rows:
+        console.print(f"no runs in {under}", markup=False)
+        return
+    table = Table("run", "task", "state", "pool rows", "student accuracy")
+    for row in rows:
+        size = "" if row["pool_rows"] is None else f"{row['pool_rows']:,}"
+        table.add_row(escape(row["run"]), escape(row["task"] or ""), row["state"], size,
+                      _percent(row["student_accuracy"]))  # fmt: skip
+    console.print(table)
+
+
+def run_record(console: Console, found: dict[str, Any], folder: Path) -> None:
+    """Show one run: settings that differ from the defaults, stages, results."""
+    settings = found["settings"]
+    for name in ("task", "labeled", "pool", "test", "model", "student_model", "preset", "seed"):
+        console.print(f"{name:<14}{settings[name]}", markup=False, highlight=False, soft_wrap=True)
+    table = Table("stage", "seconds", "made", "reused")
+    for name, stage in ((found["manifest"] or {}).get("stages") or {}).items():
+        table.add_row(name, f"{stage['seconds']:.1f}", str(stage["made"]), str(stage["reused"]))
+    console.print(table)
+    if found["report"]:
+        result(console, found["report"], folder)
+    else:
+        console.print("not finished: give its `pet run` command again", markup=False)

@@ -1,0 +1,215 @@
+"""One frozen model of settings: the command's options, a flow's form, the run folder's file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pet.errors import InputError, Problem
+
+Preset = Literal["default", "fast", "paper"]
+
+# What a preset says stands under whatever the user says. The paper's settings are Table 5 and
+# section 4 of arXiv 2001.07676.
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "fast": {
+        "member": {"steps": 100},
+        "student": {"steps": 200},
+        "max_length": 128,
+    },
+    "paper": {
+        "repetitions": 3,
+        "max_length": 256,
+        "member": {
+            "steps": 250, "batch_size": 16, "learning_rate": 1e-5, "warmup": 0.0,
+        },
+        "student": {
+            "steps": 5000, "batch_size": 16, "learning_rate": 1e-5, "warmup": 0.0,
+        },
+        "supervised": {
+            "steps": 250, "batch_size": 16, "learning_rate": 1e-5, "warmup": 0.0,
+        },
+    },
+}  # fmt: skip
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class TrainingConfig(_Frozen):
+    """How one model is trained: AdamW, linear decay."""
+
+    steps: int = Field(150, ge=0, description="optimizer steps")
+    batch_size: int = Field(16, ge=1, description="rows per optimizer step")
+    learning_rate: float = Field(2e-4, gt=0, le=1, description="peak learning rate")
+    warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps with a rising rate")
+    weight_decay: float = Field(0.01, ge=0, description="AdamW's decoupled weight decay")
+    max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")
+    dropout: float | None = Field(
+        None, ge=0, lt=1, description="dropout while training; the model's own if not given"
+    )
+    adam_epsilon: float = Field(1e-8, gt=0, description="AdamW's epsilon")
+
+
+class RunConfig(_Frozen):
+    """Everything that is needed to repeat a run."""
+
+    task: str = Field(description="a task file, or the name of a shipped task")
+    labeled: str = Field(description="labeled texts: CSV, JSONL or Parquet")
+    pool: str = Field(description="raw texts: a Parquet, CSV or JSONL file, or a folder of them")
+    out: str = Field(description="the run folder")
+    test: str | None = Field(None, description="labeled texts to measure on; never trained on")
+    label_column: str = Field("label", description="the column that holds the label")
+    text_column: str | None = Field(None, description="the column of a one-field task's text")
+    id_column: str = Field("id", description="the column that holds row ids, where there is one")
+    keep_columns: tuple[str, ...] = Field((), description="pool columns to copy into the labels")
+
+    model: str = Field(description="the teacher: a Hugging Face id or a local folder")
+    model_revision: str | None = Field(None, description="a commit or tag of the teacher")
+    student_model: str | None = Field(None, description="the student; the teacher if not given")
+    student_revision: str | None = Field(None, description="a commit or tag of the student")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
+
+    preset: Preset = Field("default", description="settings to start from")
+    seed: int = Field(42, ge=0, description="every seed of the run is derived from it")
+    repetitions: int = Field(1, ge=1, le=100, description="members per pattern, by seed")
+    max_length: int = Field(256, ge=8, description="tokens per text, pattern included")
+    weights: Literal["uniform", "accuracy"] = Field(
+        "accuracy", description="how members are weighed: alike, or by accuracy before training"
+    )
+    temperature: float = Field(2.0, gt=0, description="softens soft labels and student")
+    unlabeled_rows: int | None = Field(
+        None, ge=1, description="pool rows that members score; 10,000 per label if not given"
+    )
+    label_with: Literal["student", "ensemble"] = Field(
+        "student", description="which model writes the labels"
+    )
+    abstain_below: float = Field(0.5, ge=0, le=1, description="less confident rows abstain")
+    max_rejected: float = Field(0.1, ge=0, le=1, description="unusable share that stops a run")
+    shard_rows: int = Field(10_000, ge=1, description="rows per file of logits and labels")
+    tokens_per_batch: int = Field(8192, ge=64, description="tokens in one forward pass")
+
+    member: TrainingConfig = Field(TrainingConfig(), description="training of a member")
+    student: TrainingConfig = Field(
+        TrainingConfig(steps=300, batch_size=32), description="training of the student"
+    )
+    supervised: TrainingConfig = Field(
+        TrainingConfig(), description="training of the supervised baseline"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset_lies_under_settings(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        preset = PRESETS.get(data.get("preset", "default"), {})
+        return {**data, **_merged(preset, data), **_training_defaults(cls, preset, data)}
+
+
+def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    plain = {key: value for key, value in under.items() if not isinstance(value, Mapping)}
+    return {key: over.get(key, value) for key, value in plain.items()}
+
+
+def _training_defaults(
+    cls: type[BaseModel], preset: Mapping[str, Any], data: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Fill a partly given `student = {steps: 10}` from the preset, then from the default."""
+    filled = {}
+    for name, field in cls.model_fields.items():
+        given = data.get(name, {})
+        if isinstance(field.default, TrainingConfig) and isinstance(given, Mapping):
+            filled[name] = {**field.default.model_dump(), **preset.get(name, {}), **given}
+    return filled
+
+
+def make_config(values: Mapping[str, Any], settings: tuple[str, ...] = ()) -> RunConfig:
+    """Build the configuration from options and `key=value` settings (`student.steps=100`).
+
+    Raises:
+        InputError: every unknown key and bad value at once.
+    """
+    data: dict[str, Any] = {key: value for key, value in values.items() if value is not None}
+    problems = [problem for setting in settings if (problem := _apply(data, setting))]
+    if problems:
+        raise InputError(problems)
+    try:
+        return RunConfig(**data)
+    except ValidationError as error:
+        raise InputError([_as_problem(detail) for detail in error.errors()]) from None
+
+
+def _apply(data: dict[str, Any], setting: str) -> Problem | None:
+    key, equals, text = setting.partition("=")
+    group, _, name = key.strip().rpartition(".")
+    if not equals or not name:
+        return Problem(
+            f"--set {setting}", "key=value", repr(setting), "for example --set student.steps=500"
+        )
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = text
+    place = data
+    if group:
+        place = data.setdefault(group, {})
+        if not isinstance(place, dict):
+            return Problem(f"--set {setting}", "a group of settings", group, _KNOWN_SETTINGS)
+    place[name] = value
+    return None
+
+
+def _as_problem(detail: Any) -> Problem:
+    where = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        return Problem(f"setting {where}", "a known setting", where, _KNOWN_SETTINGS)
+    return Problem(
+        f"setting {where}", detail["msg"], repr(detail.get("input")), "give another value"
+    )
+
+
+def _setting_names() -> list[str]:
+    names = []
+    for name, info in RunConfig.model_fields.items():
+        if isinstance(info.default, TrainingConfig):
+            names += [f"{name}.{inner}" for inner in TrainingConfig.model_fields]
+        else:
+            names.append(name)
+    return sorted(names)
+
+
+_KNOWN_SETTINGS = "the settings are: " + ", ".join(_setting_names())
+
+
+def load_config(path: Path) -> RunConfig:
+    """Read the configuration that a run folder holds.
+
+    Raises:
+        InputError: no run is there, or its file is not one of ours.
+    """
+    try:
+        return RunConfig.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(
+            Problem(
+                str(path.parent),
+                "a run folder with config.json",
+                "no such file",
+                "give the folder that was --out of `pet run`",
+            )
+        ) from None
+    except ValidationError as error:
+        raise InputError(
+            Problem(
+                str(path),
+                "settings that this version knows",
+                "; ".join(str(_as_problem(detail).where) for detail in error.errors()),
+                "run it again into a new folder with this version",
+            )
+        ) from None

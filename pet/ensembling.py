@@ -1,0 +1,75 @@
+"""From member logits to one voice: weights, soft labels, confidence. Numpy in, numpy out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating]
+
+
+def softmax(logits: Array, temperature: float = 1.0) -> Array:
+    """Turn logits [..., labels] into probabilities at a temperature."""
+    scaled = np.asarray(logits, dtype=np.float64) / temperature
+    scaled = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+    return scaled / scaled.sum(axis=-1, keepdims=True)
+
+
+def combine(logits: Array, weights: Sequence[float]) -> Array:
+    """Return the weighted mean of member logits (section 3.3 of the PET paper, equation for s_M).
+
+    Args:
+        logits: [members, rows, labels]
+        weights: [members], not negative; where all are zero, every member counts alike.
+
+    Returns:
+        [rows, labels]
+    """
+    share = np.asarray(weights, dtype=np.float64)
+    assert len(share) == len(logits), "one weight a member"
+    assert (share >= 0).all(), "weights are not negative"
+    share = share / share.sum() if share.sum() > 0 else np.full(len(share), 1 / len(share))
+    # Softmax does not see a constant added to a row, but a mean over members on different scales
+    # is easier to read when each row is centred.
+    centred = logits - logits.mean(axis=-1, keepdims=True)
+    return np.einsum("m,mrl->rl", share, centred.astype(np.float64))
+
+
+def soft_labels(logits: Array, weights: Sequence[float], temperature: float = 2.0) -> Array:
+    """Return q = softmax(s_M / T): the targets of distillation. [rows, labels]"""
+    return softmax(combine(logits, weights), temperature)
+
+
+def agreement(logits: Array, labels: NDArray[np.integer]) -> Array:
+    """Return the share of members whose best label is the given one. [rows]"""
+    return (logits.argmax(axis=-1) == labels).mean(axis=0)
+
+
+def entropy(probabilities: Array) -> Array:
+    """Return the entropy of each row in nats: 0 is sure, log(labels) is a shrug. [rows]"""
+    safe = np.clip(probabilities, 1e-12, 1.0)
+    return -(safe * np.log(safe)).sum(axis=-1)
+
+
+def fit_temperature(
+    logits: Array, labels: NDArray[np.integer], prior_strength: float = 4.0
+) -> float:
+    """Find the temperature under which the true labels are likeliest (Guo et al. 2017).
+
+    With a handful of rows the likelihood alone runs off to zero or infinity, so log T has a
+    normal prior around 0 that weighs as much as `prior_strength` rows.
+
+    Args:
+        logits: [rows, labels] of rows that the model was not trained on.
+        labels: [rows]
+    """
+    candidates = np.exp(np.linspace(np.log(0.1), np.log(10.0), 201))
+    rows = np.arange(len(labels))
+    losses = [
+        -np.log(np.clip(softmax(logits, t)[rows, labels], 1e-12, 1)).sum()
+        + prior_strength * np.log(t) ** 2 / 2
+        for t in candidates
+    ]
+    return float(candidates[int(np.argmin(losses))])

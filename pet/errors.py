@@ -1,0 +1,58 @@
+"""What can go wrong, in words a user can act on: expected, found, fix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong in what a user gave us.
+
+    Attributes:
+        where: the file, and the place in it (``tickets.toml, patterns.topic``).
+        expected: what would have been right.
+        found: what stands there instead.
+        fix: what to do about it.
+    """
+
+    where: str
+    expected: str
+    found: str
+    fix: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.where}\n"
+            f"  expected: {self.expected}\n"
+            f"  found:    {self.found}\n"
+            f"  fix:      {self.fix}"
+        )
+
+
+class PetError(Exception):
+    """A run failed for a reason that we can name. Exit status 1."""
+
+    exit_status = 1
+
+
+class InputError(PetError):
+    """The user's input is wrong; every problem that was found is listed. Exit status 2."""
+
+    exit_status = 2
+
+    def __init__(self, problems: Problem | Iterable[Problem]):
+        self.problems = [problems] if isinstance(problems, Problem) else list(problems)
+        assert self.problems, "an InputError names at least one problem"
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class LockedError(PetError):
+    """Another live process is working on this run."""
+
+
+class Interrupted(PetError):
+    """The user asked to stop; what is done is kept, and the same command goes on."""
+
+    exit_status = 130

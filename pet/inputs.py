@@ -1,0 +1,333 @@
+"""What a run starts from: read, checked as a whole, and named by content."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pet.compilation import pattern_encoder
+from pet.config import RunConfig
+from pet.data import LabeledSet, Pool, content_digest, open_pool, read_labeled, write_parquet
+from pet.errors import InputError, Problem
+from pet.models import is_causal, load_tokenizer, model_digest
+from pet.progress import SILENT, Observer
+from pet.runs import Unit, derive_seed, fingerprint, make_unit, read_json, write_json, write_text
+from pet.tasks import Task, load_task
+
+ROWS_PER_LABEL = 10_000  # pool rows that members score, by default: the paper's appendix C
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The checked inputs of one run.
+
+    `labeled` and `test` are in memory; the pool is only opened.
+    """
+
+    config: RunConfig
+    task: Task
+    labeled: LabeledSet
+    test: LabeledSet | None
+    pool: Pool
+    digests: Mapping[str, str]
+    observer: Observer = field(default=SILENT, compare=False)
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.config.out)
+
+    @property
+    def student_ref(self) -> tuple[str, str | None]:
+        config = self.config
+        if config.student_model is None:
+            return config.model, config.model_revision
+        return config.student_model, config.student_revision
+
+    def seed(self, *names: object) -> int:
+        return derive_seed(self.config.seed, *names)
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The task and the texts of a configuration, read and checked; no model yet."""
+
+    task: Task
+    labeled: LabeledSet
+    test: LabeledSet | None
+    pool: Pool
+    columns: dict[str, str] | None
+
+
+def read_tables(config: RunConfig, problems: list[Problem] | None = None) -> Tables:
+    """Read the task file, the labeled set and the test set; open the pool.
+
+    Args:
+        problems: what is known to be wrong already, to be reported with the rest.
+
+    Raises:
+        InputError: all problems of all files at once, as far as one does not hide another.
+    """
+    problems = problems or []
+    task = _gather(problems, lambda: load_task(config.task))
+    if task is None:
+        raise InputError(problems)
+    columns = _gather(problems, lambda: _columns(config, task))
+    labeled = _gather(problems, lambda: _read(config, task, columns, config.labeled))
+    test = None
+    if config.test is not None:
+        test = _gather(problems, lambda: _read(config, task, columns, config.test))
+    pool = _gather(
+        problems,
+        lambda: open_pool(config.pool, task.fields, columns=columns, id_column=config.id_column),
+    )
+    if problems:
+        raise InputError(problems)
+    return Tables(task, labeled, test, pool, columns)
+
+
+def read_inputs(config: RunConfig, observer: Observer = SILENT) -> Inputs:
+    """Read and check everything that a run needs, before anything is written.
+
+    Raises:
+        InputError: all problems of all inputs at once, as far as one does not hide another.
+    """
+    problems: list[Problem] = []
+    digests = {}
+    models = {"model": (config.model, config.model_revision)}
+    if config.student_model is not None:
+        models["student_model"] = (config.student_model, config.student_revision)
+    for name, (ref, revision) in models.items():
+        digests[name] = _gather(problems, lambda r=ref, v=revision: model_digest(r, v))
+    digests.setdefault("student_model", digests["model"])
+    tables = read_tables(config, problems)
+    digests["labeled"] = table_digest(tables.labeled)
+    digests["pool"] = content_digest(tables.pool.files)
+    if tables.test is not None:
+        digests["test"] = table_digest(tables.test)
+    task, left_out = suitable(tables.task, is_causal(config.model, config.model_revision))
+    for line in left_out:
+        observer.say(line)
+    check_patterns(config, task)
+    return Inputs(config, task, tables.labeled, tables.test, tables.pool, digests, observer)
+
+
+def _gather(problems: list[Problem], read: Any) -> Any:
+    try:
+        return read()
+    except InputError as error:
+        problems += error.problems
+        return None
+
+
+def _columns(config: RunConfig, task: Task) -> dict[str, str] | None:
+    if config.text_column is None:
+        return None
+    if len(task.fields) > 1:
+        raise InputError(
+            Problem("setting text_column", "a task with one field", ", ".join(task.fields),
+                    "name the file's columns like the task's fields, and leave --text-column out")
+        )  # fmt: skip
+    return {task.fields[0]: config.text_column}
+
+
+def _read(config: RunConfig, task: Task, columns: dict[str, str] | None, path: str) -> LabeledSet:
+    return read_labeled(
+        path, task.fields, task.labels, label_column=config.label_column, columns=columns,
+        id_column=config.id_column, max_rejected=config.max_rejected,
+    )  # fmt: skip
+
+
+def suitable(task: Task, causal: bool) -> tuple[Task, list[str]]:
+    """Keep the patterns that a model can use: a causal one needs the mask last.
+
+    Raises:
+        InputError: none is left.
+    """
+    if not causal:
+        return task, []
+    kept = tuple(pattern for pattern in task.patterns if pattern.mask_is_last)
+    if not kept:
+        raise InputError(
+            Problem(f"task {task.name}", "a pattern that ends in {mask}, for a causal model",
+                    ", ".join(repr(pattern.template) for pattern in task.patterns),
+                    "add one to a copy of the task file, or take a masked language model")
+        )  # fmt: skip
+    names = [pattern.name for pattern in task.patterns if pattern not in kept]
+    line = f"left out, since a causal model needs {{mask}} last: {', '.join(names)}"
+    return replace(task, patterns=kept), [line] if names else []
+
+
+def check_patterns(config: RunConfig, task: Task) -> None:
+    """Compile every pattern for the teacher's tokenizer; report all that is wrong at once."""
+    problems: list[Problem] = []
+    tokenizer = load_tokenizer(config.model, config.model_revision)
+    causal = is_causal(config.model, config.model_revision)
+    for pattern in task.patterns:
+        words = task.verbalizer(pattern.name)
+        _gather(
+            problems,
+            lambda p=pattern, w=words: pattern_encoder(tokenizer, p, w, causal, config.max_length),
+        )
+    if problems:
+        raise InputError(problems)
+
+
+def table_digest(table: LabeledSet) -> str:
+    """Name a labeled set by its content: ids, texts and labels, wherever it is stored."""
+    return fingerprint(ids=table.ids, columns=table.columns, labels=table.labels.tolist())
+
+
+def claim_folder(inputs: Inputs, update: bool) -> list[str]:
+    """Write config.json, task.toml and the manifest's beginning; return what has changed.
+
+    Raises:
+        InputError: the folder holds a run of other inputs, and `update` was not asked for.
+    """
+    manifest = read_json(inputs.folder / "manifest.json") or {}
+    before = manifest.get("inputs", {})
+    changed = [
+        name
+        for name in ("task", "labeled", "pool", "model")
+        if name in before and before[name] != _identity(inputs)[name]
+    ]
+    if changed and not update:
+        raise InputError(
+            Problem(
+                str(inputs.folder),
+                "a run folder of these inputs, or a new one",
+                f"a run of another {', another '.join(changed)}",
+                "choose another --out, or add --update to redo what depends on it",
+            )
+        )
+    if (inputs.folder / "config.json").exists() is False and any(
+        path.name not in ("lock",) for path in inputs.folder.glob("*")
+    ):
+        raise InputError(
+            Problem(str(inputs.folder), "a run folder, or one that does not exist yet",
+                    "a folder with other files", "choose another --out")
+        )  # fmt: skip
+    write_json(inputs.folder / "config.json", inputs.config.model_dump(mode="json"))
+    write_text(inputs.folder / "task.toml", inputs.task.toml)
+    write_json(inputs.folder / "manifest.json", {**manifest, "inputs": _identity(inputs)})
+    return changed
+
+
+def _identity(inputs: Inputs) -> dict[str, str]:
+    return {**inputs.digests, "task": fingerprint(task=inputs.task.toml)}
+
+
+@dataclass(frozen=True)
+class Unlabeled:
+    """The pool rows that members score.
+
+    Attributes:
+        ids: row ids, in pool order.
+        rows: place of each row in the whole pool.
+        columns: field -> texts.
+        trainable: False for rows whose text stands in the labeled set.
+    """
+
+    ids: list[str]
+    rows: np.ndarray
+    columns: dict[str, list[str]]
+    trainable: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def sample_pool(inputs: Inputs) -> Unit:
+    """Stream the pool once: set bad rows aside, keep the rows that members will score.
+
+    Where the pool is larger than `unlabeled_rows`, a uniform sample of it is kept, so that memory
+    and training time do not grow with the pool.
+    """
+    config, task = inputs.config, inputs.task
+    limit = config.unlabeled_rows or ROWS_PER_LABEL * len(task.labels)
+    expected = fingerprint(
+        pool=inputs.digests["pool"], labeled=inputs.digests["labeled"], limit=limit,
+        fields=task.fields, text_column=config.text_column, id_column=config.id_column,
+        seed=config.seed,
+    )  # fmt: skip
+    return make_unit(
+        inputs.folder / "unlabeled", expected, lambda folder: _sample(inputs, limit, folder)
+    )
+
+
+def _sample(inputs: Inputs, limit: int, folder: Path) -> dict[str, Any]:
+    total = inputs.pool.count_rows()
+    rng = np.random.default_rng(inputs.seed("unlabeled"))
+    chosen = None if total <= limit else np.sort(rng.choice(total, limit, replace=False))
+    known = set(zip(*(inputs.labeled.columns[name] for name in inputs.task.fields), strict=True))
+    kept: dict[str, list[Any]] = {"id": [], "row": [], "trainable": []}
+    kept |= {f"field:{name}": [] for name in inputs.task.fields}
+    rejected: list[Any] = []
+    with inputs.observer.stage("reading the pool", total, "rows") as tick:
+        for batch in inputs.pool.batches(inputs.config.shard_rows):
+            rejected += batch.rejected
+            places = batch.rows
+            inside = (
+                range(len(places)) if chosen is None else np.flatnonzero(np.isin(places, chosen))
+            )
+            texts = [batch.columns[name] for name in inputs.task.fields]
+            for index in inside:
+                row = tuple(column[index] for column in texts)
+                kept["id"].append(batch.ids[index])
+                kept["row"].append(int(places[index]))
+                kept["trainable"].append(row not in known)
+                for name, text in zip(inputs.task.fields, row, strict=True):
+                    kept[f"field:{name}"].append(text)
+            tick(len(places) + len(batch.rejected))
+    _check_rejected(inputs, len(rejected), total)
+    write_parquet(folder / "rows.parquet", pa.table(kept), {})
+    write_parquet(folder / "rejected.parquet", _rejected_table(rejected), {})
+    return {"rows": total, "rejected": len(rejected), "sampled": len(kept["id"])}
+
+
+def _rejected_table(rejected: Iterable[Any]) -> pa.Table:
+    rows = [(r.file, r.row, r.reason) for r in rejected]
+    files, numbers, reasons = zip(*rows, strict=True) if rows else ((), (), ())
+    return pa.table(
+        {
+            "file": pa.array(files, pa.string()),
+            "row": pa.array(numbers, pa.int64()),
+            "reason": pa.array(reasons, pa.string()),
+        }
+    )
+
+
+def _check_rejected(inputs: Inputs, rejected: int, total: int) -> None:
+    config = inputs.config
+    if rejected == total:
+        raise InputError(
+            Problem(config.pool, "at least one row with text", f"{total} rows, none usable",
+                    "check --text-column, and the file")
+        )  # fmt: skip
+    if rejected > config.max_rejected * total:
+        raise InputError(
+            Problem(
+                config.pool,
+                f"at most {config.max_rejected:.0%} unusable rows",
+                f"{rejected} of {total}",
+                "look at the rows, or raise it with --set max_rejected=0.5",
+            )
+        )
+
+
+def load_unlabeled(folder: Path) -> Unlabeled:
+    """Read the rows that `sample_pool` kept."""
+    table = pq.read_table(folder / "unlabeled" / "rows.parquet")
+    columns = {
+        name.removeprefix("field:"): table[name].to_pylist()
+        for name in table.column_names
+        if name.startswith("field:")
+    }
+    return Unlabeled(
+        table["id"].to_pylist(), table["row"].to_numpy(), columns, table["trainable"].to_numpy()
+    )

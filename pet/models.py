@@ -1,0 +1,431 @@
+"""The models: a language model that is asked for label words, and an ordinary classifier."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_MASKED_LM_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+)
+from transformers.utils import logging as hf_logging
+from transformers.utils.hub import cached_file
+
+from pet.encoding import Batch, Encoder, LabelWords, TokenizedTexts
+from pet.errors import InputError, Problem
+from pet.runs import file_digest
+
+Texts = Mapping[str, TokenizedTexts]
+Rows = NDArray[np.int64]
+
+
+def choose_device(name: str) -> torch.device:
+    """Resolve `auto` to the best device here.
+
+    Raises:
+        InputError: the device named is not there.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(
+            Problem("setting device", "a device of this machine", name, "try device=auto")
+        ) from error
+    return device
+
+
+@functools.lru_cache(maxsize=8)
+def model_digest(ref: str, revision: str | None = None) -> str:
+    """Name a model by content: a folder by its files' sha256, a hub id by its commit."""
+    if not Path(ref).is_dir():
+        _refuse_unloadable(ref, revision)
+        commit = AutoConfig.from_pretrained(ref, revision=revision)._commit_hash
+        return f"{ref}@{commit}"
+    _refuse_unloadable(ref, revision)
+    kinds = {".safetensors", ".json", ".txt", ".model"}
+    digest = hashlib.sha256()
+    for path in sorted(Path(ref).iterdir()):
+        if path.suffix in kinds:
+            digest.update(f"{path.name}:{file_digest(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def _refuse_unloadable(ref: str, revision: str | None) -> None:
+    """Say in one screen why a model cannot be had, before anything is read from it."""
+    folder = Path(ref)
+    expected = "a model folder with config.json, tokenizer.json and *.safetensors, or a hub id"
+    if folder.is_dir():
+        names = {path.name for path in folder.iterdir()}
+        if not any(name.endswith(".safetensors") for name in names):
+            pickled = sorted(
+                name for name in names if name.endswith((".bin", ".pt", ".pth", ".pkl"))
+            )
+            found = f"pickled weights only ({', '.join(pickled)})" if pickled else "no weights"
+            fix = "convert them to safetensors: pickled files can run code" if pickled else (
+                "give the folder that `save_pretrained` wrote"
+            )  # fmt: skip
+            raise InputError(Problem(ref, expected, found, fix))
+        if "config.json" not in names:
+            raise InputError(
+                Problem(ref, expected, "no config.json", "copy the whole model folder")
+            )
+        return
+    looks_local = ref.startswith((".", "/", "~")) or ref.count("/") > 1 or folder.suffix
+    if looks_local:
+        raise InputError(Problem(ref, expected, "no such folder", "check the path"))
+    with _model_problems(ref):
+        cached_file(ref, "config.json", revision=revision)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Let transformers print neither bars nor advice, and leave its settings as they were."""
+    verbosity, bars = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
+    hf_logging.set_verbosity_error()
+    hf_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        hf_logging.set_verbosity(verbosity)
+        if bars:
+            hf_logging.enable_progress_bar()
+
+
+@contextlib.contextmanager
+def _model_problems(ref: str) -> Iterator[None]:
+    """Turn what transformers raises on a bad model into one screen."""
+    try:
+        with _quiet():
+            yield
+    except InputError:
+        raise
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+        first = str(error).strip().splitlines() or [type(error).__name__]
+        raise InputError(
+            Problem(
+                ref,
+                "a model that transformers can load, as a local folder or from the hub",
+                first[0][:300],
+                "check the name; offline, give the path of a local folder",
+            )
+        ) from error
+
+
+def load_tokenizer(ref: str, revision: str | None = None) -> Any:
+    """Load a fast tokenizer; a causal model's padding token is made up where it has none."""
+    with _model_problems(ref):
+        tokenizer = AutoTokenizer.from_pretrained(ref, revision=revision, trust_remote_code=False)
+        if not tokenizer.is_fast:
+            raise InputError(
+                Problem(ref, "a fast tokenizer (tokenizer.json)", type(tokenizer).__name__,
+                        "save the tokenizer anew with a current transformers")
+            )  # fmt: skip
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def _kind(config: Any, ref: str) -> type:
+    """Tell a masked from a causal language model by what the weights were saved as."""
+    saved_as = " ".join(config.architectures or [])
+    if "CausalLM" in saved_as or "LMHead" in saved_as:
+        return AutoModelForCausalLM
+    if type(config) in MODEL_FOR_MASKED_LM_MAPPING:
+        return AutoModelForMaskedLM
+    if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:
+        return AutoModelForCausalLM
+    raise InputError(
+        Problem(ref, "a masked or causal language model", f"{config.model_type} ({saved_as})",
+                "choose a model such as roberta-large or HuggingFaceTB/SmolLM2-135M")
+    )  # fmt: skip
+
+
+def _is_causal(ref: str, revision: str | None) -> bool:
+    with _model_problems(ref):
+        config = AutoConfig.from_pretrained(ref, revision=revision, trust_remote_code=False)
+    return _kind(config, ref) is AutoModelForCausalLM
+
+
+is_causal = functools.lru_cache(maxsize=8)(_is_causal)
+
+
+def _tensors(batch: Batch, device: torch.device) -> dict[str, Tensor]:
+    inputs = {"input_ids": batch.ids, "attention_mask": batch.attention}
+    if batch.types is not None:
+        inputs["token_type_ids"] = batch.types
+    tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
+    if device.type == "cuda":
+        return {name: t.pin_memory().to(device, non_blocking=True) for name, t in tensors.items()}
+    return {name: tensor.to(device) for name, tensor in tensors.items()}
+
+
+class _Model:
+    """What both kinds share: a module, its tokenizer, its device."""
+
+    def __init__(self, module: Any, tokenizer: Any, device: torch.device):
+        self.module = module.to(device)
+        self.tokenizer = tokenizer
+        self.device = device
+
+    def save(self, folder: Path) -> None:
+        """Write safetensors, configuration and tokenizer; plain transformers loads it."""
+        with _quiet():
+            self.module.save_pretrained(folder)
+            self.tokenizer.save_pretrained(folder)
+
+    def set_dropout(self, probability: float | None) -> None:
+        """Train with this dropout everywhere instead of the model's own."""
+        if probability is None:
+            return
+        for module in self.module.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = probability
+            for name in ("dropout_prob", "attention_dropout"):
+                if isinstance(getattr(module, name, None), float):
+                    setattr(module, name, probability)
+
+    def autocast(self) -> torch.autocast:
+        """bfloat16 on CUDA, full precision elsewhere."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
+
+
+class ClozeModel(_Model):
+    """A masked or causal language model that scores labels by their words at the mask.
+
+    s(l|x) of section 3.1 (Schick and Schütze 2021) for words of one token is the raw logit of the
+    word; of several words, the mean of their scores. The head is applied at the masks only, and
+    to the rows of the label words only.
+    """
+
+    def __init__(self, module: Any, tokenizer: Any, device: torch.device, causal: bool):
+        super().__init__(module, tokenizer, device)
+        self.causal = causal
+        self._backbone = getattr(module, module.base_model_prefix)
+
+    @classmethod
+    def load(cls, ref: str, revision: str | None, device: torch.device) -> ClozeModel:
+        """Load weights from safetensors, never from a pickle and never with remote code.
+
+        Raises:
+            InputError: no such model, no language-model head, or weights that are not safetensors.
+        """
+        _refuse_unloadable(ref, revision)
+        tokenizer = load_tokenizer(ref, revision)
+        with _model_problems(ref):
+            config = AutoConfig.from_pretrained(ref, revision=revision, trust_remote_code=False)
+            kind = _kind(config, ref)
+            module = kind.from_pretrained(  # type: ignore[attr-defined]
+                ref, revision=revision, use_safetensors=True, trust_remote_code=False,
+                dtype=torch.float32,
+            )  # fmt: skip
+        return cls(module, tokenizer, device, kind is AutoModelForCausalLM)
+
+    def label_scores(self, encoder: Encoder, texts: Texts, rows: Rows) -> Tensor:
+        """Score every label for the rows. [rows, labels], float32
+
+        Words of several tokens are scored by log-probability, and then so are all words of the
+        verbalizer, since raw logits of one place cannot be set beside sums over several.
+        """
+        words = encoder.words
+        if words.mask_counts == (1,):
+            return self._single_token_scores(encoder, texts, rows)
+        score = self._causal_word_scores if self.causal else self._masked_word_scores
+        by_word = score(encoder, texts, rows)
+        return torch.stack(
+            [
+                torch.stack([by_word[word] for word in of_label]).mean(0)
+                for of_label in words.tokens
+            ],
+            dim=1,
+        )
+
+    def _single_token_scores(self, encoder: Encoder, texts: Texts, rows: Rows) -> Tensor:
+        words = encoder.words
+        vocabulary = sorted({word[0] for of_label in words.tokens for word in of_label})
+        logits = self._logits(encoder.batch(texts, rows), vocabulary)[:, 0]
+        return logits @ _mean_matrix(words, vocabulary).to(logits)
+
+    def _masked_word_scores(
+        self, encoder: Encoder, texts: Texts, rows: Rows
+    ) -> dict[tuple[int, ...], Tensor]:
+        """Estimate log p(word) by as many masks as the word has tokens, predicted in parallel.
+
+        The parallel estimate is the one that the paper trains with (q~, NAACL 2021, equation 3):
+        one forward pass per number of tokens, where decoding token by token takes one per token
+        and word.
+        """
+        found = {}
+        every_word = {word for of_label in encoder.words.tokens for word in of_label}
+        for masks in encoder.words.mask_counts:
+            logs = self._logits(encoder.batch(texts, rows, masks)).log_softmax(-1)
+            for word in sorted(word for word in every_word if len(word) == masks):
+                places = torch.arange(masks, device=logs.device)
+                found[word] = logs[:, places, list(word)].sum(-1)
+        return found
+
+    def _causal_word_scores(
+        self, encoder: Encoder, texts: Texts, rows: Rows
+    ) -> dict[tuple[int, ...], Tensor]:
+        """Compute log p(word) exactly, token after token: one pass, and one per longer word."""
+        batch = encoder.batch(texts, rows)
+        first = self._logits(batch)[:, 0].log_softmax(-1)
+        found = {}
+        for word in sorted({word for of_label in encoder.words.tokens for word in of_label}):
+            found[word] = first[:, word[0]]
+            if len(word) > 1:
+                logs = self._logits(_continued(batch, word)).log_softmax(-1)
+                places = torch.arange(len(word) - 1, device=logs.device)
+                found[word] = found[word] + logs[:, places, list(word[1:])].sum(-1)
+        return found
+
+    def _logits(self, batch: Batch, vocabulary: Sequence[int] | None = None) -> Tensor:
+        """Return logits at the masks: [rows, masks, words], or all words if none are named."""
+        columns = torch.from_numpy(batch.masks).to(self.device)
+        rows = torch.arange(len(batch.ids), device=self.device)[:, None]
+        with self.autocast(), self._head_at(rows, columns) as gathered, self._head_for(vocabulary):
+            logits = self.module(**_tensors(batch, self.device)).logits
+        return (logits if gathered else logits[rows, columns]).float()
+
+    @contextlib.contextmanager
+    def _head_at(self, rows: Tensor, columns: Tensor) -> Iterator[list[bool]]:
+        """Let the head see the hidden states at these places only, whatever the architecture.
+
+        Nearly every language model of transformers computes its head from the first output of its
+        backbone, so a hook that gathers there works for all of them alike. The few that reach past
+        their backbone (OPT) leave the yielded list empty, and the caller gathers from all logits.
+        """
+        gathered: list[bool] = []
+
+        def gather(_module: Any, _inputs: Any, output: Any) -> Any:
+            output["last_hidden_state"] = output[0][rows, columns]
+            gathered.append(True)
+            return output
+
+        handle = self._backbone.register_forward_hook(gather)
+        try:
+            yield gathered
+        finally:
+            handle.remove()
+
+    @contextlib.contextmanager
+    def _head_for(self, vocabulary: Sequence[int] | None) -> Iterator[None]:
+        """Let the output layer compute these words only."""
+        if vocabulary is None:
+            yield
+            return
+        layer = self.module.get_output_embeddings()
+        ids = torch.tensor(vocabulary, device=self.device)
+
+        def some_rows(hidden: Tensor) -> Tensor:
+            bias = None if layer.bias is None else layer.bias[ids]
+            return functional.linear(hidden, layer.weight[ids], bias)
+
+        layer.forward = some_rows
+        try:
+            yield
+        finally:
+            del layer.forward
+
+
+def _mean_matrix(words: LabelWords, vocabulary: Sequence[int]) -> Tensor:
+    """Average the words of each label. [words, labels]"""
+    place = {word: row for row, word in enumerate(vocabulary)}
+    matrix = torch.zeros(len(vocabulary), len(words.tokens))
+    for label, of_label in enumerate(words.tokens):
+        for word in of_label:
+            matrix[place[word[0]], label] += 1 / len(of_label)
+    return matrix
+
+
+def _continued(batch: Batch, word: tuple[int, ...]) -> Batch:
+    """Append all but a word's last token to the rows; ask for the prediction after each."""
+    extra = len(word) - 1
+    rows = len(batch.ids)
+    lengths = batch.attention.sum(axis=1)
+    ids = np.concatenate([batch.ids, np.repeat(batch.ids[:, -1:], extra, axis=1)], axis=1)
+    attention = np.concatenate([batch.attention, np.zeros((rows, extra), np.int64)], axis=1)
+    columns = lengths[:, None] + np.arange(extra)
+    np.put_along_axis(ids, columns, np.asarray(word[:-1])[None], axis=1)
+    np.put_along_axis(attention, columns, 1, axis=1)
+    types = None if batch.types is None else np.zeros_like(ids)
+    return Batch(ids, attention, types, columns)
+
+
+class Classifier(_Model):
+    """A plain sequence classifier: the student, and the supervised baseline."""
+
+    @classmethod
+    def fresh(
+        cls, ref: str, revision: str | None, labels: Sequence[str], device: torch.device, seed: int
+    ) -> Classifier:
+        """Put a new classification head, drawn from `seed`, on a pretrained model."""
+        names = dict(enumerate(labels))
+        _refuse_unloadable(ref, revision)
+        tokenizer = load_tokenizer(ref, revision)
+        with torch.random.fork_rng(devices=[]), _model_problems(ref):
+            torch.manual_seed(seed)
+            module = AutoModelForSequenceClassification.from_pretrained(
+                ref, revision=revision, use_safetensors=True, trust_remote_code=False,
+                dtype=torch.float32, num_labels=len(labels), id2label=names,
+                label2id={label: index for index, label in names.items()},
+            )  # fmt: skip
+        module.config.pad_token_id = tokenizer.pad_token_id
+        return cls(module, tokenizer, device)
+
+    @classmethod
+    def load(cls, folder: str, device: torch.device) -> Classifier:
+        """Load a saved classifier.
+
+        Raises:
+            InputError: the folder holds none.
+        """
+        _refuse_unloadable(folder, None)
+        tokenizer = load_tokenizer(folder)
+        with _model_problems(folder):
+            module = AutoModelForSequenceClassification.from_pretrained(
+                folder, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
+            )
+        return cls(module, tokenizer, device)
+
+    def label_scores(self, encoder: Encoder, texts: Texts, rows: Rows) -> Tensor:
+        """Return the classifier's logits. [rows, labels], float32"""
+        batch = encoder.batch(texts, rows)
+        with self.autocast():
+            return self.module(**_tensors(batch, self.device)).logits.float()
+
+    def divide_logits(self, temperature: float) -> None:
+        """Build a calibration temperature into the last layer, so that plain softmax is honest."""
+        heads = [
+            module
+            for module in self.module.modules()
+            if isinstance(module, torch.nn.Linear)
+            and module.out_features == self.module.config.num_labels
+        ]
+        with torch.no_grad():
+            heads[-1].weight.div_(temperature)
+            if heads[-1].bias is not None:
+                heads[-1].bias.div_(temperature)
+
+
+Scorer = ClozeModel | Classifier
+Loss = Callable[[Tensor, Rows], Tensor]

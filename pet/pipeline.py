@@ -1,0 +1,191 @@
+"""The sequence of stages, written once; what executes a stage is the caller's choice."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+import pet
+from pet.compilation import plain_encoder
+from pet.config import RunConfig
+from pet.data import PoolBatch
+from pet.ensembling import softmax
+from pet.inputs import Inputs, claim_folder, read_inputs, sample_pool
+from pet.labeling import Predictions, write_labels
+from pet.members import (
+    Member,
+    members_of,
+    score_columns,
+    score_member,
+    train_member,
+    unlabeled_rows,
+)  # fmt: skip
+from pet.models import Classifier, choose_device
+from pet.progress import SILENT, Observer, Tick
+from pet.report import write_report
+from pet.runs import Unit, fingerprint, locked, read_json, write_json
+from pet.students import (
+    ensemble_logits,
+    score_classifier,
+    train_student,
+    train_supervised,
+    write_soft_labels,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Job:
+    """One unit of work: its name, and the function that makes or reuses it."""
+
+    name: str
+    work: Callable[[], Any]
+
+
+class Execute(Protocol):
+    """Run independent jobs and return their results in order."""
+
+    def __call__(self, jobs: Sequence[Job]) -> list[Any]: ...
+
+
+def plainly(jobs: Sequence[Job]) -> list[Any]:
+    """Run the jobs one after another in this process."""
+    return [job.work() for job in jobs]
+
+
+def label_pool(
+    config: RunConfig, execute: Execute = plainly, observer: Observer = SILENT, *,
+    update: bool = False,
+) -> dict[str, Any]:  # fmt: skip
+    """Run every stage that is missing or has changed; return what `report.json` holds.
+
+    Raises:
+        InputError: the inputs are wrong (nothing is written), or the folder is another run's.
+        LockedError: another process works on the folder.
+        PetError: a stage failed; what was done before it stays.
+    """
+    inputs = execute([Job("check inputs", partial(read_inputs, config, observer))])[0]
+    for warning in inputs.labeled.warnings:
+        observer.say(f"warning: {warning}")
+    with locked(inputs.folder, observer.say):
+        claim_folder(inputs, update)
+        return _Stages(inputs, execute).run()
+
+
+class _Stages:
+    """The table of contents of a run."""
+
+    def __init__(self, inputs: Inputs, execute: Execute):
+        self.inputs = inputs
+        self.execute = execute
+
+    def run(self) -> dict[str, Any]:
+        inputs = self.inputs
+        untrained, members = members_of(inputs, None), members_of(inputs)
+        self.stage("sample pool", [Job("sample pool", partial(sample_pool, inputs))])
+        self.stage("zero-shot", self.jobs("score", partial(score_member, pool=False), untrained))
+        self.stage("members", self.jobs("train", train_member, members))
+        self.stage("scoring", self.jobs("score", score_member, members))
+        soft = self.one("soft labels", partial(write_soft_labels, inputs, members))
+        student = self.one("student", partial(train_student, inputs, soft))
+        supervised = self.one("supervised", partial(train_supervised, inputs))
+        self.stage("evaluation", [
+            Job(f"evaluate {unit.path.name}", partial(score_classifier, inputs, unit))
+            for unit in (student, supervised)
+        ])  # fmt: skip
+        self.one("labels", partial(label_with_student, inputs, members, student))
+        return write_report(inputs, members)
+
+    def jobs(self, verb: str, work: Any, members: Iterable[Member]) -> list[Job]:
+        return [
+            Job(f"{verb} {member.name}", partial(work, self.inputs, member)) for member in members
+        ]
+
+    def one(self, name: str, work: Callable[[], Any]) -> Any:
+        return self.stage(name, [Job(name, work)])[0]
+
+    def stage(self, name: str, jobs: list[Job]) -> list[Any]:
+        """Execute a stage's jobs, say what was reused, and note the time in the manifest."""
+        started = time.monotonic()
+        results = self.execute(jobs)
+        units = [unit for result in results for unit in _units(result)]
+        reused = sum(unit.reused for unit in units)
+        if reused:
+            self.inputs.observer.say(f"{name}: {reused} of {len(units)} reused, up to date")
+        for unit in units:
+            if not unit.reused and unit.reason not in ("", "not made yet"):
+                self.inputs.observer.say(f"{name}: {unit.path.name} made again: {unit.reason}")
+        self.note(name, time.monotonic() - started, len(units) - reused, reused)
+        return results
+
+    def note(self, name: str, seconds: float, made: int, reused: int) -> None:
+        path = self.inputs.folder / "manifest.json"
+        manifest = read_json(path) or {}
+        before = manifest.setdefault("stages", {}).get(name, {})
+        spent = before.get("seconds", 0.0) if reused else 0.0
+        manifest["stages"][name] = {
+            "seconds": round(spent + (seconds if made else 0.0), 2),
+            "made": made,
+            "reused": reused,
+        }
+        write_json(path, manifest)
+
+
+def _units(result: Any) -> list[Unit]:
+    found = result if isinstance(result, list) else [result]
+    return [unit for unit in found if isinstance(unit, Unit)]
+
+
+def label_with_student(inputs: Inputs, members: list[Member], student: Unit) -> Unit:
+    """Write `labels/` with the student's probabilities and the members' agreement."""
+    config = inputs.config
+    model = Classifier.load(str(student.path), choose_device(config.device))
+    encoder = plain_encoder(model.tokenizer, inputs.task.fields, config.max_length)
+    votes = MemberVotes(inputs, members)
+
+    def say(batch: PoolBatch, tick: Tick) -> Predictions:
+        logits = score_columns(inputs.config, model, encoder, batch.columns, tick)
+        return Predictions(softmax(logits), votes.agreement(batch.rows, logits.argmax(axis=1)))
+
+    expected = fingerprint(
+        student=student.fingerprint, pool=inputs.digests["pool"], max_length=config.max_length
+    )
+    written, reused = write_labels(
+        inputs.pool, inputs.folder / "labels", inputs.task.labels, say, model=expected,
+        shard_rows=config.shard_rows, abstain_below=config.abstain_below,
+        keep_columns=config.keep_columns, observer=inputs.observer,
+        metadata={
+            "task": inputs.task.name, "run": inputs.folder.name, "model": student.fingerprint,
+            "labeled_with": "student", "pet": pet.__version__,
+        },
+    )  # fmt: skip
+    return Unit(inputs.folder / "labels", expected, written == 0 and reused > 0)
+
+
+class MemberVotes:
+    """What the members' best labels were, for the pool rows that they scored."""
+
+    def __init__(self, inputs: Inputs, members: list[Member]):
+        unlabeled = unlabeled_rows(inputs)
+        files = sorted(
+            path.name
+            for path in (inputs.folder / "members" / members[0].name / "logits").glob("part-*")
+        )
+        logits = [ensemble_logits(inputs, members, name) for name in files]
+        self._votes = np.concatenate(logits, axis=1).argmax(axis=-1)  # [members, rows]
+        self._rows = unlabeled.rows
+
+    def agreement(self, rows: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.floating]:
+        """Share of members with the same label; NaN for rows that they did not score. [rows]"""
+        place = np.searchsorted(self._rows, rows)
+        inside = place < len(self._rows)
+        inside[inside] = self._rows[place[inside]] == rows[inside]
+        share = np.full(len(rows), np.nan)
+        if inside.any():
+            share[inside] = (self._votes[:, place[inside]] == labels[inside]).mean(axis=0)
+        return share

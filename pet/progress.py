@@ -1,0 +1,41 @@
+"""How the library tells whoever called it how far it is; by itself it prints nothing."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+Tick = Callable[[int], None]
+
+
+class Observer:
+    """Told of every stage; this one keeps silent. Raising `Interrupted` in `advance` stops a run
+    at a safe point: nothing half-done is ever kept."""
+
+    def begin(self, stage: str, total: int | None, unit: str) -> None:
+        """A stage starts; `total` is None where its size is not known."""
+
+    def advance(self, amount: int) -> None:
+        """So many units more are done."""
+
+    def end(self) -> None:
+        """The stage is over."""
+
+    def say(self, line: str) -> None:
+        """Something a person should know: what is reused, and what was odd."""
+
+    @contextlib.contextmanager
+    def stage(self, name: str, total: int | None, unit: str) -> Iterator[Tick]:
+        """Report one stage from begin to end; yields the function that counts."""
+        self.begin(name, total, unit)
+        try:
+            yield self.advance
+        finally:
+            self.end()
+
+
+SILENT = Observer()
+
+
+def no_tick(amount: int) -> None:
+    """Count nothing."""

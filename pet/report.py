@@ -1,0 +1,88 @@
+"""A run folder in, what it amounts to out: report.json."""
+
+from __future__ import annotations
+
+import platform
+from collections import defaultdict
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+import pet
+from pet.ensembling import combine, softmax
+from pet.evaluation import metrics
+from pet.inputs import Inputs
+from pet.labeling import count_labels
+from pet.members import Member, folder_of, measured_tables, read_logits
+from pet.runs import read_json, write_json
+from pet.students import ensemble_logits, member_weights
+
+
+def write_report(inputs: Inputs, members: list[Member]) -> dict[str, Any]:
+    """Measure everything that was made, and write `report.json` and the manifest's rest."""
+    manifest = read_json(inputs.folder / "manifest.json") or {}
+    sampled = read_json(inputs.folder / "unlabeled" / "done.json") or {}
+    report: dict[str, Any] = {
+        "task": inputs.task.name,
+        "run": inputs.folder.name,
+        "pool": {
+            "rows": sampled["rows"],
+            "rejected": sampled["rejected"],
+            "scored_by_members": sampled["sampled"],
+        },
+        "labels": count_labels(inputs.folder / "labels", inputs.task.labels),
+        "weights": dict(
+            zip([m.name for m in members], member_weights(inputs, members), strict=True)
+        ),
+        "seconds": {name: stage["seconds"] for name, stage in manifest.get("stages", {}).items()},
+        "warnings": list(inputs.labeled.warnings),
+    }
+    for source in measured_tables(inputs):
+        report[source] = measure(inputs, members, source)
+    write_json(inputs.folder / "report.json", report)
+    write_json(
+        inputs.folder / "manifest.json", {**manifest, "machine": machine(), "made_with": versions()}
+    )
+    return report
+
+
+def measure(inputs: Inputs, members: list[Member], source: str) -> dict[str, Any]:
+    """Measure patterns, ensemble, student and baseline on a set with known labels.
+
+    On the labeled set only the zero-shot figures and the student's are of rows that were not
+    trained on.
+    """
+    truth = measured_tables(inputs)[source].labels
+    file = f"{source}.parquet"
+    logits = ensemble_logits(inputs, members, file)
+    patterns: dict[str, Any] = {}
+    by_pattern = defaultdict(list)
+    for member, own in zip(members, logits, strict=True):
+        by_pattern[member.pattern].append(metrics(softmax(own), truth))
+    for pattern, measured in by_pattern.items():
+        before = read_logits(folder_of(inputs, Member(pattern, 0, None)) / "logits" / file)[1]
+        patterns[pattern] = {
+            "zero_shot": metrics(softmax(before), truth),
+            "trained": {
+                key: round(float(np.mean([m[key] for m in measured])), 4) for key in measured[0]
+            },
+        }
+    together = combine(logits, member_weights(inputs, members))
+    found = {"patterns": patterns, "ensemble": metrics(softmax(together), truth)}
+    for name in ("supervised", "student"):
+        own = read_logits(inputs.folder / "evaluation" / f"{name}-{source}.parquet")[1]
+        found[name] = metrics(softmax(own), truth)
+    return found
+
+
+def machine() -> dict[str, str]:
+    """Name the machine, without its network name."""
+    return {"system": platform.system(), "machine": platform.machine()}
+
+
+def versions() -> dict[str, str]:
+    """List the versions that a repetition needs."""
+    packages = ("torch", "transformers", "tokenizers", "numpy", "pyarrow", "scikit-learn")
+    found = {name: version(name) for name in packages}
+    return {"pet": pet.__version__, "python": platform.python_version(), **found}

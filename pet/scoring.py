@@ -1,0 +1,46 @@
+"""Run texts through a model and get label scores out: rows of like length share a batch."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pet.encoding import Encoder
+from pet.models import Rows, Scorer, Texts
+from pet.progress import Tick, no_tick
+from pet.training import halved, split_by_tokens
+
+
+def score(
+    model: Scorer, encoder: Encoder, texts: Texts, rows: Rows | None = None, *,
+    tokens_per_batch: int, tick: Tick = no_tick,
+) -> NDArray[np.float32]:  # fmt: skip
+    """Return label scores for the rows of tokenised texts, in their order. [rows, labels]
+
+    Batches hold as many rows of like length as `tokens_per_batch` allows; when memory runs out it
+    is halved. Results wait on the device until the last batch, so that a GPU is never held up.
+    """
+    if rows is None:
+        rows = np.arange(len(next(iter(texts.values()))))
+    if not len(rows):
+        return np.zeros((0, len(encoder.words.tokens)), dtype=np.float32)
+    lengths = encoder.lengths(texts, rows)
+    model.module.eval()
+    queue = split_by_tokens(np.arange(len(rows)), lengths, tokens_per_batch)[::-1]
+    done: list[tuple[Rows, torch.Tensor]] = []
+    with torch.inference_mode():
+        while queue:
+            batch = queue.pop()
+            try:
+                scores = model.label_scores(encoder, texts, rows[batch])
+            except RuntimeError as error:
+                tokens_per_batch = halved(error, tokens_per_batch, int(lengths[batch].max()))
+                queue += split_by_tokens(batch, lengths[batch], tokens_per_batch)[::-1]
+                continue
+            done.append((batch, scores))
+            tick(len(batch))
+    out = np.empty((len(rows), done[0][1].shape[1]), dtype=np.float32)
+    for batch, scores in done:
+        out[batch] = scores.cpu().numpy()
+    return out

@@ -1,0 +1,179 @@
+"""Soft labels of the ensemble, the student that learns from them, and the supervised baseline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pet.compilation import plain_encoder
+from pet.data import write_parquet
+from pet.distillation import distillation_loss
+from pet.ensembling import fit_temperature, soft_labels
+from pet.errors import PetError
+from pet.inputs import Inputs
+from pet.members import (
+    Member,
+    cross_entropy,
+    folder_of,
+    logits_table,
+    measured_tables,
+    member_fingerprint,
+    read_logits,
+    score_columns,
+    tokenize_columns,
+    unlabeled_fingerprint,
+    unlabeled_rows,
+    write_logits,
+    zero_shot_accuracy,
+)  # fmt: skip
+from pet.models import Classifier, Rows, choose_device
+from pet.progress import Tick
+from pet.runs import Unit, fingerprint, make_unit
+from pet.scoring import score
+from pet.training import train
+
+
+def member_weights(inputs: Inputs, members: list[Member]) -> list[float]:
+    """Weigh members alike, or by what their pattern reached before any training (section 3.3)."""
+    if inputs.config.weights == "uniform":
+        return [1.0] * len(members)
+    of_pattern = {m.pattern: zero_shot_accuracy(inputs, m.pattern) for m in members}
+    return [of_pattern[member.pattern] for member in members]
+
+
+def ensemble_logits(inputs: Inputs, members: list[Member], file: str) -> NDArray[np.floating]:
+    """Stack what every member said in one of its files. [members, rows, labels]
+
+    Raises:
+        PetError: a member's file is missing, or its rows are others.
+    """
+    stack, ids = [], None
+    for member in members:
+        path = folder_of(inputs, member) / "logits" / file
+        if not path.exists():
+            raise PetError(f"{path}: the scores of member {member.name} are missing; run again")
+        own_ids, logits = read_logits(path)
+        if ids is not None and own_ids != ids:
+            raise PetError(f"{path}: the rows of member {member.name} are others; run again")
+        ids = own_ids
+        stack.append(logits)
+    return np.stack(stack)
+
+
+def write_soft_labels(inputs: Inputs, members: list[Member]) -> Unit:
+    """Combine the members into soft labels for every unlabeled row, shard by shard."""
+    config = inputs.config
+    weights = member_weights(inputs, members)
+    expected = fingerprint(
+        members=[member_fingerprint(inputs, member) for member in members], weights=weights,
+        rows=unlabeled_fingerprint(inputs), shard_rows=config.shard_rows,
+        temperature=config.temperature,
+    )  # fmt: skip
+
+    def build(folder: Path) -> dict[str, Any]:
+        files = sorted((folder_of(inputs, members[0]) / "logits").glob("part-*.parquet"))
+        for path in files:
+            ids, _ = read_logits(path)
+            logits = ensemble_logits(inputs, members, path.name)
+            soft = soft_labels(logits, weights, config.temperature)
+            write_parquet(folder / path.name, logits_table(ids, soft), {})
+        return {"weights": {m.name: w for m, w in zip(members, weights, strict=True)}}
+
+    return make_unit(inputs.folder / "soft_labels", expected, build)
+
+
+def read_soft_labels(inputs: Inputs) -> NDArray[np.float32]:
+    """Read the soft labels of all unlabeled rows, in their order. [rows, labels]"""
+    files = sorted((inputs.folder / "soft_labels").glob("part-*.parquet"))
+    return np.concatenate([read_logits(path)[1] for path in files])
+
+
+def train_student(inputs: Inputs, soft: Unit) -> Unit:
+    """Distil the ensemble into a plain classifier, calibrated on the labeled rows."""
+    config = inputs.config
+    expected = fingerprint(
+        unit="student", soft_labels=soft.fingerprint, model=inputs.digests["student_model"],
+        training=config.student.model_dump(), temperature=config.temperature,
+        max_length=config.max_length, seed=inputs.seed("student"), labels=inputs.task.labels,
+        device=config.device,
+    )  # fmt: skip
+    return make_unit(inputs.folder / "student", expected, lambda f: _distil(inputs, f))
+
+
+def _distil(inputs: Inputs, folder: Path) -> dict[str, Any]:
+    config, unlabeled = inputs.config, unlabeled_rows(inputs)
+    student = _fresh_classifier(inputs, "student")
+    soft = torch.from_numpy(read_soft_labels(inputs)).to(student.device)
+
+    def loss(scores: Tensor, rows: Rows) -> Tensor:
+        return distillation_loss(scores, soft[torch.from_numpy(rows)], config.temperature)
+
+    encoder = plain_encoder(student.tokenizer, inputs.task.fields, config.max_length)
+    texts = tokenize_columns(encoder, student.tokenizer, unlabeled.columns)
+    with inputs.observer.stage("training the student", config.student.steps, "steps") as tick:
+        losses = train(
+            student, encoder, texts, np.flatnonzero(unlabeled.trainable), loss, config.student,
+            seed=inputs.seed("student"), tokens_per_batch=config.tokens_per_batch, tick=tick,
+        )  # fmt: skip
+    # The student never sees the labeled rows, so they can tell how sure it may be.
+    labeled = tokenize_columns(encoder, student.tokenizer, inputs.labeled.columns)
+    scores = score(student, encoder, labeled, tokens_per_batch=config.tokens_per_batch)
+    temperature = fit_temperature(scores, inputs.labeled.labels)
+    student.divide_logits(temperature)
+    student.save(folder)
+    return {"losses": [round(v, 4) for v in losses], "calibration_temperature": temperature}
+
+
+def _fresh_classifier(inputs: Inputs, name: str) -> Classifier:
+    ref, revision = inputs.student_ref
+    device = choose_device(inputs.config.device)
+    return Classifier.fresh(ref, revision, inputs.task.labels, device, inputs.seed(name))
+
+
+def train_supervised(inputs: Inputs) -> Unit:
+    """Fine-tune the student's model on the labeled rows alone: what anyone asks for first."""
+    config, labeled = inputs.config, inputs.labeled
+    expected = fingerprint(
+        unit="supervised", labeled=inputs.digests["labeled"], seed=inputs.seed("supervised"),
+        model=inputs.digests["student_model"], training=config.supervised.model_dump(),
+        max_length=config.max_length, labels=inputs.task.labels, device=config.device,
+    )  # fmt: skip
+
+    def build(folder: Path) -> dict[str, Any]:
+        model = _fresh_classifier(inputs, "supervised")
+        encoder = plain_encoder(model.tokenizer, inputs.task.fields, config.max_length)
+        texts = tokenize_columns(encoder, model.tokenizer, labeled.columns)
+        steps = config.supervised.steps
+        with inputs.observer.stage("training the supervised baseline", steps, "steps") as tick:
+            losses = train(
+                model, encoder, texts, np.arange(len(labeled)),
+                cross_entropy(labeled.labels, model.device), config.supervised,
+                seed=inputs.seed("supervised"), tokens_per_batch=config.tokens_per_batch, tick=tick,
+            )  # fmt: skip
+        model.save(folder)
+        return {"losses": [round(value, 4) for value in losses]}
+
+    return make_unit(inputs.folder / "supervised", expected, build)
+
+
+def score_classifier(inputs: Inputs, unit: Unit) -> list[Unit]:
+    """Write what a classifier says of the labeled set and the test set."""
+    folder = inputs.folder / "evaluation"
+    units = []
+    for source, table in measured_tables(inputs).items():
+        expected = fingerprint(model=unit.fingerprint, rows=inputs.digests[source])
+
+        def make(tick: Tick, table: Any = table) -> tuple[list[str], NDArray[np.float32]]:
+            model = Classifier.load(str(unit.path), choose_device(inputs.config.device))
+            encoder = plain_encoder(model.tokenizer, inputs.task.fields, inputs.config.max_length)
+            return table.ids, score_columns(inputs.config, model, encoder, table.columns, tick)
+
+        path = folder / f"{unit.path.name}-{source}.parquet"
+        stage = f"{unit.path.name} on {source}"
+        units.append(write_logits(inputs, path, expected, stage, len(table), make))
+    return units

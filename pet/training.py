@@ -1,0 +1,167 @@
+"""One training loop, used for members, generations, the student and the baseline."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pet.config import TrainingConfig
+from pet.encoding import Encoder
+from pet.errors import PetError
+from pet.models import Loss, Rows, Scorer, Texts
+from pet.progress import Tick, no_tick
+
+# Rows of like length share a batch, drawn from windows of this many batches, so that batches stay
+# random and padding stays small.
+WINDOW = 50
+
+
+def shuffled_batches(
+    lengths: NDArray[np.int64], batch_size: int, rng: np.random.Generator
+) -> Iterator[NDArray[np.int64]]:
+    """Yield row numbers for ever, epoch after epoch, batches of like length in random order."""
+    rows = len(lengths)
+    batch_size = min(batch_size, rows)
+    while True:
+        order = rng.permutation(rows)
+        window = batch_size * WINDOW
+        batches = []
+        for start in range(0, rows, window):
+            part = order[start : start + window]
+            part = part[np.argsort(lengths[part], kind="stable")]
+            batches += [part[i : i + batch_size] for i in range(0, len(part), batch_size)]
+        for index in rng.permutation(len(batches)):
+            yield batches[index]
+
+
+def split_by_tokens(
+    rows: Rows, lengths: NDArray[np.int64], tokens_per_batch: int
+) -> list[NDArray[np.int64]]:
+    """Cut rows, longest first, into batches of at most so many tokens, padding counted."""
+    order = rows[np.argsort(-lengths, kind="stable")]
+    longest = np.sort(lengths)[::-1]
+    batches, start = [], 0
+    while start < len(order):
+        count = max(1, tokens_per_batch // int(longest[start]))
+        batches.append(order[start : start + count])
+        start += count
+    return batches
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw dropout and the like from `seed`, and give the caller's generators back untouched."""
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Recognise an allocation failure on any device."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def train(
+    model: Scorer, encoder: Encoder, texts: Texts, rows: Rows, loss: Loss,
+    settings: TrainingConfig, *, seed: int, tokens_per_batch: int, tick: Tick = no_tick,
+) -> list[float]:  # fmt: skip
+    """Train the model in place with AdamW and linear decay; return each step's mean loss.
+
+    Args:
+        rows: the rows of `texts` to train on.
+        loss: (scores [rows, labels], row numbers [rows]) -> the sum of the rows' losses.
+        tokens_per_batch: a step of more tokens is taken in several passes, gradients added up;
+            when memory runs out it is halved.
+
+    Raises:
+        PetError: the loss is no longer a number, or one row alone does not fit into memory.
+    """
+    parameters = [p for p in model.module.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(
+        _decay_groups(model, settings.weight_decay), lr=settings.learning_rate,
+        eps=settings.adam_epsilon, fused=model.device.type in ("cpu", "cuda"),
+    )  # fmt: skip
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _linear_decay(settings))
+    lengths = encoder.lengths(texts, rows)
+    drawn = shuffled_batches(lengths, settings.batch_size, np.random.default_rng(seed))
+    history: list[float] = []
+    model.module.train()
+    model.set_dropout(settings.dropout)
+    with seeded(seed):
+        for step in range(settings.steps):
+            batch = next(drawn)
+            while True:
+                try:
+                    passes = split_by_tokens(rows[batch], lengths[batch], tokens_per_batch)
+                    value = _accumulate(model, encoder, texts, passes, loss, len(batch))
+                    break
+                except RuntimeError as error:
+                    optimizer.zero_grad(set_to_none=True)
+                    tokens_per_batch = halved(error, tokens_per_batch, int(lengths[batch].max()))
+            if not math.isfinite(value):
+                raise PetError(
+                    f"training step {step + 1}\n  expected: a loss that is a number\n"
+                    f"  found:    {value}, after {[round(v, 3) for v in history[-3:]]}\n"
+                    f"  fix:      lower the learning rate (it is {settings.learning_rate:g})"
+                )
+            torch.nn.utils.clip_grad_norm_(parameters, settings.max_grad_norm)
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad(set_to_none=True)
+            history.append(value)
+            tick(1)
+    model.module.eval()
+    return history
+
+
+def halved(error: RuntimeError, tokens_per_batch: int, longest: int) -> int:
+    """Return half the batch size after an out-of-memory error; raise any other error again."""
+    if not is_out_of_memory(error):
+        raise error
+    if tokens_per_batch <= longest:
+        raise PetError(
+            f"expected: memory for one row of {longest} tokens\n  found:    {error}\n"
+            "  fix:      lower max_length, or take a smaller model"
+        ) from error
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return tokens_per_batch // 2
+
+
+def _accumulate(
+    model: Scorer, encoder: Encoder, texts: Texts, passes: list[Rows], loss: Loss, rows: int
+) -> float:
+    total = torch.zeros((), device=model.device)
+    for part in passes:
+        value = loss(model.label_scores(encoder, texts, part), part) / rows
+        value.backward()
+        total += value.detach()
+    return float(total)
+
+
+def _decay_groups(model: Scorer, weight_decay: float) -> list[dict[str, object]]:
+    """Leave biases and layer norms out of weight decay, as BERT's training does."""
+    named = [(n, p) for n, p in model.module.named_parameters() if p.requires_grad]
+    decayed = [p for _, p in named if p.ndim > 1]
+    others = [p for _, p in named if p.ndim <= 1]
+    return [
+        {"params": decayed, "weight_decay": weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+
+
+def _linear_decay(settings: TrainingConfig):  # type: ignore[no-untyped-def]
+    warmup = int(settings.steps * settings.warmup)
+
+    def rate(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        return max(0.0, (settings.steps - step) / max(1, settings.steps - warmup))
+
+    return rate

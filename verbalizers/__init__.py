@@ -1,0 +1,1 @@
+"""Shipped tasks: one TOML file each, named like its task. README.md describes the format."""

@@ -140,6 +140,9 @@ def _execute(config: RunConfig, observer: Observer, update: bool, plain: bool) -
         from pet.pipeline import label_pool
 
         return label_pool(config, observer=observer, update=update)
+    from flows.server import prepare
+
+    prepare()  # before Prefect is imported: it reads its settings then
     from flows.label_pool import run_flow
 
     return run_flow(config, observer, update)

@@ -15,9 +15,8 @@ from pet.ensembling import softmax
 from pet.errors import InputError, Problem
 from pet.evaluation import accuracy
 from pet.inputs import ROWS_PER_LABEL, Tables, read_tables, suitable
-from pet.members import cloze_encoder, score_columns, tokenize_columns
 from pet.models import ClozeModel, choose_device
-from pet.progress import no_tick
+from pet.scoring import cloze_encoder, score_columns, tokenize_columns
 from pet.tasks import Task
 
 EXAMPLES = 2  # filled-in rows to show per pattern
@@ -121,7 +120,7 @@ def _preview(
         total = sum(texts[field].lengths for field in encoder.spaces)
         cut = np.asarray(total) > encoder.budget()
     pattern, spell = task.pattern(name), model.tokenizer.convert_ids_to_tokens
-    logits = score_columns(config, model, encoder, labeled.columns, no_tick)
+    logits = score_columns(model, encoder, labeled.columns, config.tokens_per_batch)
     words = {
         label: [
             {"word": word, "tokens": spell(list(word_tokens(model.tokenizer, pattern, word)))}
@@ -141,17 +140,21 @@ def _preview(
     }
 
 
-def _estimate(config: Any, tables: Tables, usable: Task, model: ClozeModel) -> dict[str, Any]:
+def _estimate(
+    config: Any, tables: Tables, usable: Task, model: ClozeModel
+) -> dict[str, Any] | None:
     """Estimate a run's time from scoring a few pool rows here; a training step costs three."""
     pool = open_pool(
         config.pool, tables.task.fields, columns=tables.columns, id_column=config.id_column
     )
-    batch = next(iter(pool.batches(SAMPLE)))
+    batch = next(iter(pool.batches(SAMPLE)), None)
+    if batch is None or not batch.ids:
+        return None
     columns = {name: texts[:SAMPLE] for name, texts in batch.columns.items()}
     name = usable.patterns[0].name
     encoder = cloze_encoder(model, tables.task, name, config.max_length)
     started = time.monotonic()
-    score_columns(config, model, encoder, columns, no_tick)
+    score_columns(model, encoder, columns, config.tokens_per_batch)
     rows_per_second = max(len(batch.ids), 1) / (time.monotonic() - started)
     members = len(usable.patterns) * config.repetitions
     scored = min(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pet.encoding import PLACEHOLDER, Encoder, Ids, LabelWords
 from pet.errors import InputError, Problem
@@ -23,7 +24,7 @@ def plain_encoder(tokenizer: Any, fields: Sequence[str], max_length: int) -> Enc
 
 def pattern_encoder(
     tokenizer: Any, pattern: Pattern, verbalizer: Mapping[str, Sequence[str]],
-    causal: bool, max_length: int,
+    causal: bool, max_length: int, offset: NDArray[np.float32] | None = None,
 ) -> Encoder:  # fmt: skip
     """Compile a pattern for a tokenizer: every fixed word and label word in its own place.
 
@@ -47,7 +48,7 @@ def pattern_encoder(
     filler = next(iter(verbalizer.values()))[0] if causal else tokenizer.mask_token
     parts, _ = _compile(tokenizer, pattern, filler)
     distinct = LabelWords(tuple(tuple(dict.fromkeys(words)) for words in tokens))
-    encoder = Encoder(tokenizer, parts, _spaces(pattern), distinct, causal, max_length)
+    encoder = Encoder(tokenizer, parts, _spaces(pattern), distinct, causal, max_length, offset)
     if encoder.budget() < len(pattern.fields):
         problems.append(
             Problem(

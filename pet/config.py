@@ -34,6 +34,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "supervised": {
             "steps": 250, "batch_size": 16, "learning_rate": 1e-5, "warmup": 0.0,
         },
+        "lm_weight": 1e-4,
+        "calibration": "none",
+        "generations": "paper",
     },
 }  # fmt: skip
 
@@ -87,6 +90,27 @@ class RunConfig(_Frozen):
     unlabeled_rows: int | None = Field(
         None, ge=1, description="pool rows that members score; 10,000 per label if not given"
     )
+    adapt_steps: int = Field(
+        0, ge=0, description="steps of language-model training on the pool before the members"
+    )
+    lm_weight: float = Field(
+        0.0, ge=0, lt=1, description="share of the auxiliary language-model loss; the paper: 1e-4"
+    )
+    calibration: Literal["none", "pool", "content-free"] = Field(
+        "pool", description="what label scores are set against: the labels' prior, or nothing"
+    )
+    generations: int | Literal["paper"] = Field(
+        0, description="iPET generations after the first; `paper`: until 1,000 rows were seen"
+    )
+    growth_factor: float = Field(5.0, gt=1, description="d: growth of a generation's rows")
+    growth_goal: int = Field(1000, ge=1, description="rows at which `paper` stops growing")
+    teacher_share: float = Field(0.25, gt=0, le=1, description="share of the others that teach")
+    drawn_labels: Literal["hard", "soft"] = Field(
+        "hard", description="what a member learns of rows that its teachers labeled"
+    )
+    most_likely: int = Field(
+        100, ge=1, description="candidates per label of the first generation without labels"
+    )
     label_with: Literal["student", "ensemble"] = Field(
         "student", description="which model writes the labels"
     )
@@ -95,6 +119,9 @@ class RunConfig(_Frozen):
     shard_rows: int = Field(10_000, ge=1, description="rows per file of logits and labels")
     tokens_per_batch: int = Field(8192, ge=64, description="tokens in one forward pass")
 
+    adaptation: TrainingConfig = Field(
+        TrainingConfig(batch_size=32), description="training on the pool's own language"
+    )
     member: TrainingConfig = Field(TrainingConfig(), description="training of a member")
     student: TrainingConfig = Field(
         TrainingConfig(steps=300, batch_size=32), description="training of the student"

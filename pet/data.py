@@ -124,12 +124,6 @@ class Pool:
         groups = enumerate(_regroup(self._chunks(schema.names), rows))
         return (self._clean(group, number * rows, schema) for number, group in groups)
 
-    def numbered_batches(
-        self, rows: int = 10_000, keep_columns: Sequence[str] = ()
-    ) -> Iterator[tuple[PoolBatch, NDArray[np.int64]]]:
-        """Stream the pool as `batches` does, each with the places of its usable rows."""
-        return ((batch, batch.rows) for batch in self.batches(rows, keep_columns))
-
     def kept_schema(self, keep_columns: Sequence[str]) -> pa.Schema:
         """Find the types of the pool's own columns: those that hold every file's values.
 
@@ -211,7 +205,7 @@ def _clean(
     name = chunk.source.name
     return PoolBatch(
         _take(ids, usable) if ids is not None else [f"{name}:{chunk.first + n}" for n in numbers],
-        {field: _take(text, usable) for field, text in texts.items()},
+        {key: _take(text, usable) for key, text in texts.items()},
         place + numbers,
         _keep(chunk.table, schema, usable) if len(schema) else None,
         [RejectedRow(name, int(chunk.first + n), str(reasons[n])) for n in np.flatnonzero(~usable)],
@@ -316,7 +310,7 @@ def _open_pool(
     id_column: str,
     needs: list[_Need],
 ) -> Pool:
-    mapping = {field: (columns or {}).get(field, field) for field in fields}
+    mapping = {name: (columns or {}).get(name, name) for name in fields}
     sources = open_sources(path)
     option = "--text-column" if len(mapping) == 1 else ""
     needs = [_Need(column, "of text", option) for column in mapping.values()] + needs
@@ -410,19 +404,29 @@ def read_labeled(
     pool = _open_pool(path, fields, columns, id_column, [need])
     batch = _join(list(pool.batches(keep_columns=[label_column])), pool.columns)
     names = _label_names(batch.kept.column(0)) if batch.kept is not None else []
+    table, known, rejected = _drop_unlabeled(pool, batch, names)
     indices = {str(label): index for index, label in enumerate(labels)}
-    places = [i for i, name in enumerate(names) if name is not None]
-    unlabeled = batch.rows[[i for i, name in enumerate(names) if name is None]]
-    rejected = sorted(batch.rejected + _locate(pool, unlabeled), key=lambda r: (r.file, r.row))
-    known = [name for name in names if name is not None]
-    ids = [batch.ids[i] for i in places]
-    problems = _labeled_problems(path, ids, known, list(indices), rejected, max_rejected)
+    problems = _labeled_problems(path, table.ids, known, list(indices), rejected, max_rejected)
     if problems:
         raise InputError(problems)
-    texts = {name: [column[i] for i in places] for name, column in batch.columns.items()}
+    warnings = _labeled_warnings(path, table, known, list(indices))
     truth = np.array([indices[name] for name in known], np.int64)
-    warnings = _labeled_warnings(path, ids, texts, known, list(indices))
-    return LabeledSet(ids, texts, truth, rejected, path, warnings)
+    return LabeledSet(table.ids, table.columns, truth, rejected, path, warnings)
+
+
+def _drop_unlabeled(
+    pool: Pool, batch: PoolBatch, names: Sequence[str | None]
+) -> tuple[TextTable, list[str], list[RejectedRow]]:
+    """Keep the rows with a label; return them, their labels, and all rows set aside in order."""
+    missing = [index for index, name in enumerate(names) if name is None]
+    rejected = batch.rejected + _locate(pool, batch.rows[missing])
+    labeled = [index for index, name in enumerate(names) if name is not None]
+    table = TextTable(
+        [batch.ids[index] for index in labeled],
+        {name: [column[index] for index in labeled] for name, column in batch.columns.items()},
+    )
+    known = [name for name in names if name is not None]
+    return table, known, sorted(rejected, key=lambda row: (row.file, row.row))
 
 
 def _label_names(column: pa.ChunkedArray) -> list[str | None]:
@@ -493,11 +497,7 @@ def _describe(rejected: Sequence[RejectedRow], total: int) -> str:
 
 
 def _labeled_warnings(
-    path: Path,
-    ids: Sequence[str],
-    columns: Mapping[str, Sequence[str]],
-    names: Sequence[str],
-    labels: Sequence[str],
+    path: Path, table: TextTable, names: Sequence[str], labels: Sequence[str]
 ) -> list[str]:
     warnings = [
         f"{path}: no example of the label {label!r}: it is known by its words alone, and "
@@ -506,7 +506,7 @@ def _labeled_warnings(
         if label not in names
     ]
     seen: dict[tuple[str, ...], dict[str, str]] = {}
-    for id, name, *texts in zip(ids, names, *columns.values(), strict=True):
+    for id, name, *texts in zip(table.ids, names, *table.columns.values(), strict=True):
         seen.setdefault(tuple(texts), {}).setdefault(name, id)
     contradictions = [tuple(found.values()) for found in seen.values() if len(found) > 1]
     if contradictions:

@@ -138,8 +138,10 @@ class Encoder:
     def __init__(
         self, tokenizer: Any, parts: list[Ids | FieldSlot | MaskSlot | Boundary],
         spaces: Mapping[str, bool], words: LabelWords, causal: bool, max_length: int,
+        offset: NDArray[np.float32] | None = None,
     ):  # fmt: skip
         self.words = words
+        self.offset = offset  # added to the scores: calibration against the labels' prior
         self.spaces = spaces
         self.max_length = max_length
         self.causal = causal

@@ -42,6 +42,20 @@ def soft_labels(logits: Array, weights: Sequence[float], temperature: float = 2.
     return softmax(combine(logits, weights), temperature)
 
 
+def calibration_offset(logits: Array) -> Array:
+    """Return what to add to label scores to take out the labels' prior. [labels]
+
+    The prior is the mean probability that each label gets on texts that say nothing of it:
+    content-free ones (Zhao et al. 2021, contextual calibration) or the pool as a whole
+    (domain-conditional PMI, Holtzman et al. 2021). The offsets have mean zero.
+
+    Args:
+        logits: of the untrained model on such texts. [rows, labels]
+    """
+    prior = np.log(np.clip(softmax(logits).mean(axis=0), 1e-9, 1.0))
+    return prior.mean() - prior
+
+
 def agreement(logits: Array, labels: NDArray[np.integer]) -> Array:
     """Return the share of members whose best label is the given one. [rows]"""
     return (logits.argmax(axis=-1) == labels).mean(axis=0)

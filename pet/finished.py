@@ -17,10 +17,11 @@ from pet.ensembling import combine, entropy, softmax
 from pet.errors import InputError, Problem
 from pet.evaluation import confusion_matrix, metrics
 from pet.labeling import Predictions, count_labels, write_labels
-from pet.members import Columns, Member, load_member, score_columns
+from pet.members import Member, load_member
 from pet.models import Classifier, choose_device
 from pet.progress import Observer, Tick, no_tick
 from pet.runs import DONE, fingerprint, locked, read_json
+from pet.scoring import Columns, score_columns
 from pet.tasks import Task, parse_task
 
 
@@ -61,7 +62,9 @@ def student_voice(run: FinishedRun) -> Voice:
     encoder = plain_encoder(model.tokenizer, run.task.fields, run.config.max_length)
 
     def say(columns: Columns, tick: Tick) -> Predictions:
-        probabilities = softmax(score_columns(run.config, model, encoder, columns, tick))
+        probabilities = softmax(
+            score_columns(model, encoder, columns, run.config.tokens_per_batch, tick)
+        )
         return Predictions(probabilities, np.full(len(probabilities), np.nan))
 
     return say
@@ -78,7 +81,13 @@ def ensemble_voice(run: FinishedRun) -> Voice:
             model, encoder = load_member(run.config, run.task, run.folder, member)
             last = place == len(members) - 1
             stack.append(
-                score_columns(run.config, model, encoder, columns, tick if last else no_tick)
+                score_columns(
+                    model,
+                    encoder,
+                    columns,
+                    run.config.tokens_per_batch,
+                    tick if last else no_tick,
+                )
             )
         logits = np.stack(stack)
         probabilities = softmax(combine(logits, list(weights.values())))
@@ -90,6 +99,8 @@ def ensemble_voice(run: FinishedRun) -> Voice:
 
 def _parse_member(name: str) -> Member:
     generation, _, rest = name.partition("-")
+    if generation == "untrained":
+        return Member(rest, generation=None)
     pattern, _, repetition = rest.rpartition("-")
     return Member(pattern, int(repetition[1:]), int(generation[1:]))
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pet.data import Pool, PoolBatch, write_parquet
 from pet.ensembling import entropy
-from pet.members import stored_fingerprint
+from pet.logits import stored_fingerprint
 from pet.progress import Observer
 from pet.runs import fingerprint
 

@@ -248,16 +248,44 @@ class ClozeModel(_Model):
         """
         words = encoder.words
         if words.mask_counts == (1,):
-            return self._single_token_scores(encoder, texts, rows)
-        score = self._causal_word_scores if self.causal else self._masked_word_scores
-        by_word = score(encoder, texts, rows)
-        return torch.stack(
-            [
-                torch.stack([by_word[word] for word in of_label]).mean(0)
-                for of_label in words.tokens
-            ],
-            dim=1,
+            scores = self._single_token_scores(encoder, texts, rows)
+        else:
+            score = self._causal_word_scores if self.causal else self._masked_word_scores
+            by_word = score(encoder, texts, rows)
+            of_labels = [torch.stack([by_word[word] for word in of]) for of in words.tokens]
+            scores = torch.stack([of_label.mean(0) for of_label in of_labels], dim=1)
+        if encoder.offset is not None:
+            scores = scores + torch.from_numpy(encoder.offset).to(scores)
+        return scores
+
+    def language_model_loss(self, encoder: Encoder, texts: Texts, rows: Rows) -> Tensor:
+        """Return the mean loss of the model's own pre-training task on filled patterns.
+
+        Masked models: 15 % of the tokens are chosen, of which 80 % are masked, 10 % replaced and
+        10 % kept. Special tokens, padding and the pattern's own mask are never chosen, as the
+        paper says and its code does not do. Causal models: every next token.
+        """
+        batch = encoder.batch(texts, rows)
+        if self.causal:
+            return self._next_token_loss(batch)
+        hidden, targets, columns = _mask_tokens(batch, self.tokenizer)
+        if not len(targets):
+            return torch.zeros((), device=self.device)
+        places = [torch.from_numpy(place).to(self.device) for place in columns]
+        with self.autocast(), self._head_at(places[0][None], places[1][None]) as gathered:
+            logits = self.module(**_tensors(hidden, self.device)).logits
+        if not gathered:
+            logits = logits[places[0], places[1]][None]
+        return functional.cross_entropy(
+            logits[0].float(), torch.from_numpy(targets).to(self.device)
         )
+
+    def _next_token_loss(self, batch: Batch) -> Tensor:
+        inputs = _tensors(batch, self.device)
+        with self.autocast():
+            logits = self.module(**inputs).logits[:, :-1].float()
+        targets = inputs["input_ids"][:, 1:].masked_fill(inputs["attention_mask"][:, 1:] == 0, -100)
+        return functional.cross_entropy(logits.transpose(1, 2), targets)
 
     def _single_token_scores(self, encoder: Encoder, texts: Texts, rows: Rows) -> Tensor:
         words = encoder.words
@@ -355,6 +383,22 @@ def _mean_matrix(words: LabelWords, vocabulary: Sequence[int]) -> Tensor:
         for word in of_label:
             matrix[place[word[0]], label] += 1 / len(of_label)
     return matrix
+
+
+def _mask_tokens(
+    batch: Batch, tokenizer: Any
+) -> tuple[Batch, NDArray[np.int64], tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Hide tokens; return the changed batch, the tokens hidden, and their rows and columns."""
+    allowed = (batch.attention == 1) & ~np.isin(batch.ids, tokenizer.all_special_ids)
+    chance = torch.rand(*batch.ids.shape, 2).numpy()
+    chosen = allowed & (chance[..., 0] < 0.15)
+    ids = batch.ids.copy()
+    ids[chosen & (chance[..., 1] < 0.8)] = tokenizer.mask_token_id
+    replaced = chosen & (chance[..., 1] >= 0.9)
+    ids[replaced] = torch.randint(len(tokenizer), (int(replaced.sum()),)).numpy()
+    rows, columns = np.nonzero(chosen)
+    hidden = Batch(ids, batch.attention, batch.types, batch.masks)
+    return hidden, batch.ids[chosen], (rows, columns)
 
 
 def _continued(batch: Batch, word: tuple[int, ...]) -> Batch:

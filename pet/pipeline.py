@@ -12,31 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 import pet
+from pet.adaptation import adapt
 from pet.compilation import plain_encoder
 from pet.config import RunConfig
 from pet.data import PoolBatch
-from pet.ensembling import softmax
-from pet.inputs import Inputs, claim_folder, read_inputs, sample_pool
+from pet.ensembling import combine, softmax
+from pet.inputs import Inputs, claim_folder, read_inputs
+from pet.ipet import Growth, best_generation, count_generations, measure_growth
 from pet.labeling import Predictions, write_labels
-from pet.members import (
-    Member,
-    members_of,
-    score_columns,
-    score_member,
-    train_member,
-    unlabeled_rows,
-)  # fmt: skip
+from pet.members import Member, first_generation, member_weights, members_of, pool_logits
 from pet.models import Classifier, choose_device
+from pet.polling import measure_prior, score_member
 from pet.progress import SILENT, Observer, Tick
 from pet.report import write_report
 from pet.runs import Unit, fingerprint, locked, read_json, write_json
-from pet.students import (
-    ensemble_logits,
-    score_classifier,
-    train_student,
-    train_supervised,
-    write_soft_labels,
-)  # fmt: skip
+from pet.sampling import sample_pool, unlabeled_rows
+from pet.scoring import score_columns
+from pet.students import score_classifier, train_student, train_supervised, write_soft_labels
+from pet.teaching import train_member
 
 
 @dataclass(frozen=True)
@@ -83,23 +76,54 @@ class _Stages:
     def __init__(self, inputs: Inputs, execute: Execute):
         self.inputs = inputs
         self.execute = execute
+        self.growth: list[Growth] = []
 
     def run(self) -> dict[str, Any]:
         inputs = self.inputs
-        untrained, members = members_of(inputs, None), members_of(inputs)
-        self.stage("sample pool", [Job("sample pool", partial(sample_pool, inputs))])
+        untrained = members_of(inputs, None)
+        self.one("sample pool", partial(sample_pool, inputs))
+        if inputs.config.adapt_steps:
+            self.one("adaptation", partial(adapt, inputs))
+        if inputs.config.calibration != "none":
+            priors = [partial(measure_prior, inputs, m.pattern) for m in untrained]
+            self.stage("calibration", [Job("measure a prior", work) for work in priors])
         self.stage("zero-shot", self.jobs("score", partial(score_member, pool=False), untrained))
-        self.stage("members", self.jobs("train", train_member, members))
-        self.stage("scoring", self.jobs("score", score_member, members))
+        members = self.grow()
         soft = self.one("soft labels", partial(write_soft_labels, inputs, members))
         student = self.one("student", partial(train_student, inputs, soft))
-        supervised = self.one("supervised", partial(train_supervised, inputs))
+        classifiers = [student]
+        if len(inputs.labeled):
+            classifiers.append(self.one("supervised", partial(train_supervised, inputs)))
         self.stage("evaluation", [
             Job(f"evaluate {unit.path.name}", partial(score_classifier, inputs, unit))
-            for unit in (student, supervised)
+            for unit in classifiers
         ])  # fmt: skip
         self.one("labels", partial(label_with_student, inputs, members, student))
-        return write_report(inputs, members)
+        return write_report(inputs, members, self.growth)
+
+    def grow(self) -> list[Member]:
+        """Train generation after generation; return the members of the one to keep."""
+        inputs, generations = self.inputs, [first_generation(self.inputs)]
+        for number in range(self.generations() + 1):
+            members = generations[-1] if number == 0 else members_of(inputs, number)
+            name = f"generation {number}"
+            if members[0].generation is not None:
+                self.stage(f"{name}: members", self.jobs("train", train_member, members))
+            self.stage(f"{name}: scoring", self.jobs("score", score_member, members))
+            self.growth.append(growth_of(inputs, members))
+            if number:
+                generations.append(members)
+            best = best_generation(self.growth)
+            if best < number:
+                inputs.observer.say(f"{name} did harm: generation {best} is kept")
+                return generations[best]
+        return generations[-1]
+
+    def generations(self) -> int:
+        config = self.inputs.config
+        if config.generations != "paper":
+            return config.generations
+        return count_generations(len(self.inputs.labeled), config.growth_factor, config.growth_goal)
 
     def jobs(self, verb: str, work: Any, members: Iterable[Member]) -> list[Job]:
         return [
@@ -149,7 +173,7 @@ def label_with_student(inputs: Inputs, members: list[Member], student: Unit) -> 
     votes = MemberVotes(inputs, members)
 
     def say(batch: PoolBatch, tick: Tick) -> Predictions:
-        logits = score_columns(inputs.config, model, encoder, batch.columns, tick)
+        logits = score_columns(model, encoder, batch.columns, config.tokens_per_batch, tick)
         return Predictions(softmax(logits), votes.agreement(batch.rows, logits.argmax(axis=1)))
 
     expected = fingerprint(
@@ -167,18 +191,18 @@ def label_with_student(inputs: Inputs, members: list[Member], student: Unit) -> 
     return Unit(inputs.folder / "labels", expected, written == 0 and reused > 0)
 
 
+def growth_of(inputs: Inputs, members: list[Member]) -> Growth:
+    """Measure a generation on the unlabeled rows."""
+    logits = pool_logits(inputs, members)
+    return measure_growth(logits, combine(logits, member_weights(inputs, members)))
+
+
 class MemberVotes:
     """What the members' best labels were, for the pool rows that they scored."""
 
     def __init__(self, inputs: Inputs, members: list[Member]):
-        unlabeled = unlabeled_rows(inputs)
-        files = sorted(
-            path.name
-            for path in (inputs.folder / "members" / members[0].name / "logits").glob("part-*")
-        )
-        logits = [ensemble_logits(inputs, members, name) for name in files]
-        self._votes = np.concatenate(logits, axis=1).argmax(axis=-1)  # [members, rows]
-        self._rows = unlabeled.rows
+        self._votes = pool_logits(inputs, members).argmax(axis=-1)  # [members, rows]
+        self._rows = unlabeled_rows(inputs).rows
 
     def agreement(self, rows: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.floating]:
         """Share of members with the same label; NaN for rows that they did not score. [rows]"""

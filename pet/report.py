@@ -13,13 +13,14 @@ import pet
 from pet.ensembling import combine, softmax
 from pet.evaluation import metrics
 from pet.inputs import Inputs
+from pet.ipet import Growth
 from pet.labeling import count_labels
-from pet.members import Member, folder_of, measured_tables, read_logits
+from pet.logits import read_logits
+from pet.members import Member, folder_of, member_weights, stacked_logits
 from pet.runs import read_json, write_json
-from pet.students import ensemble_logits, member_weights
 
 
-def write_report(inputs: Inputs, members: list[Member]) -> dict[str, Any]:
+def write_report(inputs: Inputs, members: list[Member], growth: list[Growth]) -> dict[str, Any]:
     """Measure everything that was made, and write `report.json` and the manifest's rest."""
     manifest = read_json(inputs.folder / "manifest.json") or {}
     sampled = read_json(inputs.folder / "unlabeled" / "done.json") or {}
@@ -36,9 +37,18 @@ def write_report(inputs: Inputs, members: list[Member]) -> dict[str, Any]:
             zip([m.name for m in members], member_weights(inputs, members), strict=True)
         ),
         "seconds": {name: stage["seconds"] for name, stage in manifest.get("stages", {}).items()},
+        "generations": [
+            {
+                "agreement": round(stage.agreement, 4),
+                "shares": dict(
+                    zip(inputs.task.labels, [round(s, 4) for s in stage.shares], strict=True)
+                ),
+            }
+            for stage in growth
+        ],
         "warnings": list(inputs.labeled.warnings),
     }
-    for source in measured_tables(inputs):
+    for source in inputs.measured():
         report[source] = measure(inputs, members, source)
     write_json(inputs.folder / "report.json", report)
     write_json(
@@ -53,9 +63,9 @@ def measure(inputs: Inputs, members: list[Member], source: str) -> dict[str, Any
     On the labeled set only the zero-shot figures and the student's are of rows that were not
     trained on.
     """
-    truth = measured_tables(inputs)[source].labels
+    truth = inputs.measured()[source].labels
     file = f"{source}.parquet"
-    logits = ensemble_logits(inputs, members, file)
+    logits = stacked_logits(inputs, members, file)
     patterns: dict[str, Any] = {}
     by_pattern = defaultdict(list)
     for member, own in zip(members, logits, strict=True):
@@ -70,7 +80,7 @@ def measure(inputs: Inputs, members: list[Member], source: str) -> dict[str, Any
         }
     together = combine(logits, member_weights(inputs, members))
     found = {"patterns": patterns, "ensemble": metrics(softmax(together), truth)}
-    for name in ("supervised", "student"):
+    for name in ("supervised", "student") if len(inputs.labeled) else ("student",):
         own = read_logits(inputs.folder / "evaluation" / f"{name}-{source}.parquet")[1]
         found[name] = metrics(softmax(own), truth)
     return found

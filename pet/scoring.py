@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pet.encoding import Encoder
-from pet.models import Rows, Scorer, Texts
+from pet.compilation import pattern_encoder
+from pet.encoding import Encoder, TokenizedTexts, tokenize
+from pet.models import ClozeModel, Rows, Scorer, Texts
 from pet.progress import Tick, no_tick
+from pet.tasks import Task
 from pet.training import halved, split_by_tokens
+
+Columns = Mapping[str, Sequence[str]]  # field -> texts
 
 
 def score(
@@ -44,3 +51,32 @@ def score(
     for batch, scores in done:
         out[batch] = scores.cpu().numpy()
     return out
+
+
+def cloze_encoder(
+    model: ClozeModel, task: Task, pattern: str, max_length: int,
+    offset: NDArray[np.float32] | None = None,
+) -> Encoder:  # fmt: skip
+    """Compile one of the task's patterns for a model."""
+    words = task.verbalizer(pattern)
+    return pattern_encoder(
+        model.tokenizer, task.pattern(pattern), words, model.causal, max_length, offset
+    )
+
+
+def tokenize_columns(
+    encoder: Encoder, tokenizer: Any, columns: Columns
+) -> dict[str, TokenizedTexts]:
+    """Tokenise every field that the encoder uses, as it stands in its pattern."""
+    return {
+        name: tokenize(tokenizer, columns[name], encoder.max_length, space)
+        for name, space in encoder.spaces.items()
+    }
+
+
+def score_columns(
+    model: Scorer, encoder: Encoder, columns: Columns, tokens_per_batch: int, tick: Tick = no_tick
+) -> NDArray[np.float32]:
+    """Tokenise and score texts, given by field. [rows, labels]"""
+    texts = tokenize_columns(encoder, model.tokenizer, columns)
+    return score(model, encoder, texts, tokens_per_batch=tokens_per_batch, tick=tick)

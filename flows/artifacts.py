@@ -1,0 +1,147 @@
+"""What Prefect shows of a run while it goes on, and when it is done."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, cast
+from uuid import UUID
+
+from prefect import get_run_logger
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    update_progress_artifact,
+)  # fmt: skip
+
+from pet.errors import Interrupted
+from pet.progress import SILENT, Observer
+
+PROGRESS_KEY = "label-pool-progress"
+RESULT_KEY = "label-pool-result"
+PUBLISH_SECONDS = 1.0
+
+
+class RunObserver(Observer):
+    """Passes everything on to another observer, to the flow run's log and to its progress."""
+
+    def __init__(self, then: Observer = SILENT):
+        self.stopping = threading.Event()
+        self._then = then
+        self._logger = get_run_logger()
+        self._stage, self._unit, self._done = "starting", "", 0
+        self._total: int | None = None
+
+    def begin(self, stage: str, total: int | None, unit: str) -> None:
+        self._stage, self._total, self._unit, self._done = stage, total, unit, 0
+        self._then.begin(stage, total, unit)
+
+    def advance(self, amount: int) -> None:
+        self._done += amount
+        self._then.advance(amount)
+        if self.stopping.is_set():
+            raise Interrupted("the run was told to stop")
+
+    def end(self) -> None:
+        self._logger.info("%s", self.line())
+        self._then.end()
+
+    def say(self, line: str) -> None:
+        self._logger.info("%s", line)
+        self._then.say(line)
+
+    def line(self) -> str:
+        """Say where the run is."""
+        of = "" if self._total is None else f" of {self._total:,}"
+        return f"{self._stage}: {self._done:,}{of} {self._unit}" if self._unit else self._stage
+
+    def percent(self) -> float:
+        """Return how much of the present stage is done."""
+        return min(100.0, 100.0 * self._done / self._total) if self._total else 0.0
+
+
+class Progress:
+    """Keeps one progress artifact up to date, from a thread of its own: no job waits for it."""
+
+    def __init__(self, observer: RunObserver):
+        self._observer = observer
+        self._logger = get_run_logger()
+        self._over = threading.Event()
+        self._shown = ""
+        self._artifact = cast(
+            UUID, create_progress_artifact(0.0, key=PROGRESS_KEY, description=observer.line())
+        )
+        # A new thread does not know the flow run, or which server it belongs to.
+        context = contextvars.copy_context()
+        self._thread = threading.Thread(target=context.run, args=(self._repeat,), daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:  # fmt: skip
+        self._over.set()
+        self._thread.join()
+        if kind is None:
+            self._show(100.0, "done")
+        else:
+            self._show(self._observer.percent(), f"{kind.__name__} in {self._observer.line()}")
+
+    def _repeat(self) -> None:
+        while not self._over.wait(PUBLISH_SECONDS):
+            self._show(self._observer.percent(), self._observer.line())
+
+    def _show(self, percent: float, line: str) -> None:
+        if line == self._shown:
+            return
+        self._shown = line
+        try:
+            update_progress_artifact(self._artifact, percent, line)
+        except Exception as error:
+            # What is shown of a run must not end it.
+            self._logger.debug("progress is not shown: %s", error)
+
+
+def show_result(report: Mapping[str, Any]) -> None:
+    """Leave the result as a table on the flow run."""
+    create_markdown_artifact(
+        "\n".join([*_accuracies(report), *_labels(report)]), key=RESULT_KEY,
+        description=f"what came out of {report['run']}",
+    )  # fmt: skip
+
+
+def _accuracies(report: Mapping[str, Any]) -> list[str]:
+    lines = ["| measured on | model | accuracy | macro-F1 |", "|---|---|---:|---:|"]
+    for source in ("test", "labeled"):
+        measured = report.get(source)
+        if measured is None:
+            continue
+        for name, pattern in measured["patterns"].items():
+            lines.append(_row(source, f"pattern {name}, zero-shot", pattern["zero_shot"]))
+            lines.append(_row(source, f"pattern {name}, trained", pattern["trained"]))
+        for name in ("supervised", "ensemble", "student"):
+            lines.append(_row(source, name, measured[name]))
+    return [*lines, ""]
+
+
+def _row(source: str, name: str, figures: Mapping[str, float]) -> str:
+    # The members and the baseline were trained on the labeled set.
+    return f"| {source} | {_cell(name)} | {figures['accuracy']:.3f} | {figures['macro_f1']:.3f} |"
+
+
+def _labels(report: Mapping[str, Any]) -> list[str]:
+    labels = report["labels"]
+    rows = [f"| {_cell(label)} | {count:,} |" for label, count in labels["counts"].items()]
+    return [
+        "| label | rows |", "|---|---:|", *rows, f"| abstained | {labels['abstained']:,} |", "",
+        f"{report['pool']['rows']:,} pool rows, {report['pool']['rejected']:,} set aside",
+    ]  # fmt: skip
+
+
+def _cell(text: str) -> str:
+    """Keep a name inside its cell, and markup out of it."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,69 @@
+"""Optional: train the teacher on the pool's own language before the members start from it."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from pet.inputs import Inputs
+from pet.models import ClozeModel, Rows, choose_device
+from pet.runs import Unit, fingerprint, make_unit
+from pet.sampling import unlabeled_fingerprint, unlabeled_rows
+from pet.scoring import cloze_encoder, tokenize_columns
+from pet.training import optimize
+
+
+def base_model(inputs: Inputs) -> tuple[str, str | None]:
+    """The model that members start from: the teacher, or the teacher adapted to the pool."""
+    if inputs.config.adapt_steps:
+        return str(inputs.folder / "adapted"), None
+    return inputs.config.model, inputs.config.model_revision
+
+
+def base_digest(inputs: Inputs) -> str:
+    """Name the model that members start from by what it was made of."""
+    if not inputs.config.adapt_steps:
+        return inputs.digests["model"]
+    config = inputs.config
+    return fingerprint(
+        unit="adapted", model=inputs.digests["model"], pool=unlabeled_fingerprint(inputs),
+        steps=config.adapt_steps, training=config.adaptation.model_dump(),
+        patterns=[pattern.template for pattern in inputs.task.patterns],
+        words=[dict(inputs.task.verbalizer(p.name)) for p in inputs.task.patterns],
+        max_length=config.max_length, seed=inputs.seed("adaptation"), device=config.device,
+    )  # fmt: skip
+
+
+def adapt(inputs: Inputs) -> Unit:
+    """Train the teacher on filled patterns of the pool, in its own pre-training task."""
+    config = inputs.config
+
+    def build(folder: Path) -> dict[str, Any]:
+        model = ClozeModel.load(config.model, config.model_revision, choose_device(config.device))
+        unlabeled = unlabeled_rows(inputs)
+        encoders = [
+            cloze_encoder(model, inputs.task, pattern.name, config.max_length)
+            for pattern in inputs.task.patterns
+        ]
+        texts = [tokenize_columns(e, model.tokenizer, unlabeled.columns) for e in encoders]
+        turn = itertools.cycle(range(len(encoders)))
+
+        def loss(rows: Rows) -> Tensor:
+            place = next(turn)
+            return len(rows) * model.language_model_loss(encoders[place], texts[place], rows)
+
+        rows = np.flatnonzero(unlabeled.trainable)
+        settings = config.adaptation.model_copy(update={"steps": config.adapt_steps})
+        with inputs.observer.stage("adapting to the pool", settings.steps, "steps") as tick:
+            losses = optimize(
+                model, encoders[0].lengths(texts[0], rows), rows, loss, settings,
+                seed=inputs.seed("adaptation"), tokens_per_batch=config.tokens_per_batch, tick=tick,
+            )  # fmt: skip
+        model.save(folder)
+        return {"losses": [round(value, 4) for value in losses]}
+
+    return make_unit(inputs.folder / "adapted", base_digest(inputs), build)

@@ -1,0 +1,162 @@
+"""iPET: generations of members, each taught by others of the one before. Numpy in, numpy out.
+
+Schick and Schütze 2021 (arXiv 2001.07676), section 3.4. Every function that draws takes its
+generator, so that a member's rows depend on its own seed alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating]
+Rows = NDArray[np.int64]
+
+
+def count_generations(labeled: int, factor: float = 5.0, goal: int = 1000) -> int:
+    """Return k, the generations after generation 0 until each member has seen `goal` rows.
+
+    k = ceil(log_d(goal / |T|)): 3 for 10 labeled rows, 2 for 50 and for 100. Generation 0 is not
+    counted. Without labeled rows the first generation has 10 of them, and k is one more.
+    """
+    if labeled == 0:
+        return 1 + count_generations(10, factor, goal)
+    # The rounding keeps exact powers exact: log(125) / log(5) is 3.0000000000000004.
+    return max(0, math.ceil(round(math.log(goal / labeled, factor), 9)))
+
+
+def generation_quotas(counts: Sequence[int], generation: int, factor: float = 5.0) -> Rows:
+    """Return how many rows of each label generation j draws: c_j(l) - c_0(l), c_j = d^j c_0.
+
+    So the labeled set's ratio of labels is kept. A label without a single labeled row is drawn as
+    if it had one, or it could never be learned. Without any labeled row, generation 1 has 10 rows
+    in equal shares (at least one a label), and grows from there.
+
+    Args:
+        counts: labeled rows per label, c_0. [labels]
+        generation: j, from 1.
+    """
+    assert generation >= 1, "generation 0 draws nothing"
+    own = np.asarray(counts, dtype=np.float64)
+    if own.sum() == 0:
+        start = max(1.0, 10 / len(own))
+        return np.round(np.full(len(own), start * factor ** (generation - 1))).astype(np.int64)
+    base = np.maximum(own, 1.0)
+    return np.round(base * factor**generation - own).astype(np.int64)
+
+
+def choose_teachers(
+    student: int, members: int, rng: np.random.Generator, share: float = 0.25
+) -> list[int]:
+    """Draw the members that teach one: a share of all others, at least one, never itself.
+
+    The research code rounds 25 % of two others to no teacher at all, and divides by zero.
+
+    Args:
+        student: the member's own place among the members.
+        members: how many there are.
+        share: lambda of the paper.
+    """
+    others = [place for place in range(members) if place != student]
+    if not others:
+        return [student]  # the only member there is can but teach itself
+    count = max(1, round(share * len(others)))
+    return sorted(int(place) for place in rng.choice(others, count, replace=False))
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Rows drawn for a member's next training set.
+
+    Attributes:
+        rows: row numbers, each once. [drawn]
+        labels: the label each was drawn for. [drawn]
+        missing: how many rows of each label there were too few. [labels]
+    """
+
+    rows: Rows
+    labels: Rows
+    missing: Rows
+
+
+def draw_rows(
+    probabilities: Array, quotas: Rows, rng: np.random.Generator, *,
+    trainable: NDArray[np.bool_], most_likely: int | None = None,
+) -> Draw:  # fmt: skip
+    """Draw rows for every label in proportion to the teachers' confidence, without replacement.
+
+    A row is a candidate of its best label. With `most_likely` (zero-shot start) the candidates of
+    a label are the so many rows that are likeliest to have it, whatever their best label is; a row
+    already drawn for a label that comes earlier is not drawn again. Where candidates are too few,
+    all are taken, and nothing is drawn twice (the research code repeats rows, or hangs).
+
+    Args:
+        probabilities: what the teachers say. [rows, labels]
+        quotas: rows wanted per label. [labels]
+        trainable: rows that may be drawn. [rows]
+    """
+    best = probabilities.argmax(axis=1)
+    free = trainable.copy()
+    rows, labels = [], []
+    missing = np.zeros(len(quotas), dtype=np.int64)
+    for label, wanted in enumerate(quotas):
+        chance = probabilities[:, label]
+        if most_likely is None:
+            candidates = np.flatnonzero(free & (best == label))
+        else:
+            candidates = np.flatnonzero(free)
+            top = np.argsort(-chance[candidates], kind="stable")[: max(most_likely, wanted)]
+            candidates = candidates[top]
+        count = min(int(wanted), len(candidates))
+        missing[label] = wanted - count
+        if not count:
+            continue
+        weight = np.maximum(chance[candidates], 1e-12)
+        drawn = rng.choice(candidates, count, replace=False, p=weight / weight.sum())
+        free[drawn] = False
+        rows.append(np.sort(drawn))
+        labels.append(np.full(count, label, dtype=np.int64))
+    if not rows:
+        return Draw(np.zeros(0, np.int64), np.zeros(0, np.int64), missing)
+    return Draw(np.concatenate(rows), np.concatenate(labels), missing)
+
+
+@dataclass(frozen=True)
+class Growth:
+    """How a generation stands: the signs by which growing is judged.
+
+    Attributes:
+        agreement: mean share of members that say what the ensemble says.
+        shares: the labels' shares of the pool, as the ensemble labels it. [labels]
+    """
+
+    agreement: float
+    shares: tuple[float, ...]
+
+
+def measure_growth(logits: Array, together: Array) -> Growth:
+    """Measure a generation. logits: [members, rows, labels]; together: [rows, labels]"""
+    best = together.argmax(axis=1)
+    votes = logits.argmax(axis=-1) == best
+    shares = np.bincount(best, minlength=together.shape[1]) / len(best)
+    return Growth(float(votes.mean()), tuple(float(share) for share in shares))
+
+
+def best_generation(growth: Sequence[Growth], tolerance: float = 0.02) -> int:
+    """Return the generation to keep: the last before growing did harm.
+
+    Harm is a fall in the members' agreement by more than `tolerance`, or a label that had at least
+    1 % of the pool and lost nine tenths of it: self-training that collapses forgets a label.
+    """
+    for place in range(1, len(growth)):
+        before, now = growth[place - 1], growth[place]
+        if now.agreement < before.agreement - tolerance:
+            return place - 1
+        for old, new in zip(before.shares, now.shares, strict=True):
+            if old >= 0.01 and new < old / 10:
+                return place - 1
+    return len(growth) - 1

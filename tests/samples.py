@@ -1,0 +1,102 @@
+"""A small task with its texts: 3 labels, 3 patterns, 12 labeled rows, a pool of 40, 9 test rows."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pet.config import RunConfig, make_config
+
+LABELS = ("sport", "space", "business")
+HEAD = """\
+name = "tiny_news"
+description = "What is the news about?"
+source = "our tests"
+fields = ["text"]
+
+[labels]
+sport = "sport"
+space = ["space", "moon"]
+business = "business"
+
+[patterns]
+"""
+PATTERNS = {
+    "category": "category: {mask}. {text}",
+    "bracket": "[ topic: {mask} ] {text}",
+    "last": "{text} the topic is {mask}",
+}
+SUBJECTS = {
+    "sport": ("the team won the game", "a great goal in the match", "the ball was good today",
+              "big match and a bad game", "the team said it won"),
+    "space": ("a rocket to the moon", "the launch of a new planet star", "orbit of the star",
+              "the moon was big today", "rocket launch and orbit"),
+    "business": ("the bank and the market", "stock price is bad", "a new trade in money",
+                 "the price of the stock", "big money in the bank"),
+}  # fmt: skip
+
+
+def task_toml(names: Sequence[str] = tuple(PATTERNS)) -> str:
+    """The task with these of its patterns."""
+    return HEAD + "".join(f'{name} = "{PATTERNS[name]}"\n' for name in names)
+
+
+def labeled_rows() -> list[tuple[str, str]]:
+    return [(text, label) for label in LABELS for text in SUBJECTS[label][:4]]
+
+
+def test_rows() -> list[tuple[str, str]]:
+    return [(f"{SUBJECTS[label][4]} {more}", label) for label in LABELS
+            for more in ("today", "it said", "!")]  # fmt: skip
+
+
+def pool_texts() -> list[str | None]:
+    """40 rows: row 5 stands in the labeled set, and rows 7, 20 and 33 are no good."""
+    texts: list[str | None] = [
+        f"{SUBJECTS[LABELS[i % 3]][i % 5]} and {SUBJECTS[LABELS[i % 3]][(i + 1) % 5]}"
+        + " on the news" * (i % 4)
+        for i in range(40)
+    ]
+    texts[5] = labeled_rows()[0][0]
+    texts[7], texts[20], texts[33] = None, "", "   "
+    return texts
+
+
+def write_csv(path: Path, rows: Sequence[Sequence[str]], header: Sequence[str]) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows([header, *rows])
+    return path
+
+
+def write_pool(path: Path, texts: Sequence[str | None]) -> Path:
+    source = [f"line {number}" for number in range(len(texts))]
+    pq.write_table(pa.table({"text": pa.array(texts, pa.string()), "source": source}), path)
+    return path
+
+
+def write_inputs(folder: Path) -> Path:
+    """Write the task and its texts."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "task.toml").write_text(task_toml(), encoding="utf-8")
+    write_csv(folder / "labeled.csv", labeled_rows(), ("text", "label"))
+    write_csv(folder / "test.csv", test_rows(), ("text", "label"))
+    write_pool(folder / "pool.parquet", pool_texts())
+    return folder
+
+
+def tiny_config(inputs: Path, model: Path, out: Path, **changes: Any) -> RunConfig:
+    """Settings of a run that takes a second."""
+    values: dict[str, Any] = {
+        "task": str(inputs / "task.toml"), "labeled": str(inputs / "labeled.csv"),
+        "pool": str(inputs / "pool.parquet"), "test": str(inputs / "test.csv"),
+        "model": str(model), "out": str(out), "device": "cpu", "max_length": 32, "shard_rows": 16,
+        "tokens_per_batch": 512, "abstain_below": 0.4,
+        "member": {"steps": 2, "batch_size": 4}, "student": {"steps": 3, "batch_size": 8},
+        "supervised": {"steps": 2, "batch_size": 4},
+    }  # fmt: skip
+    return make_config({**values, **changes})

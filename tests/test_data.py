@@ -1,0 +1,330 @@
+"""Labeled sets and pools, as users bring them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pet.data import Pool, RejectedRow, open_pool, read_labeled
+from pet.errors import InputError, PetError
+
+LABELS = ("sport", "space")
+
+
+def write(path: Path, content: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content, encoding="utf-8")
+    return path
+
+
+def parquet(path: Path, **columns: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+def pool_of(path: Path, **options: Any) -> Pool:
+    return open_pool(path, ["text"], **options)
+
+
+def everything(pool: Pool, rows: int = 10_000) -> tuple[list[str], list[str], list[RejectedRow]]:
+    batches = list(pool.batches(rows))
+    ids = [id for batch in batches for id in batch.ids]
+    texts = [text for batch in batches for text in batch.columns["text"]]
+    return ids, texts, [row for batch in batches for row in batch.rejected]
+
+
+# Pools
+
+
+@pytest.mark.parametrize("rows", [1, 3, 7, 10, 100])
+def test_batches_do_not_depend_on_files_or_row_groups(tmp_path: Path, rows: int) -> None:
+    texts = [f"text {number}" for number in range(23)]
+    pq.write_table(pa.table({"text": texts[:11]}), tmp_path / "a.parquet", row_group_size=2)
+    write(tmp_path / "b.csv", "text\n" + "\n".join(texts[11:12]))
+    write(tmp_path / "c.csv", "text\n")
+    write(tmp_path / "d.jsonl", "\n".join(json.dumps({"text": text}) for text in texts[12:]))
+    pool = pool_of(tmp_path)
+    batches = list(pool.batches(rows))
+    assert [batch.columns["text"] for batch in batches] == [
+        texts[start : start + rows] for start in range(0, 23, rows)
+    ]
+    assert np.concatenate([batch.rows for batch in batches]).tolist() == list(range(23))
+    assert pool.count_rows() == 23
+    assert [path.name for path in pool.files] == ["a.parquet", "b.csv", "c.csv", "d.jsonl"]
+
+
+def test_rejected_rows_count_as_raw_rows_so_that_batches_stay_in_place(tmp_path: Path) -> None:
+    parquet(tmp_path / "a.parquet", text=["a", None, " ", "d", "e"])
+    batches = list(pool_of(tmp_path / "a.parquet").batches(2))
+    assert [batch.ids for batch in batches] == [["a.parquet:0"], ["a.parquet:3"], ["a.parquet:4"]]
+    assert [batch.rows.tolist() for batch in batches] == [[0], [3], [4]]
+    assert batches[0].rejected == [RejectedRow("a.parquet", 1, "no text")]
+    assert batches[1].rejected == [RejectedRow("a.parquet", 2, "empty text")]
+
+
+def test_ids_without_an_id_column_name_file_and_row(tmp_path: Path) -> None:
+    write(tmp_path / "2026" / "a.csv", "text\na\nb\n")
+    write(tmp_path / "z.csv", "text\nc\n")
+    ids, texts, _ = everything(pool_of(tmp_path))
+    assert ids == ["2026/a.csv:0", "2026/a.csv:1", "z.csv:0"]
+    assert texts == ["a", "b", "c"]
+
+
+def test_whole_number_ids_come_out_as_text_the_same_from_every_format(tmp_path: Path) -> None:
+    parquet(tmp_path / "a.parquet", id=[7, 8], text=["a", "b"])
+    write(tmp_path / "a.csv", "id,text\n7,a\n8,b\n")
+    write(tmp_path / "a.jsonl", '{"id": 7, "text": "a"}\n{"id": "8", "text": "b"}\n')
+    for suffix in ("parquet", "csv", "jsonl"):
+        assert everything(pool_of(tmp_path / f"a.{suffix}"))[0] == ["7", "8"]
+
+
+def test_a_row_without_an_id_gets_no_invented_one(tmp_path: Path) -> None:
+    parquet(tmp_path / "a.parquet", id=pa.array([1, None, 3]), text=["a", "b", "c"])
+    write(tmp_path / "b.csv", "id,text\n,a\nx,b\n")
+    ids, _, rejected = everything(pool_of(tmp_path))
+    assert ids == ["1", "3", "x"]
+    assert rejected == [RejectedRow("a.parquet", 1, "no id"), RejectedRow("b.csv", 0, "no id")]
+
+
+def test_ids_that_became_floats_are_refused_not_printed_as_1_0(tmp_path: Path) -> None:
+    path = parquet(tmp_path / "a.parquet", id=[1.0, 2.0], text=["a", "b"])
+    with pytest.raises(InputError, match=r"'id' of ids\n +found: +values of type double"):
+        pool_of(path)
+
+
+def test_undecodable_parquet_rows_are_set_aside_singly(tmp_path: Path) -> None:
+    texts = pa.array([b"ok", b"\xff", b"\xed\xa0\x80", None, b"\x00", b"caf\xc3\xa9"])
+    for kind in (pa.binary(), pa.string()):
+        column = texts if kind == pa.binary() else texts.view(pa.string())
+        path = parquet(tmp_path / "a.parquet", text=column)
+        _, found, rejected = everything(pool_of(path))
+        assert found == ["ok", "\0", "café"]
+        assert [(row.row, row.reason) for row in rejected] == [
+            (1, "not valid UTF-8"), (2, "not valid UTF-8"), (3, "no text")
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())]
+)
+def test_every_way_of_storing_text_is_text(tmp_path: Path, kind: pa.DataType) -> None:
+    path = parquet(tmp_path / "a.parquet", text=pa.array(["a", None, "b"]).cast(kind))
+    assert everything(pool_of(path))[1] == ["a", "b"]
+
+
+def test_a_column_of_nothing_but_nulls_rejects_every_row(tmp_path: Path) -> None:
+    path = parquet(tmp_path / "a.parquet", text=pa.nulls(2))
+    assert [row.reason for row in everything(pool_of(path))[2]] == ["no text", "no text"]
+
+
+def test_a_row_needs_one_text_and_no_null_among_its_fields(tmp_path: Path) -> None:
+    parquet(
+        tmp_path / "a.parquet",
+        head=["h", "", "h", " ", "h"],
+        body=["b", "b", None, "\t\u00a0", ""],
+    )
+    [batch] = open_pool(tmp_path / "a.parquet", ["head", "body"]).batches()
+    assert batch.columns == {"head": ["h", "", "h"], "body": ["b", "b", ""]}
+    assert [(row.row, row.reason) for row in batch.rejected] == [(2, "no text"), (3, "empty text")]
+
+
+def test_a_wrong_column_name_says_which_there_are_and_which_was_meant(tmp_path: Path) -> None:
+    path = parquet(tmp_path / "a.parquet", Text=["a"], body=["b"])
+    with pytest.raises(InputError, match=r"'Text', 'body'\n.*did you mean 'Text'\?.*--text-column"):
+        pool_of(path)
+    assert everything(pool_of(path, columns={"text": "body"}))[1] == ["b"]
+
+
+def test_a_csv_file_with_semicolons_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="commas between the columns"):
+        pool_of(write(tmp_path / "a.csv", "id;text\n1;a\n"))
+
+
+def test_numbers_are_not_taken_for_text(tmp_path: Path) -> None:
+    path = parquet(tmp_path / "a.parquet", text=[1, 2])
+    with pytest.raises(InputError, match="values of type int64"):
+        pool_of(path)
+
+
+def test_a_column_that_occurs_twice_is_not_chosen_by_chance(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="2 columns of that name"):
+        pool_of(write(tmp_path / "a.csv", "text,text\na,b\n"))
+
+
+def test_one_file_of_many_without_the_column_is_named(tmp_path: Path) -> None:
+    parquet(tmp_path / "a.parquet", text=["a"])
+    parquet(tmp_path / "b.parquet", body=["b"])
+    with pytest.raises(InputError, match=r"b\.parquet\n.*'text'") as caught:
+        pool_of(tmp_path)
+    assert "a.parquet" not in str(caught.value)
+
+
+def test_ids_in_some_files_only_are_refused(tmp_path: Path) -> None:
+    parquet(tmp_path / "a.parquet", id=["1"], text=["a"])
+    parquet(tmp_path / "b.parquet", text=["b"])
+    with pytest.raises(InputError, match=r"b\.parquet\n.*'id' of ids"):
+        pool_of(tmp_path)
+
+
+def test_an_id_column_that_was_asked_for_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="'key' of ids"):
+        pool_of(parquet(tmp_path / "a.parquet", text=["a"]), id_column="key")
+
+
+def test_kept_columns_stay_beside_their_rows(tmp_path: Path) -> None:
+    parquet(tmp_path / "a.parquet", text=["a", None, "c"], n=pa.array([1, 2, 3], pa.int32()))
+    parquet(tmp_path / "b.parquet", text=["d"], n=pa.array([4], pa.int64()))
+    [batch] = pool_of(tmp_path).batches(keep_columns=["n", "text"])
+    assert batch.kept is not None
+    assert batch.kept.to_pydict() == {"n": [1, 3, 4], "text": ["a", "c", "d"]}
+    assert batch.kept.schema.field("n").type == pa.int64()
+
+
+def test_kept_columns_of_csv_and_jsonl_are_text_whatever_they_hold(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"text,more\na,1\nb,caf\xe9\n")
+    write(tmp_path / "b.jsonl", '{"text": "c", "more": {"x": [1]}}\n{"text": "d"}\n')
+    [batch] = pool_of(tmp_path).batches(keep_columns=["more"])
+    assert batch.kept is not None
+    assert batch.kept["more"].to_pylist() == ["1", None, '{"x": [1]}', None]
+
+
+def test_a_column_to_keep_that_is_not_there_stops_before_the_first_batch(tmp_path: Path) -> None:
+    pool = pool_of(parquet(tmp_path / "a.parquet", text=["a"], url=["u"]))
+    with pytest.raises(InputError, match=r"'urls' to keep(.|\n)*did you mean 'url'"):
+        pool.batches(keep_columns=["urls"])
+
+
+def test_kept_columns_whose_types_do_not_meet_are_named(tmp_path: Path) -> None:
+    parquet(tmp_path / "a.parquet", text=["a"], n=[1])
+    parquet(tmp_path / "b.parquet", text=["a"], n=["one"])
+    with pytest.raises(InputError, match="one type for the column 'n'"):
+        pool_of(tmp_path).batches(keep_columns=["n"])
+
+
+def test_a_pool_that_changes_between_two_passes_fails_the_run(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "text\na\n")
+    pool = pool_of(path)
+    write(path, "text\na\nb\n")
+    with pytest.raises(PetError, match="changed since the start"):
+        list(pool.batches())
+
+
+def test_many_small_files_are_read_one_at_a_time(tmp_path: Path) -> None:
+    for number in range(2000):
+        write(tmp_path / f"{number:04}.jsonl", f'{{"text": "t{number}"}}\n')
+    _, texts, rejected = everything(pool_of(tmp_path), rows=300)
+    assert texts == [f"t{number}" for number in range(2000)]
+    assert rejected == []
+
+
+# Labeled sets
+
+
+def labeled(path: Path, **options: Any) -> Any:
+    return read_labeled(path, ["text"], LABELS, **options)
+
+
+def test_labels_point_into_the_tasks_labels(tmp_path: Path) -> None:
+    path = write(tmp_path / "train.csv", "text,label\nball,sport\nmoon,space\ngoal,sport\n")
+    table = labeled(path)
+    assert table.labels.tolist() == [0, 1, 0]
+    assert table.labels.dtype == np.int64
+    assert table.columns == {"text": ["ball", "moon", "goal"]}
+    assert (len(table), table.path, table.warnings, table.rejected) == (3, path, [], [])
+
+
+def test_number_labels_meet_the_tasks_text_in_every_format(tmp_path: Path) -> None:
+    parquet(tmp_path / "int.parquet", text=["a", "b"], label=[0, 1])
+    parquet(tmp_path / "float.parquet", text=["a", "b"], label=[0.0, 1.0])
+    parquet(
+        tmp_path / "categories.parquet",
+        text=["a", "b"], label=pa.array(["0", "1"]).dictionary_encode(),
+    )  # fmt: skip
+    write(tmp_path / "a.csv", "text,label\na,0\nb,1\n")
+    write(tmp_path / "a.jsonl", '{"text": "a", "label": 0}\n{"text": "b", "label": "1"}\n')
+    paths = sorted(tmp_path.iterdir())
+    assert len(paths) == 5
+    for path in paths:
+        assert read_labeled(path, ["text"], ["0", "1"]).labels.tolist() == [0, 1], path
+
+
+def test_unknown_labels_are_listed_with_counts_beside_the_tasks(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "text,label\na,sports\nb,sports\nc,space\nd,Space\n")
+    with pytest.raises(
+        InputError, match=r"'sport', 'space'\n.*'sports' \(2 rows\), 'Space' \(1 rows\)"
+    ):
+        labeled(path)
+
+
+def test_rows_without_a_label_are_set_aside_under_their_file_and_row(tmp_path: Path) -> None:
+    parquet(tmp_path / "a.parquet", text=["a", None, "c"], label=["sport", "sport", None])
+    parquet(tmp_path / "b.parquet", text=["d", "e"], label=[" ", "space"])
+    table = labeled(tmp_path, max_rejected=0.9)
+    assert table.ids == ["a.parquet:0", "b.parquet:1"]
+    assert table.labels.tolist() == [0, 1]
+    assert table.rejected == [
+        RejectedRow("a.parquet", 1, "no text"),
+        RejectedRow("a.parquet", 2, "no label"),
+        RejectedRow("b.parquet", 0, "no label"),
+    ]
+
+
+def test_too_many_unusable_rows_stop_with_reasons_and_places(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "text,label\na,sport\n,space\nc,space\n d,\n")
+    with pytest.raises(InputError, match=r"2 of 4: .*no label \(1\).*row 1 of a\.csv"):
+        labeled(path)
+    assert len(labeled(path, max_rejected=0.5)) == 2
+
+
+@pytest.mark.parametrize("rows", ["", ",sport\n,space\n"])
+def test_a_labeled_set_without_a_usable_row_is_refused_however_patient(
+    tmp_path: Path, rows: str
+) -> None:
+    with pytest.raises(InputError, match="at least one usable row"):
+        labeled(write(tmp_path / "a.csv", "text,label\n" + rows), max_rejected=1.0)
+
+
+def test_ids_that_occur_twice_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "id,text,label\n1,a,sport\n1,b,space\n2,c,sport\n")
+    with pytest.raises(InputError, match="1 ids that occur more than once: '1'"):
+        labeled(path)
+
+
+def test_all_problems_of_a_labeled_set_come_at_once(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        labeled(parquet(tmp_path / "a.parquet", body=["a"], target=["sport"]))
+    options = [problem.fix for problem in caught.value.problems]
+    assert len(options) == 2
+    assert "--text-column" in options[0]
+    assert "--label-column" in options[1]
+    path = write(tmp_path / "b.csv", "id,text,label\n1,a,x\n1,b,space\n2,,sport\n")
+    with pytest.raises(InputError) as caught:
+        labeled(path)
+    assert len(caught.value.problems) == 3
+
+
+def test_a_label_without_an_example_is_said_not_passed_over(tmp_path: Path) -> None:
+    table = labeled(write(tmp_path / "a.csv", "text,label\na,sport\n"))
+    [warning] = table.warnings
+    assert "no example of the label 'space'" in warning
+
+
+def test_one_text_with_two_labels_is_said_with_its_rows(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "text,label\na,sport\nb,space\na,space\nb,space\n")
+    [warning] = labeled(path).warnings
+    assert "1 texts occur with more than one label" in warning
+    assert "a.csv:0 and a.csv:2" in warning
+
+
+def test_other_column_names_are_mapped(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "key,body,topic\nk1,a,sport\nk2,b,space\n")
+    table = labeled(path, columns={"text": "body"}, label_column="topic", id_column="key")
+    assert table.ids == ["k1", "k2"]
+    assert table.columns == {"text": ["a", "b"]}

@@ -1,0 +1,91 @@
+"""Combining members, against numbers worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from pet.ensembling import agreement, combine, entropy, fit_temperature, soft_labels, softmax
+
+# Two members, two rows, two labels.
+LOGITS = np.array([[[2.0, 0.0], [0.0, 4.0]], [[0.0, 1.0], [3.0, 1.0]]], dtype=np.float32)
+
+
+def test_softmax_divides_by_the_temperature() -> None:
+    # exp(2/2) : exp(0) = e : 1; multiplying by 2 would give e^4 : 1.
+    e = math.e
+    np.testing.assert_allclose(softmax(np.array([2.0, 0.0]), 2.0), [e / (e + 1), 1 / (e + 1)])
+
+
+def test_softmax_of_huge_logits_stays_a_number() -> None:
+    np.testing.assert_allclose(softmax(np.array([1e4, 0.0, -1e4])), [1, 0, 0])
+
+
+def test_softmax_works_over_the_last_axis_of_any_shape() -> None:
+    assert softmax(LOGITS).shape == LOGITS.shape
+    np.testing.assert_allclose(softmax(LOGITS).sum(-1), 1)
+
+
+def test_members_are_combined_by_the_weighted_mean_of_logits() -> None:
+    # Weights 3 and 1: row 0 is (3*[2,0] + [0,1]) / 4 = [1.5, 0.25], a gap of 1.25;
+    # row 1 is (3*[0,4] + [3,1]) / 4 = [0.75, 3.25], a gap of -2.5.
+    together = combine(LOGITS, [3, 1])
+    np.testing.assert_allclose(together[:, 0] - together[:, 1], [1.25, -2.5])
+
+
+def test_weights_need_not_sum_to_one() -> None:
+    np.testing.assert_allclose(combine(LOGITS, [3, 1]), combine(LOGITS, [0.75, 0.25]))
+
+
+def test_weights_of_zero_count_every_member_alike() -> None:
+    """A zero-shot accuracy of 0 everywhere would otherwise divide by zero."""
+    np.testing.assert_allclose(combine(LOGITS, [0, 0]), combine(LOGITS, [1, 1]))
+
+
+def test_a_member_of_weight_zero_has_no_say() -> None:
+    np.testing.assert_allclose(softmax(combine(LOGITS, [1, 0])), softmax(LOGITS[0]))
+
+
+@pytest.mark.parametrize("weights", [[1.0], [1.0, -1.0]])
+def test_wrong_weights_are_our_own_mistake(weights: list[float]) -> None:
+    with pytest.raises(AssertionError, match="weight"):
+        combine(LOGITS, weights)
+
+
+def test_soft_labels_are_the_combined_logits_at_temperature_two() -> None:
+    # Uniform weights: row 0 gaps (2 - 1) / 2 = 0.5, halved 0.25; row 1 (-4 + 2) / 2 = -1, -0.5.
+    soft = soft_labels(LOGITS, [1, 1], temperature=2.0)
+    expected = [1 / (1 + math.exp(-0.25)), 1 / (1 + math.exp(0.5))]
+    np.testing.assert_allclose(soft[:, 0], expected)
+    np.testing.assert_allclose(soft.sum(1), 1)
+
+
+def test_agreement_is_the_share_of_members_with_the_label() -> None:
+    # Row 0: members say 0 and 1; row 1: they say 1 and 0.
+    np.testing.assert_allclose(agreement(LOGITS, np.array([0, 1])), [0.5, 0.5])
+    np.testing.assert_allclose(agreement(LOGITS[:1], np.array([0, 0])), [1.0, 0.0])
+
+
+def test_entropy_runs_from_zero_to_the_log_of_the_labels() -> None:
+    found = entropy(np.array([[1.0, 0.0, 0.0], [1 / 3] * 3, [0.5, 0.5, 0.0]]))
+    np.testing.assert_allclose(found, [0, math.log(3), math.log(2)], atol=1e-9)
+
+
+def test_a_calibration_temperature_above_one_is_found_for_an_overconfident_model() -> None:
+    # 1000 rows of logits [4, 0] of which 731 are right: the honest gap is 1, so T is 4.
+    logits = np.tile([4.0, 0.0], (1000, 1))
+    labels = (np.arange(1000) >= 731).astype(int)
+    assert fit_temperature(logits, labels) == pytest.approx(4, rel=0.05)
+
+
+def test_a_handful_of_rows_cannot_drive_the_temperature_to_an_end() -> None:
+    """Three rows that are all right have their best likelihood at T = 0."""
+    logits = np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]])
+    assert 0.3 < fit_temperature(logits, np.zeros(3, int)) < 1
+    assert 1 < fit_temperature(logits, np.ones(3, int)) < 5
+
+
+def test_no_rows_at_all_leave_the_temperature_at_one() -> None:
+    assert fit_temperature(np.zeros((0, 3)), np.zeros(0, int)) == pytest.approx(1)

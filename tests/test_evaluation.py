@@ -1,0 +1,52 @@
+"""Measures, against numbers worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pet.evaluation import accuracy, confusion_matrix, expected_calibration_error, macro_f1, metrics
+
+TRUTH = np.array([0, 0, 0, 1, 1, 2])
+SAID = np.array([0, 0, 1, 1, 0, 2])
+
+
+def test_rows_of_the_confusion_matrix_are_true_labels() -> None:
+    assert confusion_matrix(TRUTH, SAID, 3).tolist() == [[2, 1, 0], [1, 1, 0], [0, 0, 1]]
+
+
+def test_accuracy_is_the_share_that_is_right() -> None:
+    assert accuracy(TRUTH, SAID) == pytest.approx(4 / 6)
+
+
+def test_macro_f1_weighs_every_label_alike() -> None:
+    # F1: label 0 is 4 / (3 + 3), label 1 is 2 / (2 + 2), label 2 is 2 / 2.
+    assert macro_f1(TRUTH, SAID, 3) == pytest.approx((2 / 3 + 1 / 2 + 1) / 3)
+
+
+def test_a_label_that_occurs_nowhere_does_not_lower_macro_f1() -> None:
+    assert macro_f1(TRUTH, SAID, 4) == pytest.approx(macro_f1(TRUTH, SAID, 3))
+
+
+def test_a_label_that_is_only_ever_predicted_counts_as_zero() -> None:
+    assert macro_f1(np.array([0, 0]), np.array([0, 1]), 2) == pytest.approx((2 / 3 + 0) / 2)
+
+
+def test_calibration_error_is_the_weighted_gap_per_bin() -> None:
+    # Bin of 0.9: 2 rows, one right: gap 0.4. Bin of 0.6: 2 rows, both right: gap 0.4.
+    # Bin of 0.75: 1 row, right: gap 0.25. Together (2 * 0.4 + 2 * 0.4 + 0.25) / 5.
+    first = np.array([0.9, 0.9, 0.6, 0.6, 0.75])
+    probabilities = np.stack([first, 1 - first], axis=1)
+    error = expected_calibration_error(probabilities, np.array([0, 1, 0, 0, 0]))
+    assert error == pytest.approx((0.8 + 0.8 + 0.25) / 5)
+
+
+def test_a_confidence_of_one_falls_into_the_last_bin() -> None:
+    assert expected_calibration_error(np.array([[1.0, 0.0]]), np.array([0])) == 0
+    assert expected_calibration_error(np.array([[1.0, 0.0]]), np.array([1])) == 1
+
+
+def test_metrics_come_under_stable_names() -> None:
+    probabilities = np.eye(3)[SAID]
+    found = metrics(probabilities, TRUTH)
+    assert found == {"accuracy": 0.6667, "macro_f1": 0.7222, "ece": 0.3333, "rows": 6}

@@ -1,0 +1,271 @@
+"""Units that are whole or absent, the lock, seeds by name, files written in one step."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pet.errors import InputError, LockedError, PetError
+from pet.runs import (
+    DONE,
+    derive_seed,
+    finished,
+    fingerprint,
+    locked,
+    make_unit,
+    read_json,
+    sweep,
+    write_json,
+    write_text,
+    writing,
+)
+
+
+class Build:
+    """Writes a file, and counts how often it was asked to."""
+
+    def __init__(self, text: str = "weights"):
+        self.calls = 0
+        self.text = text
+
+    def __call__(self, folder: Path) -> dict[str, Any]:
+        self.calls += 1
+        (folder / "sub").mkdir()
+        (folder / "sub" / "model.bin").write_text(self.text)
+        return {"losses": [1.0]}
+
+
+def test_seeds_are_known_numbers_so_that_old_runs_can_be_repeated() -> None:
+    assert derive_seed(42, "member", 0, "category", 0) == 8504780
+    assert derive_seed(42, "student") == 2107920157
+    assert derive_seed(0) == 1160176045
+
+
+def test_a_seed_depends_on_its_own_names_only() -> None:
+    names = [("member", 0, pattern, r) for pattern in ("a", "b") for r in range(3)]
+    seeds = {name: derive_seed(7, *name) for name in names}
+    assert len(set(seeds.values())) == len(names)
+    assert all(derive_seed(7, *name) == seeds[name] for name in reversed(names))
+    assert all(derive_seed(8, *name) != seeds[name] for name in names)
+    assert derive_seed(7, "a", "bc") != derive_seed(7, "ab", "c")
+    assert all(0 <= seed < 2**31 for seed in seeds.values())
+
+
+def test_a_fingerprint_does_not_depend_on_the_order_of_its_inputs() -> None:
+    assert fingerprint(a=1, b={"x": 1, "y": 2}) == fingerprint(b={"y": 2, "x": 1}, a=1)
+    assert fingerprint(a=1) != fingerprint(a=2)
+
+
+def test_another_version_of_the_library_has_other_fingerprints(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = fingerprint(a=1)
+    monkeypatch.setattr("pet.__version__", "99.0")
+    assert fingerprint(a=1) != before
+
+
+def test_a_unit_is_made_once_and_then_reused(tmp_path: Path) -> None:
+    build, folder = Build(), tmp_path / "members" / "g0"
+    first, second = make_unit(folder, "f1", build), make_unit(folder, "f1", build)
+    assert build.calls == 1
+    assert (first.reused, second.reused) == (False, True)
+    assert second.record["losses"] == [1.0]
+    record = read_json(folder / DONE)
+    assert record["fingerprint"] == "f1"
+    assert list(record["files"]) == ["sub/model.bin"]
+    assert [path.name for path in folder.parent.iterdir()] == ["g0"]
+
+
+def test_a_unit_of_other_inputs_is_made_again(tmp_path: Path) -> None:
+    make_unit(tmp_path / "u", "f1", Build("old"))
+    unit = make_unit(tmp_path / "u", "f2", Build("new"))
+    assert not unit.reused
+    assert unit.reason == "its inputs or settings have changed"
+    assert (tmp_path / "u" / "sub" / "model.bin").read_text() == "new"
+
+
+def test_a_member_without_its_done_marker_is_made_again(tmp_path: Path) -> None:
+    make_unit(tmp_path / "u", "f1", Build())
+    (tmp_path / "u" / DONE).unlink()
+    unit = make_unit(tmp_path / "u", "f1", Build("again"))
+    assert (unit.reused, unit.reason) == (False, f"no readable {DONE}")
+
+
+@pytest.mark.parametrize("content", ["", '{"fingerprint": "f1", "fi', "[]", '{"files": 3}', "\0"])
+def test_a_broken_done_marker_counts_as_none(tmp_path: Path, content: str) -> None:
+    make_unit(tmp_path / "u", "f1", Build())
+    (tmp_path / "u" / DONE).write_text(content)
+    assert not make_unit(tmp_path / "u", "f1", Build()).reused
+
+
+def test_weights_that_were_changed_after_the_fact_are_made_again(tmp_path: Path) -> None:
+    make_unit(tmp_path / "u", "f1", Build())
+    (tmp_path / "u" / "sub" / "model.bin").write_text("tampered")
+    assert finished(tmp_path / "u", "f1") == (
+        False, "sub/model.bin was changed or removed after it was made",
+    )  # fmt: skip
+    assert not make_unit(tmp_path / "u", "f1", Build()).reused
+
+
+def test_a_file_that_was_removed_is_noticed(tmp_path: Path) -> None:
+    make_unit(tmp_path / "u", "f1", Build())
+    (tmp_path / "u" / "sub" / "model.bin").unlink()
+    assert not finished(tmp_path / "u", "f1")[0]
+
+
+def test_a_failed_build_leaves_nothing(tmp_path: Path) -> None:
+    def build(folder: Path) -> None:
+        (folder / "half").write_text("half a model")
+        raise RuntimeError("out of luck")
+
+    with pytest.raises(RuntimeError, match="out of luck"):
+        make_unit(tmp_path / "u", "f1", build)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_rebuild_leaves_the_old_unit(tmp_path: Path) -> None:
+    make_unit(tmp_path / "u", "f1", Build("old"))
+
+    def build(folder: Path) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_unit(tmp_path / "u", "f2", build)
+    assert finished(tmp_path / "u", "f1")[0]
+
+
+def test_the_old_file_stays_when_the_new_one_fails(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(RuntimeError, match="half"), writing(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError("half")
+    assert read_json(path) == {"a": 1}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["report.json"]
+
+
+def test_json_is_readable_text_in_utf8(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"label": "größe", "path": tmp_path})
+    text = (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert "größe" in text
+    assert json.loads(text)["path"] == str(tmp_path)
+
+
+def test_what_is_not_json_reads_as_none(tmp_path: Path) -> None:
+    (tmp_path / "broken.json").write_bytes(b"\xff{")
+    assert read_json(tmp_path / "broken.json") is None
+    assert read_json(tmp_path / "missing.json") is None
+    assert read_json(tmp_path) is None
+
+
+@pytest.mark.parametrize("below", ["news", "deep/er/news"])
+def test_a_file_where_a_folder_should_be_is_the_users_to_correct(
+    tmp_path: Path, below: str
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputError, match="a place that can be written"):
+        write_text(tmp_path / "file" / below, "x")
+    assert (tmp_path / "file").read_text() == "mine"
+    with pytest.raises(InputError, match="a place that can be written"), locked(tmp_path / "file"):
+        pass
+
+
+def test_a_read_only_place_is_the_users_to_correct(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Faked, since the tests may run as root, whom nothing stops."""
+
+    def refuse(*_args: Any, **_kwargs: Any) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pet.runs.tempfile.mkdtemp", refuse)
+    with pytest.raises(InputError, match="Permission denied") as caught:
+        write_text(tmp_path / "a", "x")
+    assert str(tmp_path / "a") in str(caught.value)
+
+
+def test_a_full_disk_says_so_and_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_text(tmp_path / "a", "old")
+
+    def refuse(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pet.runs.os.fsync", refuse)
+    with pytest.raises(PetError, match="room on the disk") as caught:
+        write_text(tmp_path / "a", "new")
+    assert caught.value.exit_status == 1
+    assert (tmp_path / "a").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_sweeping_removes_half_written_pieces_only(tmp_path: Path) -> None:
+    make_unit(tmp_path / "members" / "g0", "f1", Build())
+    (tmp_path / "members" / ".tmp-abc" / "g1").mkdir(parents=True)
+    (tmp_path / ".tmp-def").mkdir()
+    assert sweep(tmp_path) == 2
+    assert finished(tmp_path / "members" / "g0", "f1")[0]
+    assert [path.name for path in (tmp_path / "members").iterdir()] == ["g0"]
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from pet.runs import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def hold(folder: Path) -> subprocess.Popen[str]:
+    """Let another process take the lock."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(folder)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_a_second_process_is_turned_away_and_a_dead_ones_lock_is_taken_over(
+    tmp_path: Path,
+) -> None:
+    with hold(tmp_path) as holder:
+        (tmp_path / ".tmp-half").mkdir()
+        with (
+            pytest.raises(LockedError, match=f"held by process {holder.pid} on "),
+            locked(tmp_path),
+        ):
+            pass
+        assert (tmp_path / ".tmp-half").exists(), "a live holder's work was swept"
+        holder.kill()
+        holder.wait()
+    said: list[str] = []
+    with locked(tmp_path, said.append):
+        assert not (tmp_path / ".tmp-half").exists()
+    assert len(said) == 1
+    assert f"the lock of process {holder.pid}" in said[0]
+    assert "taken over" in said[0]
+
+
+def test_a_lock_that_was_given_back_is_taken_without_a_word(tmp_path: Path) -> None:
+    said: list[str] = []
+    for _ in range(2):
+        with locked(tmp_path / "new", said.append):
+            pass
+    assert said == []
+
+
+def test_the_lock_is_given_back_when_the_work_fails(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="x"), locked(tmp_path):
+        raise ValueError("x")
+    with locked(tmp_path):
+        pass

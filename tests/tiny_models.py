@@ -1,0 +1,192 @@
+"""Language models of a few thousand random weights, with tokenizers of every usual kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import AddedToken, Tokenizer, decoders, normalizers, pre_tokenizers, processors
+from tokenizers.models import BPE, Unigram, WordPiece
+from tokenizers.processors import RobertaProcessing, TemplateProcessing
+from tokenizers.trainers import BpeTrainer
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    OPTConfig,
+    OPTForCausalLM,
+    PreTrainedTokenizerFast,
+    RobertaConfig,
+    RobertaForMaskedLM,
+    XLMRobertaConfig,
+    XLMRobertaForMaskedLM,
+)
+
+WORDS = (
+    "sport space business money game ball team goal match won rocket moon orbit star planet launch"
+    " bank market stock price trade category topic news it was is about the a of in on to and said"
+    " today big new good bad great this text"
+).split()
+MARKS = list(".,:;!?()[]-'\"")
+ENDINGS = ["##man", "##s", "##et"]
+POSITIONS = 160
+SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+
+
+def wordpiece_tokenizer() -> PreTrainedTokenizerFast:
+    """[CLS] A [SEP] B [SEP] with token types, lower-casing: BERT's."""
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    vocabulary = {word: i for i, word in enumerate([*special, *WORDS, *MARKS, *ENDINGS])}
+    tokenizer = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = TemplateProcessing(
+        single="[CLS]:0 $A:0 [SEP]:0",
+        pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
+    )
+    tokenizer.decoder = decoders.WordPiece()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]",
+        sep_token="[SEP]", mask_token="[MASK]",
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+    )  # fmt: skip
+
+
+def _byte_level(special: list[str]) -> Tokenizer:
+    """A byte-level BPE in which the words above are one token each after a space."""
+    tokenizer = Tokenizer(BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = BpeTrainer(
+        vocab_size=700, special_tokens=special, show_progress=False,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )  # fmt: skip
+    # Some words also stand at the start of a line, where no space comes before them.
+    lines = [" ".join(["x", *WORDS])] * 20 + ["it was", "the game"] * 20
+    tokenizer.train_from_iterator(lines, trainer)
+    return tokenizer
+
+
+def roberta_tokenizer() -> PreTrainedTokenizerFast:
+    """<s> A </s></s> B </s>, and a <mask> that takes the space before it: RoBERTa's."""
+    tokenizer = _byte_level(["<s>", "<pad>", "</s>", "<unk>"])
+    tokenizer.add_special_tokens([AddedToken("<mask>", lstrip=True, special=True)])
+    tokenizer.post_processor = RobertaProcessing(
+        ("</s>", 2), ("<s>", 0), trim_offsets=True, add_prefix_space=False
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", cls_token="<s>",
+        sep_token="</s>", unk_token="<unk>", pad_token="<pad>",
+        mask_token=AddedToken("<mask>", lstrip=True, special=True),
+        model_input_names=["input_ids", "attention_mask"],
+    )  # fmt: skip
+
+
+def causal_tokenizer() -> PreTrainedTokenizerFast:
+    """No token before or after a text, and none for padding: GPT-2's."""
+    tokenizer = _byte_level(["<|endoftext|>"])
+    tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<|endoftext|>", eos_token="<|endoftext|>",
+        unk_token="<|endoftext|>", model_input_names=["input_ids", "attention_mask"],
+    )  # fmt: skip
+
+
+def unigram_tokenizer() -> PreTrainedTokenizerFast:
+    """Pieces with a ▁ for the space, one put before the first word too: XLM-RoBERTa's."""
+    special = ["<s>", "<pad>", "</s>", "<unk>"]
+    letters = "▁abcdefghijklmnopqrstuvwxyz" + "".join(MARKS)
+    pieces = [(token, 0.0) for token in special]
+    pieces += [(f"▁{word}", -4.0) for word in WORDS] + [(word, -5.0) for word in WORDS if word != "a"]
+    pieces += [(letter, -12.0) for letter in letters if letter != "▁"] + [("▁", -9.0)]
+    tokenizer = Tokenizer(Unigram(pieces, unk_id=3, byte_fallback=False))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
+    tokenizer.add_special_tokens([AddedToken("<mask>", lstrip=True, special=True)])
+    tokenizer.post_processor = TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>",
+        special_tokens=[("<s>", 0), ("</s>", 2)],
+    )  # fmt: skip
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", cls_token="<s>",
+        sep_token="</s>", unk_token="<unk>", pad_token="<pad>",
+        mask_token=AddedToken("<mask>", lstrip=True, special=True),
+        model_input_names=["input_ids", "attention_mask"],
+    )  # fmt: skip
+
+
+def bert(tokenizer: Any) -> Any:
+    return BertForMaskedLM(
+        BertConfig(**SMALL, vocab_size=len(tokenizer), intermediate_size=64,
+                   max_position_embeddings=POSITIONS, hidden_dropout_prob=0.1)
+    )  # fmt: skip
+
+
+def roberta(tokenizer: Any) -> Any:
+    return RobertaForMaskedLM(
+        RobertaConfig(**SMALL, vocab_size=len(tokenizer), intermediate_size=64, type_vocab_size=1,
+                      max_position_embeddings=POSITIONS + 2, pad_token_id=1)
+    )  # fmt: skip
+
+
+def xlm_roberta(tokenizer: Any) -> Any:
+    return XLMRobertaForMaskedLM(
+        XLMRobertaConfig(**SMALL, vocab_size=len(tokenizer), intermediate_size=64,
+                         type_vocab_size=1, max_position_embeddings=POSITIONS + 2, pad_token_id=1)
+    )  # fmt: skip
+
+
+def llama(tokenizer: Any) -> Any:
+    return LlamaForCausalLM(
+        LlamaConfig(**SMALL, vocab_size=len(tokenizer), intermediate_size=64,
+                    num_key_value_heads=1, max_position_embeddings=POSITIONS,
+                    bos_token_id=0, eos_token_id=0)
+    )  # fmt: skip
+
+
+def gpt2(tokenizer: Any) -> Any:
+    return GPT2LMHeadModel(
+        GPT2Config(n_embd=32, n_layer=2, n_head=2, vocab_size=len(tokenizer),
+                   n_positions=POSITIONS, bos_token_id=0, eos_token_id=0)
+    )  # fmt: skip
+
+
+def opt(tokenizer: Any) -> Any:
+    return OPTForCausalLM(
+        OPTConfig(**SMALL, vocab_size=len(tokenizer), ffn_dim=64, word_embed_proj_dim=32,
+                  max_position_embeddings=POSITIONS, bos_token_id=0, eos_token_id=0, pad_token_id=0)
+    )  # fmt: skip
+
+
+KINDS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
+    "bert": (wordpiece_tokenizer, bert),
+    "roberta": (roberta_tokenizer, roberta),
+    "xlm_roberta": (unigram_tokenizer, xlm_roberta),
+    "llama": (causal_tokenizer, llama),
+    "gpt2": (causal_tokenizer, gpt2),
+    "opt": (causal_tokenizer, opt),
+}
+
+
+def save_model(kind: str, folder: Path, seed: int = 0) -> Path:
+    """Write a random model and its tokenizer; weights are large enough to tell words apart."""
+    make_tokenizer, make_module = KINDS[kind]
+    tokenizer = make_tokenizer()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = make_module(tokenizer)
+        with torch.no_grad():
+            for parameter in module.parameters():
+                if parameter.ndim > 1:
+                    parameter.mul_(4)
+                else:
+                    parameter.add_(torch.randn_like(parameter) * 0.1)
+    module.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

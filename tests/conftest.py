@@ -65,6 +65,8 @@ def config_for(
     """Make the configuration of a tiny run: `config_for(seed=7)`."""
 
     def make(out: Path | None = None, inputs: Path = inputs_folder, **changes: Any) -> Any:
-        return samples.tiny_config(inputs, model_folder("bert"), out or tmp_path / "news", **changes)
+        return samples.tiny_config(
+            inputs, model_folder("bert"), out or tmp_path / "news", **changes
+        )
 
     return make

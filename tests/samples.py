@@ -89,12 +89,12 @@ def write_inputs(folder: Path) -> Path:
     return folder
 
 
-def tiny_config(inputs: Path, model: Path, out: Path, **changes: Any) -> RunConfig:
+def tiny_config(inputs: Path, bert: Path, out: Path, /, **changes: Any) -> RunConfig:
     """Settings of a run that takes a second."""
     values: dict[str, Any] = {
         "task": str(inputs / "task.toml"), "labeled": str(inputs / "labeled.csv"),
         "pool": str(inputs / "pool.parquet"), "test": str(inputs / "test.csv"),
-        "model": str(model), "out": str(out), "device": "cpu", "max_length": 32, "shard_rows": 16,
+        "model": str(bert), "out": str(out), "device": "cpu", "max_length": 32, "shard_rows": 16,
         "tokens_per_batch": 512, "abstain_below": 0.4,
         "member": {"steps": 2, "batch_size": 4}, "student": {"steps": 3, "batch_size": 8},
         "supervised": {"steps": 2, "batch_size": 4},

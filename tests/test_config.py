@@ -144,7 +144,7 @@ def test_a_configuration_cannot_be_changed() -> None:
 
 
 def test_a_configuration_survives_its_file(tmp_path: Path) -> None:
-    made = config("student.steps=5", "keep_columns=[\"a\"]", preset="paper", test="t.csv")
+    made = config("student.steps=5", 'keep_columns=["a"]', preset="paper", test="t.csv")
     write_json(tmp_path / "config.json", made.model_dump(mode="json"))
     assert load_config(tmp_path / "config.json") == made
 

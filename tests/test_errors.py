@@ -35,8 +35,6 @@ def test_an_input_error_without_a_problem_is_our_own_mistake() -> None:
 @pytest.mark.parametrize(
     ("kind", "status"), [(PetError, 1), (LockedError, 1), (Interrupted, 130), (InputError, 2)]
 )
-def test_every_error_is_a_pet_error_with_its_exit_status(
-    kind: type[PetError], status: int
-) -> None:
+def test_every_error_is_a_pet_error_with_its_exit_status(kind: type[PetError], status: int) -> None:
     assert issubclass(kind, PetError)
     assert kind.exit_status == status

@@ -14,8 +14,8 @@ from pet.errors import InputError, LockedError, PetError
 from pet.runs import (
     DONE,
     derive_seed,
-    finished,
     fingerprint,
+    finished,
     locked,
     make_unit,
     read_json,
@@ -139,12 +139,16 @@ def test_a_failed_rebuild_leaves_the_old_unit(tmp_path: Path) -> None:
     assert finished(tmp_path / "u", "f1")[0]
 
 
+def _half_written(path: Path) -> None:
+    path.write_text("half")
+    raise RuntimeError("half")
+
+
 def test_the_old_file_stays_when_the_new_one_fails(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     write_json(path, {"a": 1})
     with pytest.raises(RuntimeError, match="half"), writing(path) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError("half")
+        _half_written(temporary)
     assert read_json(path) == {"a": 1}
     assert [entry.name for entry in tmp_path.iterdir()] == ["report.json"]
 
@@ -228,7 +232,7 @@ def hold(folder: Path) -> subprocess.Popen[str]:
     """Let another process take the lock."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(folder)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1],
     )  # fmt: skip
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"

@@ -12,8 +12,12 @@ from tokenizers.models import BPE, Unigram, WordPiece
 from tokenizers.processors import RobertaProcessing, TemplateProcessing
 from tokenizers.trainers import BpeTrainer
 from transformers import (
+    BartConfig,
+    BartForConditionalGeneration,
     BertConfig,
     BertForMaskedLM,
+    DebertaV2Config,
+    DebertaV2ForMaskedLM,
     GPT2Config,
     GPT2LMHeadModel,
     LlamaConfig,
@@ -27,11 +31,12 @@ from transformers import (
     XLMRobertaForMaskedLM,
 )
 
-WORDS = (
-    "sport space business money game ball team goal match won rocket moon orbit star planet launch"
-    " bank market stock price trade category topic news it was is about the a of in on to and said"
-    " today big new good bad great this text"
-).split()
+WORDS = [
+    "sport", "space", "business", "money", "game", "ball", "team", "goal", "match", "won",
+    "rocket", "moon", "orbit", "star", "planet", "launch", "bank", "market", "stock", "price",
+    "trade", "category", "topic", "news", "it", "was", "is", "about", "the", "a", "of", "in",
+    "on", "to", "and", "said", "today", "big", "new", "good", "bad", "great", "this", "text",
+]  # fmt: skip
 MARKS = list(".,:;!?()[]-'\"")
 ENDINGS = ["##man", "##s", "##et"]
 POSITIONS = 160
@@ -103,7 +108,9 @@ def unigram_tokenizer() -> PreTrainedTokenizerFast:
     special = ["<s>", "<pad>", "</s>", "<unk>"]
     letters = "▁abcdefghijklmnopqrstuvwxyz" + "".join(MARKS)
     pieces = [(token, 0.0) for token in special]
-    pieces += [(f"▁{word}", -4.0) for word in WORDS] + [(word, -5.0) for word in WORDS if word != "a"]
+    pieces += [(f"▁{word}", -4.0) for word in WORDS] + [
+        (word, -5.0) for word in WORDS if word != "a"
+    ]
     pieces += [(letter, -12.0) for letter in letters if letter != "▁"] + [("▁", -9.0)]
     tokenizer = Tokenizer(Unigram(pieces, unk_id=3, byte_fallback=False))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
@@ -164,6 +171,23 @@ def opt(tokenizer: Any) -> Any:
     )  # fmt: skip
 
 
+def bart(tokenizer: Any) -> Any:
+    """An encoder and a decoder, and a bias over the vocabulary behind the head."""
+    return BartForConditionalGeneration(
+        BartConfig(d_model=32, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+                   decoder_attention_heads=2, encoder_ffn_dim=64, decoder_ffn_dim=64,
+                   vocab_size=len(tokenizer), max_position_embeddings=POSITIONS)
+    )  # fmt: skip
+
+
+def deberta(tokenizer: Any) -> Any:
+    """DeBERTa-v3 as it is saved anew: its head is tied to the embeddings by hand."""
+    return DebertaV2ForMaskedLM(
+        DebertaV2Config(**SMALL, vocab_size=len(tokenizer), intermediate_size=64, legacy=False,
+                        type_vocab_size=0, max_position_embeddings=POSITIONS)
+    )  # fmt: skip
+
+
 KINDS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "bert": (wordpiece_tokenizer, bert),
     "roberta": (roberta_tokenizer, roberta),
@@ -171,6 +195,8 @@ KINDS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "llama": (causal_tokenizer, llama),
     "gpt2": (causal_tokenizer, gpt2),
     "opt": (causal_tokenizer, opt),
+    "bart": (roberta_tokenizer, bart),
+    "deberta": (roberta_tokenizer, deberta),
 }
 
 

@@ -1,0 +1,73 @@
+"""Patterns, encoders and filled batches for tests, from a template and some texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pet.compilation import pattern_encoder, plain_encoder
+from pet.encoding import Batch, Encoder, TokenizedTexts, tokenize
+from pet.models import Classifier, ClozeModel
+from pet.patterns import Pattern, parse_pattern
+
+Columns = Mapping[str, Sequence[str]]
+CPU = torch.device("cpu")
+WORDS: dict[str, tuple[str, ...]] = {"a": ("sport",), "b": ("space",), "c": ("business", "money")}
+TEXTS = ("the game was on", "news", "a rocket to the moon and the big star", "it was bad.")
+
+
+def pattern(template: str, fields: Sequence[str] = ("text",)) -> Pattern:
+    found, problems = parse_pattern("p", template, fields, "test")
+    assert found is not None, problems
+    return found
+
+
+def encoder_for(
+    tokenizer: Any, template: str, fields: Sequence[str] = ("text",), *, causal: bool = False,
+    words: Mapping[str, Sequence[str]] | None = None, max_length: int = 64,
+) -> Encoder:  # fmt: skip
+    return pattern_encoder(tokenizer, pattern(template, fields), words or WORDS, causal, max_length)
+
+
+def tokenized(encoder: Encoder, tokenizer: Any, columns: Columns) -> dict[str, TokenizedTexts]:
+    return {
+        name: tokenize(tokenizer, list(columns[name]), encoder.max_length, space)
+        for name, space in encoder.spaces.items()
+    }
+
+
+def batch_of(encoder: Encoder, tokenizer: Any, columns: Columns, masks: int = 1) -> Batch:
+    rows = np.arange(len(next(iter(columns.values()))))
+    return encoder.batch(tokenized(encoder, tokenizer, columns), rows, masks)
+
+
+def row_ids(batch: Batch, row: int = 0) -> list[int]:
+    return [int(token) for token in batch.ids[row][batch.attention[row] == 1]]
+
+
+def filled(tokenizer: Any, template: str, causal: bool = False, **columns: str) -> list[int]:
+    """The ids of one filled row, special tokens and mask included."""
+    encoder = encoder_for(tokenizer, template, tuple(columns), causal=causal)
+    return row_ids(batch_of(encoder, tokenizer, {name: [text] for name, text in columns.items()}))
+
+
+def load_cloze(folder: Path) -> ClozeModel:
+    model = ClozeModel.load(str(folder), None, CPU)
+    model.module.eval()
+    return model
+
+
+def fresh_classifier(folder: Path, labels: Sequence[str] = ("a", "b", "c"), seed: int = 1) -> Any:
+    model = Classifier.fresh(str(folder), None, labels, CPU, seed)
+    model.module.eval()
+    return model
+
+
+def plain_batchable(model: Any, texts: Sequence[str]) -> tuple[Encoder, dict[str, TokenizedTexts]]:
+    """A classifier's encoder and its tokenised texts."""
+    encoder = plain_encoder(model.tokenizer, ["text"], 32)
+    return encoder, tokenized(encoder, model.tokenizer, {"text": texts})

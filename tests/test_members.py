@@ -1,0 +1,166 @@
+"""Members: named by what shapes them and nothing else; their scores aligned by row id."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from pet.data import write_parquet
+from pet.errors import PetError
+from pet.inputs import Inputs, read_inputs
+from pet.logits import logits_table, read_logits, stored_fingerprint
+from pet.members import Member, member_fingerprint, members_of, stacked_logits, zero_shot_accuracy
+from pet.runs import DONE, read_json
+from tests import samples
+
+Configure = Callable[..., Any]
+
+
+@pytest.fixture
+def finished_inputs(run_copy: Path, config_for: Configure) -> Inputs:
+    """The inputs of a copy of the finished run."""
+    return read_inputs(config_for(out=run_copy))
+
+
+def names(inputs: Inputs) -> dict[str, str]:
+    return {member.name: member_fingerprint(inputs, member) for member in members_of(inputs)}
+
+
+def test_members_are_named_by_generation_pattern_and_repetition(config_for: Configure) -> None:
+    inputs = read_inputs(config_for(repetitions=2))
+    assert [member.name for member in members_of(inputs)] == [
+        "g0-category-r0", "g0-category-r1", "g0-bracket-r0", "g0-bracket-r1", "g0-last-r0",
+        "g0-last-r1",
+    ]  # fmt: skip
+    assert [member.name for member in members_of(inputs, None)] == [
+        "untrained-category", "untrained-bracket", "untrained-last",
+    ]  # fmt: skip
+
+
+def test_every_member_of_a_run_has_a_name_of_its_own(config_for: Configure) -> None:
+    inputs = read_inputs(config_for(repetitions=3, calibration="none"))
+    assert len(set(names(inputs).values())) == 9
+
+
+def test_a_member_does_not_know_the_other_patterns(config_for: Configure, tmp_path: Path) -> None:
+    """Adding a pattern to a task must not train the others again."""
+    before = names(read_inputs(config_for(calibration="none")))
+    task = tmp_path / "other.toml"
+    task.write_text(samples.task_toml(["last", "category"]))
+    after = names(read_inputs(config_for(calibration="none", task=str(task))))
+    assert after == {name: before[name] for name in ("g0-last-r0", "g0-category-r0")}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"seed": 1}, {"member": {"steps": 3, "batch_size": 4}}, {"max_length": 40},
+     {"labeled": "test.csv"}, {"model": "roberta"}],
+)  # fmt: skip
+def test_what_shapes_a_member_changes_its_name(
+    config_for: Configure, inputs_folder: Path, model_folder: Any, change: dict[str, Any]
+) -> None:
+    if "labeled" in change:
+        change = {"labeled": str(inputs_folder / change["labeled"])}
+    if "model" in change:
+        change = {"model": str(model_folder(change["model"]))}
+    before = names(read_inputs(config_for(calibration="none")))
+    after = names(read_inputs(config_for(calibration="none", **change)))
+    assert not set(before.values()) & set(after.values())
+
+
+@pytest.mark.parametrize(
+    "change", [{"student": {"steps": 9}}, {"temperature": 3.0}, {"abstain_below": 0.9},
+               {"shard_rows": 7}, {"weights": "uniform"}, {"test": None}],
+)  # fmt: skip
+def test_what_does_not_shape_a_member_leaves_its_name(
+    config_for: Configure, change: dict[str, Any]
+) -> None:
+    before = names(read_inputs(config_for(calibration="none")))
+    assert names(read_inputs(config_for(calibration="none", **change))) == before
+
+
+def test_a_members_folder_holds_safetensors_and_its_losses(tiny_run: Path) -> None:
+    for name in samples.PATTERNS:
+        folder = tiny_run / "members" / f"g0-{name}-r0"
+        assert (folder / "model.safetensors").is_file()
+        assert not list(folder.glob("*.bin"))
+        record = read_json(folder / DONE)
+        assert len(record["losses"]) == 2
+        assert "model.safetensors" in record["files"]
+
+
+def test_a_members_scores_are_of_every_usable_pool_row_in_order(tiny_run: Path) -> None:
+    usable = [
+        f"pool.parquet:{row}"
+        for row, text in enumerate(samples.pool_texts())
+        if (text or "").strip()
+    ]
+    for name in samples.PATTERNS:
+        logits = tiny_run / "members" / f"g0-{name}-r0" / "logits"
+        ids = [id for path in sorted(logits.glob("part-*")) for id in read_logits(path)[0]]
+        assert ids == usable
+        assert read_logits(logits / "labeled.parquet")[1].shape == (12, 3)
+        assert read_logits(logits / "test.parquet")[1].shape == (9, 3)
+
+
+def test_zero_shot_accuracy_is_measured_on_the_labeled_set(finished_inputs: Inputs) -> None:
+    truth = finished_inputs.labeled.labels
+    path = finished_inputs.folder / "members" / "untrained-last" / "logits" / "labeled.parquet"
+    expected = float((read_logits(path)[1].argmax(1) == truth).mean())
+    assert zero_shot_accuracy(finished_inputs, "last") == pytest.approx(expected, abs=1e-4)
+
+
+def test_members_are_stacked_in_their_order(finished_inputs: Inputs) -> None:
+    members = members_of(finished_inputs)
+    stack = stacked_logits(finished_inputs, members, "test.parquet")
+    assert stack.shape == (3, 9, 3)
+    backwards = stacked_logits(finished_inputs, members[::-1], "test.parquet")
+    assert np.array_equal(stack[::-1], backwards)
+
+
+@pytest.mark.parametrize("which", [0, 2])
+def test_a_members_missing_scores_are_an_error_and_no_smaller_ensemble(
+    finished_inputs: Inputs, which: int
+) -> None:
+    members = members_of(finished_inputs)
+    folder = finished_inputs.folder / "members" / members[which].name / "logits"
+    (folder / "part-00001.parquet").unlink()
+    with pytest.raises(PetError, match=f"scores of member {members[which].name} are missing"):
+        stacked_logits(finished_inputs, members, "part-00001.parquet")
+
+
+def test_scores_of_other_rows_are_an_error(finished_inputs: Inputs) -> None:
+    """Rows that are aligned by position alone would give every text its neighbour's label."""
+    members = members_of(finished_inputs)
+    path = finished_inputs.folder / "members" / members[1].name / "logits" / "test.parquet"
+    ids, logits = read_logits(path)
+    write_parquet(path, logits_table(ids[::-1], logits), {})
+    with pytest.raises(PetError, match=f"rows of member {members[1].name} are others"):
+        stacked_logits(finished_inputs, members, "test.parquet")
+
+
+def test_scores_survive_their_file(tmp_path: Path) -> None:
+    logits = np.arange(12, dtype=np.float32).reshape(4, 3) / 7
+    write_parquet(tmp_path / "a.parquet", logits_table(list("wxyz"), logits), {"fingerprint": "f"})
+    ids, found = read_logits(tmp_path / "a.parquet")
+    assert ids == list("wxyz")
+    assert np.array_equal(found, logits)
+    assert stored_fingerprint(tmp_path / "a.parquet") == "f"
+    assert pq.read_schema(tmp_path / "a.parquet").names == ["id", "scores"]
+
+
+def test_a_file_that_is_cut_off_or_missing_has_no_fingerprint(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    assert stored_fingerprint(path) is None
+    write_parquet(path, logits_table(["x"], np.zeros((1, 3), np.float32)), {"fingerprint": "f"})
+    path.write_bytes(path.read_bytes()[:-5])
+    assert stored_fingerprint(path) is None
+
+
+def test_an_untrained_member_has_no_generation() -> None:
+    assert Member("last", generation=None).name == "untrained-last"

@@ -1,0 +1,89 @@
+"""Scoring: rows come back in their order, whatever the batches were."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from pet.errors import PetError
+from pet.scoring import score
+from tests.cloze import TEXTS, encoder_for, fresh_classifier, load_cloze, plain_batchable, tokenized
+from tests.conftest import ModelFolder
+from tests.test_training import Failing
+
+MANY = [f"{text} {'news ' * (number % 5)}" for number, text in enumerate(TEXTS * 5)]
+
+
+@pytest.mark.parametrize("kind", ["bert", "gpt2"])
+@pytest.mark.parametrize("tokens", [64, 100, 100_000])
+def test_the_order_and_the_scores_do_not_depend_on_the_batches(
+    model_folder: ModelFolder, kind: str, tokens: int
+) -> None:
+    model = load_cloze(model_folder(kind))
+    encoder = encoder_for(model.tokenizer, "{text} it is {mask}", causal=model.causal)
+    texts = tokenized(encoder, model.tokenizer, {"text": MANY})
+    one_by_one = np.concatenate(
+        [
+            score(model, encoder, texts, np.array([row]), tokens_per_batch=1)
+            for row in range(len(MANY))
+        ]
+    )
+    ticks: list[int] = []
+    found = score(model, encoder, texts, tokens_per_batch=tokens, tick=ticks.append)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, one_by_one, atol=1e-4)
+    assert sum(ticks) == len(MANY)
+
+
+def test_chosen_rows_come_in_the_order_asked_for(model_folder: ModelFolder) -> None:
+    model = fresh_classifier(model_folder("bert"))
+    encoder, texts = plain_batchable(model, MANY)
+    everything = score(model, encoder, texts, tokens_per_batch=512)
+    rows = np.array([7, 0, 19, 3, 3])
+    found = score(model, encoder, texts, rows, tokens_per_batch=40)
+    np.testing.assert_allclose(found, everything[rows], atol=1e-5)
+
+
+def test_dropout_is_off_even_if_the_model_was_being_trained(model_folder: ModelFolder) -> None:
+    model = fresh_classifier(model_folder("bert"))
+    encoder, texts = plain_batchable(model, MANY)
+    model.module.train()
+    first = score(model, encoder, texts, tokens_per_batch=512)
+    assert np.array_equal(score(model, encoder, texts, tokens_per_batch=512), first)
+
+
+def test_full_memory_halves_the_batch_and_loses_no_row(model_folder: ModelFolder) -> None:
+    model = load_cloze(model_folder("bert"))
+    encoder = encoder_for(model.tokenizer, "{text} it is {mask}")
+    texts = tokenized(encoder, model.tokenizer, {"text": MANY})
+    expected = score(model, encoder, texts, tokens_per_batch=200)
+    calls = Failing(model, lambda call: call in (1, 3), torch.OutOfMemoryError("full"))
+    ticks: list[int] = []
+    found = score(model, encoder, texts, tokens_per_batch=200, tick=ticks.append)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert sum(ticks) == len(MANY)
+    assert calls.sizes[1] < calls.sizes[0]
+
+
+def test_one_row_too_large_for_the_memory_is_an_error(model_folder: ModelFolder) -> None:
+    model = load_cloze(model_folder("bert"))
+    encoder = encoder_for(model.tokenizer, "{text} it is {mask}")
+    texts = tokenized(encoder, model.tokenizer, {"text": MANY})
+    Failing(model, lambda call: True, torch.OutOfMemoryError("full"))
+    with pytest.raises(PetError, match="memory for one row"):
+        score(model, encoder, texts, tokens_per_batch=512)
+
+
+def test_no_rows_give_no_scores(model_folder: ModelFolder) -> None:
+    model = load_cloze(model_folder("bert"))
+    encoder = encoder_for(model.tokenizer, "{text} it is {mask}")
+    texts = tokenized(encoder, model.tokenizer, {"text": []})
+    assert score(model, encoder, texts, tokens_per_batch=512).shape == (0, 3)
+
+
+@pytest.mark.xfail(strict=True, reason="bug: [0, 0] instead of [0, labels]; softmax then fails")
+def test_no_rows_give_a_classifier_no_scores_for_every_label(model_folder: ModelFolder) -> None:
+    model = fresh_classifier(model_folder("bert"))
+    encoder, texts = plain_batchable(model, [])
+    assert score(model, encoder, texts, tokens_per_batch=512).shape == (0, 3)

@@ -20,7 +20,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "fast": {
         "member": {"steps": 100},
         "student": {"steps": 200},
-        "max_length": 128,
+        "max_length": 64,
     },
     "paper": {
         "repetitions": 3,
@@ -49,8 +49,10 @@ class TrainingConfig(_Frozen):
     """How one model is trained: AdamW, linear decay."""
 
     steps: int = Field(150, ge=0, description="optimizer steps")
-    batch_size: int = Field(16, ge=1, description="rows per optimizer step")
-    learning_rate: float = Field(2e-4, gt=0, le=1, description="peak learning rate")
+    batch_size: int = Field(8, ge=1, description="rows per optimizer step")
+    learning_rate: float | None = Field(
+        None, gt=0, le=1, description="peak learning rate; by the model's width if not given"
+    )
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps with a rising rate")
     weight_decay: float = Field(0.01, ge=0, description="AdamW's decoupled weight decay")
     max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")
@@ -82,7 +84,7 @@ class RunConfig(_Frozen):
     preset: Preset = Field("default", description="settings to start from")
     seed: int = Field(42, ge=0, description="every seed of the run is derived from it")
     repetitions: int = Field(1, ge=1, le=100, description="members per pattern, by seed")
-    max_length: int = Field(256, ge=8, description="tokens per text, pattern included")
+    max_length: int = Field(128, ge=8, description="tokens per text, pattern included")
     weights: Literal["uniform", "accuracy"] = Field(
         "accuracy", description="how members are weighed: alike, or by accuracy before training"
     )
@@ -111,9 +113,6 @@ class RunConfig(_Frozen):
     most_likely: int = Field(
         100, ge=1, description="candidates per label of the first generation without labels"
     )
-    label_with: Literal["student", "ensemble"] = Field(
-        "student", description="which model writes the labels"
-    )
     abstain_below: float = Field(0.5, ge=0, le=1, description="less confident rows abstain")
     max_rejected: float = Field(0.1, ge=0, le=1, description="unusable share that stops a run")
     shard_rows: int = Field(10_000, ge=1, description="rows per file of logits and labels")
@@ -124,7 +123,7 @@ class RunConfig(_Frozen):
     )
     member: TrainingConfig = Field(TrainingConfig(), description="training of a member")
     student: TrainingConfig = Field(
-        TrainingConfig(steps=300, batch_size=32), description="training of the student"
+        TrainingConfig(steps=300, batch_size=16), description="training of the student"
     )
     supervised: TrainingConfig = Field(
         TrainingConfig(), description="training of the supervised baseline"

@@ -16,7 +16,7 @@ from pet.data import PoolBatch, content_digest, open_pool, read_labeled
 from pet.ensembling import combine, entropy, softmax
 from pet.errors import InputError, Problem
 from pet.evaluation import confusion_matrix, metrics
-from pet.labeling import Predictions, count_labels, write_labels
+from pet.labeling import Predictions, count_labels, refuse_other_labels, write_labels
 from pet.members import Member, load_member
 from pet.models import Classifier, choose_device
 from pet.progress import Observer, Tick, no_tick
@@ -129,6 +129,7 @@ def label_new_pool(
     def say(batch: PoolBatch, tick: Tick) -> Predictions:
         return voice(batch.columns, tick)
 
+    refuse_other_labels(out, model)
     with locked(out, observer.say):
         written, reused = write_labels(
             pool, out, run.task.labels, say, model=model, shard_rows=run.config.shard_rows,

@@ -13,7 +13,7 @@ from pet.data import LabeledSet, Pool, content_digest, open_pool, read_labeled
 from pet.errors import InputError, Problem
 from pet.models import is_causal, load_tokenizer, model_digest
 from pet.progress import SILENT, Observer
-from pet.runs import derive_seed, fingerprint, read_json, write_json, write_text
+from pet.runs import LOCK, derive_seed, fingerprint, read_json, write_json, write_text
 from pet.tasks import Task, load_task
 
 ROWS_PER_LABEL = 10_000  # pool rows that members score, by default: the paper's appendix C
@@ -207,7 +207,7 @@ def claim_folder(inputs: Inputs, update: bool) -> list[str]:
             )
         )
     if (inputs.folder / "config.json").exists() is False and any(
-        path.name not in ("lock",) for path in inputs.folder.glob("*")
+        path.name != LOCK for path in inputs.folder.glob("*")
     ):
         raise InputError(
             Problem(str(inputs.folder), "a run folder, or one that does not exist yet",

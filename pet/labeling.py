@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pet.data import Pool, PoolBatch, write_parquet
 from pet.ensembling import entropy
+from pet.errors import InputError, Problem
 from pet.logits import stored_fingerprint
 from pet.progress import Observer
 from pet.runs import fingerprint
@@ -81,18 +84,30 @@ def write_labels(
                 continue
             table = label_table(batch, say(batch, tick), labels, abstain_below)
             tick(len(batch.rejected))
-            write_parquet(path, table, {**metadata, "fingerprint": expected})
+            write_parquet(path, table, {**metadata, "source": model, "fingerprint": expected})
             written += 1
     for path in sorted(folder.glob("part-*.parquet"))[written + reused :]:
         path.unlink()  # of an earlier, longer pool
     return written, reused
 
 
+def refuse_other_labels(folder: Path, model: str) -> None:
+    """Protect label files that another model wrote, or that are of another pool.
+
+    Raises:
+        InputError: the folder holds such files.
+    """
+    for path in sorted(folder.glob("*.parquet")):
+        stored = pq.read_metadata(path).metadata or {}
+        if stored.get(b"source", b"").decode() != model:
+            raise InputError(
+                Problem(str(folder), "an empty folder, or labels of the same model and pool",
+                        f"{path.name}, made from something else", "choose another --out")
+            )  # fmt: skip
+
+
 def count_labels(folder: Path, labels: tuple[str, ...]) -> dict[str, Any]:
     """Count what was written: rows per label, rows that abstain, mean confidence."""
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
     counts = dict.fromkeys(labels, 0)
     abstained, rows, confidence = 0, 0, 0.0
     for path in sorted(folder.glob("part-*.parquet")):

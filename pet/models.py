@@ -193,6 +193,15 @@ class _Model:
             self.module.save_pretrained(folder)
             self.tokenizer.save_pretrained(folder)
 
+    @property
+    def suggested_learning_rate(self) -> float:
+        """2e-4 at a width of 128 (BERT-tiny), 3e-5 at 768, 2.5e-5 at 1,024: inverse to the width.
+
+        The first is measured in tests/bench/results/, the others are what BERT and RoBERTa of
+        those sizes are commonly fine-tuned with.
+        """
+        return 0.0256 / float(self.module.config.hidden_size)
+
     def set_dropout(self, probability: float | None) -> None:
         """Train with this dropout everywhere instead of the model's own."""
         if probability is None:

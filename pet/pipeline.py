@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from pet.compilation import plain_encoder
 from pet.config import RunConfig
 from pet.data import PoolBatch
 from pet.ensembling import combine, softmax
+from pet.errors import InputError
 from pet.inputs import Inputs, claim_folder, read_inputs
 from pet.ipet import Growth, best_generation, count_generations, measure_growth
 from pet.labeling import Predictions, write_labels
@@ -65,9 +67,15 @@ def label_pool(
     inputs = execute([Job("check inputs", partial(read_inputs, config, observer))])[0]
     for warning in inputs.labeled.warnings:
         observer.say(f"warning: {warning}")
-    with locked(inputs.folder, observer.say):
-        claim_folder(inputs, update)
-        return _Stages(inputs, execute).run()
+    is_new = not inputs.folder.exists()
+    try:
+        with locked(inputs.folder, observer.say):
+            claim_folder(inputs, update)
+            return _Stages(inputs, execute).run()
+    except InputError:
+        if is_new:  # wrong inputs leave nothing behind
+            shutil.rmtree(inputs.folder, ignore_errors=True)
+        raise
 
 
 class _Stages:

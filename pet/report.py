@@ -17,7 +17,7 @@ from pet.ipet import Growth
 from pet.labeling import count_labels
 from pet.logits import read_logits
 from pet.members import Member, folder_of, member_weights, stacked_logits
-from pet.runs import read_json, write_json
+from pet.runs import read_json, write_json, write_text
 
 
 def write_report(inputs: Inputs, members: list[Member], growth: list[Growth]) -> dict[str, Any]:
@@ -51,6 +51,7 @@ def write_report(inputs: Inputs, members: list[Member], growth: list[Growth]) ->
     for source in inputs.measured():
         report[source] = measure(inputs, members, source)
     write_json(inputs.folder / "report.json", report)
+    write_text(inputs.folder / "student" / "README.md", model_card(inputs, report))
     write_json(
         inputs.folder / "manifest.json", {**manifest, "machine": machine(), "made_with": versions()}
     )
@@ -96,3 +97,43 @@ def versions() -> dict[str, str]:
     packages = ("torch", "transformers", "tokenizers", "numpy", "pyarrow", "scikit-learn")
     found = {name: version(name) for name in packages}
     return {"pet": pet.__version__, "python": platform.python_version(), **found}
+
+
+def model_card(inputs: Inputs, report: dict[str, Any]) -> str:
+    """Describe the student for whoever finds its folder: data, method, figures, how to load."""
+    measured = report.get("test") or report.get("labeled")
+    figures = "No labeled rows were given, so nothing is known about its accuracy."
+    if measured is not None:
+        where = "test rows" if "test" in report else "labeled rows (not trained on, but few)"
+        student = measured["student"]
+        figures = (
+            f"On {student['rows']:,} {where}: accuracy {student['accuracy']:.3f}, macro-F1 "
+            f"{student['macro_f1']:.3f}, expected calibration error {student['ece']:.3f}."
+        )
+    labels = "\n".join(f"- {label}" for label in inputs.task.labels)
+    return f"""---
+library_name: transformers
+pipeline_tag: text-classification
+---
+# {inputs.task.name}
+
+{inputs.task.description}
+
+{labels}
+
+Distilled from {len(report["weights"])} pattern-verbalizer models (Schick and Schütze 2021) that
+were trained on {len(inputs.labeled):,} labeled rows and asked about
+{report["pool"]["scored_by_members"]:,} unlabeled ones.
+
+{figures} Texts are cut to {inputs.config.max_length} tokens. Its probabilities are calibrated on
+the labeled rows. Look at them before you trust labels on texts of another kind.
+
+```python
+from transformers import pipeline
+
+classify = pipeline("text-classification", model="path/to/this/folder")
+classify("a text", truncation=True, max_length={inputs.config.max_length}, top_k=None)
+```
+
+Made with pet {pet.__version__} by the run `{report["run"]}`; settings are in its config.json.
+"""

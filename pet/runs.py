@@ -21,6 +21,7 @@ import pet
 from pet.errors import InputError, LockedError, PetError, Problem
 
 DONE = "done.json"
+LOCK = ".lock"  # a hidden name: readers of a folder of Parquet files pass it over
 TEMPORARY_PREFIX = ".tmp-"
 
 
@@ -201,7 +202,7 @@ def locked(folder: Path, say: Callable[[str], None] = lambda line: None) -> Iter
     Raises:
         LockedError: another live process holds it.
     """
-    path = folder / "lock"
+    path = folder / LOCK
     try:
         folder.mkdir(parents=True, exist_ok=True)
         stream = path.open("a+", encoding="utf-8")

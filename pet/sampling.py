@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pet.data import write_parquet
+from pet.data import RejectedRow, write_parquet
 from pet.errors import InputError, Problem
 from pet.inputs import ROWS_PER_LABEL, Inputs
-from pet.runs import DONE, Unit, fingerprint, make_unit, read_json
+from pet.runs import DONE, Unit, fingerprint, make_unit, read_json, writing
+
+REJECTED = "rejected.parquet"
+REJECTED_SCHEMA = pa.schema([("file", pa.string()), ("row", pa.int64()), ("reason", pa.string())])
 
 
 @dataclass(frozen=True)
@@ -51,67 +55,64 @@ def sample_pool(inputs: Inputs) -> Unit:
         fields=task.fields, text_column=config.text_column, id_column=config.id_column,
         seed=config.seed,
     )  # fmt: skip
-    return make_unit(
+    unit = make_unit(
         inputs.folder / "unlabeled", expected, lambda folder: _sample(inputs, limit, folder)
     )
+    with writing(inputs.folder / REJECTED) as temporary:
+        shutil.copyfile(unit.path / REJECTED, temporary)
+    return unit
 
 
 def _sample(inputs: Inputs, limit: int, folder: Path) -> dict[str, Any]:
     total = inputs.pool.count_rows()
     rng = np.random.default_rng(inputs.seed("unlabeled"))
     chosen = None if total <= limit else np.sort(rng.choice(total, limit, replace=False))
-    known = set(zip(*(inputs.labeled.columns[name] for name in inputs.task.fields), strict=True))
+    fields = inputs.task.fields
+    known = set(zip(*(inputs.labeled.columns[name] for name in fields), strict=True))
     kept: dict[str, list[Any]] = {"id": [], "row": [], "trainable": []}
-    kept |= {f"field:{name}": [] for name in inputs.task.fields}
-    rejected: list[Any] = []
-    with inputs.observer.stage("reading the pool", total, "rows") as tick:
+    kept |= {f"field:{name}": [] for name in fields}
+    rejected = 0
+    with (
+        inputs.observer.stage("reading the pool", total, "rows") as tick,
+        pq.ParquetWriter(folder / REJECTED, REJECTED_SCHEMA, compression="zstd") as aside,
+    ):
         for batch in inputs.pool.batches(inputs.config.shard_rows):
-            rejected += batch.rejected
-            places = batch.rows
-            inside = (
-                range(len(places)) if chosen is None else np.flatnonzero(np.isin(places, chosen))
-            )
-            texts = [batch.columns[name] for name in inputs.task.fields]
-            for index in inside:
-                row = tuple(column[index] for column in texts)
+            if batch.rejected:
+                aside.write_table(_rejected_table(batch.rejected))
+                rejected += len(batch.rejected)
+                _check_rejected(inputs, rejected, total)
+            inside = slice(None) if chosen is None else np.isin(batch.rows, chosen)
+            for index in np.arange(len(batch))[inside]:
+                row = tuple(batch.columns[name][index] for name in fields)
                 kept["id"].append(batch.ids[index])
-                kept["row"].append(int(places[index]))
+                kept["row"].append(int(batch.rows[index]))
                 kept["trainable"].append(row not in known)
-                for name, text in zip(inputs.task.fields, row, strict=True):
+                for name, text in zip(fields, row, strict=True):
                     kept[f"field:{name}"].append(text)
-            tick(len(places) + len(batch.rejected))
-    _check_rejected(inputs, len(rejected), total)
+            tick(len(batch) + len(batch.rejected))
+    if rejected == total:
+        raise InputError(
+            Problem(inputs.config.pool, "at least one row with text",
+                    f"{total} rows, none of them usable", "check --text-column, and the file")
+        )  # fmt: skip
     write_parquet(folder / "rows.parquet", pa.table(kept), {})
-    write_parquet(folder / "rejected.parquet", _rejected_table(rejected), {})
-    return {"rows": total, "rejected": len(rejected), "sampled": len(kept["id"])}
+    return {"rows": total, "rejected": rejected, "sampled": len(kept["id"])}
 
 
-def _rejected_table(rejected: Iterable[Any]) -> pa.Table:
-    rows = [(r.file, r.row, r.reason) for r in rejected]
-    files, numbers, reasons = zip(*rows, strict=True) if rows else ((), (), ())
-    return pa.table(
-        {
-            "file": pa.array(files, pa.string()),
-            "row": pa.array(numbers, pa.int64()),
-            "reason": pa.array(reasons, pa.string()),
-        }
-    )
+def _rejected_table(rejected: Sequence[RejectedRow]) -> pa.Table:
+    rows = [(row.file, row.row, row.reason) for row in rejected]
+    return pa.table(list(zip(*rows, strict=True)), schema=REJECTED_SCHEMA)
 
 
 def _check_rejected(inputs: Inputs, rejected: int, total: int) -> None:
     config = inputs.config
-    if rejected == total:
-        raise InputError(
-            Problem(config.pool, "at least one row with text", f"{total} rows, none usable",
-                    "check --text-column, and the file")
-        )  # fmt: skip
     if rejected > config.max_rejected * total:
         raise InputError(
             Problem(
                 config.pool,
-                f"at most {config.max_rejected:.0%} unusable rows",
-                f"{rejected} of {total}",
-                "look at the rows, or raise it with --set max_rejected=0.5",
+                f"at most {config.max_rejected:.0%} unusable rows (null, empty, not text)",
+                f"{rejected:,} or more of {total:,}",
+                "correct the rows, or allow more with --set max_rejected=0.5",
             )
         )
 

@@ -105,9 +105,10 @@ def optimize(
     Args:
         lengths: tokens of each row. [rows]
     """
+    learning_rate = settings.learning_rate or model.suggested_learning_rate
     parameters = [p for p in model.module.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(
-        _decay_groups(model, settings.weight_decay), lr=settings.learning_rate,
+        _decay_groups(model, settings.weight_decay), lr=learning_rate,
         eps=settings.adam_epsilon, fused=model.device.type in ("cpu", "cuda"),
     )  # fmt: skip
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _linear_decay(settings))
@@ -130,7 +131,7 @@ def optimize(
                 raise PetError(
                     f"training step {step + 1}\n  expected: a loss that is a number\n"
                     f"  found:    {value}, after {[round(v, 3) for v in history[-3:]]}\n"
-                    f"  fix:      lower the learning rate (it is {settings.learning_rate:g})"
+                    f"  fix:      lower the learning rate (it is {learning_rate:g})"
                 )
             torch.nn.utils.clip_grad_norm_(parameters, settings.max_grad_norm)
             optimizer.step()

@@ -114,7 +114,9 @@ def table(options: argparse.Namespace, cells: list[dict[str, float]]) -> str:
         values = np.array([cell[name] for cell in cells])
         digits = 0 if name == "seconds" else 3
         row = " | ".join(f"{value:.{digits}f}" for value in values)
-        lines.append(f"| {name} | {values.mean():.{digits}f} | {values.std(ddof=1):.{digits}f} | {row} |")
+        lines.append(
+            f"| {name} | {values.mean():.{digits}f} | {values.std(ddof=1):.{digits}f} | {row} |"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -129,7 +131,9 @@ def ceiling() -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--task", default="newsgroups")
     parser.add_argument("--labels", type=int, default=50)
     parser.add_argument("--split", default="test", choices=["test", "validation"])
@@ -143,7 +147,9 @@ def main() -> None:
     cells: list[dict[str, Any]] = []
     for seed in options.seeds:
         cells.append(measure(options, seed))
-        print(f"seed {seed}: " + ", ".join(f"{k} {v:.3f}" for k, v in cells[-1].items()), flush=True)
+        print(
+            f"seed {seed}: " + ", ".join(f"{k} {v:.3f}" for k, v in cells[-1].items()), flush=True
+        )
     if len(cells) > 1:
         text = table(options, cells)
         name = f"{options.task}-{options.labels}-{options.split}-{options.name}.md"

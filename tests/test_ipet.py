@@ -1,0 +1,125 @@
+"""iPET's numpy cores against the paper's own numbers."""
+
+import numpy as np
+import pytest
+
+from pet.ipet import (
+    Growth,
+    best_generation,
+    choose_teachers,
+    count_generations,
+    draw_rows,
+    generation_quotas,
+    measure_growth,
+)
+
+EVERY = np.ones(6, dtype=bool)
+SAID = np.array([[0.9, 0.1], [0.8, 0.2], [0.6, 0.4], [0.3, 0.7], [0.2, 0.8], [0.45, 0.55]])
+
+
+@pytest.mark.parametrize(
+    ("labeled", "expected"), [(10, 3), (50, 2), (100, 2), (1000, 0), (5000, 0), (8, 3), (0, 4)]
+)
+def test_generation_counts_are_the_papers_and_not_one_off(labeled: int, expected: int) -> None:
+    assert count_generations(labeled) == expected
+
+
+def test_sizes_grow_fivefold_and_keep_the_labeled_sets_ratio() -> None:
+    # |T| = 10 with 2 and 8 rows: members see 50 rows in generation 1, 250 in generation 2.
+    assert generation_quotas([2, 8], 1).tolist() == [8, 32]
+    assert generation_quotas([2, 8], 2).tolist() == [48, 192]
+
+
+def test_a_label_without_a_labeled_row_is_still_drawn() -> None:
+    assert generation_quotas([0, 4], 1).tolist() == [5, 16]
+
+
+def test_without_labels_the_first_generation_has_ten_rows_in_equal_shares() -> None:
+    assert generation_quotas([0, 0], 1).tolist() == [5, 5]
+    assert generation_quotas([0, 0], 2).tolist() == [25, 25]
+    assert generation_quotas([0] * 20, 1).tolist() == [1] * 20
+
+
+def test_a_member_never_teaches_itself() -> None:
+    for seed in range(50):
+        assert 2 not in choose_teachers(2, 9, np.random.default_rng(seed))
+
+
+def test_a_quarter_of_two_others_is_one_teacher_and_not_none() -> None:
+    assert len(choose_teachers(0, 3, np.random.default_rng(0))) == 1
+    assert len(choose_teachers(0, 9, np.random.default_rng(0))) == 2
+    assert len(choose_teachers(0, 18, np.random.default_rng(0))) == 4
+
+
+def test_the_only_member_teaches_itself_instead_of_failing() -> None:
+    assert choose_teachers(0, 1, np.random.default_rng(0)) == [0]
+
+
+def test_drawn_rows_carry_their_best_label_and_never_repeat() -> None:
+    drawn = draw_rows(SAID, np.array([2, 2]), np.random.default_rng(0), trainable=EVERY)
+    assert len(set(drawn.rows.tolist())) == 4
+    assert (SAID[drawn.rows].argmax(axis=1) == drawn.labels).all()
+    assert drawn.missing.tolist() == [0, 0]
+
+
+def test_a_quota_larger_than_the_pool_takes_all_and_says_how_many_are_missing() -> None:
+    drawn = draw_rows(SAID, np.array([5, 1]), np.random.default_rng(0), trainable=EVERY)
+    assert sorted(drawn.rows[drawn.labels == 0].tolist()) == [0, 1, 2]
+    assert drawn.missing.tolist() == [2, 0]
+
+
+def test_a_label_that_nobody_predicts_is_missing_and_does_not_hang() -> None:
+    said = np.tile([0.9, 0.1], (6, 1))
+    drawn = draw_rows(said, np.array([1, 3]), np.random.default_rng(0), trainable=EVERY)
+    assert drawn.labels.tolist() == [0]
+    assert drawn.missing.tolist() == [0, 3]
+
+
+def test_nothing_to_draw_is_an_empty_draw() -> None:
+    nobody = np.zeros(6, dtype=bool)
+    drawn = draw_rows(SAID, np.array([2, 2]), np.random.default_rng(0), trainable=nobody)
+    assert len(drawn.rows) == 0
+    assert drawn.missing.tolist() == [2, 2]
+
+
+def test_rows_of_the_labeled_set_are_never_drawn() -> None:
+    trainable = np.array([False, True, True, False, True, True])
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        drawn = draw_rows(SAID, np.array([2, 2]), rng, trainable=trainable)
+        assert trainable[drawn.rows].all()
+
+
+def test_rows_are_drawn_in_proportion_to_confidence() -> None:
+    said = np.array([[0.9, 0.1], [0.6, 0.4]])
+    first = [
+        int(draw_rows(said, np.array([1, 0]), np.random.default_rng(seed), trainable=EVERY[:2]).rows[0])
+        for seed in range(3000)
+    ]  # fmt: skip
+    # 0.9 / (0.9 + 0.6)
+    assert np.mean(np.array(first) == 0) == pytest.approx(0.6, abs=0.03)
+
+
+def test_a_start_without_labels_draws_the_likeliest_rows_even_if_another_label_is_likelier() -> (
+    None
+):
+    said = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4]])
+    drawn = draw_rows(
+        said, np.array([1, 1]), np.random.default_rng(0), trainable=EVERY[:4], most_likely=1
+    )
+    assert drawn.rows.tolist() == [0, 3]
+    assert drawn.labels.tolist() == [0, 1]
+
+
+def test_agreement_is_the_share_of_members_that_say_what_the_ensemble_says() -> None:
+    logits = np.array([[[2.0, 0], [0, 2]], [[2, 0], [2, 0]]])
+    growth = measure_growth(logits, np.array([[4.0, 0], [1, 2]]))
+    assert growth.agreement == 0.75
+    assert growth.shares == (0.5, 0.5)
+
+
+def test_growing_stops_before_the_generation_that_did_harm() -> None:
+    fine, better = Growth(0.8, (0.5, 0.5)), Growth(0.9, (0.6, 0.4))
+    assert best_generation([fine, better]) == 1
+    assert best_generation([better, fine]) == 0
+    assert best_generation([fine, better, Growth(0.95, (0.99, 0.01))]) == 1  # forgets a label

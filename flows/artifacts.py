@@ -124,7 +124,8 @@ def _accuracies(report: Mapping[str, Any]) -> list[str]:
             lines.append(_row(source, f"pattern {name}, zero-shot", pattern["zero_shot"]))
             lines.append(_row(source, f"pattern {name}, trained", pattern["trained"]))
         for name in ("supervised", "ensemble", "student"):
-            lines.append(_row(source, name, measured[name]))
+            if name in measured:  # there is no baseline without labeled rows
+                lines.append(_row(source, name, measured[name]))
     return [*lines, ""]
 
 

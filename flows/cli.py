@@ -99,7 +99,11 @@ def _quoted(text: str) -> str:
 
 @app.command()
 def run(
-    task: Task, labeled: Labeled, pool: PoolPath, out_folder: Out, test: Test = None,
+    task: Task, pool: PoolPath, out_folder: Out,
+    labeled: Annotated[
+        str | None, typer.Option(help="labeled texts [default: none, a zero-shot start]")
+    ] = None,
+    test: Test = None,
     model: Model = None,
     student_model: Annotated[
         str | None, typer.Option(help="the student's model [default: the teacher's]")

@@ -88,7 +88,7 @@ def result(console: Console, report: dict[str, Any], folder: Path) -> None:
     """Show what a run amounts to: accuracies, label counts, where the files are."""
     if "test" in report:
         console.print(_accuracies(report["test"], "on the test set", trained=True))
-    else:
+    elif "labeled" in report:
         console.print(_accuracies(report["labeled"], "on the labeled set", trained=False))
     console.print(_counts(report["labels"], report["pool"]))
     for warning in report["warnings"]:
@@ -120,7 +120,8 @@ def _accuracies(measured: dict[str, Any], where: str, trained: bool) -> Table:
         return table
     table.add_section()
     for name in ("supervised", "ensemble", "student"):
-        table.add_row(name, "", *_figures(measured[name]))
+        if name in measured:  # there is no baseline without labeled rows
+            table.add_row(name, "", *_figures(measured[name]))
     return table
 
 

@@ -66,7 +66,9 @@ class RunConfig(_Frozen):
     """Everything that is needed to repeat a run."""
 
     task: str = Field(description="a task file, or the name of a shipped task")
-    labeled: str = Field(description="labeled texts: CSV, JSONL or Parquet")
+    labeled: str | None = Field(
+        None, description="labeled texts: CSV, JSONL or Parquet; none: a start from words alone"
+    )
     pool: str = Field(description="raw texts: a Parquet, CSV or JSONL file, or a folder of them")
     out: str = Field(description="the run folder")
     test: str | None = Field(None, description="labeled texts to measure on; never trained on")

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pet.compilation import pattern_encoder
 from pet.config import RunConfig
 from pet.data import LabeledSet, Pool, content_digest, open_pool, read_labeled
@@ -79,7 +81,9 @@ def read_tables(config: RunConfig, problems: list[Problem] | None = None) -> Tab
     if task is None:
         raise InputError(problems)
     columns = _gather(problems, lambda: _columns(config, task))
-    labeled = _gather(problems, lambda: _read(config, task, columns, config.labeled))
+    labeled = _no_labels(task)
+    if config.labeled is not None:
+        labeled = _gather(problems, lambda: _read(config, task, columns, config.labeled))
     test = None
     if config.test is not None:
         test = _gather(problems, lambda: _read(config, task, columns, config.test))
@@ -90,6 +94,11 @@ def read_tables(config: RunConfig, problems: list[Problem] | None = None) -> Tab
     if problems:
         raise InputError(problems)
     return Tables(task, labeled, test, pool, columns)
+
+
+def _no_labels(task: Task) -> LabeledSet:
+    nothing = np.zeros(0, dtype=np.int64)
+    return LabeledSet([], {name: [] for name in task.fields}, nothing, [], Path("-"))
 
 
 def read_inputs(config: RunConfig, observer: Observer = SILENT) -> Inputs:

@@ -1,7 +1,8 @@
-"""What a run starts from: all problems at once, digests of content, patterns that a model can use."""
+"""What a run starts from: all problems at once, digests of content, the patterns that fit."""
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -108,8 +109,6 @@ def test_a_causal_model_leaves_out_what_it_cannot_ask_and_says_so(
 def test_a_task_without_a_pattern_for_a_causal_model_is_refused(config_for: Configure) -> None:
     task = read_tables(config_for()).task
     assert suitable(task, causal=False) == (task, [])
-    import dataclasses
-
     only = dataclasses.replace(task, patterns=task.patterns[:2])
     with pytest.raises(InputError, match="a pattern that ends in"):
         suitable(only, causal=True)

@@ -93,14 +93,14 @@ def test_rows_of_the_labeled_set_are_never_drawn() -> None:
 def test_rows_are_drawn_in_proportion_to_confidence() -> None:
     said = np.array([[0.9, 0.1], [0.6, 0.4]])
     first = [
-        int(draw_rows(said, np.array([1, 0]), np.random.default_rng(seed), trainable=EVERY[:2]).rows[0])
+        draw_rows(said, np.array([1, 0]), np.random.default_rng(seed), trainable=EVERY[:2]).rows[0]
         for seed in range(3000)
-    ]  # fmt: skip
+    ]
     # 0.9 / (0.9 + 0.6)
     assert np.mean(np.array(first) == 0) == pytest.approx(0.6, abs=0.03)
 
 
-def test_a_start_without_labels_draws_the_likeliest_rows_even_if_another_label_is_likelier() -> (
+def test_a_start_without_labels_draws_the_likeliest_rows_of_every_label() -> (
     None
 ):
     said = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4]])

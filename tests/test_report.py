@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +71,6 @@ def test_the_manifest_names_versions_inputs_and_no_host(tiny_run: Path) -> None:
     manifest = read_json(tiny_run / "manifest.json")
     assert {"pet", "python", "torch", "transformers"} <= set(manifest["made_with"])
     assert {"task", "model", "labeled", "pool"} <= set(manifest["inputs"])
-    import socket
-
     assert socket.gethostname() not in json.dumps(manifest["machine"])
     for stage in manifest["stages"].values():
         assert set(stage) == {"seconds", "made", "reused"}

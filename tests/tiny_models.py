@@ -40,7 +40,7 @@ WORDS = [
 MARKS = list(".,:;!?()[]-'\"")
 ENDINGS = ["##man", "##s", "##et"]
 POSITIONS = 160
-SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+SMALL: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 
 
 def wordpiece_tokenizer() -> PreTrainedTokenizerFast:

@@ -14,8 +14,8 @@ from pet.encoding import Encoder
 from pet.ensembling import softmax
 from pet.errors import InputError, Problem
 from pet.evaluation import accuracy
-from pet.inputs import ROWS_PER_LABEL, Tables, read_tables, suitable
-from pet.models import ClozeModel, choose_device
+from pet.inputs import ROWS_PER_LABEL, Tables, gather, read_tables, suitable
+from pet.models import ClozeModel, choose_device, model_digest
 from pet.scoring import cloze_encoder, score_columns, tokenize_columns
 from pet.tasks import Task
 
@@ -40,7 +40,10 @@ def check_inputs(
         },
         settings,
     )  # fmt: skip
-    tables = read_tables(config)
+    problems: list[Problem] = []
+    if model is not None:
+        gather(problems, lambda: model_digest(model, config.model_revision))
+    tables = read_tables(config, problems)
     found: dict[str, Any] = {
         "task": tables.task.name,
         "labeled": _describe(tables.task, tables.labeled),
@@ -66,7 +69,6 @@ def check_inputs(
     language_model = ClozeModel.load(model, config.model_revision, choose_device(config.device))
     usable, left_out = suitable(tables.task, language_model.causal)
     found["warnings"] += left_out
-    problems: list[Problem] = []
     found["kind"] = "causal" if language_model.causal else "masked"
     found["patterns"] = []
     for pattern in usable.patterns:
@@ -114,11 +116,7 @@ def _preview(
     config: Any, task: Task, name: str, model: ClozeModel, encoder: Encoder, labeled: LabeledSet
 ) -> dict[str, Any]:
     texts = tokenize_columns(encoder, model.tokenizer, labeled.columns)
-    rows = np.arange(len(labeled))
-    cut = np.zeros(len(rows), dtype=bool)
-    if encoder.spaces:
-        total = sum(texts[field].lengths for field in encoder.spaces)
-        cut = np.asarray(total) > encoder.budget()
+    cut = np.asarray(sum(texts[slot].lengths for slot in encoder.slots)) > encoder.budget()
     pattern, spell = task.pattern(name), model.tokenizer.convert_ids_to_tokens
     logits = score_columns(model, encoder, labeled.columns, config.tokens_per_batch)
     words = {

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pet.encoding import PLACEHOLDER, Encoder, Ids, LabelWords
+from pet.encoding import PLACEHOLDER, Encoder, Ids, LabelWords, TextSlot
 from pet.errors import InputError, Problem
-from pet.patterns import Boundary, FieldSlot, MaskSlot, Pattern, Words
+from pet.patterns import Boundary, FieldSlot, MaskSlot, Pattern, Piece, Words
 
 
 def plain_encoder(tokenizer: Any, fields: Sequence[str], max_length: int) -> Encoder:
     """Encode the fields as they are, for a classifier: one segment, or two."""
-    parts: list[Any] = [FieldSlot(fields[0])]
+    parts: list[Any] = [TextSlot(fields[0], False)]
     for place, name in enumerate(fields[1:]):
-        parts += [Boundary(), FieldSlot(name)] if place == 0 else [FieldSlot(name)]
-    spaces = {name: place > 1 for place, name in enumerate(fields)}
-    return Encoder(tokenizer, parts, spaces, LabelWords(()), False, max_length)
+        parts += [TextSlot(name, True)] if place else [Boundary(), TextSlot(name, False)]
+    return Encoder(tokenizer, parts, LabelWords(()), False, max_length)
 
 
 def pattern_encoder(
@@ -33,7 +33,9 @@ def pattern_encoder(
             that is not last with a causal model, no room for the text. All at once.
     """
     problems = []
-    if causal and not pattern.mask_is_last:
+    if causal and pattern.mask_is_last:
+        pattern = _continuous(pattern)
+    elif causal:
         problems.append(
             Problem(
                 f"pattern {pattern.name}", "{mask} as the last thing, for a causal model",
@@ -48,7 +50,7 @@ def pattern_encoder(
     filler = next(iter(verbalizer.values()))[0] if causal else tokenizer.mask_token
     parts, _ = _compile(tokenizer, pattern, filler)
     distinct = LabelWords(tuple(tuple(dict.fromkeys(words)) for words in tokens))
-    encoder = Encoder(tokenizer, parts, _spaces(pattern), distinct, causal, max_length, offset)
+    encoder = Encoder(tokenizer, parts, distinct, causal, max_length, offset)
     if encoder.budget() < len(pattern.fields):
         problems.append(
             Problem(
@@ -66,17 +68,12 @@ def word_tokens(tokenizer: Any, pattern: Pattern, word: str) -> tuple[int, ...]:
     return tuple(_compile(tokenizer, pattern, word)[1])
 
 
-def _spaces(pattern: Pattern) -> dict[str, bool]:
-    """Which fields stand after a space (or after nothing but one) in the pattern."""
-    spaces: dict[str, bool] = {}
-    before = ""
-    for piece in pattern.pieces:
-        if isinstance(piece, FieldSlot):
-            spaces.setdefault(piece.name, before.endswith((" ", "\n", "\t")))
-        before = (
-            piece.text if isinstance(piece, Words) else "" if isinstance(piece, Boundary) else "x"
-        )
-    return spaces
+def _continuous(pattern: Pattern) -> Pattern:
+    """Make a pattern one running text for a causal model: no segments, nothing behind the mask."""
+    pieces: list[Piece] = []
+    for piece in pattern.pieces[: pattern.pieces.index(MaskSlot()) + 1]:
+        pieces.append(Words(" ") if isinstance(piece, Boundary) else piece)
+    return replace(pattern, pieces=tuple(pieces))
 
 
 def _compile(tokenizer: Any, pattern: Pattern, filler: str) -> tuple[list[Any], list[int]]:
@@ -88,12 +85,17 @@ def _compile(tokenizer: Any, pattern: Pattern, filler: str) -> tuple[list[Any], 
     """
     parts: list[Any] = []
     filler_ids: list[int] = []
+    before: Piece | None = None
     for piece, ids in _tokens_by_piece(tokenizer, pattern, filler):
         if isinstance(piece, Words):
             if len(ids):
                 parts.append(ids)
+        elif isinstance(piece, FieldSlot):
+            spaced = isinstance(before, Words) and before.text.endswith(" ")
+            parts.append(TextSlot(piece.name, spaced))
         else:
             parts.append(piece)
+        before = piece
         if isinstance(piece, MaskSlot):
             filler_ids = [int(token) for token in ids]
     return parts, filler_ids

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,21 +19,25 @@ Preset = Literal["default", "fast", "paper"]
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "fast": {
+        "generations": 0,
         "member": {"steps": 100},
         "student": {"steps": 200},
-        "max_length": 64,
     },
     "paper": {
         "repetitions": 3,
         "max_length": 256,
+        # With the language-model loss: 4 labeled and 12 unlabeled rows a step.
         "member": {
-            "steps": 250, "batch_size": 16, "learning_rate": 1e-5, "warmup": 0.0,
+            "steps": 1000, "batch_size": 4, "learning_rate": 1e-5, "warmup": 0.0,
+            "dropout": None,
         },
         "student": {
             "steps": 5000, "batch_size": 16, "learning_rate": 1e-5, "warmup": 0.0,
+            "dropout": None,
         },
         "supervised": {
             "steps": 250, "batch_size": 16, "learning_rate": 1e-5, "warmup": 0.0,
+            "dropout": None,
         },
         "lm_weight": 1e-4,
         "calibration": "none",
@@ -42,7 +47,10 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", protected_namespaces=(), coerce_numbers_to_str=True,
+        allow_inf_nan=False,
+    )  # fmt: skip
 
 
 class TrainingConfig(_Frozen):
@@ -57,7 +65,7 @@ class TrainingConfig(_Frozen):
     weight_decay: float = Field(0.01, ge=0, description="AdamW's decoupled weight decay")
     max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")
     dropout: float | None = Field(
-        None, ge=0, lt=1, description="dropout while training; the model's own if not given"
+        0.0, ge=0, lt=1, description="dropout while training; the model's own if not given"
     )
     adam_epsilon: float = Field(1e-8, gt=0, description="AdamW's epsilon")
 
@@ -104,7 +112,7 @@ class RunConfig(_Frozen):
         "pool", description="what label scores are set against: the labels' prior, or nothing"
     )
     generations: int | Literal["paper"] = Field(
-        0, description="iPET generations after the first; `paper`: until 1,000 rows were seen"
+        "paper", description="iPET generations after the first; `paper`: until 1,000 rows were seen"
     )
     growth_factor: float = Field(5.0, gt=1, description="d: growth of a generation's rows")
     growth_goal: int = Field(1000, ge=1, description="rows at which `paper` stops growing")
@@ -136,7 +144,8 @@ class RunConfig(_Frozen):
     def _preset_lies_under_settings(cls, data: Any) -> Any:
         if not isinstance(data, Mapping):
             return data
-        preset = PRESETS.get(data.get("preset", "default"), {})
+        name = data.get("preset", "default")
+        preset = PRESETS.get(name, {}) if isinstance(name, str) else {}
         return {**data, **_merged(preset, data), **_training_defaults(cls, preset, data)}
 
 
@@ -163,7 +172,7 @@ def make_config(values: Mapping[str, Any], settings: tuple[str, ...] = ()) -> Ru
     Raises:
         InputError: every unknown key and bad value at once.
     """
-    data: dict[str, Any] = {key: value for key, value in values.items() if value is not None}
+    data: dict[str, Any] = deepcopy({k: v for k, v in values.items() if v is not None})
     problems = [problem for setting in settings if (problem := _apply(data, setting))]
     if problems:
         raise InputError(problems)

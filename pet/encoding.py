@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pet.patterns import Boundary, FieldSlot, MaskSlot
+from pet.patterns import Boundary, MaskSlot
 
 Ids = NDArray[np.int32]
 # A text is cut to this many characters per token before it is tokenised, so that a row of
@@ -45,9 +45,14 @@ def tokenize(tokenizer: Any, texts: Sequence[str], max_length: int, space: bool)
     """
     cut = max_length * CHARACTERS_PER_TOKEN
     lead = " " if space else ""
-    encodings = tokenizer.backend_tokenizer.encode_batch_fast(
-        [lead + text[:cut] for text in texts], add_special_tokens=False
-    )
+    backend = tokenizer.backend_tokenizer
+    backend.encode_special_tokens = True  # "[MASK]" in a text is but a word
+    try:
+        encodings = backend.encode_batch_fast(
+            [lead + text[:cut] for text in texts], add_special_tokens=False
+        )
+    finally:
+        backend.encode_special_tokens = False
     pieces = [np.asarray(encoding.ids[:max_length], dtype=np.int32) for encoding in encodings]
     offsets = np.zeros(len(pieces) + 1, dtype=np.int64)
     np.cumsum([len(piece) for piece in pieces], out=offsets[1:])
@@ -132,17 +137,24 @@ class Batch:
     masks: NDArray[np.int64]
 
 
+@dataclass(frozen=True)
+class TextSlot:
+    """Where a field's text goes in a compiled pattern, and whether a space stands before it."""
+
+    name: str
+    space: bool
+
+
 class Encoder:
     """Splices tokenised fields into a compiled pattern; without a mask, plain classifier inputs."""
 
     def __init__(
-        self, tokenizer: Any, parts: list[Ids | FieldSlot | MaskSlot | Boundary],
-        spaces: Mapping[str, bool], words: LabelWords, causal: bool, max_length: int,
+        self, tokenizer: Any, parts: list[Ids | TextSlot | MaskSlot | Boundary],
+        words: LabelWords, causal: bool, max_length: int,
         offset: NDArray[np.float32] | None = None,
     ):  # fmt: skip
         self.words = words
         self.offset = offset  # added to the scores: calibration against the labels' prior
-        self.spaces = spaces
         self.max_length = max_length
         self.causal = causal
         self._parts = parts
@@ -150,7 +162,7 @@ class Encoder:
         self._pad = tokenizer.pad_token_id
         self._mask = tokenizer.mask_token_id
         self._typed = "token_type_ids" in tokenizer.model_input_names
-        self._fields = tuple(part.name for part in parts if isinstance(part, FieldSlot))
+        self.slots = tuple(part for part in parts if isinstance(part, TextSlot))
         fixed = sum(len(part) for part in parts if isinstance(part, np.ndarray))
         if any(isinstance(part, Boundary) for part in parts):
             fixed += len(self._special.between)
@@ -165,19 +177,19 @@ class Encoder:
         return self.max_length - self._fixed - self.longest_word
 
     def _field_lengths(
-        self, texts: Mapping[str, TokenizedTexts], rows: NDArray[np.int64]
+        self, texts: Mapping[TextSlot, TokenizedTexts], rows: NDArray[np.int64]
     ) -> NDArray[np.int64]:
-        full = np.stack([texts[name].lengths[rows] for name in self._fields], axis=1)
+        full = np.stack([texts[slot].lengths[rows] for slot in self.slots], axis=1)
         return shorten(full, self.budget())
 
     def lengths(
-        self, texts: Mapping[str, TokenizedTexts], rows: NDArray[np.int64]
+        self, texts: Mapping[TextSlot, TokenizedTexts], rows: NDArray[np.int64]
     ) -> NDArray[np.int64]:
         """Tokens of each filled row, so that rows of like length can share a batch. [rows]"""
         return self._field_lengths(texts, rows).sum(axis=1) + self._fixed + self.longest_word
 
     def batch(
-        self, texts: Mapping[str, TokenizedTexts], rows: NDArray[np.int64], masks: int = 1
+        self, texts: Mapping[TextSlot, TokenizedTexts], rows: NDArray[np.int64], masks: int = 1
     ) -> Batch:
         """Fill the pattern with each row's texts; `masks` mask tokens stand for the word."""
         lengths = self._field_lengths(texts, rows)
@@ -199,15 +211,19 @@ class Encoder:
         return Batch(ids, attention, types, places)
 
     def _fill(
-        self, texts: Mapping[str, TokenizedTexts], row: int, kept: NDArray[np.int64], masks: int
+        self,
+        texts: Mapping[TextSlot, TokenizedTexts],
+        row: int,
+        kept: NDArray[np.int64],
+        masks: int,
     ) -> tuple[Ids, int | None, int | None]:
         """Return one row's ids, the column of its mask, and where its second segment starts."""
         pieces = [self._special.before]
         length, field = len(self._special.before), 0
         mask = second = None
         for part in self._parts:
-            if isinstance(part, FieldSlot):
-                piece = texts[part.name][row][: kept[field]]
+            if isinstance(part, TextSlot):
+                piece = texts[part][row][: kept[field]]
                 field += 1
             elif isinstance(part, MaskSlot):
                 # A causal model predicts the word from the token before it.

@@ -20,7 +20,7 @@ from pet.labeling import Predictions, count_labels, refuse_other_labels, write_l
 from pet.members import Member, load_member
 from pet.models import Classifier, choose_device
 from pet.progress import Observer, Tick, no_tick
-from pet.runs import DONE, fingerprint, locked, read_json
+from pet.runs import DONE, fingerprint, finished, locked, read_json, sweep
 from pet.scoring import Columns, score_columns
 from pet.tasks import Task, parse_task
 
@@ -45,7 +45,15 @@ def open_run(folder: Path) -> FinishedRun:
     """
     config = load_config(folder / "config.json")
     path = folder / "task.toml"
-    if not (folder / "student" / DONE).exists() or not path.exists():
+    record = read_json(folder / "student" / DONE)
+    if record is not None:
+        is_whole, reason = finished(folder / "student", str(record.get("fingerprint")))
+        if not is_whole:
+            raise InputError(
+                Problem(str(folder / "student"), "the student as it was made", reason,
+                        "give the run's `pet run` command again: it is made anew")
+            )  # fmt: skip
+    if record is None or not path.exists():
         raise InputError(
             Problem(str(folder), "a finished run, with a student", "a run that has not ended",
                     "give its `pet run` command again: it goes on where it was")
@@ -72,7 +80,13 @@ def student_voice(run: FinishedRun) -> Voice:
 
 def ensemble_voice(run: FinishedRun) -> Voice:
     """Load the last generation's members, one after another for each batch of rows."""
-    weights: dict[str, float] = (read_json(run.folder / "soft_labels" / DONE) or {})["weights"]
+    record = read_json(run.folder / "soft_labels" / DONE)
+    if record is None:
+        raise InputError(
+            Problem(str(run.folder / "soft_labels"), "the record of an ensemble", f"no {DONE}",
+                    "give the run's `pet run` command again")
+        )  # fmt: skip
+    weights: dict[str, float] = record["weights"]
     members = [_parse_member(name) for name in weights]
 
     def say(columns: Columns, tick: Tick) -> Predictions:
@@ -123,7 +137,8 @@ def label_new_pool(
     pool = open_pool(pool_path, run.task.fields, columns=columns, id_column=run.config.id_column)
     model = fingerprint(
         model=run.fingerprint_of("student" if who == "student" else "soft_labels"),
-        who=who, pool=content_digest(pool.files), max_length=run.config.max_length,
+        who=who, pool=content_digest(pool.files), columns=columns,
+        max_length=run.config.max_length,
     )  # fmt: skip
 
     def say(batch: PoolBatch, tick: Tick) -> Predictions:
@@ -131,6 +146,7 @@ def label_new_pool(
 
     refuse_other_labels(out, model)
     with locked(out, observer.say):
+        sweep(out)
         written, reused = write_labels(
             pool, out, run.task.labels, say, model=model, shard_rows=run.config.shard_rows,
             abstain_below=run.config.abstain_below, keep_columns=run.config.keep_columns,

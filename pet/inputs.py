@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
@@ -13,11 +14,15 @@ from pet.compilation import pattern_encoder
 from pet.config import RunConfig
 from pet.data import LabeledSet, Pool, content_digest, open_pool, read_labeled
 from pet.errors import InputError, Problem
-from pet.models import is_causal, load_tokenizer, model_digest
+from pet.models import is_causal, load_tokenizer, longest_input, model_digest
 from pet.progress import SILENT, Observer
 from pet.runs import LOCK, derive_seed, fingerprint, read_json, write_json, write_text
 from pet.tasks import Task, load_task
 
+T = TypeVar("T")
+LABEL_COLUMNS = (
+    "id", "label", "confidence", "probabilities", "entropy", "agreement", "abstain"
+)  # fmt: skip
 ROWS_PER_LABEL = 10_000  # pool rows that members score, by default: the paper's appendix C
 
 
@@ -77,21 +82,28 @@ def read_tables(config: RunConfig, problems: list[Problem] | None = None) -> Tab
         InputError: all problems of all files at once, as far as one does not hide another.
     """
     problems = problems or []
-    task = _gather(problems, lambda: load_task(config.task))
+    task = gather(problems, lambda: load_task(config.task))
     if task is None:
         raise InputError(problems)
-    columns = _gather(problems, lambda: _columns(config, task))
-    labeled = _no_labels(task)
-    if config.labeled is not None:
-        labeled = _gather(problems, lambda: _read(config, task, columns, config.labeled))
+    columns = gather(problems, lambda: _columns(config, task))
+    labeled: LabeledSet | None = _no_labels(task)
+    if (path := config.labeled) is not None:
+        labeled = gather(problems, lambda: _read(config, task, columns, path))
     test = None
-    if config.test is not None:
-        test = _gather(problems, lambda: _read(config, task, columns, config.test))
-    pool = _gather(
+    if (test_path := config.test) is not None:
+        test = gather(problems, lambda: _read(config, task, columns, test_path))
+    pool = gather(
         problems,
         lambda: open_pool(config.pool, task.fields, columns=columns, id_column=config.id_column),
     )
-    if problems:
+    taken = sorted(set(config.keep_columns) & set(LABEL_COLUMNS))
+    if taken:
+        problems.append(
+            Problem("setting keep_columns", "columns with names of their own",
+                    f"{', '.join(taken)}: label files have a column of that name already",
+                    "rename the pool's column, or leave it out")
+        )  # fmt: skip
+    if problems or labeled is None or pool is None:
         raise InputError(problems)
     return Tables(task, labeled, test, pool, columns)
 
@@ -108,14 +120,16 @@ def read_inputs(config: RunConfig, observer: Observer = SILENT) -> Inputs:
         InputError: all problems of all inputs at once, as far as one does not hide another.
     """
     problems: list[Problem] = []
-    digests = {}
+    digests: dict[str, str] = {}
     models = {"model": (config.model, config.model_revision)}
     if config.student_model is not None:
         models["student_model"] = (config.student_model, config.student_revision)
     for name, (ref, revision) in models.items():
-        digests[name] = _gather(problems, lambda r=ref, v=revision: model_digest(r, v))
+        digests[name] = gather(problems, partial(model_digest, ref, revision)) or ""
     digests.setdefault("student_model", digests["model"])
     tables = read_tables(config, problems)
+    for ref, revision in models.values():
+        check_length(config, ref, revision)
     digests["labeled"] = table_digest(tables.labeled)
     digests["pool"] = content_digest(tables.pool.files)
     if tables.test is not None:
@@ -127,7 +141,8 @@ def read_inputs(config: RunConfig, observer: Observer = SILENT) -> Inputs:
     return Inputs(config, task, tables.labeled, tables.test, tables.pool, digests, observer)
 
 
-def _gather(problems: list[Problem], read: Any) -> Any:
+def gather(problems: list[Problem], read: Callable[[], T]) -> T | None:
+    """Read something; put what is wrong with it into `problems` and go on."""
     try:
         return read()
     except InputError as error:
@@ -173,6 +188,16 @@ def suitable(task: Task, causal: bool) -> tuple[Task, list[str]]:
     return replace(task, patterns=kept), [line] if names else []
 
 
+def check_length(config: RunConfig, ref: str, revision: str | None) -> None:
+    """Refuse a `max_length` that a model has no positions for."""
+    longest = longest_input(ref, revision)
+    if config.max_length > longest:
+        raise InputError(
+            Problem("setting max_length", f"at most {longest}, what {ref} was made for",
+                    str(config.max_length), f"--set max_length={longest}")
+        )  # fmt: skip
+
+
 def check_patterns(config: RunConfig, task: Task) -> None:
     """Compile every pattern for the teacher's tokenizer; report all that is wrong at once."""
     problems: list[Problem] = []
@@ -180,9 +205,9 @@ def check_patterns(config: RunConfig, task: Task) -> None:
     causal = is_causal(config.model, config.model_revision)
     for pattern in task.patterns:
         words = task.verbalizer(pattern.name)
-        _gather(
+        gather(
             problems,
-            lambda p=pattern, w=words: pattern_encoder(tokenizer, p, w, causal, config.max_length),
+            partial(pattern_encoder, tokenizer, pattern, words, causal, config.max_length),
         )
     if problems:
         raise InputError(problems)

@@ -98,7 +98,10 @@ def refuse_other_labels(folder: Path, model: str) -> None:
         InputError: the folder holds such files.
     """
     for path in sorted(folder.glob("*.parquet")):
-        stored = pq.read_metadata(path).metadata or {}
+        try:
+            stored = pq.read_metadata(path).metadata or {}
+        except pa.ArrowInvalid:
+            stored = {}
         if stored.get(b"source", b"").decode() != model:
             raise InputError(
                 Problem(str(folder), "an empty folder, or labels of the same model and pool",

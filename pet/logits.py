@@ -37,9 +37,15 @@ def logits_table(ids: Sequence[str], logits: NDArray[np.floating]) -> pa.Table:
 
 
 def stored_fingerprint(path: Path) -> str | None:
-    """Return the fingerprint that a Parquet file was written with, if it is whole."""
+    """Return the fingerprint that a Parquet file was written with, if it is whole.
+
+    Every page is read and held against its checksum: a footer alone says nothing of the rest.
+    """
     try:
-        stored = pq.read_metadata(path).metadata or {}
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            stored = file.metadata.metadata or {}
+            for _ in file.iter_batches():
+                pass
     except (OSError, pa.ArrowInvalid):
         return None
     return stored.get(b"fingerprint", b"").decode() or None

@@ -149,7 +149,7 @@ def zero_shot_accuracy(inputs: Inputs, pattern: str) -> float:
 def pool_logits(inputs: Inputs, members: Sequence[Member]) -> NDArray[np.float32]:
     """Read what members say of all unlabeled rows. [members, rows, labels]"""
     return np.concatenate(
-        [stacked_logits(inputs, members, name) for name in shard_names(inputs)], axis=1
+        [stacked_logits(inputs, members, name)[1] for name in shard_names(inputs)], axis=1
     )
 
 
@@ -159,8 +159,10 @@ def shard_names(inputs: Inputs) -> list[str]:
     return [f"part-{shard:05d}.parquet" for shard in range(-(-rows // size))]
 
 
-def stacked_logits(inputs: Inputs, members: Sequence[Member], file: str) -> NDArray[np.float32]:
-    """Stack what every member said in one of its files. [members, rows, labels]
+def stacked_logits(
+    inputs: Inputs, members: Sequence[Member], file: str
+) -> tuple[list[str], NDArray[np.float32]]:
+    """Stack what every member said in one of its files: row ids, and [members, rows, labels].
 
     Raises:
         PetError: a member's file is missing, or its rows are others.
@@ -176,4 +178,5 @@ def stacked_logits(inputs: Inputs, members: Sequence[Member], file: str) -> NDAr
             raise PetError(f"{path}: the rows of member {member.name} are others; run again")
         ids = own_ids
         stack.append(logits)
-    return np.stack(stack)
+    assert ids is not None, "an ensemble has a member"
+    return ids, np.stack(stack)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn import functional
 from transformers import (
@@ -23,14 +23,20 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
 )
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CAUSAL_NAMES,
+)
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_MASKED_LM_MAPPING_NAMES as MASKED_NAMES,
+)
 from transformers.utils import logging as hf_logging
 from transformers.utils.hub import cached_file
 
-from pet.encoding import Batch, Encoder, LabelWords, TokenizedTexts
+from pet.encoding import Batch, Encoder, LabelWords, TextSlot, TokenizedTexts
 from pet.errors import InputError, Problem
 from pet.runs import file_digest
 
-Texts = Mapping[str, TokenizedTexts]
+Texts = Mapping[TextSlot, TokenizedTexts]
 Rows = NDArray[np.int64]
 
 
@@ -54,7 +60,6 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-@functools.lru_cache(maxsize=8)
 def model_digest(ref: str, revision: str | None = None) -> str:
     """Name a model by content: a folder by its files' sha256, a hub id by its commit."""
     if not Path(ref).is_dir():
@@ -119,7 +124,7 @@ def _model_problems(ref: str) -> Iterator[None]:
             yield
     except InputError:
         raise
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError, SafetensorError) as error:
         first = str(error).strip().splitlines() or [type(error).__name__]
         raise InputError(
             Problem(
@@ -140,6 +145,9 @@ def load_tokenizer(ref: str, revision: str | None = None) -> Any:
                 Problem(ref, "a fast tokenizer (tokenizer.json)", type(tokenizer).__name__,
                         "save the tokenizer anew with a current transformers")
             )  # fmt: skip
+    # What a saved tokenizer pads and cuts to by itself would land in the middle of patterns.
+    tokenizer.backend_tokenizer.no_padding()
+    tokenizer.backend_tokenizer.no_truncation()
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -147,26 +155,44 @@ def load_tokenizer(ref: str, revision: str | None = None) -> Any:
 
 def _kind(config: Any, ref: str) -> type:
     """Tell a masked from a causal language model by what the weights were saved as."""
-    saved_as = " ".join(config.architectures or [])
-    if "CausalLM" in saved_as or "LMHead" in saved_as:
-        return AutoModelForCausalLM
-    if type(config) in MODEL_FOR_MASKED_LM_MAPPING:
+    saved_as = set(config.architectures or [])
+    masked, causal = set(MASKED_NAMES.values()), set(CAUSAL_NAMES.values())
+    if saved_as & masked or (not saved_as & causal and type(config) in MODEL_FOR_MASKED_LM_MAPPING):
         return AutoModelForMaskedLM
-    if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:
+    if saved_as & causal or type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:
         return AutoModelForCausalLM
     raise InputError(
-        Problem(ref, "a masked or causal language model", f"{config.model_type} ({saved_as})",
+        Problem(ref, "a masked or causal language model",
+                f"{config.model_type} ({', '.join(sorted(saved_as))})",
                 "choose a model such as roberta-large or HuggingFaceTB/SmolLM2-135M")
     )  # fmt: skip
 
 
-def _is_causal(ref: str, revision: str | None) -> bool:
+def longest_input(ref: str, revision: str | None) -> int:
+    """Return how many tokens a model can take, special ones included."""
+    with _model_problems(ref):
+        config = AutoConfig.from_pretrained(ref, revision=revision, trust_remote_code=False)
+    text = config.get_text_config()
+    positions = getattr(text, "max_position_embeddings", None) or 10**9
+    if text.model_type in ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl"):
+        positions -= (text.pad_token_id or 0) + 1  # their positions start behind the padding id
+    return min(int(positions), int(load_tokenizer(ref, revision).model_max_length))
+
+
+def is_causal(ref: str, revision: str | None) -> bool:
+    """Say whether a model is a causal language model, from its configuration."""
     with _model_problems(ref):
         config = AutoConfig.from_pretrained(ref, revision=revision, trust_remote_code=False)
     return _kind(config, ref) is AutoModelForCausalLM
 
 
-is_causal = functools.lru_cache(maxsize=8)(_is_causal)
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw dropout and the like from `seed`, and give the caller's generators back untouched."""
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
 
 
 def _tensors(batch: Batch, device: torch.device) -> dict[str, Tensor]:
@@ -177,6 +203,23 @@ def _tensors(batch: Batch, device: torch.device) -> dict[str, Tensor]:
     if device.type == "cuda":
         return {name: t.pin_memory().to(device, non_blocking=True) for name, t in tensors.items()}
     return {name: tensor.to(device) for name, tensor in tensors.items()}
+
+
+def _load_whole(kind: Any, ref: str, revision: str | None) -> Any:
+    """Load a model with its head: where weights are missing, transformers would draw them."""
+    with torch.random.fork_rng(devices=[]):
+        module, loaded = kind.from_pretrained(
+            ref, revision=revision, use_safetensors=True, trust_remote_code=False,
+            dtype=torch.float32, output_loading_info=True,
+        )  # fmt: skip
+    missing = sorted(loaded["missing_keys"])
+    if missing:
+        raise InputError(
+            Problem(ref, f"all weights of a {type(module).__name__}",
+                    f"none for {', '.join(missing[:4])}{' ...' if len(missing) > 4 else ''}",
+                    "take a model that was saved with its head, not the bare encoder")
+        )  # fmt: skip
+    return module
 
 
 class _Model:
@@ -195,13 +238,13 @@ class _Model:
 
     @property
     def suggested_learning_rate(self) -> float:
-        """The paper's 1e-5 at RoBERTa-large's width of 1,024, inverse to the square of the width.
+        """5e-4 at BERT-tiny's width of 128, and inverse to the square of the width.
 
-        That is 1.8e-5 at 768 and 6.4e-4 at BERT-tiny's 128, where rates from 5e-4 to 1e-3 did best
-        on other labeled sets and rows than those that are reported.
+        That is 1.4e-5 at 768 and 0.8e-5 at RoBERTa-large's 1,024, where the paper has 1e-5. The
+        5e-4 was chosen on other labeled sets and rows than those that are reported.
         """
         width = float(self.module.config.get_text_config().hidden_size)
-        return float(1e-5 * (1024 / width) ** 2)
+        return float(5e-4 * (128 / width) ** 2)
 
     def set_dropout(self, probability: float | None) -> None:
         """Train with this dropout everywhere instead of the model's own."""
@@ -230,6 +273,7 @@ class ClozeModel(_Model):
     def __init__(self, module: Any, tokenizer: Any, device: torch.device, causal: bool):
         super().__init__(module, tokenizer, device)
         self.causal = causal
+        self._restricts: bool | None = None
         self._backbone = getattr(module, module.base_model_prefix)
 
     @classmethod
@@ -244,10 +288,7 @@ class ClozeModel(_Model):
         with _model_problems(ref):
             config = AutoConfig.from_pretrained(ref, revision=revision, trust_remote_code=False)
             kind = _kind(config, ref)
-            module = kind.from_pretrained(  # type: ignore[attr-defined]
-                ref, revision=revision, use_safetensors=True, trust_remote_code=False,
-                dtype=torch.float32,
-            )  # fmt: skip
+            module = _load_whole(kind, ref, revision)
         return cls(module, tokenizer, device, kind is AutoModelForCausalLM)
 
     def label_scores(self, encoder: Encoder, texts: Texts, rows: Rows) -> Tensor:
@@ -267,6 +308,10 @@ class ClozeModel(_Model):
         if encoder.offset is not None:
             scores = scores + torch.from_numpy(encoder.offset).to(scores)
         return scores
+
+    def label_count(self, encoder: Encoder) -> int:
+        """How many labels are scored."""
+        return len(encoder.words.tokens)
 
     def language_model_loss(self, encoder: Encoder, texts: Texts, rows: Rows) -> Tensor:
         """Return the mean loss of the model's own pre-training task on filled patterns.
@@ -340,9 +385,39 @@ class ClozeModel(_Model):
         """Return logits at the masks: [rows, masks, words], or all words if none are named."""
         columns = torch.from_numpy(batch.masks).to(self.device)
         rows = torch.arange(len(batch.ids), device=self.device)[:, None]
+        tensors = _tensors(batch, self.device)
+        if vocabulary is not None and not self._can_restrict(tensors, rows, columns, vocabulary):
+            return self._forward(tensors, rows, columns, None)[:, :, vocabulary]
+        return self._forward(tensors, rows, columns, vocabulary)
+
+    def _forward(
+        self, tensors: dict[str, Tensor], rows: Tensor, columns: Tensor,
+        vocabulary: Sequence[int] | None,
+    ) -> Tensor:  # fmt: skip
         with self.autocast(), self._head_at(rows, columns) as gathered, self._head_for(vocabulary):
-            logits = self.module(**_tensors(batch, self.device)).logits
+            logits = self.module(**tensors).logits
         return (logits if gathered else logits[rows, columns]).float()
+
+    def _can_restrict(
+        self, tensors: dict[str, Tensor], rows: Tensor, columns: Tensor, vocabulary: Sequence[int]
+    ) -> bool:
+        """Try once, on one row, whether the head can be cut down to some words of this model."""
+        if self._restricts is None:
+            one = {name: tensor[:1] for name, tensor in tensors.items()}
+            training = self.module.training
+            self.module.eval()
+            try:
+                with torch.no_grad():
+                    whole = self._forward(one, rows[:1], columns[:1], None)[:, :, vocabulary]
+                    some = self._forward(one, rows[:1], columns[:1], vocabulary)
+                self._restricts = torch.allclose(whole, some, rtol=1e-2, atol=1e-2)
+            except (RuntimeError, IndexError) as error:
+                if isinstance(error, torch.OutOfMemoryError):
+                    raise
+                self._restricts = False  # a head with parts of the vocabulary's size (BART)
+            finally:
+                self.module.train(training)
+        return self._restricts
 
     @contextlib.contextmanager
     def _head_at(self, rows: Tensor, columns: Tensor) -> Iterator[list[bool]]:
@@ -436,8 +511,7 @@ class Classifier(_Model):
         names = dict(enumerate(labels))
         _refuse_unloadable(ref, revision)
         tokenizer = load_tokenizer(ref, revision)
-        with torch.random.fork_rng(devices=[]), _model_problems(ref):
-            torch.manual_seed(seed)
+        with seeded(seed), _model_problems(ref):
             module = AutoModelForSequenceClassification.from_pretrained(
                 ref, revision=revision, use_safetensors=True, trust_remote_code=False,
                 dtype=torch.float32, num_labels=len(labels), id2label=names,
@@ -456,9 +530,7 @@ class Classifier(_Model):
         _refuse_unloadable(folder, None)
         tokenizer = load_tokenizer(folder)
         with _model_problems(folder):
-            module = AutoModelForSequenceClassification.from_pretrained(
-                folder, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
-            )
+            module = _load_whole(AutoModelForSequenceClassification, folder, None)
         return cls(module, tokenizer, device)
 
     def label_scores(self, encoder: Encoder, texts: Texts, rows: Rows) -> Tensor:
@@ -466,6 +538,10 @@ class Classifier(_Model):
         batch = encoder.batch(texts, rows)
         with self.autocast():
             return self.module(**_tensors(batch, self.device)).logits.float()
+
+    def label_count(self, encoder: Encoder) -> int:
+        """How many labels are scored."""
+        return int(self.module.config.num_labels)
 
     def divide_logits(self, temperature: float) -> None:
         """Build a calibration temperature into the last layer, so that plain softmax is honest."""

@@ -27,7 +27,7 @@ from pet.models import Classifier, choose_device
 from pet.polling import measure_prior, score_member
 from pet.progress import SILENT, Observer, Tick
 from pet.report import write_report
-from pet.runs import Unit, fingerprint, locked, read_json, write_json
+from pet.runs import Unit, fingerprint, locked, read_json, sweep, write_json
 from pet.sampling import sample_pool, unlabeled_rows
 from pet.scoring import score_columns
 from pet.students import score_classifier, train_student, train_supervised, write_soft_labels
@@ -71,6 +71,7 @@ def label_pool(
     try:
         with locked(inputs.folder, observer.say):
             claim_folder(inputs, update)
+            sweep(inputs.folder)
             return _Stages(inputs, execute).run()
     except InputError:
         if is_new:  # wrong inputs leave nothing behind

@@ -66,7 +66,7 @@ def measure(inputs: Inputs, members: list[Member], source: str) -> dict[str, Any
     """
     truth = inputs.measured()[source].labels
     file = f"{source}.parquet"
-    logits = stacked_logits(inputs, members, file)
+    _, logits = stacked_logits(inputs, members, file)
     patterns: dict[str, Any] = {}
     by_pattern = defaultdict(list)
     for member, own in zip(members, logits, strict=True):

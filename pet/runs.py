@@ -22,7 +22,7 @@ from pet.errors import InputError, LockedError, PetError, Problem
 
 DONE = "done.json"
 LOCK = ".lock"  # a hidden name: readers of a folder of Parquet files pass it over
-TEMPORARY_PREFIX = ".tmp-"
+TEMPORARY_PREFIX = ".pet-tmp-"
 
 
 def derive_seed(base: int, *names: object) -> int:
@@ -81,13 +81,25 @@ def writing(target: Path) -> Iterator[Path]:
         os.replace(temporary, target)
         sync_folder(target.parent)
     except OSError as error:
-        raise _unwritable(target, error) from error
+        if _is_about_writing(error, target.parent):
+            raise _unwritable(target, error) from error
+        raise
     finally:
         shutil.rmtree(room, ignore_errors=True)
 
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def _is_about_writing(error: OSError, folder: Path) -> bool:
+    """Tell trouble with the place that is written from trouble with what is read meanwhile."""
+    if error.errno in NO_ROOM or error.filename is None:
+        return error.errno is not None
+    return Path(os.fsdecode(error.filename)).is_relative_to(folder)
+
+
 def _unwritable(target: Path, error: OSError) -> PetError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if error.errno in NO_ROOM:
         return PetError(
             f"{target}\n  expected: room on the disk\n  found:    {error.strerror}\n"
             "  fix:      free some space, then give the same command again: it goes on"
@@ -194,7 +206,7 @@ def sweep(folder: Path) -> int:
 
 @contextlib.contextmanager
 def locked(folder: Path, say: Callable[[str], None] = lambda line: None) -> Iterator[None]:
-    """Hold the run folder for this process; what a dead process left behind is swept.
+    """Hold the run folder for this process.
 
     The kernel drops the lock when its holder dies, so a stale one is never waited for; the file
     only tells people who it was.
@@ -224,7 +236,6 @@ def locked(folder: Path, say: Callable[[str], None] = lambda line: None) -> Iter
         stream.truncate(0)
         stream.write(f"process {os.getpid()} on {socket.gethostname()}")
         stream.flush()
-        sweep(folder)
         try:
             yield
         finally:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from pet.compilation import pattern_encoder
-from pet.encoding import Encoder, TokenizedTexts, tokenize
+from pet.encoding import Encoder, TextSlot, TokenizedTexts, tokenize
 from pet.models import ClozeModel, Rows, Scorer, Texts
 from pet.progress import Tick, no_tick
 from pet.tasks import Task
@@ -31,7 +31,7 @@ def score(
     if rows is None:
         rows = np.arange(len(next(iter(texts.values()))))
     if not len(rows):
-        return np.zeros((0, len(encoder.words.tokens)), dtype=np.float32)
+        return np.zeros((0, model.label_count(encoder)), dtype=np.float32)
     lengths = encoder.lengths(texts, rows)
     model.module.eval()
     queue = split_by_tokens(np.arange(len(rows)), lengths, tokens_per_batch)[::-1]
@@ -66,11 +66,11 @@ def cloze_encoder(
 
 def tokenize_columns(
     encoder: Encoder, tokenizer: Any, columns: Columns
-) -> dict[str, TokenizedTexts]:
+) -> dict[TextSlot, TokenizedTexts]:
     """Tokenise every field that the encoder uses, as it stands in its pattern."""
     return {
-        name: tokenize(tokenizer, columns[name], encoder.max_length, space)
-        for name, space in encoder.spaces.items()
+        slot: tokenize(tokenizer, columns[slot.name], encoder.max_length, slot.space)
+        for slot in encoder.slots
     }
 
 

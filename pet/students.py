@@ -14,11 +14,11 @@ from pet.compilation import plain_encoder
 from pet.data import write_parquet
 from pet.distillation import distillation_loss
 from pet.ensembling import fit_temperature, soft_labels
+from pet.errors import InputError, Problem
 from pet.inputs import Inputs
 from pet.logits import logits_table, read_logits, write_logits
 from pet.members import (
     Member,
-    folder_of,
     member_fingerprint,
     member_weights,
     shard_names,
@@ -45,8 +45,7 @@ def write_soft_labels(inputs: Inputs, members: list[Member]) -> Unit:
 
     def build(folder: Path) -> dict[str, Any]:
         for name in shard_names(inputs):
-            ids, _ = read_logits(folder_of(inputs, members[0]) / "logits" / name)
-            logits = stacked_logits(inputs, members, name)
+            ids, logits = stacked_logits(inputs, members, name)
             soft = soft_labels(logits, weights, config.temperature)
             write_parquet(folder / name, logits_table(ids, soft), {})
         return {"weights": {m.name: w for m, w in zip(members, weights, strict=True)}}
@@ -80,6 +79,11 @@ def _distil(inputs: Inputs, folder: Path) -> dict[str, Any]:
     def loss(scores: Tensor, rows: Rows) -> Tensor:
         return distillation_loss(scores, soft[torch.from_numpy(rows)], config.temperature)
 
+    if not unlabeled.trainable.any():
+        raise InputError(
+            Problem(config.pool, "texts that are not in the labeled set", "none",
+                    "give a pool of other texts: the student learns from what is not labeled yet")
+        )  # fmt: skip
     encoder = plain_encoder(student.tokenizer, inputs.task.fields, config.max_length)
     texts = tokenize_columns(encoder, student.tokenizer, unlabeled.columns)
     with inputs.observer.stage("training the student", config.student.steps, "steps") as tick:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Callable, Iterator
 
@@ -14,12 +13,14 @@ from torch import Tensor
 from pet.config import TrainingConfig
 from pet.encoding import Encoder
 from pet.errors import PetError
-from pet.models import Loss, Rows, Scorer, Texts
+from pet.models import Loss, Rows, Scorer, Texts, seeded
 from pet.progress import Tick, no_tick
 
-# Rows of like length share a batch, drawn from windows of this many batches, so that batches stay
-# random and padding stays small.
+# Rows of like length share a batch, drawn from random windows of the epoch. A window holds so many
+# batches at the most, and so small a share of the epoch that batches differ from epoch to epoch:
+# a small labeled set is not sorted at all, or like lengths would always meet.
 WINDOW = 50
+WINDOWS_PER_EPOCH = 8
 
 
 def shuffled_batches(
@@ -30,7 +31,7 @@ def shuffled_batches(
     batch_size = min(batch_size, rows)
     while True:
         order = rng.permutation(rows)
-        window = batch_size * WINDOW
+        window = batch_size * max(1, min(WINDOW, rows // (batch_size * WINDOWS_PER_EPOCH)))
         batches = []
         for start in range(0, rows, window):
             part = order[start : start + window]
@@ -52,15 +53,6 @@ def split_by_tokens(
         batches.append(order[start : start + count])
         start += count
     return batches
-
-
-@contextlib.contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Draw dropout and the like from `seed`, and give the caller's generators back untouched."""
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        yield
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
@@ -105,6 +97,8 @@ def optimize(
     Args:
         lengths: tokens of each row. [rows]
     """
+    if not len(rows):
+        raise PetError("training\n  expected: rows to train on\n  found:    none")
     learning_rate = settings.learning_rate or model.suggested_learning_rate
     parameters = [p for p in model.module.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(

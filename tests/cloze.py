@@ -35,8 +35,8 @@ def encoder_for(
 
 def tokenized(encoder: Encoder, tokenizer: Any, columns: Columns) -> dict[str, TokenizedTexts]:
     return {
-        name: tokenize(tokenizer, list(columns[name]), encoder.max_length, space)
-        for name, space in encoder.spaces.items()
+        slot: tokenize(tokenizer, list(columns[slot.name]), encoder.max_length, slot.space)
+        for slot in encoder.slots
     }
 
 

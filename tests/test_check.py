@@ -89,7 +89,6 @@ def test_problems_of_several_files_come_at_once(own: Path) -> None:
         assert name in places
 
 
-@pytest.mark.xfail(strict=True, reason="the model is looked at only when the files are right")
 def test_a_missing_model_is_told_with_the_rest(own: Path) -> None:
     with pytest.raises(InputError, match=r"missing\.parquet") as caught:
         check(own, "./no/such/model", pool=str(own / "missing.parquet"))

@@ -75,7 +75,7 @@ def test_words_of_several_words_are_one_answer(tokenizer_of: Any) -> None:
     assert tokens(tokenizer_of("roberta"), "{text} {mask}", "big money") == ["Ġbig", "Ġmoney"]
 
 
-@pytest.mark.xfail(strict=True, reason="bug: a word's lone ▁ is taken for the pattern's")
+@pytest.mark.xfail(strict=True, reason="known limit: a word's lone ▁ is taken for the pattern's")
 def test_a_word_that_sentencepiece_splits_keeps_its_first_piece(tokenizer_of: Any) -> None:
     """Common in Chinese: ▁ is a token of its own, and the model expects it before the word."""
     assert tokens(tokenizer_of("xlm_roberta"), "{text} {mask}", "qz") == ["▁", "q", "z"]

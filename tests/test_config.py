@@ -116,24 +116,20 @@ def test_a_value_out_of_bounds_is_refused(setting: str) -> None:
     assert problems_of(setting) == [f"setting {setting.partition('=')[0]}"]
 
 
-@pytest.mark.xfail(strict=True, raises=TypeError, reason="bug: an unhashable preset is a TypeError")
 def test_a_preset_that_is_no_text_is_refused() -> None:
     assert problems_of('preset=["fast"]') == ["setting preset"]
 
 
-@pytest.mark.xfail(strict=True, reason="bug: a numeric text is read as a number and refused")
 def test_a_setting_of_digits_is_text_where_text_is_wanted() -> None:
     assert config("label_column=2020").label_column == "2020"
 
 
-@pytest.mark.xfail(strict=True, reason="bug: make_config writes into the caller's groups")
 def test_settings_do_not_change_what_was_passed_in() -> None:
     values = {**NEEDED, "member": {"steps": 3}}
     make_config(values, ("member.steps=5",))
     assert values["member"] == {"steps": 3}
 
 
-@pytest.mark.xfail(strict=True, reason="bug: infinity passes, and every soft label is uniform")
 def test_an_infinite_temperature_is_refused() -> None:
     assert problems_of("temperature=Infinity") == ["setting temperature"]
 

@@ -98,14 +98,12 @@ def test_a_field_keeps_the_space_before_it_and_only_that(tokenizer_of: Any) -> N
         assert filled(tokenizer, template, text="game") == tokenizer(typed)["input_ids"]
 
 
-@pytest.mark.xfail(strict=True, reason="bug: a new line before a field becomes new line and space")
 def test_a_field_after_a_new_line_gets_no_space(tokenizer_of: Any) -> None:
     tokenizer = tokenizer_of("roberta")
     typed = f"news:\ngame {tokenizer.mask_token}"
     assert filled(tokenizer, "news:\n{text} {mask}", text="game") == tokenizer(typed)["input_ids"]
 
 
-@pytest.mark.xfail(strict=True, reason="bug: a field's second place is tokenised like its first")
 def test_a_field_that_stands_twice_is_tokenised_for_each_place(tokenizer_of: Any) -> None:
     tokenizer = tokenizer_of("roberta")
     typed = f"game was game {tokenizer.mask_token}"
@@ -115,14 +113,15 @@ def test_a_field_that_stands_twice_is_tokenised_for_each_place(tokenizer_of: Any
     )
 
 
-@pytest.mark.xfail(strict=True, reason="bug: SentencePiece writes a space into a field after `(`")
+@pytest.mark.xfail(
+    strict=True, reason="known limit: SentencePiece writes a space into a field after `(`"
+)
 def test_a_field_after_a_bracket_gets_no_space_from_sentencepiece(tokenizer_of: Any) -> None:
     tokenizer = tokenizer_of("xlm_roberta")
     typed = f"(the game) {tokenizer.mask_token}"
     assert filled(tokenizer, "({text}) {mask}", text="the game") == tokenizer(typed)["input_ids"]
 
 
-@pytest.mark.xfail(strict=True, reason="bug: a causal model's segments are glued (`ononce`)")
 def test_the_segments_of_a_causal_pattern_are_parted_by_a_space(tokenizer_of: Any) -> None:
     tokenizer = tokenizer_of("llama")
     ids = filled(tokenizer, "{text} || it was {mask}", causal=True, text="the game was on")
@@ -245,9 +244,6 @@ def test_tokenised_texts_give_each_its_own_ids(tokenizer_of: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta"])
-@pytest.mark.xfail(
-    strict=True, reason="bug: padding and truncation of tokenizer.json stay in force"
-)
 def test_padding_and_truncation_in_the_tokenizers_file_change_nothing(
     tokenizer_of: Any, kind: str, tmp_path: Any
 ) -> None:

@@ -89,7 +89,6 @@ def test_labels_of_another_voice_are_not_overwritten(
     assert rows_of(tmp_path / "out") == before
 
 
-@pytest.mark.xfail(strict=True, reason="bug: the text column is no part of the fingerprint")
 def test_labels_of_another_text_column_are_not_reused(
     tiny_run: Path, new_pool: Path, tmp_path: Path
 ) -> None:
@@ -98,7 +97,6 @@ def test_labels_of_another_text_column_are_not_reused(
         label(tiny_run, new_pool, tmp_path / "out", text_column="source")
 
 
-@pytest.mark.xfail(strict=True, reason="bug: an ArrowInvalid comes through")
 def test_a_broken_label_file_is_no_traceback(
     tiny_run: Path, new_pool: Path, tmp_path: Path
 ) -> None:
@@ -187,7 +185,6 @@ def test_a_folder_that_is_no_run_cannot_be_used(tmp_path: Path, opener: Open) ->
         opener(tmp_path)
 
 
-@pytest.mark.xfail(strict=True, raises=KeyError, reason="bug: a KeyError without soft labels")
 def test_an_ensemble_without_its_weights_is_an_error_that_says_so(
     run_copy: Path, inputs_folder: Path
 ) -> None:

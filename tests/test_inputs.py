@@ -124,7 +124,6 @@ def test_a_labeled_set_is_named_by_its_content_wherever_it_lies(
     assert table_digest(read_tables(config_for(inputs=own_inputs)).labeled) != first
 
 
-@pytest.mark.xfail(strict=True, reason="bug: found out by an IndexError in the middle of the run")
 def test_a_max_length_beyond_the_models_positions_is_refused(config_for: Configure) -> None:
     with pytest.raises(InputError, match="max_length"):
         read_inputs(config_for(max_length=512))

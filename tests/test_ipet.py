@@ -100,9 +100,7 @@ def test_rows_are_drawn_in_proportion_to_confidence() -> None:
     assert np.mean(np.array(first) == 0) == pytest.approx(0.6, abs=0.03)
 
 
-def test_a_start_without_labels_draws_the_likeliest_rows_of_every_label() -> (
-    None
-):
+def test_a_start_without_labels_draws_the_likeliest_rows_of_every_label() -> None:
     said = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4]])
     drawn = draw_rows(
         said, np.array([1, 1]), np.random.default_rng(0), trainable=EVERY[:4], most_likely=1

@@ -82,7 +82,6 @@ def test_no_rows_give_no_scores(model_folder: ModelFolder) -> None:
     assert score(model, encoder, texts, tokens_per_batch=512).shape == (0, 3)
 
 
-@pytest.mark.xfail(strict=True, reason="bug: [0, 0] instead of [0, labels]; softmax then fails")
 def test_no_rows_give_a_classifier_no_scores_for_every_label(model_folder: ModelFolder) -> None:
     model = fresh_classifier(model_folder("bert"))
     encoder, texts = plain_batchable(model, [])

@@ -71,9 +71,8 @@ def test_soft_labels_without_a_members_scores_are_an_error(
     inputs = read_inputs(config_for(out=run_copy))
     (run_copy / "members" / f"g0-{which}-r0" / "logits" / "part-00001.parquet").unlink()
     (run_copy / "soft_labels" / DONE).unlink()
-    with pytest.raises((PetError, OSError), match=f"g0-{which}-r0") as caught:
+    with pytest.raises(PetError, match=f"g0-{which}-r0"):
         write_soft_labels(inputs, members_of(inputs))
-    assert isinstance(caught.value, PetError)
 
 
 def test_soft_labels_are_of_the_unlabeled_rows_after_the_shards_have_changed(

@@ -32,9 +32,13 @@ def test_options_that_were_not_given_keep_their_defaults() -> None:
 def test_the_paper_preset_is_the_papers_table_5() -> None:
     paper = config(preset="paper")
     assert (paper.repetitions, paper.max_length, paper.temperature) == (3, 256, 2.0)
-    for training, steps in ((paper.member, 250), (paper.student, 5000), (paper.supervised, 250)):
-        assert training.steps == steps
-        assert (training.batch_size, training.learning_rate) == (16, 1e-5)
+    assert (paper.lm_weight, paper.generations, paper.calibration) == (1e-4, "paper", "none")
+    # Members with the language-model loss: 4 labeled and 12 unlabeled rows a step.
+    for training, steps, size in (
+        (paper.member, 1000, 4), (paper.student, 5000, 16), (paper.supervised, 250, 16),
+    ):  # fmt: skip
+        assert (training.steps, training.batch_size) == (steps, size)
+        assert (training.learning_rate, training.dropout) == (1e-5, None)
         assert (training.weight_decay, training.max_grad_norm) == (0.01, 1.0)
         assert (training.adam_epsilon, training.warmup) == (1e-8, 0.0)
 

@@ -119,7 +119,7 @@ def test_members_are_stacked_in_their_order(finished_inputs: Inputs) -> None:
     members = members_of(finished_inputs)
     _, stack = stacked_logits(finished_inputs, members, "test.parquet")
     assert stack.shape == (3, 9, 3)
-    backwards = stacked_logits(finished_inputs, members[::-1], "test.parquet")
+    _, backwards = stacked_logits(finished_inputs, members[::-1], "test.parquet")
     assert np.array_equal(stack[::-1], backwards)
 
 

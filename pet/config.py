@@ -133,7 +133,8 @@ class RunConfig(_Frozen):
     )
     member: TrainingConfig = Field(TrainingConfig(), description="training of a member")
     student: TrainingConfig = Field(
-        TrainingConfig(steps=300, batch_size=16), description="training of the student"
+        TrainingConfig(steps=300, batch_size=16, dropout=None),
+        description="training of the student",
     )
     supervised: TrainingConfig = Field(
         TrainingConfig(), description="training of the supervised baseline"

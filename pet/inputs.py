@@ -13,6 +13,7 @@ import numpy as np
 from pet.compilation import pattern_encoder
 from pet.config import RunConfig
 from pet.data import LabeledSet, Pool, content_digest, open_pool, read_labeled
+from pet.encoding import TextSlot, TokenizedTexts
 from pet.errors import InputError, Problem
 from pet.models import is_causal, load_tokenizer, longest_input, model_digest
 from pet.progress import SILENT, Observer
@@ -30,7 +31,8 @@ ROWS_PER_LABEL = 10_000  # pool rows that members score, by default: the paper's
 class Inputs:
     """The checked inputs of one run.
 
-    `labeled` and `test` are in memory; the pool is only opened.
+    `labeled` and `test` are in memory; the pool is only opened. `tokens` remembers, for as long as
+    the process lives, the teacher's tokens of texts that every member is asked about.
     """
 
     config: RunConfig
@@ -40,6 +42,9 @@ class Inputs:
     pool: Pool
     digests: Mapping[str, str]
     observer: Observer = field(default=SILENT, compare=False)
+    tokens: dict[tuple[str, TextSlot], TokenizedTexts] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     @property
     def folder(self) -> Path:

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pet.encoding import tokenize
 from pet.inputs import Inputs
 from pet.logits import write_logits
 from pet.members import Member, folder_of, load_member, member_fingerprint, prior_path
 from pet.progress import Tick
 from pet.runs import Unit, fingerprint
 from pet.sampling import unlabeled_fingerprint, unlabeled_rows
-from pet.scoring import score_columns
+from pet.scoring import Columns, score
 
 PRIOR_ROWS = 1000  # pool rows on which the labels' prior is measured
 CONTENT_FREE = ("N/A", "[MASK]", "")  # Zhao et al. 2021, section 5
@@ -39,10 +40,7 @@ def _score_table(
     expected = fingerprint(model=own, rows=inputs.digests[source])
 
     def make(tick: Tick) -> tuple[list[str], NDArray[np.float32]]:
-        model, encoder = load()
-        return table.ids, score_columns(
-            model, encoder, table.columns, inputs.config.tokens_per_batch, tick
-        )
+        return table.ids, _ask(inputs, load, source, table.columns, tick)
 
     return write_logits(inputs, path, expected, f"{name} on {source}", len(table), make)
 
@@ -58,17 +56,29 @@ def _score_unlabeled(
         rows = slice(start, start + size)
 
         def make(tick: Tick, rows: slice = rows) -> tuple[list[str], NDArray[np.float32]]:
-            model, encoder = load()
             columns = {name: texts[rows] for name, texts in unlabeled.columns.items()}
-            return unlabeled.ids[rows], score_columns(
-                model, encoder, columns, inputs.config.tokens_per_batch, tick
-            )
+            scores = _ask(inputs, load, f"pool rows from {rows.start}", columns, tick)
+            return unlabeled.ids[rows], scores
 
         path = folder / f"part-{shard:05d}.parquet"
         expected = fingerprint(model=own, rows=source, shard=shard, size=size)
         count = len(unlabeled.ids[rows])
         units.append(write_logits(inputs, path, expected, f"{member.name} on pool", count, make))
     return units
+
+
+def _ask(
+    inputs: Inputs, load: Any, source: str, columns: Columns, tick: Tick
+) -> NDArray[np.float32]:
+    """Score texts that every member is asked about: they are tokenised once for all of them."""
+    model, encoder = load()
+    for slot in encoder.slots:
+        if (source, slot) not in inputs.tokens:
+            inputs.tokens[source, slot] = tokenize(
+                model.tokenizer, columns[slot.name], encoder.max_length, slot.space
+            )
+    texts = {slot: inputs.tokens[source, slot] for slot in encoder.slots}
+    return score(model, encoder, texts, tokens_per_batch=inputs.config.tokens_per_batch, tick=tick)
 
 
 def measure_prior(inputs: Inputs, pattern: str) -> Unit:
@@ -80,7 +90,6 @@ def measure_prior(inputs: Inputs, pattern: str) -> Unit:
     )
 
     def make(tick: Tick) -> tuple[list[str], NDArray[np.float32]]:
-        model, encoder = load()
         if inputs.config.calibration == "content-free":
             ids = list(CONTENT_FREE)
             columns = dict.fromkeys(inputs.task.fields, ids)
@@ -88,7 +97,7 @@ def measure_prior(inputs: Inputs, pattern: str) -> Unit:
             unlabeled = unlabeled_rows(inputs)
             ids = unlabeled.ids[:PRIOR_ROWS]
             columns = {name: texts[:PRIOR_ROWS] for name, texts in unlabeled.columns.items()}
-        return ids, score_columns(model, encoder, columns, inputs.config.tokens_per_batch, tick)
+        return ids, _ask(inputs, load, f"prior: {inputs.config.calibration}", columns, tick)
 
     path = prior_path(inputs.folder, pattern)
     return write_logits(inputs, path, own, f"{pattern} for its prior", None, make)

@@ -10,7 +10,8 @@ import numpy as np
 from torch import Tensor
 
 from pet.inputs import Inputs
-from pet.models import ClozeModel, Rows, choose_device
+from pet.loading import choose_device
+from pet.models import ClozeModel, Rows
 from pet.runs import Unit, fingerprint, make_unit
 from pet.sampling import unlabeled_fingerprint, unlabeled_rows
 from pet.scoring import cloze_encoder, tokenize_columns

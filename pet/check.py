@@ -9,13 +9,15 @@ import numpy as np
 
 from pet.compilation import word_tokens
 from pet.config import make_config
-from pet.data import LabeledSet, open_pool
+from pet.data import open_pool
 from pet.encoding import Encoder
 from pet.ensembling import softmax
 from pet.errors import InputError, Problem
 from pet.evaluation import accuracy
 from pet.inputs import ROWS_PER_LABEL, Tables, gather, read_tables, suitable
-from pet.models import ClozeModel, choose_device, model_digest
+from pet.labeled import LabeledSet
+from pet.loading import choose_device, model_digest
+from pet.models import ClozeModel
 from pet.scoring import cloze_encoder, score_columns, tokenize_columns
 from pet.tasks import Task
 

@@ -1,11 +1,10 @@
-"""Labeled sets and pools in: streamed, every row with an id, rows that cannot be used set aside."""
+"""Pools in: streamed, every row with an id, rows that cannot be used set aside."""
 
 from __future__ import annotations
 
 import difflib
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,22 +13,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pet.errors import InputError, Problem
-from pet.tables import (
-    Chunk,
-    Reason,
-    Source,
-    content_digest,
-    count_rows,
-    group_problems,
-    open_sources,
-    read_chunks,
-    write_parquet,
-)
-
-__all__ = [
-    "LabeledSet", "Pool", "PoolBatch", "Reason", "RejectedRow", "TextTable",
-    "content_digest", "open_pool", "read_labeled", "write_parquet",
-]  # fmt: skip
+from pet.readers import Reason, Source
+from pet.tables import Chunk, count_rows, group_problems, open_sources, read_chunks
 
 
 @dataclass(frozen=True)
@@ -73,23 +58,6 @@ class PoolBatch(TextTable):
 
 
 @dataclass(frozen=True, eq=False)
-class LabeledSet(TextTable):
-    """Rows with known labels.
-
-    Attributes:
-        labels: index into the task's labels. [rows]
-        rejected: rows that cannot be used.
-        path: where it was read from.
-        warnings: what a person should know about it.
-    """
-
-    labels: NDArray[np.int64]
-    rejected: list[RejectedRow]
-    path: Path
-    warnings: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True, eq=False)
 class Pool:
     """Unlabeled texts in a file or a folder of files; only their columns have been read so far.
 
@@ -130,7 +98,7 @@ class Pool:
         Raises:
             InputError: a file lacks a column, or the types of two files have nothing in common.
         """
-        needs = [_Need(name, "to keep", "--set keep_columns=...") for name in keep_columns]
+        needs = [Need(name, "to keep", "--set keep_columns=...") for name in keep_columns]
         _check_columns(self.sources, needs)
         fields = []
         for name in dict.fromkeys(keep_columns):
@@ -157,7 +125,7 @@ class Pool:
         for chunk in chunks:
             pieces.append(_clean(chunk, place, self.columns, self.id_column, schema))
             place += len(chunk)
-        return _join(pieces, self.columns)
+        return join_batches(pieces, self.columns)
 
 
 def _regroup(chunks: Iterable[Chunk], rows: int) -> Iterator[list[Chunk]]:
@@ -260,7 +228,8 @@ def _keep(table: pa.RecordBatch, schema: pa.Schema, usable: NDArray[np.bool_]) -
     return pa.Table.from_arrays(arrays, schema=schema).filter(pa.array(usable))
 
 
-def _join(pieces: Sequence[PoolBatch], columns: Mapping[str, str]) -> PoolBatch:
+def join_batches(pieces: Sequence[PoolBatch], columns: Mapping[str, str]) -> PoolBatch:
+    """Make one batch of several that follow each other."""
     if len(pieces) == 1:
         return pieces[0]
     kept = [piece.kept for piece in pieces if piece.kept is not None]
@@ -273,12 +242,22 @@ def _join(pieces: Sequence[PoolBatch], columns: Mapping[str, str]) -> PoolBatch:
     )
 
 
+@dataclass(frozen=True)
+class Need:
+    """A column that every file must have, and the option that names another."""
+
+    column: str
+    what: str
+    option: str
+
+
 def open_pool(
     path: str | Path,
     fields: Sequence[str],
     *,
     columns: Mapping[str, str] | None = None,
     id_column: str = "id",
+    needs: Sequence[Need] = (),
 ) -> Pool:
     """Open a file or a folder of Parquet, CSV and JSONL files; their rows are not read yet.
 
@@ -287,41 +266,24 @@ def open_pool(
         fields: the task's fields.
         columns: field -> column in the files, where the name differs.
         id_column: the column of row ids; without it, ids are `<relative file>:<row>`.
+        needs: other columns that every file must have.
 
     Raises:
         InputError: all problems of all files: missing, empty, broken, without a column.
     """
-    return _open_pool(Path(path), fields, columns, id_column, [])
-
-
-@dataclass(frozen=True)
-class _Need:
-    """A column that every file must have, and the option that names another."""
-
-    column: str
-    what: str
-    option: str
-
-
-def _open_pool(
-    path: Path,
-    fields: Sequence[str],
-    columns: Mapping[str, str] | None,
-    id_column: str,
-    needs: list[_Need],
-) -> Pool:
+    path = Path(path)
     mapping = {name: (columns or {}).get(name, name) for name in fields}
     sources = open_sources(path)
     option = "--text-column" if len(mapping) == 1 else ""
-    needs = [_Need(column, "of text", option) for column in mapping.values()] + needs
+    every = [*(Need(column, "of text", option) for column in mapping.values()), *needs]
     with_ids = any(id_column in source.schema.names for source in sources)
     if with_ids or id_column != "id":
-        needs.append(_Need(id_column, "of ids", "--set id_column=..."))
-    _check_columns(sources, needs)
+        every.append(Need(id_column, "of ids", "--set id_column=..."))
+    _check_columns(sources, every)
     return Pool(path, sources, mapping, id_column if with_ids else None)
 
 
-def _check_columns(sources: Sequence[Source], needs: Sequence[_Need]) -> None:
+def _check_columns(sources: Sequence[Source], needs: Sequence[Need]) -> None:
     problems = [
         problem for source in sources for need in needs if (problem := _problem(source, need))
     ]
@@ -329,12 +291,12 @@ def _check_columns(sources: Sequence[Source], needs: Sequence[_Need]) -> None:
         raise InputError(group_problems(problems))
 
 
-def _problem(source: Source, need: _Need) -> Problem | None:
+def _problem(source: Source, need: Need) -> Problem | None:
     names = source.schema.names
     expected = f"a column {need.column!r} {need.what}"
     option = f"name the column with {need.option}" if need.option else "rename the column"
     if need.column not in names:
-        return Problem(str(source.path), expected, f"the columns {_listed(names)}",
+        return Problem(str(source.path), expected, f"the columns {listed(names)}",
                        _suggest(need.column, names) + option)  # fmt: skip
     if names.count(need.column) > 1:
         found = f"{names.count(need.column)} columns of that name"
@@ -354,7 +316,8 @@ def _suggest(wanted: str, names: Sequence[str]) -> str:
     return f"did you mean {by_lower[close[0]]!r}? " if close else ""
 
 
-def _listed(names: Sequence[str], limit: int = 20) -> str:
+def listed(names: Sequence[str], limit: int = 20) -> str:
+    """Quote the names, and count those past the limit."""
     more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
     return (", ".join(map(repr, names[:limit])) or "none") + more
 
@@ -372,147 +335,3 @@ def _is_text(kind: pa.DataType) -> bool:
     kind, types = _plain(kind), pa.types
     is_bytes = types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind)
     return _is_string(kind) or is_bytes or types.is_null(kind)
-
-
-def read_labeled(
-    path: str | Path,
-    fields: Sequence[str],
-    labels: Sequence[str],
-    *,
-    label_column: str = "label",
-    columns: Mapping[str, str] | None = None,
-    id_column: str = "id",
-    max_rejected: float = 0.1,
-) -> LabeledSet:
-    """Read a labeled set; labels are compared as text, so that 1 in the data is "1" in the task.
-
-    Args:
-        path: a file, or a folder of files.
-        fields: the task's fields.
-        labels: the task's labels.
-        label_column: the column of labels.
-        columns: field -> column in the file, where the name differs.
-        id_column: the column of row ids, where there is one.
-        max_rejected: the share of rows that may be unusable.
-
-    Raises:
-        InputError: all problems of the file at once: columns, unknown labels, ids that occur
-            twice, too many unusable rows.
-    """
-    path = Path(path)
-    need = _Need(label_column, "of labels", "--label-column")
-    pool = _open_pool(path, fields, columns, id_column, [need])
-    batch = _join(list(pool.batches(keep_columns=[label_column])), pool.columns)
-    names = _label_names(batch.kept.column(0)) if batch.kept is not None else []
-    table, known, rejected = _drop_unlabeled(pool, batch, names)
-    indices = {str(label): index for index, label in enumerate(labels)}
-    problems = _labeled_problems(path, table.ids, known, list(indices), rejected, max_rejected)
-    if problems:
-        raise InputError(problems)
-    warnings = _labeled_warnings(path, table, known, list(indices))
-    truth = np.array([indices[name] for name in known], np.int64)
-    return LabeledSet(table.ids, table.columns, truth, rejected, path, warnings)
-
-
-def _drop_unlabeled(
-    pool: Pool, batch: PoolBatch, names: Sequence[str | None]
-) -> tuple[TextTable, list[str], list[RejectedRow]]:
-    """Keep the rows with a label; return them, their labels, and all rows set aside in order."""
-    missing = [index for index, name in enumerate(names) if name is None]
-    rejected = batch.rejected + _locate(pool, batch.rows[missing])
-    labeled = [index for index, name in enumerate(names) if name is not None]
-    table = TextTable(
-        [batch.ids[index] for index in labeled],
-        {name: [column[index] for index in labeled] for name, column in batch.columns.items()},
-    )
-    known = [name for name in names if name is not None]
-    return table, known, sorted(rejected, key=lambda row: (row.file, row.row))
-
-
-def _label_names(column: pa.ChunkedArray) -> list[str | None]:
-    """Return labels as text, None for null and blank; 1.0 is 1: a gap makes integers floats."""
-    names: list[str | None] = []
-    for value in column.to_pylist():
-        if isinstance(value, float) and value.is_integer():
-            value = int(value)
-        if isinstance(value, bytes):
-            value = value.decode("utf-8", "replace")
-        text = "" if value is None or value != value else str(value)
-        names.append(text if text.strip() else None)
-    return names
-
-
-def _locate(pool: Pool, places: NDArray[np.int64]) -> list[RejectedRow]:
-    """Name the rows without a label by file and row."""
-    if not len(places):
-        return []
-    ends = np.cumsum([count_rows(source) for source in pool.sources])
-    located = []
-    for place in places:
-        file = int(np.searchsorted(ends, place, side="right"))
-        row = int(place - (ends[file - 1] if file else 0))
-        located.append(RejectedRow(pool.sources[file].name, row, Reason.NO_LABEL.value))
-    return located
-
-
-def _labeled_problems(
-    path: Path,
-    ids: Sequence[str],
-    names: Sequence[str],
-    labels: Sequence[str],
-    rejected: Sequence[RejectedRow],
-    max_rejected: float,
-) -> list[Problem]:
-    where, problems = str(path), []
-    unknown = Counter(name for name in names if name not in labels)
-    if unknown:
-        found = ", ".join(f"{name!r} ({count} rows)" for name, count in unknown.most_common(20))
-        problems.append(
-            Problem(where, f"the task's labels: {_listed(labels)}", f"other labels: {found}",
-                    "correct the file or the task's [labels]; is --label-column right?")
-        )  # fmt: skip
-    twice = [id for id, count in Counter(ids).items() if count > 1]
-    if twice:
-        problems.append(
-            Problem(where, "an id of its own for every row",
-                    f"{len(twice)} ids that occur more than once: {_listed(twice, 5)}",
-                    "correct the ids, or name another column with --set id_column=...")
-        )  # fmt: skip
-    if not ids or len(rejected) > max_rejected * (len(ids) + len(rejected)):
-        expected = f"at most {max_rejected:.0%} unusable rows" if ids else "at least one usable row"
-        problems.append(
-            Problem(where, expected, _describe(rejected, len(ids) + len(rejected)),
-                    "correct these rows (as UTF-8); are --text-column and --label-column right?")
-        )  # fmt: skip
-    return problems
-
-
-def _describe(rejected: Sequence[RejectedRow], total: int) -> str:
-    if not total:
-        return "no rows at all"
-    reasons = Counter(row.reason for row in rejected)
-    counts = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common())
-    first = ", ".join(f"row {row.row} of {row.file}" for row in rejected[:3])
-    return f"{len(rejected)} of {total}: {counts}; the first: {first}"
-
-
-def _labeled_warnings(
-    path: Path, table: TextTable, names: Sequence[str], labels: Sequence[str]
-) -> list[str]:
-    warnings = [
-        f"{path}: no example of the label {label!r}: it is known by its words alone, and "
-        "accuracy measured on this file says nothing about it"
-        for label in labels
-        if label not in names
-    ]
-    seen: dict[tuple[str, ...], dict[str, str]] = {}
-    for id, name, *texts in zip(table.ids, names, *table.columns.values(), strict=True):
-        seen.setdefault(tuple(texts), {}).setdefault(name, id)
-    contradictions = [tuple(found.values()) for found in seen.values() if len(found) > 1]
-    if contradictions:
-        rows = "; ".join(" and ".join(pair) for pair in contradictions[:3])
-        warnings.append(
-            f"{path}: {len(contradictions)} texts occur with more than one label, which no model "
-            f"can learn; correct them (the first: {rows})"
-        )
-    return warnings

@@ -12,16 +12,19 @@ from numpy.typing import NDArray
 
 from pet.compilation import plain_encoder
 from pet.config import RunConfig, load_config
-from pet.data import PoolBatch, content_digest, open_pool, read_labeled
+from pet.data import PoolBatch, open_pool
 from pet.ensembling import combine, entropy, softmax
 from pet.errors import InputError, Problem
 from pet.evaluation import confusion_matrix, metrics
+from pet.labeled import read_labeled
 from pet.labeling import Predictions, count_labels, refuse_other_labels, write_labels
+from pet.loading import choose_device
 from pet.members import Member, load_member
-from pet.models import Classifier, choose_device
+from pet.models import Classifier
 from pet.progress import Observer, Tick, no_tick
 from pet.runs import DONE, fingerprint, finished, locked, read_json, sweep
 from pet.scoring import Columns, score_columns
+from pet.tables import content_digest
 from pet.tasks import Task, parse_task
 
 

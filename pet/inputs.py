@@ -12,12 +12,14 @@ import numpy as np
 
 from pet.compilation import pattern_encoder
 from pet.config import RunConfig
-from pet.data import LabeledSet, Pool, content_digest, open_pool, read_labeled
+from pet.data import Pool, open_pool
 from pet.encoding import TextSlot, TokenizedTexts
 from pet.errors import InputError, Problem
-from pet.models import is_causal, load_tokenizer, longest_input, model_digest
+from pet.labeled import LabeledSet, read_labeled
+from pet.loading import is_causal, load_tokenizer, longest_input, model_digest
 from pet.progress import SILENT, Observer
 from pet.runs import LOCK, derive_seed, fingerprint, read_json, write_json, write_text
+from pet.tables import content_digest
 from pet.tasks import Task, load_task
 
 T = TypeVar("T")
@@ -61,6 +63,14 @@ class Inputs:
         """The sets with known labels: the labeled set, and the test set where there is one."""
         tables = {"labeled": self.labeled} if len(self.labeled) else {}
         return tables if self.test is None else {**tables, "test": self.test}
+
+    @property
+    def run_id(self) -> str:
+        """Name the run by its inputs and settings, wherever its folder lies."""
+        paths = {"out", "task", "labeled", "pool", "test", "model", "student_model"}
+        settings = self.config.model_dump(mode="json", exclude=paths)
+        content = {name: digest for name, digest in self.digests.items() if name != "test"}
+        return fingerprint(inputs=content, toml=self.task.toml, **settings)[:12]
 
     def seed(self, *names: object) -> int:
         return derive_seed(self.config.seed, *names)
@@ -245,16 +255,18 @@ def claim_folder(inputs: Inputs, update: bool) -> list[str]:
                 "choose another --out, or add --update to redo what depends on it",
             )
         )
-    if (inputs.folder / "config.json").exists() is False and any(
-        path.name != LOCK for path in inputs.folder.glob("*")
-    ):
+    if not before and any(path.name != LOCK for path in inputs.folder.glob("*")):
         raise InputError(
             Problem(str(inputs.folder), "a run folder, or one that does not exist yet",
                     "a folder with other files", "choose another --out")
         )  # fmt: skip
+    # The manifest comes first: it is what makes the folder ours.
+    write_json(
+        inputs.folder / "manifest.json",
+        {**manifest, "run_id": inputs.run_id, "inputs": _identity(inputs)},
+    )
     write_json(inputs.folder / "config.json", inputs.config.model_dump(mode="json"))
     write_text(inputs.folder / "task.toml", inputs.task.toml)
-    write_json(inputs.folder / "manifest.json", {**manifest, "inputs": _identity(inputs)})
     return changed
 
 

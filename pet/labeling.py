@@ -13,12 +13,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pet.data import Pool, PoolBatch, write_parquet
+from pet.data import Pool, PoolBatch
 from pet.ensembling import entropy
 from pet.errors import InputError, Problem
 from pet.logits import stored_fingerprint
 from pet.progress import Observer
 from pet.runs import fingerprint
+from pet.tables import write_parquet
 
 Say = Callable[[PoolBatch, "Tick"], "Predictions"]
 Tick = Callable[[int], None]

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pet.data import write_parquet
 from pet.inputs import Inputs
 from pet.progress import Tick
 from pet.runs import Unit
+from pet.tables import write_parquet
 
 
 def write_logits(

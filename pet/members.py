@@ -18,8 +18,9 @@ from pet.errors import PetError
 from pet.evaluation import metrics
 from pet.inputs import Inputs
 from pet.ipet import choose_teachers
+from pet.loading import choose_device
 from pet.logits import read_logits
-from pet.models import ClozeModel, choose_device
+from pet.models import ClozeModel
 from pet.runs import fingerprint
 from pet.sampling import unlabeled_fingerprint, unlabeled_rows
 from pet.scoring import cloze_encoder

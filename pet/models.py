@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,188 +10,24 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn import functional
-from transformers import (
-    MODEL_FOR_CAUSAL_LM_MAPPING,
-    MODEL_FOR_MASKED_LM_MAPPING,
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForMaskedLM,
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-)
-from transformers.models.auto.modeling_auto import (
-    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CAUSAL_NAMES,
-)
-from transformers.models.auto.modeling_auto import (
-    MODEL_FOR_MASKED_LM_MAPPING_NAMES as MASKED_NAMES,
-)
-from transformers.utils import logging as hf_logging
-from transformers.utils.hub import cached_file
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from pet.encoding import Batch, Encoder, LabelWords, TextSlot, TokenizedTexts
-from pet.errors import InputError, Problem
-from pet.runs import file_digest
+from pet.loading import (
+    kind_of,
+    load_tokenizer,
+    load_whole,
+    model_problems,
+    quiet,
+    refuse_unloadable,
+    seeded,
+)
+from pet.masking import mask_tokens
 
 Texts = Mapping[TextSlot, TokenizedTexts]
 Rows = NDArray[np.int64]
-
-
-def choose_device(name: str) -> torch.device:
-    """Resolve `auto` to the best device here.
-
-    Raises:
-        InputError: the device named is not there.
-    """
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(
-            Problem("setting device", "a device of this machine", name, "try device=auto")
-        ) from error
-    return device
-
-
-def model_digest(ref: str, revision: str | None = None) -> str:
-    """Name a model by content: a folder by its files' sha256, a hub id by its commit."""
-    if not Path(ref).is_dir():
-        _refuse_unloadable(ref, revision)
-        commit = AutoConfig.from_pretrained(ref, revision=revision)._commit_hash
-        return f"{ref}@{commit}"
-    _refuse_unloadable(ref, revision)
-    kinds = {".safetensors", ".json", ".txt", ".model"}
-    digest = hashlib.sha256()
-    for path in sorted(Path(ref).iterdir()):
-        if path.suffix in kinds:
-            digest.update(f"{path.name}:{file_digest(path)}\n".encode())
-    return digest.hexdigest()
-
-
-def _refuse_unloadable(ref: str, revision: str | None) -> None:
-    """Say in one screen why a model cannot be had, before anything is read from it."""
-    folder = Path(ref)
-    expected = "a model folder with config.json, tokenizer.json and *.safetensors, or a hub id"
-    if folder.is_dir():
-        names = {path.name for path in folder.iterdir()}
-        if not any(name.endswith(".safetensors") for name in names):
-            pickled = sorted(
-                name for name in names if name.endswith((".bin", ".pt", ".pth", ".pkl"))
-            )
-            found = f"pickled weights only ({', '.join(pickled)})" if pickled else "no weights"
-            fix = "convert them to safetensors: pickled files can run code" if pickled else (
-                "give the folder that `save_pretrained` wrote"
-            )  # fmt: skip
-            raise InputError(Problem(ref, expected, found, fix))
-        if "config.json" not in names:
-            raise InputError(
-                Problem(ref, expected, "no config.json", "copy the whole model folder")
-            )
-        return
-    looks_local = ref.startswith((".", "/", "~")) or ref.count("/") > 1 or folder.suffix
-    if looks_local:
-        raise InputError(Problem(ref, expected, "no such folder", "check the path"))
-    with _model_problems(ref):
-        cached_file(ref, "config.json", revision=revision)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Let transformers print neither bars nor advice, and leave its settings as they were."""
-    verbosity, bars = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
-    hf_logging.set_verbosity_error()
-    hf_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        hf_logging.set_verbosity(verbosity)
-        if bars:
-            hf_logging.enable_progress_bar()
-
-
-@contextlib.contextmanager
-def _model_problems(ref: str) -> Iterator[None]:
-    """Turn what transformers raises on a bad model into one screen."""
-    try:
-        with _quiet():
-            yield
-    except InputError:
-        raise
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError, SafetensorError) as error:
-        first = str(error).strip().splitlines() or [type(error).__name__]
-        raise InputError(
-            Problem(
-                ref,
-                "a model that transformers can load, as a local folder or from the hub",
-                first[0][:300],
-                "check the name; offline, give the path of a local folder",
-            )
-        ) from error
-
-
-def load_tokenizer(ref: str, revision: str | None = None) -> Any:
-    """Load a fast tokenizer; a causal model's padding token is made up where it has none."""
-    with _model_problems(ref):
-        tokenizer = AutoTokenizer.from_pretrained(ref, revision=revision, trust_remote_code=False)
-        if not tokenizer.is_fast:
-            raise InputError(
-                Problem(ref, "a fast tokenizer (tokenizer.json)", type(tokenizer).__name__,
-                        "save the tokenizer anew with a current transformers")
-            )  # fmt: skip
-    # What a saved tokenizer pads and cuts to by itself would land in the middle of patterns.
-    tokenizer.backend_tokenizer.no_padding()
-    tokenizer.backend_tokenizer.no_truncation()
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
-
-
-def _kind(config: Any, ref: str) -> type:
-    """Tell a masked from a causal language model by what the weights were saved as."""
-    saved_as = set(config.architectures or [])
-    masked, causal = set(MASKED_NAMES.values()), set(CAUSAL_NAMES.values())
-    if saved_as & masked or (not saved_as & causal and type(config) in MODEL_FOR_MASKED_LM_MAPPING):
-        return AutoModelForMaskedLM
-    if saved_as & causal or type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:
-        return AutoModelForCausalLM
-    raise InputError(
-        Problem(ref, "a masked or causal language model",
-                f"{config.model_type} ({', '.join(sorted(saved_as))})",
-                "choose a model such as roberta-large or HuggingFaceTB/SmolLM2-135M")
-    )  # fmt: skip
-
-
-def longest_input(ref: str, revision: str | None) -> int:
-    """Return how many tokens a model can take, special ones included."""
-    with _model_problems(ref):
-        config = AutoConfig.from_pretrained(ref, revision=revision, trust_remote_code=False)
-    text = config.get_text_config()
-    positions = getattr(text, "max_position_embeddings", None) or 10**9
-    if text.model_type in ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl"):
-        positions -= (text.pad_token_id or 0) + 1  # their positions start behind the padding id
-    return min(int(positions), int(load_tokenizer(ref, revision).model_max_length))
-
-
-def is_causal(ref: str, revision: str | None) -> bool:
-    """Say whether a model is a causal language model, from its configuration."""
-    with _model_problems(ref):
-        config = AutoConfig.from_pretrained(ref, revision=revision, trust_remote_code=False)
-    return _kind(config, ref) is AutoModelForCausalLM
-
-
-@contextlib.contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Draw dropout and the like from `seed`, and give the caller's generators back untouched."""
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        yield
 
 
 def _tensors(batch: Batch, device: torch.device) -> dict[str, Tensor]:
@@ -205,23 +40,6 @@ def _tensors(batch: Batch, device: torch.device) -> dict[str, Tensor]:
     return {name: tensor.to(device) for name, tensor in tensors.items()}
 
 
-def _load_whole(kind: Any, ref: str, revision: str | None) -> Any:
-    """Load a model with its head: where weights are missing, transformers would draw them."""
-    with torch.random.fork_rng(devices=[]):
-        module, loaded = kind.from_pretrained(
-            ref, revision=revision, use_safetensors=True, trust_remote_code=False,
-            dtype=torch.float32, output_loading_info=True,
-        )  # fmt: skip
-    missing = sorted(loaded["missing_keys"])
-    if missing:
-        raise InputError(
-            Problem(ref, f"all weights of a {type(module).__name__}",
-                    f"none for {', '.join(missing[:4])}{' ...' if len(missing) > 4 else ''}",
-                    "take a model that was saved with its head, not the bare encoder")
-        )  # fmt: skip
-    return module
-
-
 class _Model:
     """What both kinds share: a module, its tokenizer, its device."""
 
@@ -232,7 +50,7 @@ class _Model:
 
     def save(self, folder: Path) -> None:
         """Write safetensors, configuration and tokenizer; plain transformers loads it."""
-        with _quiet():
+        with quiet():
             self.module.save_pretrained(folder)
             self.tokenizer.save_pretrained(folder)
 
@@ -283,12 +101,12 @@ class ClozeModel(_Model):
         Raises:
             InputError: no such model, no language-model head, or weights that are not safetensors.
         """
-        _refuse_unloadable(ref, revision)
+        refuse_unloadable(ref, revision)
         tokenizer = load_tokenizer(ref, revision)
-        with _model_problems(ref):
+        with model_problems(ref):
             config = AutoConfig.from_pretrained(ref, revision=revision, trust_remote_code=False)
-            kind = _kind(config, ref)
-            module = _load_whole(kind, ref, revision)
+            kind = kind_of(config, ref)
+            module = load_whole(kind, ref, revision)
         return cls(module, tokenizer, device, kind is AutoModelForCausalLM)
 
     def label_scores(self, encoder: Encoder, texts: Texts, rows: Rows) -> Tensor:
@@ -323,7 +141,7 @@ class ClozeModel(_Model):
         batch = encoder.batch(texts, rows)
         if self.causal:
             return self._next_token_loss(batch)
-        hidden, targets, columns = _mask_tokens(batch, self.tokenizer)
+        hidden, targets, columns = mask_tokens(batch, self.tokenizer)
         if not len(targets):
             return torch.zeros((), device=self.device)
         places = [torch.from_numpy(place).to(self.device) for place in columns]
@@ -470,22 +288,6 @@ def _mean_matrix(words: LabelWords, vocabulary: Sequence[int]) -> Tensor:
     return matrix
 
 
-def _mask_tokens(
-    batch: Batch, tokenizer: Any
-) -> tuple[Batch, NDArray[np.int64], tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Hide tokens; return the changed batch, the tokens hidden, and their rows and columns."""
-    allowed = (batch.attention == 1) & ~np.isin(batch.ids, tokenizer.all_special_ids)
-    chance = torch.rand(*batch.ids.shape, 2).numpy()
-    chosen = allowed & (chance[..., 0] < 0.15)
-    ids = batch.ids.copy()
-    ids[chosen & (chance[..., 1] < 0.8)] = tokenizer.mask_token_id
-    replaced = chosen & (chance[..., 1] >= 0.9)
-    ids[replaced] = torch.randint(len(tokenizer), (int(replaced.sum()),)).numpy()
-    rows, columns = np.nonzero(chosen)
-    hidden = Batch(ids, batch.attention, batch.types, batch.masks)
-    return hidden, batch.ids[chosen], (rows, columns)
-
-
 def _continued(batch: Batch, word: tuple[int, ...]) -> Batch:
     """Append all but a word's last token to the rows; ask for the prediction after each."""
     extra = len(word) - 1
@@ -509,9 +311,9 @@ class Classifier(_Model):
     ) -> Classifier:
         """Put a new classification head, drawn from `seed`, on a pretrained model."""
         names = dict(enumerate(labels))
-        _refuse_unloadable(ref, revision)
+        refuse_unloadable(ref, revision)
         tokenizer = load_tokenizer(ref, revision)
-        with seeded(seed), _model_problems(ref):
+        with seeded(seed), model_problems(ref):
             module = AutoModelForSequenceClassification.from_pretrained(
                 ref, revision=revision, use_safetensors=True, trust_remote_code=False,
                 dtype=torch.float32, num_labels=len(labels), id2label=names,
@@ -527,10 +329,10 @@ class Classifier(_Model):
         Raises:
             InputError: the folder holds none.
         """
-        _refuse_unloadable(folder, None)
+        refuse_unloadable(folder, None)
         tokenizer = load_tokenizer(folder)
-        with _model_problems(folder):
-            module = _load_whole(AutoModelForSequenceClassification, folder, None)
+        with model_problems(folder):
+            module = load_whole(AutoModelForSequenceClassification, folder, None)
         return cls(module, tokenizer, device)
 
     def label_scores(self, encoder: Encoder, texts: Texts, rows: Rows) -> Tensor:

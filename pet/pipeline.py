@@ -20,14 +20,21 @@ from pet.data import PoolBatch
 from pet.ensembling import combine, softmax
 from pet.errors import InputError
 from pet.inputs import Inputs, claim_folder, read_inputs
-from pet.ipet import Growth, best_generation, count_generations, measure_growth
+from pet.ipet import (
+    Growth,
+    best_generation,
+    count_generations,
+    generation_quotas,
+    measure_growth,
+)  # fmt: skip
 from pet.labeling import Predictions, write_labels
+from pet.loading import choose_device
 from pet.members import Member, first_generation, member_weights, members_of, pool_logits
-from pet.models import Classifier, choose_device
+from pet.models import Classifier
 from pet.polling import measure_prior, score_member
 from pet.progress import SILENT, Observer, Tick
 from pet.report import write_report
-from pet.runs import Unit, fingerprint, locked, read_json, sweep, write_json
+from pet.runs import LOCK, Unit, fingerprint, locked, read_json, sweep, write_json
 from pet.sampling import sample_pool, unlabeled_rows
 from pet.scoring import score_columns
 from pet.students import score_classifier, train_student, train_supervised, write_soft_labels
@@ -76,6 +83,8 @@ def label_pool(
     except InputError:
         if is_new:  # wrong inputs leave nothing behind
             shutil.rmtree(inputs.folder, ignore_errors=True)
+        elif not (inputs.folder / "manifest.json").exists():  # somebody else's folder
+            (inputs.folder / LOCK).unlink(missing_ok=True)
         raise
 
 
@@ -129,10 +138,15 @@ class _Stages:
         return generations[-1]
 
     def generations(self) -> int:
-        config = self.inputs.config
-        if config.generations != "paper":
-            return config.generations
-        return count_generations(len(self.inputs.labeled), config.growth_factor, config.growth_goal)
+        """How many generations follow the first: none after one that has the whole pool."""
+        config, labeled = self.inputs.config, self.inputs.labeled
+        wanted = config.generations
+        if wanted == "paper":
+            wanted = count_generations(len(labeled), config.growth_factor, config.growth_goal)
+        counts = np.bincount(labeled.labels, minlength=len(self.inputs.task.labels)).tolist()
+        rows = int(unlabeled_rows(self.inputs).trainable.sum())
+        sizes = [generation_quotas(counts, j, config.growth_factor).sum() for j in range(1, wanted)]
+        return min(wanted, 1 + sum(int(size) < rows for size in sizes))
 
     def jobs(self, verb: str, work: Any, members: Iterable[Member]) -> list[Job]:
         return [
@@ -193,7 +207,7 @@ def label_with_student(inputs: Inputs, members: list[Member], student: Unit) -> 
         shard_rows=config.shard_rows, abstain_below=config.abstain_below,
         keep_columns=config.keep_columns, observer=inputs.observer,
         metadata={
-            "task": inputs.task.name, "run": inputs.folder.name, "model": student.fingerprint,
+            "task": inputs.task.name, "run": inputs.run_id, "model": student.fingerprint,
             "labeled_with": "student", "pet": pet.__version__,
         },
     )  # fmt: skip

@@ -104,7 +104,14 @@ def _unwritable(target: Path, error: OSError) -> PetError:
             f"{target}\n  expected: room on the disk\n  found:    {error.strerror}\n"
             "  fix:      free some space, then give the same command again: it goes on"
         )
-    if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
+    if error.errno in (
+        errno.EACCES,
+        errno.EROFS,
+        errno.EPERM,
+        errno.ENOTDIR,
+        errno.EEXIST,
+        errno.ENOENT,
+    ):
         return InputError(
             Problem(
                 str(target),

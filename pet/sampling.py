@@ -13,10 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pet.data import RejectedRow, write_parquet
+from pet.data import RejectedRow
 from pet.errors import InputError, Problem
 from pet.inputs import ROWS_PER_LABEL, Inputs
 from pet.runs import DONE, Unit, fingerprint, make_unit, read_json, writing
+from pet.tables import write_parquet
 
 REJECTED = "rejected.parquet"
 REJECTED_SCHEMA = pa.schema([("file", pa.string()), ("row", pa.int64()), ("reason", pa.string())])

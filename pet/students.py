@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pet.compilation import plain_encoder
-from pet.data import write_parquet
 from pet.distillation import distillation_loss
 from pet.ensembling import fit_temperature, soft_labels
 from pet.errors import InputError, Problem
 from pet.inputs import Inputs
+from pet.loading import choose_device
 from pet.logits import logits_table, read_logits, write_logits
 from pet.members import (
     Member,
@@ -24,11 +24,12 @@ from pet.members import (
     shard_names,
     stacked_logits,
 )  # fmt: skip
-from pet.models import Classifier, Rows, choose_device
+from pet.models import Classifier, Rows
 from pet.progress import Tick
 from pet.runs import Unit, fingerprint, make_unit
 from pet.sampling import unlabeled_fingerprint, unlabeled_rows
 from pet.scoring import score, score_columns, tokenize_columns
+from pet.tables import write_parquet
 from pet.teaching import cross_entropy, one_hot
 from pet.training import train
 

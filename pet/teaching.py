@@ -18,6 +18,7 @@ from pet.ensembling import combine, softmax
 from pet.errors import PetError
 from pet.inputs import Inputs
 from pet.ipet import draw_rows, generation_quotas
+from pet.loading import choose_device
 from pet.members import (
     Member,
     folder_of,
@@ -28,7 +29,7 @@ from pet.members import (
     prior_offset,
     teachers_of,
 )  # fmt: skip
-from pet.models import ClozeModel, Loss, Rows, choose_device
+from pet.models import ClozeModel, Loss, Rows
 from pet.runs import Unit, make_unit
 from pet.sampling import unlabeled_rows
 from pet.scoring import cloze_encoder, tokenize_columns

@@ -13,7 +13,8 @@ from torch import Tensor
 from pet.config import TrainingConfig
 from pet.encoding import Encoder
 from pet.errors import PetError
-from pet.models import Loss, Rows, Scorer, Texts, seeded
+from pet.loading import seeded
+from pet.models import Loss, Rows, Scorer, Texts
 from pet.progress import Tick, no_tick
 
 # Rows of like length share a batch, drawn from random windows of the epoch. A window holds so many

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from pet.compilation import pattern_encoder, plain_encoder
 from pet.encoding import Batch, Encoder, TokenizedTexts, tokenize
@@ -71,3 +72,14 @@ def plain_batchable(model: Any, texts: Sequence[str]) -> tuple[Encoder, dict[str
     """A classifier's encoder and its tokenised texts."""
     encoder = plain_encoder(model.tokenizer, ["text"], 32)
     return encoder, tokenized(encoder, model.tokenizer, {"text": texts})
+
+
+def ask(
+    model: ClozeModel, template: str, words: dict[str, tuple[str, ...]] | None = None,
+    texts: Sequence[str] = TEXTS,
+) -> tuple[Tensor, Encoder, dict[str, Any]]:  # fmt: skip
+    """A model's label scores of some texts, and the filled patterns behind them."""
+    encoder = encoder_for(model.tokenizer, template, causal=model.causal, words=words)
+    columns = tokenized(encoder, model.tokenizer, {"text": texts})
+    with torch.no_grad():
+        return model.label_scores(encoder, columns, np.arange(len(texts))), encoder, columns

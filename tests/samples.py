@@ -31,6 +31,24 @@ PATTERNS = {
     "bracket": "[ topic: {mask} ] {text}",
     "last": "{text} the topic is {mask}",
 }
+# Another task, with all that a task file can have.
+TICKETS = """
+name = "tickets"
+description = "Who answers?"
+source = "ours"
+fields = ["subject", "message"]
+
+[labels]
+billing = ["payment", " invoice "]
+"Log-in / access" = "password"
+
+[patterns]
+topic = "[ topic: {mask} ] {subject} {message}"
+about = "{message} This is about {mask}"
+
+[verbalizers.about]
+billing = "money"
+"""
 SUBJECTS = {
     "sport": ("the team won the game", "a great goal in the match", "the ball was good today",
               "big match and a bad game", "the team said it won"),

@@ -8,7 +8,7 @@ import pytest
 
 from pet.compilation import pattern_encoder, plain_encoder, word_tokens
 from pet.errors import InputError
-from pet.models import load_tokenizer
+from pet.loading import load_tokenizer
 from tests.cloze import encoder_for, pattern
 from tests.conftest import ModelFolder
 

@@ -9,7 +9,7 @@ import pytest
 
 from pet.compilation import plain_encoder
 from pet.encoding import SpecialTokens, shorten, tokenize
-from pet.models import load_tokenizer
+from pet.loading import load_tokenizer
 from tests.cloze import TEXTS, batch_of, encoder_for, filled, pattern, row_ids, tokenized
 from tests.conftest import ModelFolder
 

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
-from pet.encoding import Batch
 from pet.ensembling import calibration_offset, softmax
+from pet.errors import InputError
 from pet.inputs import read_inputs
 from pet.members import Member, members_of, prior_offset, teachers_of
-from pet.models import _mask_tokens
 from pet.pipeline import label_pool
 from pet.runs import DONE, read_json
-from tests import tiny_models
 
 Configure = Callable[..., Any]
 
@@ -118,23 +116,17 @@ def test_calibration_takes_out_a_prior_that_is_known_by_hand() -> None:
     assert softmax(logits + calibration_offset(logits)) == pytest.approx(np.full((5, 2), 0.5))
 
 
-def test_hidden_tokens_are_never_special_padding_or_the_patterns_own_mask() -> None:
-    tokenizer = tiny_models.wordpiece_tokenizer()
-    words = list(range(len(tokenizer)))
-    plain = [word for word in words if word not in tokenizer.all_special_ids][:8]
-    row = [tokenizer.cls_token_id, *plain, tokenizer.mask_token_id, tokenizer.sep_token_id]
-    ids = np.array([row + [tokenizer.pad_token_id] * 3] * 400)
-    attention = (ids != tokenizer.pad_token_id).astype(np.int64)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        hidden, targets, (rows, columns) = _mask_tokens(
-            Batch(ids, attention, None, np.zeros((400, 1), np.int64)), tokenizer
-        )
-    assert set(targets.tolist()) <= set(plain)
-    assert (ids[rows, columns] == targets).all()
-    assert len(targets) / (400 * len(plain)) == pytest.approx(0.15, abs=0.02)
-    masked = (hidden.ids[rows, columns] == tokenizer.mask_token_id).mean()
-    assert masked == pytest.approx(0.8, abs=0.05)
-    untouched = np.ones_like(ids, dtype=bool)
-    untouched[rows, columns] = False
-    assert (hidden.ids == ids)[untouched].all()
+def test_growing_ends_with_the_generation_that_has_the_whole_pool(config_for: Configure) -> None:
+    report = label_pool(config_for(generations=4, growth_factor=50))
+    assert len(report["generations"]) == 2
+
+
+def test_a_folder_that_is_not_a_run_is_left_alone(
+    config_for: Configure, model_folder: Any, tmp_path: Path
+) -> None:
+
+    foreign = Path(shutil.copytree(model_folder("bert"), tmp_path / "a-model"))
+    before = sorted(path.name for path in foreign.iterdir())
+    with pytest.raises(InputError, match="a folder with other files"):
+        label_pool(config_for(out=foreign))
+    assert sorted(path.name for path in foreign.iterdir()) == before

@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pet.data import write_parquet
 from pet.errors import PetError
 from pet.inputs import Inputs, read_inputs
 from pet.logits import logits_table, read_logits, stored_fingerprint
 from pet.members import Member, member_fingerprint, members_of, stacked_logits, zero_shot_accuracy
 from pet.runs import DONE, read_json
+from pet.tables import write_parquet
 from tests import samples
 
 Configure = Callable[..., Any]

@@ -13,9 +13,10 @@ from safetensors.torch import load_file
 from pet.ensembling import soft_labels
 from pet.errors import PetError
 from pet.inputs import read_inputs
+from pet.loading import choose_device
 from pet.logits import read_logits
 from pet.members import members_of
-from pet.models import Classifier, choose_device
+from pet.models import Classifier
 from pet.pipeline import label_pool
 from pet.runs import DONE, read_json
 from pet.students import write_soft_labels

@@ -16,8 +16,9 @@ from torch.nn import functional
 
 from pet.config import TrainingConfig
 from pet.errors import Interrupted, PetError
+from pet.loading import seeded
 from pet.models import ClozeModel
-from pet.training import halved, is_out_of_memory, seeded, shuffled_batches, split_by_tokens, train
+from pet.training import halved, is_out_of_memory, shuffled_batches, split_by_tokens, train
 from tests.cloze import encoder_for, load_cloze, tokenized
 from tests.conftest import ModelFolder
 

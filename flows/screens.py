@@ -26,6 +26,9 @@ from pet.errors import Interrupted
 from pet.progress import Observer
 
 
+WORTH_A_LINE = 1.0  # seconds: shorter stages pass without leaving a line
+
+
 class RateColumn(ProgressColumn):
     """Units per second, as the stage counts them."""
 
@@ -64,10 +67,12 @@ class RichObserver(Observer):
         task = self._bar.tasks[-1]
         unit = task.fields["unit"]
         elapsed = task.elapsed or 0.0
-        rate = f", {task.completed / elapsed:,.0f} {unit}/s" if elapsed > 0.5 else ""
+        rate = f", {task.completed / elapsed:,.0f} {unit}/s" if elapsed else ""
         self._bar.remove_task(self._task)
         self._task = None
         self._bar.stop()
+        if elapsed < WORTH_A_LINE:
+            return
         line = f"{task.description}: {task.completed:,.0f} {unit} in {elapsed:.1f} s{rate}"
         self._console.print(line, markup=False, highlight=False)
 

@@ -42,6 +42,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "lm_weight": 1e-4,
         "calibration": "none",
         "generations": "paper",
+        "drawn_labels": "hard",
     },
 }  # fmt: skip
 
@@ -118,7 +119,7 @@ class RunConfig(_Frozen):
     growth_goal: int = Field(1000, ge=1, description="rows at which `paper` stops growing")
     teacher_share: float = Field(0.25, gt=0, le=1, description="share of the others that teach")
     drawn_labels: Literal["hard", "soft"] = Field(
-        "hard", description="what a member learns of rows that its teachers labeled"
+        "soft", description="what a member learns of rows that its teachers labeled"
     )
     most_likely: int = Field(
         100, ge=1, description="candidates per label of the first generation without labels"

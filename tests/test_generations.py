@@ -79,11 +79,11 @@ def test_a_run_without_any_label_starts_from_words_alone(
     assert set(report["weights"].values()) == {1.0}
 
 
-def test_soft_drawn_labels_and_the_auxiliary_loss_train_other_members(
+def test_hard_drawn_labels_and_the_auxiliary_loss_train_other_members(
     config_for: Configure, grown: Any
 ) -> None:
     config = config_for(
-        generations=1, growth_factor=1.5, drawn_labels="soft", lm_weight=0.1, adapt_steps=2
+        generations=1, growth_factor=1.5, drawn_labels="hard", lm_weight=0.1, adapt_steps=2
     )
     label_pool(config)
     folder = Path(config.out)

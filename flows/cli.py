@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from flows import screens
-from pet.config import RunConfig, load_config, make_config
+from pet.config import RunConfig, make_config
 from pet.errors import InputError, Interrupted, PetError, Problem
 from pet.progress import Observer
 
@@ -269,7 +269,6 @@ def runs_show(folder: RunFolder, json_out: Json = False, debug: Debug = False) -
         from pet.finished import show_run
 
         found = show_run(folder)
-        load_config(folder / "config.json")
         if json_out:
             sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
         else:

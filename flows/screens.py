@@ -25,7 +25,6 @@ from rich.text import Text
 from pet.errors import Interrupted
 from pet.progress import Observer
 
-
 WORTH_A_LINE = 1.0  # seconds: shorter stages pass without leaving a line
 
 

@@ -34,8 +34,10 @@ def base_digest(inputs: Inputs) -> str:
         unit="adapted", model=inputs.digests["model"], pool=unlabeled_fingerprint(inputs),
         steps=config.adapt_steps, training=config.adaptation.model_dump(),
         patterns=[pattern.template for pattern in inputs.task.patterns],
-        words=[dict(inputs.task.verbalizer(p.name)) for p in inputs.task.patterns],
-        max_length=config.max_length, seed=inputs.seed("adaptation"), device=config.device,
+        words=[list(inputs.task.verbalizer(p.name).items()) for p in inputs.task.patterns],
+        max_length=config.max_length, seed=inputs.seed("adaptation"),
+        device=str(choose_device(config.device)),
+        tokens_per_batch=config.tokens_per_batch,
     )  # fmt: skip
 
 

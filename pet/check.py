@@ -14,7 +14,16 @@ from pet.encoding import Encoder
 from pet.ensembling import softmax
 from pet.errors import InputError, Problem
 from pet.evaluation import accuracy
-from pet.inputs import ROWS_PER_LABEL, Tables, gather, read_tables, suitable
+from pet.inputs import (
+    ROWS_PER_LABEL,
+    Tables,
+    check_length,
+    count_leaks,
+    gather,
+    read_tables,
+    suitable,
+)  # fmt: skip
+from pet.ipet import count_generations
 from pet.labeled import LabeledSet
 from pet.loading import choose_device, model_digest
 from pet.models import ClozeModel
@@ -53,8 +62,7 @@ def check_inputs(
     }
     if tables.test is not None:
         found["test"] = _describe(tables.task, tables.test)
-        leaked = _leaks(tables.task, tables.labeled, tables.test)
-        if leaked:
+        if leaked := count_leaks(tables):
             found["warnings"].append(f"{leaked} test rows stand in the labeled set: a leak")
     if pool is not None:
         found["pool"] = {"rows": tables.pool.count_rows(), "files": len(tables.pool.files)}
@@ -68,6 +76,7 @@ def check_inputs(
             for pattern in tables.task.patterns
         ]  # fmt: skip
         return found
+    check_length(config, model, config.model_revision)
     language_model = ClozeModel.load(model, config.model_revision, choose_device(config.device))
     usable, left_out = suitable(tables.task, language_model.causal)
     found["warnings"] += left_out
@@ -96,12 +105,6 @@ def _describe(task: Task, table: LabeledSet) -> dict[str, Any]:
         "rejected": len(table.rejected),
         "counts": dict(zip(task.labels, counts, strict=True)),
     }
-
-
-def _leaks(task: Task, labeled: LabeledSet, test: LabeledSet) -> int:
-    known = set(zip(*(labeled.columns[name] for name in task.fields), strict=True))
-    rows = zip(*(test.columns[name] for name in task.fields), strict=True)
-    return sum(row in known for row in rows)
 
 
 def _examples(task: Task, name: str, labeled: LabeledSet) -> list[str]:
@@ -156,7 +159,10 @@ def _estimate(
     started = time.monotonic()
     score_columns(model, encoder, columns, config.tokens_per_batch)
     rows_per_second = max(len(batch.ids), 1) / (time.monotonic() - started)
-    members = len(usable.patterns) * config.repetitions
+    grown = config.generations
+    if grown == "paper":
+        grown = count_generations(len(tables.labeled), config.growth_factor, config.growth_goal)
+    members = len(usable.patterns) * config.repetitions * (1 + grown)
     scored = min(
         pool.count_rows(), config.unlabeled_rows or ROWS_PER_LABEL * len(tables.task.labels)
     )

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -18,11 +18,7 @@ Preset = Literal["default", "fast", "paper"]
 # section 4 of arXiv 2001.07676.
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
-    "fast": {
-        "generations": 0,
-        "member": {"steps": 100},
-        "student": {"steps": 200},
-    },
+    "fast": {"generations": 0},
     "paper": {
         "repetitions": 3,
         "max_length": 256,
@@ -112,7 +108,7 @@ class RunConfig(_Frozen):
     calibration: Literal["none", "pool", "content-free"] = Field(
         "pool", description="what label scores are set against: the labels' prior, or nothing"
     )
-    generations: int | Literal["paper"] = Field(
+    generations: Annotated[int, Field(ge=0, le=10)] | Literal["paper"] = Field(
         "paper", description="iPET generations after the first; `paper`: until 1,000 rows were seen"
     )
     growth_factor: float = Field(5.0, gt=1, description="d: growth of a generation's rows")
@@ -234,12 +230,12 @@ def load_config(path: Path) -> RunConfig:
     """
     try:
         return RunConfig.model_validate_json(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (OSError, UnicodeDecodeError):
         raise InputError(
             Problem(
                 str(path.parent),
                 "a run folder with config.json",
-                "no such file",
+                "none that can be read",
                 "give the folder that was --out of `pet run`",
             )
         ) from None

@@ -15,6 +15,7 @@ Ids = NDArray[np.int32]
 # A text is cut to this many characters per token before it is tokenised, so that a row of
 # megabytes costs no more than its first page. Words of natural text are far shorter.
 CHARACTERS_PER_TOKEN = 32
+SLICE = 1000  # texts tokenised at once: the tokenizer keeps much more of each than its ids
 PLACEHOLDER = "it"  # stands for a text while what is around it is tokenised
 
 
@@ -47,13 +48,16 @@ def tokenize(tokenizer: Any, texts: Sequence[str], max_length: int, space: bool)
     lead = " " if space else ""
     backend = tokenizer.backend_tokenizer
     backend.encode_special_tokens = True  # "[MASK]" in a text is but a word
+    pieces: list[Ids] = []
     try:
-        encodings = backend.encode_batch_fast(
-            [lead + text[:cut] for text in texts], add_special_tokens=False
-        )
+        for start in range(0, len(texts), SLICE):
+            encodings = backend.encode_batch_fast(
+                [lead + text[:cut] for text in texts[start : start + SLICE]],
+                add_special_tokens=False,
+            )
+            pieces += [np.asarray(e.ids[:max_length], dtype=np.int32) for e in encodings]
     finally:
         backend.encode_special_tokens = False
-    pieces = [np.asarray(encoding.ids[:max_length], dtype=np.int32) for encoding in encodings]
     offsets = np.zeros(len(pieces) + 1, dtype=np.int64)
     np.cumsum([len(piece) for piece in pieces], out=offsets[1:])
     return TokenizedTexts(np.concatenate(pieces) if pieces else np.zeros(0, np.int32), offsets)

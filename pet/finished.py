@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pet.compilation import plain_encoder
 from pet.config import RunConfig, load_config
 from pet.data import PoolBatch, open_pool
-from pet.ensembling import combine, entropy, softmax
+from pet.ensembling import agreement, combine, entropy, softmax
 from pet.errors import InputError, Problem
 from pet.evaluation import confusion_matrix, metrics
 from pet.labeled import read_labeled
@@ -108,8 +108,7 @@ def ensemble_voice(run: FinishedRun) -> Voice:
             )
         logits = np.stack(stack)
         probabilities = softmax(combine(logits, list(weights.values())))
-        votes = logits.argmax(axis=-1) == probabilities.argmax(axis=-1)
-        return Predictions(probabilities, votes.mean(axis=0))
+        return Predictions(probabilities, agreement(logits, probabilities.argmax(axis=-1)))
 
     return say
 
@@ -192,7 +191,8 @@ def predict_texts(folder: Path, texts: Sequence[str]) -> list[dict[str, Any]]:
 
 def evaluate_run(folder: Path, test: str, who: str, observer: Observer) -> dict[str, Any]:
     """Measure a run on labeled texts: accuracy, macro-F1, ECE, confusion matrix."""
-    run, config = open_run(folder), load_config(folder / "config.json")
+    run = open_run(folder)
+    config = run.config
     voice = _voice(run, who)
     table = read_labeled(
         test, run.task.fields, run.task.labels, label_column=config.label_column,

@@ -18,7 +18,15 @@ from pet.errors import InputError, Problem
 from pet.labeled import LabeledSet, read_labeled
 from pet.loading import is_causal, load_tokenizer, longest_input, model_digest
 from pet.progress import SILENT, Observer
-from pet.runs import LOCK, derive_seed, fingerprint, read_json, write_json, write_text
+from pet.runs import (
+    LOCK,
+    TEMPORARY_PREFIX,
+    derive_seed,
+    fingerprint,
+    read_json,
+    write_json,
+    write_text,
+)
 from pet.tables import content_digest
 from pet.tasks import Task, load_task
 
@@ -118,9 +126,23 @@ def read_tables(config: RunConfig, problems: list[Problem] | None = None) -> Tab
                     f"{', '.join(taken)}: label files have a column of that name already",
                     "rename the pool's column, or leave it out")
         )  # fmt: skip
+    if pool is not None:
+        gather(problems, partial(pool.kept_schema, config.keep_columns))
     if problems or labeled is None or pool is None:
         raise InputError(problems)
     return Tables(task, labeled, test, pool, columns)
+
+
+def texts_of(task: Task, table: LabeledSet) -> set[tuple[str, ...]]:
+    """The distinct texts of a labeled or test set, all fields together."""
+    return set(zip(*(table.columns[name] for name in task.fields), strict=True))
+
+
+def count_leaks(tables: Tables) -> int:
+    """Count the distinct test texts that stand in the labeled set."""
+    if tables.test is None:
+        return 0
+    return len(texts_of(tables.task, tables.labeled) & texts_of(tables.task, tables.test))
 
 
 def _no_labels(task: Task) -> LabeledSet:
@@ -149,6 +171,14 @@ def read_inputs(config: RunConfig, observer: Observer = SILENT) -> Inputs:
     digests["pool"] = content_digest(tables.pool.files)
     if tables.test is not None:
         digests["test"] = table_digest(tables.test)
+    if leaked := count_leaks(tables):
+        observer.say(f"warning: {leaked} test rows stand in the labeled set: a leak")
+    if tables.test is not None:
+        for line in tables.test.warnings:
+            observer.say(f"warning: {line}")
+    for table in (tables.labeled, tables.test):
+        if table is not None and table.rejected:
+            observer.say(f"warning: {table.path}: {len(table.rejected)} rows cannot be used")
     task, left_out = suitable(tables.task, is_causal(config.model, config.model_revision))
     for line in left_out:
         observer.say(line)
@@ -233,14 +263,13 @@ def table_digest(table: LabeledSet) -> str:
     return fingerprint(ids=table.ids, columns=table.columns, labels=table.labels.tolist())
 
 
-def claim_folder(inputs: Inputs, update: bool) -> list[str]:
-    """Write config.json, task.toml and the manifest's beginning; return what has changed.
+def check_folder(inputs: Inputs, update: bool) -> None:
+    """Refuse a folder that is not this run's to write in.
 
     Raises:
-        InputError: the folder holds a run of other inputs, and `update` was not asked for.
+        InputError: it holds other files, or a run of other inputs and `update` was not asked for.
     """
-    manifest = read_json(inputs.folder / "manifest.json") or {}
-    before = manifest.get("inputs", {})
+    before = (read_json(inputs.folder / "manifest.json") or {}).get("inputs", {})
     changed = [
         name
         for name in ("task", "labeled", "pool", "model")
@@ -255,19 +284,29 @@ def claim_folder(inputs: Inputs, update: bool) -> list[str]:
                 "choose another --out, or add --update to redo what depends on it",
             )
         )
-    if not before and any(path.name != LOCK for path in inputs.folder.glob("*")):
+    ours = {LOCK, "unlabeled", "rejected.parquet"}  # a run that was killed before it was claimed
+    others = [
+        path.name
+        for path in inputs.folder.glob("*")
+        if path.name not in ours and not path.name.startswith(TEMPORARY_PREFIX)
+    ]
+    if others and not before:
         raise InputError(
             Problem(str(inputs.folder), "a run folder, or one that does not exist yet",
-                    "a folder with other files", "choose another --out")
+                    f"a folder with other files ({', '.join(sorted(others)[:4])})",
+                    "choose another --out")
         )  # fmt: skip
+
+
+def claim_folder(inputs: Inputs) -> None:
+    """Write down what the run is made from; an earlier report is no longer true."""
+    path = inputs.folder / "manifest.json"
+    manifest = read_json(path) or {}
     # The manifest comes first: it is what makes the folder ours.
-    write_json(
-        inputs.folder / "manifest.json",
-        {**manifest, "run_id": inputs.run_id, "inputs": _identity(inputs)},
-    )
+    write_json(path, {**manifest, "run_id": inputs.run_id, "inputs": _identity(inputs)})
     write_json(inputs.folder / "config.json", inputs.config.model_dump(mode="json"))
     write_text(inputs.folder / "task.toml", inputs.task.toml)
-    return changed
+    (inputs.folder / "report.json").unlink(missing_ok=True)
 
 
 def _identity(inputs: Inputs) -> dict[str, str]:

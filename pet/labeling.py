@@ -17,12 +17,9 @@ from pet.data import Pool, PoolBatch
 from pet.ensembling import entropy
 from pet.errors import InputError, Problem
 from pet.logits import stored_fingerprint
-from pet.progress import Observer
-from pet.runs import fingerprint
+from pet.progress import Observer, Tick
+from pet.runs import fingerprint, read_json, write_json
 from pet.tables import write_parquet
-
-Say = Callable[[PoolBatch, "Tick"], "Predictions"]
-Tick = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -31,6 +28,10 @@ class Predictions:
 
     probabilities: NDArray[np.floating]
     agreement: NDArray[np.floating]
+
+
+LABELS_DONE = ".done.json"  # a hidden name: readers of a folder of Parquet files pass it over
+Say = Callable[[PoolBatch, Tick], Predictions]
 
 
 def label_table(
@@ -73,6 +74,9 @@ def write_labels(
     """
     total = pool.count_rows()
     written = reused = 0
+    done = folder / LABELS_DONE
+    if (read_json(done) or {}).get("source") != model:
+        done.unlink(missing_ok=True)  # written last, it says that the folder is whole
     with observer.stage("labeling the pool", total, "rows") as tick:
         for shard, batch in enumerate(pool.batches(shard_rows, keep_columns)):
             path = folder / f"part-{shard:05d}.parquet"
@@ -87,8 +91,12 @@ def write_labels(
             tick(len(batch.rejected))
             write_parquet(path, table, {**metadata, "source": model, "fingerprint": expected})
             written += 1
-    for path in sorted(folder.glob("part-*.parquet"))[written + reused :]:
-        path.unlink()  # of an earlier, longer pool
+    for path in folder.glob("part-*.parquet"):
+        if int(path.stem.removeprefix("part-")) >= written + reused:
+            path.unlink()  # of an earlier, longer pool
+    whole = {"source": model, "shards": written + reused, "rows": total}
+    if read_json(done) != whole:
+        write_json(done, whole)
     return written, reused
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ from transformers.utils.hub import cached_file
 from pet.errors import InputError, Problem
 from pet.runs import file_digest
 
+HUB_ID = re.compile(r"[A-Za-z0-9][\w-]*|[A-Za-z0-9][\w.-]*/[\w.-]+")
+
 
 def choose_device(name: str) -> torch.device:
     """Resolve `auto` to the best device here.
@@ -56,8 +59,9 @@ def model_digest(ref: str, revision: str | None = None) -> str:
     """Name a model by content: a folder by its files' sha256, a hub id by its commit."""
     if not Path(ref).is_dir():
         refuse_unloadable(ref, revision)
-        commit = AutoConfig.from_pretrained(ref, revision=revision)._commit_hash
-        return f"{ref}@{commit}"
+        with model_problems(ref):
+            config = AutoConfig.from_pretrained(ref, revision=revision, trust_remote_code=False)
+        return f"{ref}@{config._commit_hash}"
     refuse_unloadable(ref, revision)
     kinds = {".safetensors", ".json", ".txt", ".model"}
     digest = hashlib.sha256()
@@ -87,8 +91,7 @@ def refuse_unloadable(ref: str, revision: str | None) -> None:
                 Problem(ref, expected, "no config.json", "copy the whole model folder")
             )
         return
-    looks_local = ref.startswith((".", "/", "~")) or ref.count("/") > 1 or folder.suffix
-    if looks_local:
+    if not HUB_ID.fullmatch(ref):
         raise InputError(Problem(ref, expected, "no such folder", "check the path"))
     with model_problems(ref):
         cached_file(ref, "config.json", revision=revision)

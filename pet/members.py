@@ -78,15 +78,19 @@ def folder_of(inputs: Inputs, member: Member) -> Path:
 
 
 def member_fingerprint(inputs: Inputs, member: Member) -> str:
-    """Name a member by all that shapes it, and by nothing else: not by the other patterns."""
+    """Name a member by all that shapes it, and by nothing else.
+
+    In generation 0 the other patterns are not among that; later they are, as teachers.
+    """
     config, task = inputs.config, inputs.task
     shape: dict[str, Any] = {
         "pattern": task.pattern(member.pattern).template,
-        "words": dict(task.verbalizer(member.pattern)),
+        "words": [[label, *words] for label, words in task.verbalizer(member.pattern).items()],
         "model": base_digest(inputs),
         "max_length": config.max_length,
         "calibration": config.calibration,
-        "device": config.device,
+        "device": str(choose_device(config.device)),
+        "tokens_per_batch": config.tokens_per_batch,
     }
     if config.calibration == "pool" or config.lm_weight:
         shape["pool"] = unlabeled_fingerprint(inputs)

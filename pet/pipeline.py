@@ -19,7 +19,7 @@ from pet.config import RunConfig
 from pet.data import PoolBatch
 from pet.ensembling import combine, softmax
 from pet.errors import InputError
-from pet.inputs import Inputs, claim_folder, read_inputs
+from pet.inputs import Inputs, check_folder, claim_folder, read_inputs
 from pet.ipet import (
     Growth,
     best_generation,
@@ -75,17 +75,20 @@ def label_pool(
     for warning in inputs.labeled.warnings:
         observer.say(f"warning: {warning}")
     is_new = not inputs.folder.exists()
-    try:
-        with locked(inputs.folder, observer.say):
-            claim_folder(inputs, update)
+    with locked(inputs.folder, observer.say):
+        stages = _Stages(inputs, execute)
+        try:
+            check_folder(inputs, update)
             sweep(inputs.folder)
-            return _Stages(inputs, execute).run()
-    except InputError:
-        if is_new:  # wrong inputs leave nothing behind
-            shutil.rmtree(inputs.folder, ignore_errors=True)
-        elif not (inputs.folder / "manifest.json").exists():  # somebody else's folder
-            (inputs.folder / LOCK).unlink(missing_ok=True)
-        raise
+            stages.one("sample pool", partial(sample_pool, inputs))
+        except InputError:
+            if is_new:  # wrong inputs leave nothing behind
+                shutil.rmtree(inputs.folder, ignore_errors=True)
+            elif not (inputs.folder / "manifest.json").exists():  # somebody else's folder
+                (inputs.folder / LOCK).unlink(missing_ok=True)
+            raise
+        claim_folder(inputs)
+        return stages.run()
 
 
 class _Stages:
@@ -95,16 +98,18 @@ class _Stages:
         self.inputs = inputs
         self.execute = execute
         self.growth: list[Growth] = []
+        self.stages: dict[str, dict[str, float]] = {}
 
     def run(self) -> dict[str, Any]:
         inputs = self.inputs
         untrained = members_of(inputs, None)
-        self.one("sample pool", partial(sample_pool, inputs))
         if inputs.config.adapt_steps:
             self.one("adaptation", partial(adapt, inputs))
         if inputs.config.calibration != "none":
             priors = [partial(measure_prior, inputs, m.pattern) for m in untrained]
-            self.stage("calibration", [Job("measure a prior", work) for work in priors])
+            names = [f"measure the prior of {member.pattern}" for member in untrained]
+            jobs = [Job(name, work) for name, work in zip(names, priors, strict=True)]
+            self.stage("calibration", jobs)
         self.stage("zero-shot", self.jobs("score", partial(score_member, pool=False), untrained))
         members = self.grow()
         soft = self.one("soft labels", partial(write_soft_labels, inputs, members))
@@ -173,14 +178,15 @@ class _Stages:
     def note(self, name: str, seconds: float, made: int, reused: int) -> None:
         path = self.inputs.folder / "manifest.json"
         manifest = read_json(path) or {}
-        before = manifest.setdefault("stages", {}).get(name, {})
+        before = manifest.get("stages", {}).get(name, {})
         spent = before.get("seconds", 0.0) if reused else 0.0
-        manifest["stages"][name] = {
+        self.stages[name] = {
             "seconds": round(spent + (seconds if made else 0.0), 2),
             "made": made,
             "reused": reused,
         }
-        write_json(path, manifest)
+        if manifest:  # before the folder is claimed there is none
+            write_json(path, {**manifest, "stages": {**manifest.get("stages", {}), **self.stages}})
 
 
 def _units(result: Any) -> list[Unit]:

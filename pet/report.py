@@ -61,8 +61,8 @@ def write_report(inputs: Inputs, members: list[Member], growth: list[Growth]) ->
 def measure(inputs: Inputs, members: list[Member], source: str) -> dict[str, Any]:
     """Measure patterns, ensemble, student and baseline on a set with known labels.
 
-    On the labeled set only the zero-shot figures and the student's are of rows that were not
-    trained on.
+    On the labeled set only the zero-shot figures and the student's accuracy are of rows that were
+    not learned from; the student's temperature was fitted on them.
     """
     truth = inputs.measured()[source].labels
     file = f"{source}.parquet"
@@ -94,7 +94,7 @@ def machine() -> dict[str, str]:
 
 def versions() -> dict[str, str]:
     """List the versions that a repetition needs."""
-    packages = ("torch", "transformers", "tokenizers", "numpy", "pyarrow", "scikit-learn")
+    packages = ("torch", "transformers", "tokenizers", "numpy", "pyarrow")
     found = {name: version(name) for name in packages}
     return {"pet": pet.__version__, "python": platform.python_version(), **found}
 
@@ -110,6 +110,9 @@ def model_card(inputs: Inputs, report: dict[str, Any]) -> str:
             f"On {student['rows']:,} {where}: accuracy {student['accuracy']:.3f}, macro-F1 "
             f"{student['macro_f1']:.3f}, expected calibration error {student['ece']:.3f}."
         )
+    calibrated = "Its probabilities are not calibrated: there were no labeled rows to do it on."
+    if len(inputs.labeled):
+        calibrated = "Its probabilities are calibrated on the labeled rows."
     labels = "\n".join(f"- {label}" for label in inputs.task.labels)
     return f"""---
 library_name: transformers
@@ -125,8 +128,8 @@ Distilled from {len(report["weights"])} pattern-verbalizer models (Schick and Sc
 were trained on {len(inputs.labeled):,} labeled rows and asked about
 {report["pool"]["scored_by_members"]:,} unlabeled ones.
 
-{figures} Texts are cut to {inputs.config.max_length} tokens. Its probabilities are calibrated on
-the labeled rows. Look at them before you trust labels on texts of another kind.
+{figures} Texts are cut to {inputs.config.max_length} tokens. {calibrated}
+Look at them before you trust labels on texts of another kind.
 
 ```python
 from transformers import pipeline

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from pet.data import RejectedRow
 from pet.errors import InputError, Problem
-from pet.inputs import ROWS_PER_LABEL, Inputs
+from pet.inputs import ROWS_PER_LABEL, Inputs, texts_of
 from pet.runs import DONE, Unit, fingerprint, make_unit, read_json, writing
 from pet.tables import write_parquet
 
@@ -31,7 +31,7 @@ class Unlabeled:
         ids: row ids, in pool order.
         rows: place of each row in the whole pool.
         columns: field -> texts.
-        trainable: False for rows whose text stands in the labeled set.
+        trainable: False for rows whose text stands in the labeled set or the test set.
     """
 
     ids: list[str]
@@ -54,7 +54,7 @@ def sample_pool(inputs: Inputs) -> Unit:
     expected = fingerprint(
         pool=inputs.digests["pool"], labeled=inputs.digests["labeled"], limit=limit,
         fields=task.fields, text_column=config.text_column, id_column=config.id_column,
-        seed=config.seed,
+        seed=config.seed, test=inputs.digests.get("test"),
     )  # fmt: skip
     unit = make_unit(
         inputs.folder / "unlabeled", expected, lambda folder: _sample(inputs, limit, folder)
@@ -69,7 +69,9 @@ def _sample(inputs: Inputs, limit: int, folder: Path) -> dict[str, Any]:
     rng = np.random.default_rng(inputs.seed("unlabeled"))
     chosen = None if total <= limit else np.sort(rng.choice(total, limit, replace=False))
     fields = inputs.task.fields
-    known = set(zip(*(inputs.labeled.columns[name] for name in fields), strict=True))
+    known = texts_of(inputs.task, inputs.labeled)
+    if inputs.test is not None:
+        known |= texts_of(inputs.task, inputs.test)
     kept: dict[str, list[Any]] = {"id": [], "row": [], "trainable": []}
     kept |= {f"field:{name}": [] for name in fields}
     rejected = 0
@@ -95,6 +97,11 @@ def _sample(inputs: Inputs, limit: int, folder: Path) -> dict[str, Any]:
         raise InputError(
             Problem(inputs.config.pool, "at least one row with text",
                     f"{total} rows, none of them usable", "check --text-column, and the file")
+        )  # fmt: skip
+    if not any(kept["trainable"]):
+        raise InputError(
+            Problem(inputs.config.pool, "texts that are in neither labeled nor test set",
+                    "none", "give a pool of other texts: the student learns from them")
         )  # fmt: skip
     write_parquet(folder / "rows.parquet", pa.table(kept), {})
     return {"rows": total, "rejected": rejected, "sampled": len(kept["id"])}

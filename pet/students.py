@@ -13,7 +13,6 @@ from torch import Tensor
 from pet.compilation import plain_encoder
 from pet.distillation import distillation_loss
 from pet.ensembling import fit_temperature, soft_labels
-from pet.errors import InputError, Problem
 from pet.inputs import Inputs
 from pet.loading import choose_device
 from pet.logits import logits_table, read_logits, write_logits
@@ -67,7 +66,8 @@ def train_student(inputs: Inputs, soft: Unit) -> Unit:
         unit="student", soft_labels=soft.fingerprint, model=inputs.digests["student_model"],
         training=config.student.model_dump(), temperature=config.temperature,
         max_length=config.max_length, seed=inputs.seed("student"), labels=inputs.task.labels,
-        device=config.device,
+        device=str(choose_device(config.device)),
+        tokens_per_batch=config.tokens_per_batch,
     )  # fmt: skip
     return make_unit(inputs.folder / "student", expected, lambda f: _distil(inputs, f))
 
@@ -80,11 +80,6 @@ def _distil(inputs: Inputs, folder: Path) -> dict[str, Any]:
     def loss(scores: Tensor, rows: Rows) -> Tensor:
         return distillation_loss(scores, soft[torch.from_numpy(rows)], config.temperature)
 
-    if not unlabeled.trainable.any():
-        raise InputError(
-            Problem(config.pool, "texts that are not in the labeled set", "none",
-                    "give a pool of other texts: the student learns from what is not labeled yet")
-        )  # fmt: skip
     encoder = plain_encoder(student.tokenizer, inputs.task.fields, config.max_length)
     texts = tokenize_columns(encoder, student.tokenizer, unlabeled.columns)
     with inputs.observer.stage("training the student", config.student.steps, "steps") as tick:
@@ -115,7 +110,9 @@ def train_supervised(inputs: Inputs) -> Unit:
     expected = fingerprint(
         unit="supervised", labeled=inputs.digests["labeled"], seed=inputs.seed("supervised"),
         model=inputs.digests["student_model"], training=config.supervised.model_dump(),
-        max_length=config.max_length, labels=inputs.task.labels, device=config.device,
+        max_length=config.max_length, labels=inputs.task.labels,
+        device=str(choose_device(config.device)),
+        tokens_per_batch=config.tokens_per_batch,
     )  # fmt: skip
 
     def build(folder: Path) -> dict[str, Any]:

@@ -237,5 +237,5 @@ def test_a_run_is_shown_with_settings_manifest_and_report(tiny_run: Path, tmp_pa
     assert shown["settings"]["seed"] == 42
     assert shown["report"]["task"] == "tiny_news"
     assert shown["manifest"]["inputs"]
-    with pytest.raises(InputError, match="no such file"):
+    with pytest.raises(InputError, match="none that can be read"):
         show_run(tmp_path / "nothing")

@@ -145,8 +145,8 @@ def _counts(labels: dict[str, Any], pool: dict[str, Any] | None) -> Table:
     table.add_section()
     table.add_row("of these abstain", f"{labels['abstained']:,}",
                   _percent(labels["abstained"] / max(labels["rows"], 1)))  # fmt: skip
-    if pool is not None:
-        table.add_row("rejected", f"{pool['rejected']:,}", "")
+    rejected = labels.get("rejected") if pool is None else pool["rejected"]
+    table.add_row("rejected", f"{rejected:,}", "")
     return table
 
 

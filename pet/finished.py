@@ -155,7 +155,9 @@ def label_new_pool(
             metadata={"task": run.task.name, "run": folder.name, "labeled_with": who},
             observer=observer,
         )  # fmt: skip
-    return written, reused, count_labels(out, run.task.labels)
+    counts = count_labels(out, run.task.labels)
+    counts["rejected"] = pool.count_rows() - counts["rows"]
+    return written, reused, counts
 
 
 def _columns(run: FinishedRun, text_column: str | None) -> dict[str, str] | None:

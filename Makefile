@@ -8,7 +8,7 @@ OUT ?= runs/newsgroups-$(MODEL)
 # On a CPU a causal model of 135 million parameters has to make do with fewer rows and steps.
 ifeq ($(MODEL),smollm2)
 SMALLER := --preset fast --set member.steps=30 --set member.batch_size=4 \
-           --set unlabeled_rows=500 --set max_length=96
+           --set unlabeled_rows=500 --set max_length=64
 endif
 
 .PHONY: help demo test check bench clean

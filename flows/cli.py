@@ -189,7 +189,7 @@ def check(
 @app.command()
 def label(
     folder: RunFolder, pool: PoolPath, out_folder: Out, who: With = "student",
-    text_column: TextColumn = None, debug: Debug = False,
+    text_column: TextColumn = None, json_out: Json = False, debug: Debug = False,
 ) -> None:  # fmt: skip
     """Label another pool with a finished run's student, or with its ensemble."""
 
@@ -200,7 +200,10 @@ def label(
         written, reused, counts = label_new_pool(
             folder, pool, Path(out_folder), who, text_column, screens.progress(err, stop)
         )
-        screens.labels(out, counts, Path(out_folder), written, reused)
+        if json_out:
+            sys.stdout.write(json.dumps(counts, indent=2, ensure_ascii=False) + "\n")
+        else:
+            screens.labels(out, counts, Path(out_folder), written, reused)
 
     answer(work, debug)
 

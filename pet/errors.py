@@ -49,7 +49,9 @@ class InputError(PetError):
 
 
 class LockedError(PetError):
-    """Another live process is working on this run."""
+    """Another live process is working on this run: wait, or choose another folder."""
+
+    exit_status = 2
 
 
 class Interrupted(PetError):

@@ -56,7 +56,8 @@ def open_run(folder: Path) -> FinishedRun:
                 Problem(str(folder / "student"), "the student as it was made", reason,
                         "give the run's `pet run` command again: it is made anew")
             )  # fmt: skip
-    if record is None or not path.exists():
+    # The report is written last, and taken away when new inputs come into the folder.
+    if record is None or not path.exists() or not (folder / "report.json").exists():
         raise InputError(
             Problem(str(folder), "a finished run, with a student", "a run that has not ended",
                     "give its `pet run` command again: it goes on where it was")

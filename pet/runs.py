@@ -59,8 +59,8 @@ def writing(target: Path) -> Iterator[Path]:
     Works for a file and for a folder alike. This is the one way in which this library writes.
 
     Raises:
-        InputError: the place cannot be written (read-only, or a file where a folder should be).
-        PetError: the disk is full.
+        InputError: the disk is full, or the place cannot be written (read-only, or a file where a
+            folder should be).
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -89,6 +89,7 @@ def writing(target: Path) -> Iterator[Path]:
 
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_PLACE = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENOENT)
 
 
 def _is_about_writing(error: OSError, folder: Path) -> bool:
@@ -99,27 +100,17 @@ def _is_about_writing(error: OSError, folder: Path) -> bool:
 
 
 def _unwritable(target: Path, error: OSError) -> PetError:
+    found = error.strerror or str(error)
     if error.errno in NO_ROOM:
-        return PetError(
-            f"{target}\n  expected: room on the disk\n  found:    {error.strerror}\n"
-            "  fix:      free some space, then give the same command again: it goes on"
-        )
-    if error.errno in (
-        errno.EACCES,
-        errno.EROFS,
-        errno.EPERM,
-        errno.ENOTDIR,
-        errno.EEXIST,
-        errno.ENOENT,
-    ):
         return InputError(
-            Problem(
-                str(target),
-                "a place that can be written",
-                error.strerror or "?",
-                "choose another --out, or change the folder's permissions",
-            )
-        )
+            Problem(str(target), "room on the disk", found,
+                    "free some space, then give the same command again: it goes on")
+        )  # fmt: skip
+    if error.errno in NO_PLACE:
+        return InputError(
+            Problem(str(target), "a place that can be written", found,
+                    "choose another --out, or change the folder's permissions")
+        )  # fmt: skip
     return PetError(f"{target}: could not be written or read: {error}")
 
 

@@ -33,7 +33,7 @@ def test_an_input_error_without_a_problem_is_our_own_mistake() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "status"), [(PetError, 1), (LockedError, 1), (Interrupted, 130), (InputError, 2)]
+    ("kind", "status"), [(PetError, 1), (LockedError, 2), (Interrupted, 130), (InputError, 2)]
 )
 def test_every_error_is_a_pet_error_with_its_exit_status(kind: type[PetError], status: int) -> None:
     assert issubclass(kind, PetError)

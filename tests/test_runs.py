@@ -204,7 +204,7 @@ def test_a_full_disk_says_so_and_leaves_the_old_file(
     monkeypatch.setattr("pet.runs.os.fsync", refuse)
     with pytest.raises(PetError, match="room on the disk") as caught:
         write_text(tmp_path / "a", "new")
-    assert caught.value.exit_status == 1
+    assert caught.value.exit_status == 2
     assert (tmp_path / "a").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 

@@ -231,14 +231,18 @@ def predict(
 @app.command()
 def evaluate(
     folder: RunFolder, test: Annotated[str, typer.Option(help="labeled texts")],
-    who: With = "student", json_out: Json = False, debug: Debug = False,
+    who: With = "student", label_column: LabelColumn = None, text_column: TextColumn = None,
+    json_out: Json = False, debug: Debug = False,
 ) -> None:  # fmt: skip
     """Measure a finished run's student or ensemble on labeled texts."""
 
     def work() -> None:
         from pet.finished import evaluate_run
 
-        found = evaluate_run(folder, test, who, screens.progress(err, stop))
+        found = evaluate_run(
+            folder, test, who, screens.progress(err, stop),
+            label_column=label_column, text_column=text_column,
+        )  # fmt: skip
         if json_out:
             sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
         else:

@@ -217,7 +217,8 @@ def _pattern(console: Console, pattern: dict[str, Any]) -> None:
             shown = ", ".join(f"{w['word']} = {' '.join(w['tokens'])}" for w in words)
             console.print(f"  {label}: {shown}", markup=False, highlight=False)
         console.print(
-            f"  zero-shot accuracy on the labeled set {_percent(pattern['zero_shot_accuracy'])}; "
+            f"  zero-shot accuracy on the labeled set {_percent(pattern['zero_shot_accuracy'])}, "
+            "before calibration; "
             f"{pattern['shortened']} texts are shortened", highlight=False,
         )  # fmt: skip
     for example in pattern["examples"]:

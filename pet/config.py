@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Mapping
 from copy import deepcopy
@@ -203,7 +204,9 @@ def _apply(data: dict[str, Any], setting: str) -> Problem | None:
 def _as_problem(detail: Any) -> Problem:
     where = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
-        return Problem(f"setting {where}", "a known setting", where, _KNOWN_SETTINGS)
+        near = difflib.get_close_matches(where, _setting_names(), n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        return Problem(f"setting {where}", "a known setting", where, hint + _KNOWN_SETTINGS)
     return Problem(
         f"setting {where}", detail["msg"], repr(detail.get("input")), "give another value"
     )

@@ -192,14 +192,18 @@ def predict_texts(folder: Path, texts: Sequence[str]) -> list[dict[str, Any]]:
     ]
 
 
-def evaluate_run(folder: Path, test: str, who: str, observer: Observer) -> dict[str, Any]:
+def evaluate_run(
+    folder: Path, test: str, who: str, observer: Observer, *,
+    label_column: str | None = None, text_column: str | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Measure a run on labeled texts: accuracy, macro-F1, ECE, confusion matrix."""
     run = open_run(folder)
     config = run.config
     voice = _voice(run, who)
     table = read_labeled(
-        test, run.task.fields, run.task.labels, label_column=config.label_column,
-        columns=_columns(run, None), id_column=config.id_column, max_rejected=config.max_rejected,
+        test, run.task.fields, run.task.labels, label_column=label_column or config.label_column,
+        columns=_columns(run, text_column),
+        id_column=config.id_column, max_rejected=config.max_rejected,
     )  # fmt: skip
     with observer.stage(f"the {who} on {Path(test).name}", len(table), "rows") as tick:
         probabilities = voice(table.columns, tick).probabilities

@@ -94,6 +94,7 @@ def _distil(inputs: Inputs, folder: Path) -> dict[str, Any]:
         scores = score(student, encoder, labeled, tokens_per_batch=config.tokens_per_batch)
         temperature = fit_temperature(scores, inputs.labeled.labels)
     student.divide_logits(temperature)
+    student.tokenizer.model_max_length = config.max_length  # what `truncation=True` cuts to
     student.save(folder)
     return {"losses": [round(v, 4) for v in losses], "calibration_temperature": temperature}
 

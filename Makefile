@@ -4,9 +4,11 @@ PYTHON := $(VENV)/bin/python
 export PET_CACHE ?= .cache
 MODEL ?= bert-tiny
 OUT ?= runs/newsgroups-$(MODEL)
+TEST := test
 
 # On a CPU a causal model of 135 million parameters has to make do with fewer rows and steps.
 ifeq ($(MODEL),smollm2)
+TEST := labeled-100-seed7
 SMALLER := --preset fast --set member.steps=30 --set member.batch_size=4 \
            --set unlabeled_rows=500 --set max_length=64
 endif
@@ -26,7 +28,7 @@ demo: $(VENV)/.installed  ## label real posts with a real model; MODEL=smollm2 f
 	$(VENV)/bin/pet run newsgroups --out $(OUT) \
 	  --labeled $(PET_CACHE)/newsgroups/labeled-50-seed0.parquet \
 	  --pool $(PET_CACHE)/newsgroups/pool.parquet \
-	  --test $(PET_CACHE)/newsgroups/test.parquet \
+	  --test $(PET_CACHE)/newsgroups/$(TEST).parquet \
 	  --model $(PET_CACHE)/models/$(MODEL) --student-model $(PET_CACHE)/models/bert-tiny \
 	  $(SMALLER)
 

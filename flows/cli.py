@@ -9,13 +9,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-from rich.console import Console
+try:
+    import typer
+    from rich.console import Console
 
-from flows import screens
-from pet.config import RunConfig, make_config
-from pet.errors import InputError, Interrupted, PetError, Problem
-from pet.progress import Observer
+    from flows import screens
+    from pet.config import RunConfig, make_config
+    from pet.errors import InputError, Interrupted, PetError, Problem
+    from pet.progress import Observer
+    from pet.tasks import shipped_tasks
+except KeyboardInterrupt:  # Ctrl-C in the first moments is no traceback
+    raise SystemExit(130) from None
 
 app = typer.Typer(
     name="pet", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -108,6 +112,9 @@ def run(
     student_model: Annotated[
         str | None, typer.Option(help="the student's model [default: the teacher's]")
     ] = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="a sentence encoder: one more member of the ensemble")
+    ] = None,
     preset: Annotated[str, typer.Option(help="default, fast or paper")] = "default",
     label_column: LabelColumn = None, text_column: TextColumn = None,
     setting: Settings = None,
@@ -125,6 +132,7 @@ def run(
             {
                 "task": task, "labeled": labeled, "pool": pool, "out": out_folder, "test": test,
                 "model": _model_or_problem(model), "student_model": student_model,
+                "encoder": encoder,
                 "preset": preset, "label_column": label_column, "text_column": text_column,
             },
             tuple(setting or ()),
@@ -188,24 +196,77 @@ def check(
 
 @app.command()
 def label(
-    folder: RunFolder, pool: PoolPath, out_folder: Out, who: With = "student",
+    source: Annotated[
+        str, typer.Argument(metavar="RUN", help="the folder of a run; with --zero-shot, a task")
+    ],
+    pool: PoolPath,
+    out_folder: Annotated[str, typer.Option("--out", help="the folder for the label files")],
+    who: Annotated[
+        str | None, typer.Option("--with", help="student (the default) or ensemble")
+    ] = None,
+    zero_shot: Annotated[
+        bool, typer.Option("--zero-shot", help="with a task's patterns and --model; no run needed")
+    ] = False,
+    model: Annotated[str | None, typer.Option(help="for --zero-shot: an id or a folder")] = None,
+    setting: Annotated[list[str] | None, typer.Option("--set", help="for --zero-shot")] = None,
     text_column: TextColumn = None, json_out: Json = False, debug: Debug = False,
 ) -> None:  # fmt: skip
-    """Label another pool with a finished run's student, or with its ensemble."""
+    """Label a pool with a finished run's student or ensemble, or with an untrained model."""
 
     def work() -> None:
-        from pet.finished import label_new_pool
-
+        _check_label_options(source, who, zero_shot, model, setting)
         stop.install()
-        written, reused, counts = label_new_pool(
-            folder, pool, Path(out_folder), who, text_column, screens.progress(err, stop)
-        )
+        folder, observer = Path(out_folder), screens.progress(err, stop)
+        if zero_shot:
+            from pet.zero_shot import label_zero_shot
+
+            written, reused, counts = label_zero_shot(
+                source, pool, folder, model or "", observer, text_column=text_column,
+                settings=tuple(setting or ()),
+            )  # fmt: skip
+        else:
+            from pet.finished import label_new_pool
+
+            written, reused, counts = label_new_pool(
+                Path(source), pool, folder, who or "student", text_column, observer
+            )
         if json_out:
             sys.stdout.write(json.dumps(counts, indent=2, ensure_ascii=False) + "\n")
         else:
-            screens.labels(out, counts, Path(out_folder), written, reused)
+            screens.labels(out, counts, folder, written, reused)
 
     answer(work, debug)
+
+
+def _check_label_options(
+    source: str, who: str | None, zero_shot: bool, model: str | None, setting: list[str] | None
+) -> None:
+    """Refuse options that do not go together: a run has its model and settings, a task has none."""
+    problems = []
+    if zero_shot and model is None:
+        problems.append(
+            Problem("--zero-shot", "a language model", "no --model",
+                    "--model .cache/models/bert-tiny, or an id such as roberta-large")
+        )  # fmt: skip
+    if zero_shot and who is not None:
+        problems.append(
+            Problem("--zero-shot", "no --with: neither student nor ensemble is there", repr(who),
+                    "leave out --with, or --zero-shot")
+        )  # fmt: skip
+    for option, given in (("--model", model), ("--set", ", ".join(setting or ()))):
+        if given and not zero_shot:
+            problems.append(
+                Problem(option, "a run's own model and settings", given,
+                        f"leave out {option}, or label without a run: --zero-shot --model REF")
+            )  # fmt: skip
+    is_task = source.endswith(".toml") or source in shipped_tasks()
+    if not zero_shot and is_task and not Path(source).is_dir():
+        problems.append(
+            Problem(source, "the folder of a finished run", "a task",
+                    "to label without a run, add --zero-shot --model REF")
+        )  # fmt: skip
+    if problems:
+        raise InputError(problems)
 
 
 @app.command()
@@ -256,16 +317,21 @@ def runs_list(
     context: typer.Context,
     under: Annotated[Path, typer.Option("--under", help="where run folders lie")] = Path("runs"),
     json_out: Json = False,
+    debug: Debug = False,
 ) -> None:
     """List the runs in a folder."""
-    if context.invoked_subcommand is None:
+
+    def work() -> None:
         from pet.finished import list_runs
 
         rows = list_runs(under)
         if json_out:
-            sys.stdout.write(json.dumps(rows, indent=2) + "\n")
+            sys.stdout.write(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
         else:
             screens.run_list(out, rows, under)
+
+    if context.invoked_subcommand is None:
+        answer(work, debug)
 
 
 @runs_app.command("show")

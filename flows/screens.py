@@ -91,9 +91,11 @@ def _percent(value: float | None) -> str:
 def result(console: Console, report: dict[str, Any], folder: Path) -> None:
     """Show what a run amounts to: accuracies, label counts, where the files are."""
     if "test" in report:
-        console.print(_accuracies(report["test"], "on the test set", trained=True))
+        console.print(_accuracies(report, "test", "on the test set"))
     elif "labeled" in report:
-        console.print(_accuracies(report["labeled"], "on the labeled set", trained=False))
+        console.print(_accuracies(report, "labeled", "on the labeled set"))
+    if len(report["generations"]) > 1:
+        console.print(_generations(report))
     console.print(_counts(report["labels"], report["pool"]))
     for warning in report["warnings"]:
         console.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
@@ -105,7 +107,8 @@ def result(console: Console, report: dict[str, Any], folder: Path) -> None:
         console.print(f"{name:<11}{path}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _accuracies(measured: dict[str, Any], where: str, trained: bool) -> Table:
+def _accuracies(report: dict[str, Any], source: str, where: str) -> Table:
+    measured, trained = report[source], source == "test"
     table = Table(title=f"accuracy {where}", title_justify="left", title_style="bold")
     table.add_column("")
     table.add_column("zero-shot", justify="right")
@@ -118,14 +121,37 @@ def _accuracies(measured: dict[str, Any], where: str, trained: bool) -> Table:
         if trained:
             row += _figures(pattern["trained"])
         table.add_row(*row)
+    if trained and "encoder" in measured:
+        table.add_row("encoder", "", *_figures(measured["encoder"]))
     if not trained:
         # The members were trained on these rows; the student was not.
         table.add_row("student", _percent(measured["student"]["accuracy"]))
         return table
     table.add_section()
-    for name in ("supervised", "ensemble", "student"):
-        if name in measured:  # there is no baseline without labeled rows
-            table.add_row(name, "", *_figures(measured[name]))
+    if "supervised" in measured:  # there is no baseline without labeled rows
+        table.add_row("supervised", "", *_figures(measured["supervised"]))
+    table.add_row("ensemble", "", *_figures(measured["ensemble"]))
+    for way, figures in measured["ensembles"].items():
+        if way != report["weighing"]:
+            table.add_row(f"  if weighed by {way}", "", *_figures(figures), style="dim")
+    table.add_row("student", "", *_figures(measured["student"]))
+    return table
+
+
+def _generations(report: dict[str, Any]) -> Table:
+    table = Table(title="generations", title_justify="left", title_style="bold")
+    for name in ("", "rows each", "agreement", "on the test set"):
+        table.add_column(name, justify="right" if name else "left")
+    for label in report["labels"]["counts"]:
+        table.add_column(escape(label), justify="right")
+    kept = set(report["weights"])
+    for number, stage in enumerate(report["generations"]):
+        mark = "" if kept == set(stage["members"]) else " (left behind)"
+        table.add_row(
+            f"{number}{mark if number == len(report['generations']) - 1 else ''}",
+            f"{stage['rows']:,}", _percent(stage["agreement"]),
+            _percent(stage.get("test_accuracy")), *map(_percent, stage["shares"].values()),
+        )  # fmt: skip
     return table
 
 
@@ -153,8 +179,11 @@ def _counts(labels: dict[str, Any], pool: dict[str, Any] | None) -> Table:
 def labels(console: Console, counts: dict[str, Any], out: Path, written: int, reused: int) -> None:
     """Show what `pet label` wrote."""
     console.print(_counts(counts, None))
-    console.print(f"labels     {out} ({written} files written, {reused} reused)",
-                  markup=False, highlight=False, soft_wrap=True)  # fmt: skip
+    lines = [f"labels     {out} ({written} files written, {reused} reused)"]
+    if counts["rejected"]:
+        lines.append(f"rejected   {counts['rejected_file']} ({counts['rejected']:,} rows)")
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def predictions(console: Console, found: list[dict[str, Any]]) -> None:
@@ -234,16 +263,20 @@ def run_list(console: Console, rows: list[dict[str, Any]], under: Path) -> None:
     table = Table("run", "task", "state", "pool rows", "student accuracy")
     for row in rows:
         size = "" if row["pool_rows"] is None else f"{row['pool_rows']:,}"
-        table.add_row(escape(row["run"]), escape(row["task"] or ""), row["state"], size,
+        table.add_row(escape(row["run"]), escape(str(row["task"] or "")), row["state"], size,
                       _percent(row["student_accuracy"]))  # fmt: skip
     console.print(table)
 
 
+SHOWN = ("task", "labeled", "pool", "test", "model", "student_model", "preset", "seed")
+
+
 def run_record(console: Console, found: dict[str, Any], folder: Path) -> None:
     """Show one run: settings that differ from the defaults, stages, results."""
-    settings = found["settings"]
-    for name in ("task", "labeled", "pool", "test", "model", "student_model", "preset", "seed"):
-        console.print(f"{name:<14}{settings[name]}", markup=False, highlight=False, soft_wrap=True)
+    more = {name: value for name, value in found["changed"].items() if name not in (*SHOWN, "out")}
+    width = max(map(len, [*SHOWN, *more])) + 1
+    for name, value in {**{name: found["settings"][name] for name in SHOWN}, **more}.items():
+        console.print(f"{name:<{width}}{value}", markup=False, highlight=False, soft_wrap=True)
     table = Table("stage", "seconds", "made", "reused")
     for name, stage in ((found["manifest"] or {}).get("stages") or {}).items():
         table.add_row(name, f"{stage['seconds']:.1f}", str(stage["made"]), str(stage["reused"]))
@@ -251,4 +284,4 @@ def run_record(console: Console, found: dict[str, Any], folder: Path) -> None:
     if found["report"]:
         result(console, found["report"], folder)
     else:
-        console.print("not finished: give its `pet run` command again", markup=False)
+        console.print(f"{found['state']}: give its `pet run` command again", markup=False)

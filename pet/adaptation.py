@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from pet.inputs import Inputs
+from pet.cloze_models import ClozeModel
+from pet.inputs import Inputs, computation
 from pet.loading import choose_device
-from pet.models import ClozeModel, Rows
+from pet.models import Rows
 from pet.runs import Unit, fingerprint, make_unit
 from pet.sampling import unlabeled_fingerprint, unlabeled_rows
 from pet.scoring import cloze_encoder, tokenize_columns
@@ -32,12 +33,10 @@ def base_digest(inputs: Inputs) -> str:
     config = inputs.config
     return fingerprint(
         unit="adapted", model=inputs.digests["model"], pool=unlabeled_fingerprint(inputs),
-        steps=config.adapt_steps, training=config.adaptation.model_dump(),
+        training=config.adaptation.model_copy(update={"steps": config.adapt_steps}).model_dump(),
         patterns=[pattern.template for pattern in inputs.task.patterns],
         words=[list(inputs.task.verbalizer(p.name).items()) for p in inputs.task.patterns],
-        max_length=config.max_length, seed=inputs.seed("adaptation"),
-        device=str(choose_device(config.device)),
-        tokens_per_batch=config.tokens_per_batch,
+        seed=inputs.seed("adaptation"), **computation(config),
     )  # fmt: skip
 
 
@@ -46,7 +45,10 @@ def adapt(inputs: Inputs) -> Unit:
     config = inputs.config
 
     def build(folder: Path) -> dict[str, Any]:
-        model = ClozeModel.load(config.model, config.model_revision, choose_device(config.device))
+        model = ClozeModel.load(
+            config.model, config.model_revision, choose_device(config.device),
+            precision=config.precision,
+        )  # fmt: skip
         unlabeled = unlabeled_rows(inputs)
         encoders = [
             cloze_encoder(model, inputs.task, pattern.name, config.max_length)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from pet.cloze_models import ClozeModel
 from pet.compilation import word_tokens
 from pet.config import make_config
 from pet.data import open_pool
@@ -26,7 +27,6 @@ from pet.inputs import (
 from pet.ipet import count_generations
 from pet.labeled import LabeledSet
 from pet.loading import choose_device, model_digest
-from pet.models import ClozeModel
 from pet.scoring import cloze_encoder, score_columns, tokenize_columns
 from pet.tasks import Task
 

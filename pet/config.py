@@ -54,7 +54,7 @@ class _Frozen(BaseModel):
 class TrainingConfig(_Frozen):
     """How one model is trained: AdamW, linear decay."""
 
-    steps: int = Field(150, ge=0, description="optimizer steps")
+    steps: int = Field(150, ge=0, description="optimizer steps; 0: the model is used as it is")
     batch_size: int = Field(8, ge=1, description="rows per optimizer step")
     learning_rate: float | None = Field(
         None, gt=0, le=1, description="peak learning rate; by the model's width if not given"
@@ -85,16 +85,25 @@ class RunConfig(_Frozen):
 
     model: str = Field(description="the teacher: a Hugging Face id or a local folder")
     model_revision: str | None = Field(None, description="a commit or tag of the teacher")
+    encoder: str | None = Field(
+        None, description="a sentence encoder: one more member, by a linear classifier on it"
+    )
+    encoder_revision: str | None = Field(None, description="a commit or tag of the encoder")
     student_model: str | None = Field(None, description="the student; the teacher if not given")
     student_revision: str | None = Field(None, description="a commit or tag of the student")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="of the forward passes; auto: bfloat16 on CUDA, float32 elsewhere"
+    )
 
     preset: Preset = Field("default", description="settings to start from")
     seed: int = Field(42, ge=0, description="every seed of the run is derived from it")
     repetitions: int = Field(1, ge=1, le=100, description="members per pattern, by seed")
     max_length: int = Field(128, ge=8, description="tokens per text, pattern included")
-    weights: Literal["uniform", "accuracy"] = Field(
-        "accuracy", description="how members are weighed: alike, or by accuracy before training"
+    weights: Literal["uniform", "accuracy", "agreement"] = Field(
+        "accuracy",
+        description="how members are weighed: alike, by accuracy on labeled rows before training, "
+        "or by agreement with each other on the pool",
     )
     temperature: float = Field(2.0, gt=0, description="softens soft labels and student")
     unlabeled_rows: int | None = Field(
@@ -111,6 +120,9 @@ class RunConfig(_Frozen):
     )
     generations: Annotated[int, Field(ge=0, le=10)] | Literal["paper"] = Field(
         "paper", description="iPET generations after the first; `paper`: until 1,000 rows were seen"
+    )
+    train_from: float = Field(
+        0, ge=0, description="labeled rows per label from which generation 0 is trained at all"
     )
     growth_factor: float = Field(5.0, gt=1, description="d: growth of a generation's rows")
     growth_goal: int = Field(1000, ge=1, description="rows at which `paper` stops growing")

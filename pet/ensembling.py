@@ -56,15 +56,48 @@ def calibration_offset(logits: Array) -> Array:
     return prior.mean() - prior
 
 
-def agreement(logits: Array, labels: NDArray[np.integer]) -> Array:
-    """Return the share of members whose best label is the given one. [rows]"""
-    return (logits.argmax(axis=-1) == labels).mean(axis=0)
+def agreement(votes: NDArray[np.integer], labels: NDArray[np.integer]) -> Array:
+    """Return the share of members whose vote is the given label. [rows]
+
+    Args:
+        votes: each member's best label. [members, rows]
+        labels: [rows]
+    """
+    return (votes == labels).mean(axis=0)
+
+
+def agreement_weights(logits: Array) -> list[float]:
+    """Weigh each member by how far it agrees with all others together, chance taken out.
+
+    No label is needed: a member that says what nobody else says is more often wrong than they
+    are. The measure is Cohen's kappa against the mean of the other members, so that one who always
+    names the commonest label weighs nothing; below zero it counts as zero.
+
+    Args:
+        logits: [members, rows, labels]
+    """
+    members, _, labels = logits.shape
+    if members <= 2:
+        return [1.0] * members
+    weights = []
+    for place in range(members):
+        others = np.delete(logits, place, axis=0)
+        own = logits[place].argmax(axis=-1)
+        theirs = combine(others, [1.0] * (members - 1)).argmax(axis=-1)
+        shares = [np.bincount(votes, minlength=labels) / len(votes) for votes in (own, theirs)]
+        by_chance = float(shares[0] @ shares[1])
+        kappa = ((own == theirs).mean() - by_chance) / max(1 - by_chance, 1e-12)
+        weights.append(max(0.0, float(kappa)))
+    return weights
 
 
 def entropy(probabilities: Array) -> Array:
     """Return the entropy of each row in nats: 0 is sure, log(labels) is a shrug. [rows]"""
     safe = np.clip(probabilities, 1e-12, 1.0)
     return -(safe * np.log(safe)).sum(axis=-1)
+
+
+TEMPERATURES = np.exp(np.linspace(np.log(0.1), np.log(10.0), 201))
 
 
 def fit_temperature(
@@ -79,11 +112,50 @@ def fit_temperature(
         logits: [rows, labels] of rows that the model was not trained on.
         labels: [rows]
     """
-    candidates = np.exp(np.linspace(np.log(0.1), np.log(10.0), 201))
     rows = np.arange(len(labels))
     losses = [
         -np.log(np.clip(softmax(logits, t)[rows, labels], 1e-12, 1)).sum()
         + prior_strength * np.log(t) ** 2 / 2
-        for t in candidates
+        for t in TEMPERATURES
     ]
-    return float(candidates[int(np.argmin(losses))])
+    return float(TEMPERATURES[int(np.argmin(losses))])
+
+
+def match_confidence(logits: Array, confidence: float) -> float:
+    """Find the temperature at which the mean probability of the best label is `confidence`.
+
+    For a model that has seen every labeled row, when another one that has not, and says much the
+    same, knows how sure it may be.
+
+    Args:
+        logits: [rows, labels]
+    """
+    found = [abs(softmax(logits, t).max(axis=-1).mean() - confidence) for t in TEMPERATURES]
+    return float(TEMPERATURES[int(np.argmin(found))])
+
+
+def folds_of(
+    labels: NDArray[np.integer], folds: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Deal rows into folds, each label evenly: the fold of every row. [rows]"""
+    order = rng.permutation(len(labels))
+    order = order[np.argsort(labels[order], kind="stable")]
+    dealt = np.empty(len(labels), dtype=np.int64)
+    dealt[order] = np.arange(len(labels)) % folds
+    return dealt
+
+
+def cross_fitted(
+    logits: Array, labels: NDArray[np.integer], rng: np.random.Generator, folds: int = 10
+) -> Array:
+    """Return probabilities whose temperature was fitted on the other folds' rows only.
+
+    What they measure (the calibration error above all) is honest for rows that a temperature is
+    going to be fitted on. [rows, labels]
+    """
+    dealt = folds_of(labels, min(folds, len(labels)), rng)
+    found = np.empty(logits.shape)
+    for fold in np.unique(dealt):
+        inside = dealt == fold
+        found[inside] = softmax(logits[inside], fit_temperature(logits[~inside], labels[~inside]))
+    return found

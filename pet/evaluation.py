@@ -1,6 +1,8 @@
-"""How good predictions are: accuracy, macro-F1, calibration. Numpy in, numpy out."""
+"""How good predictions are: accuracy, macro-F1, calibration, coverage. Numpy in, numpy out."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +47,46 @@ def expected_calibration_error(probabilities: Array, truth: Labels, bins: int = 
         for b in np.unique(place)
     ]
     return float(sum(gaps))
+
+
+def coverage_curve(
+    probabilities: Array, truth: Labels, coverages: Sequence[float] = tuple(np.arange(1, 11) / 10)
+) -> list[dict[str, float]]:
+    """Return how right the surest rows are: accuracy against coverage (selective prediction).
+
+    Args:
+        probabilities: [rows, labels]
+        truth: [rows]
+        coverages: shares of the rows to keep, the surest first.
+
+    Returns:
+        per share kept: `coverage`, the `threshold` of confidence that keeps it, `accuracy`.
+    """
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == truth
+    order = np.argsort(-confidence, kind="stable")
+    found = []
+    for share in coverages:
+        kept = order[: max(1, round(share * len(order)))]
+        found.append(
+            {
+                "coverage": round(len(kept) / len(order), 4),
+                "threshold": round(float(confidence[kept[-1]]), 4),
+                "accuracy": round(float(right[kept].mean()), 4),
+            }
+        )
+    return found
+
+
+def above(probabilities: Array, truth: Labels, threshold: float) -> dict[str, float | None]:
+    """Return the share of rows at least as sure as a threshold, and how many of them are right."""
+    kept = probabilities.max(axis=1) >= threshold
+    right = probabilities.argmax(axis=1) == truth
+    return {
+        "threshold": threshold,
+        "coverage": round(float(kept.mean()), 4),
+        "accuracy": round(float(right[kept].mean()), 4) if kept.any() else None,
+    }
 
 
 def metrics(probabilities: Array, truth: Labels) -> dict[str, float]:

@@ -13,19 +13,22 @@ from numpy.typing import NDArray
 from pet.compilation import plain_encoder
 from pet.config import RunConfig, load_config
 from pet.data import PoolBatch, open_pool
+from pet.encoding import Encoder
 from pet.ensembling import agreement, combine, entropy, softmax
 from pet.errors import InputError, Problem
-from pet.evaluation import confusion_matrix, metrics
+from pet.evaluation import above, confusion_matrix, coverage_curve, metrics
+from pet.inputs import computation
 from pet.labeled import read_labeled
-from pet.labeling import Predictions, count_labels, refuse_other_labels, write_labels
-from pet.loading import choose_device
-from pet.members import Member, load_member
-from pet.models import Classifier
+from pet.labeling import Predictions, ask_in_turn, label_into, refuse_other_labels
+from pet.members import Member, load_member, parse_member
 from pet.progress import Observer, Tick, no_tick
-from pet.runs import DONE, fingerprint, finished, locked, read_json, sweep
+from pet.runs import DONE, fingerprint, finished, read_json
 from pet.scoring import Columns, score_columns
+from pet.students import load_classifier
 from pet.tables import content_digest
 from pet.tasks import Task, parse_task
+
+KEPT_BYTES = 2 << 30  # weights of an ensemble that stay in memory; larger ones are loaded again
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,12 @@ class FinishedRun:
 
     def fingerprint_of(self, unit: str) -> str:
         return str((read_json(self.folder / unit / DONE) or {}).get("fingerprint"))
+
+    @property
+    def temperature(self) -> float:
+        """What the ensemble's scores are divided by, so that it is as sure as the student is."""
+        report = read_json(self.folder / "report.json")
+        return float(_at(report, "ensemble_temperature") or 1.0)
 
 
 def open_run(folder: Path) -> FinishedRun:
@@ -70,7 +79,7 @@ Voice = Callable[[Columns, Tick], Predictions]
 
 def student_voice(run: FinishedRun) -> Voice:
     """Load the student; return the function that asks it."""
-    model = Classifier.load(str(run.folder / "student"), choose_device(run.config.device))
+    model = load_classifier(run.config, run.folder / "student")
     encoder = plain_encoder(model.tokenizer, run.task.fields, run.config.max_length)
 
     def say(columns: Columns, tick: Tick) -> Predictions:
@@ -83,7 +92,7 @@ def student_voice(run: FinishedRun) -> Voice:
 
 
 def ensemble_voice(run: FinishedRun) -> Voice:
-    """Load the last generation's members, one after another for each batch of rows."""
+    """Return the function that asks the last generation's members, loaded as they are needed."""
     record = read_json(run.folder / "soft_labels" / DONE)
     if record is None:
         raise InputError(
@@ -91,35 +100,33 @@ def ensemble_voice(run: FinishedRun) -> Voice:
                     "give the run's `pet run` command again")
         )  # fmt: skip
     weights: dict[str, float] = record["weights"]
-    members = [_parse_member(name) for name in weights]
+    members = [parse_member(name) for name in weights]
+    load = _loader(run, len(members))
 
     def say(columns: Columns, tick: Tick) -> Predictions:
-        stack = []
-        for place, member in enumerate(members):
-            model, encoder = load_member(run.config, run.task, run.folder, member)
-            last = place == len(members) - 1
-            stack.append(
-                score_columns(
-                    model,
-                    encoder,
-                    columns,
-                    run.config.tokens_per_batch,
-                    tick if last else no_tick,
-                )
-            )
-        logits = np.stack(stack)
-        probabilities = softmax(combine(logits, list(weights.values())))
-        return Predictions(probabilities, agreement(logits, probabilities.argmax(axis=-1)))
+        voices = (load(member) for member in members)
+        logits = ask_in_turn(voices, len(members), columns, run.config.tokens_per_batch, tick)
+        probabilities = softmax(combine(logits, list(weights.values())), run.temperature)
+        best = probabilities.argmax(axis=-1)
+        return Predictions(probabilities, agreement(logits.argmax(axis=-1), best))
 
     return say
 
 
-def _parse_member(name: str) -> Member:
-    generation, _, rest = name.partition("-")
-    if generation == "untrained":
-        return Member(rest, generation=None)
-    pattern, _, repetition = rest.rpartition("-")
-    return Member(pattern, int(repetition[1:]), int(generation[1:]))
+def _loader(run: FinishedRun, count: int) -> Callable[[Member], tuple[Any, Encoder]]:
+    """Return the function that loads a member: once only, where all of them fit in memory."""
+    kept: dict[Member, tuple[Any, Encoder]] = {}
+
+    def load(member: Member) -> tuple[Any, Encoder]:
+        if member in kept:
+            return kept[member]
+        model, encoder = load_member(run.config, run.task, run.folder, member)
+        weights = sum(p.numel() * p.element_size() for p in model.module.parameters())
+        if count * weights <= KEPT_BYTES:
+            kept[member] = model, encoder
+        return model, encoder
+
+    return load
 
 
 def _voice(run: FinishedRun, who: str) -> Voice:
@@ -135,35 +142,35 @@ def label_new_pool(
 ) -> tuple[int, int, dict[str, Any]]:
     """Label a pool with a finished run; return shards written, shards reused, and the counts."""
     run = open_run(folder)
-    voice = _voice(run, who)
     columns = _columns(run, text_column)
     pool = open_pool(pool_path, run.task.fields, columns=columns, id_column=run.config.id_column)
-    model = fingerprint(
+    source = fingerprint(
         model=run.fingerprint_of("student" if who == "student" else "soft_labels"),
         who=who, pool=content_digest(pool.files), columns=columns,
-        max_length=run.config.max_length,
+        temperature=run.temperature if who == "ensemble" else None, **computation(run.config),
     )  # fmt: skip
+    refuse_other_labels(out, source)
+    voice = _voice(run, who)
 
     def say(batch: PoolBatch, tick: Tick) -> Predictions:
         return voice(batch.columns, tick)
 
-    refuse_other_labels(out, model)
-    with locked(out, observer.say):
-        sweep(out)
-        written, reused = write_labels(
-            pool, out, run.task.labels, say, model=model, shard_rows=run.config.shard_rows,
-            abstain_below=run.config.abstain_below, keep_columns=run.config.keep_columns,
-            metadata={"task": run.task.name, "run": folder.name, "labeled_with": who},
-            observer=observer,
-        )  # fmt: skip
-    counts = count_labels(out, run.task.labels)
-    counts["rejected"] = pool.count_rows() - counts["rows"]
-    return written, reused, counts
+    return label_into(
+        out, pool, run.task.labels, say, source=source, config=run.config, observer=observer,
+        metadata={"task": run.task.name, "run": folder.name, "labeled_with": who},
+    )  # fmt: skip
 
 
 def _columns(run: FinishedRun, text_column: str | None) -> dict[str, str] | None:
     column = text_column or run.config.text_column
-    return {run.task.fields[0]: column} if column and len(run.task.fields) == 1 else None
+    if column is None:
+        return None
+    if len(run.task.fields) > 1:
+        raise InputError(
+            Problem("setting text_column", "a task with one field", ", ".join(run.task.fields),
+                    "name the file's columns like the task's fields, and leave --text-column out")
+        )  # fmt: skip
+    return {run.task.fields[0]: column}
 
 
 def predict_texts(folder: Path, texts: Sequence[str]) -> list[dict[str, Any]]:
@@ -213,6 +220,8 @@ def evaluate_run(
     return {
         "with": who,
         **metrics(probabilities, table.labels),
+        "abstaining": above(probabilities, table.labels, config.abstain_below),
+        "coverage": coverage_curve(probabilities, table.labels),
         "mean_entropy": round(float(entropy(probabilities).mean()), 4),
         "labels": list(run.task.labels),
         "confusion": counts.tolist(),
@@ -221,33 +230,72 @@ def evaluate_run(
 
 
 def list_runs(under: Path) -> list[dict[str, Any]]:
-    """Say of every run in a folder what it is and how far it is."""
+    """Say of every run in a folder what it is and how far it is; a damaged one ends no list."""
     rows = []
     for path in sorted(under.glob("*/config.json")):
-        config = read_json(path) or {}
-        report = read_json(path.parent / "report.json") or {}
+        state, report = _report(path.parent)
         rows.append(
             {
                 "run": path.parent.name,
-                "task": report.get("task", config.get("task")),
-                "state": "finished" if report else "not finished",
-                "pool_rows": report.get("pool", {}).get("rows"),
-                "student_accuracy": report.get("test", {}).get("student", {}).get("accuracy"),
+                "task": _at(report, "task") or _at(read_json(path), "task"),
+                "state": state,
+                "pool_rows": _at(report, "pool", "rows"),
+                "student_accuracy": _at(report, "test", "student", "accuracy"),
             }
         )
     return rows
 
 
+def _report(folder: Path) -> tuple[str, dict[str, Any] | None]:
+    """Read a run's report; say how far the run is."""
+    path = folder / "report.json"
+    if not path.exists():
+        return "not finished", None
+    report = read_json(path)
+    parts = [_at(report, "pool", "rows"), _at(report, "labels", "rows")]
+    if not all(isinstance(part, int) for part in parts):
+        return "report damaged", None
+    return "finished", report
+
+
+def _at(value: Any, *names: str) -> Any:
+    """Look up a value in nested mappings; None where there is none."""
+    for name in names:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
 def show_run(folder: Path) -> dict[str, Any]:
-    """Return a run's settings, manifest and report.
+    """Return a run's settings, manifest and report; `changed` are settings unlike the preset's.
 
     Raises:
         InputError: the folder is no run.
     """
     config = load_config(folder / "config.json")
+    needed = {
+        name: getattr(config, name)
+        for name, field in RunConfig.model_fields.items()
+        if field.is_required()
+    }
+    preset = RunConfig(**needed, preset=config.preset)
+    state, report = _report(folder)
     return {
         "run": folder.name,
+        "state": state,
         "settings": config.model_dump(mode="json"),
+        "changed": _changed(config.model_dump(mode="json"), preset.model_dump(mode="json")),
         "manifest": read_json(folder / "manifest.json"),
-        "report": read_json(folder / "report.json"),
+        "report": report,
     }
+
+
+def _changed(settings: dict[str, Any], preset: dict[str, Any]) -> dict[str, Any]:
+    """List the settings that differ, by the names that `--set` takes."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, dict) and isinstance(preset[name], dict):
+            inner = _changed(value, preset[name])
+            found |= {f"{name}.{key}": changed for key, changed in inner.items()}
+        elif value != preset[name]:
+            found[name] = value
+    return found

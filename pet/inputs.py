@@ -16,7 +16,7 @@ from pet.data import Pool, open_pool
 from pet.encoding import TextSlot, TokenizedTexts
 from pet.errors import InputError, Problem
 from pet.labeled import LabeledSet, read_labeled
-from pet.loading import is_causal, load_tokenizer, longest_input, model_digest
+from pet.loading import choose_device, is_causal, load_tokenizer, longest_input, model_digest
 from pet.progress import SILENT, Observer
 from pet.runs import (
     LOCK,
@@ -27,6 +27,7 @@ from pet.runs import (
     write_json,
     write_text,
 )
+from pet.sentence_encoders import pooling_of
 from pet.tables import content_digest
 from pet.tasks import Task, load_task
 
@@ -161,9 +162,14 @@ def read_inputs(config: RunConfig, observer: Observer = SILENT) -> Inputs:
     models = {"model": (config.model, config.model_revision)}
     if config.student_model is not None:
         models["student_model"] = (config.student_model, config.student_revision)
+    if config.encoder is not None:
+        models["encoder"] = (config.encoder, config.encoder_revision)
     for name, (ref, revision) in models.items():
         digests[name] = gather(problems, partial(model_digest, ref, revision)) or ""
     digests.setdefault("student_model", digests["model"])
+    if config.encoder is not None:
+        encoder, revision = config.encoder, config.encoder_revision
+        gather(problems, partial(pooling_of, encoder, revision))
     tables = read_tables(config, problems)
     for ref, revision in models.values():
         check_length(config, ref, revision)
@@ -256,6 +262,16 @@ def check_patterns(config: RunConfig, task: Task) -> None:
         )
     if problems:
         raise InputError(problems)
+
+
+def computation(config: RunConfig) -> dict[str, object]:
+    """What belongs to every model's fingerprint: how texts are cut, and what is computed where."""
+    return {
+        "max_length": config.max_length,
+        "device": str(choose_device(config.device)),
+        "precision": config.precision,
+        "tokens_per_batch": config.tokens_per_batch,
+    }
 
 
 def table_digest(table: LabeledSet) -> str:

@@ -50,20 +50,20 @@ def generation_quotas(counts: Sequence[int], generation: int, factor: float = 5.
 
 
 def choose_teachers(
-    student: int, members: int, rng: np.random.Generator, share: float = 0.25
+    student: int | None, members: int, rng: np.random.Generator, share: float = 0.25
 ) -> list[int]:
     """Draw the members that teach one: a share of all others, at least one, never itself.
 
     The research code rounds 25 % of two others to no teacher at all, and divides by zero.
 
     Args:
-        student: the member's own place among the members.
+        student: the member's own place among the members; None if it was not among them yet.
         members: how many there are.
         share: lambda of the paper.
     """
     others = [place for place in range(members) if place != student]
     if not others:
-        return [student]  # the only member there is can but teach itself
+        return [0]  # the only member there is can but teach itself
     count = max(1, round(share * len(others)))
     return sorted(int(place) for place in rng.choice(others, count, replace=False))
 
@@ -146,15 +146,22 @@ def measure_growth(logits: Array, together: Array) -> Growth:
     return Growth(float(votes.mean()), tuple(float(share) for share in shares))
 
 
-def best_generation(growth: Sequence[Growth], tolerance: float = 0.02) -> int:
+def best_generation(
+    growth: Sequence[Growth], tolerance: float = 0.02, untrained_first: bool = False
+) -> int:
     """Return the generation to keep: the last before growing did harm.
 
     Harm is a fall in the members' agreement by more than `tolerance`, or a label that had at least
     1 % of the pool and lost nine tenths of it: self-training that collapses forgets a label.
+
+    Args:
+        untrained_first: generation 0 is one model under several patterns. It agrees with itself
+            more than any members that were trained apart, so they are not held against it.
     """
     for place in range(1, len(growth)):
         before, now = growth[place - 1], growth[place]
-        if now.agreement < before.agreement - tolerance:
+        fair = place > 1 or not untrained_first
+        if fair and now.agreement < before.agreement - tolerance:
             return place - 1
         for old, new in zip(before.shares, now.shares, strict=True):
             if old >= 0.01 and new < old / 10:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pet.data import Pool, PoolBatch
+from pet.config import RunConfig
+from pet.data import Pool, PoolBatch, RejectedRow
+from pet.encoding import Encoder, TextSlot, TokenizedTexts, tokenize
 from pet.ensembling import entropy
 from pet.errors import InputError, Problem
 from pet.logits import stored_fingerprint
 from pet.progress import Observer, Tick
-from pet.runs import fingerprint, read_json, write_json
+from pet.runs import fingerprint, locked, read_json, sweep, write_json, writing
+from pet.sampling import REJECTED_SCHEMA
+from pet.scoring import Columns, score
 from pet.tables import write_parquet
 
 
@@ -30,8 +35,92 @@ class Predictions:
     agreement: NDArray[np.floating]
 
 
-LABELS_DONE = ".done.json"  # a hidden name: readers of a folder of Parquet files pass it over
+# Readers of a folder of Parquet files pass over names that begin with a point or an underscore.
+LABELS_DONE = ".done.json"
+LABELS_REJECTED = "_rejected.parquet"
 Say = Callable[[PoolBatch, Tick], Predictions]
+
+
+def ask_in_turn(
+    voices: Iterable[tuple[Any, Encoder]], count: int, columns: Columns, tokens_per_batch: int,
+    tick: Tick,
+) -> NDArray[np.float32]:  # fmt: skip
+    """Ask models about the same texts, which are tokenised once for all models of a class.
+
+    Args:
+        voices: a model and its encoder each; may load them one after another. Models of one class
+            share a tokenizer.
+        count: how many voices there are. A row counts as done when all have been asked.
+
+    Returns:
+        [voices, rows, labels]
+    """
+    asked = 0
+
+    def count_once(rows: int) -> None:
+        nonlocal asked
+        before, asked = asked, asked + rows
+        tick(asked // count - before // count)
+
+    of_class: dict[type, dict[TextSlot, TokenizedTexts]] = {}
+    stack = []
+    for model, encoder in voices:
+        tokens = of_class.setdefault(type(model), {})
+        for slot in encoder.slots:
+            if slot not in tokens:
+                tokens[slot] = tokenize(
+                    model.tokenizer, columns[slot.name], encoder.max_length, slot.space
+                )
+        stack.append(
+            score(model, encoder, tokens, tokens_per_batch=tokens_per_batch, tick=count_once)
+        )
+        del model, encoder  # before the next is loaded: not every machine has room for two
+    return np.stack(stack)
+
+
+def label_into(
+    folder: Path, pool: Pool, labels: tuple[str, ...], say: Say, *, source: str,
+    config: RunConfig, metadata: Mapping[str, str], observer: Observer,
+) -> tuple[int, int, dict[str, Any]]:  # fmt: skip
+    """Label a pool into a folder of its own; what cannot be used goes to `_rejected.parquet`.
+
+    Args:
+        source: the fingerprint of the model and of the pool's content.
+
+    Returns:
+        (shards written, shards reused, counts as of `count_labels` and of rejected rows)
+    """
+    rejected = folder / LABELS_REJECTED
+    with locked(folder, observer.say):
+        sweep(folder)
+        written, reused = write_labels(
+            pool, folder, labels, say, model=source, shard_rows=config.shard_rows,
+            abstain_below=config.abstain_below, keep_columns=config.keep_columns,
+            metadata=metadata, observer=observer, rejected=rejected,
+        )  # fmt: skip
+    counts = count_labels(folder, labels)
+    counts["rejected"] = pq.read_metadata(rejected).num_rows
+    counts["rejected_file"] = str(rejected)
+    return written, reused, counts
+
+
+@contextlib.contextmanager
+def set_aside(path: Path | None, source: str) -> Iterator[Callable[[Sequence[RejectedRow]], None]]:
+    """Yield the function that puts unusable rows into a file, which appears when it is whole."""
+    if path is None or stored_fingerprint(path) == source:
+        yield lambda rows: None
+        return
+    schema = REJECTED_SCHEMA.with_metadata({"source": source, "fingerprint": source})
+    with (
+        writing(path) as temporary,
+        pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as file,
+    ):
+
+        def reject(rows: Sequence[RejectedRow]) -> None:
+            if rows:
+                file.write_table(pa.Table.from_pylist([asdict(row) for row in rows], schema))
+
+        yield reject
 
 
 def label_table(
@@ -61,13 +150,14 @@ def label_table(
 def write_labels(
     pool: Pool, folder: Path, labels: tuple[str, ...], say: Say, *, model: str, shard_rows: int,
     abstain_below: float, keep_columns: tuple[str, ...], metadata: Mapping[str, str],
-    observer: Observer,
+    observer: Observer, rejected: Path | None = None,
 ) -> tuple[int, int]:  # fmt: skip
     """Label a pool into `folder/part-*.parquet`; shards that are there and up to date stay.
 
     Args:
         say: what the model says of a batch of rows.
         model: the fingerprint of the model and of the pool's content.
+        rejected: the file for the rows that cannot be used, if one is wanted.
 
     Returns:
         (shards written, shards reused)
@@ -77,8 +167,12 @@ def write_labels(
     done = folder / LABELS_DONE
     if (read_json(done) or {}).get("source") != model:
         done.unlink(missing_ok=True)  # written last, it says that the folder is whole
-    with observer.stage("labeling the pool", total, "rows") as tick:
+    with (
+        observer.stage("labeling the pool", total, "rows") as tick,
+        set_aside(rejected, model) as reject,
+    ):
         for shard, batch in enumerate(pool.batches(shard_rows, keep_columns)):
+            reject(batch.rejected)
             path = folder / f"part-{shard:05d}.parquet"
             expected = fingerprint(
                 model=model, shard=shard, rows=shard_rows, abstain=abstain_below, keep=keep_columns

@@ -184,14 +184,18 @@ def is_causal(ref: str, revision: str | None) -> bool:
     return kind_of(config, ref) is AutoModelForCausalLM
 
 
-def load_whole(kind: Any, ref: str, revision: str | None) -> Any:
-    """Load a model with its head: where weights are missing, transformers would draw them."""
+def load_whole(kind: Any, ref: str, revision: str | None, may_miss: str = "-") -> Any:
+    """Load a model with its head: where weights are missing, transformers would draw them.
+
+    Args:
+        may_miss: how the names of weights begin that are of no use here.
+    """
     with torch.random.fork_rng(devices=[]):
         module, loaded = kind.from_pretrained(
             ref, revision=revision, use_safetensors=True, trust_remote_code=False,
             dtype=torch.float32, output_loading_info=True,
         )  # fmt: skip
-    missing = sorted(loaded["missing_keys"])
+    missing = sorted(key for key in loaded["missing_keys"] if not key.startswith(may_miss))
     if missing:
         raise InputError(
             Problem(ref, f"all weights of a {type(module).__name__}",

@@ -5,65 +5,110 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pet.adaptation import base_digest
+from pet.cloze_models import ClozeModel
+from pet.compilation import plain_encoder
 from pet.config import RunConfig
 from pet.encoding import Encoder
-from pet.ensembling import calibration_offset, softmax
+from pet.ensembling import agreement_weights, calibration_offset, softmax
 from pet.errors import PetError
 from pet.evaluation import metrics
-from pet.inputs import Inputs
+from pet.inputs import Inputs, computation
 from pet.ipet import choose_teachers
+from pet.linear_heads import load_head
 from pet.loading import choose_device
 from pet.logits import read_logits
-from pet.models import ClozeModel
-from pet.runs import fingerprint
-from pet.sampling import unlabeled_fingerprint, unlabeled_rows
+from pet.models import Model
+from pet.runs import DONE, fingerprint, read_json
+from pet.sampling import texts_fingerprint, unlabeled_fingerprint, unlabeled_rows
 from pet.scoring import cloze_encoder
+from pet.sentence_encoders import EncoderClassifier, SentenceEncoder
 from pet.tasks import Task
 
 
 @dataclass(frozen=True, order=True)
 class Member:
-    """One model: pattern x repetition x generation. Generation None is not trained at all."""
+    """One voice of an ensemble: a pattern's model, or a linear classifier on sentence embeddings.
+
+    Attributes:
+        pattern: the pattern's name; the encoder member has none.
+        repetition: number among the members that differ by their seed only.
+        generation: None for a model that is not trained at all.
+    """
 
     pattern: str
     repetition: int = 0
     generation: int | None = 0
+    kind: Literal["pattern", "encoder"] = "pattern"
 
     @property
     def name(self) -> str:
+        if self.kind == "encoder":
+            return f"encoder-g{self.generation}"
         if self.generation is None:
             return f"untrained-{self.pattern}"
         return f"g{self.generation}-{self.pattern}-r{self.repetition}"
 
 
-def members_of(inputs: Inputs, generation: int | None = 0) -> list[Member]:
-    """List a generation's members, in the order of the task file."""
-    repetitions = range(inputs.config.repetitions) if generation is not None else [0]
-    return [
-        Member(pattern.name, repetition, generation)
-        for pattern in inputs.task.patterns
-        for repetition in repetitions
-    ]
+def untrained_members(inputs: Inputs) -> list[Member]:
+    """The pretrained model under every pattern, as it is."""
+    return [Member(pattern.name, generation=None) for pattern in inputs.task.patterns]
 
 
-def first_generation(inputs: Inputs) -> list[Member]:
-    """The members before any growing: untrained ones where there is no labeled row."""
-    return members_of(inputs, 0 if len(inputs.labeled) else None)
+def members_of(inputs: Inputs, generation: int = 0) -> list[Member]:
+    """List a generation's members: in the order of the task file, then the encoder member.
+
+    Members of patterns that are not trained yet, or never (`member.steps` is 0), are the same
+    untrained ones. The encoder member begins with the first generation that has labels.
+    """
+    config = inputs.config
+    members = untrained_members(inputs)
+    if config.member.steps and (generation or trains_at_once(inputs)):
+        repetitions = range(config.repetitions)
+        patterns = inputs.task.patterns
+        members = [Member(p.name, number, generation) for p in patterns for number in repetitions]
+    if config.encoder is not None and (generation or len(inputs.labeled)):
+        members.append(Member("", 0, generation, "encoder"))
+    return members
+
+
+def trains_at_once(inputs: Inputs) -> bool:
+    """Say whether generation 0 is trained on the labeled set, or asked as it is.
+
+    A handful of rows teaches a small model less about the task than it makes it forget: such a
+    run starts like one without labels, and learns from the labeled rows beside the drawn ones.
+    """
+    enough = inputs.config.train_from * len(inputs.task.labels)
+    return len(inputs.labeled) >= max(1, enough)
+
+
+def parse_member(name: str) -> Member:
+    """Return the member of a name. `Member.name` the other way round."""
+    head, _, rest = name.partition("-")
+    if head == "encoder":
+        return Member("", 0, int(rest[1:]), "encoder")
+    if head == "untrained":
+        return Member(rest, generation=None)
+    pattern, _, repetition = rest.rpartition("-")
+    return Member(pattern, int(repetition[1:]), int(head[1:]))
+
+
+def generation_before(inputs: Inputs, member: Member) -> list[Member]:
+    """The members from among which a member's teachers are chosen."""
+    assert member.generation, "generation 0 has no teachers"
+    return members_of(inputs, member.generation - 1)
 
 
 def teachers_of(inputs: Inputs, member: Member) -> list[Member]:
     """Choose, by the member's own seed, who of the generation before teaches it."""
-    assert member.generation is not None
-    before = member.generation - 1
-    candidates = members_of(inputs, before) if before > 0 else first_generation(inputs)
+    candidates = generation_before(inputs, member)
     own = [place for place, other in enumerate(candidates) if other.pattern == member.pattern]
-    place = own[min(member.repetition, len(own) - 1)]
+    place = own[min(member.repetition, len(own) - 1)] if own else None
     rng = np.random.default_rng(member_seed(inputs, "teachers", member))
     chosen = choose_teachers(place, len(candidates), rng, inputs.config.teacher_share)
     return [candidates[index] for index in chosen]
@@ -82,28 +127,18 @@ def member_fingerprint(inputs: Inputs, member: Member) -> str:
 
     In generation 0 the other patterns are not among that; later they are, as teachers.
     """
-    config, task = inputs.config, inputs.task
-    shape: dict[str, Any] = {
-        "pattern": task.pattern(member.pattern).template,
-        "words": [[label, *words] for label, words in task.verbalizer(member.pattern).items()],
-        "model": base_digest(inputs),
-        "max_length": config.max_length,
-        "calibration": config.calibration,
-        "device": str(choose_device(config.device)),
-        "tokens_per_batch": config.tokens_per_batch,
-    }
-    if config.calibration == "pool" or config.lm_weight:
-        shape["pool"] = unlabeled_fingerprint(inputs)
+    config = inputs.config
+    shape = _encoder_shape(inputs) if member.kind == "encoder" else _pattern_shape(inputs, member)
     if member.generation is not None:
-        shape |= {
-            "labeled": inputs.digests["labeled"],
-            "training": config.member.model_dump(),
-            "lm_weight": config.lm_weight,
-            "seed": member_seed(inputs, "member", member),
-        }
+        shape["labeled"] = inputs.digests["labeled"]
+        shape["seed"] = member_seed(inputs, "member", member)
     if member.generation:
+        teachers = teachers_of(inputs, member)
+        # Weights by agreement depend on the whole generation, not on the teachers alone.
+        heard = generation_before(inputs, member) if config.weights == "agreement" else teachers
         shape |= {
-            "teachers": [member_fingerprint(inputs, t) for t in teachers_of(inputs, member)],
+            "teachers": [teacher.name for teacher in teachers],
+            "heard": [member_fingerprint(inputs, other) for other in heard],
             "pool": unlabeled_fingerprint(inputs),
             "drawn": [config.growth_factor, config.drawn_labels, config.most_likely],
             "weights": config.weights,
@@ -111,19 +146,57 @@ def member_fingerprint(inputs: Inputs, member: Member) -> str:
     return fingerprint(unit="member", **shape)
 
 
+def _pattern_shape(inputs: Inputs, member: Member) -> dict[str, Any]:
+    config, task = inputs.config, inputs.task
+    shape: dict[str, Any] = {
+        "pattern": task.pattern(member.pattern).template,
+        "words": [[label, *words] for label, words in task.verbalizer(member.pattern).items()],
+        "model": base_digest(inputs),
+        "calibration": config.calibration,
+        **computation(config),
+    }
+    if config.calibration == "pool":
+        shape["prior"] = texts_fingerprint(inputs)
+    if member.generation is not None:
+        if config.lm_weight:
+            shape["pool"] = unlabeled_fingerprint(inputs)
+        shape |= {"training": config.member.model_dump(), "lm_weight": config.lm_weight}
+    return shape
+
+
+def _encoder_shape(inputs: Inputs) -> dict[str, Any]:
+    task = inputs.task
+    shape = {"encoder": inputs.digests["encoder"], "fields": task.fields, "labels": task.labels}
+    return {**shape, **computation(inputs.config)}
+
+
 def load_member(
     config: RunConfig, task: Task, run: Path, member: Member, calibrated: bool = True
-) -> tuple[ClozeModel, Encoder]:
+) -> tuple[Model, Encoder]:
     """Load a trained member of a run, or the pretrained model for an untrained one."""
-    device = choose_device(config.device)
+    device, precision = choose_device(config.device), config.precision
+    folder = run / "members" / member.name
+    if member.kind == "encoder":
+        sentences, encoder = load_sentence_encoder(config, task)
+        return EncoderClassifier(sentences, load_head(folder)), encoder
     if member.generation is not None:
-        model = ClozeModel.load(str(run / "members" / member.name), None, device)
+        model = ClozeModel.load(str(folder), None, device, precision=precision)
     elif config.adapt_steps:
-        model = ClozeModel.load(str(run / "adapted"), None, device)
+        model = ClozeModel.load(str(run / "adapted"), None, device, precision=precision)
     else:
-        model = ClozeModel.load(config.model, config.model_revision, device)
+        model = ClozeModel.load(config.model, config.model_revision, device, precision=precision)
     offset = prior_offset(config, run, member.pattern) if calibrated else None
     return model, cloze_encoder(model, task, member.pattern, config.max_length, offset)
+
+
+def load_sentence_encoder(config: RunConfig, task: Task) -> tuple[SentenceEncoder, Encoder]:
+    """Load the encoder of the encoder member, and what puts texts into it."""
+    assert config.encoder is not None, "only a run with an encoder has an encoder member"
+    model = SentenceEncoder.load(
+        config.encoder, config.encoder_revision, choose_device(config.device),
+        precision=config.precision,
+    )  # fmt: skip
+    return model, plain_encoder(model.tokenizer, task.fields, config.max_length)
 
 
 def prior_path(run: Path, pattern: str) -> Path:
@@ -137,12 +210,34 @@ def prior_offset(config: RunConfig, run: Path, pattern: str) -> NDArray[np.float
     return calibration_offset(read_logits(prior_path(run, pattern))[1]).astype(np.float32)
 
 
-def member_weights(inputs: Inputs, members: Sequence[Member]) -> list[float]:
-    """Weigh members alike, or by what their pattern reached before any training (section 3.3)."""
-    if inputs.config.weights == "uniform" or not len(inputs.labeled):
+Weighing = Literal["uniform", "accuracy", "agreement"]
+
+
+def member_weights(
+    inputs: Inputs, members: Sequence[Member], among: Sequence[Member] | None = None,
+    weighing: Weighing | None = None,
+) -> list[float]:  # fmt: skip
+    """Weigh members alike, by accuracy before training (section 3.3), or by agreement on the pool.
+
+    Args:
+        among: the generation that they are of, where `members` are only some of it.
+        weighing: another way than the configuration's.
+    """
+    weighing = weighing or inputs.config.weights
+    if weighing == "agreement":
+        everybody = list(among or members)
+        weights = agreement_weights(pool_logits(inputs, everybody))
+        return [weights[everybody.index(member)] for member in members]
+    if weighing == "uniform" or not len(inputs.labeled):
         return [1.0] * len(members)
-    of_pattern = {m.pattern: zero_shot_accuracy(inputs, m.pattern) for m in members}
-    return [of_pattern[member.pattern] for member in members]
+    return [own_accuracy(inputs, member) for member in members]
+
+
+def own_accuracy(inputs: Inputs, member: Member) -> float:
+    """Accuracy on labeled rows that was not learned: before training, or by cross-validation."""
+    if member.kind == "pattern":
+        return zero_shot_accuracy(inputs, member.pattern)
+    return float((read_json(folder_of(inputs, member) / DONE) or {})["cross_validated_accuracy"])
 
 
 def zero_shot_accuracy(inputs: Inputs, pattern: str) -> float:
@@ -156,6 +251,24 @@ def pool_logits(inputs: Inputs, members: Sequence[Member]) -> NDArray[np.float32
     return np.concatenate(
         [stacked_logits(inputs, members, name)[1] for name in shard_names(inputs)], axis=1
     )
+
+
+def embeddings_path(inputs: Inputs, file: str) -> Path:
+    """Where the sentence encoder's vectors of a table or of some unlabeled rows are kept."""
+    return inputs.folder / "embeddings" / file
+
+
+def table_embeddings(inputs: Inputs, source: str) -> NDArray[np.float32]:
+    """Read the embeddings of the labeled set or the test set. [rows, width]"""
+    if source not in inputs.measured():  # no labeled set: no rows, of the width that the pool has
+        return pool_embeddings(inputs)[:0]
+    return read_logits(embeddings_path(inputs, f"{source}.parquet"))[1]
+
+
+def pool_embeddings(inputs: Inputs) -> NDArray[np.float32]:
+    """Read the embeddings of all unlabeled rows. [rows, width]"""
+    files = [embeddings_path(inputs, name) for name in shard_names(inputs)]
+    return np.concatenate([read_logits(path)[1] for path in files])
 
 
 def shard_names(inputs: Inputs) -> list[str]:

@@ -17,9 +17,9 @@ from pet.adaptation import adapt
 from pet.compilation import plain_encoder
 from pet.config import RunConfig
 from pet.data import PoolBatch
-from pet.ensembling import combine, softmax
+from pet.ensembling import agreement, combine, softmax
 from pet.errors import InputError
-from pet.inputs import Inputs, check_folder, claim_folder, read_inputs
+from pet.inputs import Inputs, check_folder, claim_folder, computation, read_inputs
 from pet.ipet import (
     Growth,
     best_generation,
@@ -28,16 +28,27 @@ from pet.ipet import (
     measure_growth,
 )  # fmt: skip
 from pet.labeling import Predictions, write_labels
-from pet.loading import choose_device
-from pet.members import Member, first_generation, member_weights, members_of, pool_logits
-from pet.models import Classifier
-from pet.polling import measure_prior, score_member
+from pet.members import (
+    Member,
+    member_weights,
+    members_of,
+    pool_logits,
+    trains_at_once,
+    untrained_members,
+)
+from pet.polling import embed_texts, measure_prior, score_member
 from pet.progress import SILENT, Observer, Tick
-from pet.report import write_report
+from pet.report import Generation, write_report
 from pet.runs import LOCK, Unit, fingerprint, locked, read_json, sweep, write_json
 from pet.sampling import sample_pool, unlabeled_rows
 from pet.scoring import score_columns
-from pet.students import score_classifier, train_student, train_supervised, write_soft_labels
+from pet.students import (
+    load_classifier,
+    score_classifier,
+    train_student,
+    train_supervised,
+    write_soft_labels,
+)
 from pet.teaching import train_member
 
 
@@ -97,12 +108,14 @@ class _Stages:
     def __init__(self, inputs: Inputs, execute: Execute):
         self.inputs = inputs
         self.execute = execute
-        self.growth: list[Growth] = []
+        self.made: list[Generation] = []
         self.stages: dict[str, dict[str, float]] = {}
 
     def run(self) -> dict[str, Any]:
         inputs = self.inputs
-        untrained = members_of(inputs, None)
+        untrained = untrained_members(inputs)
+        if inputs.config.encoder is not None:
+            self.one("embeddings", partial(embed_texts, inputs))
         if inputs.config.adapt_steps:
             self.one("adaptation", partial(adapt, inputs))
         if inputs.config.calibration != "none":
@@ -122,21 +135,22 @@ class _Stages:
             for unit in classifiers
         ])  # fmt: skip
         self.one("labels", partial(label_with_student, inputs, members, student))
-        return write_report(inputs, members, self.growth)
+        return write_report(inputs, members, self.made)
 
     def grow(self) -> list[Member]:
         """Train generation after generation; return the members of the one to keep."""
-        inputs, generations = self.inputs, [first_generation(self.inputs)]
+        inputs, generations = self.inputs, [members_of(self.inputs, 0)]
         for number in range(self.generations() + 1):
             members = generations[-1] if number == 0 else members_of(inputs, number)
             name = f"generation {number}"
-            if members[0].generation is not None:
-                self.stage(f"{name}: members", self.jobs("train", train_member, members))
+            if to_train := [member for member in members if member.generation is not None]:
+                self.stage(f"{name}: members", self.jobs("train", train_member, to_train))
             self.stage(f"{name}: scoring", self.jobs("score", score_member, members))
-            self.growth.append(growth_of(inputs, members))
+            self.made.append(Generation(members, growth_of(inputs, members)))
             if number:
                 generations.append(members)
-            best = best_generation(self.growth)
+            growth = [generation.growth for generation in self.made]
+            best = best_generation(growth, untrained_first=not trains_at_once(inputs))
             if best < number:
                 inputs.observer.say(f"{name} did harm: generation {best} is kept")
                 return generations[best]
@@ -145,6 +159,8 @@ class _Stages:
     def generations(self) -> int:
         """How many generations follow the first: none after one that has the whole pool."""
         config, labeled = self.inputs.config, self.inputs.labeled
+        if not config.member.steps and config.encoder is None:
+            return 0  # nobody would learn anything
         wanted = config.generations
         if wanted == "paper":
             wanted = count_generations(len(labeled), config.growth_factor, config.growth_goal)
@@ -197,7 +213,7 @@ def _units(result: Any) -> list[Unit]:
 def label_with_student(inputs: Inputs, members: list[Member], student: Unit) -> Unit:
     """Write `labels/` with the student's probabilities and the members' agreement."""
     config = inputs.config
-    model = Classifier.load(str(student.path), choose_device(config.device))
+    model = load_classifier(config, student.path)
     encoder = plain_encoder(model.tokenizer, inputs.task.fields, config.max_length)
     votes = MemberVotes(inputs, members)
 
@@ -206,7 +222,7 @@ def label_with_student(inputs: Inputs, members: list[Member], student: Unit) -> 
         return Predictions(softmax(logits), votes.agreement(batch.rows, logits.argmax(axis=1)))
 
     expected = fingerprint(
-        student=student.fingerprint, pool=inputs.digests["pool"], max_length=config.max_length
+        student=student.fingerprint, pool=inputs.digests["pool"], **computation(config)
     )
     written, reused = write_labels(
         inputs.pool, inputs.folder / "labels", inputs.task.labels, say, model=expected,
@@ -240,5 +256,5 @@ class MemberVotes:
         inside[inside] = self._rows[place[inside]] == rows[inside]
         share = np.full(len(rows), np.nan)
         if inside.any():
-            share[inside] = (self._votes[:, place[inside]] == labels[inside]).mean(axis=0)
+            share[inside] = agreement(self._votes[:, place[inside]], labels[inside])
         return share

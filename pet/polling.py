@@ -3,72 +3,128 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pet.encoding import tokenize
-from pet.inputs import Inputs
-from pet.logits import write_logits
-from pet.members import Member, folder_of, load_member, member_fingerprint, prior_path
+from pet.encoding import Encoder, tokenize
+from pet.inputs import Inputs, computation
+from pet.labeled import LabeledSet
+from pet.linear_heads import load_head
+from pet.logits import read_logits, write_logits
+from pet.members import (
+    Member,
+    embeddings_path,
+    folder_of,
+    load_member,
+    load_sentence_encoder,
+    member_fingerprint,
+    prior_path,
+    shard_names,
+)
+from pet.models import Model
 from pet.progress import Tick
 from pet.runs import Unit, fingerprint
-from pet.sampling import unlabeled_fingerprint, unlabeled_rows
-from pet.scoring import Columns, score
+from pet.sampling import texts_fingerprint, unlabeled_rows
+from pet.scoring import Columns, score, score_columns
 
+Load = Callable[[], tuple[Model, Encoder]]
 PRIOR_ROWS = 1000  # pool rows on which the labels' prior is measured
 CONTENT_FREE = ("N/A", "[MASK]", "")  # Zhao et al. 2021, section 5
+
+
+Ask = Callable[[str, Columns, Tick], NDArray[np.float32]]
 
 
 def score_member(inputs: Inputs, member: Member, pool: bool = True) -> list[Unit]:
     """Write what a member says of the labeled set, the test set and the unlabeled rows."""
     own = member_fingerprint(inputs, member)
-    folder = folder_of(inputs, member) / "logits"
-    load = functools.cache(lambda: load_member(inputs.config, inputs.task, inputs.folder, member))
-    units = [
-        _score_table(inputs, member.name, own, folder / f"{name}.parquet", name, table, load)
-        for name, table in inputs.measured().items()
-    ]
-    return units + (_score_unlabeled(inputs, member, own, folder, load) if pool else [])
+    folder = folder_of(inputs, member)
+    if member.kind == "encoder":
+        head = functools.cache(lambda: load_head(folder))
+
+        def ask(file: str, columns: Columns, tick: Tick) -> NDArray[np.float32]:
+            vectors = read_logits(embeddings_path(inputs, file))[1]
+            tick(len(vectors))
+            return head().logits(vectors)
+    else:
+        load = _once(inputs, member)
+
+        def ask(file: str, columns: Columns, tick: Tick) -> NDArray[np.float32]:
+            return _ask(inputs, load, file, columns, tick)
+
+    return _ask_of_everything(inputs, folder / "logits", own, member.name, ask, pool)
 
 
-def _score_table(
-    inputs: Inputs, name: str, own: str, path: Path, source: str, table: Any, load: Any
-) -> Unit:
-    expected = fingerprint(model=own, rows=inputs.digests[source])
+def embed_texts(inputs: Inputs) -> list[Unit]:
+    """Write the sentence encoder's vector of every labeled, test and unlabeled row."""
+    own = fingerprint(
+        encoder=inputs.digests["encoder"], fields=inputs.task.fields, **computation(inputs.config)
+    )
+    load = functools.cache(lambda: load_sentence_encoder(inputs.config, inputs.task))
 
-    def make(tick: Tick) -> tuple[list[str], NDArray[np.float32]]:
-        return table.ids, _ask(inputs, load, source, table.columns, tick)
+    def ask(file: str, columns: Columns, tick: Tick) -> NDArray[np.float32]:
+        model, encoder = load()
+        return score_columns(model, encoder, columns, inputs.config.tokens_per_batch, tick)
 
-    return write_logits(inputs, path, expected, f"{name} on {source}", len(table), make)
+    return _ask_of_everything(inputs, inputs.folder / "embeddings", own, "the encoder", ask, True)
 
 
-def _score_unlabeled(
-    inputs: Inputs, member: Member, own: str, folder: Path, load: Any
+def _once(inputs: Inputs, member: Member, calibrated: bool = True) -> Load:
+    """Return a function that loads a member when it is first asked."""
+    return functools.cache(
+        lambda: load_member(inputs.config, inputs.task, inputs.folder, member, calibrated)
+    )
+
+
+def _ask_of_everything(
+    inputs: Inputs, folder: Path, own: str, name: str, ask: Ask, pool: bool
 ) -> list[Unit]:
+    """Write a file for each set with known labels, and one for each shard of unlabeled rows.
+
+    Args:
+        own: the fingerprint of who is asked.
+        ask: returns the answer to a file's texts. [rows, width]
+    """
+    units = []
+    for source, table in inputs.measured().items():
+        file, expected = f"{source}.parquet", fingerprint(model=own, rows=inputs.digests[source])
+
+        def make(
+            tick: Tick, file: str = file, table: LabeledSet = table
+        ) -> tuple[list[str], NDArray[np.float32]]:
+            return table.ids, ask(file, table.columns, tick)
+
+        stage = f"{name} on {source}"
+        units.append(write_logits(inputs, folder / file, expected, stage, len(table), make))
+    return units + (_ask_of_pool(inputs, folder, own, name, ask) if pool else [])
+
+
+def _ask_of_pool(inputs: Inputs, folder: Path, own: str, name: str, ask: Ask) -> list[Unit]:
     unlabeled = unlabeled_rows(inputs)
-    source = unlabeled_fingerprint(inputs)
+    source = texts_fingerprint(inputs)
     size = inputs.config.shard_rows
     units = []
-    for shard, start in enumerate(range(0, len(unlabeled), size)):
-        rows = slice(start, start + size)
+    for shard, file in enumerate(shard_names(inputs)):
+        rows = slice(shard * size, (shard + 1) * size)
 
-        def make(tick: Tick, rows: slice = rows) -> tuple[list[str], NDArray[np.float32]]:
+        def make(
+            tick: Tick, file: str = file, rows: slice = rows
+        ) -> tuple[list[str], NDArray[np.float32]]:
             columns = {name: texts[rows] for name, texts in unlabeled.columns.items()}
-            scores = _ask(inputs, load, f"pool rows from {rows.start}", columns, tick)
-            return unlabeled.ids[rows], scores
+            return unlabeled.ids[rows], ask(file, columns, tick)
 
-        path = folder / f"part-{shard:05d}.parquet"
         expected = fingerprint(model=own, rows=source, shard=shard, size=size)
         count = len(unlabeled.ids[rows])
-        units.append(write_logits(inputs, path, expected, f"{member.name} on pool", count, make))
+        stage = f"{name} on pool"
+        units.append(write_logits(inputs, folder / file, expected, stage, count, make))
     return units
 
 
 def _ask(
-    inputs: Inputs, load: Any, source: str, columns: Columns, tick: Tick
+    inputs: Inputs, load: Load, source: str, columns: Columns, tick: Tick
 ) -> NDArray[np.float32]:
     """Score texts that every member is asked about: they are tokenised once for all of them."""
     model, encoder = load()
@@ -85,9 +141,7 @@ def measure_prior(inputs: Inputs, pattern: str) -> Unit:
     """Write what the untrained model says of pool rows, or of texts without content."""
     member = Member(pattern, generation=None)
     own = fingerprint(prior=member_fingerprint(inputs, member))
-    load = functools.cache(
-        lambda: load_member(inputs.config, inputs.task, inputs.folder, member, calibrated=False)
-    )
+    load = _once(inputs, member, calibrated=False)
 
     def make(tick: Tick) -> tuple[list[str], NDArray[np.float32]]:
         if inputs.config.calibration == "content-free":

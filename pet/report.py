@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 import platform
-from collections import defaultdict
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-import numpy as np
-
 import pet
-from pet.ensembling import combine, softmax
-from pet.evaluation import metrics
+from pet.ensembling import combine, match_confidence
 from pet.inputs import Inputs
 from pet.ipet import Growth
 from pet.labeling import count_labels
-from pet.logits import read_logits
-from pet.members import Member, folder_of, member_weights, stacked_logits
-from pet.runs import read_json, write_json, write_text
+from pet.measurement import ensemble_accuracy, measure
+from pet.members import Member, folder_of, member_weights, pool_logits
+from pet.runs import DONE, read_json, write_json, write_text
 
 
-def write_report(inputs: Inputs, members: list[Member], growth: list[Growth]) -> dict[str, Any]:
-    """Measure everything that was made, and write `report.json` and the manifest's rest."""
+@dataclass(frozen=True)
+class Generation:
+    """Members that were trained together, and how they stand."""
+
+    members: list[Member]
+    growth: Growth
+
+
+def write_report(
+    inputs: Inputs, members: list[Member], generations: list[Generation]
+) -> dict[str, Any]:
+    """Measure everything that was made, and write `report.json` and the manifest's rest.
+
+    Args:
+        members: of the generation that was kept.
+        generations: all that were made, a last one that did harm included.
+    """
     manifest = read_json(inputs.folder / "manifest.json") or {}
     sampled = read_json(inputs.folder / "unlabeled" / "done.json") or {}
     report: dict[str, Any] = {
@@ -33,23 +45,18 @@ def write_report(inputs: Inputs, members: list[Member], growth: list[Growth]) ->
             "scored_by_members": sampled["sampled"],
         },
         "labels": count_labels(inputs.folder / "labels", inputs.task.labels),
+        "weighing": inputs.config.weights,
         "weights": dict(
             zip([m.name for m in members], member_weights(inputs, members), strict=True)
         ),
         "seconds": {name: stage["seconds"] for name, stage in manifest.get("stages", {}).items()},
-        "generations": [
-            {
-                "agreement": round(stage.agreement, 4),
-                "shares": dict(
-                    zip(inputs.task.labels, [round(s, 4) for s in stage.shares], strict=True)
-                ),
-            }
-            for stage in growth
-        ],
+        "generations": [_generation(inputs, generation) for generation in generations],
         "warnings": list(inputs.labeled.warnings),
     }
+    temperature = ensemble_temperature(inputs, members, report["labels"]["mean_confidence"])
+    report["ensemble_temperature"] = temperature
     for source in inputs.measured():
-        report[source] = measure(inputs, members, source)
+        report[source] = measure(inputs, members, source, temperature)
     write_json(inputs.folder / "report.json", report)
     write_text(inputs.folder / "student" / "README.md", model_card(inputs, report))
     write_json(
@@ -58,33 +65,35 @@ def write_report(inputs: Inputs, members: list[Member], growth: list[Growth]) ->
     return report
 
 
-def measure(inputs: Inputs, members: list[Member], source: str) -> dict[str, Any]:
-    """Measure patterns, ensemble, student and baseline on a set with known labels.
-
-    On the labeled set only the zero-shot figures and the student's accuracy are of rows that were
-    not learned from; the student's temperature was fitted on them.
-    """
-    truth = inputs.measured()[source].labels
-    file = f"{source}.parquet"
-    _, logits = stacked_logits(inputs, members, file)
-    patterns: dict[str, Any] = {}
-    by_pattern = defaultdict(list)
-    for member, own in zip(members, logits, strict=True):
-        by_pattern[member.pattern].append(metrics(softmax(own), truth))
-    for pattern, measured in by_pattern.items():
-        before = read_logits(folder_of(inputs, Member(pattern, 0, None)) / "logits" / file)[1]
-        patterns[pattern] = {
-            "zero_shot": metrics(softmax(before), truth),
-            "trained": {
-                key: round(float(np.mean([m[key] for m in measured])), 4) for key in measured[0]
-            },
-        }
-    together = combine(logits, member_weights(inputs, members))
-    found = {"patterns": patterns, "ensemble": metrics(softmax(together), truth)}
-    for name in ("supervised", "student") if len(inputs.labeled) else ("student",):
-        own = read_logits(inputs.folder / "evaluation" / f"{name}-{source}.parquet")[1]
-        found[name] = metrics(softmax(own), truth)
+def _generation(inputs: Inputs, generation: Generation) -> dict[str, Any]:
+    """Describe a generation: how many rows each member learned from, and what they agree on."""
+    learned = len(inputs.labeled)
+    for member in generation.members:
+        record = read_json(folder_of(inputs, member) / DONE) or {}
+        learned = max(learned, len(inputs.labeled) + len(record.get("drawn", {}).get("rows", [])))
+    shares = [round(share, 4) for share in generation.growth.shares]
+    found: dict[str, Any] = {
+        "members": [member.name for member in generation.members],
+        "rows": learned,
+        "agreement": round(generation.growth.agreement, 4),
+        "shares": dict(zip(inputs.task.labels, shares, strict=True)),
+    }
+    if inputs.test is not None:
+        found["test_accuracy"] = ensemble_accuracy(inputs, generation.members, "test")
     return found
+
+
+def ensemble_temperature(inputs: Inputs, members: list[Member], student_confidence: float) -> float:
+    """Set how sure the ensemble may be by the student, which is calibrated.
+
+    The members have learned from every labeled row, so nothing about their confidence can be
+    learned from these. The student has not, and says much the same as they do: at this temperature
+    both are equally sure of the pool on the whole. Without labeled rows it is 1.
+    """
+    if not len(inputs.labeled):
+        return 1.0
+    together = combine(pool_logits(inputs, members), member_weights(inputs, members))
+    return match_confidence(together, student_confidence)
 
 
 def machine() -> dict[str, str]:

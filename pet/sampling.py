@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -75,6 +77,7 @@ def _sample(inputs: Inputs, limit: int, folder: Path) -> dict[str, Any]:
     kept: dict[str, list[Any]] = {"id": [], "row": [], "trainable": []}
     kept |= {f"field:{name}": [] for name in fields}
     rejected = 0
+    texts = hashlib.sha256()
     with (
         inputs.observer.stage("reading the pool", total, "rows") as tick,
         pq.ParquetWriter(folder / REJECTED, REJECTED_SCHEMA, compression="zstd") as aside,
@@ -87,6 +90,7 @@ def _sample(inputs: Inputs, limit: int, folder: Path) -> dict[str, Any]:
             inside = slice(None) if chosen is None else np.isin(batch.rows, chosen)
             for index in np.arange(len(batch))[inside]:
                 row = tuple(batch.columns[name][index] for name in fields)
+                texts.update(json.dumps([batch.ids[index], *row]).encode())
                 kept["id"].append(batch.ids[index])
                 kept["row"].append(int(batch.rows[index]))
                 kept["trainable"].append(row not in known)
@@ -104,7 +108,8 @@ def _sample(inputs: Inputs, limit: int, folder: Path) -> dict[str, Any]:
                     "none", "give a pool of other texts: the student learns from them")
         )  # fmt: skip
     write_parquet(folder / "rows.parquet", pa.table(kept), {})
-    return {"rows": total, "rejected": rejected, "sampled": len(kept["id"])}
+    counts = {"rows": total, "rejected": rejected, "sampled": len(kept["id"])}
+    return {**counts, "texts": texts.hexdigest()}
 
 
 def _rejected_table(rejected: Sequence[RejectedRow]) -> pa.Table:
@@ -139,7 +144,16 @@ def load_unlabeled(folder: Path) -> Unlabeled:
 
 
 def unlabeled_fingerprint(inputs: Inputs) -> str:
+    """Name the unlabeled rows, and which of them may be learned from."""
     return str((read_json(inputs.folder / "unlabeled" / DONE) or {})["fingerprint"])
+
+
+def texts_fingerprint(inputs: Inputs) -> str:
+    """Name the unlabeled rows by their texts alone: all that matters to a model that is asked.
+
+    So what an untrained model said of them stays true when the labeled set grows.
+    """
+    return str((read_json(inputs.folder / "unlabeled" / DONE) or {})["texts"])
 
 
 @functools.lru_cache(maxsize=2)

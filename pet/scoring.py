@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pet.cloze_models import ClozeModel
 from pet.compilation import pattern_encoder
 from pet.encoding import Encoder, TextSlot, TokenizedTexts, tokenize
-from pet.models import ClozeModel, Rows, Scorer, Texts
+from pet.models import Model, Rows, Texts
 from pet.progress import Tick, no_tick
 from pet.tasks import Task
 from pet.training import halved, split_by_tokens
@@ -20,7 +21,7 @@ Columns = Mapping[str, Sequence[str]]  # field -> texts
 
 
 def score(
-    model: Scorer, encoder: Encoder, texts: Texts, rows: Rows | None = None, *,
+    model: Model, encoder: Encoder, texts: Texts, rows: Rows | None = None, *,
     tokens_per_batch: int, tick: Tick = no_tick,
 ) -> NDArray[np.float32]:  # fmt: skip
     """Return label scores for the rows of tokenised texts, in their order. [rows, labels]
@@ -31,7 +32,7 @@ def score(
     if rows is None:
         rows = np.arange(len(next(iter(texts.values()))))
     if not len(rows):
-        return np.zeros((0, model.label_count(encoder)), dtype=np.float32)
+        return np.zeros((0, model.output_width(encoder)), dtype=np.float32)
     lengths = encoder.lengths(texts, rows)
     model.module.eval()
     queue = split_by_tokens(np.arange(len(rows)), lengths, tokens_per_batch)[::-1]
@@ -40,7 +41,7 @@ def score(
         while queue:
             batch = queue.pop()
             try:
-                scores = model.label_scores(encoder, texts, rows[batch])
+                scores = model.outputs(encoder, texts, rows[batch])
             except RuntimeError as error:
                 tokens_per_batch = halved(error, tokens_per_batch, int(lengths[batch].max()))
                 queue += split_by_tokens(batch, lengths[batch], tokens_per_batch)[::-1]
@@ -75,7 +76,7 @@ def tokenize_columns(
 
 
 def score_columns(
-    model: Scorer, encoder: Encoder, columns: Columns, tokens_per_batch: int, tick: Tick = no_tick
+    model: Model, encoder: Encoder, columns: Columns, tokens_per_batch: int, tick: Tick = no_tick
 ) -> NDArray[np.float32]:
     """Tokenise and score texts, given by field. [rows, labels]"""
     texts = tokenize_columns(encoder, model.tokenizer, columns)

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pet.compilation import plain_encoder
+from pet.config import RunConfig
 from pet.distillation import distillation_loss
 from pet.ensembling import fit_temperature, soft_labels
-from pet.inputs import Inputs
+from pet.inputs import Inputs, computation
 from pet.loading import choose_device
 from pet.logits import logits_table, read_logits, write_logits
 from pet.members import (
@@ -65,9 +66,7 @@ def train_student(inputs: Inputs, soft: Unit) -> Unit:
     expected = fingerprint(
         unit="student", soft_labels=soft.fingerprint, model=inputs.digests["student_model"],
         training=config.student.model_dump(), temperature=config.temperature,
-        max_length=config.max_length, seed=inputs.seed("student"), labels=inputs.task.labels,
-        device=str(choose_device(config.device)),
-        tokens_per_batch=config.tokens_per_batch,
+        seed=inputs.seed("student"), labels=inputs.task.labels, **computation(config),
     )  # fmt: skip
     return make_unit(inputs.folder / "student", expected, lambda f: _distil(inputs, f))
 
@@ -101,8 +100,16 @@ def _distil(inputs: Inputs, folder: Path) -> dict[str, Any]:
 
 def _fresh_classifier(inputs: Inputs, name: str) -> Classifier:
     ref, revision = inputs.student_ref
-    device = choose_device(inputs.config.device)
-    return Classifier.fresh(ref, revision, inputs.task.labels, device, inputs.seed(name))
+    return Classifier.fresh(
+        ref, revision, inputs.task.labels, choose_device(inputs.config.device), inputs.seed(name),
+        precision=inputs.config.precision,
+    )  # fmt: skip
+
+
+def load_classifier(config: RunConfig, folder: Path) -> Classifier:
+    """Load a student or a baseline of a run, on the run's device."""
+    device = choose_device(config.device)
+    return Classifier.load(str(folder), device, precision=config.precision)
 
 
 def train_supervised(inputs: Inputs) -> Unit:
@@ -111,9 +118,7 @@ def train_supervised(inputs: Inputs) -> Unit:
     expected = fingerprint(
         unit="supervised", labeled=inputs.digests["labeled"], seed=inputs.seed("supervised"),
         model=inputs.digests["student_model"], training=config.supervised.model_dump(),
-        max_length=config.max_length, labels=inputs.task.labels,
-        device=str(choose_device(config.device)),
-        tokens_per_batch=config.tokens_per_batch,
+        labels=inputs.task.labels, **computation(config),
     )  # fmt: skip
 
     def build(folder: Path) -> dict[str, Any]:
@@ -141,7 +146,7 @@ def score_classifier(inputs: Inputs, unit: Unit) -> list[Unit]:
         expected = fingerprint(model=unit.fingerprint, rows=inputs.digests[source])
 
         def make(tick: Tick, table: Any = table) -> tuple[list[str], NDArray[np.float32]]:
-            model = Classifier.load(str(unit.path), choose_device(inputs.config.device))
+            model = load_classifier(inputs.config, unit.path)
             encoder = plain_encoder(model.tokenizer, inputs.task.fields, inputs.config.max_length)
             return table.ids, score_columns(
                 model, encoder, table.columns, inputs.config.tokens_per_batch, tick

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +14,28 @@ from torch import Tensor
 from torch.nn import functional
 
 from pet.adaptation import base_model
+from pet.cloze_models import ClozeModel
 from pet.encoding import Encoder
 from pet.ensembling import combine, softmax
 from pet.errors import PetError
 from pet.inputs import Inputs
 from pet.ipet import draw_rows, generation_quotas
+from pet.linear_heads import fit_calibrated
 from pet.loading import choose_device
 from pet.members import (
     Member,
     folder_of,
+    generation_before,
     member_fingerprint,
     member_seed,
     member_weights,
+    pool_embeddings,
     pool_logits,
     prior_offset,
+    table_embeddings,
     teachers_of,
 )  # fmt: skip
-from pet.models import ClozeModel, Loss, Rows
+from pet.models import Loss, Rows
 from pet.runs import Unit, make_unit
 from pet.sampling import unlabeled_rows
 from pet.scoring import cloze_encoder, tokenize_columns
@@ -59,18 +65,40 @@ def one_hot(labels: NDArray[np.int64], count: int) -> NDArray[np.float32]:
 
 def train_member(inputs: Inputs, member: Member) -> Unit:
     """Train a member from the pretrained model on its rows, and keep it."""
+    build = _fit if member.kind == "encoder" else _train
     return make_unit(
         folder_of(inputs, member), member_fingerprint(inputs, member),
-        lambda folder: _train(inputs, member, folder),
+        lambda folder: build(inputs, member, folder),
     )  # fmt: skip
+
+
+def _fit(inputs: Inputs, member: Member, folder: Path) -> dict[str, Any]:
+    """Fit the encoder member's linear head: seconds, since the embeddings are there."""
+    drawn = draw(inputs, member)
+    fitted = fit_calibrated(
+        table_embeddings(inputs, "labeled"), inputs.labeled.labels,
+        pool_embeddings(inputs)[drawn.rows], drawn.targets,
+        np.random.default_rng(member_seed(inputs, "folds", member)),
+    )  # fmt: skip
+    folder.mkdir(exist_ok=True)
+    fitted.head.save(folder)
+    return {
+        "penalty": fitted.penalty,
+        "calibration_temperature": fitted.temperature,
+        "cross_validated_accuracy": fitted.accuracy,
+        **drawn.record,
+    }
 
 
 def _train(inputs: Inputs, member: Member, folder: Path) -> dict[str, Any]:
     config = inputs.config
-    model = ClozeModel.load(*base_model(inputs), choose_device(config.device))
+    model = ClozeModel.load(
+        *base_model(inputs), choose_device(config.device), precision=config.precision
+    )
     offset = prior_offset(config, inputs.folder, member.pattern)
     encoder = cloze_encoder(model, inputs.task, member.pattern, config.max_length, offset)
-    columns, targets, record = training_rows(inputs, member)
+    drawn = draw(inputs, member)
+    columns, targets = training_rows(inputs, drawn)
     texts = tokenize_columns(encoder, model.tokenizer, columns)
     with inputs.observer.stage(f"training {member.name}", config.member.steps, "steps") as tick:
         losses = train(
@@ -80,7 +108,7 @@ def _train(inputs: Inputs, member: Member, folder: Path) -> dict[str, Any]:
             tick=tick, auxiliary=_auxiliary(inputs, model, encoder, member),
         )  # fmt: skip
     model.save(folder)
-    return {"losses": [round(value, 4) for value in losses], **record}
+    return {"losses": [round(value, 4) for value in losses], **drawn.record}
 
 
 def _weighted(loss: Loss, lm_weight: float) -> Loss:
@@ -107,21 +135,30 @@ def _auxiliary(
     return loss
 
 
-def training_rows(
-    inputs: Inputs, member: Member
-) -> tuple[dict[str, list[str]], NDArray[np.float32], dict[str, Any]]:
-    """Put together what a member learns from: the labeled set, and what its teachers label.
+@dataclass(frozen=True)
+class Drawn:
+    """Unlabeled rows that a member learns from beside the labeled set.
 
-    Returns:
-        texts by field, targets [rows, labels], and a record of what was drawn.
+    Attributes:
+        rows: places among the unlabeled rows. [drawn]
+        targets: what its teachers say of them, as probabilities. [drawn, labels]
+        record: who taught, and what was drawn.
     """
+
+    rows: NDArray[np.int64]
+    targets: NDArray[np.float32]
+    record: dict[str, Any]
+
+
+def draw(inputs: Inputs, member: Member) -> Drawn:
+    """Draw the rows that a member's teachers label for it; none in generation 0 (section 3.4)."""
     task, labeled = inputs.task, inputs.labeled
-    columns = {name: list(labeled.columns[name]) for name in task.fields}
-    targets = one_hot(labeled.labels, len(task.labels))
     if not member.generation:
-        return columns, targets, {}
+        nothing = np.zeros((0, len(task.labels)), np.float32)
+        return Drawn(np.zeros(0, np.int64), nothing, {})
     teachers = teachers_of(inputs, member)
-    said = softmax(combine(pool_logits(inputs, teachers), member_weights(inputs, teachers)))
+    weights = member_weights(inputs, teachers, among=generation_before(inputs, member))
+    said = softmax(combine(pool_logits(inputs, teachers), weights))
     counts = np.bincount(labeled.labels, minlength=len(task.labels)).tolist()
     first = not len(labeled) and member.generation == 1
     drawn = draw_rows(
@@ -138,12 +175,8 @@ def training_rows(
     if drawn.missing.any():
         few = {task.labels[i]: int(n) for i, n in enumerate(drawn.missing) if n}
         inputs.observer.say(f"{member.name}: the teachers found too few rows of: {few}")
-    texts = unlabeled_rows(inputs).columns
-    for name in task.fields:
-        columns[name] += [texts[name][row] for row in drawn.rows]
     hard = one_hot(drawn.labels, len(task.labels))
     soft = said[drawn.rows].astype(np.float32)
-    new = hard if inputs.config.drawn_labels == "hard" else soft
     ids = unlabeled_rows(inputs).ids
     record = {
         "teachers": [teacher.name for teacher in teachers],
@@ -151,4 +184,15 @@ def training_rows(
                   "labels": [task.labels[label] for label in drawn.labels]},
         "missing": drawn.missing.tolist(),
     }  # fmt: skip
-    return columns, np.concatenate([targets, new]), record
+    return Drawn(drawn.rows, hard if inputs.config.drawn_labels == "hard" else soft, record)
+
+
+def training_rows(inputs: Inputs, drawn: Drawn) -> tuple[dict[str, list[str]], NDArray[np.float32]]:
+    """Put the labeled set and what was drawn together: texts by field, targets [rows, labels]."""
+    labeled, unlabeled = inputs.labeled, unlabeled_rows(inputs)
+    columns = {
+        name: [*labeled.columns[name], *(unlabeled.columns[name][row] for row in drawn.rows)]
+        for name in inputs.task.fields
+    }
+    gold = one_hot(labeled.labels, len(inputs.task.labels))
+    return columns, np.concatenate([gold, drawn.targets])

@@ -14,7 +14,7 @@ from pet.config import TrainingConfig
 from pet.encoding import Encoder
 from pet.errors import PetError
 from pet.loading import seeded
-from pet.models import Loss, Rows, Scorer, Texts
+from pet.models import Loss, Model, Rows, Texts
 from pet.progress import Tick, no_tick
 
 # Rows of like length share a batch, drawn from random windows of the epoch. A window holds so many
@@ -62,7 +62,7 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 
 
 def train(
-    model: Scorer, encoder: Encoder, texts: Texts, rows: Rows, loss: Loss,
+    model: Model, encoder: Encoder, texts: Texts, rows: Rows, loss: Loss,
     settings: TrainingConfig, *, seed: int, tokens_per_batch: int, tick: Tick = no_tick,
     auxiliary: Callable[[int], Tensor] | None = None,
 ) -> list[float]:  # fmt: skip
@@ -80,7 +80,7 @@ def train(
     """
 
     def total(part: Rows) -> Tensor:
-        value = loss(model.label_scores(encoder, texts, part), part)
+        value = loss(model.outputs(encoder, texts, part), part)
         return value if auxiliary is None else value + auxiliary(len(part))
 
     return optimize(
@@ -90,7 +90,7 @@ def train(
 
 
 def optimize(
-    model: Scorer, lengths: NDArray[np.int64], rows: Rows, loss: Callable[[Rows], Tensor],
+    model: Model, lengths: NDArray[np.int64], rows: Rows, loss: Callable[[Rows], Tensor],
     settings: TrainingConfig, *, seed: int, tokens_per_batch: int, tick: Tick = no_tick,
 ) -> list[float]:  # fmt: skip
     """Run AdamW with linear decay on any loss that is a sum over rows; see `train`.
@@ -153,7 +153,7 @@ def halved(error: RuntimeError, tokens_per_batch: int, longest: int) -> int:
 
 
 def _accumulate(
-    model: Scorer, passes: list[Rows], loss: Callable[[Rows], Tensor], rows: int
+    model: Model, passes: list[Rows], loss: Callable[[Rows], Tensor], rows: int
 ) -> float:
     total = torch.zeros((), device=model.device)
     for part in passes:
@@ -163,7 +163,7 @@ def _accumulate(
     return float(total)
 
 
-def _decay_groups(model: Scorer, weight_decay: float) -> list[dict[str, object]]:
+def _decay_groups(model: Model, weight_decay: float) -> list[dict[str, object]]:
     """Leave biases and layer norms out of weight decay, as BERT's training does."""
     named = [(n, p) for n, p in model.module.named_parameters() if p.requires_grad]
     decayed = [p for _, p in named if p.ndim > 1]

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pet.cloze_models import ClozeModel
 from pet.compilation import pattern_encoder, plain_encoder
 from pet.encoding import Batch, Encoder, TokenizedTexts, tokenize
-from pet.models import Classifier, ClozeModel
+from pet.models import Classifier
 from pet.patterns import Pattern, parse_pattern
 
 Columns = Mapping[str, Sequence[str]]
@@ -82,4 +83,4 @@ def ask(
     encoder = encoder_for(model.tokenizer, template, causal=model.causal, words=words)
     columns = tokenized(encoder, model.tokenizer, {"text": texts})
     with torch.no_grad():
-        return model.label_scores(encoder, columns, np.arange(len(texts))), encoder, columns
+        return model.outputs(encoder, columns, np.arange(len(texts))), encoder, columns

@@ -7,7 +7,18 @@ import math
 import numpy as np
 import pytest
 
-from pet.ensembling import agreement, combine, entropy, fit_temperature, soft_labels, softmax
+from pet.ensembling import (
+    agreement,
+    agreement_weights,
+    combine,
+    cross_fitted,
+    entropy,
+    fit_temperature,
+    folds_of,
+    match_confidence,
+    soft_labels,
+    softmax,
+)
 
 # Two members, two rows, two labels.
 LOGITS = np.array([[[2.0, 0.0], [0.0, 4.0]], [[0.0, 1.0], [3.0, 1.0]]], dtype=np.float32)
@@ -64,8 +75,38 @@ def test_soft_labels_are_the_combined_logits_at_temperature_two() -> None:
 
 def test_agreement_is_the_share_of_members_with_the_label() -> None:
     # Row 0: members say 0 and 1; row 1: they say 1 and 0.
-    np.testing.assert_allclose(agreement(LOGITS, np.array([0, 1])), [0.5, 0.5])
-    np.testing.assert_allclose(agreement(LOGITS[:1], np.array([0, 0])), [1.0, 0.0])
+    votes = LOGITS.argmax(axis=-1)
+    np.testing.assert_allclose(agreement(votes, np.array([0, 1])), [0.5, 0.5])
+    np.testing.assert_allclose(agreement(votes[:1], np.array([0, 0])), [1.0, 0.0])
+
+
+def said(*votes: str) -> np.ndarray:
+    """Logits of members that are sure of one label a row: "0011" for four rows."""
+    return np.stack([10 * np.eye(2)[[int(vote) for vote in row]] for row in votes])
+
+
+def test_a_member_that_contradicts_all_others_weighs_nothing() -> None:
+    weights = agreement_weights(said("00110011", "00110011", "00110011", "11001100"))
+    assert weights[3] == 0
+    assert weights[:3] == [1, 1, 1]
+
+
+def test_weights_by_agreement_are_cohens_kappa_with_the_others() -> None:
+    # Member 2 agrees with the two others on 6 of 8 rows; both say each label 4 times, so chance
+    # is 1/2 and kappa (0.75 - 0.5) / (1 - 0.5).
+    weights = agreement_weights(said("00001111", "00001111", "00011110"))
+    assert weights[2] == pytest.approx(0.5)
+
+
+def test_a_member_that_always_says_the_commonest_label_weighs_nothing() -> None:
+    """It agrees with the others on nine rows of ten, without having read any."""
+    weights = agreement_weights(said("0000000001", "0000000001", "0000000000"))
+    assert weights[2] == pytest.approx(0)
+
+
+def test_two_members_cannot_outvote_each_other() -> None:
+    assert agreement_weights(said("0011", "1100")) == [1, 1]
+    assert agreement_weights(said("0011")) == [1]
 
 
 def test_entropy_runs_from_zero_to_the_log_of_the_labels() -> None:
@@ -89,3 +130,29 @@ def test_a_handful_of_rows_cannot_drive_the_temperature_to_an_end() -> None:
 
 def test_no_rows_at_all_leave_the_temperature_at_one() -> None:
     assert fit_temperature(np.zeros((0, 3)), np.zeros(0, int)) == pytest.approx(1)
+
+
+def test_a_temperature_that_matches_a_confidence_is_found() -> None:
+    # Gaps of 4: at T = 4 the gap is 1, and softmax gives e / (e + 1).
+    logits = np.tile([4.0, 0.0], (10, 1))
+    assert match_confidence(logits, math.e / (math.e + 1)) == pytest.approx(4, rel=0.02)
+
+
+def test_folds_hold_every_label_evenly() -> None:
+    labels = np.repeat([0, 1, 2], [10, 5, 5])
+    folds = folds_of(labels, 5, np.random.default_rng(0))
+    for fold in range(5):
+        assert np.bincount(labels[folds == fold], minlength=3).tolist() == [2, 1, 1]
+
+
+def test_a_row_has_no_say_in_its_own_temperature() -> None:
+    """Nine sure rows are right and one is wrong: scored without itself, each is still sure."""
+    logits = np.tile([8.0, 0.0], (10, 1))
+    labels = np.zeros(10, dtype=np.int64)
+    labels[3] = 1
+    found = cross_fitted(logits, labels, np.random.default_rng(0))
+    others = np.delete(np.arange(10), 3)
+    expected = softmax(logits[3], fit_temperature(logits[others], labels[others]))
+    np.testing.assert_allclose(found[3], expected)
+    together = fit_temperature(logits, labels)
+    assert not np.allclose(found[3], softmax(logits[3], together))

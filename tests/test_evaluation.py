@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pet.evaluation import accuracy, confusion_matrix, expected_calibration_error, macro_f1, metrics
+from pet.evaluation import (
+    above,
+    accuracy,
+    confusion_matrix,
+    coverage_curve,
+    expected_calibration_error,
+    macro_f1,
+    metrics,
+)
 
 TRUTH = np.array([0, 0, 0, 1, 1, 2])
 SAID = np.array([0, 0, 1, 1, 0, 2])
@@ -50,3 +58,28 @@ def test_metrics_come_under_stable_names() -> None:
     probabilities = np.eye(3)[SAID]
     found = metrics(probabilities, TRUTH)
     assert found == {"accuracy": 0.6667, "macro_f1": 0.7222, "ece": 0.3333, "rows": 6}
+
+
+SURE = np.array([0.9, 0.8, 0.7, 0.6])
+SURE_SAID = np.stack([SURE, 1 - SURE], axis=1)  # always label 0
+
+
+def test_the_surest_rows_come_first_in_coverage() -> None:
+    found = coverage_curve(SURE_SAID, np.array([0, 0, 1, 0]), [0.25, 0.5, 0.75, 1.0])
+    assert [point["accuracy"] for point in found] == [1.0, 1.0, pytest.approx(0.6667), 0.75]
+    assert [point["threshold"] for point in found] == [0.9, 0.8, 0.7, 0.6]
+    assert [point["coverage"] for point in found] == [0.25, 0.5, 0.75, 1.0]
+
+
+def test_coverage_of_a_single_row_keeps_it() -> None:
+    assert coverage_curve(SURE_SAID[:1], np.array([0]), [0.1]) == [
+        {"coverage": 1.0, "threshold": 0.9, "accuracy": 1.0}
+    ]
+
+
+def test_a_threshold_that_nobody_reaches_has_no_accuracy() -> None:
+    truth = np.array([0, 0, 1, 0])
+    assert above(SURE_SAID, truth, 0.7) == {
+        "threshold": 0.7, "coverage": 0.75, "accuracy": pytest.approx(0.6667),
+    }  # fmt: skip
+    assert above(SURE_SAID, truth, 0.95)["accuracy"] is None

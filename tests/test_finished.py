@@ -12,6 +12,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from pet import finished
+from pet.config import make_config
 from pet.errors import InputError, PetError
 from pet.finished import (
     evaluate_run,
@@ -76,7 +78,40 @@ def test_the_ensemble_says_what_its_members_were_measured_at(
 ) -> None:
     found = evaluate_run(tiny_run, str(inputs_folder / "test.csv"), "ensemble", SILENT)
     reported = read_json(tiny_run / "report.json")["test"]["ensemble"]
-    assert {key: found[key] for key in reported} == pytest.approx(reported, abs=2e-4)
+    figures = ("accuracy", "macro_f1", "ece", "rows")
+    assert {key: found[key] for key in figures} == pytest.approx(
+        {key: reported[key] for key in figures}, abs=2e-4
+    )
+    assert found["abstaining"]["threshold"] == reported["abstaining"]["threshold"]
+
+
+def test_members_of_an_ensemble_are_loaded_once_while_they_fit(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = samples.write_pool(tmp_path / "pool.parquet", [f"news {n}" for n in range(40)])
+    loaded: list[str] = []
+    load = finished.load_member
+
+    def count(config: Any, task: Any, folder: Path, member: Any) -> Any:
+        loaded.append(member.name)
+        return load(config, task, folder, member)
+
+    monkeypatch.setattr(finished, "load_member", count)
+    assert label(tiny_run, pool, tmp_path / "kept", "ensemble")[0] == 3
+    assert len(loaded) == len(set(loaded)) == 3
+    monkeypatch.setattr(finished, "KEPT_BYTES", 0)
+    assert label(tiny_run, pool, tmp_path / "again", "ensemble")[0] == 3
+    assert len(loaded) == 3 + 3 * 3
+    assert rows_of(tmp_path / "again") == rows_of(tmp_path / "kept")
+
+
+def test_rows_that_are_not_labeled_are_listed_beside_the_labels(
+    tiny_run: Path, new_pool: Path, tmp_path: Path
+) -> None:
+    counts = label(tiny_run, new_pool, tmp_path / "out")[2]
+    assert counts["rejected"] == 1
+    rejected = pq.read_table(counts["rejected_file"]).to_pylist()
+    assert rejected == [{"file": "new.parquet", "row": 1, "reason": "no text"}]
 
 
 def test_labels_of_another_voice_are_not_overwritten(
@@ -220,6 +255,34 @@ def test_fields_of_a_pair_are_parted_by_a_tab(
         predict_texts(tmp_path / "run", ["the game"])
 
 
+def test_a_text_column_for_a_task_of_several_fields_is_not_passed_over(
+    run_copy: Path, inputs_folder: Path, tmp_path: Path
+) -> None:
+    """It was ignored, and the labels were of columns that the user had not meant."""
+    toml = (run_copy / "task.toml").read_text().replace('["text"]', '["text", "source"]')
+    (run_copy / "task.toml").write_text(toml)
+    pool, test = (str(inputs_folder / name) for name in ("pool.parquet", "test.csv"))
+    with pytest.raises(InputError, match="a task with one field"):
+        label_new_pool(run_copy, pool, tmp_path / "out", "student", "text", SILENT)
+    with pytest.raises(InputError, match="a task with one field"):
+        evaluate_run(run_copy, test, "student", SILENT, text_column="text")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_report_ends_no_list_of_runs(run_copy: Path) -> None:
+    damaged = ["", "[]", "{", '{"pool": 3}', '{"pool": {"rows": "x"}, "labels": {"rows": 1}}']
+    for number, text in enumerate(damaged):
+        copy = run_copy.parent / f"damaged-{number}"
+        copy.mkdir()
+        shutil.copy(run_copy / "config.json", copy)
+        (copy / "report.json").write_text(text)
+    (run_copy.parent / "damaged-0" / "config.json").write_text("3")
+    listed = {row["run"]: row["state"] for row in list_runs(run_copy.parent)}
+    names = [f"damaged-{number}" for number in range(len(damaged))]
+    assert listed == {"news": "finished", **dict.fromkeys(names, "report damaged")}
+    assert show_run(run_copy.parent / "damaged-1")["state"] == "report damaged"
+
+
 def test_runs_are_listed_with_how_far_they_are(run_copy: Path) -> None:
     unfinished = run_copy.parent / "half"
     shutil.copytree(run_copy, unfinished)
@@ -239,3 +302,17 @@ def test_a_run_is_shown_with_settings_manifest_and_report(tiny_run: Path, tmp_pa
     assert shown["manifest"]["inputs"]
     with pytest.raises(InputError, match="none that can be read"):
         show_run(tmp_path / "nothing")
+
+
+def test_a_shown_run_says_which_settings_are_unlike_its_presets(
+    tiny_run: Path, run_copy: Path
+) -> None:
+    changed = show_run(tiny_run)["changed"]
+    assert changed["max_length"] == 32
+    assert changed["member.steps"] == 2
+    assert "seed" not in changed
+    assert "member.warmup" not in changed
+    config = make_config({"task": "t", "pool": "p", "out": "o", "model": "m", "preset": "paper"},
+                         ("student.steps=7",))  # fmt: skip
+    (run_copy / "config.json").write_text(config.model_dump_json())
+    assert show_run(run_copy)["changed"] == {"student.steps": 7}

@@ -55,6 +55,11 @@ def test_the_only_member_teaches_itself_instead_of_failing() -> None:
     assert choose_teachers(0, 1, np.random.default_rng(0)) == [0]
 
 
+def test_a_member_that_was_not_there_before_is_taught_by_any() -> None:
+    chosen = {choose_teachers(None, 2, np.random.default_rng(seed))[0] for seed in range(20)}
+    assert chosen == {0, 1}
+
+
 def test_drawn_rows_carry_their_best_label_and_never_repeat() -> None:
     drawn = draw_rows(SAID, np.array([2, 2]), np.random.default_rng(0), trainable=EVERY)
     assert len(set(drawn.rows.tolist())) == 4
@@ -121,3 +126,11 @@ def test_growing_stops_before_the_generation_that_did_harm() -> None:
     assert best_generation([fine, better]) == 1
     assert best_generation([better, fine]) == 0
     assert best_generation([fine, better, Growth(0.95, (0.99, 0.01))]) == 1  # forgets a label
+
+
+def test_members_that_were_trained_apart_are_not_held_against_one_model() -> None:
+    """The first step of a start without labels would else nearly always count as harm."""
+    growth = [Growth(0.9, (0.5, 0.5)), Growth(0.8, (0.5, 0.5)), Growth(0.7, (0.5, 0.5))]
+    assert best_generation(growth[:2]) == 0
+    assert best_generation(growth[:2], untrained_first=True) == 1
+    assert best_generation(growth, untrained_first=True) == 1

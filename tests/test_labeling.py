@@ -10,11 +10,27 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import dataset
 
+from pet import labeling
+from pet.cloze_models import ClozeModel
 from pet.data import PoolBatch, open_pool
-from pet.labeling import Predictions, count_labels, label_table, write_labels
-from pet.progress import SILENT
+from pet.errors import InputError, Interrupted
+from pet.labeling import (
+    LABELS_REJECTED,
+    Predictions,
+    ask_in_turn,
+    count_labels,
+    label_table,
+    refuse_other_labels,
+    write_labels,
+)  # fmt: skip
+from pet.progress import SILENT, no_tick
+from pet.scoring import score_columns
+from pet.tables import find_files
 from tests import samples
+from tests.cloze import CPU, encoder_for
+from tests.conftest import ModelFolder
 
 LABELS = ("sport", "space", "a b/c")
 
@@ -65,7 +81,7 @@ class Say:
         return Predictions(np.tile([0.6, 0.3, 0.1], (rows, 1)), np.full(rows, np.nan))
 
 
-def write(tmp_path: Path, texts: list[str | None], say: Say, **changes: Any) -> tuple[int, int]:
+def write(tmp_path: Path, texts: list[str | None], say: Any, **changes: Any) -> tuple[int, int]:
     samples.write_pool(tmp_path / "pool.parquet", texts)
     pool = open_pool(tmp_path / "pool.parquet", ["text"])
     settings: dict[str, Any] = {
@@ -144,3 +160,90 @@ def test_labels_are_counted(tmp_path: Path) -> None:
         "counts": {"sport": 10, "space": 0, "a b/c": 0}, "rows": 10, "abstained": 10,
         "mean_confidence": 0.6,
     }  # fmt: skip
+
+
+def rejected_rows(folder: Path) -> list[dict[str, Any]]:
+    return list(pq.read_table(folder / LABELS_REJECTED).to_pylist())
+
+
+TEXTS: list[str | None] = ["x", None, "y", "", "z", "  "]
+
+
+def test_rows_without_a_label_are_listed_with_file_row_and_reason(tmp_path: Path) -> None:
+    folder = tmp_path / "labels"
+    write(tmp_path, TEXTS, Say(), rejected=folder / LABELS_REJECTED)
+    assert rejected_rows(folder) == [
+        {"file": "pool.parquet", "row": 1, "reason": "no text"},
+        {"file": "pool.parquet", "row": 3, "reason": "empty text"},
+        {"file": "pool.parquet", "row": 5, "reason": "empty text"},
+    ]
+
+
+def test_the_list_of_rejected_rows_is_no_part_of_the_labels(tmp_path: Path) -> None:
+    """Whoever reads the folder as one dataset would stumble over its other columns."""
+    folder = tmp_path / "labels"
+    write(tmp_path, TEXTS, Say(), rejected=folder / LABELS_REJECTED)
+    table = dataset.dataset(folder).to_table()
+    assert table["id"].to_pylist() == [f"pool.parquet:{row}" for row in (0, 2, 4)]
+    assert "reason" not in table.column_names
+    assert [path.name for path in find_files(folder)] == [
+        "part-00000.parquet", "part-00001.parquet",
+    ]  # fmt: skip
+
+
+def test_rejected_rows_of_shards_that_are_reused_are_not_lost(tmp_path: Path) -> None:
+    folder = tmp_path / "labels"
+    write(tmp_path, TEXTS, Say(), rejected=folder / LABELS_REJECTED)
+    before = (folder / LABELS_REJECTED).read_bytes()
+    (folder / LABELS_REJECTED).unlink()
+    (folder / "part-00001.parquet").unlink()
+    assert write(tmp_path, TEXTS, Say(), rejected=folder / LABELS_REJECTED) == (1, 1)
+    assert (folder / LABELS_REJECTED).read_bytes() == before
+
+
+def test_a_run_that_breaks_off_leaves_no_half_list_of_rejected_rows(tmp_path: Path) -> None:
+    def fail(batch: PoolBatch, tick: Any) -> Predictions:
+        raise Interrupted("you asked for it")
+
+    folder = tmp_path / "labels"
+    with pytest.raises(Interrupted):
+        write(tmp_path, TEXTS, fail, rejected=folder / LABELS_REJECTED)
+    assert not list(folder.glob("*"))
+
+
+def test_rejected_rows_of_other_labels_are_not_written_over(tmp_path: Path) -> None:
+    folder = tmp_path / "labels"
+    write(tmp_path, [None], Say(), rejected=folder / LABELS_REJECTED)
+    (folder / "part-00000.parquet").unlink()
+    refuse_other_labels(folder, "m1")
+    with pytest.raises(InputError, match=LABELS_REJECTED):
+        refuse_other_labels(folder, "m2")
+
+
+TEXTS_TO_ASK = ["the game", "a rocket to the moon", "stock", "it was a big match today", "news"]
+
+
+def test_voices_are_asked_in_their_order_and_a_row_counts_once(model_folder: ModelFolder) -> None:
+    model = ClozeModel.load(str(model_folder("bert")), None, CPU)
+    encoders = [encoder_for(model.tokenizer, t) for t in ("{mask}: {text}", "{text} {mask}")]
+    ticks: list[int] = []
+    voices = [(model, encoder) for encoder in encoders]
+    found = ask_in_turn(voices, 2, {"text": TEXTS_TO_ASK}, 64, ticks.append)
+    assert sum(ticks) == len(TEXTS_TO_ASK)
+    for encoder, own in zip(encoders, found, strict=True):
+        alone = score_columns(model, encoder, {"text": TEXTS_TO_ASK}, 64)
+        np.testing.assert_array_equal(own, alone)
+
+
+def test_texts_are_tokenised_once_for_all_voices(
+    model_folder: ModelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = ClozeModel.load(str(model_folder("bert")), None, CPU)
+    templates = ("{mask}: {text}", "{mask} {text}", "it was {mask}. {text}")
+    voices = [(model, encoder_for(model.tokenizer, t)) for t in templates]
+    assert len({slot for _, encoder in voices for slot in encoder.slots}) == 1
+    calls: list[Any] = []
+    once = labeling.tokenize
+    monkeypatch.setattr(labeling, "tokenize", lambda *a: calls.append(a) or once(*a))
+    ask_in_turn(voices, 3, {"text": TEXTS_TO_ASK}, 64, no_tick)
+    assert len(calls) == 1

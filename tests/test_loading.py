@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 import torch
 
+from pet.cloze_models import ClozeModel
 from pet.errors import InputError
 from pet.loading import choose_device, is_causal, load_tokenizer, model_digest
-from pet.models import Classifier, ClozeModel
+from pet.models import Classifier
 from tests.cloze import CPU, ask, fresh_classifier, load_cloze
 from tests.conftest import ModelFolder
 

@@ -13,7 +13,15 @@ import pytest
 from pet.errors import PetError
 from pet.inputs import Inputs, read_inputs
 from pet.logits import logits_table, read_logits, stored_fingerprint
-from pet.members import Member, member_fingerprint, members_of, stacked_logits, zero_shot_accuracy
+from pet.members import (
+    Member,
+    member_fingerprint,
+    members_of,
+    parse_member,
+    stacked_logits,
+    untrained_members,
+    zero_shot_accuracy,
+)
 from pet.runs import DONE, read_json
 from pet.tables import write_parquet
 from tests import samples
@@ -37,9 +45,19 @@ def test_members_are_named_by_generation_pattern_and_repetition(config_for: Conf
         "g0-category-r0", "g0-category-r1", "g0-bracket-r0", "g0-bracket-r1", "g0-last-r0",
         "g0-last-r1",
     ]  # fmt: skip
-    assert [member.name for member in members_of(inputs, None)] == [
+    assert [member.name for member in untrained_members(inputs)] == [
         "untrained-category", "untrained-bracket", "untrained-last",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "member",
+    [Member("a-b", 2, 10), Member("topic", generation=None), Member("", 0, 3, "encoder"),
+     Member("encoder-g1", 0, 0)],
+)  # fmt: skip
+def test_a_members_name_says_who_it_is(member: Member) -> None:
+    """`--with ensemble` finds the members again by their names alone."""
+    assert parse_member(member.name) == member
 
 
 def test_every_member_of_a_run_has_a_name_of_its_own(config_for: Configure) -> None:

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from pet.cloze_models import ClozeModel
 from pet.config import TrainingConfig
 from pet.errors import Interrupted, PetError
 from pet.loading import seeded
-from pet.models import ClozeModel
 from pet.training import halved, is_out_of_memory, shuffled_batches, split_by_tokens, train
 from tests.cloze import encoder_for, load_cloze, tokenized
 from tests.conftest import ModelFolder
@@ -110,9 +110,9 @@ class Failing:
     """Lets a model run out of memory at some of its calls, and notes the size of each."""
 
     def __init__(self, model: ClozeModel, fail_at: Callable[[int], bool], error: Exception):
-        self.inner, self.fail_at, self.error = model.label_scores, fail_at, error
+        self.inner, self.fail_at, self.error = model.outputs, fail_at, error
         self.sizes: list[int] = []
-        model.label_scores = self  # type: ignore[method-assign,assignment]
+        model.outputs = self  # type: ignore[method-assign,assignment]
 
     def __call__(self, encoder: Any, texts: Any, rows: Any) -> Tensor:
         self.sizes.append(len(rows))

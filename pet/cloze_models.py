@@ -1,0 +1,290 @@
+"""A language model that is asked for label words: masked models at the mask, causal ones next."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from pet.encoding import Batch, Encoder, LabelWords
+from pet.loading import kind_of, load_tokenizer, load_whole, model_problems, refuse_unloadable
+from pet.masking import mask_tokens
+from pet.models import Model, Precision, Rows, Texts, batch_tensors
+
+Word = tuple[int, ...]  # its token ids
+Inputs = dict[str, Tensor]  # what the module takes, each [rows, tokens]
+
+
+class ClozeModel(Model):
+    """A masked or causal language model that scores labels by their words at the mask.
+
+    s(l|x) of section 3.1 (Schick and Schütze 2021) for words of one token is the raw logit of the
+    word; of several words, the mean of their scores. The head is applied at the masks only, and
+    to the rows of the label words only.
+    """
+
+    def __init__(
+        self, module: Any, tokenizer: Any, device: torch.device, causal: bool, *,
+        precision: Precision = "auto",
+    ):  # fmt: skip
+        super().__init__(module, tokenizer, device, precision=precision)
+        self.causal = causal
+        self._restricts: bool | None = None
+        self._backbone = getattr(module, module.base_model_prefix)
+
+    @classmethod
+    def load(
+        cls, ref: str, revision: str | None, device: torch.device, *,
+        precision: Precision = "auto",
+    ) -> ClozeModel:  # fmt: skip
+        """Load weights from safetensors, never from a pickle and never with remote code.
+
+        Raises:
+            InputError: no such model, no language-model head, or weights that are not safetensors.
+        """
+        refuse_unloadable(ref, revision)
+        tokenizer = load_tokenizer(ref, revision)
+        with model_problems(ref):
+            config = AutoConfig.from_pretrained(ref, revision=revision, trust_remote_code=False)
+            kind = kind_of(config, ref)
+            module = load_whole(kind, ref, revision)
+        return cls(module, tokenizer, device, kind is AutoModelForCausalLM, precision=precision)
+
+    def outputs(self, encoder: Encoder, texts: Texts, rows: Rows) -> Tensor:
+        """Score every label for the rows. [rows, labels], float32
+
+        Words of several tokens are scored by log-probability, and then so are all words of the
+        verbalizer, since raw logits of one place cannot be set beside sums over several.
+        """
+        words = encoder.words
+        if words.mask_counts == (1,):
+            scores = self._single_token_scores(encoder, texts, rows)
+        else:
+            score = self._causal_word_scores if self.causal else self._masked_word_scores
+            by_word = score(encoder, texts, rows)
+            of_labels = [torch.stack([by_word[word] for word in of]) for of in words.tokens]
+            scores = torch.stack([of_label.mean(0) for of_label in of_labels], dim=1)
+        if encoder.offset is not None:
+            scores = scores + torch.from_numpy(encoder.offset).to(scores)
+        return scores
+
+    def output_width(self, encoder: Encoder) -> int:
+        """How many labels are scored."""
+        return len(encoder.words.tokens)
+
+    def language_model_loss(self, encoder: Encoder, texts: Texts, rows: Rows) -> Tensor:
+        """Return the mean loss of the model's own pre-training task on filled patterns.
+
+        Masked models: 15 % of the tokens are chosen, of which 80 % are masked, 10 % replaced and
+        10 % kept. Special tokens, padding and the pattern's own mask are never chosen, as the
+        paper says and its code does not do. Causal models: every next token.
+        """
+        batch = encoder.batch(texts, rows)
+        if self.causal:
+            return self._next_token_loss(batch)
+        hidden, targets, columns = mask_tokens(batch, self.tokenizer)
+        if not len(targets):
+            return torch.zeros((), device=self.device)
+        places = [torch.from_numpy(place).to(self.device) for place in columns]
+        with self.autocast(), self._head_at(places[0][None], places[1][None]) as gathered:
+            logits = self.module(**batch_tensors(hidden, self.device)).logits
+        if not gathered:
+            logits = logits[places[0], places[1]][None]
+        return functional.cross_entropy(
+            logits[0].float(), torch.from_numpy(targets).to(self.device)
+        )
+
+    def _next_token_loss(self, batch: Batch) -> Tensor:
+        inputs = batch_tensors(batch, self.device)
+        with self.autocast():
+            logits = self.module(**inputs).logits[:, :-1].float()
+        targets = inputs["input_ids"][:, 1:].masked_fill(inputs["attention_mask"][:, 1:] == 0, -100)
+        return functional.cross_entropy(logits.transpose(1, 2), targets)
+
+    def _single_token_scores(self, encoder: Encoder, texts: Texts, rows: Rows) -> Tensor:
+        words = encoder.words
+        vocabulary = sorted(token for (token,) in _distinct(words))
+        logits = self._logits(*self._inputs(encoder.batch(texts, rows)), vocabulary)[:, 0]
+        return logits @ _mean_matrix(words, vocabulary).to(logits)
+
+    def _masked_word_scores(self, encoder: Encoder, texts: Texts, rows: Rows) -> dict[Word, Tensor]:
+        """Compute log p(word) as section 3.1 of "It's Not Just Size That Matters" (2021) does.
+
+        q(y|x) gives a word as many masks as it has tokens and fills them best first. Training
+        takes the estimate of its equation 3, q~, in one pass: the masks of the longest word, all
+        tokens predicted in parallel, and the masks that a word leaves over ignored.
+        """
+        words = _distinct(encoder.words)
+        if self.module.training:
+            inputs, columns = self._inputs(encoder.batch(texts, rows, encoder.longest_word))
+            parallel = _word_logs(self._logits(inputs, columns), words)
+            return {word: logs.sum(1) for word, logs in parallel.items()}
+        found = {}
+        for masks in encoder.words.mask_counts:
+            inputs, columns = self._inputs(encoder.batch(texts, rows, masks))
+            alike = [word for word in words if len(word) == masks]
+            for word, logs in _word_logs(self._logits(inputs, columns), alike).items():
+                found[word] = self._best_first(inputs, columns, word, logs)
+        return found
+
+    def _best_first(self, inputs: Inputs, columns: Tensor, word: Word, logs: Tensor) -> Tensor:
+        """Fill a word's masks, each row its likeliest next, and sum the log p of each. [rows]
+
+        All stays on the device: the next pass is queued before this one's choices are known here.
+
+        Args:
+            columns: where the masks are. [rows, tokens of the word]
+            logs: log p of the word's tokens there while all are masked. [rows, tokens of the word]
+        """
+        ids = inputs["input_ids"]
+        tokens = torch.tensor(word, device=self.device).expand(len(ids), -1)
+        score = torch.zeros(len(ids), device=self.device)
+        for _ in word[1:]:
+            best, place = logs.max(1, keepdim=True)
+            score = score + best[:, 0]
+            ids = ids.scatter(1, columns.gather(1, place), tokens.gather(1, place))
+            columns, tokens = _without(columns, place), _without(tokens, place)
+            logits = self._logits({**inputs, "input_ids": ids}, columns)
+            logs = logits.gather(2, tokens[..., None])[..., 0] - logits.logsumexp(-1)
+        return score + logs[:, 0]
+
+    def _causal_word_scores(self, encoder: Encoder, texts: Texts, rows: Rows) -> dict[Word, Tensor]:
+        """Compute log p(word) exactly, token after token: one pass, and one per longer word."""
+        batch = encoder.batch(texts, rows)
+        words = _distinct(encoder.words)
+        first = _word_logs(self._logits(*self._inputs(batch)), [word[:1] for word in words])
+        found = {}
+        for word in words:
+            found[word] = first[word[:1]][:, 0]
+            if len(word) > 1:
+                logits = self._logits(*self._inputs(_continued(batch, word)))
+                found[word] = found[word] + _word_logs(logits, [word[1:]])[word[1:]].sum(1)
+        return found
+
+    def _inputs(self, batch: Batch) -> tuple[Inputs, Tensor]:
+        """Put a batch on the device, and the columns of its masks. [rows, masks]"""
+        return batch_tensors(batch, self.device), torch.from_numpy(batch.masks).to(self.device)
+
+    def _logits(
+        self, inputs: Inputs, columns: Tensor, vocabulary: Sequence[int] | None = None
+    ) -> Tensor:
+        """Return logits at the columns: [rows, columns, words], or all words if none are named."""
+        if vocabulary is not None and not self._can_restrict(inputs, columns, vocabulary):
+            return self._forward(inputs, columns, None)[:, :, vocabulary]
+        return self._forward(inputs, columns, vocabulary)
+
+    def _forward(self, inputs: Inputs, columns: Tensor, vocabulary: Sequence[int] | None) -> Tensor:
+        rows = torch.arange(len(columns), device=self.device)[:, None]
+        with self.autocast(), self._head_at(rows, columns) as gathered, self._head_for(vocabulary):
+            logits = self.module(**inputs).logits
+        return (logits if gathered else logits[rows, columns]).float()
+
+    def _can_restrict(self, inputs: Inputs, columns: Tensor, vocabulary: Sequence[int]) -> bool:
+        """Try once, on one row, whether the head can be cut down to some words of this model."""
+        if self._restricts is None:
+            one = {name: tensor[:1] for name, tensor in inputs.items()}
+            training = self.module.training
+            self.module.eval()
+            try:
+                with torch.no_grad():
+                    whole = self._forward(one, columns[:1], None)[:, :, vocabulary]
+                    some = self._forward(one, columns[:1], vocabulary)
+                self._restricts = torch.allclose(whole, some, rtol=1e-2, atol=1e-2)
+            except (RuntimeError, IndexError) as error:
+                if isinstance(error, torch.OutOfMemoryError):
+                    raise
+                self._restricts = False  # a head with parts of the vocabulary's size (BART)
+            finally:
+                self.module.train(training)
+        return self._restricts
+
+    @contextlib.contextmanager
+    def _head_at(self, rows: Tensor, columns: Tensor) -> Iterator[list[bool]]:
+        """Let the head see the hidden states at these places only, whatever the architecture.
+
+        Nearly every language model of transformers computes its head from the first output of its
+        backbone, so a hook that gathers there works for all of them alike. The few that reach past
+        their backbone (OPT) leave the yielded list empty, and the caller gathers from all logits.
+        """
+        gathered: list[bool] = []
+
+        def gather(_module: Any, _inputs: Any, output: Any) -> Any:
+            output["last_hidden_state"] = output[0][rows, columns]
+            gathered.append(True)
+            return output
+
+        handle = self._backbone.register_forward_hook(gather)
+        try:
+            yield gathered
+        finally:
+            handle.remove()
+
+    @contextlib.contextmanager
+    def _head_for(self, vocabulary: Sequence[int] | None) -> Iterator[None]:
+        """Let the output layer compute these words only."""
+        if vocabulary is None:
+            yield
+            return
+        layer = self.module.get_output_embeddings()
+        ids = torch.tensor(vocabulary, device=self.device)
+
+        def some_rows(hidden: Tensor) -> Tensor:
+            bias = None if layer.bias is None else layer.bias[ids]
+            return functional.linear(hidden, layer.weight[ids], bias)
+
+        layer.forward = some_rows
+        try:
+            yield
+        finally:
+            del layer.forward
+
+
+def _distinct(words: LabelWords) -> list[Word]:
+    return sorted({word for of_label in words.tokens for word in of_label})
+
+
+def _word_logs(logits: Tensor, words: Sequence[Word]) -> dict[Word, Tensor]:
+    """Return log p of every word's tokens, each at its place. Each [rows, tokens of the word]
+
+    Only these are kept of the logits [rows, places, vocabulary], which are large.
+    """
+    places = [place for word in words for place in range(len(word))]
+    tokens = [token for word in words for token in word]
+    logs = logits[:, places, tokens] - logits.logsumexp(-1)[:, places]
+    return dict(zip(words, logs.split([len(word) for word in words], dim=1), strict=True))
+
+
+def _without(values: Tensor, place: Tensor) -> Tensor:
+    """Drop one of each row's values. [rows, n], places [rows, 1] -> [rows, n - 1]"""
+    kept = torch.arange(values.shape[1] - 1, device=values.device)
+    return values.gather(1, kept + (kept >= place))
+
+
+def _mean_matrix(words: LabelWords, vocabulary: Sequence[int]) -> Tensor:
+    """Average the words of each label. [words, labels]"""
+    place = {word: row for row, word in enumerate(vocabulary)}
+    matrix = torch.zeros(len(vocabulary), len(words.tokens))
+    for label, of_label in enumerate(words.tokens):
+        for word in of_label:
+            matrix[place[word[0]], label] += 1 / len(of_label)
+    return matrix
+
+
+def _continued(batch: Batch, word: Word) -> Batch:
+    """Append all but a word's last token to the rows; ask for the prediction after each."""
+    extra = len(word) - 1
+    rows = len(batch.ids)
+    lengths = batch.attention.sum(axis=1)
+    ids = np.concatenate([batch.ids, np.repeat(batch.ids[:, -1:], extra, axis=1)], axis=1)
+    attention = np.concatenate([batch.attention, np.zeros((rows, extra), np.int64)], axis=1)
+    columns = lengths[:, None] + np.arange(extra)
+    np.put_along_axis(ids, columns, np.asarray(word[:-1])[None], axis=1)
+    np.put_along_axis(attention, columns, 1, axis=1)
+    types = None if batch.types is None else np.zeros_like(ids)
+    return Batch(ids, attention, types, columns)

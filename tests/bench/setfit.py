@@ -1,0 +1,88 @@
+"""The cells of the quality benchmark that are SetFit's, which runs in an environment of its own.
+
+The environment lies under PET_CACHE/bench/setfit-venv. It is made on first use, and anew when
+setfit-requirements.txt changes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from data.cache import cache_root
+from pet.evaluation import metrics
+
+if TYPE_CHECKING:
+    from tests.bench.quality import Cell
+
+HERE = Path(__file__).resolve().parent
+REQUIREMENTS = HERE / "setfit-requirements.txt"
+SCRIPT = HERE / "setfit_train.py"
+MAX_LENGTH = 128
+NUM_ITERATIONS = 20  # R in the paper: pairs of each kind per labeled row
+
+
+def measure(cell: Cell) -> dict[str, dict[str, Any]]:
+    """Train SetFit on the cell's labeled rows, measure it on the cell's split."""
+    python = environment(cache_root().resolve() / "bench" / "setfit-venv")
+    with tempfile.TemporaryDirectory() as out:
+        _train(python, cell, Path(out))
+        probabilities = np.load(Path(out) / "probabilities.npy")
+        seconds = json.loads((Path(out) / "timing.json").read_text())["seconds"]
+    truth = _truth(cell)
+    return {"SetFit": {**metrics(probabilities, truth), "minutes": seconds / 60}}
+
+
+def environment(folder: Path) -> Path:
+    """Return the environment's interpreter; make the environment if it is not there, whole."""
+    python, seal = folder / "bin" / "python", folder / "installed.txt"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not seal.exists() or seal.read_text() != REQUIREMENTS.read_text():
+            _call([sys.executable, "-m", "venv", "--clear", str(folder)])
+            _call([str(python), "-m", "pip", "install", "-q", "-r", str(REQUIREMENTS)])
+            seal.write_text(REQUIREMENTS.read_text())
+    return python
+
+
+def _train(python: Path, cell: Cell, out: Path) -> None:
+    """Run the script away from this folder: here, `import setfit` would find this very file."""
+    assert cell.labeled is not None, "SetFit needs labeled rows"
+    paths = {
+        "labeled": cell.labeled, "test": cell.test, "out": out,
+        "model": cache_root() / "models" / "minilm",
+    }  # fmt: skip
+    numbers = {"max-length": MAX_LENGTH, "seed": cell.seed, "num-iterations": NUM_ITERATIONS}
+    options = [f"--{name}={path.resolve()}" for name, path in paths.items()]
+    options += [f"--{name}={number}" for name, number in numbers.items()]
+    # The accelerator is hidden: the other methods' minutes are a processor's too.
+    offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(out / "hub"), "CUDA_VISIBLE_DEVICES": ""}
+    _call([str(python), "-P", str(SCRIPT), *options], cwd=out, env=offline)
+
+
+def _call(command: list[str], cwd: Path | None = None, env: dict[str, str] | None = None) -> None:
+    """Run a command, or raise with the end of what it said."""
+    surroundings = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        command, cwd=cwd, env={**surroundings, **(env or {})}, capture_output=True, text=True
+    )
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command[:4])} failed:\n{done.stderr[-3000:]}")
+
+
+def _truth(cell: Cell) -> np.ndarray:
+    """Return the labels as places among their sorted names, as the script orders them. [rows]"""
+    assert cell.labeled is not None
+    known, truth = (pq.read_table(path)["label"].to_pylist() for path in (cell.labeled, cell.test))
+    names = sorted({*known, *truth})
+    return np.array([names.index(label) for label in truth])

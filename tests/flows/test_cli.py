@@ -1,0 +1,111 @@
+"""The command: options that go together, one screen for what goes wrong, exit statuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from flows import cli
+from tests.conftest import ModelFolder
+
+Pet = Callable[..., Result]
+
+
+@pytest.fixture
+def pet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pet:
+    """Run the command in this process, in a folder of its own, without its signal handlers."""
+    monkeypatch.setattr(cli.Stop, "install", lambda self: None)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    return lambda *words: CliRunner().invoke(cli.app, [str(word) for word in words])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["newsgroups", "--zero-shot"], ["no --model"]),
+        (["newsgroups"], ["found:    a task", "add --zero-shot --model"]),
+        (["mine.toml"], ["found:    a task", "add --zero-shot --model"]),
+        (["newsgroups", "--zero-shot", "--model", "m", "--with", "ensemble"], ["'ensemble'"]),
+        (["runs/x", "--model", "m", "--set", "seed=1"], ["--model\n", "--set\n", "seed=1"]),
+        (["runs/x"], ["a run folder with config.json"]),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(
+    pet: Pet, words: list[str], said: list[str]
+) -> None:
+    result = pet("label", *words, "--pool", "p.parquet", "--out", "out")
+    assert result.exit_code == 2
+    for part in said:
+        assert part in result.stderr
+    assert not Path("out").exists()
+
+
+def test_a_pool_is_labeled_without_a_run(
+    pet: Pet, inputs_folder: Path, model_folder: ModelFolder
+) -> None:
+    words = [
+        "label", inputs_folder / "task.toml", "--zero-shot", "--model", model_folder("bert"),
+        "--pool", inputs_folder / "pool.parquet", "--out", "out", "--set", "max_length=32",
+        "--set", "device=cpu",
+    ]  # fmt: skip
+    result = pet(*words)
+    assert result.exit_code == 0, result.output
+    assert "out (1 files written, 0 reused)" in result.stdout
+    assert "out/_rejected.parquet (3 rows)" in result.stdout
+    counts = json.loads(pet(*words, "--json").stdout)
+    assert (counts["rows"], counts["rejected"]) == (37, 3)
+
+
+def test_a_run_labels_with_its_student_unless_told_otherwise(
+    pet: Pet, tiny_run: Path, inputs_folder: Path
+) -> None:
+    pool = inputs_folder / "pool.parquet"
+    assert pet("label", tiny_run, "--pool", pool, "--out", "out").exit_code == 0
+    again = pet("label", tiny_run, "--pool", pool, "--out", "out", "--with", "student")
+    assert "(0 files written, 3 reused)" in again.stdout
+
+
+def test_a_damaged_report_is_a_line_in_the_list(pet: Pet, run_copy: Path) -> None:
+    shutil.copytree(run_copy, run_copy.parent / "broken")
+    (run_copy.parent / "broken" / "report.json").write_text("[3")
+    result = pet("runs", "--under", run_copy.parent)
+    assert result.exit_code == 0, result.output
+    assert "report damaged" in result.stdout
+    assert "finished" in result.stdout
+    shown = pet("runs", "show", run_copy.parent / "broken")
+    assert "report damaged: give its `pet run` command again" in shown.stdout
+
+
+def test_a_list_that_fails_is_one_screen(pet: Pet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pet.finished.list_runs", lambda under: 1 / 0)
+    result = pet("runs")
+    assert result.exit_code == 1
+    assert "Traceback" not in result.output
+    assert "ZeroDivisionError" in result.stderr
+
+
+def test_a_shown_run_names_the_settings_that_are_its_own(pet: Pet, tiny_run: Path) -> None:
+    shown = pet("runs", "show", tiny_run).stdout
+    assert "member.steps" in shown
+    assert "max_length" in shown
+    assert "growth_factor" not in shown
+
+
+def test_a_stop_while_python_still_imports_is_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGINT)\n")
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-c", "from flows.cli import app; app()"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 128 + signal.SIGINT
+    assert done.stderr == ""

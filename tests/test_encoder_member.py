@@ -1,0 +1,171 @@
+"""The encoder member in a whole run: taught, weighed, asked again, and never in the way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from pet.compilation import plain_encoder
+from pet.errors import InputError
+from pet.finished import label_new_pool
+from pet.logits import read_logits
+from pet.pipeline import label_pool
+from pet.progress import SILENT
+from pet.runs import DONE, read_json
+from pet.scoring import score_columns
+from pet.sentence_encoders import POOLING, SentenceEncoder
+from tests import samples
+from tests.test_pipeline import Counter
+
+Configure = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def encoded(
+    inputs_folder: Path, model_folder: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Any:
+    out = tmp_path_factory.mktemp("encoded") / "run"
+    config = samples.tiny_config(
+        inputs_folder, model_folder("bert"), out, generations=1, growth_factor=1.5,
+        encoder=str(model_folder("bert")),
+    )  # fmt: skip
+    return config, label_pool(config)
+
+
+def test_the_encoder_is_one_more_member_in_every_generation(encoded: Any) -> None:
+    config, report = encoded
+    assert "encoder-g1" in report["weights"] or "encoder-g0" in report["weights"]
+    for stage in report["generations"]:
+        assert sum(name.startswith("encoder-") for name in stage["members"]) == 1
+    folder = Path(config.out) / "members" / "encoder-g0"
+    assert (folder / "head.safetensors").is_file()
+    assert not (folder / "model.safetensors").exists(), "the encoder is not copied"
+
+
+def test_the_encoder_is_weighed_by_labeled_rows_that_it_had_not_seen(encoded: Any) -> None:
+    config, report = encoded
+    name = next(name for name in report["weights"] if name.startswith("encoder-"))
+    record = read_json(Path(config.out) / "members" / name / DONE)
+    assert report["weights"][name] == record["cross_validated_accuracy"]
+
+
+def test_the_encoder_is_not_taught_by_itself(encoded: Any) -> None:
+    record = read_json(Path(encoded[0].out) / "members" / "encoder-g1" / DONE)
+    assert record["teachers"]
+    assert not any(name.startswith("encoder-") for name in record["teachers"])
+
+
+def test_a_model_asked_anew_says_what_was_written_down(encoded: Any, tmp_path: Path) -> None:
+    """`--with ensemble` loads encoder and head again; kept scores came from kept embeddings."""
+    config, report = encoded
+    *_, counts = label_new_pool(
+        Path(config.out), config.pool, tmp_path / "labels", "ensemble", None, SILENT
+    )
+    assert counts["rows"] == report["labels"]["rows"]
+
+
+def test_a_run_with_an_encoder_is_reused_whole(encoded: Any) -> None:
+    config, _ = encoded
+    counter = Counter()
+    label_pool(config, observer=counter)
+    assert set(counter.stages) == {"labeling the pool"}
+
+
+def test_the_embeddings_of_a_row_do_not_depend_on_its_batch(model_folder: Any) -> None:
+    """Padding that is averaged in would move every short text."""
+    model = SentenceEncoder.load(str(model_folder("bert")), None, torch.device("cpu"))
+    encoder = plain_encoder(model.tokenizer, ["text"], 40)
+    texts = ["the game", "the rocket and the moon and the star and the planet were big", "news"]
+    together = score_columns(model, encoder, {"text": texts}, 8192)
+    for row, text in enumerate(texts):
+        alone = score_columns(model, encoder, {"text": [text]}, 8192)
+        np.testing.assert_allclose(alone[0], together[row], atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
+
+
+def test_members_that_are_not_trained_are_asked_as_they_are(
+    config_for: Configure, model_folder: Any
+) -> None:
+    config = config_for(
+        encoder=str(model_folder("bert")), member={"steps": 0}, generations=1, growth_factor=1.5
+    )
+    report = label_pool(config)
+    assert set(report["generations"][1]["members"]) == {
+        *(f"untrained-{name}" for name in samples.PATTERNS), "encoder-g1",
+    }  # fmt: skip
+    assert not list((Path(config.out) / "members").glob("g*"))
+
+
+def test_without_labels_the_encoder_begins_when_there_are_rows_to_learn_from(
+    config_for: Configure, model_folder: Any
+) -> None:
+    config = config_for(labeled=None, encoder=str(model_folder("bert")), generations=1)
+    report = label_pool(config)
+    assert not any(name.startswith("encoder") for name in report["generations"][0]["members"])
+    assert "encoder-g1" in report["generations"][1]["members"]
+
+
+def test_a_larger_labeled_set_does_not_ask_the_untrained_model_again(
+    config_for: Configure, model_folder: Any, inputs_folder: Path, tmp_path: Path
+) -> None:
+    """A large teacher's zero-shot scores take an hour; they do not depend on the labels."""
+    shared = {"encoder": str(model_folder("bert")), "member": {"steps": 0}, "test": None}
+    config = config_for(generations=0, **shared)
+    label_pool(config)
+    rows = samples.labeled_rows()[:-2]
+    samples.write_csv(tmp_path / "fewer.csv", rows, ("text", "label"))
+    counter = Counter()
+    label_pool(
+        config_for(generations=0, labeled=str(tmp_path / "fewer.csv"), **shared),
+        observer=counter, update=True,
+    )  # fmt: skip
+    asked = [stage for stage in counter.stages if stage.startswith("scoring")]
+    assert not [stage for stage in asked if "on pool" in stage and "encoder-g0" not in stage]
+
+
+def test_a_pooling_that_is_not_known_is_refused_before_the_run(
+    config_for: Configure, model_folder: Any, tmp_path: Path
+) -> None:
+    from tests.tiny_models import save_model
+
+    folder = save_model("bert", tmp_path / "encoder")
+    (folder / POOLING).parent.mkdir()
+    (folder / POOLING).write_text(json.dumps({"pooling_mode_max_tokens": True}))
+    config = config_for(encoder=str(folder))
+    with pytest.raises(InputError, match="pooling by the mean or the first token"):
+        label_pool(config)
+    assert not Path(config.out).exists()
+
+
+def test_the_first_token_is_the_embedding_where_the_model_says_so(
+    model_folder: Any, tmp_path: Path
+) -> None:
+    from tests.tiny_models import save_model
+
+    folder = save_model("bert", tmp_path / "encoder")
+    (folder / POOLING).parent.mkdir()
+    (folder / POOLING).write_text(json.dumps({"pooling_mode_cls_token": True}))
+    model = SentenceEncoder.load(str(folder), None, torch.device("cpu"))
+    assert model.pooling == "cls"
+    encoder = plain_encoder(model.tokenizer, ["text"], 40)
+    found = score_columns(model, encoder, {"text": ["the game"]}, 8192)
+    inputs = model.tokenizer("the game", return_tensors="pt")
+    with torch.no_grad():
+        hidden = model.module(**inputs).last_hidden_state[0, 0].numpy()
+    np.testing.assert_allclose(found[0], hidden / np.linalg.norm(hidden), atol=1e-5)
+
+
+def test_scores_of_the_encoder_member_are_its_heads(encoded: Any) -> None:
+    from pet.linear_heads import load_head
+
+    run = Path(encoded[0].out)
+    vectors = read_logits(run / "embeddings" / "test.parquet")[1]
+    head = load_head(run / "members" / "encoder-g0")
+    _, logits = read_logits(run / "members" / "encoder-g0" / "logits" / "test.parquet")
+    np.testing.assert_allclose(logits, head.logits(vectors))

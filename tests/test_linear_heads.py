@@ -1,0 +1,88 @@
+"""The linear head of the encoder member: soft targets, missing labels, honest loudness."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from pet.ensembling import softmax
+from pet.linear_heads import fit_calibrated, fit_head, load_head
+
+RNG = np.random.default_rng(0)
+CENTRES = np.array([[3.0, 0, 0, 0], [0, 3.0, 0, 0], [0, 0, 3.0, 0]])
+LABELS = np.repeat(np.arange(3), 8)
+POINTS = CENTRES[LABELS] + RNG.normal(size=(24, 4))
+GOLD = np.eye(3)[LABELS]
+NOTHING = (np.zeros((0, 4)), np.zeros((0, 3), np.float32))
+
+
+def test_hard_targets_give_scikit_learns_own_probabilities() -> None:
+    model = LogisticRegression(C=10.0, max_iter=1000).fit(POINTS, LABELS)
+    found = softmax(fit_head(POINTS, GOLD, 10.0).logits(POINTS))
+    np.testing.assert_allclose(found, model.predict_proba(POINTS), atol=2e-3)
+
+
+def test_two_labels_give_scikit_learns_own_probabilities() -> None:
+    """For two labels scikit-learn keeps one row of coefficients instead of two."""
+    two = LABELS < 2
+    model = LogisticRegression(C=10.0, max_iter=1000).fit(POINTS[two], LABELS[two])
+    found = softmax(fit_head(POINTS[two], np.eye(2)[LABELS[two]], 10.0).logits(POINTS[two]))
+    np.testing.assert_allclose(found, model.predict_proba(POINTS[two]), atol=2e-3)
+
+
+def test_a_soft_target_pulls_as_far_as_it_is_sure() -> None:
+    """With targets of one half each everywhere, nothing is learned but that."""
+    soft = np.tile([0.5, 0.5, 0.0], (24, 1))
+    found = softmax(fit_head(POINTS, soft, 1.0).logits(POINTS))
+    np.testing.assert_allclose(found[:, 0], found[:, 1], atol=1e-2)
+
+
+def test_a_label_that_no_row_shows_is_never_the_likeliest() -> None:
+    two = LABELS < 2
+    logits = fit_head(POINTS[two], GOLD[two], 1.0).logits(POINTS)
+    assert np.isfinite(logits).all()
+    assert set(logits.argmax(axis=1)) <= {0, 1}
+
+
+def test_a_single_label_gives_that_label_and_does_not_fail() -> None:
+    logits = fit_head(POINTS[:8], GOLD[:8], 1.0).logits(POINTS)
+    assert set(logits.argmax(axis=1)) == {0}
+
+
+def test_labels_that_are_noise_make_a_quiet_voice() -> None:
+    """A head that learned nothing must not drown the patterns with confident nonsense."""
+    noise = np.random.default_rng(1).integers(0, 3, 24)
+    right = fit_calibrated(POINTS, LABELS, *NOTHING, np.random.default_rng(0))
+    wrong = fit_calibrated(POINTS, noise, *NOTHING, np.random.default_rng(0))
+    sure = [softmax(fitted.head.logits(POINTS)).max(axis=1).mean() for fitted in (right, wrong)]
+    assert sure[0] > 0.8 > 0.65 > sure[1]
+    assert right.accuracy is not None
+    assert wrong.accuracy is not None
+    assert right.accuracy > 0.8 > 0.6 > wrong.accuracy
+
+
+def test_without_labeled_rows_the_drawn_ones_are_enough() -> None:
+    none = np.zeros((0, 4)), np.zeros(0, np.int64)
+    fitted = fit_calibrated(*none, POINTS, GOLD.astype(np.float32), np.random.default_rng(0))
+    assert fitted.accuracy is None
+    assert (fitted.head.logits(POINTS).argmax(axis=1) == LABELS).mean() > 0.8
+
+
+def test_one_labeled_row_cannot_be_cross_validated_and_does_not_fail() -> None:
+    fitted = fit_calibrated(POINTS[:1], LABELS[:1], *NOTHING, np.random.default_rng(0))
+    assert fitted.accuracy is None
+
+
+def test_a_head_survives_its_file_and_is_no_pickle(tmp_path: Path) -> None:
+    head = fit_head(POINTS, GOLD, 1.0)
+    head.save(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["head.safetensors"]
+    np.testing.assert_array_equal(load_head(tmp_path).logits(POINTS), head.logits(POINTS))
+
+
+def test_dividing_a_head_divides_its_logits() -> None:
+    head = fit_head(POINTS, GOLD, 1.0)
+    assert head.divided(2.0).logits(POINTS) == pytest.approx(head.logits(POINTS) / 2, abs=1e-5)

@@ -13,7 +13,7 @@ SMALLER := --preset fast --set member.steps=30 --set member.batch_size=4 \
            --set unlabeled_rows=500 --set max_length=64
 endif
 
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check bench-quality clean
 
 help:  ## say what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -41,10 +41,9 @@ check: $(VENV)/.installed  ## lint, types, import directions
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-bench: $(VENV)/.installed  ## accuracy over five seeds, beside the baselines
-	$(PYTHON) -m data.fetch newsgroups bert-tiny
-	$(PYTHON) -m tests.bench.accuracy
-	$(PYTHON) -m tests.bench.accuracy --preset fast --name fast
+bench-quality: $(VENV)/.installed  ## quality of labels over seeds, beside SetFit and others (hours)
+	$(PYTHON) -m data.fetch all
+	$(PYTHON) -m tests.bench.quality
 
 clean:  ## remove what was built, keep the downloads
 	rm -rf $(VENV) build *.egg-info

@@ -322,7 +322,7 @@ def runs_list(
     """List the runs in a folder."""
 
     def work() -> None:
-        from pet.finished import list_runs
+        from pet.past_runs import list_runs
 
         rows = list_runs(under)
         if json_out:
@@ -339,7 +339,7 @@ def runs_show(folder: RunFolder, json_out: Json = False, debug: Debug = False) -
     """Show one run: what it made, from what, how good, and when."""
 
     def work() -> None:
-        from pet.finished import show_run
+        from pet.past_runs import show_run
 
         found = show_run(folder)
         if json_out:

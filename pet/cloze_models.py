@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from torch.nn import functional
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from pet.encoding import Batch, Encoder, LabelWords
+from pet.heads import head_at, head_for
 from pet.loading import kind_of, load_tokenizer, load_whole, model_problems, refuse_unloadable
 from pet.masking import mask_tokens
 from pet.models import Model, Precision, Rows, Texts, batch_tensors
@@ -92,7 +92,8 @@ class ClozeModel(Model):
         if not len(targets):
             return torch.zeros((), device=self.device)
         places = [torch.from_numpy(place).to(self.device) for place in columns]
-        with self.autocast(), self._head_at(places[0][None], places[1][None]) as gathered:
+        where = head_at(self._backbone, places[0][None], places[1][None])
+        with self.autocast(), where as gathered:
             logits = self.module(**batch_tensors(hidden, self.device)).logits
         if not gathered:
             logits = logits[places[0], places[1]][None]
@@ -181,7 +182,8 @@ class ClozeModel(Model):
 
     def _forward(self, inputs: Inputs, columns: Tensor, vocabulary: Sequence[int] | None) -> Tensor:
         rows = torch.arange(len(columns), device=self.device)[:, None]
-        with self.autocast(), self._head_at(rows, columns) as gathered, self._head_for(vocabulary):
+        where, words = head_at(self._backbone, rows, columns), head_for(self.module, vocabulary)
+        with self.autocast(), where as gathered, words:
             logits = self.module(**inputs).logits
         return (logits if gathered else logits[rows, columns]).float()
 
@@ -203,46 +205,6 @@ class ClozeModel(Model):
             finally:
                 self.module.train(training)
         return self._restricts
-
-    @contextlib.contextmanager
-    def _head_at(self, rows: Tensor, columns: Tensor) -> Iterator[list[bool]]:
-        """Let the head see the hidden states at these places only, whatever the architecture.
-
-        Nearly every language model of transformers computes its head from the first output of its
-        backbone, so a hook that gathers there works for all of them alike. The few that reach past
-        their backbone (OPT) leave the yielded list empty, and the caller gathers from all logits.
-        """
-        gathered: list[bool] = []
-
-        def gather(_module: Any, _inputs: Any, output: Any) -> Any:
-            output["last_hidden_state"] = output[0][rows, columns]
-            gathered.append(True)
-            return output
-
-        handle = self._backbone.register_forward_hook(gather)
-        try:
-            yield gathered
-        finally:
-            handle.remove()
-
-    @contextlib.contextmanager
-    def _head_for(self, vocabulary: Sequence[int] | None) -> Iterator[None]:
-        """Let the output layer compute these words only."""
-        if vocabulary is None:
-            yield
-            return
-        layer = self.module.get_output_embeddings()
-        ids = torch.tensor(vocabulary, device=self.device)
-
-        def some_rows(hidden: Tensor) -> Tensor:
-            bias = None if layer.bias is None else layer.bias[ids]
-            return functional.linear(hidden, layer.weight[ids], bias)
-
-        layer.forward = some_rows
-        try:
-            yield
-        finally:
-            del layer.forward
 
 
 def _distinct(words: LabelWords) -> list[Word]:

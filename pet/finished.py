@@ -17,7 +17,7 @@ from pet.encoding import Encoder
 from pet.ensembling import agreement, combine, entropy, softmax
 from pet.errors import InputError, Problem
 from pet.evaluation import above, confusion_matrix, coverage_curve, metrics
-from pet.inputs import computation
+from pet.inputs import column_names, computation
 from pet.labeled import read_labeled
 from pet.labeling import Predictions, ask_in_turn, label_into, refuse_other_labels
 from pet.members import Member, load_member, parse_member
@@ -46,7 +46,8 @@ class FinishedRun:
     def temperature(self) -> float:
         """What the ensemble's scores are divided by, so that it is as sure as the student is."""
         report = read_json(self.folder / "report.json")
-        return float(_at(report, "ensemble_temperature") or 1.0)
+        found = report.get("ensemble_temperature") if isinstance(report, dict) else None
+        return float(found or 1.0)
 
 
 def open_run(folder: Path) -> FinishedRun:
@@ -162,15 +163,7 @@ def label_new_pool(
 
 
 def _columns(run: FinishedRun, text_column: str | None) -> dict[str, str] | None:
-    column = text_column or run.config.text_column
-    if column is None:
-        return None
-    if len(run.task.fields) > 1:
-        raise InputError(
-            Problem("setting text_column", "a task with one field", ", ".join(run.task.fields),
-                    "name the file's columns like the task's fields, and leave --text-column out")
-        )  # fmt: skip
-    return {run.task.fields[0]: column}
+    return column_names(run.task, text_column or run.config.text_column)
 
 
 def predict_texts(folder: Path, texts: Sequence[str]) -> list[dict[str, Any]]:
@@ -227,75 +220,3 @@ def evaluate_run(
         "confusion": counts.tolist(),
         "warnings": list(table.warnings),
     }
-
-
-def list_runs(under: Path) -> list[dict[str, Any]]:
-    """Say of every run in a folder what it is and how far it is; a damaged one ends no list."""
-    rows = []
-    for path in sorted(under.glob("*/config.json")):
-        state, report = _report(path.parent)
-        rows.append(
-            {
-                "run": path.parent.name,
-                "task": _at(report, "task") or _at(read_json(path), "task"),
-                "state": state,
-                "pool_rows": _at(report, "pool", "rows"),
-                "student_accuracy": _at(report, "test", "student", "accuracy"),
-            }
-        )
-    return rows
-
-
-def _report(folder: Path) -> tuple[str, dict[str, Any] | None]:
-    """Read a run's report; say how far the run is."""
-    path = folder / "report.json"
-    if not path.exists():
-        return "not finished", None
-    report = read_json(path)
-    parts = [_at(report, "pool", "rows"), _at(report, "labels", "rows")]
-    if not all(isinstance(part, int) for part in parts):
-        return "report damaged", None
-    return "finished", report
-
-
-def _at(value: Any, *names: str) -> Any:
-    """Look up a value in nested mappings; None where there is none."""
-    for name in names:
-        value = value.get(name) if isinstance(value, dict) else None
-    return value
-
-
-def show_run(folder: Path) -> dict[str, Any]:
-    """Return a run's settings, manifest and report; `changed` are settings unlike the preset's.
-
-    Raises:
-        InputError: the folder is no run.
-    """
-    config = load_config(folder / "config.json")
-    needed = {
-        name: getattr(config, name)
-        for name, field in RunConfig.model_fields.items()
-        if field.is_required()
-    }
-    preset = RunConfig(**needed, preset=config.preset)
-    state, report = _report(folder)
-    return {
-        "run": folder.name,
-        "state": state,
-        "settings": config.model_dump(mode="json"),
-        "changed": _changed(config.model_dump(mode="json"), preset.model_dump(mode="json")),
-        "manifest": read_json(folder / "manifest.json"),
-        "report": report,
-    }
-
-
-def _changed(settings: dict[str, Any], preset: dict[str, Any]) -> dict[str, Any]:
-    """List the settings that differ, by the names that `--set` takes."""
-    found: dict[str, Any] = {}
-    for name, value in settings.items():
-        if isinstance(value, dict) and isinstance(preset[name], dict):
-            inner = _changed(value, preset[name])
-            found |= {f"{name}.{key}": changed for key, changed in inner.items()}
-        elif value != preset[name]:
-            found[name] = value
-    return found

@@ -109,7 +109,7 @@ def read_tables(config: RunConfig, problems: list[Problem] | None = None) -> Tab
     task = gather(problems, lambda: load_task(config.task))
     if task is None:
         raise InputError(problems)
-    columns = gather(problems, lambda: _columns(config, task))
+    columns = gather(problems, lambda: column_names(task, config.text_column))
     labeled: LabeledSet | None = _no_labels(task)
     if (path := config.labeled) is not None:
         labeled = gather(problems, lambda: _read(config, task, columns, path))
@@ -201,15 +201,20 @@ def gather(problems: list[Problem], read: Callable[[], T]) -> T | None:
         return None
 
 
-def _columns(config: RunConfig, task: Task) -> dict[str, str] | None:
-    if config.text_column is None:
+def column_names(task: Task, text_column: str | None) -> dict[str, str] | None:
+    """Say in which column the task's one field stands, where it is another than its name.
+
+    Raises:
+        InputError: the task has several fields.
+    """
+    if text_column is None:
         return None
     if len(task.fields) > 1:
         raise InputError(
             Problem("setting text_column", "a task with one field", ", ".join(task.fields),
                     "name the file's columns like the task's fields, and leave --text-column out")
         )  # fmt: skip
-    return {task.fields[0]: config.text_column}
+    return {task.fields[0]: text_column}
 
 
 def _read(config: RunConfig, task: Task, columns: dict[str, str] | None, path: str) -> LabeledSet:

@@ -84,6 +84,7 @@ def _fit(inputs: Inputs, member: Member, folder: Path) -> dict[str, Any]:
     fitted.head.save(folder)
     return {
         "penalty": fitted.penalty,
+        "trust": fitted.trust,
         "calibration_temperature": fitted.temperature,
         "cross_validated_accuracy": fitted.accuracy,
         **drawn.record,

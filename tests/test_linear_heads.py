@@ -64,6 +64,20 @@ def test_labels_that_are_noise_make_a_quiet_voice() -> None:
     assert right.accuracy > 0.8 > 0.6 > wrong.accuracy
 
 
+def test_teachers_that_know_less_than_the_labeled_rows_are_not_listened_to() -> None:
+    """Twenty-four labeled rows settle it; a hundred rows of nonsense would outvote them."""
+    rng = np.random.default_rng(2)
+    places = rng.integers(0, 3, 100)
+    drawn = CENTRES[places] + rng.normal(size=(100, 4))
+    wrong = np.eye(3, dtype=np.float32)[(places + 1) % 3]
+    right = np.eye(3, dtype=np.float32)[places]
+    misled = fit_calibrated(POINTS, LABELS, drawn, wrong, np.random.default_rng(0))
+    assert misled.trust == 0
+    assert (misled.head.logits(POINTS).argmax(axis=1) == LABELS).mean() > 0.9
+    helped = fit_calibrated(POINTS, LABELS, drawn, right, np.random.default_rng(0))
+    assert helped.trust > 0
+
+
 def test_without_labeled_rows_the_drawn_ones_are_enough() -> None:
     none = np.zeros((0, 4)), np.zeros(0, np.int64)
     fitted = fit_calibrated(*none, POINTS, GOLD.astype(np.float32), np.random.default_rng(0))

@@ -30,7 +30,7 @@ from data.cache import cache_root
 TASKS = ("newsgroups", "movies")
 LABELS = (0, 10, 50, 100)
 SEEDS = (0, 1, 2, 3, 4)
-METHODS = ("plain", "pet", "setfit", "teacher")
+METHODS = ("plain", "setfit", "pet", "larger")
 NEEDS_LABELS = ("plain", "setfit")
 
 

@@ -40,6 +40,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "calibration": "none",
         "generations": "paper",
         "drawn_labels": "hard",
+        "train_from": 0,
     },
 }  # fmt: skip
 
@@ -122,7 +123,7 @@ class RunConfig(_Frozen):
         "paper", description="iPET generations after the first; `paper`: until 1,000 rows were seen"
     )
     train_from: float = Field(
-        0, ge=0, description="labeled rows per label from which generation 0 is trained at all"
+        8, ge=0, description="labeled rows per label from which generation 0 is trained at all"
     )
     growth_factor: float = Field(5.0, gt=1, description="d: growth of a generation's rows")
     growth_goal: int = Field(1000, ge=1, description="rows at which `paper` stops growing")

@@ -97,9 +97,6 @@ def entropy(probabilities: Array) -> Array:
     return -(safe * np.log(safe)).sum(axis=-1)
 
 
-TEMPERATURES = np.exp(np.linspace(np.log(0.1), np.log(10.0), 201))
-
-
 def fit_temperature(
     logits: Array, labels: NDArray[np.integer], prior_strength: float = 4.0
 ) -> float:
@@ -112,26 +109,14 @@ def fit_temperature(
         logits: [rows, labels] of rows that the model was not trained on.
         labels: [rows]
     """
+    candidates = np.exp(np.linspace(np.log(0.1), np.log(10.0), 201))
     rows = np.arange(len(labels))
     losses = [
         -np.log(np.clip(softmax(logits, t)[rows, labels], 1e-12, 1)).sum()
         + prior_strength * np.log(t) ** 2 / 2
-        for t in TEMPERATURES
+        for t in candidates
     ]
-    return float(TEMPERATURES[int(np.argmin(losses))])
-
-
-def match_confidence(logits: Array, confidence: float) -> float:
-    """Find the temperature at which the mean probability of the best label is `confidence`.
-
-    For a model that has seen every labeled row, when another one that has not, and says much the
-    same, knows how sure it may be.
-
-    Args:
-        logits: [rows, labels]
-    """
-    found = [abs(softmax(logits, t).max(axis=-1).mean() - confidence) for t in TEMPERATURES]
-    return float(TEMPERATURES[int(np.argmin(found))])
+    return float(candidates[int(np.argmin(losses))])
 
 
 def folds_of(
@@ -143,19 +128,3 @@ def folds_of(
     dealt = np.empty(len(labels), dtype=np.int64)
     dealt[order] = np.arange(len(labels)) % folds
     return dealt
-
-
-def cross_fitted(
-    logits: Array, labels: NDArray[np.integer], rng: np.random.Generator, folds: int = 10
-) -> Array:
-    """Return probabilities whose temperature was fitted on the other folds' rows only.
-
-    What they measure (the calibration error above all) is honest for rows that a temperature is
-    going to be fitted on. [rows, labels]
-    """
-    dealt = folds_of(labels, min(folds, len(labels)), rng)
-    found = np.empty(logits.shape)
-    for fold in np.unique(dealt):
-        inside = dealt == fold
-        found[inside] = softmax(logits[inside], fit_temperature(logits[~inside], labels[~inside]))
-    return found

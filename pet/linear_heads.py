@@ -86,14 +86,15 @@ class Fitted:
     Attributes:
         penalty: C as chosen.
         trust: what a drawn row counted beside a labeled one, as chosen.
-        accuracy: of labeled rows by heads that were fitted without them; None without such rows.
+        held_out: logits of the labeled rows by heads that were fitted without them, divided by
+            the temperature; None where there are too few rows. [rows, labels]
     """
 
     head: LinearHead
     penalty: float
     trust: float
     temperature: float
-    accuracy: float | None
+    held_out: Array | None
 
 
 def fit_calibrated(
@@ -125,8 +126,7 @@ def fit_calibrated(
             loss = _loss(held_out / temperature, labels)
             if best is None or loss < best[0]:
                 head = fit_head(points, targets, penalty, counts).divided(temperature)
-                accuracy = float((held_out.argmax(axis=1) == labels).mean())
-                best = loss, Fitted(head, penalty, trust, temperature, accuracy)
+                best = loss, Fitted(head, penalty, trust, temperature, held_out / temperature)
     assert best is not None, "there is a penalty to try"
     return best[1]
 

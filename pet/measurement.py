@@ -9,42 +9,50 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from pet.ensembling import combine, cross_fitted, softmax
+from pet.ensembling import combine, softmax
 from pet.evaluation import above, coverage_curve, metrics
 from pet.inputs import Inputs
 from pet.logits import read_logits
-from pet.members import Member, Weighing, folder_of, member_weights, stacked_logits
+from pet.members import (
+    Member,
+    Weighing,
+    ensemble_temperature,
+    folder_of,
+    member_weights,
+    stacked_logits,
+    unseen_logits,
+)
 
 Array = NDArray[np.floating]
 
 
-def measure(
-    inputs: Inputs, members: Sequence[Member], source: str, temperature: float
-) -> dict[str, Any]:
+def measure(inputs: Inputs, members: Sequence[Member], source: str) -> dict[str, Any]:
     """Measure patterns, encoder member, ensemble, student and baseline.
 
-    On the labeled set only the zero-shot figures and the student's are of rows that were not
-    learned from; the temperatures of student and ensemble come from these rows, so there the
-    student's calibration error is cross-fitted.
+    On the labeled set only the zero-shot figures are always of rows that were not learned from,
+    and `ensemble` is where `unseen` is true.
 
     Args:
         source: labeled or test.
-        temperature: divides the ensemble's logits.
     """
     truth = inputs.measured()[source].labels
     _, logits = stacked_logits(inputs, members, f"{source}.parquet")
-    together = softmax(combine(logits, member_weights(inputs, members)), temperature)
+    unseen = unseen_logits(inputs, members) if source == "labeled" else None
+    weights = member_weights(inputs, members)
+    temperature = ensemble_temperature(inputs, members, weights)
+    heard = logits if unseen is None else unseen
+    together = softmax(combine(heard, weights), temperature)
     found: dict[str, Any] = {
-        **_of_members(inputs, members, logits, source),
+        **_of_members(inputs, members, heard, source),
+        "unseen": source == "test" or unseen is not None,
         "ensemble": metrics(together, truth),
-        "ensembles": _by_weighing(inputs, members, logits, truth, temperature),
+        "ensembles": _by_weighing(inputs, members, heard, truth),
     }
     said = {"ensemble": together}
     for name in ("supervised", "student") if len(inputs.labeled) else ("student",):
-        own = read_logits(inputs.folder / "evaluation" / f"{name}-{source}.parquet")[1]
-        said[name] = softmax(own)
-        if name == "student" and source == "labeled":
-            said[name] = cross_fitted(own, truth, np.random.default_rng(inputs.seed("folds")))
+        said[name] = softmax(
+            read_logits(inputs.folder / "evaluation" / f"{name}-{source}.parquet")[1]
+        )
         found[name] = metrics(said[name], truth)
     for name in ("ensemble", "student"):
         found[name]["abstaining"] = above(said[name], truth, inputs.config.abstain_below)
@@ -79,18 +87,16 @@ def _of_members(
 
 
 def _by_weighing(
-    inputs: Inputs, members: Sequence[Member], logits: Array, truth: NDArray[np.int64],
-    temperature: float,
-) -> dict[str, Any]:  # fmt: skip
+    inputs: Inputs, members: Sequence[Member], logits: Array, truth: NDArray[np.int64]
+) -> dict[str, Any]:
     """Measure the ensemble under every way of weighing its members."""
+    found: dict[str, Any] = {}
     ways: tuple[Weighing, ...] = get_args(Weighing)
-    return {
-        way: metrics(
-            softmax(combine(logits, member_weights(inputs, members, weighing=way)), temperature),
-            truth,
-        )
-        for way in ways
-    }
+    for way in ways:
+        weights = member_weights(inputs, members, weighing=way)
+        temperature = ensemble_temperature(inputs, members, weights)
+        found[way] = metrics(softmax(combine(logits, weights), temperature), truth)
+    return found
 
 
 def ensemble_accuracy(inputs: Inputs, members: Sequence[Member], source: str) -> float:

@@ -15,7 +15,13 @@ from pet.cloze_models import ClozeModel
 from pet.compilation import plain_encoder
 from pet.config import RunConfig
 from pet.encoding import Encoder
-from pet.ensembling import agreement_weights, calibration_offset, softmax
+from pet.ensembling import (
+    agreement_weights,
+    calibration_offset,
+    combine,
+    fit_temperature,
+    softmax,
+)
 from pet.errors import PetError
 from pet.evaluation import metrics
 from pet.inputs import Inputs, computation
@@ -251,6 +257,48 @@ def pool_logits(inputs: Inputs, members: Sequence[Member]) -> NDArray[np.float32
     return np.concatenate(
         [stacked_logits(inputs, members, name)[1] for name in shard_names(inputs)], axis=1
     )
+
+
+HELD_OUT = "held_out.parquet"  # what an encoder member says of labeled rows it had not seen
+
+
+def unseen_logits(inputs: Inputs, members: Sequence[Member]) -> NDArray[np.float32] | None:
+    """What members say of the labeled rows, each of rows that it has not learned from.
+
+    Untrained members have learned from none; the encoder member is cross-validated. Members that
+    were trained on the labeled set have nothing to say here: what they learned shows even in a
+    student that has never seen these rows, which gets far more of them right than of others.
+
+    Returns:
+        [members, rows, labels], or None where a member, or the labeled set, cannot give it.
+    """
+    stack = []
+    for member in members:
+        path = folder_of(inputs, member) / HELD_OUT
+        if member.kind == "pattern":
+            path = folder_of(inputs, member) / "logits" / "labeled.parquet"
+        if not len(inputs.labeled) or not path.exists() or _has_learned(member):
+            return None
+        stack.append(read_logits(path)[1])
+    return np.stack(stack)
+
+
+def _has_learned(member: Member) -> bool:
+    return member.kind == "pattern" and member.generation is not None
+
+
+def ensemble_temperature(
+    inputs: Inputs, members: Sequence[Member], weights: Sequence[float]
+) -> float:
+    """Return what to divide the members' combined logits by, so that they are as sure as right.
+
+    Fitted on the labeled rows where nobody has learned from them, and 1 elsewhere: fitted on rows
+    that were learned from, it made every ensemble and student overconfident.
+    """
+    logits = unseen_logits(inputs, members)
+    if logits is None:
+        return 1.0
+    return fit_temperature(combine(logits, weights), inputs.labeled.labels)
 
 
 def embeddings_path(inputs: Inputs, file: str) -> Path:

@@ -143,16 +143,3 @@ class Classifier(Model):
     def output_width(self, encoder: Encoder) -> int:
         """How many labels are scored."""
         return int(self.module.config.num_labels)
-
-    def divide_logits(self, temperature: float) -> None:
-        """Build a calibration temperature into the last layer, so that plain softmax is honest."""
-        heads = [
-            module
-            for module in self.module.modules()
-            if isinstance(module, torch.nn.Linear)
-            and module.out_features == self.module.config.num_labels
-        ]
-        with torch.no_grad():
-            heads[-1].weight.div_(temperature)
-            if heads[-1].bias is not None:
-                heads[-1].bias.div_(temperature)

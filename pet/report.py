@@ -8,12 +8,11 @@ from importlib.metadata import version
 from typing import Any
 
 import pet
-from pet.ensembling import combine, match_confidence
 from pet.inputs import Inputs
 from pet.ipet import Growth
 from pet.labeling import count_labels
 from pet.measurement import ensemble_accuracy, measure
-from pet.members import Member, folder_of, member_weights, pool_logits
+from pet.members import Member, ensemble_temperature, folder_of, member_weights
 from pet.runs import DONE, read_json, write_json, write_text
 
 
@@ -35,6 +34,7 @@ def write_report(
         generations: all that were made, a last one that did harm included.
     """
     manifest = read_json(inputs.folder / "manifest.json") or {}
+    weights = member_weights(inputs, members)
     sampled = read_json(inputs.folder / "unlabeled" / "done.json") or {}
     report: dict[str, Any] = {
         "task": inputs.task.name,
@@ -46,17 +46,14 @@ def write_report(
         },
         "labels": count_labels(inputs.folder / "labels", inputs.task.labels),
         "weighing": inputs.config.weights,
-        "weights": dict(
-            zip([m.name for m in members], member_weights(inputs, members), strict=True)
-        ),
+        "weights": dict(zip([m.name for m in members], weights, strict=True)),
+        "ensemble_temperature": ensemble_temperature(inputs, members, weights),
         "seconds": {name: stage["seconds"] for name, stage in manifest.get("stages", {}).items()},
         "generations": [_generation(inputs, generation) for generation in generations],
         "warnings": list(inputs.labeled.warnings),
     }
-    temperature = ensemble_temperature(inputs, members, report["labels"]["mean_confidence"])
-    report["ensemble_temperature"] = temperature
     for source in inputs.measured():
-        report[source] = measure(inputs, members, source, temperature)
+        report[source] = measure(inputs, members, source)
     write_json(inputs.folder / "report.json", report)
     write_text(inputs.folder / "student" / "README.md", model_card(inputs, report))
     write_json(
@@ -83,19 +80,6 @@ def _generation(inputs: Inputs, generation: Generation) -> dict[str, Any]:
     return found
 
 
-def ensemble_temperature(inputs: Inputs, members: list[Member], student_confidence: float) -> float:
-    """Set how sure the ensemble may be by the student, which is calibrated.
-
-    The members have learned from every labeled row, so nothing about their confidence can be
-    learned from these. The student has not, and says much the same as they do: at this temperature
-    both are equally sure of the pool on the whole. Without labeled rows it is 1.
-    """
-    if not len(inputs.labeled):
-        return 1.0
-    together = combine(pool_logits(inputs, members), member_weights(inputs, members))
-    return match_confidence(together, student_confidence)
-
-
 def machine() -> dict[str, str]:
     """Name the machine, without its network name."""
     return {"system": platform.system(), "machine": platform.machine()}
@@ -119,9 +103,6 @@ def model_card(inputs: Inputs, report: dict[str, Any]) -> str:
             f"On {student['rows']:,} {where}: accuracy {student['accuracy']:.3f}, macro-F1 "
             f"{student['macro_f1']:.3f}, expected calibration error {student['ece']:.3f}."
         )
-    calibrated = "Its probabilities are not calibrated: there were no labeled rows to do it on."
-    if len(inputs.labeled):
-        calibrated = "Its probabilities are calibrated on the labeled rows."
     labels = "\n".join(f"- {label}" for label in inputs.task.labels)
     return f"""---
 library_name: transformers
@@ -137,8 +118,8 @@ Distilled from {len(report["weights"])} pattern-verbalizer models (Schick and Sc
 were trained on {len(inputs.labeled):,} labeled rows and asked about
 {report["pool"]["scored_by_members"]:,} unlabeled ones.
 
-{figures} Texts are cut to {inputs.config.max_length} tokens. {calibrated}
-Look at them before you trust labels on texts of another kind.
+{figures} Texts are cut to {inputs.config.max_length} tokens.
+Look at figures before you trust labels on texts of another kind.
 
 ```python
 from transformers import pipeline

@@ -13,12 +13,13 @@ from torch import Tensor
 from pet.compilation import plain_encoder
 from pet.config import RunConfig
 from pet.distillation import distillation_loss
-from pet.ensembling import fit_temperature, soft_labels
+from pet.ensembling import soft_labels
 from pet.inputs import Inputs, computation
 from pet.loading import choose_device
 from pet.logits import logits_table, read_logits, write_logits
 from pet.members import (
     Member,
+    ensemble_temperature,
     member_fingerprint,
     member_weights,
     shard_names,
@@ -28,28 +29,34 @@ from pet.models import Classifier, Rows
 from pet.progress import Tick
 from pet.runs import Unit, fingerprint, make_unit
 from pet.sampling import unlabeled_fingerprint, unlabeled_rows
-from pet.scoring import score, score_columns, tokenize_columns
+from pet.scoring import score_columns, tokenize_columns
 from pet.tables import write_parquet
 from pet.teaching import cross_entropy, one_hot
 from pet.training import train
 
 
 def write_soft_labels(inputs: Inputs, members: list[Member]) -> Unit:
-    """Combine the members into soft labels for every unlabeled row, shard by shard."""
+    """Combine the members into soft labels for every unlabeled row, shard by shard.
+
+    They are honest first, then softened: the student that learns from them is as sure as the
+    ensemble, and takes its calibration over.
+    """
     config = inputs.config
     weights = member_weights(inputs, members)
+    confidence = ensemble_temperature(inputs, members, weights)
     expected = fingerprint(
         members=[member_fingerprint(inputs, member) for member in members], weights=weights,
         rows=unlabeled_fingerprint(inputs), shard_rows=config.shard_rows,
-        temperature=config.temperature,
+        temperature=[config.temperature, confidence],
     )  # fmt: skip
 
     def build(folder: Path) -> dict[str, Any]:
         for name in shard_names(inputs):
             ids, logits = stacked_logits(inputs, members, name)
-            soft = soft_labels(logits, weights, config.temperature)
+            soft = soft_labels(logits, weights, config.temperature * confidence)
             write_parquet(folder / name, logits_table(ids, soft), {})
-        return {"weights": {m.name: w for m, w in zip(members, weights, strict=True)}}
+        named = {member.name: w for member, w in zip(members, weights, strict=True)}
+        return {"weights": named, "ensemble_temperature": confidence}
 
     return make_unit(inputs.folder / "soft_labels", expected, build)
 
@@ -61,7 +68,7 @@ def read_soft_labels(inputs: Inputs) -> NDArray[np.float32]:
 
 
 def train_student(inputs: Inputs, soft: Unit) -> Unit:
-    """Distil the ensemble into a plain classifier, calibrated on the labeled rows."""
+    """Distil the ensemble into a plain classifier, which is as sure as the ensemble is."""
     config = inputs.config
     expected = fingerprint(
         unit="student", soft_labels=soft.fingerprint, model=inputs.digests["student_model"],
@@ -86,16 +93,9 @@ def _distil(inputs: Inputs, folder: Path) -> dict[str, Any]:
             student, encoder, texts, np.flatnonzero(unlabeled.trainable), loss, config.student,
             seed=inputs.seed("student"), tokens_per_batch=config.tokens_per_batch, tick=tick,
         )  # fmt: skip
-    temperature = 1.0
-    if len(inputs.labeled):
-        # The student never sees the labeled rows, so they can tell how sure it may be.
-        labeled = tokenize_columns(encoder, student.tokenizer, inputs.labeled.columns)
-        scores = score(student, encoder, labeled, tokens_per_batch=config.tokens_per_batch)
-        temperature = fit_temperature(scores, inputs.labeled.labels)
-    student.divide_logits(temperature)
     student.tokenizer.model_max_length = config.max_length  # what `truncation=True` cuts to
     student.save(folder)
-    return {"losses": [round(v, 4) for v in losses], "calibration_temperature": temperature}
+    return {"losses": [round(v, 4) for v in losses]}
 
 
 def _fresh_classifier(inputs: Inputs, name: str) -> Classifier:

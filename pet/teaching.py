@@ -22,8 +22,11 @@ from pet.inputs import Inputs
 from pet.ipet import draw_rows, generation_quotas
 from pet.linear_heads import fit_calibrated
 from pet.loading import choose_device
+from pet.logits import logits_table
 from pet.members import (
+    HELD_OUT,
     Member,
+    ensemble_temperature,
     folder_of,
     generation_before,
     member_fingerprint,
@@ -39,6 +42,7 @@ from pet.models import Loss, Rows
 from pet.runs import Unit, make_unit
 from pet.sampling import unlabeled_rows
 from pet.scoring import cloze_encoder, tokenize_columns
+from pet.tables import write_parquet
 from pet.training import train
 
 LM_ROWS = 3  # unlabeled rows per labeled row of the auxiliary loss: Table 5 of the paper
@@ -80,13 +84,16 @@ def _fit(inputs: Inputs, member: Member, folder: Path) -> dict[str, Any]:
         pool_embeddings(inputs)[drawn.rows], drawn.targets,
         np.random.default_rng(member_seed(inputs, "folds", member)),
     )  # fmt: skip
-    folder.mkdir(exist_ok=True)
     fitted.head.save(folder)
+    accuracy = None
+    if fitted.held_out is not None:
+        write_parquet(folder / HELD_OUT, logits_table(inputs.labeled.ids, fitted.held_out), {})
+        accuracy = float((fitted.held_out.argmax(axis=1) == inputs.labeled.labels).mean())
     return {
         "penalty": fitted.penalty,
         "trust": fitted.trust,
         "calibration_temperature": fitted.temperature,
-        "cross_validated_accuracy": fitted.accuracy,
+        "cross_validated_accuracy": accuracy,
         **drawn.record,
     }
 
@@ -159,7 +166,8 @@ def draw(inputs: Inputs, member: Member) -> Drawn:
         return Drawn(np.zeros(0, np.int64), nothing, {})
     teachers = teachers_of(inputs, member)
     weights = member_weights(inputs, teachers, among=generation_before(inputs, member))
-    said = softmax(combine(pool_logits(inputs, teachers), weights))
+    temperature = ensemble_temperature(inputs, teachers, weights)
+    said = softmax(combine(pool_logits(inputs, teachers), weights), temperature)
     counts = np.bincount(labeled.labels, minlength=len(task.labels)).tolist()
     first = not len(labeled) and member.generation == 1
     drawn = draw_rows(

@@ -113,7 +113,7 @@ def tiny_config(inputs: Path, bert: Path, out: Path, /, **changes: Any) -> RunCo
         "task": str(inputs / "task.toml"), "labeled": str(inputs / "labeled.csv"),
         "pool": str(inputs / "pool.parquet"), "test": str(inputs / "test.csv"),
         "model": str(bert), "out": str(out), "device": "cpu", "max_length": 32, "shard_rows": 16,
-        "tokens_per_batch": 512, "abstain_below": 0.4, "generations": 0,
+        "tokens_per_batch": 512, "abstain_below": 0.4, "generations": 0, "train_from": 0,
         "member": {"steps": 2, "batch_size": 4}, "student": {"steps": 3, "batch_size": 8},
         "supervised": {"steps": 2, "batch_size": 4},
     }  # fmt: skip

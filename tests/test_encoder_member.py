@@ -169,3 +169,34 @@ def test_scores_of_the_encoder_member_are_its_heads(encoded: Any) -> None:
     head = load_head(run / "members" / "encoder-g0")
     _, logits = read_logits(run / "members" / "encoder-g0" / "logits" / "test.parquet")
     np.testing.assert_allclose(logits, head.logits(vectors))
+
+
+def test_members_that_have_learned_the_labeled_rows_do_not_set_how_sure_they_may_be(
+    encoded: Any,
+) -> None:
+    """They get nearly all of these rows right, and would be made sure of everything."""
+    _, report = encoded
+    assert report["ensemble_temperature"] == 1.0
+    assert report["labeled"]["unseen"] is False
+
+
+def test_what_was_not_learned_sets_how_sure_the_ensemble_may_be(
+    config_for: Configure, model_folder: Any
+) -> None:
+    config = config_for(encoder=str(model_folder("bert")), member={"steps": 0}, generations=1)
+    report = label_pool(config)
+    assert report["ensemble_temperature"] != 1.0
+    assert report["labeled"]["unseen"] is True
+    name = next(name for name in report["weights"] if name.startswith("encoder-"))
+    record = read_json(Path(config.out) / "members" / name / DONE)
+    measured = report["labeled"]["encoder"]["accuracy"]
+    assert measured == pytest.approx(record["cross_validated_accuracy"], abs=1e-4)
+
+
+def test_a_handful_of_labeled_rows_starts_like_none_at_all(config_for: Configure) -> None:
+    """Ten rows make a small model forget more than they teach it."""
+    report = label_pool(config_for(train_from=5, generations=1, growth_factor=1.5))
+    assert all(name.startswith("untrained-") for name in report["generations"][0]["members"])
+    assert all(name.startswith("g1-") for name in report["generations"][1]["members"])
+    again = label_pool(config_for(train_from=4, generations=0), update=True)
+    assert all(name.startswith("g0-") for name in again["weights"])

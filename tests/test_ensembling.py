@@ -11,11 +11,9 @@ from pet.ensembling import (
     agreement,
     agreement_weights,
     combine,
-    cross_fitted,
     entropy,
     fit_temperature,
     folds_of,
-    match_confidence,
     soft_labels,
     softmax,
 )
@@ -132,27 +130,8 @@ def test_no_rows_at_all_leave_the_temperature_at_one() -> None:
     assert fit_temperature(np.zeros((0, 3)), np.zeros(0, int)) == pytest.approx(1)
 
 
-def test_a_temperature_that_matches_a_confidence_is_found() -> None:
-    # Gaps of 4: at T = 4 the gap is 1, and softmax gives e / (e + 1).
-    logits = np.tile([4.0, 0.0], (10, 1))
-    assert match_confidence(logits, math.e / (math.e + 1)) == pytest.approx(4, rel=0.02)
-
-
 def test_folds_hold_every_label_evenly() -> None:
     labels = np.repeat([0, 1, 2], [10, 5, 5])
     folds = folds_of(labels, 5, np.random.default_rng(0))
     for fold in range(5):
         assert np.bincount(labels[folds == fold], minlength=3).tolist() == [2, 1, 1]
-
-
-def test_a_row_has_no_say_in_its_own_temperature() -> None:
-    """Nine sure rows are right and one is wrong: scored without itself, each is still sure."""
-    logits = np.tile([8.0, 0.0], (10, 1))
-    labels = np.zeros(10, dtype=np.int64)
-    labels[3] = 1
-    found = cross_fitted(logits, labels, np.random.default_rng(0))
-    others = np.delete(np.arange(10), 3)
-    expected = softmax(logits[3], fit_temperature(logits[others], labels[others]))
-    np.testing.assert_allclose(found[3], expected)
-    together = fit_temperature(logits, labels)
-    assert not np.allclose(found[3], softmax(logits[3], together))

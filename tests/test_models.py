@@ -40,18 +40,6 @@ def test_the_seed_draws_the_classification_head(model_folder: ModelFolder) -> No
     assert not torch.equal(weights[0], weights[2])
 
 
-@pytest.mark.parametrize("kind", ["bert", "roberta", "gpt2", "llama"])
-def test_a_calibration_temperature_divides_the_logits(model_folder: ModelFolder, kind: str) -> None:
-    model = fresh_classifier(model_folder(kind))
-    encoder, texts = plain_batchable(model, TEXTS)
-    with torch.no_grad():
-        before = model.outputs(encoder, texts, ROWS)
-        model.divide_logits(2.5)
-        after = model.outputs(encoder, texts, ROWS)
-    assert before.shape == (len(TEXTS), 3)
-    torch.testing.assert_close(after, before / 2.5)
-
-
 PLAIN = """
 import sys
 from transformers import AutoModelForSequenceClassification, pipeline

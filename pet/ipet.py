@@ -146,24 +146,34 @@ def measure_growth(logits: Array, together: Array) -> Growth:
     return Growth(float(votes.mean()), tuple(float(share) for share in shares))
 
 
-def best_generation(
-    growth: Sequence[Growth], tolerance: float = 0.02, untrained_first: bool = False
-) -> int:
-    """Return the generation to keep: the last before growing did harm.
+TOLERANCE = 0.05  # a fall in agreement that is noise
+DRIFT = 0.15  # of the label shares, in total variation, within one generation
 
-    Harm is a fall in the members' agreement by more than `tolerance`, or a label that had at least
-    1 % of the pool and lost nine tenths of it: self-training that collapses forgets a label.
+
+def harm(
+    before: Growth, now: Growth, ratio: Sequence[float], *, untrained_before: bool = False
+) -> str:
+    """Say what harm growing did from one generation to the next; nothing if it did none.
+
+    Harm is a fall in the members' agreement; or a label that had at least 1 % of the pool and lost
+    nine tenths of it; or a long step away from the ratio in which rows are drawn. Self-training
+    that collapses prefers one label, then forgets another.
 
     Args:
-        untrained_first: generation 0 is one model under several patterns. It agrees with itself
-            more than any members that were trained apart, so they are not held against it.
+        ratio: the labels' shares of what is drawn: the labeled set's, or equal ones. [labels]
+        untrained_before: the generation before is one model under several patterns. It agrees with
+            itself more than any members that were trained apart, so they are not held against it.
     """
-    for place in range(1, len(growth)):
-        before, now = growth[place - 1], growth[place]
-        fair = place > 1 or not untrained_first
-        if fair and now.agreement < before.agreement - tolerance:
-            return place - 1
-        for old, new in zip(before.shares, now.shares, strict=True):
-            if old >= 0.01 and new < old / 10:
-                return place - 1
-    return len(growth) - 1
+    if not untrained_before and now.agreement < before.agreement - TOLERANCE:
+        return f"the members agree on {now.agreement:.0%} instead of {before.agreement:.0%}"
+    for old, new in zip(before.shares, now.shares, strict=True):
+        if old >= 0.01 and new < old / 10:
+            return f"a label is on {new:.1%} of the pool instead of {old:.1%}"
+    away = [
+        sum(abs(a - b) for a, b in zip(g.shares, ratio, strict=True)) / 2 for g in (before, now)
+    ]
+    if away[1] > away[0] + DRIFT:
+        return (
+            f"label shares are {away[1]:.0%} away from the ratio that is drawn, not {away[0]:.0%}"
+        )
+    return ""

@@ -22,9 +22,9 @@ from pet.errors import InputError
 from pet.inputs import Inputs, check_folder, claim_folder, computation, read_inputs
 from pet.ipet import (
     Growth,
-    best_generation,
     count_generations,
     generation_quotas,
+    harm,
     measure_growth,
 )  # fmt: skip
 from pet.labeling import Predictions, write_labels
@@ -149,12 +149,21 @@ class _Stages:
             self.made.append(Generation(members, growth_of(inputs, members)))
             if number:
                 generations.append(members)
-            growth = [generation.growth for generation in self.made]
-            best = best_generation(growth, untrained_first=not trains_at_once(inputs))
-            if best < number:
-                inputs.observer.say(f"{name} did harm: generation {best} is kept")
-                return generations[best]
+            if number and (found := self.harm()):
+                inputs.observer.say(f"{name} did harm, {number - 1} is kept: {found}")
+                return generations[number - 1]
         return generations[-1]
+
+    def harm(self) -> str:
+        """Say what harm the last generation did, if any."""
+        inputs = self.inputs
+        labels = (
+            inputs.labeled.labels if len(inputs.labeled) else np.arange(len(inputs.task.labels))
+        )
+        ratio = np.bincount(labels, minlength=len(inputs.task.labels)) / len(labels)
+        before, now = (generation.growth for generation in self.made[-2:])
+        untrained = len(self.made) == 2 and not trains_at_once(inputs)
+        return harm(before, now, ratio.tolist(), untrained_before=untrained)
 
     def generations(self) -> int:
         """How many generations follow the first: none after one that has the whole pool."""

@@ -169,11 +169,7 @@ def harm(
     for old, new in zip(before.shares, now.shares, strict=True):
         if old >= 0.01 and new < old / 10:
             return f"a label is on {new:.1%} of the pool instead of {old:.1%}"
-    away = [
-        sum(abs(a - b) for a, b in zip(g.shares, ratio, strict=True)) / 2 for g in (before, now)
-    ]
-    if away[1] > away[0] + DRIFT:
-        return (
-            f"label shares are {away[1]:.0%} away from the ratio that is drawn, not {away[0]:.0%}"
-        )
+    was, is_now = (float(np.abs(np.subtract(g.shares, ratio)).sum() / 2) for g in (before, now))
+    if is_now > was + DRIFT:
+        return f"label shares are {is_now:.0%} away from the ratio that is drawn, not {was:.0%}"
     return ""

@@ -157,10 +157,9 @@ class _Stages:
     def harm(self) -> str:
         """Say what harm the last generation did, if any."""
         inputs = self.inputs
-        labels = (
-            inputs.labeled.labels if len(inputs.labeled) else np.arange(len(inputs.task.labels))
-        )
-        ratio = np.bincount(labels, minlength=len(inputs.task.labels)) / len(labels)
+        count = len(inputs.task.labels)
+        labels = inputs.labeled.labels if len(inputs.labeled) else np.arange(count)
+        ratio = np.bincount(labels, minlength=count) / len(labels)
         before, now = (generation.growth for generation in self.made[-2:])
         untrained = len(self.made) == 2 and not trains_at_once(inputs)
         return harm(before, now, ratio.tolist(), untrained_before=untrained)

@@ -123,8 +123,8 @@ def _accuracies(report: Mapping[str, Any]) -> list[str]:
         for name, pattern in measured["patterns"].items():
             lines.append(_row(source, f"pattern {name}, zero-shot", pattern["zero_shot"]))
             lines.append(_row(source, f"pattern {name}, trained", pattern["trained"]))
-        for name in ("supervised", "ensemble", "student"):
-            if name in measured:  # there is no baseline without labeled rows
+        for name in ("encoder", "supervised", "ensemble", "student"):
+            if name in measured:  # no baseline without labels, no encoder unless asked for
                 lines.append(_row(source, name, measured[name]))
     return [*lines, ""]
 

@@ -119,6 +119,17 @@ def fit_temperature(
     return float(candidates[int(np.argmin(losses))])
 
 
+def match_confidence(logits: Array, confidence: float) -> float:
+    """Find the temperature at which the mean probability of the best label is `confidence`.
+
+    Args:
+        logits: [rows, labels]
+    """
+    candidates = np.exp(np.linspace(np.log(0.1), np.log(10.0), 201))
+    gaps = [abs(softmax(logits, t).max(axis=-1).mean() - confidence) for t in candidates]
+    return float(candidates[int(np.argmin(gaps))])
+
+
 def folds_of(
     labels: NDArray[np.integer], folds: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:

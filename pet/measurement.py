@@ -9,19 +9,13 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from pet.answers import stacked_logits
 from pet.ensembling import combine, softmax
 from pet.evaluation import above, coverage_curve, metrics
 from pet.inputs import Inputs
 from pet.logits import read_logits
-from pet.members import (
-    Member,
-    Weighing,
-    ensemble_temperature,
-    folder_of,
-    member_weights,
-    stacked_logits,
-    unseen_logits,
-)
+from pet.members import Member, folder_of
+from pet.weighing import Weighing, ensemble_temperature, member_weights, unseen_logits
 
 Array = NDArray[np.floating]
 

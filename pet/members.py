@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,22 +15,16 @@ from pet.compilation import plain_encoder
 from pet.config import RunConfig
 from pet.encoding import Encoder
 from pet.ensembling import (
-    agreement_weights,
     calibration_offset,
-    combine,
-    fit_temperature,
-    softmax,
 )
-from pet.errors import PetError
-from pet.evaluation import metrics
 from pet.inputs import Inputs, computation
 from pet.ipet import choose_teachers
 from pet.linear_heads import load_head
 from pet.loading import choose_device
 from pet.logits import read_logits
 from pet.models import Model
-from pet.runs import DONE, fingerprint, read_json
-from pet.sampling import texts_fingerprint, unlabeled_fingerprint, unlabeled_rows
+from pet.runs import fingerprint
+from pet.sampling import texts_fingerprint, unlabeled_fingerprint
 from pet.scoring import cloze_encoder
 from pet.sentence_encoders import EncoderClassifier, SentenceEncoder
 from pet.tasks import Task
@@ -140,8 +133,10 @@ def member_fingerprint(inputs: Inputs, member: Member) -> str:
         shape["seed"] = member_seed(inputs, "member", member)
     if member.generation:
         teachers = teachers_of(inputs, member)
-        # Weights by agreement depend on the whole generation, not on the teachers alone.
+        # Weights by agreement depend on the whole generation, not on the teachers alone; and an
+        # untrained first generation sets how sure the later ones are.
         heard = generation_before(inputs, member) if config.weights == "agreement" else teachers
+        heard = heard + ([] if trains_at_once(inputs) else members_of(inputs, 0))
         shape |= {
             "teachers": [teacher.name for teacher in teachers],
             "heard": [member_fingerprint(inputs, other) for other in heard],
@@ -214,135 +209,3 @@ def prior_offset(config: RunConfig, run: Path, pattern: str) -> NDArray[np.float
     if config.calibration == "none":
         return None
     return calibration_offset(read_logits(prior_path(run, pattern))[1]).astype(np.float32)
-
-
-Weighing = Literal["uniform", "accuracy", "agreement"]
-
-
-def member_weights(
-    inputs: Inputs, members: Sequence[Member], among: Sequence[Member] | None = None,
-    weighing: Weighing | None = None,
-) -> list[float]:  # fmt: skip
-    """Weigh members alike, by accuracy before training (section 3.3), or by agreement on the pool.
-
-    Args:
-        among: the generation that they are of, where `members` are only some of it.
-        weighing: another way than the configuration's.
-    """
-    weighing = weighing or inputs.config.weights
-    if weighing == "agreement":
-        everybody = list(among or members)
-        weights = agreement_weights(pool_logits(inputs, everybody))
-        return [weights[everybody.index(member)] for member in members]
-    if weighing == "uniform" or not len(inputs.labeled):
-        return [1.0] * len(members)
-    return [own_accuracy(inputs, member) for member in members]
-
-
-def own_accuracy(inputs: Inputs, member: Member) -> float:
-    """Accuracy on labeled rows that was not learned: before training, or by cross-validation."""
-    if member.kind == "pattern":
-        return zero_shot_accuracy(inputs, member.pattern)
-    return float((read_json(folder_of(inputs, member) / DONE) or {})["cross_validated_accuracy"])
-
-
-def zero_shot_accuracy(inputs: Inputs, pattern: str) -> float:
-    """Accuracy on the labeled set before any training: the weight of section 3.3."""
-    path = folder_of(inputs, Member(pattern, generation=None)) / "logits" / "labeled.parquet"
-    return metrics(softmax(read_logits(path)[1]), inputs.labeled.labels)["accuracy"]
-
-
-def pool_logits(inputs: Inputs, members: Sequence[Member]) -> NDArray[np.float32]:
-    """Read what members say of all unlabeled rows. [members, rows, labels]"""
-    return np.concatenate(
-        [stacked_logits(inputs, members, name)[1] for name in shard_names(inputs)], axis=1
-    )
-
-
-HELD_OUT = "held_out.parquet"  # what an encoder member says of labeled rows it had not seen
-
-
-def unseen_logits(inputs: Inputs, members: Sequence[Member]) -> NDArray[np.float32] | None:
-    """What members say of the labeled rows, each of rows that it has not learned from.
-
-    Untrained members have learned from none; the encoder member is cross-validated. Members that
-    were trained on the labeled set have nothing to say here: what they learned shows even in a
-    student that has never seen these rows, which gets far more of them right than of others.
-
-    Returns:
-        [members, rows, labels], or None where a member, or the labeled set, cannot give it.
-    """
-    stack = []
-    for member in members:
-        path = folder_of(inputs, member) / HELD_OUT
-        if member.kind == "pattern":
-            path = folder_of(inputs, member) / "logits" / "labeled.parquet"
-        if not len(inputs.labeled) or not path.exists() or _has_learned(member):
-            return None
-        stack.append(read_logits(path)[1])
-    return np.stack(stack)
-
-
-def _has_learned(member: Member) -> bool:
-    return member.kind == "pattern" and member.generation is not None
-
-
-def ensemble_temperature(
-    inputs: Inputs, members: Sequence[Member], weights: Sequence[float]
-) -> float:
-    """Return what to divide the members' combined logits by, so that they are as sure as right.
-
-    Fitted on the labeled rows where nobody has learned from them, and 1 elsewhere: fitted on rows
-    that were learned from, it made every ensemble and student overconfident.
-    """
-    logits = unseen_logits(inputs, members)
-    if logits is None:
-        return 1.0
-    return fit_temperature(combine(logits, weights), inputs.labeled.labels)
-
-
-def embeddings_path(inputs: Inputs, file: str) -> Path:
-    """Where the sentence encoder's vectors of a table or of some unlabeled rows are kept."""
-    return inputs.folder / "embeddings" / file
-
-
-def table_embeddings(inputs: Inputs, source: str) -> NDArray[np.float32]:
-    """Read the embeddings of the labeled set or the test set. [rows, width]"""
-    if source not in inputs.measured():  # no labeled set: no rows, of the width that the pool has
-        return pool_embeddings(inputs)[:0]
-    return read_logits(embeddings_path(inputs, f"{source}.parquet"))[1]
-
-
-def pool_embeddings(inputs: Inputs) -> NDArray[np.float32]:
-    """Read the embeddings of all unlabeled rows. [rows, width]"""
-    files = [embeddings_path(inputs, name) for name in shard_names(inputs)]
-    return np.concatenate([read_logits(path)[1] for path in files])
-
-
-def shard_names(inputs: Inputs) -> list[str]:
-    """The files into which the scores of the unlabeled rows are cut."""
-    rows, size = len(unlabeled_rows(inputs)), inputs.config.shard_rows
-    return [f"part-{shard:05d}.parquet" for shard in range(-(-rows // size))]
-
-
-def stacked_logits(
-    inputs: Inputs, members: Sequence[Member], file: str
-) -> tuple[list[str], NDArray[np.float32]]:
-    """Stack what every member said in one of its files: row ids, and [members, rows, labels].
-
-    Raises:
-        PetError: a member's file is missing, or its rows are others.
-    """
-    stack: list[NDArray[np.float32]] = []
-    ids: list[str] | None = None
-    for member in members:
-        path = folder_of(inputs, member) / "logits" / file
-        if not path.exists():
-            raise PetError(f"{path}: the scores of member {member.name} are missing; run again")
-        own_ids, logits = read_logits(path)
-        if ids is not None and own_ids != ids:
-            raise PetError(f"{path}: the rows of member {member.name} are others; run again")
-        ids = own_ids
-        stack.append(logits)
-    assert ids is not None, "an ensemble has a member"
-    return ids, np.stack(stack)

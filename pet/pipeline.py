@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 import pet
 from pet.adaptation import adapt
+from pet.answers import pool_logits
 from pet.compilation import plain_encoder
 from pet.config import RunConfig
 from pet.data import PoolBatch
@@ -28,14 +29,7 @@ from pet.ipet import (
     measure_growth,
 )  # fmt: skip
 from pet.labeling import Predictions, write_labels
-from pet.members import (
-    Member,
-    member_weights,
-    members_of,
-    pool_logits,
-    trains_at_once,
-    untrained_members,
-)
+from pet.members import Member, members_of, trains_at_once, untrained_members
 from pet.polling import embed_texts, measure_prior, score_member
 from pet.progress import SILENT, Observer, Tick
 from pet.report import Generation, write_report
@@ -50,6 +44,7 @@ from pet.students import (
     write_soft_labels,
 )
 from pet.teaching import train_member
+from pet.weighing import member_weights
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pet.answers import embeddings_path, shard_names
 from pet.encoding import Encoder, tokenize
 from pet.inputs import Inputs, computation
 from pet.labeled import LabeledSet
@@ -16,13 +17,11 @@ from pet.linear_heads import load_head
 from pet.logits import read_logits, write_logits
 from pet.members import (
     Member,
-    embeddings_path,
     folder_of,
     load_member,
     load_sentence_encoder,
     member_fingerprint,
     prior_path,
-    shard_names,
 )
 from pet.models import Model
 from pet.progress import Tick

@@ -12,8 +12,9 @@ from pet.inputs import Inputs
 from pet.ipet import Growth
 from pet.labeling import count_labels
 from pet.measurement import ensemble_accuracy, measure
-from pet.members import Member, ensemble_temperature, folder_of, member_weights
+from pet.members import Member, folder_of
 from pet.runs import DONE, read_json, write_json, write_text
+from pet.weighing import ensemble_temperature, member_weights
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pet.answers import shard_names, stacked_logits
 from pet.compilation import plain_encoder
 from pet.config import RunConfig
 from pet.distillation import distillation_loss
@@ -17,14 +18,7 @@ from pet.ensembling import soft_labels
 from pet.inputs import Inputs, computation
 from pet.loading import choose_device
 from pet.logits import logits_table, read_logits, write_logits
-from pet.members import (
-    Member,
-    ensemble_temperature,
-    member_fingerprint,
-    member_weights,
-    shard_names,
-    stacked_logits,
-)  # fmt: skip
+from pet.members import Member, member_fingerprint
 from pet.models import Classifier, Rows
 from pet.progress import Tick
 from pet.runs import Unit, fingerprint, make_unit
@@ -33,6 +27,7 @@ from pet.scoring import score_columns, tokenize_columns
 from pet.tables import write_parquet
 from pet.teaching import cross_entropy, one_hot
 from pet.training import train
+from pet.weighing import ensemble_temperature, member_weights
 
 
 def write_soft_labels(inputs: Inputs, members: list[Member]) -> Unit:

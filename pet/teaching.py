@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pet.adaptation import base_model
+from pet.answers import pool_embeddings, pool_logits, table_embeddings
 from pet.cloze_models import ClozeModel
 from pet.encoding import Encoder
 from pet.ensembling import combine, softmax
@@ -24,26 +25,21 @@ from pet.linear_heads import fit_calibrated
 from pet.loading import choose_device
 from pet.logits import logits_table
 from pet.members import (
-    HELD_OUT,
     Member,
-    ensemble_temperature,
     folder_of,
     generation_before,
     member_fingerprint,
     member_seed,
-    member_weights,
-    pool_embeddings,
-    pool_logits,
     prior_offset,
-    table_embeddings,
     teachers_of,
-)  # fmt: skip
+)
 from pet.models import Loss, Rows
 from pet.runs import Unit, make_unit
 from pet.sampling import unlabeled_rows
 from pet.scoring import cloze_encoder, tokenize_columns
 from pet.tables import write_parquet
 from pet.training import train
+from pet.weighing import HELD_OUT, ensemble_temperature, member_weights
 
 LM_ROWS = 3  # unlabeled rows per labeled row of the auxiliary loss: Table 5 of the paper
 

@@ -14,6 +14,7 @@ from pet.ensembling import (
     entropy,
     fit_temperature,
     folds_of,
+    match_confidence,
     soft_labels,
     softmax,
 )
@@ -128,6 +129,12 @@ def test_a_handful_of_rows_cannot_drive_the_temperature_to_an_end() -> None:
 
 def test_no_rows_at_all_leave_the_temperature_at_one() -> None:
     assert fit_temperature(np.zeros((0, 3)), np.zeros(0, int)) == pytest.approx(1)
+
+
+def test_a_temperature_that_matches_a_confidence_is_found() -> None:
+    # Gaps of 4: at T = 4 the gap is 1, and softmax gives e / (e + 1).
+    logits = np.tile([4.0, 0.0], (10, 1))
+    assert match_confidence(logits, math.e / (math.e + 1)) == pytest.approx(4, rel=0.02)
 
 
 def test_folds_hold_every_label_evenly() -> None:

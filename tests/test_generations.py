@@ -11,20 +11,20 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pet.config import make_config
 from pet.ensembling import calibration_offset, softmax
 from pet.errors import InputError
 from pet.inputs import read_inputs
 from pet.members import Member, members_of, prior_offset, teachers_of
 from pet.pipeline import label_pool
 from pet.runs import DONE, read_json
+from tests import samples
 
 Configure = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
 def grown(inputs_folder: Path, model_folder: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    from tests import samples
-
     out = tmp_path_factory.mktemp("grown") / "run"
     config = samples.tiny_config(
         inputs_folder, model_folder("bert"), out, generations=2, growth_factor=1.5
@@ -108,6 +108,26 @@ def test_each_calibration_runs_and_its_offset_has_mean_zero(
     else:
         assert offset is not None
         assert offset.mean() == pytest.approx(0, abs=1e-6)
+
+
+def test_the_papers_settings_run_from_end_to_end(
+    inputs_folder: Path, model_folder: Any, tmp_path: Path
+) -> None:
+    """Nobody here has RoBERTa-large; but every switch that the preset throws is thrown here."""
+    few = {"steps": 1, "batch_size": 4}
+    config = make_config(
+        {
+            "task": str(inputs_folder / "task.toml"), "preset": "paper", "max_length": 32,
+            "labeled": str(inputs_folder / "labeled.csv"), "out": str(tmp_path / "run"),
+            "pool": str(inputs_folder / "pool.parquet"), "model": str(model_folder("roberta")),
+            "member": few, "student": few, "supervised": few,
+        }
+    )  # fmt: skip
+    assert (config.lm_weight, config.drawn_labels, config.train_from) == (1e-4, "hard", 0)
+    report = label_pool(config)
+    assert len(report["generations"]) >= 2
+    assert len(report["generations"][0]["members"]) == 3 * len(samples.PATTERNS)
+    assert not list((tmp_path / "run").rglob("prior.parquet"))
 
 
 def test_calibration_takes_out_a_prior_that_is_known_by_hand() -> None:

@@ -10,20 +10,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from pet.answers import stacked_logits
 from pet.errors import PetError
 from pet.inputs import Inputs, read_inputs
 from pet.logits import logits_table, read_logits, stored_fingerprint
-from pet.members import (
-    Member,
-    member_fingerprint,
-    members_of,
-    parse_member,
-    stacked_logits,
-    untrained_members,
-    zero_shot_accuracy,
-)
+from pet.members import Member, member_fingerprint, members_of, parse_member, untrained_members
 from pet.runs import DONE, read_json
 from pet.tables import write_parquet
+from pet.weighing import zero_shot_accuracy
 from tests import samples
 
 Configure = Callable[..., Any]

@@ -86,19 +86,18 @@ def ensemble_temperature(
     """Return what to divide the members' combined logits by, so that they are as sure as right.
 
     Where nobody has learned from the labeled rows it is fitted on them. Where somebody has, they
-    say too much: fitted on them, every ensemble and every student was overconfident. Then it is 1;
-    but a generation that grew from one that was fitted is never less sure of the pool than that
-    one was. Members that are taught by soft labels of others would lose heart with every
-    generation, while they become better.
+    say too much: fitted on them, every ensemble and every student was overconfident. Then it is 1,
+    as it is without labels; but a generation that grew from untrained members is never less sure
+    of the pool than those were. Members that are taught by soft labels of others would lose heart
+    with every generation, while they become better.
     """
     logits = unseen_logits(inputs, members)
     if logits is not None:
         return fit_temperature(combine(logits, weights), inputs.labeled.labels)
     first = members_of(inputs, 0)
-    unseen = unseen_logits(inputs, first)
-    if unseen is None:
+    if list(members) == first or any(_has_learned(member) for member in first):
         return 1.0
     of_first = member_weights(inputs, first)
-    at_first = fit_temperature(combine(unseen, of_first), inputs.labeled.labels)
+    at_first = ensemble_temperature(inputs, first, of_first)
     before = softmax(combine(pool_logits(inputs, first), of_first), at_first).max(axis=1).mean()
     return min(1.0, match_confidence(combine(pool_logits(inputs, members), weights), before))

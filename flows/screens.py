@@ -118,14 +118,15 @@ def _accuracies(report: dict[str, Any], source: str, where: str) -> Table:
         table.add_column("ECE", justify="right")
     for name, pattern in measured["patterns"].items():
         row = [f"pattern {escape(name)}", _percent(pattern["zero_shot"]["accuracy"])]
-        if trained:
+        if trained and f"untrained-{name}" not in report["weights"]:
             row += _figures(pattern["trained"])
         table.add_row(*row)
     if trained and "encoder" in measured:
         table.add_row("encoder", "", *_figures(measured["encoder"]))
     if not trained:
-        # The members were trained on these rows; the student was not.
-        table.add_row("student", _percent(measured["student"]["accuracy"]))
+        # The rest was taught by these rows, and would look better than it is.
+        if measured["unseen"]:
+            table.add_row("ensemble", _percent(measured["ensemble"]["accuracy"]))
         return table
     table.add_section()
     if "supervised" in measured:  # there is no baseline without labeled rows

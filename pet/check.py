@@ -77,7 +77,9 @@ def check_inputs(
         ]  # fmt: skip
         return found
     check_length(config, model, config.model_revision)
-    language_model = ClozeModel.load(model, config.model_revision, choose_device(config.device))
+    language_model = ClozeModel.load(
+        model, config.model_revision, choose_device(config.device), precision=config.precision
+    )
     usable, left_out = suitable(tables.task, language_model.causal)
     found["warnings"] += left_out
     found["kind"] = "causal" if language_model.causal else "masked"

@@ -31,10 +31,12 @@ def combine(logits: Array, weights: Sequence[float]) -> Array:
     assert len(share) == len(logits), "one weight a member"
     assert (share >= 0).all(), "weights are not negative"
     share = share / share.sum() if share.sum() > 0 else np.full(len(share), 1 / len(share))
-    # Softmax does not see a constant added to a row, but a mean over members on different scales
-    # is easier to read when each row is centred.
-    centred = logits - logits.mean(axis=-1, keepdims=True)
-    return np.einsum("m,mrl->rl", share, centred.astype(np.float64))
+    together = np.zeros(logits.shape[1:])
+    for weight, own in zip(share, logits, strict=True):
+        # Softmax does not see a constant added to a row, but a mean over members on different
+        # scales is easier to read when each row is centred.
+        together += weight * (own - own.mean(axis=-1, keepdims=True))
+    return together
 
 
 def soft_labels(logits: Array, weights: Sequence[float], temperature: float = 2.0) -> Array:
@@ -125,9 +127,14 @@ def match_confidence(logits: Array, confidence: float) -> float:
     Args:
         logits: [rows, labels]
     """
-    candidates = np.exp(np.linspace(np.log(0.1), np.log(10.0), 201))
-    gaps = [abs(softmax(logits, t).max(axis=-1).mean() - confidence) for t in candidates]
-    return float(candidates[int(np.argmin(gaps))])
+    low, high = np.log(0.1), np.log(10.0)
+    for _ in range(20):  # a higher temperature makes every row less sure
+        middle = (low + high) / 2
+        if softmax(logits, float(np.exp(middle))).max(axis=-1).mean() > confidence:
+            low = middle
+        else:
+            high = middle
+    return float(np.exp((low + high) / 2))
 
 
 def folds_of(

@@ -20,10 +20,12 @@ from pet.evaluation import above, confusion_matrix, coverage_curve, metrics
 from pet.inputs import column_names, computation
 from pet.labeled import read_labeled
 from pet.labeling import Predictions, ask_in_turn, label_into, refuse_other_labels
+from pet.loading import model_digest
 from pet.members import Member, load_member, parse_member
 from pet.progress import Observer, Tick, no_tick
 from pet.runs import DONE, fingerprint, finished, read_json
 from pet.scoring import Columns, score_columns
+from pet.sentence_encoders import encoder_digest
 from pet.students import load_classifier
 from pet.tables import content_digest
 from pet.tasks import Task, parse_task
@@ -41,13 +43,6 @@ class FinishedRun:
 
     def fingerprint_of(self, unit: str) -> str:
         return str((read_json(self.folder / unit / DONE) or {}).get("fingerprint"))
-
-    @property
-    def temperature(self) -> float:
-        """What the ensemble's scores are divided by, so that it is as sure as the student is."""
-        report = read_json(self.folder / "report.json")
-        found = report.get("ensemble_temperature") if isinstance(report, dict) else None
-        return float(found or 1.0)
 
 
 def open_run(folder: Path) -> FinishedRun:
@@ -101,17 +96,40 @@ def ensemble_voice(run: FinishedRun) -> Voice:
                     "give the run's `pet run` command again")
         )  # fmt: skip
     weights: dict[str, float] = record["weights"]
+    temperature = float(record["ensemble_temperature"])
     members = [parse_member(name) for name in weights]
+    _refuse_other_models(run, members)
     load = _loader(run, len(members))
 
     def say(columns: Columns, tick: Tick) -> Predictions:
         voices = (load(member) for member in members)
         logits = ask_in_turn(voices, len(members), columns, run.config.tokens_per_batch, tick)
-        probabilities = softmax(combine(logits, list(weights.values())), run.temperature)
+        probabilities = softmax(combine(logits, list(weights.values())), temperature)
         best = probabilities.argmax(axis=-1)
         return Predictions(probabilities, agreement(logits.argmax(axis=-1), best))
 
     return say
+
+
+def _refuse_other_models(run: FinishedRun, members: Sequence[Member]) -> None:
+    """Untrained members and the encoder are loaded from where they came from: is it still they?
+
+    Raises:
+        InputError: the model of that name is another one by now.
+    """
+    known = (read_json(run.folder / "manifest.json") or {}).get("inputs", {})
+    config = run.config
+    now = {}
+    if any(m.generation is None for m in members) and not config.adapt_steps:
+        now["model"] = config.model, model_digest(config.model, config.model_revision)
+    if config.encoder is not None and any(m.kind == "encoder" for m in members):
+        now["encoder"] = config.encoder, encoder_digest(config.encoder, config.encoder_revision)
+    for name, (ref, digest) in now.items():
+        if digest != known.get(name):
+            raise InputError(
+                Problem(ref, f"the {name} that the run was made with", "another model of that name",
+                        "put the old one back, or make the run anew with `pet run --update`")
+            )  # fmt: skip
 
 
 def _loader(run: FinishedRun, count: int) -> Callable[[Member], tuple[Any, Encoder]]:
@@ -148,7 +166,7 @@ def label_new_pool(
     source = fingerprint(
         model=run.fingerprint_of("student" if who == "student" else "soft_labels"),
         who=who, pool=content_digest(pool.files), columns=columns,
-        temperature=run.temperature if who == "ensemble" else None, **computation(run.config),
+        **computation(run.config),
     )  # fmt: skip
     refuse_other_labels(out, source)
     voice = _voice(run, who)

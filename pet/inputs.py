@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from pet.runs import (
     write_json,
     write_text,
 )
-from pet.sentence_encoders import pooling_of
+from pet.sentence_encoders import encoder_digest
 from pet.tables import content_digest
 from pet.tasks import Task, load_task
 
@@ -43,7 +43,8 @@ class Inputs:
     """The checked inputs of one run.
 
     `labeled` and `test` are in memory; the pool is only opened. `tokens` remembers, for as long as
-    the process lives, the teacher's tokens of texts that every member is asked about.
+    the process lives, the teacher's tokens of texts that every member is asked about; `names`
+    the fingerprints of members.
     """
 
     config: RunConfig
@@ -56,6 +57,7 @@ class Inputs:
     tokens: dict[tuple[str, TextSlot], TokenizedTexts] = field(
         default_factory=dict, compare=False, repr=False
     )
+    names: dict[Hashable, str] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def folder(self) -> Path:
@@ -165,11 +167,9 @@ def read_inputs(config: RunConfig, observer: Observer = SILENT) -> Inputs:
     if config.encoder is not None:
         models["encoder"] = (config.encoder, config.encoder_revision)
     for name, (ref, revision) in models.items():
-        digests[name] = gather(problems, partial(model_digest, ref, revision)) or ""
+        digest_of = encoder_digest if name == "encoder" else model_digest
+        digests[name] = gather(problems, partial(digest_of, ref, revision)) or ""
     digests.setdefault("student_model", digests["model"])
-    if config.encoder is not None:
-        encoder, revision = config.encoder, config.encoder_revision
-        gather(problems, partial(pooling_of, encoder, revision))
     tables = read_tables(config, problems)
     for ref, revision in models.values():
         check_length(config, ref, revision)

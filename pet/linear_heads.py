@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from pet.ensembling import fit_temperature, folds_of
+from pet.ensembling import fit_temperature, folds_of, softmax
 
 Array = NDArray[np.floating]
 PENALTIES = (1.0, 10.0, 100.0)  # C, the inverse strength of the L2 penalty
@@ -51,7 +51,7 @@ def fit_head(
 
     A row of probabilities counts as one row per label, weighted by its probability: the same
     cross-entropy, which scikit-learn does not take directly. A label that no row shows cannot be
-    learned; it gets the lowest score of those that are, so that it is never likelier than they.
+    learned; it scores lower than any that was learned does on any of these rows.
 
     Args:
         embeddings: [rows, width]
@@ -75,7 +75,7 @@ def fit_head(
             constants = np.concatenate([-constants, constants]) / 2
         weight[:, known], bias[known] = coefficients.T, constants
     unknown = np.setdiff1d(np.arange(targets.shape[1]), known)
-    bias[unknown] = bias[known].min() if len(known) > 1 else -1.0
+    bias[unknown] = (embeddings @ weight[:, known] + bias[known]).min() - 1
     return LinearHead(weight, bias)
 
 
@@ -145,6 +145,5 @@ def _held_out(
 
 
 def _loss(logits: Array, labels: NDArray[np.int64]) -> float:
-    top = logits.max(axis=1, keepdims=True)
-    logs = logits - top - np.log(np.exp(logits - top).sum(axis=1, keepdims=True))
-    return float(-logs[np.arange(len(labels)), labels].mean())
+    chances = softmax(logits)[np.arange(len(labels)), labels]
+    return float(-np.log(np.clip(chances, 1e-12, 1)).mean())

@@ -30,7 +30,7 @@ from pet.sentence_encoders import EncoderClassifier, SentenceEncoder
 from pet.tasks import Task
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Member:
     """One voice of an ensemble: a pattern's model, or a linear classifier on sentence embeddings.
 
@@ -80,7 +80,7 @@ def trains_at_once(inputs: Inputs) -> bool:
     """Say whether generation 0 is trained on the labeled set, or asked as it is.
 
     A handful of rows teaches a small model less about the task than it makes it forget: such a
-    run starts like one without labels, and learns from the labeled rows beside the drawn ones.
+    run starts with untrained members, and learns from the labeled rows beside the drawn ones.
     """
     enough = inputs.config.train_from * len(inputs.task.labels)
     return len(inputs.labeled) >= max(1, enough)
@@ -126,6 +126,12 @@ def member_fingerprint(inputs: Inputs, member: Member) -> str:
 
     In generation 0 the other patterns are not among that; later they are, as teachers.
     """
+    if member not in inputs.names:  # without a memory every teacher's teachers are asked again
+        inputs.names[member] = _fingerprint(inputs, member)
+    return inputs.names[member]
+
+
+def _fingerprint(inputs: Inputs, member: Member) -> str:
     config = inputs.config
     shape = _encoder_shape(inputs) if member.kind == "encoder" else _pattern_shape(inputs, member)
     if member.generation is not None:
@@ -157,7 +163,7 @@ def _pattern_shape(inputs: Inputs, member: Member) -> dict[str, Any]:
         **computation(config),
     }
     if config.calibration == "pool":
-        shape["prior"] = texts_fingerprint(inputs)
+        shape["prior"] = [texts_fingerprint(inputs), inputs.seed("prior")]
     if member.generation is not None:
         if config.lm_weight:
             shape["pool"] = unlabeled_fingerprint(inputs)

@@ -109,6 +109,7 @@ class _Stages:
     def run(self) -> dict[str, Any]:
         inputs = self.inputs
         untrained = untrained_members(inputs)
+        self.say_who_is_not_trained()
         if inputs.config.encoder is not None:
             self.one("embeddings", partial(embed_texts, inputs))
         if inputs.config.adapt_steps:
@@ -130,7 +131,8 @@ class _Stages:
             for unit in classifiers
         ])  # fmt: skip
         self.one("labels", partial(label_with_student, inputs, members, student))
-        return write_report(inputs, members, self.made)
+        seconds = {name: stage["seconds"] for name, stage in self.stages.items()}
+        return write_report(inputs, members, self.made, seconds)
 
     def grow(self) -> list[Member]:
         """Train generation after generation; return the members of the one to keep."""
@@ -148,6 +150,18 @@ class _Stages:
                 inputs.observer.say(f"{name} did harm, {number - 1} is kept: {found}")
                 return generations[number - 1]
         return generations[-1]
+
+    def say_who_is_not_trained(self) -> None:
+        config, rows = self.inputs.config, len(self.inputs.labeled)
+        if not rows or not config.member.steps or trains_at_once(self.inputs):
+            return
+        later = "they are learned from in generation 1"
+        if not self.generations():
+            later = "nobody learns from them; --set train_from=0 trains on them"
+        self.inputs.observer.say(
+            f"{rows} labeled rows are fewer than train_from, {config.train_from:g} per label: "
+            f"generation 0 is not trained, {later}"
+        )
 
     def harm(self) -> str:
         """Say what harm the last generation did, if any."""

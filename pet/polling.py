@@ -136,6 +136,13 @@ def _ask(
     return score(model, encoder, texts, tokens_per_batch=inputs.config.tokens_per_batch, tick=tick)
 
 
+def prior_rows(count: int, seed: int) -> NDArray[np.int64]:
+    """Draw the rows on which the prior is measured; the first ones may all be of one day."""
+    if count <= PRIOR_ROWS:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).choice(count, PRIOR_ROWS, replace=False))
+
+
 def measure_prior(inputs: Inputs, pattern: str) -> Unit:
     """Write what the untrained model says of pool rows, or of texts without content."""
     member = Member(pattern, generation=None)
@@ -148,8 +155,9 @@ def measure_prior(inputs: Inputs, pattern: str) -> Unit:
             columns = dict.fromkeys(inputs.task.fields, ids)
         else:
             unlabeled = unlabeled_rows(inputs)
-            ids = unlabeled.ids[:PRIOR_ROWS]
-            columns = {name: texts[:PRIOR_ROWS] for name, texts in unlabeled.columns.items()}
+            rows = prior_rows(len(unlabeled), inputs.seed("prior"))
+            ids = [unlabeled.ids[row] for row in rows]
+            columns = {n: [texts[row] for row in rows] for n, texts in unlabeled.columns.items()}
         return ids, _ask(inputs, load, f"prior: {inputs.config.calibration}", columns, tick)
 
     path = prior_path(inputs.folder, pattern)

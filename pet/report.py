@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -26,13 +27,15 @@ class Generation:
 
 
 def write_report(
-    inputs: Inputs, members: list[Member], generations: list[Generation]
-) -> dict[str, Any]:
+    inputs: Inputs, members: list[Member], generations: list[Generation],
+    seconds: Mapping[str, float],
+) -> dict[str, Any]:  # fmt: skip
     """Measure everything that was made, and write `report.json` and the manifest's rest.
 
     Args:
         members: of the generation that was kept.
         generations: all that were made, a last one that did harm included.
+        seconds: what each stage took.
     """
     manifest = read_json(inputs.folder / "manifest.json") or {}
     weights = member_weights(inputs, members)
@@ -49,7 +52,7 @@ def write_report(
         "weighing": inputs.config.weights,
         "weights": dict(zip([m.name for m in members], weights, strict=True)),
         "ensemble_temperature": ensemble_temperature(inputs, members, weights),
-        "seconds": {name: stage["seconds"] for name, stage in manifest.get("stages", {}).items()},
+        "seconds": seconds,
         "generations": [_generation(inputs, generation) for generation in generations],
         "warnings": list(inputs.labeled.warnings),
     }
@@ -65,10 +68,12 @@ def write_report(
 
 def _generation(inputs: Inputs, generation: Generation) -> dict[str, Any]:
     """Describe a generation: how many rows each member learned from, and what they agree on."""
-    learned = len(inputs.labeled)
+    learned = 0
     for member in generation.members:
-        record = read_json(folder_of(inputs, member) / DONE) or {}
-        learned = max(learned, len(inputs.labeled) + len(record.get("drawn", {}).get("rows", [])))
+        if member.generation is not None:
+            record = read_json(folder_of(inputs, member) / DONE) or {}
+            drawn = len(record.get("drawn", {}).get("rows", []))
+            learned = max(learned, len(inputs.labeled) + drawn)
     shares = [round(share, 4) for share in generation.growth.shares]
     found: dict[str, Any] = {
         "members": [member.name for member in generation.members],
@@ -98,7 +103,9 @@ def model_card(inputs: Inputs, report: dict[str, Any]) -> str:
     measured = report.get("test") or report.get("labeled")
     figures = "No labeled rows were given, so nothing is known about its accuracy."
     if measured is not None:
-        where = "test rows" if "test" in report else "labeled rows (not trained on, but few)"
+        where = "test rows" if "test" in report else (
+            "labeled rows, from which its teachers learned, so that it does worse on others"
+        )  # fmt: skip
         student = measured["student"]
         figures = (
             f"On {student['rows']:,} {where}: accuracy {student['accuracy']:.3f}, macro-F1 "
@@ -115,12 +122,12 @@ pipeline_tag: text-classification
 
 {labels}
 
-Distilled from {len(report["weights"])} pattern-verbalizer models (Schick and Schütze 2021) that
-were trained on {len(inputs.labeled):,} labeled rows and asked about
-{report["pool"]["scored_by_members"]:,} unlabeled ones.
+Distilled from an ensemble of {len(report["weights"])} (pattern-verbalizer models, Schick and
+Schütze 2021; {", ".join(report["weights"])}), which had {len(inputs.labeled):,} labeled rows and
+was asked about {report["pool"]["scored_by_members"]:,} unlabeled ones.
 
 {figures} Texts are cut to {inputs.config.max_length} tokens.
-Look at figures before you trust labels on texts of another kind.
+Measure it anew before you trust it with texts of another kind.
 
 ```python
 from transformers import pipeline

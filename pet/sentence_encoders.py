@@ -15,8 +15,15 @@ from transformers.utils.hub import cached_file
 from pet.encoding import Encoder
 from pet.errors import InputError, Problem
 from pet.linear_heads import LinearHead
-from pet.loading import load_tokenizer, load_whole, model_problems, refuse_unloadable
+from pet.loading import (
+    load_tokenizer,
+    load_whole,
+    model_digest,
+    model_problems,
+    refuse_unloadable,
+)
 from pet.models import Model, Precision, Rows, Texts, batch_tensors
+from pet.runs import fingerprint
 
 POOLING = "1_Pooling/config.json"  # where sentence-transformers says how tokens become one vector
 
@@ -62,23 +69,32 @@ class SentenceEncoder(Model):
         return int(self.module.config.get_text_config().hidden_size)
 
 
+def encoder_digest(ref: str, revision: str | None) -> str:
+    """Name a sentence encoder by its content, and by how it is pooled.
+
+    Raises:
+        InputError: no such model, or one that is pooled in a way that is not known here.
+    """
+    return fingerprint(model=model_digest(ref, revision), pooling=pooling_of(ref, revision))
+
+
 def pooling_of(ref: str, revision: str | None) -> str:
     """Return `mean` or `cls`, as the model's folder says; mean where it says nothing.
 
     Raises:
         InputError: the model is pooled in another way.
     """
-    with model_problems(ref):
-        path = cached_file(
-            ref, POOLING, revision=revision, _raise_exceptions_for_missing_entries=False
-        )
-    if path is None:
+    modules = _json_of(ref, "modules.json", revision)
+    kinds = [str(module.get("type")).rpartition(".")[2] for module in modules or []]
+    if others := sorted(set(kinds) - {"Transformer", "Pooling", "Normalize"}):
+        raise InputError(
+            Problem(f"{ref}: modules.json", "a transformer, its pooling, and no more layers",
+                    ", ".join(others), "take another sentence encoder")
+        )  # fmt: skip
+    settings = _json_of(ref, POOLING, revision)
+    if settings is None:
         return "mean"
-    try:
-        settings = json.loads(Path(path).read_text(encoding="utf-8"))
-        asked = [name for name, value in settings.items() if value is True and "pooling" in name]
-    except (ValueError, AttributeError):
-        asked = ["a file that is not JSON"]
+    asked = [name for name, value in settings.items() if value is True and "pooling_mode" in name]
     if asked == ["pooling_mode_mean_tokens"]:
         return "mean"
     if asked == ["pooling_mode_cls_token"]:
@@ -107,3 +123,12 @@ class EncoderClassifier(Model):
     def output_width(self, encoder: Encoder) -> int:
         """How many labels are scored."""
         return len(self._bias)
+
+
+def _json_of(ref: str, name: str, revision: str | None) -> Any:
+    """Read a model's file; None where it has none of that name."""
+    with model_problems(ref):
+        path = cached_file(
+            ref, name, revision=revision, _raise_exceptions_for_missing_entries=False
+        )
+        return None if path is None else json.loads(Path(path).read_text(encoding="utf-8"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -13,7 +14,7 @@ from pet.ensembling import agreement_weights, combine, fit_temperature, match_co
 from pet.evaluation import metrics
 from pet.inputs import Inputs
 from pet.logits import read_logits
-from pet.members import Member, folder_of, members_of
+from pet.members import Member, folder_of, members_of, teachers_of
 from pet.runs import DONE, read_json
 
 Weighing = Literal["uniform", "accuracy", "agreement"]
@@ -40,10 +41,14 @@ def member_weights(
 
 
 def own_accuracy(inputs: Inputs, member: Member) -> float:
-    """Accuracy on labeled rows that was not learned: before training, or by cross-validation."""
+    """Accuracy on labeled rows that was not learned: before training, or by cross-validation.
+
+    The encoder member's is of generation 0: later ones have teachers that know these rows.
+    """
     if member.kind == "pattern":
         return zero_shot_accuracy(inputs, member.pattern)
-    return float((read_json(folder_of(inputs, member) / DONE) or {})["cross_validated_accuracy"])
+    first = folder_of(inputs, replace(member, generation=0))
+    return float((read_json(first / DONE) or {})["cross_validated_accuracy"])
 
 
 def zero_shot_accuracy(inputs: Inputs, pattern: str) -> float:
@@ -70,14 +75,18 @@ def unseen_logits(inputs: Inputs, members: Sequence[Member]) -> NDArray[np.float
         path = folder_of(inputs, member) / HELD_OUT
         if member.kind == "pattern":
             path = folder_of(inputs, member) / "logits" / "labeled.parquet"
-        if not len(inputs.labeled) or not path.exists() or _has_learned(member):
+        if not len(inputs.labeled) or not path.exists() or _has_learned(inputs, member):
             return None
         stack.append(read_logits(path)[1])
     return np.stack(stack)
 
 
-def _has_learned(member: Member) -> bool:
-    return member.kind == "pattern" and member.generation is not None
+def _has_learned(inputs: Inputs, member: Member) -> bool:
+    """Say whether what a member says of labeled rows comes from these rows, through others too."""
+    if member.kind == "pattern":
+        return member.generation is not None
+    teachers = teachers_of(inputs, member) if member.generation else []
+    return any(_has_learned(inputs, teacher) for teacher in teachers)
 
 
 def ensemble_temperature(
@@ -95,7 +104,7 @@ def ensemble_temperature(
     if logits is not None:
         return fit_temperature(combine(logits, weights), inputs.labeled.labels)
     first = members_of(inputs, 0)
-    if list(members) == first or any(_has_learned(member) for member in first):
+    if list(members) == first or any(_has_learned(inputs, member) for member in first):
         return 1.0
     of_first = member_weights(inputs, first)
     at_first = ensemble_temperature(inputs, first, of_first)

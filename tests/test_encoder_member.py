@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 from pet.compilation import plain_encoder
+from pet.ensembling import combine, softmax
 from pet.errors import InputError
 from pet.finished import label_new_pool
 from pet.logits import read_logits
@@ -63,11 +65,50 @@ def test_the_encoder_is_not_taught_by_itself(encoded: Any) -> None:
 
 def test_a_model_asked_anew_says_what_was_written_down(encoded: Any, tmp_path: Path) -> None:
     """`--with ensemble` loads encoder and head again; kept scores came from kept embeddings."""
-    config, report = encoded
-    *_, counts = label_new_pool(
-        Path(config.out), config.pool, tmp_path / "labels", "ensemble", None, SILENT
-    )
-    assert counts["rows"] == report["labels"]["rows"]
+    config, _ = encoded
+    run, out = Path(config.out), tmp_path / "labels"
+    label_new_pool(run, config.pool, out, "ensemble", None, SILENT)
+    record = read_json(run / "soft_labels" / DONE)
+    members = [run / "members" / name / "logits" for name in record["weights"]]
+    stack = np.stack([
+        np.concatenate([read_logits(path)[1] for path in sorted(folder.glob("part-*"))])
+        for folder in members
+    ])  # fmt: skip
+    together = combine(stack, list(record["weights"].values()))
+    parts = [pq.read_table(path) for path in sorted(out.glob("part-*.parquet"))]
+    rows = [row for part in parts for row in part["probabilities"].to_pylist()]
+    found = np.array([list(row.values()) for row in rows])
+    expected = softmax(together, record["ensemble_temperature"])
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_another_encoder_under_the_same_name_is_refused(
+    config_for: Configure, tmp_path: Path
+) -> None:
+    """Its vectors mean something else to the head."""
+    from tests.tiny_models import save_model
+
+    folder = save_model("bert", tmp_path / "encoder")
+    config = config_for(encoder=str(folder))
+    label_pool(config)
+    save_model("bert", folder, seed=1)
+    with pytest.raises(InputError, match="another model of that name"):
+        label_new_pool(Path(config.out), config.pool, tmp_path / "o", "ensemble", None, SILENT)
+
+
+def test_another_pooling_of_the_same_model_makes_other_embeddings(
+    config_for: Configure, tmp_path: Path
+) -> None:
+    from tests.tiny_models import save_model
+
+    folder = save_model("bert", tmp_path / "encoder")
+    config = config_for(encoder=str(folder))
+    label_pool(config)
+    before = (Path(config.out) / "embeddings" / "test.parquet").read_bytes()
+    (folder / POOLING).parent.mkdir()
+    (folder / POOLING).write_text(json.dumps({"pooling_mode_cls_token": True}))
+    label_pool(config, update=True)
+    assert (Path(config.out) / "embeddings" / "test.parquet").read_bytes() != before
 
 
 def test_a_run_with_an_encoder_is_reused_whole(encoded: Any) -> None:

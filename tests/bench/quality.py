@@ -132,6 +132,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1, help="cells measured side by side")
     parser.add_argument("--cell", nargs=4, metavar=("METHOD", "TASK", "LABELS", "SEED"))
     options = parser.parse_args()
+    if options.set and options.name == "default":
+        parser.error("--set needs a --name of its own, or its figures would pass for the defaults'")
     if options.cell:
         method, task, labels, seed = options.cell
         cell = Cell(

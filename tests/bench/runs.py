@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +59,10 @@ def measure_larger(cell: Cell) -> dict[str, Figures]:
     """
     run = cell.run.with_name(f"larger-{cell.name}-{cell.task}")
     models = {"model": "smollm2", "encoder": "minilm", "student_model": "minilm"}
-    report = _run(cell, run, models, *LARGER, seed=0)
+    run.parent.mkdir(parents=True, exist_ok=True)
+    with run.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # cells that share the folder wait for each other
+        report = _run(cell, run, models, *LARGER, seed=0)
     test = report["test"]
     zero_shot = [own["zero_shot"] for own in test["patterns"].values()]
     found = {

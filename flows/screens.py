@@ -92,6 +92,7 @@ def result(console: Console, report: dict[str, Any], folder: Path) -> None:
     """Show what a run amounts to: accuracies, label counts, where the files are."""
     if "test" in report:
         console.print(_accuracies(report, "test", "on the test set"))
+        console.print(_coverage(report["test"]["student"]), markup=False, highlight=False)
     elif "labeled" in report:
         console.print(_accuracies(report, "labeled", "on the labeled set"))
     if len(report["generations"]) > 1:
@@ -137,6 +138,17 @@ def _accuracies(report: dict[str, Any], source: str, where: str) -> Table:
             table.add_row(f"  if weighed by {way}", "", *_figures(figures), style="dim")
     table.add_row("student", "", *_figures(measured["student"]))
     return table
+
+
+def _coverage(measured: dict[str, Any]) -> str:
+    """Say what the threshold keeps, and what a stricter one would."""
+    own = measured["abstaining"]
+    half = min(measured["coverage"], key=lambda point: abs(point["coverage"] - 0.5))
+    return (
+        f"confidence of {own['threshold']:g} and more: {_percent(own['coverage'])} of the rows, "
+        f"{_percent(own['accuracy']) or 'none'} right; the surest half (from "
+        f"{half['threshold']:.2f}): {_percent(half['accuracy'])} right"
+    )
 
 
 def _generations(report: dict[str, Any]) -> Table:
@@ -203,6 +215,7 @@ def evaluation(console: Console, found: dict[str, Any]) -> None:
         f"{_percent(found['macro_f1'])}, ECE {_percent(found['ece'])}, {found['rows']:,} rows",
         highlight=False,
     )
+    console.print(_coverage(found), highlight=False)
     table = Table(title="rows: the true label; columns: the predicted one", title_justify="left")
     table.add_column("")
     for label in found["labels"]:

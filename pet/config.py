@@ -41,6 +41,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "generations": "paper",
         "drawn_labels": "hard",
         "train_from": 0,
+        "out_of_bag": 0,
     },
 }  # fmt: skip
 
@@ -124,6 +125,13 @@ class RunConfig(_Frozen):
     )
     train_from: float = Field(
         8, ge=0, description="labeled rows per label from which generation 0 is trained at all"
+    )
+    out_of_bag: float = Field(
+        0.25,
+        ge=0,
+        le=0.5,
+        description="share of the labeled rows that each member of generation 0 leaves out, so "
+        "that they can tell how sure members may be; 0: members are taken at their word",
     )
     growth_factor: float = Field(5.0, gt=1, description="d: growth of a generation's rows")
     growth_goal: int = Field(1000, ge=1, description="rows at which `paper` stops growing")

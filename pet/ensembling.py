@@ -17,12 +17,15 @@ def softmax(logits: Array, temperature: float = 1.0) -> Array:
     return scaled / scaled.sum(axis=-1, keepdims=True)
 
 
-def combine(logits: Array, weights: Sequence[float]) -> Array:
+def combine(
+    logits: Array, weights: Sequence[float], heard: NDArray[np.bool_] | None = None
+) -> Array:
     """Return the weighted mean of member logits (section 3.3 of the PET paper, equation for s_M).
 
     Args:
         logits: [members, rows, labels]
         weights: [members], not negative; where all are zero, every member counts alike.
+        heard: who has a say on which row, at least one on each; all if not given. [members, rows]
 
     Returns:
         [rows, labels]
@@ -30,12 +33,16 @@ def combine(logits: Array, weights: Sequence[float]) -> Array:
     share = np.asarray(weights, dtype=np.float64)
     assert len(share) == len(logits), "one weight a member"
     assert (share >= 0).all(), "weights are not negative"
-    share = share / share.sum() if share.sum() > 0 else np.full(len(share), 1 / len(share))
+    voices = np.ones(logits.shape[:2], bool) if heard is None else heard
+    shares = share[:, None] * voices
+    nobody = shares.sum(axis=0) == 0
+    shares[:, nobody] = voices[:, nobody]
+    shares /= shares.sum(axis=0)
     together = np.zeros(logits.shape[1:])
-    for weight, own in zip(share, logits, strict=True):
+    for of_member, own in zip(shares, logits, strict=True):
         # Softmax does not see a constant added to a row, but a mean over members on different
         # scales is easier to read when each row is centred.
-        together += weight * (own - own.mean(axis=-1, keepdims=True))
+        together += of_member[:, None] * (own - own.mean(axis=-1, keepdims=True))
     return together
 
 

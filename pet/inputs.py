@@ -57,7 +57,7 @@ class Inputs:
     tokens: dict[tuple[str, TextSlot], TokenizedTexts] = field(
         default_factory=dict, compare=False, repr=False
     )
-    names: dict[Hashable, str] = field(default_factory=dict, compare=False, repr=False)
+    names: dict[Hashable, str] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property
     def folder(self) -> Path:

@@ -15,7 +15,14 @@ from pet.evaluation import above, coverage_curve, metrics
 from pet.inputs import Inputs
 from pet.logits import read_logits
 from pet.members import Member, folder_of
-from pet.weighing import Weighing, ensemble_temperature, member_weights, unseen_logits
+from pet.weighing import (
+    Weighing,
+    answers_path,
+    ensemble_temperature,
+    member_weights,
+    unseen_answers,
+    unseen_rows,
+)
 
 Array = NDArray[np.floating]
 
@@ -23,25 +30,25 @@ Array = NDArray[np.floating]
 def measure(inputs: Inputs, members: Sequence[Member], source: str) -> dict[str, Any]:
     """Measure patterns, encoder member, ensemble, student and baseline.
 
-    On the labeled set only the zero-shot figures are always of rows that were not learned from,
-    and `ensemble` is where `unseen` is true.
+    On the labeled set, members and ensemble are measured on rows that they have not learned from,
+    as far as there are such rows; `unseen` says whether. Baseline and student never have any.
 
     Args:
         source: labeled or test.
     """
     truth = inputs.measured()[source].labels
     _, logits = stacked_logits(inputs, members, f"{source}.parquet")
-    unseen = unseen_logits(inputs, members) if source == "labeled" else None
     weights = member_weights(inputs, members)
-    temperature = ensemble_temperature(inputs, members, weights)
-    heard = logits if unseen is None else unseen
-    together = softmax(combine(heard, weights), temperature)
+    known = unseen_answers(inputs, members, weights) if source == "labeled" else None
+    rows, heard = (np.arange(len(truth)), combine(logits, weights)) if known is None else known
+    together = softmax(heard, ensemble_temperature(inputs, members, weights))
     found: dict[str, Any] = {
-        **_of_members(inputs, members, heard, source),
-        "unseen": source == "test" or unseen is not None,
-        "ensemble": metrics(together, truth),
-        "ensembles": _by_weighing(inputs, members, heard, truth),
+        **_of_members(inputs, members, logits, source),
+        "unseen": source == "test" or known is not None,
+        "ensemble": metrics(together, truth[rows]),
     }
+    if source == "test":
+        found["ensembles"] = _by_weighing(inputs, members, logits, truth)
     said = {"ensemble": together}
     for name in ("supervised", "student") if len(inputs.labeled) else ("student",):
         said[name] = softmax(
@@ -49,8 +56,9 @@ def measure(inputs: Inputs, members: Sequence[Member], source: str) -> dict[str,
         )
         found[name] = metrics(said[name], truth)
     for name in ("ensemble", "student"):
-        found[name]["abstaining"] = above(said[name], truth, inputs.config.abstain_below)
-        found[name]["coverage"] = coverage_curve(said[name], truth)
+        of = truth[rows] if name == "ensemble" else truth
+        found[name]["abstaining"] = above(said[name], of, inputs.config.abstain_below)
+        found[name]["coverage"] = coverage_curve(said[name], of)
     return found
 
 
@@ -62,17 +70,21 @@ def _of_members(
     found: dict[str, Any] = {"patterns": {}}
     by_pattern = defaultdict(list)
     for member, own in zip(members, logits, strict=True):
+        rows = np.ones(len(truth), dtype=bool)
+        if source == "labeled" and (unseen := unseen_rows(inputs, member)).any():
+            rows, own = unseen, read_logits(answers_path(inputs, member))[1]
+        measured = metrics(softmax(own[rows]), truth[rows])
         if member.kind == "encoder":
-            found["encoder"] = metrics(softmax(own), truth)
+            found["encoder"] = measured
         else:
-            by_pattern[member.pattern].append(metrics(softmax(own), truth))
-    for pattern, measured in by_pattern.items():
+            by_pattern[member.pattern].append(measured)
+    for pattern, of_pattern in by_pattern.items():
         untrained = folder_of(inputs, Member(pattern, generation=None))
         before = read_logits(untrained / "logits" / f"{source}.parquet")[1]
         found["patterns"][pattern] = {
             "zero_shot": metrics(softmax(before), truth),
             "trained": {
-                key: round(float(np.mean([m[key] for m in measured])), 4) for key in measured[0]
+                key: round(float(np.mean([m[key] for m in of_pattern])), 4) for key in of_pattern[0]
             },
         }
     best = max(found["patterns"], key=lambda name: found["patterns"][name]["trained"]["accuracy"])

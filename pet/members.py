@@ -117,6 +117,24 @@ def member_seed(inputs: Inputs, use: str, member: Member) -> int:
     return inputs.seed(use, member.generation, member.pattern, member.repetition)
 
 
+def left_out(inputs: Inputs, member: Member) -> NDArray[np.int64]:
+    """Draw the labeled rows that a member of generation 0 does not learn from, of every label.
+
+    Each member has its own, so that together they learn from all; who has not learned from a row
+    can say how right such members are (out-of-bag estimates, Breiman 1996). A single member leaves
+    nothing out. [rows]
+    """
+    config, labels = inputs.config, inputs.labeled.labels
+    alone = len(inputs.task.patterns) * config.repetitions == 1
+    rows: list[int] = []
+    if member.kind == "pattern" and member.generation == 0 and not alone:
+        rng = np.random.default_rng(member_seed(inputs, "left out", member))
+        for label in np.unique(labels):
+            own = np.flatnonzero(labels == label)
+            rows += rng.choice(own, round(config.out_of_bag * len(own)), replace=False).tolist()
+    return np.sort(np.asarray(rows, dtype=np.int64))
+
+
 def folder_of(inputs: Inputs, member: Member) -> Path:
     return inputs.folder / "members" / member.name
 
@@ -139,10 +157,8 @@ def _fingerprint(inputs: Inputs, member: Member) -> str:
         shape["seed"] = member_seed(inputs, "member", member)
     if member.generation:
         teachers = teachers_of(inputs, member)
-        # Weights by agreement depend on the whole generation, not on the teachers alone; and an
-        # untrained first generation sets how sure the later ones are.
-        heard = generation_before(inputs, member) if config.weights == "agreement" else teachers
-        heard = heard + ([] if trains_at_once(inputs) else members_of(inputs, 0))
+        # How sure teachers may be depends on their whole generation, and on the first.
+        heard = dict.fromkeys([*generation_before(inputs, member), *members_of(inputs, 0)])
         shape |= {
             "teachers": [teacher.name for teacher in teachers],
             "heard": [member_fingerprint(inputs, other) for other in heard],
@@ -168,6 +184,7 @@ def _pattern_shape(inputs: Inputs, member: Member) -> dict[str, Any]:
         if config.lm_weight:
             shape["pool"] = unlabeled_fingerprint(inputs)
         shape |= {"training": config.member.model_dump(), "lm_weight": config.lm_weight}
+        shape["left out"] = left_out(inputs, member).tolist()
     return shape
 
 

@@ -28,6 +28,7 @@ from pet.members import (
     Member,
     folder_of,
     generation_before,
+    left_out,
     member_fingerprint,
     member_seed,
     prior_offset,
@@ -102,7 +103,7 @@ def _train(inputs: Inputs, member: Member, folder: Path) -> dict[str, Any]:
     offset = prior_offset(config, inputs.folder, member.pattern)
     encoder = cloze_encoder(model, inputs.task, member.pattern, config.max_length, offset)
     drawn = draw(inputs, member)
-    columns, targets = training_rows(inputs, drawn)
+    columns, targets = training_rows(inputs, member, drawn)
     texts = tokenize_columns(encoder, model.tokenizer, columns)
     with inputs.observer.stage(f"training {member.name}", config.member.steps, "steps") as tick:
         losses = train(
@@ -161,8 +162,9 @@ def draw(inputs: Inputs, member: Member) -> Drawn:
         nothing = np.zeros((0, len(task.labels)), np.float32)
         return Drawn(np.zeros(0, np.int64), nothing, {})
     teachers = teachers_of(inputs, member)
-    weights = member_weights(inputs, teachers, among=generation_before(inputs, member))
-    temperature = ensemble_temperature(inputs, teachers, weights)
+    everybody = generation_before(inputs, member)
+    weights = member_weights(inputs, teachers, among=everybody)
+    temperature = ensemble_temperature(inputs, everybody, member_weights(inputs, everybody))
     said = softmax(combine(pool_logits(inputs, teachers), weights), temperature)
     counts = np.bincount(labeled.labels, minlength=len(task.labels)).tolist()
     first = not len(labeled) and member.generation == 1
@@ -192,12 +194,16 @@ def draw(inputs: Inputs, member: Member) -> Drawn:
     return Drawn(drawn.rows, hard if inputs.config.drawn_labels == "hard" else soft, record)
 
 
-def training_rows(inputs: Inputs, drawn: Drawn) -> tuple[dict[str, list[str]], NDArray[np.float32]]:
-    """Put the labeled set and what was drawn together: texts by field, targets [rows, labels]."""
+def training_rows(
+    inputs: Inputs, member: Member, drawn: Drawn
+) -> tuple[dict[str, list[str]], NDArray[np.float32]]:
+    """Put the labeled rows and what was drawn together: texts by field, targets [rows, labels]."""
     labeled, unlabeled = inputs.labeled, unlabeled_rows(inputs)
+    own = np.setdiff1d(np.arange(len(labeled)), left_out(inputs, member))
     columns = {
-        name: [*labeled.columns[name], *(unlabeled.columns[name][row] for row in drawn.rows)]
+        name: [labeled.columns[name][row] for row in own]
+        + [unlabeled.columns[name][row] for row in drawn.rows]
         for name in inputs.task.fields
     }
-    gold = one_hot(labeled.labels, len(inputs.task.labels))
+    gold = one_hot(labeled.labels[own], len(inputs.task.labels))
     return columns, np.concatenate([gold, drawn.targets])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -14,7 +15,7 @@ from pet.ensembling import agreement_weights, combine, fit_temperature, match_co
 from pet.evaluation import metrics
 from pet.inputs import Inputs
 from pet.logits import read_logits
-from pet.members import Member, folder_of, members_of, teachers_of
+from pet.members import Member, folder_of, left_out, members_of, teachers_of
 from pet.runs import DONE, read_json
 
 Weighing = Literal["uniform", "accuracy", "agreement"]
@@ -60,25 +61,28 @@ def zero_shot_accuracy(inputs: Inputs, pattern: str) -> float:
 HELD_OUT = "held_out.parquet"  # what an encoder member says of labeled rows it had not seen
 
 
-def unseen_logits(inputs: Inputs, members: Sequence[Member]) -> NDArray[np.float32] | None:
-    """What members say of the labeled rows, each of rows that it has not learned from.
+def unseen_rows(inputs: Inputs, member: Member) -> NDArray[np.bool_]:
+    """Say of which labeled rows a member has learned nothing, neither itself nor from others.
 
-    Untrained members have learned from none; the encoder member is cross-validated. Members that
-    were trained on the labeled set have nothing to say here: what they learned shows even in a
-    student that has never seen these rows, which gets far more of them right than of others.
-
-    Returns:
-        [members, rows, labels], or None where a member, or the labeled set, cannot give it.
+    Untrained members have learned from none, those of generation 0 not from what they left out;
+    the encoder member is cross-validated. Later members have all of it, from their teachers. What
+    has been learned shows even in a student that has never seen these rows: it gets far more of
+    them right than of others. [rows]
     """
-    stack = []
-    for member in members:
-        path = folder_of(inputs, member) / HELD_OUT
-        if member.kind == "pattern":
-            path = folder_of(inputs, member) / "logits" / "labeled.parquet"
-        if not len(inputs.labeled) or not path.exists() or _has_learned(inputs, member):
-            return None
-        stack.append(read_logits(path)[1])
-    return np.stack(stack)
+    rows = np.zeros(len(inputs.labeled), dtype=bool)
+    if member.kind == "encoder":
+        rows[:] = not _has_learned(inputs, member) and answers_path(inputs, member).exists()
+    elif member.generation is None:
+        rows[:] = True
+    else:
+        rows[left_out(inputs, member)] = True
+    return rows
+
+
+def answers_path(inputs: Inputs, member: Member) -> Path:
+    """Where a member's scores of labeled rows lie: the encoder member's are cross-validated."""
+    folder = folder_of(inputs, member)
+    return folder / HELD_OUT if member.kind == "encoder" else folder / "logits" / "labeled.parquet"
 
 
 def _has_learned(inputs: Inputs, member: Member) -> bool:
@@ -89,24 +93,54 @@ def _has_learned(inputs: Inputs, member: Member) -> bool:
     return any(_has_learned(inputs, teacher) for teacher in teachers)
 
 
+ENOUGH = 5  # labeled rows from which anything is concluded
+
+
+def unseen_answers(
+    inputs: Inputs, members: Sequence[Member], weights: Sequence[float]
+) -> tuple[NDArray[np.int64], NDArray[np.floating]] | None:
+    """What members say together of labeled rows, each row by those who have not learned from it.
+
+    Only rows that every kind of member, patterns and encoder, has a say on are given: what a part
+    of the ensemble says is no measure of the whole.
+
+    Returns:
+        rows, and their logits [rows, labels]; None where there are too few.
+    """
+    heard = np.stack([unseen_rows(inputs, member) for member in members])
+    kinds = np.array([member.kind for member in members])
+    told = [heard[kinds == kind].any(axis=0) for kind in np.unique(kinds)]
+    rows = np.flatnonzero(np.all(told, axis=0)).astype(np.int64)
+    if len(rows) < ENOUGH:
+        return None
+    stack = [
+        read_logits(answers_path(inputs, member))[1][rows]
+        if own.any() else np.zeros((len(rows), len(inputs.task.labels)), np.float32)
+        for member, own in zip(members, heard, strict=True)
+    ]  # fmt: skip
+    return rows, combine(np.stack(stack), weights, heard[:, rows])
+
+
 def ensemble_temperature(
     inputs: Inputs, members: Sequence[Member], weights: Sequence[float]
 ) -> float:
     """Return what to divide the members' combined logits by, so that they are as sure as right.
 
-    Where nobody has learned from the labeled rows it is fitted on them. Where somebody has, they
-    say too much: fitted on them, every ensemble and every student was overconfident. Then it is 1,
-    as it is without labels; but a generation that grew from untrained members is never less sure
-    of the pool than those were. Members that are taught by soft labels of others would lose heart
-    with every generation, while they become better.
+    It is fitted on labeled rows by members that have not learned from them. Fitted on rows that
+    were learned from, it made every ensemble and every student overconfident. Later generations
+    have no such rows: there it is 1, but they are never less sure of the pool than the first was.
+    Members that are taught by soft labels of others would lose heart with every generation, while
+    they become better. Without labels it is 1 too.
     """
-    logits = unseen_logits(inputs, members)
-    if logits is not None:
-        return fit_temperature(combine(logits, weights), inputs.labeled.labels)
+    found = unseen_answers(inputs, members, weights)
+    if found is not None:
+        rows, logits = found
+        return fit_temperature(logits, inputs.labeled.labels[rows])
     first = members_of(inputs, 0)
-    if list(members) == first or any(_has_learned(inputs, member) for member in first):
-        return 1.0
     of_first = member_weights(inputs, first)
+    known = unseen_answers(inputs, first, of_first) is not None
+    if list(members) == first or not (known or all(m.generation is None for m in first)):
+        return 1.0
     at_first = ensemble_temperature(inputs, first, of_first)
     before = softmax(combine(pool_logits(inputs, first), of_first), at_first).max(axis=1).mean()
     return min(1.0, match_confidence(combine(pool_logits(inputs, members), weights), before))

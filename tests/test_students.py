@@ -35,7 +35,8 @@ def stacked(run: Path, file: str) -> np.ndarray:
 
 
 def test_soft_labels_are_the_weighted_members_at_temperature_two(tiny_run: Path) -> None:
-    weights = read_json(tiny_run / "soft_labels" / DONE)["weights"]
+    record = read_json(tiny_run / "soft_labels" / DONE)
+    weights = record["weights"]
     assert list(weights) == [f"g0-{name}-r0" for name in samples.PATTERNS]
     files = sorted((tiny_run / "soft_labels").glob("part-*.parquet"))
     assert len(files) == 3
@@ -43,10 +44,11 @@ def test_soft_labels_are_the_weighted_members_at_temperature_two(tiny_run: Path)
         ids, soft = read_logits(path)
         logits = stacked(tiny_run, path.name)
         share = np.array(list(weights.values())) / sum(weights.values())
-        mean = (share[:, None, None] * logits).sum(0) / 2
+        mean = (share[:, None, None] * logits).sum(0) / (2 * record["ensemble_temperature"])
         by_hand = np.exp(mean) / np.exp(mean).sum(1, keepdims=True)
         np.testing.assert_allclose(soft, by_hand, atol=1e-5)
-        np.testing.assert_allclose(soft, soft_labels(logits, list(weights.values())), atol=1e-6)
+        ours = soft_labels(logits, list(weights.values()), 2 * record["ensemble_temperature"])
+        np.testing.assert_allclose(soft, ours, atol=1e-6)
         assert ids == read_logits(tiny_run / "members" / "g0-last-r0" / "logits" / path.name)[0]
 
 

@@ -11,11 +11,19 @@ import numpy as np
 import pytest
 
 from pet.answers import pool_logits
-from pet.ensembling import agreement_weights, combine, softmax
+from pet.ensembling import agreement_weights, combine, fit_temperature, softmax
 from pet.inputs import read_inputs
-from pet.members import Member, members_of
+from pet.logits import read_logits
+from pet.members import Member, left_out, members_of
 from pet.pipeline import label_pool
-from pet.weighing import ensemble_temperature, member_weights, unseen_logits
+from pet.weighing import (
+    answers_path,
+    ensemble_temperature,
+    member_weights,
+    unseen_answers,
+    unseen_rows,
+)
+from tests import samples
 
 Configure = Callable[..., Any]
 
@@ -25,8 +33,6 @@ def from_untrained(
     inputs_folder: Path, model_folder: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> Any:
     """A run that started with untrained members, and grew."""
-    from tests import samples
-
     config = samples.tiny_config(
         inputs_folder, model_folder("bert"), tmp_path_factory.mktemp("grown") / "run",
         train_from=100, generations=1, growth_factor=1.5, weights="agreement",
@@ -54,8 +60,43 @@ def test_a_generation_is_never_less_sure_than_the_untrained_one_it_grew_from(
 def test_what_was_learned_from_the_labeled_rows_does_not_say_how_sure_it_may_be(
     from_untrained: Any,
 ) -> None:
-    assert unseen_logits(from_untrained, members_of(from_untrained, 0)) is not None
-    assert unseen_logits(from_untrained, members_of(from_untrained, 1)) is None
+    assert all(unseen_rows(from_untrained, m).all() for m in members_of(from_untrained, 0))
+    assert not any(unseen_rows(from_untrained, m).any() for m in members_of(from_untrained, 1))
+
+
+def test_each_member_leaves_other_rows_out_and_together_they_learn_from_all(
+    config_for: Configure,
+) -> None:
+    inputs = read_inputs(config_for(repetitions=3))
+    rows = [left_out(inputs, member) for member in members_of(inputs)]
+    assert {len(left) for left in rows} == {3}, "a quarter of four rows of each of three labels"
+    for left in rows:
+        assert np.bincount(inputs.labeled.labels[left]).tolist() == [1, 1, 1]
+    assert len({tuple(left) for left in rows}) > 1
+    assert not set.intersection(*(set(left.tolist()) for left in rows))
+
+
+def test_a_single_member_leaves_nothing_out(config_for: Configure, tmp_path: Path) -> None:
+    """Nobody else would learn from those rows."""
+    task = tmp_path / "one.toml"
+    task.write_text(samples.task_toml(["last"]))
+    inputs = read_inputs(config_for(task=str(task)))
+    assert not len(left_out(inputs, members_of(inputs)[0]))
+
+
+def test_a_row_is_judged_by_those_only_who_left_it_out(config_for: Configure) -> None:
+    config = config_for()
+    label_pool(config)
+    inputs = read_inputs(config)
+    members = members_of(inputs)
+    found = unseen_answers(inputs, members, [1.0] * len(members))
+    assert found is not None
+    rows, logits = found
+    assert set(rows.tolist()) == {row for m in members for row in left_out(inputs, m).tolist()}
+    for row, together in zip(rows, logits, strict=True):
+        judges = [member for member in members if row in left_out(inputs, member)]
+        own = np.mean([read_logits(answers_path(inputs, m))[1][row] for m in judges], axis=0)
+        np.testing.assert_allclose(together, own - own.mean(), atol=1e-5)
 
 
 def test_weights_by_agreement_are_of_the_whole_generation(from_untrained: Any) -> None:
@@ -75,8 +116,8 @@ def test_an_encoder_that_was_taught_by_trained_members_has_seen_the_labeled_rows
     label_pool(config)
     inputs = read_inputs(config)
     encoders = [Member("", 0, number, "encoder") for number in (0, 1)]
-    assert unseen_logits(inputs, encoders[:1]) is not None
-    assert unseen_logits(inputs, encoders[1:]) is None
+    assert unseen_rows(inputs, encoders[0]).all()
+    assert not unseen_rows(inputs, encoders[1]).any()
     weights = {member_weights(inputs, [encoder])[0] for encoder in encoders}
     record = json.loads((Path(config.out) / "members" / "encoder-g0" / "done.json").read_text())
     assert weights == {record["cross_validated_accuracy"]}
@@ -85,8 +126,6 @@ def test_an_encoder_that_was_taught_by_trained_members_has_seen_the_labeled_rows
 def test_one_labeled_row_weighs_nobody(
     config_for: Configure, model_folder: Any, inputs_folder: Path, tmp_path: Path
 ) -> None:
-    from tests import samples
-
     samples.write_csv(tmp_path / "one.csv", samples.labeled_rows()[:1], ("text", "label"))
     config = config_for(labeled=str(tmp_path / "one.csv"), encoder=str(model_folder("bert")))
     report = label_pool(config)
@@ -96,12 +135,10 @@ def test_one_labeled_row_weighs_nobody(
 def test_the_temperature_of_untrained_members_is_the_one_that_fits_their_own_logits(
     from_untrained: Any,
 ) -> None:
-    from pet.ensembling import fit_temperature
-
     first = members_of(from_untrained, 0)
     weights = member_weights(from_untrained, first)
-    logits = unseen_logits(from_untrained, first)
-    assert logits is not None
-    expected = fit_temperature(combine(logits, weights), from_untrained.labeled.labels)
+    found = unseen_answers(from_untrained, first, weights)
+    assert found is not None
+    assert len(found[0]) == len(from_untrained.labeled)
+    expected = fit_temperature(found[1], from_untrained.labeled.labels)
     assert ensemble_temperature(from_untrained, first, weights) == expected
-    assert np.isfinite(expected)

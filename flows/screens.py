@@ -152,19 +152,17 @@ def _coverage(measured: dict[str, Any]) -> str:
 
 
 def _generations(report: dict[str, Any]) -> Table:
-    table = Table(title="generations", title_justify="left", title_style="bold")
-    for name in ("", "rows each", "agreement", "on the test set"):
-        table.add_column(name, justify="right" if name else "left")
-    for label in report["labels"]["counts"]:
-        table.add_column(escape(label), justify="right")
-    kept = set(report["weights"])
+    title = "generations: rows learned from, agreement, test accuracy, label shares"
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for name in ("", "rows", "agree", "test", *report["labels"]["counts"]):
+        table.add_column(escape(name), justify="right" if name else "left")
     for number, stage in enumerate(report["generations"]):
-        mark = "" if kept == set(stage["members"]) else " (left behind)"
-        table.add_row(
-            f"{number}{mark if number == len(report['generations']) - 1 else ''}",
-            f"{stage['rows']:,}", _percent(stage["agreement"]),
-            _percent(stage.get("test_accuracy")), *map(_percent, stage["shares"].values()),
-        )  # fmt: skip
+        left = number == len(report["generations"]) - 1 and set(stage["members"]) != set(
+            report["weights"]
+        )
+        shares = [stage["agreement"], stage.get("test_accuracy"), *stage["shares"].values()]
+        shown = ["" if share is None else f"{share:.0%}" for share in shares]
+        table.add_row(f"{number}{' (left)' if left else ''}", f"{stage['rows']:,}", *shown)
     return table
 
 

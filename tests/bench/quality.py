@@ -57,6 +57,11 @@ class Cell:
         return cache_root() / "bench" / "quality" / self.split / place
 
     @property
+    def place(self) -> tuple[int, int, int, int]:
+        """Where its figures stand in a table."""
+        return TASKS.index(self.task), METHODS.index(self.method), self.labels, self.seed
+
+    @property
     def texts(self) -> Path:
         return cache_root() / self.task
 

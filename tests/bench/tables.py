@@ -32,7 +32,8 @@ Figures = dict[tuple[str, int, str, str], list[float]]
 
 def write_tables(cells: Sequence[Cell], name: str) -> Path:
     """Write `results/NAME.md` and `NAME.csv` of the cells that have been measured."""
-    measured = [(cell, json.loads(cell.path.read_text())) for cell in cells if cell.path.exists()]
+    there = sorted((cell for cell in cells if cell.path.exists()), key=lambda c: c.place)
+    measured = [(cell, json.loads(cell.path.read_text())) for cell in there]
     RESULTS.mkdir(exist_ok=True)
     with (RESULTS / f"{name}.csv").open("w", newline="") as stream:
         rows = csv.writer(stream, lineterminator="\n")

@@ -34,8 +34,8 @@ technical = ["software", "computer"]
 category = "category: {mask}. {text}"
 about = "{text} This is about {mask}"
 """
-FEW = ["member.steps=30", "student.steps=60", "supervised.steps=10", "generations=0",
-       "shard_rows=20"]  # fmt: skip
+FEW = ["train_from=0", "member.steps=30", "student.steps=60", "supervised.steps=10",
+       "generations=0", "shard_rows=20"]  # fmt: skip
 LOAD = """
 import json, sys
 from transformers import pipeline

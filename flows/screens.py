@@ -113,6 +113,8 @@ def _accuracies(report: dict[str, Any], source: str, where: str) -> Table:
     table = Table(title=f"accuracy {where}", title_justify="left", title_style="bold")
     table.add_column("")
     table.add_column("zero-shot", justify="right")
+    if not trained and measured["unseen"]:
+        table.add_column("on rows not learned from", justify="right")
     if trained:
         table.add_column("trained", justify="right")
         table.add_column("macro-F1", justify="right")
@@ -127,7 +129,7 @@ def _accuracies(report: dict[str, Any], source: str, where: str) -> Table:
     if not trained:
         # The rest was taught by these rows, and would look better than it is.
         if measured["unseen"]:
-            table.add_row("ensemble", _percent(measured["ensemble"]["accuracy"]))
+            table.add_row("ensemble", "", _percent(measured["ensemble"]["accuracy"]))
         return table
     table.add_section()
     if "supervised" in measured:  # there is no baseline without labeled rows

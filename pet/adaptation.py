@@ -35,7 +35,7 @@ def base_digest(inputs: Inputs) -> str:
         unit="adapted", model=inputs.digests["model"], pool=unlabeled_fingerprint(inputs),
         training=config.adaptation.model_copy(update={"steps": config.adapt_steps}).model_dump(),
         patterns=[pattern.template for pattern in inputs.task.patterns],
-        words=[list(inputs.task.verbalizer(p.name).items()) for p in inputs.task.patterns],
+        words=[inputs.task.words_in_order(pattern.name) for pattern in inputs.task.patterns],
         seed=inputs.seed("adaptation"), **computation(config),
     )  # fmt: skip
 

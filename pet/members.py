@@ -14,9 +14,7 @@ from pet.cloze_models import ClozeModel
 from pet.compilation import plain_encoder
 from pet.config import RunConfig
 from pet.encoding import Encoder
-from pet.ensembling import (
-    calibration_offset,
-)
+from pet.ensembling import calibration_offset
 from pet.inputs import Inputs, computation
 from pet.ipet import choose_teachers
 from pet.linear_heads import load_head
@@ -173,7 +171,7 @@ def _pattern_shape(inputs: Inputs, member: Member) -> dict[str, Any]:
     config, task = inputs.config, inputs.task
     shape: dict[str, Any] = {
         "pattern": task.pattern(member.pattern).template,
-        "words": [[label, *words] for label, words in task.verbalizer(member.pattern).items()],
+        "words": task.words_in_order(member.pattern),
         "model": base_digest(inputs),
         "calibration": config.calibration,
         **computation(config),

@@ -52,6 +52,10 @@ class Task:
         """
         return self.words[self.pattern(pattern_name).name]
 
+    def words_in_order(self, pattern_name: str) -> list[list[str]]:
+        """List every label and its words under one pattern, for what depends on their order too."""
+        return [[label, *words] for label, words in self.verbalizer(pattern_name).items()]
+
 
 def shipped_tasks() -> list[str]:
     """List the names of the tasks that come with the package."""

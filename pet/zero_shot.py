@@ -64,7 +64,8 @@ def label_zero_shot(
     for line in left_out:
         observer.say(line)
     source = fingerprint(
-        unit="zero-shot labels", model=digest, patterns=_shape(task), fields=task.fields,
+        unit="zero-shot labels", model=digest, fields=task.fields,
+        patterns=[[p.template, task.words_in_order(p.name)] for p in task.patterns],
         pool=content_digest(tables.pool.files), columns=tables.columns, id=config.id_column,
         calibration=config.calibration,
         seed=config.seed if config.calibration == "pool" else None, **computation(config),
@@ -111,14 +112,6 @@ def _refuse_settings(settings: tuple[str, ...]) -> None:
             Problem("--set", f"settings of zero-shot labels: {', '.join(SETTINGS)}",
                     ", ".join(without_use), "leave it out: nothing is trained here")
         )  # fmt: skip
-
-
-def _shape(task: Task) -> list[Any]:
-    """What of a task shapes its zero-shot labels; the order of the labels is part of it."""
-    return [
-        [p.template, [[label, *words] for label, words in task.verbalizer(p.name).items()]]
-        for p in task.patterns
-    ]
 
 
 def _texts_of_prior(

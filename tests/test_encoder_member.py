@@ -24,8 +24,15 @@ from pet.scoring import score_columns
 from pet.sentence_encoders import POOLING, SentenceEncoder
 from tests import samples
 from tests.test_pipeline import Counter
+from tests.tiny_models import save_model
 
 Configure = Callable[..., Any]
+
+
+def pool_by(folder: Path, mode: str) -> None:
+    """Say in a model's folder how its tokens become one vector."""
+    (folder / POOLING).parent.mkdir()
+    (folder / POOLING).write_text(json.dumps({mode: True}))
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +94,6 @@ def test_another_encoder_under_the_same_name_is_refused(
     config_for: Configure, tmp_path: Path
 ) -> None:
     """Its vectors mean something else to the head."""
-    from tests.tiny_models import save_model
-
     folder = save_model("bert", tmp_path / "encoder")
     config = config_for(encoder=str(folder))
     label_pool(config)
@@ -100,14 +105,11 @@ def test_another_encoder_under_the_same_name_is_refused(
 def test_another_pooling_of_the_same_model_makes_other_embeddings(
     config_for: Configure, tmp_path: Path
 ) -> None:
-    from tests.tiny_models import save_model
-
     folder = save_model("bert", tmp_path / "encoder")
     config = config_for(encoder=str(folder))
     label_pool(config)
     before = (Path(config.out) / "embeddings" / "test.parquet").read_bytes()
-    (folder / POOLING).parent.mkdir()
-    (folder / POOLING).write_text(json.dumps({"pooling_mode_cls_token": True}))
+    pool_by(folder, "pooling_mode_cls_token")
     label_pool(config, update=True)
     assert (Path(config.out) / "embeddings" / "test.parquet").read_bytes() != before
 
@@ -174,11 +176,8 @@ def test_a_larger_labeled_set_does_not_ask_the_untrained_model_again(
 def test_a_pooling_that_is_not_known_is_refused_before_the_run(
     config_for: Configure, model_folder: Any, tmp_path: Path
 ) -> None:
-    from tests.tiny_models import save_model
-
     folder = save_model("bert", tmp_path / "encoder")
-    (folder / POOLING).parent.mkdir()
-    (folder / POOLING).write_text(json.dumps({"pooling_mode_max_tokens": True}))
+    pool_by(folder, "pooling_mode_max_tokens")
     config = config_for(encoder=str(folder))
     with pytest.raises(InputError, match="pooling by the mean or the first token"):
         label_pool(config)
@@ -188,11 +187,8 @@ def test_a_pooling_that_is_not_known_is_refused_before_the_run(
 def test_the_first_token_is_the_embedding_where_the_model_says_so(
     model_folder: Any, tmp_path: Path
 ) -> None:
-    from tests.tiny_models import save_model
-
     folder = save_model("bert", tmp_path / "encoder")
-    (folder / POOLING).parent.mkdir()
-    (folder / POOLING).write_text(json.dumps({"pooling_mode_cls_token": True}))
+    pool_by(folder, "pooling_mode_cls_token")
     model = SentenceEncoder.load(str(folder), None, torch.device("cpu"))
     assert model.pooling == "cls"
     encoder = plain_encoder(model.tokenizer, ["text"], 40)

@@ -63,6 +63,7 @@ def measure_larger(cell: Cell) -> dict[str, Figures]:
     with run.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # cells that share the folder wait for each other
         report = _run(cell, run, models, *LARGER, seed=0)
+        right = pool_label_accuracy(run, cell.texts)
     test = report["test"]
     zero_shot = [own["zero_shot"] for own in test["patterns"].values()]
     found = {
@@ -72,7 +73,7 @@ def measure_larger(cell: Cell) -> dict[str, Figures]:
         "encoder member (MiniLM)": test.get("encoder"),
         **_ensembles(test, "SmolLM2 + MiniLM"),
         "MiniLM student of both": {**test["student"], "minutes": _minutes(report)},
-        "labels of the pool by it": {"accuracy": pool_label_accuracy(run, cell.texts)},
+        "labels of the pool by it": {"accuracy": right},
     }
     return {name: figures for name, figures in found.items() if figures is not None}
 

@@ -1,0 +1,156 @@
+"""Whole commands, timed as a user waits for them: in a process of their own, import and all."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+import verbalizers
+from data.cache import cache_root
+
+Lines = list[tuple[str, str]]  # what was measured, and the figure
+
+
+@dataclass(frozen=True)
+class Took:
+    """What a command took: seconds by the clock, and its peak memory in bytes."""
+
+    seconds: float
+    memory: int
+
+
+def pet(*arguments: str) -> Took:
+    """Run a `pet` command to its end."""
+    command = [sys.executable, "-m", "flows.cli", *arguments]
+    started = time.monotonic()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    said = process.stderr.read().decode()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)}: exit status {process.returncode}\n{said}")
+    unit = 1 if sys.platform == "darwin" else 1024
+    return Took(time.monotonic() - started, usage.ru_maxrss * unit)
+
+
+def settings(**values: Any) -> list[str]:
+    """Write settings as the command takes them; `__` stands for the point of a group."""
+    return [f"--set={key.replace('__', '.')}={json.dumps(v)}" for key, v in values.items()]
+
+
+def write_task(folder: Path, patterns: int) -> Path:
+    """Write the newsgroups task with its first patterns only."""
+    task = tomllib.loads((Path(verbalizers.__path__[0]) / "newsgroups.toml").read_text())
+    lines = ['name = "newsgroups"', f"fields = {json.dumps(task['fields'])}", "[labels]"]
+    lines += [
+        f"{json.dumps(label)} = {json.dumps(words)}" for label, words in task["labels"].items()
+    ]
+    lines.append("[patterns]")
+    kept = list(task["patterns"].items())[:patterns]
+    lines += [f"{json.dumps(name)} = {json.dumps(template)}" for name, template in kept]
+    path = folder / "task.toml"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def write_pool(path: Path, task: str, rows: int) -> Path:
+    """Write a pool of so many real texts, again and again from the start where they run out."""
+    texts = pq.read_table(cache_root() / task / "pool.parquet")["text"].to_pylist()
+    with pq.ParquetWriter(path, pa.schema({"text": pa.string()}), compression="zstd") as file:
+        for start in range(0, rows, 10_000):
+            count = min(10_000, rows - start)
+            own = [texts[(start + row) % len(texts)] for row in range(count)]
+            file.write_table(pa.table({"text": own}))
+    return path
+
+
+def research_job(folder: Path) -> Lines:
+    """The job that took the research code 650 s on two cores, and 222 s with shortcuts put in.
+
+    Three patterns of 150 steps of 8 at 128 tokens, 2,000 posts scored by each and labeled, a
+    student of 300 steps of 16; ours also measures the prior and trains the supervised baseline.
+    """
+    cache = cache_root()
+    took = pet(
+        "run", str(write_task(folder, 3)), "--plain", "--out", str(folder / "job"),
+        "--labeled", str(cache / "newsgroups" / "labeled-50-seed0.parquet"),
+        "--pool", str(write_pool(folder / "pool.parquet", "newsgroups", 2000)),
+        "--model", str(cache / "models" / "bert-tiny"),
+        *settings(generations=0, train_from=0, member__steps=150, member__batch_size=8,
+                  max_length=128, student__steps=300, student__batch_size=16),
+    )  # fmt: skip
+    report = json.loads((folder / "job" / "report.json").read_text())
+    stages = {name: seconds for name, seconds in report["seconds"].items() if seconds >= 0.5}
+    return [
+        ("the research code's job, seconds in all", f"{took.seconds:.1f}"),
+        *((f"of it: {name}", f"{seconds:.1f}") for name, seconds in stages.items()),
+        ("peak memory, MiB", f"{took.memory / 2**20:.0f}"),
+    ]
+
+
+def flow_overhead(folder: Path) -> Lines:
+    """The same small run through Prefect and plainly: what the flow costs, once per run."""
+    cache = cache_root()
+    pool = write_pool(folder / "small.parquet", "movies", 200)
+    took = {}
+    for name, extra in (("plain", ["--plain"]), ("flow", [])):
+        took[name] = pet(
+            "run", "movies", *extra, "--out", str(folder / name), "--pool", str(pool),
+            "--labeled", str(cache / "movies" / "labeled-50-seed0.parquet"),
+            "--model", str(cache / "models" / "bert-tiny"),
+            *settings(generations=0, member__steps=5, student__steps=5, supervised__steps=5),
+        ).seconds  # fmt: skip
+    more = took["flow"] - took["plain"]
+    return [
+        ("a small run, plainly, seconds", f"{took['plain']:.1f}"),
+        ("the same through Prefect, seconds", f"{took['flow']:.1f}"),
+        ("the difference, of a run of ten minutes", f"{more / 600:.1%}"),
+    ]
+
+
+def growth(folder: Path) -> Lines:
+    """What a pool ten times as large and four times the members cost."""
+    lines: Lines = []
+    run = folder / "plain"
+    rates, memory = [], []
+    for rows in (5_000, 50_000):
+        pool = write_pool(folder / f"pool-{rows}.parquet", "movies", rows)
+        took = pet("label", str(run), "--pool", str(pool), "--out", str(folder / f"labels-{rows}"))
+        rates.append(rows / took.seconds)
+        memory.append(took.memory / 2**20)
+        lines.append(
+            (f"`pet label` of {rows:,} film snippets, rows a second, all of it", f"{rates[-1]:.0f}")
+        )
+    lines.append(
+        ("peak memory, pool x 10", f"{memory[1] / memory[0]:.2f} times ({memory[1]:.0f} MiB)")
+    )
+    seconds = []
+    for repetitions in (1, 4):
+        took = pet(
+            "run", "movies", "--plain", "--out", str(folder / f"r{repetitions}"),
+            "--pool", str(folder / "pool-5000.parquet"),
+            "--labeled", str(cache_root() / "movies" / "labeled-50-seed0.parquet"),
+            "--model", str(cache_root() / "models" / "bert-tiny"),
+            *settings(generations=0, repetitions=repetitions, member__steps=50,
+                      student__steps=50, supervised__steps=5),
+        )  # fmt: skip
+        seconds.append(took)
+    lines += [
+        (
+            "a run with four times the members, seconds",
+            f"{seconds[1].seconds / seconds[0].seconds:.2f} times",
+        ),
+        ("its peak memory", f"{seconds[1].memory / seconds[0].memory:.2f} times"),
+    ]
+    return lines

@@ -186,7 +186,10 @@ def _steady(source: Source) -> Iterator[None]:
 def _unreadable(path: Path, error: Exception) -> PetError:
     """Tell a damaged file, which is the input's fault, from a disk that fails."""
     if isinstance(error, OSError) and error.errno:
-        return PetError(f"{path}: could not be read: {error.strerror}")
+        return PetError(
+            f"{path}\n  expected: a file that can be read to its end\n"
+            f"  found:    {error.strerror}\n  fix:      give the same command again, it goes on"
+        )
     return input_error(
         path, "a file that can be read to its end", first_line(error), "write or copy it again"
     )
@@ -221,7 +224,11 @@ def content_digest(paths: Iterable[str | Path]) -> str:
         try:
             digest = file_digest(file)
         except OSError as error:
-            raise PetError(f"{file}: could not be read: {error.strerror}") from error
+            raise PetError(
+                f"{file}\n  expected: a file that can be read to its end\n"
+                f"  found:    {error.strerror}\n"
+                "  fix:      bring it back, then give the same command again"
+            ) from error
         total.update(json.dumps([file.relative_to(base).as_posix(), digest]).encode())
     return total.hexdigest()
 

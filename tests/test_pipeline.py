@@ -14,10 +14,11 @@ import pytest
 
 from pet.config import load_config
 from pet.errors import InputError, Interrupted, LockedError, PetError
+from pet.locks import LOCK, locked
 from pet.logits import read_logits
 from pet.pipeline import Job, label_pool
 from pet.progress import Observer
-from pet.runs import DONE, LOCK, locked, read_json
+from pet.runs import DONE, read_json
 from tests import samples
 from tests.conftest import ModelFolder
 

@@ -48,8 +48,15 @@ RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="the folder of a 
 With = Annotated[str, typer.Option("--with", help="student or ensemble")]
 
 
+GRACE = 5.0  # seconds until a stop no longer waits for a safe point
+
+
 class Stop:
-    """Ctrl-C and SIGTERM ask for a stop at the next safe point; a second Ctrl-C insists."""
+    """Ctrl-C and SIGTERM ask for a stop at the next safe point; a second Ctrl-C insists.
+
+    Where no such point comes soon, as in a long read, the run is stopped where it is: what it was
+    writing is lost, what was done is kept, as if it had been killed.
+    """
 
     def __init__(self) -> None:
         self.asked = False
@@ -63,6 +70,17 @@ class Stop:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             raise KeyboardInterrupt
         self.asked = True
+        signal.signal(signal.SIGALRM, self._end)
+        signal.setitimer(signal.ITIMER_REAL, GRACE)
+
+    def heed(self) -> None:
+        """Stop here if a stop was asked for."""
+        if self.asked:
+            self._end()
+
+    def _end(self, *_: Any) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        raise Interrupted("you asked for it")
 
 
 stop = Stop()

@@ -172,7 +172,7 @@ def label_new_pool(
     pool = open_pool(pool_path, run.task.fields, columns=columns, id_column=run.config.id_column)
     source = fingerprint(
         model=run.fingerprint_of("student" if who == "student" else "soft_labels"),
-        who=who, pool=content_digest(pool.files), columns=columns,
+        who=who, pool=content_digest(pool.files, observer), columns=columns,
         **computation(run.config),
     )  # fmt: skip
     refuse_other_labels(out, source)

@@ -175,7 +175,7 @@ def read_inputs(config: RunConfig, observer: Observer = SILENT) -> Inputs:
     for ref, revision in models.values():
         check_length(config, ref, revision)
     digests["labeled"] = table_digest(tables.labeled)
-    digests["pool"] = content_digest(tables.pool.files)
+    digests["pool"] = content_digest(tables.pool.files, observer)
     if tables.test is not None:
         digests["test"] = table_digest(tables.test)
     if leaked := count_leaks(tables):

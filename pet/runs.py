@@ -20,6 +20,7 @@ from pet.errors import InputError, PetError, Problem
 
 DONE = "done.json"
 TEMPORARY_PREFIX = ".pet-tmp-"
+BLOCK = 1 << 20
 
 
 def derive_seed(base: int, *names: object) -> int:
@@ -34,10 +35,14 @@ def fingerprint(**inputs: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def file_digest(path: Path) -> str:
-    """Return the sha256 of a file's content."""
+def file_digest(path: Path, tick: Callable[[int], None] = lambda blocks: None) -> str:
+    """Return the sha256 of a file's content; `tick` counts its blocks of 1 MB, the last too."""
+    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        while block := stream.read(BLOCK):
+            digest.update(block)
+            tick(1)
+    return digest.hexdigest()
 
 
 def sync_folder(folder: Path) -> None:

@@ -204,7 +204,7 @@ OPENERS: list[Open] = [open_run, lambda run: predict_texts(run, ["x"])]
 @pytest.mark.parametrize("opener", OPENERS)
 def test_a_run_that_has_not_ended_cannot_be_used(run_copy: Path, opener: Open) -> None:
     (run_copy / "student" / DONE).unlink()
-    with pytest.raises(InputError, match="no readable done.json"):
+    with pytest.raises(InputError, match=f"no readable {DONE}"):
         opener(run_copy)
     shutil.rmtree(run_copy / "student")
     with pytest.raises(InputError, match="a run that has not ended") as caught:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable
@@ -54,8 +56,9 @@ GRACE = 5.0  # seconds until a stop no longer waits for a safe point
 class Stop:
     """Ctrl-C and SIGTERM ask for a stop at the next safe point; a second Ctrl-C insists.
 
-    Where no such point comes soon, as in a long read, the run is stopped where it is: what it was
-    writing is lost, what was done is kept, as if it had been killed.
+    Where no such point comes soon, as in a long read, the process ends where it is, as if it had
+    been killed: what is done is kept all the same. An exception in the middle of anything could
+    be lost, in a finalizer for one.
     """
 
     def __init__(self) -> None:
@@ -76,11 +79,15 @@ class Stop:
     def heed(self) -> None:
         """Stop here if a stop was asked for."""
         if self.asked:
-            self._end()
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            raise Interrupted("you asked for it")
 
     def _end(self, *_: Any) -> None:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        raise Interrupted("you asked for it")
+        said = f"stopped: no safe point came within {GRACE:.0f} s\n{how_to_go_on()}\n"
+        if sys.stderr.isatty():
+            said = f"\x1b[?25h\n{said}"  # the progress bar has hidden the cursor
+        os.write(2, said.encode())
+        os._exit(Interrupted.exit_status)
 
 
 stop = Stop()
@@ -92,8 +99,7 @@ def answer(work: Callable[[], None], debug: bool) -> None:
         work()
     except Interrupted as error:
         err.print(f"stopped: {error}", markup=False)
-        err.print("what is done is kept; to go on:", markup=False)
-        err.print(f"  pet {' '.join(map(_quoted, sys.argv[1:]))}", markup=False, soft_wrap=True)
+        err.print(how_to_go_on(), markup=False, soft_wrap=True)
         raise typer.Exit(Interrupted.exit_status) from None
     except PetError as error:
         if debug:
@@ -113,10 +119,9 @@ def answer(work: Callable[[], None], debug: bool) -> None:
         raise typer.Exit(1) from None
 
 
-def _quoted(text: str) -> str:
-    import shlex
-
-    return shlex.quote(text)
+def how_to_go_on() -> str:
+    """Return the command that goes on after a stop."""
+    return f"what is done is kept; to go on:\n  pet {shlex.join(sys.argv[1:])}"
 
 
 @app.command()

@@ -23,7 +23,7 @@ from pet.labeling import Predictions, ask_in_turn, label_into, refuse_other_labe
 from pet.loading import model_digest
 from pet.members import Member, load_member, parse_member
 from pet.progress import Observer, Tick, no_tick
-from pet.runs import DONE, fingerprint, finished, read_json
+from pet.runs import DONE, fingerprint, finished, read_record
 from pet.scoring import Columns, score_columns
 from pet.sentence_encoders import encoder_digest
 from pet.students import load_classifier
@@ -42,7 +42,7 @@ class FinishedRun:
     task: Task
 
     def fingerprint_of(self, unit: str) -> str:
-        return str((read_json(self.folder / unit / DONE) or {}).get("fingerprint"))
+        return str(read_record(self.folder / unit / DONE).get("fingerprint"))
 
 
 def open_run(folder: Path) -> FinishedRun:
@@ -53,20 +53,13 @@ def open_run(folder: Path) -> FinishedRun:
     """
     config = load_config(folder / "config.json")
     path = folder / "task.toml"
-    record = read_json(folder / "student" / DONE)
-    if record is not None:
-        is_whole, reason = finished(folder / "student", str(record.get("fingerprint")))
-        if not is_whole:
-            raise InputError(
-                Problem(str(folder / "student"), "the student as it was made", reason,
-                        "give the run's `pet run` command again: it is made anew")
-            )  # fmt: skip
     # The report is written last, and taken away when new inputs come into the folder.
-    if record is None or not path.exists() or not (folder / "report.json").exists():
+    if not all((folder / name).exists() for name in ("student", "task.toml", "report.json")):
         raise InputError(
             Problem(str(folder), "a finished run, with a student", "a run that has not ended",
                     "give its `pet run` command again: it goes on where it was")
         )  # fmt: skip
+    _refuse_changed(folder / "student")
     return FinishedRun(folder, config, parse_task(path.read_text(encoding="utf-8"), str(path)))
 
 
@@ -89,15 +82,13 @@ def student_voice(run: FinishedRun) -> Voice:
 
 def ensemble_voice(run: FinishedRun) -> Voice:
     """Return the function that asks the last generation's members, loaded as they are needed."""
-    record = read_json(run.folder / "soft_labels" / DONE)
-    if record is None:
-        raise InputError(
-            Problem(str(run.folder / "soft_labels"), "the record of an ensemble", f"no {DONE}",
-                    "give the run's `pet run` command again")
-        )  # fmt: skip
+    record = _refuse_changed(run.folder / "soft_labels")
     weights: dict[str, float] = record["weights"]
     temperature = float(record["ensemble_temperature"])
     members = [parse_member(name) for name in weights]
+    for member in members:
+        if member.generation is not None:
+            _refuse_changed(run.folder / "members" / member.name)
     _refuse_other_models(run, members)
     load = _loader(run, len(members))
 
@@ -111,13 +102,29 @@ def ensemble_voice(run: FinishedRun) -> Voice:
     return say
 
 
+def _refuse_changed(folder: Path) -> dict[str, Any]:
+    """Return the record of a unit that is as it was made.
+
+    Raises:
+        InputError: a file of it is another by now, or its record cannot be read.
+    """
+    record = read_record(folder / DONE)
+    is_whole, reason = finished(folder, str(record.get("fingerprint")))
+    if not is_whole:
+        raise InputError(
+            Problem(str(folder), "a part of the run as it was made", reason,
+                    "give the run's `pet run` command again: it is made anew")
+        )  # fmt: skip
+    return record
+
+
 def _refuse_other_models(run: FinishedRun, members: Sequence[Member]) -> None:
     """Untrained members and the encoder are loaded from where they came from: is it still they?
 
     Raises:
         InputError: the model of that name is another one by now.
     """
-    known = (read_json(run.folder / "manifest.json") or {}).get("inputs", {})
+    known = read_record(run.folder / "manifest.json").get("inputs", {})
     config = run.config
     now = {}
     if any(m.generation is None for m in members) and not config.adapt_steps:
@@ -165,7 +172,7 @@ def label_new_pool(
     pool = open_pool(pool_path, run.task.fields, columns=columns, id_column=run.config.id_column)
     source = fingerprint(
         model=run.fingerprint_of("student" if who == "student" else "soft_labels"),
-        who=who, pool=content_digest(pool.files), columns=columns,
+        who=who, pool=content_digest(pool.files, observer), columns=columns,
         **computation(run.config),
     )  # fmt: skip
     refuse_other_labels(out, source)

@@ -17,13 +17,14 @@ from pet.encoding import TextSlot, TokenizedTexts
 from pet.errors import InputError, Problem
 from pet.labeled import LabeledSet, read_labeled
 from pet.loading import choose_device, is_causal, load_tokenizer, longest_input, model_digest
+from pet.locks import LOCK
 from pet.progress import SILENT, Observer
 from pet.runs import (
-    LOCK,
     TEMPORARY_PREFIX,
     derive_seed,
     fingerprint,
     read_json,
+    read_record,
     write_json,
     write_text,
 )
@@ -174,7 +175,7 @@ def read_inputs(config: RunConfig, observer: Observer = SILENT) -> Inputs:
     for ref, revision in models.values():
         check_length(config, ref, revision)
     digests["labeled"] = table_digest(tables.labeled)
-    digests["pool"] = content_digest(tables.pool.files)
+    digests["pool"] = content_digest(tables.pool.files, observer)
     if tables.test is not None:
         digests["test"] = table_digest(tables.test)
     if leaked := count_leaks(tables):
@@ -290,7 +291,7 @@ def check_folder(inputs: Inputs, update: bool) -> None:
     Raises:
         InputError: it holds other files, or a run of other inputs and `update` was not asked for.
     """
-    before = (read_json(inputs.folder / "manifest.json") or {}).get("inputs", {})
+    before = read_record(inputs.folder / "manifest.json").get("inputs") or {}
     changed = [
         name
         for name in ("task", "labeled", "pool", "model")
@@ -311,7 +312,7 @@ def check_folder(inputs: Inputs, update: bool) -> None:
         for path in inputs.folder.glob("*")
         if path.name not in ours and not path.name.startswith(TEMPORARY_PREFIX)
     ]
-    if others and not before:
+    if others and not before and not _has_lost_its_manifest(inputs):
         raise InputError(
             Problem(str(inputs.folder), "a run folder, or one that does not exist yet",
                     f"a folder with other files ({', '.join(sorted(others)[:4])})",
@@ -319,10 +320,20 @@ def check_folder(inputs: Inputs, update: bool) -> None:
         )  # fmt: skip
 
 
+def _has_lost_its_manifest(inputs: Inputs) -> bool:
+    """Recognise a run whose manifest cannot be read; its units say what they were made from."""
+    path = inputs.folder / "manifest.json"
+    known = all((inputs.folder / name).is_file() for name in ("config.json", "task.toml"))
+    if not known or not path.is_file() or read_json(path) is not None:
+        return False
+    inputs.observer.say(f"{path} is damaged: it is written anew, what is up to date is reused")
+    return True
+
+
 def claim_folder(inputs: Inputs) -> None:
     """Write down what the run is made from; an earlier report is no longer true."""
     path = inputs.folder / "manifest.json"
-    manifest = read_json(path) or {}
+    manifest = read_record(path)
     # The manifest comes first: it is what makes the folder ours.
     write_json(path, {**manifest, "run_id": inputs.run_id, "inputs": _identity(inputs)})
     write_json(inputs.folder / "config.json", inputs.config.model_dump(mode="json"))

@@ -19,9 +19,10 @@ from pet.data import Pool, PoolBatch, RejectedRow
 from pet.encoding import Encoder, TextSlot, TokenizedTexts, tokenize
 from pet.ensembling import entropy
 from pet.errors import InputError, Problem
+from pet.locks import locked
 from pet.logits import stored_fingerprint
 from pet.progress import Observer, Tick
-from pet.runs import fingerprint, locked, read_json, sweep, write_json, writing
+from pet.runs import fingerprint, read_json, sweep, write_json, writing
 from pet.sampling import REJECTED_SCHEMA
 from pet.scoring import Columns, score
 from pet.tables import write_parquet
@@ -92,7 +93,7 @@ def label_into(
     """
     rejected = folder / LABELS_REJECTED
     with locked(folder, observer.say):
-        sweep(folder)
+        sweep(folder, below=False)  # folders in it may be those of others
         written, reused = write_labels(
             pool, folder, labels, say, model=source, shard_rows=config.shard_rows,
             abstain_below=config.abstain_below, keep_columns=config.keep_columns,
@@ -165,8 +166,6 @@ def write_labels(
     total = pool.count_rows()
     written = reused = 0
     done = folder / LABELS_DONE
-    if (read_json(done) or {}).get("source") != model:
-        done.unlink(missing_ok=True)  # written last, it says that the folder is whole
     with (
         observer.stage("labeling the pool", total, "rows") as tick,
         set_aside(rejected, model) as reject,
@@ -183,6 +182,7 @@ def write_labels(
                 continue
             table = label_table(batch, say(batch, tick), labels, abstain_below)
             tick(len(batch.rejected))
+            done.unlink(missing_ok=True)  # written last, it says that the folder is whole
             write_parquet(path, table, {**metadata, "source": model, "fingerprint": expected})
             written += 1
     for path in folder.glob("part-*.parquet"):

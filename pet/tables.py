@@ -18,8 +18,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pet.errors import InputError, PetError, Problem
+from pet.progress import SILENT, Observer
 from pet.readers import Source, filled_lines, first_line, input_error, peek, read_rows
-from pet.runs import file_digest, writing
+from pet.runs import BLOCK, file_digest, writing
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
 
@@ -186,9 +187,16 @@ def _steady(source: Source) -> Iterator[None]:
 def _unreadable(path: Path, error: Exception) -> PetError:
     """Tell a damaged file, which is the input's fault, from a disk that fails."""
     if isinstance(error, OSError) and error.errno:
-        return PetError(f"{path}: could not be read: {error.strerror}")
+        return _unsteady(path, error)
     return input_error(
         path, "a file that can be read to its end", first_line(error), "write or copy it again"
+    )
+
+
+def _unsteady(path: Path, error: OSError) -> PetError:
+    return PetError(
+        f"{path}\n  expected: a file that can be read to its end\n  found:    {error.strerror}\n"
+        "  fix:      look after the file, then give the same command again: it goes on"
     )
 
 
@@ -208,7 +216,7 @@ def _check_unchanged(source: Source) -> None:
         )
 
 
-def content_digest(paths: Iterable[str | Path]) -> str:
+def content_digest(paths: Iterable[str | Path], observer: Observer = SILENT) -> str:
     """Name files by their content and their names relative to the folder that holds them all.
 
     Raises:
@@ -217,12 +225,15 @@ def content_digest(paths: Iterable[str | Path]) -> str:
     files = sorted(Path(path).absolute() for path in paths)
     base = os.path.commonpath([file.parent for file in files]) if files else ""
     total = hashlib.sha256()
-    for file in files:
-        try:
-            digest = file_digest(file)
-        except OSError as error:
-            raise PetError(f"{file}: could not be read: {error.strerror}") from error
-        total.update(json.dumps([file.relative_to(base).as_posix(), digest]).encode())
+    file = Path(base)
+    try:
+        blocks = sum(-(-file.stat().st_size // BLOCK) for file in files)
+        with observer.stage("taking the pool's fingerprint", blocks, "MB") as tick:
+            for file in files:
+                digest = file_digest(file, tick)
+                total.update(json.dumps([file.relative_to(base).as_posix(), digest]).encode())
+    except OSError as error:
+        raise _unsteady(Path(error.filename or file), error) from error
     return total.hexdigest()
 
 

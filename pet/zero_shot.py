@@ -66,8 +66,8 @@ def label_zero_shot(
     source = fingerprint(
         unit="zero-shot labels", model=digest, fields=task.fields,
         patterns=[[p.template, task.words_in_order(p.name)] for p in task.patterns],
-        pool=content_digest(tables.pool.files), columns=tables.columns, id=config.id_column,
-        calibration=config.calibration,
+        pool=content_digest(tables.pool.files, observer), columns=tables.columns,
+        id=config.id_column, calibration=config.calibration,
         seed=config.seed if config.calibration == "pool" else None, **computation(config),
     )  # fmt: skip
     refuse_other_labels(out, source)

@@ -11,25 +11,28 @@ from typing import Annotated, Any
 
 try:
     import typer
-    from rich.console import Console
 
     from flows import screens
+    from flows.terminal import Terminal
+    from flows.usage import Commands
     from pet.config import RunConfig, make_config
     from pet.errors import InputError, Interrupted, PetError, Problem
+    from pet.places import check_places
     from pet.progress import Observer
     from pet.tasks import shipped_tasks
 except KeyboardInterrupt:  # Ctrl-C in the first moments is no traceback
     raise SystemExit(130) from None
 
 app = typer.Typer(
-    name="pet", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    name="pet", cls=Commands, no_args_is_help=True, add_completion=False,
+    pretty_exceptions_enable=False,
     help="A few labeled texts and a raw pool in; a labeled pool and a small classifier out.",
 )  # fmt: skip
 runs_app = typer.Typer(no_args_is_help=False, help="List runs, or show one.")
 app.add_typer(runs_app, name="runs")
 
-out = Console()
-err = Console(stderr=True)
+out = Terminal()
+err = Terminal(stderr=True)
 
 Task = Annotated[str, typer.Argument(help="a task file, or a shipped task's name")]
 Labeled = Annotated[str, typer.Option(help="labeled texts: CSV, JSONL or Parquet")]
@@ -128,15 +131,18 @@ def run(
 
     def work() -> None:
         stop.install()
+        problems = _model_problems(model)
         config = make_config(
             {
                 "task": task, "labeled": labeled, "pool": pool, "out": out_folder, "test": test,
-                "model": _model_or_problem(model), "student_model": student_model,
+                "model": "-" if model is None else model, "student_model": student_model,
                 "encoder": encoder,
                 "preset": preset, "label_column": label_column, "text_column": text_column,
             },
-            tuple(setting or ()),
+            tuple(setting or ()), problems,
         )  # fmt: skip
+        if problems:
+            _refuse(config, problems)
         observer = screens.progress(err, stop)
         report = _execute(config, observer, update, plain)
         if json_out:
@@ -160,13 +166,21 @@ def _execute(config: RunConfig, observer: Observer, update: bool, plain: bool) -
     return run_flow(config, observer, update)
 
 
-def _model_or_problem(model: str | None) -> str:
-    if model is None:
-        raise InputError(
-            Problem("--model", "a masked or causal language model", "nothing",
-                    "for example --model roberta-large, or the path of a local folder")
-        )  # fmt: skip
-    return model
+def _model_problems(model: str | None) -> list[Problem]:
+    if model is not None:
+        return []
+    fix = "for example --model roberta-large, or the path of a local folder"
+    return [Problem("--model", "a masked or causal language model", "nothing", fix)]
+
+
+def _refuse(config: RunConfig, problems: list[Problem]) -> None:
+    """Raise what is wrong with the command line, with what is wrong with the files."""
+    from pet.inputs import read_inputs, read_tables
+
+    if config.model == "-":
+        read_tables(config, problems)
+    else:
+        read_inputs(config, problems=problems)
 
 
 @app.command()
@@ -215,6 +229,7 @@ def label(
 
     def work() -> None:
         _check_label_options(source, who, zero_shot, model, setting)
+        check_places(pool=pool, out=out_folder)
         stop.install()
         folder, observer = Path(out_folder), screens.progress(err, stop)
         if zero_shot:
@@ -300,6 +315,7 @@ def evaluate(
     def work() -> None:
         from pet.finished import evaluate_run
 
+        check_places(test=test)
         found = evaluate_run(
             folder, test, who, screens.progress(err, stop),
             label_column=label_column, text_column=text_column,

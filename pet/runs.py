@@ -89,7 +89,8 @@ def writing(target: Path) -> Iterator[Path]:
 
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-NO_PLACE = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENOENT)
+NO_PLACE = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENOENT,
+            errno.ELOOP, errno.ENAMETOOLONG)  # fmt: skip
 
 
 def _is_about_writing(error: OSError, folder: Path) -> bool:
@@ -202,6 +203,27 @@ def sweep(folder: Path) -> int:
     return len(leftovers)
 
 
+def refuse_links(folder: Path) -> None:
+    """Refuse a folder from which a link leads out: files elsewhere would be replaced or deleted.
+
+    The folder itself may be a link.
+
+    Raises:
+        InputError: there is such a link.
+    """
+    real = os.path.realpath(folder)
+    for root, folders, names in os.walk(real):
+        for name in (*folders, *names):
+            path = os.path.join(root, name)
+            target = os.path.realpath(path) if os.path.islink(path) else path
+            if os.path.commonpath([real, target]) != real:
+                raise InputError(
+                    Problem(str(folder), "a folder whose files lie in it",
+                            f"{os.path.relpath(path, real)}, a link to {target}",
+                            "put what it leads to in its place, or choose another --out")
+                )  # fmt: skip
+
+
 @contextlib.contextmanager
 def locked(folder: Path, say: Callable[[str], None] = lambda line: None) -> Iterator[None]:
     """Hold the run folder for this process.
@@ -211,11 +233,15 @@ def locked(folder: Path, say: Callable[[str], None] = lambda line: None) -> Iter
 
     Raises:
         LockedError: another live process holds it.
+        InputError: the folder cannot be written, or a link leads out of it.
     """
     path = folder / LOCK
+    refuse_links(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        stream = path.open("a+", encoding="utf-8")
+        # A link in the lock's place would have another file emptied.
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+        stream = os.fdopen(os.open(path, flags, 0o666), "a+", encoding="utf-8")
     except OSError as error:
         raise _unwritable(path, error) from error
     with stream:

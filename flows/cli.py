@@ -9,11 +9,13 @@ try:
     from flows.commands.check import check
     from flows.commands.finished import evaluate, label, predict
     from flows.commands.run import run
+    from flows.usage import Commands
 except KeyboardInterrupt:  # Ctrl-C in the first moments is no traceback
     raise SystemExit(130) from None
 
 app = typer.Typer(
-    name="pet", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    name="pet", cls=Commands, no_args_is_help=True, add_completion=False,
+    pretty_exceptions_enable=False,
     help="A few labeled texts and a raw pool in; a labeled pool and a small classifier out.",
 )  # fmt: skip
 for command in (run, check, label, predict, evaluate):

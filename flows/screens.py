@@ -22,6 +22,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from pet.display import visible
 from pet.progress import Observer
 
 WORTH_A_LINE = 1.0  # seconds: shorter stages pass without leaving a line
@@ -52,7 +53,7 @@ class RichObserver(Observer):
     def begin(self, stage: str, total: int | None, unit: str) -> None:
         self._stop.heed()
         self._bar.start()
-        self._task = self._bar.add_task(stage, total=total, unit=unit)
+        self._task = self._bar.add_task(visible(stage), total=total, unit=unit)
 
     def advance(self, amount: int) -> None:
         if self._task is not None:
@@ -253,7 +254,8 @@ def preview(console: Console, found: dict[str, Any]) -> None:
 
 def _pattern(console: Console, pattern: dict[str, Any]) -> None:
     fit = "masked and causal models" if pattern["causal"] else "masked models only"
-    console.print(Text.assemble((pattern["name"], "bold"), f"   {pattern['template']}   ({fit})"))
+    template = visible(pattern["template"])
+    console.print(Text.assemble((pattern["name"], "bold"), f"   {template}   ({fit})"))
     if "words" in pattern:
         for label, words in pattern["words"].items():
             shown = ", ".join(f"{w['word']} = {' '.join(w['tokens'])}" for w in words)

@@ -15,13 +15,14 @@ from pet.config import RunConfig, load_config
 from pet.data import PoolBatch, open_pool
 from pet.encoding import Encoder
 from pet.ensembling import agreement, combine, entropy, softmax
-from pet.errors import InputError, Problem
+from pet.errors import InputError, Problem, gather
 from pet.evaluation import above, confusion_matrix, coverage_curve, metrics
 from pet.inputs import column_names, computation
 from pet.labeled import read_labeled
 from pet.labeling import Predictions, ask_in_turn, label_into, refuse_other_labels
 from pet.loading import model_digest
 from pet.members import Member, load_member, parse_member
+from pet.places import place_in_pool
 from pet.progress import Observer, Tick, no_tick
 from pet.runs import DONE, fingerprint, finished, read_record
 from pet.scoring import Columns, score_columns
@@ -82,10 +83,7 @@ def student_voice(run: FinishedRun) -> Voice:
 
 def ensemble_voice(run: FinishedRun) -> Voice:
     """Return the function that asks the last generation's members, loaded as they are needed."""
-    record = _refuse_changed(run.folder / "soft_labels")
-    weights: dict[str, float] = record["weights"]
-    temperature = float(record["ensemble_temperature"])
-    members = [parse_member(name) for name in weights]
+    members, weights, temperature = _ensemble_of(run)
     for member in members:
         if member.generation is not None:
             _refuse_changed(run.folder / "members" / member.name)
@@ -95,7 +93,7 @@ def ensemble_voice(run: FinishedRun) -> Voice:
     def say(columns: Columns, tick: Tick) -> Predictions:
         voices = (load(member) for member in members)
         logits = ask_in_turn(voices, len(members), columns, run.config.tokens_per_batch, tick)
-        probabilities = softmax(combine(logits, list(weights.values())), temperature)
+        probabilities = softmax(combine(logits, weights), temperature)
         best = probabilities.argmax(axis=-1)
         return Predictions(probabilities, agreement(logits.argmax(axis=-1), best))
 
@@ -116,6 +114,29 @@ def _refuse_changed(folder: Path) -> dict[str, Any]:
                     "give the run's `pet run` command again: it is made anew")
         )  # fmt: skip
     return record
+
+
+def _ensemble_of(run: FinishedRun) -> tuple[list[Member], list[float], float]:
+    """Read who is in the ensemble, with what weights, and its temperature.
+
+    Raises:
+        InputError: the record is gone, or names members that no run of this task has.
+    """
+    folder = run.folder / "soft_labels"
+    record: Any = _refuse_changed(folder)
+    try:
+        weights = {str(name): float(weight) for name, weight in record["weights"].items()}
+        members = [parse_member(name) for name in weights]
+        temperature = float(record["ensemble_temperature"])
+        known = {"", *(pattern.name for pattern in run.task.patterns)}
+        if not members or any(member.pattern not in known for member in members):
+            raise ValueError("members of other patterns")
+    except (TypeError, ValueError, KeyError, AttributeError):
+        raise InputError(
+            Problem(str(folder), "the record of an ensemble", f"another {DONE}",
+                    "give the run's `pet run` command again")
+        ) from None  # fmt: skip
+    return members, list(weights.values()), temperature
 
 
 def _refuse_other_models(run: FinishedRun, members: Sequence[Member]) -> None:
@@ -169,7 +190,17 @@ def label_new_pool(
     """Label a pool with a finished run; return shards written, shards reused, and the counts."""
     run = open_run(folder)
     columns = _columns(run, text_column)
-    pool = open_pool(pool_path, run.task.fields, columns=columns, id_column=run.config.id_column)
+    problems = place_in_pool(pool_path, str(out))
+    pool = gather(
+        problems,
+        lambda: open_pool(
+            pool_path, run.task.fields, columns=columns, id_column=run.config.id_column
+        ),
+    )
+    if pool is not None and not pool.count_rows():
+        problems.append(Problem(pool_path, "at least one row", "none", "check the path"))
+    if problems or pool is None:
+        raise InputError(problems)
     source = fingerprint(
         model=run.fingerprint_of("student" if who == "student" else "soft_labels"),
         who=who, pool=content_digest(pool.files, observer), columns=columns,
@@ -194,6 +225,10 @@ def _columns(run: FinishedRun, text_column: str | None) -> dict[str, str] | None
 def predict_texts(folder: Path, texts: Sequence[str]) -> list[dict[str, Any]]:
     """Ask a run's student about texts; fields of a pair are parted by a tab."""
     run = open_run(folder)
+    if broken := [text for text in texts if not _is_unicode(text)]:
+        raise InputError(
+            Problem("TEXT", "text in UTF-8", repr(broken[0]), "convert it, or set LANG to C.UTF-8")
+        )
     rows = [text.split("\t") if len(run.task.fields) > 1 else [text] for text in texts]
     wrong = [
         text for row, text in zip(rows, texts, strict=True) if len(row) != len(run.task.fields)
@@ -215,6 +250,15 @@ def predict_texts(folder: Path, texts: Sequence[str]) -> list[dict[str, Any]]:
         }
         for text, row in zip(texts, probabilities, strict=True)
     ]
+
+
+def _is_unicode(text: str) -> bool:
+    """Tell whether no byte was left over when the command line was decoded."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def evaluate_run(

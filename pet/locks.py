@@ -17,6 +17,27 @@ LOCK = ".lock"  # a hidden name: readers of a folder of Parquet files pass it ov
 HELD = (errno.EWOULDBLOCK, errno.EACCES)
 
 
+def refuse_links(folder: Path) -> None:
+    """Refuse a folder from which a link leads out: files elsewhere would be replaced or deleted.
+
+    The folder itself may be a link.
+
+    Raises:
+        InputError: there is such a link.
+    """
+    real = os.path.realpath(folder)
+    for root, folders, names in os.walk(real):
+        for name in (*folders, *names):
+            path = os.path.join(root, name)
+            target = os.path.realpath(path) if os.path.islink(path) else path
+            if os.path.commonpath([real, target]) != real:
+                raise InputError(
+                    Problem(str(folder), "a folder whose files lie in it",
+                            f"{os.path.relpath(path, real)}, a link to {target}",
+                            "put what it leads to in its place, or choose another --out")
+                )  # fmt: skip
+
+
 @contextlib.contextmanager
 def locked(folder: Path, say: Callable[[str], None] = lambda line: None) -> Iterator[None]:
     """Hold the folder for this process.
@@ -27,9 +48,11 @@ def locked(folder: Path, say: Callable[[str], None] = lambda line: None) -> Iter
 
     Raises:
         LockedError: another live process holds it.
-        InputError: the folder cannot be written, or its file system knows no locks.
+        InputError: the folder cannot be written, its file system knows no locks, or a link leads
+            out of it.
     """
     path = folder / LOCK
+    refuse_links(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = _take(path)
@@ -53,7 +76,9 @@ def locked(folder: Path, say: Callable[[str], None] = lambda line: None) -> Iter
 def _take(path: Path) -> int:
     """Lock the file, and make sure that it is still the one at `path`."""
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        # A link in the lock's place would have another file emptied.
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        descriptor = os.open(path, flags, 0o666)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is_at(path, descriptor):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -81,7 +82,7 @@ def label_pool(
     inputs = execute([Job("check inputs", partial(read_inputs, config, observer))])[0]
     for warning in inputs.labeled.warnings:
         observer.say(f"warning: {warning}")
-    is_new = not inputs.folder.exists()
+    is_new = not os.path.exists(inputs.folder)
     with locked(inputs.folder, observer.say):
         stages = _Stages(inputs, execute)
         try:

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from typing import Any
 
 import pet
+from pet.display import as_markdown
 from pet.inputs import Inputs
 from pet.ipet import Growth
 from pet.labeling import count_labels
@@ -111,19 +112,20 @@ def model_card(inputs: Inputs, report: dict[str, Any]) -> str:
             f"On {student['rows']:,} {where}: accuracy {student['accuracy']:.3f}, macro-F1 "
             f"{student['macro_f1']:.3f}, expected calibration error {student['ece']:.3f}."
         )
-    labels = "\n".join(f"- {label}" for label in inputs.task.labels)
+    labels = "\n".join(f"- {as_markdown(label)}" for label in inputs.task.labels)
+    members = as_markdown(", ".join(report["weights"]))
     return f"""---
 library_name: transformers
 pipeline_tag: text-classification
 ---
-# {inputs.task.name}
+# {as_markdown(inputs.task.name)}
 
-{inputs.task.description}
+{as_markdown(inputs.task.description)}
 
 {labels}
 
 Distilled from an ensemble of {len(report["weights"])} (pattern-verbalizer models, Schick and
-Schütze 2021; {", ".join(report["weights"])}), which had {len(inputs.labeled):,} labeled rows and
+Schütze 2021; {members}), which had {len(inputs.labeled):,} labeled rows and
 was asked about {report["pool"]["scored_by_members"]:,} unlabeled ones.
 
 {figures} Texts are cut to {inputs.config.max_length} tokens.
@@ -136,5 +138,5 @@ classify = pipeline("text-classification", model="path/to/this/folder")
 classify("a text", truncation=True, max_length={inputs.config.max_length}, top_k=None)
 ```
 
-Made with pet {pet.__version__} by the run `{report["run"]}`; settings are in its config.json.
+Made with pet {pet.__version__} by the run {as_markdown(report["run"])}; settings are in its config.json.
 """

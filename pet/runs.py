@@ -112,7 +112,8 @@ def _put_in_place(new: Path, target: Path, aside: Path) -> None:
 
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-NO_PLACE = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENOENT)
+NO_PLACE = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENOENT,
+            errno.ELOOP, errno.ENAMETOOLONG)  # fmt: skip
 # safetensors and tokenizers raise errors of their own; the system's stands in their text only.
 RUST_OS_ERROR = re.compile(r"\(os error (\d+)\)")
 

@@ -76,7 +76,7 @@ def find_files(path: Path) -> list[Path]:
     Raises:
         InputError: there is no such path, or nothing in it that can be read.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         files = sorted(_walk(path), key=lambda file: file.relative_to(path).as_posix())
         usable = [file for file in files if file.suffix.lower() in SUFFIXES]
         if usable:
@@ -84,7 +84,7 @@ def find_files(path: Path) -> list[Path]:
         found = ", ".join(file.name for file in files[:5]) or "no file"
         fix = "check the path (names that begin with . or _ are ignored)"
         raise input_error(path, "a folder with .parquet, .csv or .jsonl files", found, fix)
-    if not path.exists():
+    if not os.path.exists(path):  # Path.exists raises where a name is too long
         raise input_error(path, "a file or a folder", "nothing there", _nearby(path))
     if path.suffix.lower() not in SUFFIXES:
         expected = "a file that ends in .parquet, .csv or .jsonl"
@@ -106,7 +106,7 @@ def _refuse_folder(error: OSError) -> None:
 
 
 def _nearby(path: Path) -> str:
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         return f"check the path: the folder {path.parent} does not exist either"
     names = sorted(entry.name for entry in islice(path.parent.iterdir(), 200))
     listed = ", ".join(names[:8]) or "nothing"

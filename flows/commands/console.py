@@ -10,12 +10,12 @@ from collections.abc import Callable
 from typing import Any
 
 import typer
-from rich.console import Console
 
+from flows.terminal import Terminal
 from pet.errors import Interrupted, PetError
 
-out = Console()
-err = Console(stderr=True)
+out = Terminal()
+err = Terminal(stderr=True)
 
 
 GRACE = 5.0  # seconds until a stop no longer waits for a safe point

@@ -13,6 +13,7 @@ from flows import screens
 from flows.commands.console import answer, err, out, stop
 from flows.commands.options import Debug, Json, LabelColumn, PoolPath, RunFolder, TextColumn, With
 from pet.errors import InputError, Problem
+from pet.places import check_places
 from pet.tasks import shipped_tasks
 
 
@@ -36,6 +37,7 @@ def label(
 
     def work() -> None:
         _check_label_options(source, who, zero_shot, model, setting)
+        check_places(pool=pool, out=out_folder)
         stop.install()
         folder, observer = Path(out_folder), screens.progress(err, stop)
         if zero_shot:
@@ -119,6 +121,7 @@ def evaluate(
     def work() -> None:
         from pet.finished import evaluate_run
 
+        check_places(test=test)
         found = evaluate_run(
             folder, test, who, screens.progress(err, stop),
             label_column=label_column, text_column=text_column,

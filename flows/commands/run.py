@@ -24,7 +24,7 @@ from flows.commands.options import (
     TextColumn,
 )
 from pet.config import RunConfig, make_config
-from pet.errors import InputError, Problem
+from pet.errors import Problem
 from pet.progress import Observer
 
 
@@ -54,15 +54,18 @@ def run(
 
     def work() -> None:
         stop.install()
+        problems = _model_problems(model)
         config = make_config(
             {
                 "task": task, "labeled": labeled, "pool": pool, "out": out_folder, "test": test,
-                "model": _model_or_problem(model), "student_model": student_model,
+                "model": "-" if model is None else model, "student_model": student_model,
                 "encoder": encoder,
                 "preset": preset, "label_column": label_column, "text_column": text_column,
             },
-            tuple(setting or ()),
+            tuple(setting or ()), problems,
         )  # fmt: skip
+        if problems:
+            _refuse(config, problems)
         observer = screens.progress(err, stop)
         report = _execute(config, observer, update, plain)
         if json_out:
@@ -86,10 +89,18 @@ def _execute(config: RunConfig, observer: Observer, update: bool, plain: bool) -
     return run_flow(config, observer, update)
 
 
-def _model_or_problem(model: str | None) -> str:
-    if model is None:
-        raise InputError(
-            Problem("--model", "a masked or causal language model", "nothing",
-                    "for example --model roberta-large, or the path of a local folder")
-        )  # fmt: skip
-    return model
+def _model_problems(model: str | None) -> list[Problem]:
+    if model is not None:
+        return []
+    fix = "for example --model roberta-large, or the path of a local folder"
+    return [Problem("--model", "a masked or causal language model", "nothing", fix)]
+
+
+def _refuse(config: RunConfig, problems: list[Problem]) -> None:
+    """Raise what is wrong with the command line, with what is wrong with the files."""
+    from pet.inputs import read_inputs, read_tables
+
+    if config.model == "-":
+        read_tables(config, problems)
+    else:
+        read_inputs(config, problems=problems)

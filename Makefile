@@ -36,7 +36,7 @@ test: $(VENV)/.installed  ## run every test
 	$(PYTHON) -m pytest
 
 test-thorough: $(VENV)/.installed  ## tests by random examples, with far more of them
-	$(PYTHON) -m pytest --hypothesis-profile=thorough tests/test_properties.py \
+	$(PYTHON) -m pytest --hypothesis-profile=thorough --timeout=0 tests/test_properties.py \
 	  tests/test_patterns.py tests/test_display.py
 
 audit: $(VENV)/.installed  ## look the pinned versions up among known vulnerabilities (network)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -28,6 +29,7 @@ from pet.runs import (
     fingerprint,
     locked,
     read_json,
+    read_record,
     sweep,
     write_json,
     writing,
@@ -176,7 +178,7 @@ def write_labels(
     total = pool.count_rows()
     written = reused = 0
     done = folder / LABELS_DONE
-    if (read_json(done) or {}).get("source") != model:
+    if read_record(done).get("source") != model:
         done.unlink(missing_ok=True)  # written last, it says that the folder is whole
     with (
         observer.stage("labeling the pool", total, "rows") as tick,
@@ -211,6 +213,8 @@ def refuse_other_labels(folder: Path, model: str) -> None:
     Raises:
         InputError: the folder holds such files.
     """
+    if not os.path.isdir(folder):
+        return
     others = sorted(path.name for path in folder.glob("*") if not OURS.fullmatch(path.name))
     if others and not (folder / LABELS_DONE).exists() and not any(folder.glob("part-*.parquet")):
         raise InputError(

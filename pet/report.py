@@ -15,7 +15,7 @@ from pet.ipet import Growth
 from pet.labeling import count_labels
 from pet.measurement import ensemble_accuracy, measure
 from pet.members import Member, folder_of
-from pet.runs import DONE, read_json, write_json, write_text
+from pet.runs import DONE, read_record, write_json, write_text
 from pet.weighing import ensemble_temperature, member_weights
 
 
@@ -38,9 +38,9 @@ def write_report(
         generations: all that were made, a last one that did harm included.
         seconds: what each stage took.
     """
-    manifest = read_json(inputs.folder / "manifest.json") or {}
+    manifest = read_record(inputs.folder / "manifest.json")
     weights = member_weights(inputs, members)
-    sampled = read_json(inputs.folder / "unlabeled" / "done.json") or {}
+    sampled = read_record(inputs.folder / "unlabeled" / "done.json")
     report: dict[str, Any] = {
         "task": inputs.task.name,
         "run": inputs.folder.name,
@@ -72,7 +72,7 @@ def _generation(inputs: Inputs, generation: Generation) -> dict[str, Any]:
     learned = 0
     for member in generation.members:
         if member.generation is not None:
-            record = read_json(folder_of(inputs, member) / DONE) or {}
+            record = read_record(folder_of(inputs, member) / DONE)
             drawn = len(record.get("drawn", {}).get("rows", []))
             learned = max(learned, len(inputs.labeled) + drawn)
     shares = [round(share, 4) for share in generation.growth.shares]

@@ -134,6 +134,12 @@ def read_json(path: Path) -> Any | None:
         return None
 
 
+def read_record(path: Path) -> dict[str, Any]:
+    """Return the JSON object in `path`; an empty one where there is none."""
+    found = read_json(path)
+    return found if isinstance(found, dict) else {}
+
+
 @dataclass(frozen=True)
 class Unit:
     """A piece of work on disk: whole, and named by what went into it."""
@@ -175,7 +181,7 @@ def make_unit(
     """
     is_finished, reason = finished(folder, expected)
     if is_finished:
-        return Unit(folder, expected, True, reason, read_json(folder / DONE) or {})
+        return Unit(folder, expected, True, reason, read_record(folder / DONE))
     started = time.monotonic()
     with writing(folder) as temporary:
         temporary.mkdir()

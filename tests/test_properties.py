@@ -111,7 +111,7 @@ def test_any_text_is_cut_to_fit_between_an_unchanged_pattern_and_its_mask(
         words={"a": ("sport news",), "b": ("space",)},
     )  # fmt: skip
     nothing = TokenizedTexts(np.zeros(0, np.int32), np.zeros(2, np.int64))
-    around = row_ids(encoder.batch({slot: nothing for slot in encoder.slots}, np.arange(1), masks))
+    around = row_ids(encoder.batch(dict.fromkeys(encoder.slots, nothing), np.arange(1), masks))
     batch = fill(encoder, tokenizer, texts, masks)
     assert batch.ids.shape[1] <= max_length
     assert (batch.ids >= 0).all()

@@ -162,6 +162,11 @@ def _word_problems(
                     Problem(where, "a word that the model's vocabulary can write",
                             "nothing" if not ids else "an unknown token", "choose another word")
                 )  # fmt: skip
+            elif set(ids) & set(tokenizer.all_special_ids):
+                problems.append(
+                    Problem(where, "a word of the language", "a special token of the model",
+                            "choose another word")
+                )  # fmt: skip
             elif seen.get(ids, label) != label:
                 problems.append(
                     Problem(where, "words that the model can tell apart",

@@ -6,6 +6,7 @@ import difflib
 import json
 from collections.abc import Mapping
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -226,7 +227,7 @@ def make_config(
     try:
         config = RunConfig(**data)
     except ValidationError as error:
-        found += [_as_problem(detail) for detail in error.errors()]
+        found += _as_problems(error)
         if problems is not None:
             config = _of_the_rest(data, error)
     if config is None or (found and problems is None):
@@ -270,8 +271,23 @@ def _apply(data: dict[str, Any], setting: str) -> Problem | None:
     return None
 
 
+def _as_problems(error: ValidationError) -> list[Problem]:
+    """Make one problem per setting: where either of two kinds would do, both are told."""
+    found: dict[str, Problem] = {}
+    for detail in error.errors():
+        problem = _as_problem(detail)
+        if (first := found.get(problem.where)) is not None:
+            problem = replace(first, expected=f"{first.expected}; or: {problem.expected}")
+        found[problem.where] = problem
+    return list(found.values())
+
+
 def _as_problem(detail: Any) -> Problem:
-    where = ".".join(str(part) for part in detail["loc"])
+    parts = [str(part) for part in detail["loc"]]
+    field = RunConfig.model_fields.get(parts[0]) if parts else None
+    if field is not None and not isinstance(field.default, TrainingConfig):
+        parts = parts[:1]  # what follows is pydantic's own name for a kind of value
+    where = ".".join(parts)
     if detail["type"] == "extra_forbidden":
         near = difflib.get_close_matches(where, _setting_names(), n=1)
         hint = f"did you mean {near[0]}? " if near else ""

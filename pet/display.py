@@ -9,7 +9,8 @@ _UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
-_MARKUP = re.compile(r"[!-/:-@\[-`{-~]")  # all of ASCII's punctuation: CommonMark lets any be told
+# ASCII punctuation that can mean something; CommonMark lets any of it be escaped.
+_MARKUP = re.compile(r"[!#$&(-+.:<-@\[-`{-~]|^-")
 
 
 def visible(text: str) -> str:
@@ -19,5 +20,5 @@ def visible(text: str) -> str:
 
 def as_markdown(text: str) -> str:
     """Escape a text so that Markdown shows it as it is, on one line, in a cell of a table too."""
-    line = " ".join(visible(text).split())
+    line = visible(" ".join(text.split()))
     return _MARKUP.sub(lambda found: _ENTITIES.get(found.group(), f"\\{found.group()}"), line)

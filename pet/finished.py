@@ -17,7 +17,7 @@ from pet.encoding import Encoder
 from pet.ensembling import agreement, combine, entropy, softmax
 from pet.errors import InputError, Problem, gather
 from pet.evaluation import above, confusion_matrix, coverage_curve, metrics
-from pet.inputs import column_names, computation
+from pet.inputs import column_names, computation, recorded_inputs
 from pet.labeled import read_labeled
 from pet.labeling import Predictions, ask_in_turn, label_into, refuse_other_labels
 from pet.loading import model_digest
@@ -29,7 +29,7 @@ from pet.scoring import Columns, score_columns
 from pet.sentence_encoders import encoder_digest
 from pet.students import load_classifier
 from pet.tables import content_digest
-from pet.tasks import Task, parse_task
+from pet.tasks import Task, load_task
 
 KEPT_BYTES = 2 << 30  # weights of an ensemble that stay in memory; larger ones are loaded again
 
@@ -61,7 +61,7 @@ def open_run(folder: Path) -> FinishedRun:
                     "give its `pet run` command again: it goes on where it was")
         )  # fmt: skip
     _refuse_changed(folder / "student")
-    return FinishedRun(folder, config, parse_task(path.read_text(encoding="utf-8"), str(path)))
+    return FinishedRun(folder, config, load_task(path.absolute()))
 
 
 Voice = Callable[[Columns, Tick], Predictions]
@@ -70,6 +70,12 @@ Voice = Callable[[Columns, Tick], Predictions]
 def student_voice(run: FinishedRun) -> Voice:
     """Load the student; return the function that asks it."""
     model = load_classifier(run.config, run.folder / "student")
+    if model.module.config.num_labels != len(run.task.labels):
+        raise InputError(
+            Problem(str(run.folder / "task.toml"), f"the {model.module.config.num_labels} labels "
+                    "that the student was made for", f"{len(run.task.labels)}: it was changed",
+                    "put the old file back, or make the run anew with `pet run --update`")
+        )  # fmt: skip
     encoder = plain_encoder(model.tokenizer, run.task.fields, run.config.max_length)
 
     def say(columns: Columns, tick: Tick) -> Predictions:
@@ -145,7 +151,7 @@ def _refuse_other_models(run: FinishedRun, members: Sequence[Member]) -> None:
     Raises:
         InputError: the model of that name is another one by now.
     """
-    known = read_record(run.folder / "manifest.json").get("inputs", {})
+    known = recorded_inputs(run.folder)
     config = run.config
     now = {}
     if any(m.generation is None for m in members) and not config.adapt_steps:

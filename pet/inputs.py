@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -191,7 +192,7 @@ def read_inputs(
     usable = None
     if (task := gather([], partial(load_task, config.task))) is not None:
         found = {name: model for name, model in models.items() if digests[name]}
-        before = (read_json(Path(config.out) / "manifest.json") or {}).get("inputs", {})
+        before = recorded_inputs(Path(config.out))
         to_load = [name for name in found if digests[name] != before.get(name)]
         usable = gather(problems, partial(inspect_models, config, found, task, to_load))
     tables = read_tables(config, problems)
@@ -252,13 +253,19 @@ def table_digest(table: LabeledSet) -> str:
     return fingerprint(ids=table.ids, columns=table.columns, labels=table.labels.tolist())
 
 
+def recorded_inputs(folder: Path) -> dict[str, str]:
+    """Return the digests of what a run was made from; none where the folder is no run."""
+    found = read_record(folder / "manifest.json").get("inputs")
+    return found if isinstance(found, dict) else {}
+
+
 def check_folder(inputs: Inputs, update: bool) -> None:
     """Refuse a folder that is not this run's to write in.
 
     Raises:
         InputError: it holds other files, or a run of other inputs and `update` was not asked for.
     """
-    before = read_record(inputs.folder / "manifest.json").get("inputs") or {}
+    before = recorded_inputs(inputs.folder)
     changed = [
         name
         for name in ("task", "labeled", "pool", "model")
@@ -276,7 +283,7 @@ def check_folder(inputs: Inputs, update: bool) -> None:
     ours = {LOCK, "unlabeled", "rejected.parquet"}  # a run that was killed before it was claimed
     others = [
         path.name
-        for path in inputs.folder.glob("*")
+        for path in (inputs.folder.glob("*") if os.path.isdir(inputs.folder) else ())
         if path.name not in ours and not path.name.startswith(TEMPORARY_PREFIX)
     ]
     if others and not before and not _has_lost_its_manifest(inputs):

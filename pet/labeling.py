@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -209,6 +210,8 @@ def refuse_other_labels(folder: Path, model: str) -> None:
     Raises:
         InputError: the folder holds such files.
     """
+    if not os.path.isdir(folder):
+        return
     others = sorted(path.name for path in folder.glob("*") if not OURS.fullmatch(path.name))
     if others and not (folder / LABELS_DONE).exists() and not any(folder.glob("part-*.parquet")):
         raise InputError(

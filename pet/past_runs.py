@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from pet.config import RunConfig, load_config
-from pet.runs import read_json
+from pet.runs import read_json, read_record
+
+# What a report has, whatever was asked for: the screen shows it.
+SHOWN = frozenset({"generations", "labels", "pool", "warnings", "weighing", "weights"})
 
 
 def list_runs(under: Path) -> list[dict[str, Any]]:
@@ -31,9 +34,9 @@ def _report(folder: Path) -> tuple[str, dict[str, Any] | None]:
     path = folder / "report.json"
     if not path.exists():
         return "not finished", None
-    report = read_json(path)
+    report = read_record(path)
     parts = [_at(report, "pool", "rows"), _at(report, "labels", "rows")]
-    if not all(isinstance(part, int) for part in parts):
+    if not all(isinstance(part, int) for part in parts) or not report.keys() >= SHOWN:
         return "report damaged", None
     return "finished", report
 
@@ -64,9 +67,21 @@ def show_run(folder: Path) -> dict[str, Any]:
         "state": state,
         "settings": config.model_dump(mode="json"),
         "changed": _changed(config.model_dump(mode="json"), preset.model_dump(mode="json")),
-        "manifest": read_json(folder / "manifest.json"),
+        "manifest": _manifest(folder),
         "report": report,
     }
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    """Read a run's manifest, as far as its stages can be read."""
+    manifest = read_record(folder / "manifest.json")
+    stages = manifest.get("stages")
+    whole = {
+        name: stage
+        for name, stage in (stages.items() if isinstance(stages, dict) else ())
+        if isinstance(stage, dict) and stage.keys() >= {"seconds", "made", "reused"}
+    }
+    return {**manifest, "stages": whole}
 
 
 def _changed(settings: dict[str, Any], preset: dict[str, Any]) -> dict[str, Any]:

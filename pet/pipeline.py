@@ -83,6 +83,7 @@ def label_pool(
     for warning in inputs.labeled.warnings:
         observer.say(f"warning: {warning}")
     is_new = not os.path.exists(inputs.folder)
+    check_folder(inputs, update)
     with locked(inputs.folder, observer.say):
         stages = _Stages(inputs, execute)
         try:

@@ -138,5 +138,6 @@ classify = pipeline("text-classification", model="path/to/this/folder")
 classify("a text", truncation=True, max_length={inputs.config.max_length}, top_k=None)
 ```
 
-Made with pet {pet.__version__} by the run {as_markdown(report["run"])}; settings are in its config.json.
+Made with pet {pet.__version__} by the run {as_markdown(report["run"])}; its config.json has the
+settings.
 """

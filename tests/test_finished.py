@@ -274,9 +274,9 @@ def test_fields_of_a_pair_are_parted_by_a_tab(
     inputs.mkdir()
     text = samples.task_toml(["category"]).replace('["text"]', '["text", "more"]')
     (inputs / "task.toml").write_text(text.replace("{text}", "{text} || {more}"))
-    rows = [(first, "and more", label) for first, label in samples.labeled_rows()]
-    for name in ("labeled.csv", "test.csv"):
-        samples.write_csv(inputs / name, rows, ("text", "more", "label"))
+    for name, texts in (("labeled", samples.labeled_rows()), ("test", samples.test_rows())):
+        rows = [(first, "and more", label) for first, label in texts]
+        samples.write_csv(inputs / f"{name}.csv", rows, ("text", "more", "label"))
     samples.write_csv(inputs / "pool.csv", [("news of", str(n), "") for n in range(8)],
                       ("text", "more", "x"))  # fmt: skip
     config = config_for(inputs=inputs, pool=str(inputs / "pool.csv"), out=tmp_path / "run")

@@ -77,7 +77,7 @@ def test_what_shapes_a_member_changes_its_name(
     config_for: Configure, inputs_folder: Path, model_folder: Any, change: dict[str, Any]
 ) -> None:
     if "labeled" in change:
-        change = {"labeled": str(inputs_folder / change["labeled"])}
+        change = {"labeled": str(inputs_folder / change["labeled"]), "test": None}
     if "model" in change:
         change = {"model": str(model_folder(change["model"]))}
     before = names(read_inputs(config_for(calibration="none")))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bad_input.case import EVALUATE, LABEL, RUN, ZERO_SHOT, Case, Content
+from tests.samples import task_toml
 
 RUN_MODEL = RUN.replace("--model bert", "--model m")
 ZERO_MODEL = ZERO_SHOT.replace("--model bert", "--model m")
@@ -186,6 +187,15 @@ RUNS = [
          ("the record of an ensemble", "another done.json", "again"),
          {"news/soft_labels/done.json":
           '{"weights": {"g0-../../../evil-r0": 1.0}, "ensemble_temperature": 1.0, "files": {}}'}),
+    Case("a task that is no UTF-8", "predict news hello", ("news/task.toml", "UTF-8"),
+         {"news/task.toml": b"\xff"}),
+    Case("a task with a label more than the student", "predict news hello",
+         ("news/task.toml", "the 3 labels that the student was made for", "4", "put the old file"),
+         {"news/task.toml": task_toml().replace("[labels]\n", "[labels]\nmore = \"news\"\n")}),
+    Case("a manifest that is no record", RUN + " --out news",
+         ("news", "a folder with other files", "another --out"), {"news/manifest.json": "[3]"}),
+    Case("a manifest whose inputs are none", RUN + " --out news",
+         ("news", "a folder with other files"), {"news/manifest.json": '{"inputs": [3]}'}),
     Case("a member that is gone", EVALUATE + " --with ensemble", ("news/members",),
          {"news/members/g0-last-r0": shutil.rmtree}),
     Case("an empty text", "predict news ' '", ("fields a text", "an empty text", "quote")),

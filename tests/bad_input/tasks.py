@@ -64,6 +64,8 @@ CASES = [
     Case("a word that the model cannot write", RUN,
          ("the model's vocabulary can write", "an unknown token", "choose another word"),
          changed('business = "business"', 'business = "🤑"'), 3),
+    Case("a special token as a word", RUN, ("a word of the language", "a special token"),
+         changed('business = "business"', 'business = "[SEP]"'), 3),
     Case("no pattern for a causal model", RUN.replace("bert", "gpt2"),
          ("a pattern that ends in {mask}", "add one to a copy of the task file"),
          {"task.toml": task_toml(["category"])}),

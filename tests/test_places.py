@@ -1,0 +1,59 @@
+"""Places that a user names, before anything looks at what is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pet.errors import InputError
+from pet.places import check_places, place_in_pool, place_problem, public
+
+
+@pytest.mark.parametrize("place", ["runs/a", "C:\\runs", "org/model", "a b", "-", "größe", "a:b"])
+def test_paths_and_hub_ids_are_left_alone(place: str) -> None:
+    assert place_problem("--pool", place) is None
+
+
+@pytest.mark.parametrize("place", ["", " ", "s3://bucket/x", "HTTPS://me:pw@host/x?sig=pw", "a\0"])
+def test_what_is_no_path_is_refused(place: str) -> None:
+    problem = place_problem("--pool", place)
+    assert problem is not None
+    assert "pw" not in str(problem)
+
+
+def test_all_places_of_a_command_are_checked() -> None:
+    with pytest.raises(InputError) as caught:
+        check_places(pool="", out="file:///x")
+    assert [problem.where for problem in caught.value.problems] == ["--pool", "--out"]
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("http://me:pw@127.0.0.1:42/api?token=pw#pw", "http://127.0.0.1:42"),
+        ("https://host/pw", "https://host"),
+        ("http://[::1", "one that cannot be read"),
+        ("http://host:pw", "one that cannot be read"),
+    ],
+)
+def test_an_address_is_shown_without_what_may_be_secret(address: str, shown: str) -> None:
+    assert public(address) == shown
+
+
+@pytest.mark.parametrize(
+    ("out", "refused"),
+    [("pool", True), ("pool/out", True), ("pool/a/../b", True), ("link/out", True),
+     ("pool/_out", False), ("pool/.runs/a", False), ("pool2", False), ("out", False)],
+)  # fmt: skip
+def test_what_the_pool_would_read_the_next_time_is_no_place_to_write(
+    tmp_path: Path, out: str, refused: bool
+) -> None:
+    (tmp_path / "pool").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "pool")
+    assert bool(place_in_pool(str(tmp_path / "pool"), str(tmp_path / out))) == refused
+
+
+def test_a_pool_of_one_file_may_have_the_run_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "pool.csv").write_text("text\na\n")
+    assert not place_in_pool(str(tmp_path / "pool.csv"), str(tmp_path / "out"))

@@ -13,7 +13,7 @@ SMALLER := --preset fast --set member.steps=30 --set member.batch_size=4 \
            --set unlabeled_rows=500 --set max_length=64
 endif
 
-.PHONY: help demo test check bench-quality clean
+.PHONY: help demo test faults check bench-quality clean
 
 help:  ## say what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -34,6 +34,10 @@ demo: $(VENV)/.installed  ## label real posts with a real model; MODEL=smollm2 f
 
 test: $(VENV)/.installed  ## run every test
 	$(PYTHON) -m pytest
+
+faults: $(VENV)/.installed  ## kill real runs at random moments, compare every byte (20 min.); SEED=7
+	$(PYTHON) -m data.fetch bert-tiny
+	$(PYTHON) -m tests.faults $(if $(SEED),--seed $(SEED))
 
 check: $(VENV)/.installed  ## lint, types, import directions
 	$(VENV)/bin/ruff check .

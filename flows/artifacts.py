@@ -16,6 +16,7 @@ from prefect.artifacts import (
     update_progress_artifact,
 )  # fmt: skip
 
+from pet.display import as_markdown
 from pet.errors import Interrupted
 from pet.progress import SILENT, Observer
 
@@ -110,7 +111,7 @@ def show_result(report: Mapping[str, Any]) -> None:
     """Leave the result as a table on the flow run."""
     create_markdown_artifact(
         "\n".join([*_accuracies(report), *_labels(report)]), key=RESULT_KEY,
-        description=f"what came out of {report['run']}",
+        description=f"what came out of {as_markdown(report['run'])}",
     )  # fmt: skip
 
 
@@ -131,18 +132,13 @@ def _accuracies(report: Mapping[str, Any]) -> list[str]:
 
 def _row(source: str, name: str, figures: Mapping[str, float]) -> str:
     # The members and the baseline were trained on the labeled set.
-    return f"| {source} | {_cell(name)} | {figures['accuracy']:.3f} | {figures['macro_f1']:.3f} |"
+    return f"| {source} | {as_markdown(name)} | {figures['accuracy']:.3f} | {figures['macro_f1']:.3f} |"
 
 
 def _labels(report: Mapping[str, Any]) -> list[str]:
     labels = report["labels"]
-    rows = [f"| {_cell(label)} | {count:,} |" for label, count in labels["counts"].items()]
+    rows = [f"| {as_markdown(label)} | {count:,} |" for label, count in labels["counts"].items()]
     return [
         "| label | rows |", "|---|---:|", *rows, f"| abstained | {labels['abstained']:,} |", "",
         f"{report['pool']['rows']:,} pool rows, {report['pool']['rejected']:,} set aside",
     ]  # fmt: skip
-
-
-def _cell(text: str) -> str:
-    """Keep a name inside its cell, and markup out of it."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|").replace("\n", " ")

@@ -22,7 +22,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from pet.errors import Interrupted
+from pet.display import visible
 from pet.progress import Observer
 
 WORTH_A_LINE = 1.0  # seconds: shorter stages pass without leaving a line
@@ -51,14 +51,14 @@ class RichObserver(Observer):
         )  # fmt: skip
 
     def begin(self, stage: str, total: int | None, unit: str) -> None:
+        self._stop.heed()
         self._bar.start()
-        self._task = self._bar.add_task(stage, total=total, unit=unit)
+        self._task = self._bar.add_task(visible(stage), total=total, unit=unit)
 
     def advance(self, amount: int) -> None:
         if self._task is not None:
             self._bar.advance(self._task, amount)
-        if self._stop.asked:
-            raise Interrupted("you asked for it")
+        self._stop.heed()
 
     def end(self) -> None:
         if self._task is None:
@@ -254,7 +254,8 @@ def preview(console: Console, found: dict[str, Any]) -> None:
 
 def _pattern(console: Console, pattern: dict[str, Any]) -> None:
     fit = "masked and causal models" if pattern["causal"] else "masked models only"
-    console.print(Text.assemble((pattern["name"], "bold"), f"   {pattern['template']}   ({fit})"))
+    template = visible(pattern["template"])
+    console.print(Text.assemble((pattern["name"], "bold"), f"   {template}   ({fit})"))
     if "words" in pattern:
         for label, words in pattern["words"].items():
             shown = ", ".join(f"{w['word']} = {' '.join(w['tokens'])}" for w in words)

@@ -212,15 +212,17 @@ def connected(meanwhile: Callable[[], object] = lambda: None) -> Iterator[None]:
 def _check_reachable(url: str) -> None:
     from prefect.client.orchestration import get_client
 
-    from pet.errors import PetError
+    from pet.errors import InputError, Problem
+    from pet.places import public
 
     with get_client(sync_client=True) as client:
         error = client.api_healthcheck()
     if error is not None:
-        raise PetError(
-            f"PREFECT_API_URL\n  expected: a Prefect server at {url}\n  found:    {error}\n"
-            "  fix:      start it, unset PREFECT_API_URL, or run without Prefect: --plain"
-        )
+        found = str(error).replace(url, public(url)) or type(error).__name__
+        raise InputError(
+            Problem("PREFECT_API_URL", f"a Prefect server at {public(url)}", found,
+                    "start it, unset PREFECT_API_URL, or run without Prefect: --plain")
+        )  # fmt: skip
 
 
 def _drain() -> None:

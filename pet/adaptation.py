@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from pet.cloze_models import ClozeModel
+from pet.divergence import divergence_told
 from pet.inputs import Inputs, computation
 from pet.loading import choose_device
 from pet.models import Rows
@@ -63,7 +64,10 @@ def adapt(inputs: Inputs) -> Unit:
 
         rows = np.flatnonzero(unlabeled.trainable)
         settings = config.adaptation.model_copy(update={"steps": config.adapt_steps})
-        with inputs.observer.stage("adapting to the pool", settings.steps, "steps") as tick:
+        with (
+            divergence_told(inputs, "adapted", "adaptation"),
+            inputs.observer.stage("adapting to the pool", settings.steps, "steps") as tick,
+        ):
             losses = optimize(
                 model, encoders[0].lengths(texts[0], rows), rows, loss, settings,
                 seed=inputs.seed("adaptation"), tokens_per_batch=config.tokens_per_batch, tick=tick,

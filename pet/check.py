@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,17 +14,15 @@ from pet.config import make_config
 from pet.data import open_pool
 from pet.encoding import Encoder
 from pet.ensembling import softmax
-from pet.errors import InputError, Problem
+from pet.errors import InputError, Problem, gather
 from pet.evaluation import accuracy
 from pet.inputs import (
     ROWS_PER_LABEL,
     Tables,
-    check_length,
     count_leaks,
-    gather,
     read_tables,
-    suitable,
 )  # fmt: skip
+from pet.inspection import check_length, suitable
 from pet.ipet import count_generations
 from pet.labeled import LabeledSet
 from pet.loading import choose_device, model_digest
@@ -44,16 +43,19 @@ def check_inputs(
     Raises:
         InputError: everything that is wrong, at once.
     """
+    problems: list[Problem] = []
     config = make_config(
         {
             "task": task, "labeled": labeled, "pool": pool or labeled, "out": "-", "test": test,
             "model": model or "-", "label_column": label_column, "text_column": text_column,
         },
-        settings,
+        settings, problems,
     )  # fmt: skip
-    problems: list[Problem] = []
+    gather(problems, lambda: choose_device(config.device))
     if model is not None:
-        gather(problems, lambda: model_digest(model, config.model_revision))
+        revision = config.model_revision
+        if gather(problems, partial(model_digest, model, revision)) is not None:
+            gather(problems, partial(check_length, config, model, revision))
     tables = read_tables(config, problems)
     found: dict[str, Any] = {
         "task": tables.task.name,
@@ -76,7 +78,6 @@ def check_inputs(
             for pattern in tables.task.patterns
         ]  # fmt: skip
         return found
-    check_length(config, model, config.model_revision)
     language_model = ClozeModel.load(
         model, config.model_revision, choose_device(config.device), precision=config.precision
     )

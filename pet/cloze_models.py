@@ -13,7 +13,14 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from pet.encoding import Batch, Encoder, LabelWords
 from pet.heads import head_at, head_for
-from pet.loading import kind_of, load_tokenizer, load_whole, model_problems, refuse_unloadable
+from pet.loading import (
+    check_vocabulary,
+    kind_of,
+    load_tokenizer,
+    load_whole,
+    model_problems,
+    refuse_unloadable,
+)  # fmt: skip
 from pet.masking import mask_tokens
 from pet.models import Model, Precision, Rows, Texts, batch_tensors
 
@@ -53,6 +60,7 @@ class ClozeModel(Model):
         with model_problems(ref):
             config = AutoConfig.from_pretrained(ref, revision=revision, trust_remote_code=False)
             kind = kind_of(config, ref)
+            check_vocabulary(tokenizer, config, ref)
             module = load_whole(kind, ref, revision)
         return cls(module, tokenizer, device, kind is AutoModelForCausalLM, precision=precision)
 

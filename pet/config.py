@@ -9,11 +9,21 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from pet.errors import InputError, Problem
+from pet.places import place_problem
 
 Preset = Literal["default", "fast", "paper"]
+LONGEST_SHOWN = 80  # characters of a wrong value
 
 # What a preset says stands under whatever the user says. The paper's settings are Table 5 and
 # section 4 of arXiv 2001.07676.
@@ -49,7 +59,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 class _Frozen(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", protected_namespaces=(), coerce_numbers_to_str=True,
-        allow_inf_nan=False,
+        allow_inf_nan=False, hide_input_in_errors=True,
     )  # fmt: skip
 
 
@@ -70,28 +80,37 @@ class TrainingConfig(_Frozen):
     adam_epsilon: float = Field(1e-8, gt=0, description="AdamW's epsilon")
 
 
+def _checked_place(value: str) -> str:
+    if problem := place_problem("", value):
+        raise PydanticCustomError("place", "{expected}, not {found}", vars(problem))
+    return value
+
+
+Place = Annotated[str, AfterValidator(_checked_place)]
+
+
 class RunConfig(_Frozen):
     """Everything that is needed to repeat a run."""
 
-    task: str = Field(description="a task file, or the name of a shipped task")
-    labeled: str | None = Field(
+    task: Place = Field(description="a task file, or the name of a shipped task")
+    labeled: Place | None = Field(
         None, description="labeled texts: CSV, JSONL or Parquet; none: a start from words alone"
     )
-    pool: str = Field(description="raw texts: a Parquet, CSV or JSONL file, or a folder of them")
-    out: str = Field(description="the run folder")
-    test: str | None = Field(None, description="labeled texts to measure on; never trained on")
+    pool: Place = Field(description="raw texts: a Parquet, CSV or JSONL file, or a folder of them")
+    out: Place = Field(description="the run folder")
+    test: Place | None = Field(None, description="labeled texts to measure on; never trained on")
     label_column: str = Field("label", description="the column that holds the label")
     text_column: str | None = Field(None, description="the column of a one-field task's text")
     id_column: str = Field("id", description="the column that holds row ids, where there is one")
     keep_columns: tuple[str, ...] = Field((), description="pool columns to copy into the labels")
 
-    model: str = Field(description="the teacher: a Hugging Face id or a local folder")
+    model: Place = Field(description="the teacher: a Hugging Face id or a local folder")
     model_revision: str | None = Field(None, description="a commit or tag of the teacher")
-    encoder: str | None = Field(
+    encoder: Place | None = Field(
         None, description="a sentence encoder: one more member, by a linear classifier on it"
     )
     encoder_revision: str | None = Field(None, description="a commit or tag of the encoder")
-    student_model: str | None = Field(None, description="the student; the teacher if not given")
+    student_model: Place | None = Field(None, description="the student; the teacher if not given")
     student_revision: str | None = Field(None, description="a commit or tag of the student")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
@@ -186,20 +205,49 @@ def _training_defaults(
     return filled
 
 
-def make_config(values: Mapping[str, Any], settings: tuple[str, ...] = ()) -> RunConfig:
+def make_config(
+    values: Mapping[str, Any], settings: tuple[str, ...] = (),
+    problems: list[Problem] | None = None,
+) -> RunConfig:  # fmt: skip
     """Build the configuration from options and `key=value` settings (`student.steps=100`).
 
+    Args:
+        problems: where to put what is wrong instead of raising it. The configuration is then made
+            of the rest, so that a typo does not hide what is wrong with the files; it is not to
+            be run.
+
     Raises:
-        InputError: every unknown key and bad value at once.
+        InputError: every unknown key and bad value at once; with `problems`, only where nothing
+            is left to make a configuration of.
     """
     data: dict[str, Any] = deepcopy({k: v for k, v in values.items() if v is not None})
-    problems = [problem for setting in settings if (problem := _apply(data, setting))]
-    if problems:
-        raise InputError(problems)
+    found = [problem for setting in settings if (problem := _apply(data, setting))]
+    config = None
+    try:
+        config = RunConfig(**data)
+    except ValidationError as error:
+        found += [_as_problem(detail) for detail in error.errors()]
+        if problems is not None:
+            config = _of_the_rest(data, error)
+    if config is None or (found and problems is None):
+        raise InputError([*(problems or []), *found])
+    if problems is not None:
+        problems += found
+    return config
+
+
+def _of_the_rest(data: dict[str, Any], error: ValidationError) -> RunConfig | None:
+    """Leave out what is wrong; None if a setting without a default is."""
+    for name, *inner in (detail["loc"] for detail in error.errors()):
+        group = data.get(str(name))
+        if inner and isinstance(group, dict):
+            group.pop(inner[0], None)
+        else:
+            data.pop(str(name), None)
     try:
         return RunConfig(**data)
-    except ValidationError as error:
-        raise InputError([_as_problem(detail) for detail in error.errors()]) from None
+    except ValidationError:
+        return None
 
 
 def _apply(data: dict[str, Any], setting: str) -> Problem | None:
@@ -211,7 +259,7 @@ def _apply(data: dict[str, Any], setting: str) -> Problem | None:
         )
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = text
     place = data
     if group:
@@ -228,9 +276,12 @@ def _as_problem(detail: Any) -> Problem:
         near = difflib.get_close_matches(where, _setting_names(), n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         return Problem(f"setting {where}", "a known setting", where, hint + _KNOWN_SETTINGS)
-    return Problem(
-        f"setting {where}", detail["msg"], repr(detail.get("input")), "give another value"
-    )
+    if detail["type"] == "place":
+        context = detail["ctx"]
+        return Problem(f"setting {where}", context["expected"], context["found"], context["fix"])
+    found = repr(detail.get("input"))
+    found = found if len(found) <= LONGEST_SHOWN else f"{found[:LONGEST_SHOWN]}..."
+    return Problem(f"setting {where}", detail["msg"], found, "give another value")
 
 
 def _setting_names() -> list[str]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -38,12 +41,13 @@ class PetError(Exception):
 
 
 class InputError(PetError):
-    """The user's input is wrong; every problem that was found is listed. Exit status 2."""
+    """The user's input is wrong; every problem that was found is listed once. Exit status 2."""
 
     exit_status = 2
 
     def __init__(self, problems: Problem | Iterable[Problem]):
-        self.problems = [problems] if isinstance(problems, Problem) else list(problems)
+        found = [problems] if isinstance(problems, Problem) else problems
+        self.problems = list(dict.fromkeys(found))  # one file may be met in two roles
         assert self.problems, "an InputError names at least one problem"
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
@@ -58,3 +62,12 @@ class Interrupted(PetError):
     """The user asked to stop; what is done is kept, and the same command goes on."""
 
     exit_status = 130
+
+
+def gather(problems: list[Problem], read: Callable[[], T]) -> T | None:
+    """Read something; put what is wrong with it into `problems` and go on."""
+    try:
+        return read()
+    except InputError as error:
+        problems += error.problems
+        return None

@@ -15,15 +15,16 @@ from pet.config import RunConfig, load_config
 from pet.data import PoolBatch, open_pool
 from pet.encoding import Encoder
 from pet.ensembling import agreement, combine, entropy, softmax
-from pet.errors import InputError, Problem
+from pet.errors import InputError, Problem, gather
 from pet.evaluation import above, confusion_matrix, coverage_curve, metrics
 from pet.inputs import column_names, computation
 from pet.labeled import read_labeled
 from pet.labeling import Predictions, ask_in_turn, label_into, refuse_other_labels
 from pet.loading import model_digest
 from pet.members import Member, load_member, parse_member
+from pet.places import place_in_pool
 from pet.progress import Observer, Tick, no_tick
-from pet.runs import DONE, fingerprint, finished, read_json
+from pet.runs import DONE, fingerprint, finished, read_record
 from pet.scoring import Columns, score_columns
 from pet.sentence_encoders import encoder_digest
 from pet.students import load_classifier
@@ -42,7 +43,7 @@ class FinishedRun:
     task: Task
 
     def fingerprint_of(self, unit: str) -> str:
-        return str((read_json(self.folder / unit / DONE) or {}).get("fingerprint"))
+        return str(read_record(self.folder / unit / DONE).get("fingerprint"))
 
 
 def open_run(folder: Path) -> FinishedRun:
@@ -53,20 +54,13 @@ def open_run(folder: Path) -> FinishedRun:
     """
     config = load_config(folder / "config.json")
     path = folder / "task.toml"
-    record = read_json(folder / "student" / DONE)
-    if record is not None:
-        is_whole, reason = finished(folder / "student", str(record.get("fingerprint")))
-        if not is_whole:
-            raise InputError(
-                Problem(str(folder / "student"), "the student as it was made", reason,
-                        "give the run's `pet run` command again: it is made anew")
-            )  # fmt: skip
     # The report is written last, and taken away when new inputs come into the folder.
-    if record is None or not path.exists() or not (folder / "report.json").exists():
+    if not all((folder / name).exists() for name in ("student", "task.toml", "report.json")):
         raise InputError(
             Problem(str(folder), "a finished run, with a student", "a run that has not ended",
                     "give its `pet run` command again: it goes on where it was")
         )  # fmt: skip
+    _refuse_changed(folder / "student")
     return FinishedRun(folder, config, parse_task(path.read_text(encoding="utf-8"), str(path)))
 
 
@@ -89,26 +83,60 @@ def student_voice(run: FinishedRun) -> Voice:
 
 def ensemble_voice(run: FinishedRun) -> Voice:
     """Return the function that asks the last generation's members, loaded as they are needed."""
-    record = read_json(run.folder / "soft_labels" / DONE)
-    if record is None:
-        raise InputError(
-            Problem(str(run.folder / "soft_labels"), "the record of an ensemble", f"no {DONE}",
-                    "give the run's `pet run` command again")
-        )  # fmt: skip
-    weights: dict[str, float] = record["weights"]
-    temperature = float(record["ensemble_temperature"])
-    members = [parse_member(name) for name in weights]
+    members, weights, temperature = _ensemble_of(run)
+    for member in members:
+        if member.generation is not None:
+            _refuse_changed(run.folder / "members" / member.name)
     _refuse_other_models(run, members)
     load = _loader(run, len(members))
 
     def say(columns: Columns, tick: Tick) -> Predictions:
         voices = (load(member) for member in members)
         logits = ask_in_turn(voices, len(members), columns, run.config.tokens_per_batch, tick)
-        probabilities = softmax(combine(logits, list(weights.values())), temperature)
+        probabilities = softmax(combine(logits, weights), temperature)
         best = probabilities.argmax(axis=-1)
         return Predictions(probabilities, agreement(logits.argmax(axis=-1), best))
 
     return say
+
+
+def _refuse_changed(folder: Path) -> dict[str, Any]:
+    """Return the record of a unit that is as it was made.
+
+    Raises:
+        InputError: a file of it is another by now, or its record cannot be read.
+    """
+    record = read_record(folder / DONE)
+    is_whole, reason = finished(folder, str(record.get("fingerprint")))
+    if not is_whole:
+        raise InputError(
+            Problem(str(folder), "a part of the run as it was made", reason,
+                    "give the run's `pet run` command again: it is made anew")
+        )  # fmt: skip
+    return record
+
+
+def _ensemble_of(run: FinishedRun) -> tuple[list[Member], list[float], float]:
+    """Read who is in the ensemble, with what weights, and its temperature.
+
+    Raises:
+        InputError: the record is gone, or names members that no run of this task has.
+    """
+    folder = run.folder / "soft_labels"
+    record: Any = _refuse_changed(folder)
+    try:
+        weights = {str(name): float(weight) for name, weight in record["weights"].items()}
+        members = [parse_member(name) for name in weights]
+        temperature = float(record["ensemble_temperature"])
+        known = {"", *(pattern.name for pattern in run.task.patterns)}
+        if not members or any(member.pattern not in known for member in members):
+            raise ValueError("members of other patterns")
+    except (TypeError, ValueError, KeyError, AttributeError):
+        raise InputError(
+            Problem(str(folder), "the record of an ensemble", f"another {DONE}",
+                    "give the run's `pet run` command again")
+        ) from None  # fmt: skip
+    return members, list(weights.values()), temperature
 
 
 def _refuse_other_models(run: FinishedRun, members: Sequence[Member]) -> None:
@@ -117,7 +145,7 @@ def _refuse_other_models(run: FinishedRun, members: Sequence[Member]) -> None:
     Raises:
         InputError: the model of that name is another one by now.
     """
-    known = (read_json(run.folder / "manifest.json") or {}).get("inputs", {})
+    known = read_record(run.folder / "manifest.json").get("inputs", {})
     config = run.config
     now = {}
     if any(m.generation is None for m in members) and not config.adapt_steps:
@@ -162,10 +190,20 @@ def label_new_pool(
     """Label a pool with a finished run; return shards written, shards reused, and the counts."""
     run = open_run(folder)
     columns = _columns(run, text_column)
-    pool = open_pool(pool_path, run.task.fields, columns=columns, id_column=run.config.id_column)
+    problems = place_in_pool(pool_path, str(out))
+    pool = gather(
+        problems,
+        lambda: open_pool(
+            pool_path, run.task.fields, columns=columns, id_column=run.config.id_column
+        ),
+    )
+    if pool is not None and not pool.count_rows():
+        problems.append(Problem(pool_path, "at least one row", "none", "check the path"))
+    if problems or pool is None:
+        raise InputError(problems)
     source = fingerprint(
         model=run.fingerprint_of("student" if who == "student" else "soft_labels"),
-        who=who, pool=content_digest(pool.files), columns=columns,
+        who=who, pool=content_digest(pool.files, observer), columns=columns,
         **computation(run.config),
     )  # fmt: skip
     refuse_other_labels(out, source)
@@ -187,6 +225,10 @@ def _columns(run: FinishedRun, text_column: str | None) -> dict[str, str] | None
 def predict_texts(folder: Path, texts: Sequence[str]) -> list[dict[str, Any]]:
     """Ask a run's student about texts; fields of a pair are parted by a tab."""
     run = open_run(folder)
+    if broken := [text for text in texts if not _is_unicode(text)]:
+        raise InputError(
+            Problem("TEXT", "text in UTF-8", repr(broken[0]), "convert it, or set LANG to C.UTF-8")
+        )
     rows = [text.split("\t") if len(run.task.fields) > 1 else [text] for text in texts]
     wrong = [
         text for row, text in zip(rows, texts, strict=True) if len(row) != len(run.task.fields)
@@ -208,6 +250,15 @@ def predict_texts(folder: Path, texts: Sequence[str]) -> list[dict[str, Any]]:
         }
         for text, row in zip(texts, probabilities, strict=True)
     ]
+
+
+def _is_unicode(text: str) -> bool:
+    """Tell whether no byte was left over when the command line was decoded."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def evaluate_run(

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
-from pet.compilation import pattern_encoder
 from pet.config import RunConfig
 from pet.data import Pool, open_pool
 from pet.encoding import TextSlot, TokenizedTexts
-from pet.errors import InputError, Problem
+from pet.errors import InputError, Problem, gather
+from pet.inspection import inspect_models
 from pet.labeled import LabeledSet, read_labeled
-from pet.loading import choose_device, is_causal, load_tokenizer, longest_input, model_digest
+from pet.loading import choose_device, model_digest
+from pet.locks import LOCK
+from pet.places import place_in_pool
 from pet.progress import SILENT, Observer
 from pet.runs import (
-    LOCK,
     TEMPORARY_PREFIX,
     derive_seed,
     fingerprint,
     read_json,
+    read_record,
     write_json,
     write_text,
 )
@@ -31,7 +32,6 @@ from pet.sentence_encoders import encoder_digest
 from pet.tables import content_digest
 from pet.tasks import Task, load_task
 
-T = TypeVar("T")
 LABEL_COLUMNS = (
     "id", "label", "confidence", "probabilities", "entropy", "agreement", "abstain"
 )  # fmt: skip
@@ -131,6 +131,8 @@ def read_tables(config: RunConfig, problems: list[Problem] | None = None) -> Tab
         )  # fmt: skip
     if pool is not None:
         gather(problems, partial(pool.kept_schema, config.keep_columns))
+    if test is not None and labeled is not None:
+        problems += _leak_problems(task, labeled, test)
     if problems or labeled is None or pool is None:
         raise InputError(problems)
     return Tables(task, labeled, test, pool, columns)
@@ -139,6 +141,17 @@ def read_tables(config: RunConfig, problems: list[Problem] | None = None) -> Tab
 def texts_of(task: Task, table: LabeledSet) -> set[tuple[str, ...]]:
     """The distinct texts of a labeled or test set, all fields together."""
     return set(zip(*(table.columns[name] for name in task.fields), strict=True))
+
+
+def _leak_problems(task: Task, labeled: LabeledSet, test: LabeledSet) -> list[Problem]:
+    texts = texts_of(task, test)
+    if not texts or not texts <= texts_of(task, labeled):
+        return []
+    return [
+        Problem(f"--test {test.path}", "rows that nobody learns from",
+                f"all {len(test):,} rows stand in the labeled set, {labeled.path}",
+                "take other labeled rows, or leave --test out")
+    ]  # fmt: skip
 
 
 def count_leaks(tables: Tables) -> int:
@@ -153,13 +166,18 @@ def _no_labels(task: Task) -> LabeledSet:
     return LabeledSet([], {name: [] for name in task.fields}, nothing, [], Path("-"))
 
 
-def read_inputs(config: RunConfig, observer: Observer = SILENT) -> Inputs:
+def read_inputs(
+    config: RunConfig, observer: Observer = SILENT, problems: list[Problem] | None = None
+) -> Inputs:
     """Read and check everything that a run needs, before anything is written.
+
+    Args:
+        problems: what is known to be wrong already, to be reported with the rest.
 
     Raises:
         InputError: all problems of all inputs at once, as far as one does not hide another.
     """
-    problems: list[Problem] = []
+    problems = [*(problems or []), *place_in_pool(config.pool, config.out)]
     digests: dict[str, str] = {}
     models = {"model": (config.model, config.model_revision)}
     if config.student_model is not None:
@@ -170,11 +188,15 @@ def read_inputs(config: RunConfig, observer: Observer = SILENT) -> Inputs:
         digest_of = encoder_digest if name == "encoder" else model_digest
         digests[name] = gather(problems, partial(digest_of, ref, revision)) or ""
     digests.setdefault("student_model", digests["model"])
+    usable = None
+    if (task := gather([], partial(load_task, config.task))) is not None:
+        found = {name: model for name, model in models.items() if digests[name]}
+        before = (read_json(Path(config.out) / "manifest.json") or {}).get("inputs", {})
+        to_load = [name for name in found if digests[name] != before.get(name)]
+        usable = gather(problems, partial(inspect_models, config, found, task, to_load))
     tables = read_tables(config, problems)
-    for ref, revision in models.values():
-        check_length(config, ref, revision)
     digests["labeled"] = table_digest(tables.labeled)
-    digests["pool"] = content_digest(tables.pool.files)
+    digests["pool"] = content_digest(tables.pool.files, observer)
     if tables.test is not None:
         digests["test"] = table_digest(tables.test)
     if leaked := count_leaks(tables):
@@ -185,20 +207,11 @@ def read_inputs(config: RunConfig, observer: Observer = SILENT) -> Inputs:
     for table in (tables.labeled, tables.test):
         if table is not None and table.rejected:
             observer.say(f"warning: {table.path}: {len(table.rejected)} rows cannot be used")
-    task, left_out = suitable(tables.task, is_causal(config.model, config.model_revision))
+    assert usable is not None, "a task without problems was inspected"
+    task, left_out = usable
     for line in left_out:
         observer.say(line)
-    check_patterns(config, task)
     return Inputs(config, task, tables.labeled, tables.test, tables.pool, digests, observer)
-
-
-def gather(problems: list[Problem], read: Callable[[], T]) -> T | None:
-    """Read something; put what is wrong with it into `problems` and go on."""
-    try:
-        return read()
-    except InputError as error:
-        problems += error.problems
-        return None
 
 
 def column_names(task: Task, text_column: str | None) -> dict[str, str] | None:
@@ -224,51 +237,6 @@ def _read(config: RunConfig, task: Task, columns: dict[str, str] | None, path: s
     )  # fmt: skip
 
 
-def suitable(task: Task, causal: bool) -> tuple[Task, list[str]]:
-    """Keep the patterns that a model can use: a causal one needs the mask last.
-
-    Raises:
-        InputError: none is left.
-    """
-    if not causal:
-        return task, []
-    kept = tuple(pattern for pattern in task.patterns if pattern.mask_is_last)
-    if not kept:
-        raise InputError(
-            Problem(f"task {task.name}", "a pattern that ends in {mask}, for a causal model",
-                    ", ".join(repr(pattern.template) for pattern in task.patterns),
-                    "add one to a copy of the task file, or take a masked language model")
-        )  # fmt: skip
-    names = [pattern.name for pattern in task.patterns if pattern not in kept]
-    line = f"left out, since a causal model needs {{mask}} last: {', '.join(names)}"
-    return replace(task, patterns=kept), [line] if names else []
-
-
-def check_length(config: RunConfig, ref: str, revision: str | None) -> None:
-    """Refuse a `max_length` that a model has no positions for."""
-    longest = longest_input(ref, revision)
-    if config.max_length > longest:
-        raise InputError(
-            Problem("setting max_length", f"at most {longest}, what {ref} was made for",
-                    str(config.max_length), f"--set max_length={longest}")
-        )  # fmt: skip
-
-
-def check_patterns(config: RunConfig, task: Task) -> None:
-    """Compile every pattern for the teacher's tokenizer; report all that is wrong at once."""
-    problems: list[Problem] = []
-    tokenizer = load_tokenizer(config.model, config.model_revision)
-    causal = is_causal(config.model, config.model_revision)
-    for pattern in task.patterns:
-        words = task.verbalizer(pattern.name)
-        gather(
-            problems,
-            partial(pattern_encoder, tokenizer, pattern, words, causal, config.max_length),
-        )
-    if problems:
-        raise InputError(problems)
-
-
 def computation(config: RunConfig) -> dict[str, object]:
     """What belongs to every model's fingerprint: how texts are cut, and what is computed where."""
     return {
@@ -290,7 +258,7 @@ def check_folder(inputs: Inputs, update: bool) -> None:
     Raises:
         InputError: it holds other files, or a run of other inputs and `update` was not asked for.
     """
-    before = (read_json(inputs.folder / "manifest.json") or {}).get("inputs", {})
+    before = read_record(inputs.folder / "manifest.json").get("inputs") or {}
     changed = [
         name
         for name in ("task", "labeled", "pool", "model")
@@ -311,7 +279,7 @@ def check_folder(inputs: Inputs, update: bool) -> None:
         for path in inputs.folder.glob("*")
         if path.name not in ours and not path.name.startswith(TEMPORARY_PREFIX)
     ]
-    if others and not before:
+    if others and not before and not _has_lost_its_manifest(inputs):
         raise InputError(
             Problem(str(inputs.folder), "a run folder, or one that does not exist yet",
                     f"a folder with other files ({', '.join(sorted(others)[:4])})",
@@ -319,10 +287,20 @@ def check_folder(inputs: Inputs, update: bool) -> None:
         )  # fmt: skip
 
 
+def _has_lost_its_manifest(inputs: Inputs) -> bool:
+    """Recognise a run whose manifest cannot be read; its units say what they were made from."""
+    path = inputs.folder / "manifest.json"
+    known = all((inputs.folder / name).is_file() for name in ("config.json", "task.toml"))
+    if not known or not path.is_file() or read_json(path) is not None:
+        return False
+    inputs.observer.say(f"{path} is damaged: it is written anew, what is up to date is reused")
+    return True
+
+
 def claim_folder(inputs: Inputs) -> None:
     """Write down what the run is made from; an earlier report is no longer true."""
     path = inputs.folder / "manifest.json"
-    manifest = read_json(path) or {}
+    manifest = read_record(path)
     # The manifest comes first: it is what makes the folder ours.
     write_json(path, {**manifest, "run_id": inputs.run_id, "inputs": _identity(inputs)})
     write_json(inputs.folder / "config.json", inputs.config.model_dump(mode="json"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from pet.data import (
     open_pool,
 )
 from pet.errors import InputError, Problem
+from pet.patterns import did_you_mean
 from pet.readers import Reason
 from pet.tables import count_rows
 
@@ -138,7 +139,8 @@ def _labeled_problems(
         found = ", ".join(f"{name!r} ({count} rows)" for name, count in unknown.most_common(20))
         problems.append(
             Problem(where, f"the task's labels: {listed(labels)}", f"other labels: {found}",
-                    "correct the file or the task's [labels]; is --label-column right?")
+                    _meant(unknown, labels)
+                    + "correct the file or the task's [labels]; is --label-column right?")
         )  # fmt: skip
     twice = [id for id, count in Counter(ids).items() if count > 1]
     if twice:
@@ -154,6 +156,13 @@ def _labeled_problems(
                     "correct these rows (as UTF-8); are --text-column and --label-column right?")
         )  # fmt: skip
     return problems
+
+
+def _meant(unknown: Iterable[str], labels: Sequence[str]) -> str:
+    """Suggest labels for those that are not the task's: blanks, case, a slip of the finger."""
+    pairs = [(name, did_you_mean(name, labels)) for name in unknown]
+    meant = [f"{name!r} for {label!r}" for name, label in pairs if label]
+    return f"a slip? {', '.join(meant[:5])}; " if meant else ""
 
 
 def _describe(rejected: Sequence[RejectedRow], total: int) -> str:

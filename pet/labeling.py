@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,9 +20,17 @@ from pet.data import Pool, PoolBatch, RejectedRow
 from pet.encoding import Encoder, TextSlot, TokenizedTexts, tokenize
 from pet.ensembling import entropy
 from pet.errors import InputError, Problem
+from pet.locks import LOCK, locked
 from pet.logits import stored_fingerprint
 from pet.progress import Observer, Tick
-from pet.runs import fingerprint, locked, read_json, sweep, write_json, writing
+from pet.runs import (
+    TEMPORARY_PREFIX,
+    fingerprint,
+    read_json,
+    sweep,
+    write_json,
+    writing,
+)
 from pet.sampling import REJECTED_SCHEMA
 from pet.scoring import Columns, score
 from pet.tables import write_parquet
@@ -38,6 +47,7 @@ class Predictions:
 # Readers of a folder of Parquet files pass over names that begin with a point or an underscore.
 LABELS_DONE = ".done.json"
 LABELS_REJECTED = "_rejected.parquet"
+OURS = re.compile(rf"{re.escape(LOCK)}|{re.escape(TEMPORARY_PREFIX)}.*|{LABELS_REJECTED}")
 Say = Callable[[PoolBatch, Tick], Predictions]
 
 
@@ -92,7 +102,7 @@ def label_into(
     """
     rejected = folder / LABELS_REJECTED
     with locked(folder, observer.say):
-        sweep(folder)
+        sweep(folder, below=False)  # folders in it may be those of others
         written, reused = write_labels(
             pool, folder, labels, say, model=source, shard_rows=config.shard_rows,
             abstain_below=config.abstain_below, keep_columns=config.keep_columns,
@@ -165,8 +175,6 @@ def write_labels(
     total = pool.count_rows()
     written = reused = 0
     done = folder / LABELS_DONE
-    if (read_json(done) or {}).get("source") != model:
-        done.unlink(missing_ok=True)  # written last, it says that the folder is whole
     with (
         observer.stage("labeling the pool", total, "rows") as tick,
         set_aside(rejected, model) as reject,
@@ -183,6 +191,7 @@ def write_labels(
                 continue
             table = label_table(batch, say(batch, tick), labels, abstain_below)
             tick(len(batch.rejected))
+            done.unlink(missing_ok=True)  # written last, it says that the folder is whole
             write_parquet(path, table, {**metadata, "source": model, "fingerprint": expected})
             written += 1
     for path in folder.glob("part-*.parquet"):
@@ -195,11 +204,17 @@ def write_labels(
 
 
 def refuse_other_labels(folder: Path, model: str) -> None:
-    """Protect label files that another model wrote, or that are of another pool.
+    """Protect label files that another model wrote, or of another pool, and other people's files.
 
     Raises:
         InputError: the folder holds such files.
     """
+    others = sorted(path.name for path in folder.glob("*") if not OURS.fullmatch(path.name))
+    if others and not (folder / LABELS_DONE).exists() and not any(folder.glob("part-*.parquet")):
+        raise InputError(
+            Problem(str(folder), "an empty folder, or one that does not exist yet",
+                    f"a folder with other files ({', '.join(others[:4])})", "choose another --out")
+        )  # fmt: skip
     for path in sorted(folder.glob("*.parquet")):
         try:
             stored = pq.read_metadata(path).metadata or {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,6 @@ from typing import Any
 
 import torch
 from huggingface_hub.utils import logging as hub_logging
-from safetensors import SafetensorError
 from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     MODEL_FOR_MASKED_LM_MAPPING,
@@ -29,9 +29,10 @@ from transformers.models.auto.modeling_auto import (
 from transformers.utils import logging as hf_logging
 from transformers.utils.hub import cached_file
 
-from pet.errors import InputError, Problem
-from pet.runs import file_digest
+from pet.errors import InputError, PetError, Problem
+from pet.runs import file_digest, read_json
 
+TOKENIZER_FILE = re.compile(r"tokenizer\.json|(vocab|merges|spiece|spm).*|.*\.(model|tiktoken)")
 HUB_ID = re.compile(r"[A-Za-z0-9][\w-]*|[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
@@ -57,7 +58,7 @@ def choose_device(name: str) -> torch.device:
 
 def model_digest(ref: str, revision: str | None = None) -> str:
     """Name a model by content: a folder by its files' sha256, a hub id by its commit."""
-    if not Path(ref).is_dir():
+    if not os.path.isdir(ref):
         refuse_unloadable(ref, revision)
         with model_problems(ref):
             config = AutoConfig.from_pretrained(ref, revision=revision, trust_remote_code=False)
@@ -73,28 +74,38 @@ def model_digest(ref: str, revision: str | None = None) -> str:
 
 def refuse_unloadable(ref: str, revision: str | None) -> None:
     """Say in one screen why a model cannot be had, before anything is read from it."""
-    folder = Path(ref)
     expected = "a model folder with config.json, tokenizer.json and *.safetensors, or a hub id"
-    if folder.is_dir():
-        names = {path.name for path in folder.iterdir()}
+    if os.path.isdir(ref):
+        names = sorted(path.name for path in Path(ref).iterdir())
+        found = fix = ""
         if not any(name.endswith(".safetensors") for name in names):
-            pickled = sorted(
-                name for name in names if name.endswith((".bin", ".pt", ".pth", ".pkl"))
-            )
-            found = f"pickled weights only ({', '.join(pickled)})" if pickled else "no weights"
-            fix = "convert them to safetensors: pickled files can run code" if pickled else (
-                "give the folder that `save_pretrained` wrote"
-            )  # fmt: skip
+            found, fix = _other_weights(names)
+        elif "config.json" not in names:
+            found, fix = "no config.json", "copy the whole model folder"
+        elif not isinstance(read_json(Path(ref, "config.json")), dict):
+            found, fix = "config.json is no JSON object", "copy or download it again"
+        elif not any(TOKENIZER_FILE.fullmatch(name) for name in names):
+            found, fix = "no tokenizer", "copy tokenizer.json and tokenizer_config.json too"
+        if found:
             raise InputError(Problem(ref, expected, found, fix))
-        if "config.json" not in names:
-            raise InputError(
-                Problem(ref, expected, "no config.json", "copy the whole model folder")
-            )
         return
-    if not HUB_ID.fullmatch(ref):
-        raise InputError(Problem(ref, expected, "no such folder", "check the path"))
+    if not HUB_ID.fullmatch(ref) or os.path.exists(ref):
+        found = "a file" if os.path.exists(ref) else "no such folder"
+        raise InputError(Problem(ref, expected, found, "check the path"))
     with model_problems(ref):
         cached_file(ref, "config.json", revision=revision)
+
+
+def _other_weights(names: list[str]) -> tuple[str, str]:
+    """Say what there is instead of safetensors, and what to do about it."""
+    pickled = [name for name in names if name.endswith((".bin", ".pt", ".pth", ".pkl", ".ckpt"))]
+    if pickled:
+        found = f"pickled weights only ({', '.join(pickled)})"
+        return found, "convert them to safetensors: pickled files can run code"
+    others = [name for name in names if name.endswith((".gguf", ".onnx", ".h5", ".msgpack"))]
+    if others:
+        return f"other weights only ({', '.join(others)})", "take the model's safetensors files"
+    return "no weights", "give the folder that `save_pretrained` wrote"
 
 
 @contextlib.contextmanager
@@ -115,28 +126,32 @@ def quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def model_problems(ref: str) -> Iterator[None]:
-    """Turn what transformers raises on a bad model into one screen."""
+def model_problems(ref: str, part: str = "") -> Iterator[None]:
+    """Turn what transformers raises on a bad model, or a part of it, into one screen."""
     try:
         with quiet():
             yield
-    except InputError:
+    except (PetError, MemoryError, torch.OutOfMemoryError):
         raise
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError, SafetensorError) as error:
-        first = str(error).strip().splitlines() or [type(error).__name__]
+    except Exception as error:
+        # A hostile or damaged folder can make transformers raise anything at all.
+        first = (str(error).strip().splitlines() or [""])[0][:300]
+        fix = "check the name; offline, give the path of a local folder"
+        if os.path.isdir(ref):
+            fix = "copy or download it again: a file of it is damaged"
         raise InputError(
             Problem(
-                ref,
+                f"{ref}: {part}" if part else ref,
                 "a model that transformers can load, as a local folder or from the hub",
-                first[0][:300],
-                "check the name; offline, give the path of a local folder",
+                first if " " in first else f"{type(error).__name__}: {first}",
+                fix,
             )
         ) from error
 
 
 def load_tokenizer(ref: str, revision: str | None = None) -> Any:
     """Load a fast tokenizer; a causal model's padding token is made up where it has none."""
-    with model_problems(ref):
+    with model_problems(ref, "its tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(ref, revision=revision, trust_remote_code=False)
         if not tokenizer.is_fast:
             raise InputError(
@@ -147,8 +162,32 @@ def load_tokenizer(ref: str, revision: str | None = None) -> Any:
     tokenizer.backend_tokenizer.no_padding()
     tokenizer.backend_tokenizer.no_truncation()
     if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    if tokenizer.pad_token_id is None:
+        raise InputError(
+            Problem(ref, "a tokenizer with a padding, end or unknown token", "none of them",
+                    "copy the model's tokenizer_config.json too, or take another model")
+        )  # fmt: skip
     return tokenizer
+
+
+def check_vocabulary(tokenizer: Any, config: Any, ref: str) -> None:
+    """Refuse a tokenizer that is not the model's: its ids would point behind the embeddings.
+
+    Tokens that were added and that no text of ours has in it may lie there.
+
+    Raises:
+        InputError: it has more words than the model.
+    """
+    words = int(config.get_text_config().vocab_size)
+    special = (tokenizer.pad_token_id, tokenizer.mask_token_id, tokenizer.cls_token_id,
+               tokenizer.sep_token_id)  # fmt: skip
+    needed = 1 + max(tokenizer.vocab_size - 1, *(token or 0 for token in special))
+    if needed > words:
+        raise InputError(
+            Problem(ref, f"a tokenizer for the model's vocabulary of {words:,}",
+                    f"one that needs {needed:,}", "copy the tokenizer that belongs to the model")
+        )  # fmt: skip
 
 
 def kind_of(config: Any, ref: str) -> type:
@@ -190,7 +229,7 @@ def load_whole(kind: Any, ref: str, revision: str | None, may_miss: str = "-") -
     Args:
         may_miss: how the names of weights begin that are of no use here.
     """
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), model_problems(ref, "its weights"):
         module, loaded = kind.from_pretrained(
             ref, revision=revision, use_safetensors=True, trust_remote_code=False,
             dtype=torch.float32, output_loading_info=True,

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from pet.errors import PetError
 from pet.inputs import Inputs
 from pet.progress import Tick
 from pet.runs import Unit
@@ -52,8 +53,18 @@ def stored_fingerprint(path: Path) -> str | None:
 
 
 def read_logits(path: Path) -> tuple[list[str], NDArray[np.float32]]:
-    """Read a file of logits: row ids, and [rows, labels]."""
-    table = pq.read_table(path)
+    """Read a file of logits: row ids, and [rows, labels].
+
+    Raises:
+        PetError: it is missing or damaged.
+    """
+    try:
+        table = pq.read_table(path, page_checksum_verification=True)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise PetError(
+            f"{path}\n  expected: scores as they were written\n  found:    {error}\n"
+            "  fix:      give the `pet run` command again: they are made anew"
+        ) from error
     scores = table["scores"].combine_chunks()
     width = scores.type.list_size
     return table["id"].to_pylist(), scores.flatten().to_numpy().reshape(-1, width)

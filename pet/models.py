@@ -15,6 +15,7 @@ from transformers import AutoModelForSequenceClassification
 
 from pet.encoding import Batch, Encoder, TextSlot, TokenizedTexts
 from pet.loading import (
+    check_vocabulary,
     load_tokenizer,
     load_whole,
     model_problems,
@@ -110,12 +111,13 @@ class Classifier(Model):
         names = dict(enumerate(labels))
         refuse_unloadable(ref, revision)
         tokenizer = load_tokenizer(ref, revision)
-        with seeded(seed), model_problems(ref):
+        with seeded(seed), model_problems(ref, "its weights"):
             module = AutoModelForSequenceClassification.from_pretrained(
                 ref, revision=revision, use_safetensors=True, trust_remote_code=False,
                 dtype=torch.float32, num_labels=len(labels), id2label=names,
                 label2id={label: index for index, label in names.items()},
             )  # fmt: skip
+        check_vocabulary(tokenizer, module.config, ref)
         module.config.pad_token_id = tokenizer.pad_token_id
         return cls(module, tokenizer, device, precision=precision)
 

@@ -105,7 +105,8 @@ def parse_pattern(
             pieces.append(piece)
         if problem is not None:
             problems.append(problem)
-    problems += _whole(pieces, fields, where)
+    has_lone_brace = any(token.lastgroup == "lone" for token in _TOKEN.finditer(template))
+    problems += _whole(pieces, fields, where, has_lone_brace)
     if problems:
         return None, problems
     return Pattern(name, template, tuple(_tidied(pieces))), []
@@ -167,14 +168,19 @@ def _bare(name: str) -> str:
     return re.split(r"[.\[!:]", name, maxsplit=1)[0]
 
 
-def _whole(pieces: list[Piece], fields: Collection[str] | None, where: str) -> Iterator[Problem]:
-    """Check what only the template as a whole can show."""
+def _whole(
+    pieces: list[Piece], fields: Collection[str] | None, where: str, has_lone_brace: bool
+) -> Iterator[Problem]:
+    """Check what only the template as a whole can show.
+
+    What is missing may stand behind a lone brace: that is one mistake, and not two.
+    """
     masks = pieces.count(MaskSlot())
-    if masks != 1:
+    if masks != 1 and (masks or not has_lone_brace):
         found = f"{masks} of them" if masks else "none"
         fix = "keep the one where the label word belongs" if masks else "add {mask}"
         yield Problem(where, "{mask} exactly once", found, fix)
-    if not any(isinstance(piece, FieldSlot) for piece in pieces):
+    if not has_lone_brace and not any(isinstance(piece, FieldSlot) for piece in pieces):
         fix = f"add {_listed(fields)}" if fields else "add a placeholder for a field"
         found = "no field: the pattern would say the same of every text"
         yield Problem(where, "at least one field", found, fix)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -29,11 +30,12 @@ from pet.ipet import (
     measure_growth,
 )  # fmt: skip
 from pet.labeling import Predictions, write_labels
+from pet.locks import LOCK, locked
 from pet.members import Member, members_of, trains_at_once, untrained_members
 from pet.polling import embed_texts, measure_prior, score_member
 from pet.progress import SILENT, Observer, Tick
 from pet.report import Generation, write_report
-from pet.runs import LOCK, Unit, fingerprint, locked, read_json, sweep, write_json
+from pet.runs import Unit, fingerprint, read_record, sweep, write_json
 from pet.sampling import sample_pool, unlabeled_rows
 from pet.scoring import score_columns
 from pet.students import (
@@ -80,7 +82,7 @@ def label_pool(
     inputs = execute([Job("check inputs", partial(read_inputs, config, observer))])[0]
     for warning in inputs.labeled.warnings:
         observer.say(f"warning: {warning}")
-    is_new = not inputs.folder.exists()
+    is_new = not os.path.exists(inputs.folder)
     with locked(inputs.folder, observer.say):
         stages = _Stages(inputs, execute)
         try:
@@ -210,7 +212,7 @@ class _Stages:
 
     def note(self, name: str, seconds: float, made: int, reused: int) -> None:
         path = self.inputs.folder / "manifest.json"
-        manifest = read_json(path) or {}
+        manifest = read_record(path)
         before = manifest.get("stages", {}).get(name, {})
         spent = before.get("seconds", 0.0) if reused else 0.0
         self.stages[name] = {

@@ -86,7 +86,27 @@ def _peek_parquet(path: Path) -> tuple[pa.Schema, int | None]:
         ) from error
 
 
+# How files begin that are often called .csv or .jsonl: Excel's own, UTF-16, gzip, Parquet.
+OTHER_KINDS = {
+    b"PK\x03\x04": ("an Excel workbook or a zip file", "save the sheet as CSV (UTF-8)"),
+    b"\xd0\xcf\x11\xe0": ("an old Excel workbook", "save the sheet as CSV (UTF-8)"),
+    b"\xff\xfe": ("UTF-16", "save it as UTF-8"),
+    b"\xfe\xff": ("UTF-16", "save it as UTF-8"),
+    b"\x1f\x8b": ("a gzip file", "unpack it"),
+    b"PAR1": ("a Parquet file", "rename it to .parquet"),
+}
+
+
+def _refuse_other_kinds(path: Path) -> None:
+    with path.open("rb") as stream:
+        start = stream.read(4)
+    for mark, (found, fix) in OTHER_KINDS.items():
+        if start.startswith(mark):
+            raise input_error(path, "a text file in UTF-8", found, fix)
+
+
 def _peek_csv(path: Path) -> tuple[pa.Schema, int | None]:
+    _refuse_other_kinds(path)
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
         header = next(_csv_rows(stream, path), None)
     if header is None:
@@ -95,10 +115,11 @@ def _peek_csv(path: Path) -> tuple[pa.Schema, int | None]:
 
 
 def _peek_jsonl(path: Path) -> tuple[pa.Schema, int | None]:
+    _refuse_other_kinds(path)
     with path.open("rb") as stream:
         lines = list(islice(filled_lines(stream, path), PEEKED_LINES))
     records = [record for line in lines if isinstance(record := _parse(line), dict)]
-    if not records:
+    if not records or lines[0] == b"[":
         found = lines[0][:60].decode("utf-8", "replace") if lines else "only empty lines"
         raise input_error(
             path, "one JSON object per line", found, "write it with one row per line, as JSON Lines"

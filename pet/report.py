@@ -9,12 +9,13 @@ from importlib.metadata import version
 from typing import Any
 
 import pet
+from pet.display import as_markdown
 from pet.inputs import Inputs
 from pet.ipet import Growth
 from pet.labeling import count_labels
 from pet.measurement import ensemble_accuracy, measure
 from pet.members import Member, folder_of
-from pet.runs import DONE, read_json, write_json, write_text
+from pet.runs import DONE, read_record, write_json, write_text
 from pet.weighing import ensemble_temperature, member_weights
 
 
@@ -37,9 +38,9 @@ def write_report(
         generations: all that were made, a last one that did harm included.
         seconds: what each stage took.
     """
-    manifest = read_json(inputs.folder / "manifest.json") or {}
+    manifest = read_record(inputs.folder / "manifest.json")
     weights = member_weights(inputs, members)
-    sampled = read_json(inputs.folder / "unlabeled" / "done.json") or {}
+    sampled = read_record(inputs.folder / "unlabeled" / "done.json")
     report: dict[str, Any] = {
         "task": inputs.task.name,
         "run": inputs.folder.name,
@@ -71,7 +72,7 @@ def _generation(inputs: Inputs, generation: Generation) -> dict[str, Any]:
     learned = 0
     for member in generation.members:
         if member.generation is not None:
-            record = read_json(folder_of(inputs, member) / DONE) or {}
+            record = read_record(folder_of(inputs, member) / DONE)
             drawn = len(record.get("drawn", {}).get("rows", []))
             learned = max(learned, len(inputs.labeled) + drawn)
     shares = [round(share, 4) for share in generation.growth.shares]
@@ -111,19 +112,20 @@ def model_card(inputs: Inputs, report: dict[str, Any]) -> str:
             f"On {student['rows']:,} {where}: accuracy {student['accuracy']:.3f}, macro-F1 "
             f"{student['macro_f1']:.3f}, expected calibration error {student['ece']:.3f}."
         )
-    labels = "\n".join(f"- {label}" for label in inputs.task.labels)
+    labels = "\n".join(f"- {as_markdown(label)}" for label in inputs.task.labels)
+    members = as_markdown(", ".join(report["weights"]))
     return f"""---
 library_name: transformers
 pipeline_tag: text-classification
 ---
-# {inputs.task.name}
+# {as_markdown(inputs.task.name)}
 
-{inputs.task.description}
+{as_markdown(inputs.task.description)}
 
 {labels}
 
 Distilled from an ensemble of {len(report["weights"])} (pattern-verbalizer models, Schick and
-Schütze 2021; {", ".join(report["weights"])}), which had {len(inputs.labeled):,} labeled rows and
+Schütze 2021; {members}), which had {len(inputs.labeled):,} labeled rows and
 was asked about {report["pool"]["scored_by_members"]:,} unlabeled ones.
 
 {figures} Texts are cut to {inputs.config.max_length} tokens.
@@ -136,5 +138,5 @@ classify = pipeline("text-classification", model="path/to/this/folder")
 classify("a text", truncation=True, max_length={inputs.config.max_length}, top_k=None)
 ```
 
-Made with pet {pet.__version__} by the run `{report["run"]}`; settings are in its config.json.
+Made with pet {pet.__version__} by the run {as_markdown(report["run"])}; settings are in its config.json.
 """

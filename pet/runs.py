@@ -1,28 +1,26 @@
-"""The run folder: units that are whole or absent, fingerprints, a lock, seeds by name."""
+"""The run folder: files and units that are whole or absent, fingerprints, seeds by name."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
-import socket
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pet
-from pet.errors import InputError, LockedError, PetError, Problem
+from pet.errors import InputError, PetError, Problem
 
 DONE = "done.json"
-LOCK = ".lock"  # a hidden name: readers of a folder of Parquet files pass it over
 TEMPORARY_PREFIX = ".pet-tmp-"
+BLOCK = 1 << 20
 
 
 def derive_seed(base: int, *names: object) -> int:
@@ -37,10 +35,14 @@ def fingerprint(**inputs: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def file_digest(path: Path) -> str:
-    """Return the sha256 of a file's content."""
+def file_digest(path: Path, tick: Callable[[int], None] = lambda blocks: None) -> str:
+    """Return the sha256 of a file's content; `tick` counts its blocks of 1 MB, the last too."""
+    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        while block := stream.read(BLOCK):
+            digest.update(block)
+            tick(1)
+    return digest.hexdigest()
 
 
 def sync_folder(folder: Path) -> None:
@@ -66,30 +68,62 @@ def writing(target: Path) -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         room = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=target.parent))
     except OSError as error:
-        raise _unwritable(target, error) from error
+        raise unwritable(target, error) from error
     temporary = room / target.name
     try:
         yield temporary
-        for path in [temporary, *temporary.rglob("*")]:
-            if path.is_file():
-                with path.open("rb") as stream:
-                    os.fsync(stream.fileno())
-        if target.is_dir():
-            # A folder cannot be replaced in one step: the old one is moved aside first. A crash
-            # in between leaves no unit at all, which the next start makes again.
-            os.replace(target, room / "replaced")
-        os.replace(temporary, target)
-        sync_folder(target.parent)
-    except OSError as error:
-        if _is_about_writing(error, target.parent):
-            raise _unwritable(target, error) from error
+        _sync(temporary)
+        _put_in_place(temporary, target, room / "replaced")
+    except Exception as error:
+        told = as_os_error(error)
+        if told is not None and _is_about_writing(told, target.parent):
+            raise unwritable(target, told) from error
         raise
     finally:
         shutil.rmtree(room, ignore_errors=True)
 
 
+def _sync(path: Path) -> None:
+    """Make a file, or a folder and all that is in it, survive a power cut."""
+    for entry in [path, *path.rglob("*")]:
+        descriptor = os.open(entry, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _put_in_place(new: Path, target: Path, aside: Path) -> None:
+    """Rename `new` to `target`; a rename that fails leaves what was there before.
+
+    A folder cannot be replaced in one step: the old one is moved aside first. A crash in between
+    leaves no unit at all, which the next start makes again.
+    """
+    is_folder = target.is_dir()
+    if is_folder:
+        os.replace(target, aside)
+    try:
+        os.replace(new, target)
+    except OSError:
+        if is_folder:
+            os.replace(aside, target)
+        raise
+    sync_folder(target.parent)
+
+
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-NO_PLACE = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENOENT)
+NO_PLACE = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENOENT,
+            errno.ELOOP, errno.ENAMETOOLONG)  # fmt: skip
+# safetensors and tokenizers raise errors of their own; the system's stands in their text only.
+RUST_OS_ERROR = re.compile(r"\(os error (\d+)\)")
+
+
+def as_os_error(error: Exception) -> OSError | None:
+    """Return what the system had to say, where an error came from there."""
+    if isinstance(error, OSError):
+        return error
+    found = None if isinstance(error, PetError) else RUST_OS_ERROR.search(str(error))
+    return OSError(int(found[1]), os.strerror(int(found[1]))) if found else None
 
 
 def _is_about_writing(error: OSError, folder: Path) -> bool:
@@ -99,7 +133,8 @@ def _is_about_writing(error: OSError, folder: Path) -> bool:
     return Path(os.fsdecode(error.filename)).is_relative_to(folder)
 
 
-def _unwritable(target: Path, error: OSError) -> PetError:
+def unwritable(target: Path, error: OSError) -> PetError:
+    """Say in one screen why a place could not be written."""
     found = error.strerror or str(error)
     if error.errno in NO_ROOM:
         return InputError(
@@ -111,7 +146,10 @@ def _unwritable(target: Path, error: OSError) -> PetError:
             Problem(str(target), "a place that can be written", found,
                     "choose another --out, or change the folder's permissions")
         )  # fmt: skip
-    return PetError(f"{target}: could not be written or read: {error}")
+    return PetError(
+        f"{target}\n  expected: a disk that can be written and read\n  found:    {error}\n"
+        "  fix:      look after the disk, then give the same command again: it goes on"
+    )
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -129,8 +167,14 @@ def read_json(path: Path) -> Any | None:
     """Return the JSON in `path`, or None where there is none that can be read."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Return the JSON object in `path`; an empty one where there is none that can be read."""
+    record = read_json(path)
+    return record if isinstance(record, dict) else {}
 
 
 @dataclass(frozen=True)
@@ -152,8 +196,8 @@ def finished(folder: Path, expected: str) -> tuple[bool, str]:
     """
     if not folder.exists():
         return False, "not made yet"
-    record = read_json(folder / DONE)
-    if not isinstance(record, dict) or not isinstance(record.get("files"), dict):
+    record = read_record(folder / DONE)
+    if not isinstance(record.get("files"), dict):
         return False, f"no readable {DONE}"
     if record.get("fingerprint") != expected:
         return False, "its inputs or settings have changed"
@@ -169,13 +213,12 @@ def make_unit(
 ) -> Unit:
     """Return the unit in `folder`, built by `build(temporary folder)` unless it is up to date.
 
-    `done.json` is written last and holds the fingerprint, each file's sha256, the seconds that it
-    took and whatever `build` returns.
+    `done.json` is written last and holds the fingerprint, each file's sha256 and whatever `build`
+    returns: nothing that differs when the same is made again.
     """
     is_finished, reason = finished(folder, expected)
     if is_finished:
-        return Unit(folder, expected, True, reason, read_json(folder / DONE) or {})
-    started = time.monotonic()
+        return Unit(folder, expected, True, reason, read_record(folder / DONE))
     with writing(folder) as temporary:
         temporary.mkdir()
         extra = build(temporary) or {}
@@ -184,57 +227,19 @@ def make_unit(
             for path in sorted(temporary.rglob("*"))
             if path.is_file()
         }
-        record = {
-            "fingerprint": expected,
-            "files": files,
-            "seconds": round(time.monotonic() - started, 3),
-            **extra,
-        }
+        record = {"fingerprint": expected, "files": files, **extra}
         (temporary / DONE).write_text(json.dumps(record, indent=2, default=str) + "\n")
     return Unit(folder, expected, False, reason, record)
 
 
-def sweep(folder: Path) -> int:
-    """Remove what a killed process left half-written; return how many pieces there were."""
-    leftovers = [path for path in folder.rglob(f"{TEMPORARY_PREFIX}*") if path.is_dir()]
+def sweep(folder: Path, below: bool = True) -> int:
+    """Remove what a killed process left half-written; return how many pieces there were.
+
+    Args:
+        below: in the folders of `folder` too; they must be ours.
+    """
+    pattern = f"**/{TEMPORARY_PREFIX}*" if below else f"{TEMPORARY_PREFIX}*"
+    leftovers = [path for path in folder.glob(pattern) if path.is_dir()]
     for path in leftovers:
         shutil.rmtree(path, ignore_errors=True)
     return len(leftovers)
-
-
-@contextlib.contextmanager
-def locked(folder: Path, say: Callable[[str], None] = lambda line: None) -> Iterator[None]:
-    """Hold the run folder for this process.
-
-    The kernel drops the lock when its holder dies, so a stale one is never waited for; the file
-    only tells people who it was.
-
-    Raises:
-        LockedError: another live process holds it.
-    """
-    path = folder / LOCK
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        stream = path.open("a+", encoding="utf-8")
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    with stream:
-        stream.seek(0)
-        holder = stream.read().strip()
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise LockedError(
-                f"{folder}\n  expected: a run that nobody else is working on\n"
-                f"  found:    it is held by {holder or 'another process'}\n"
-                "  fix:      wait for it to end, stop it, or choose another --out"
-            ) from error
-        if holder:
-            say(f"the lock of {holder}, which is gone, is taken over")
-        stream.truncate(0)
-        stream.write(f"process {os.getpid()} on {socket.gethostname()}")
-        stream.flush()
-        try:
-            yield
-        finally:
-            stream.truncate(0)

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from pet.data import RejectedRow
 from pet.errors import InputError, Problem
 from pet.inputs import ROWS_PER_LABEL, Inputs, texts_of
-from pet.runs import DONE, Unit, fingerprint, make_unit, read_json, writing
+from pet.runs import DONE, Unit, fingerprint, make_unit, read_record, writing
 from pet.tables import write_parquet
 
 REJECTED = "rejected.parquet"
@@ -145,7 +145,7 @@ def load_unlabeled(folder: Path) -> Unlabeled:
 
 def unlabeled_fingerprint(inputs: Inputs) -> str:
     """Name the unlabeled rows, and which of them may be learned from."""
-    return str((read_json(inputs.folder / "unlabeled" / DONE) or {})["fingerprint"])
+    return str(read_record(inputs.folder / "unlabeled" / DONE)["fingerprint"])
 
 
 def texts_fingerprint(inputs: Inputs) -> str:
@@ -153,7 +153,7 @@ def texts_fingerprint(inputs: Inputs) -> str:
 
     So what an untrained model said of them stays true when the labeled set grows.
     """
-    return str((read_json(inputs.folder / "unlabeled" / DONE) or {})["texts"])
+    return str(read_record(inputs.folder / "unlabeled" / DONE)["texts"])
 
 
 @functools.lru_cache(maxsize=2)

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from pet.cloze_models import ClozeModel
 from pet.compilation import pattern_encoder
 from pet.encoding import Encoder, TextSlot, TokenizedTexts, tokenize
+from pet.errors import PetError
 from pet.models import Model, Rows, Texts
 from pet.progress import Tick, no_tick
 from pet.tasks import Task
-from pet.training import halved, split_by_tokens
+from pet.training import MEMORY_ERRORS, halved, split_by_tokens
 
 Columns = Mapping[str, Sequence[str]]  # field -> texts
 
@@ -28,6 +29,9 @@ def score(
 
     Batches hold as many rows of like length as `tokens_per_batch` allows; when memory runs out it
     is halved. Results wait on the device until the last batch, so that a GPU is never held up.
+
+    Raises:
+        PetError: one row alone does not fit into memory, or the model says NaN.
     """
     if rows is None:
         rows = np.arange(len(next(iter(texts.values()))))
@@ -42,7 +46,7 @@ def score(
             batch = queue.pop()
             try:
                 scores = model.outputs(encoder, texts, rows[batch])
-            except RuntimeError as error:
+            except MEMORY_ERRORS as error:
                 tokens_per_batch = halved(error, tokens_per_batch, int(lengths[batch].max()))
                 queue += split_by_tokens(batch, lengths[batch], tokens_per_batch)[::-1]
                 continue
@@ -51,6 +55,12 @@ def score(
     out = np.empty((len(rows), done[0][1].shape[1]), dtype=np.float32)
     for batch, scores in done:
         out[batch] = scores.cpu().numpy()
+    if wrong := int(np.isnan(out).any(axis=1).sum()):
+        raise PetError(
+            f"scoring\n  expected: scores that are numbers\n"
+            f"  found:    NaN for {wrong:,} of {len(out):,} rows\n"
+            "  fix:      --set precision=float32, or another model: this one's weights are damaged"
+        )
     return out
 
 

@@ -16,6 +16,7 @@ from pet.encoding import Encoder
 from pet.errors import InputError, Problem
 from pet.linear_heads import LinearHead
 from pet.loading import (
+    check_vocabulary,
     load_tokenizer,
     load_whole,
     model_digest,
@@ -52,6 +53,7 @@ class SentenceEncoder(Model):
         pooling = pooling_of(ref, revision)
         with model_problems(ref):
             module = load_whole(AutoModel, ref, revision, may_miss="pooler.")
+        check_vocabulary(tokenizer, module.config, ref)
         return cls(module, tokenizer, device, pooling, precision=precision)
 
     def outputs(self, encoder: Encoder, texts: Texts, rows: Rows) -> Tensor:
@@ -85,7 +87,8 @@ def pooling_of(ref: str, revision: str | None) -> str:
         InputError: the model is pooled in another way.
     """
     modules = _json_of(ref, "modules.json", revision)
-    kinds = [str(module.get("type")).rpartition(".")[2] for module in modules or []]
+    with model_problems(ref, "modules.json"):
+        kinds = [str(module["type"]).rpartition(".")[2] for module in modules or []]
     if others := sorted(set(kinds) - {"Transformer", "Pooling", "Normalize"}):
         raise InputError(
             Problem(f"{ref}: modules.json", "a transformer, its pooling, and no more layers",
@@ -94,7 +97,10 @@ def pooling_of(ref: str, revision: str | None) -> str:
     settings = _json_of(ref, POOLING, revision)
     if settings is None:
         return "mean"
-    asked = [name for name, value in settings.items() if value is True and "pooling_mode" in name]
+    with model_problems(ref, POOLING):
+        asked = [
+            mode for mode, value in settings.items() if value is True and "pooling_mode" in mode
+        ]
     if asked == ["pooling_mode_mean_tokens"]:
         return "mean"
     if asked == ["pooling_mode_cls_token"]:

@@ -14,6 +14,7 @@ from pet.answers import shard_names, stacked_logits
 from pet.compilation import plain_encoder
 from pet.config import RunConfig
 from pet.distillation import distillation_loss
+from pet.divergence import divergence_told
 from pet.ensembling import soft_labels
 from pet.inputs import Inputs, computation
 from pet.loading import choose_device
@@ -83,7 +84,10 @@ def _distil(inputs: Inputs, folder: Path) -> dict[str, Any]:
 
     encoder = plain_encoder(student.tokenizer, inputs.task.fields, config.max_length)
     texts = tokenize_columns(encoder, student.tokenizer, unlabeled.columns)
-    with inputs.observer.stage("training the student", config.student.steps, "steps") as tick:
+    with (
+        divergence_told(inputs, "student", "student"),
+        inputs.observer.stage("training the student", config.student.steps, "steps") as tick,
+    ):
         losses = train(
             student, encoder, texts, np.flatnonzero(unlabeled.trainable), loss, config.student,
             seed=inputs.seed("student"), tokens_per_batch=config.tokens_per_batch, tick=tick,
@@ -121,7 +125,10 @@ def train_supervised(inputs: Inputs) -> Unit:
         encoder = plain_encoder(model.tokenizer, inputs.task.fields, config.max_length)
         texts = tokenize_columns(encoder, model.tokenizer, labeled.columns)
         steps, gold = config.supervised.steps, one_hot(labeled.labels, len(inputs.task.labels))
-        with inputs.observer.stage("training the supervised baseline", steps, "steps") as tick:
+        with (
+            divergence_told(inputs, "supervised", "supervised"),
+            inputs.observer.stage("training the supervised baseline", steps, "steps") as tick,
+        ):
             losses = train(
                 model, encoder, texts, np.arange(len(labeled)),
                 cross_entropy(gold, model.device), config.supervised,

@@ -18,8 +18,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pet.errors import InputError, PetError, Problem
+from pet.progress import SILENT, Observer
 from pet.readers import Source, filled_lines, first_line, input_error, peek, read_rows
-from pet.runs import file_digest, writing
+from pet.runs import BLOCK, file_digest, writing
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
 
@@ -75,7 +76,7 @@ def find_files(path: Path) -> list[Path]:
     Raises:
         InputError: there is no such path, or nothing in it that can be read.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         files = sorted(_walk(path), key=lambda file: file.relative_to(path).as_posix())
         usable = [file for file in files if file.suffix.lower() in SUFFIXES]
         if usable:
@@ -83,7 +84,7 @@ def find_files(path: Path) -> list[Path]:
         found = ", ".join(file.name for file in files[:5]) or "no file"
         fix = "check the path (names that begin with . or _ are ignored)"
         raise input_error(path, "a folder with .parquet, .csv or .jsonl files", found, fix)
-    if not path.exists():
+    if not os.path.exists(path):  # Path.exists raises where a name is too long
         raise input_error(path, "a file or a folder", "nothing there", _nearby(path))
     if path.suffix.lower() not in SUFFIXES:
         expected = "a file that ends in .parquet, .csv or .jsonl"
@@ -105,7 +106,7 @@ def _refuse_folder(error: OSError) -> None:
 
 
 def _nearby(path: Path) -> str:
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         return f"check the path: the folder {path.parent} does not exist either"
     names = sorted(entry.name for entry in islice(path.parent.iterdir(), 200))
     listed = ", ".join(names[:8]) or "nothing"
@@ -186,9 +187,16 @@ def _steady(source: Source) -> Iterator[None]:
 def _unreadable(path: Path, error: Exception) -> PetError:
     """Tell a damaged file, which is the input's fault, from a disk that fails."""
     if isinstance(error, OSError) and error.errno:
-        return PetError(f"{path}: could not be read: {error.strerror}")
+        return _unsteady(path, error)
     return input_error(
         path, "a file that can be read to its end", first_line(error), "write or copy it again"
+    )
+
+
+def _unsteady(path: Path, error: OSError) -> PetError:
+    return PetError(
+        f"{path}\n  expected: a file that can be read to its end\n  found:    {error.strerror}\n"
+        "  fix:      look after the file, then give the same command again: it goes on"
     )
 
 
@@ -208,7 +216,7 @@ def _check_unchanged(source: Source) -> None:
         )
 
 
-def content_digest(paths: Iterable[str | Path]) -> str:
+def content_digest(paths: Iterable[str | Path], observer: Observer = SILENT) -> str:
     """Name files by their content and their names relative to the folder that holds them all.
 
     Raises:
@@ -217,12 +225,15 @@ def content_digest(paths: Iterable[str | Path]) -> str:
     files = sorted(Path(path).absolute() for path in paths)
     base = os.path.commonpath([file.parent for file in files]) if files else ""
     total = hashlib.sha256()
-    for file in files:
-        try:
-            digest = file_digest(file)
-        except OSError as error:
-            raise PetError(f"{file}: could not be read: {error.strerror}") from error
-        total.update(json.dumps([file.relative_to(base).as_posix(), digest]).encode())
+    file = Path(base)
+    try:
+        blocks = sum(-(-file.stat().st_size // BLOCK) for file in files)
+        with observer.stage("taking the pool's fingerprint", blocks, "MB") as tick:
+            for file in files:
+                digest = file_digest(file, tick)
+                total.update(json.dumps([file.relative_to(base).as_posix(), digest]).encode())
+    except OSError as error:
+        raise _unsteady(Path(error.filename or file), error) from error
     return total.hexdigest()
 
 

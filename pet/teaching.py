@@ -16,6 +16,7 @@ from torch.nn import functional
 from pet.adaptation import base_model
 from pet.answers import pool_embeddings, pool_logits, table_embeddings
 from pet.cloze_models import ClozeModel
+from pet.divergence import divergence_told
 from pet.encoding import Encoder
 from pet.ensembling import combine, softmax
 from pet.errors import PetError
@@ -105,7 +106,10 @@ def _train(inputs: Inputs, member: Member, folder: Path) -> dict[str, Any]:
     drawn = draw(inputs, member)
     columns, targets = training_rows(inputs, member, drawn)
     texts = tokenize_columns(encoder, model.tokenizer, columns)
-    with inputs.observer.stage(f"training {member.name}", config.member.steps, "steps") as tick:
+    with (
+        divergence_told(inputs, member.name, "member"),
+        inputs.observer.stage(f"training {member.name}", config.member.steps, "steps") as tick,
+    ):
         losses = train(
             model, encoder, texts, np.arange(len(targets)),
             _weighted(cross_entropy(targets, model.device), config.lm_weight), config.member,

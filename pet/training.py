@@ -56,9 +56,34 @@ def split_by_tokens(
     return batches
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
+class Diverged(PetError):
+    """The loss, or its gradient, is no longer a number.
+
+    Attributes:
+        losses: of the steps before.
+        learning_rate: the peak that was trained with.
+    """
+
+    def __init__(self, found: str, losses: list[float], learning_rate: float):
+        self.found = f"{found} in step {len(losses) + 1}"
+        self.losses = losses
+        self.learning_rate = learning_rate
+        super().__init__(
+            f"training\n  expected: a loss that is a number\n  found:    {self.found}\n"
+            f"  fix:      lower the learning rate (it is {learning_rate:g})"
+        )
+
+
+# What a full memory raises: on the CPU an error of torch's or of Python's.
+MEMORY_ERRORS = (RuntimeError, MemoryError)
+OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "ALLOC_FAILED", "bad_alloc")
+
+
+def is_out_of_memory(error: Exception) -> bool:
     """Recognise an allocation failure on any device."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in OUT_OF_MEMORY)
 
 
 def train(
@@ -76,7 +101,8 @@ def train(
             when memory runs out it is halved.
 
     Raises:
-        PetError: the loss is no longer a number, or one row alone does not fit into memory.
+        Diverged: the loss, or its gradient, is no longer a number.
+        PetError: one row alone, or the optimizer's state, does not fit into memory.
     """
 
     def total(part: Rows) -> Tensor:
@@ -112,24 +138,22 @@ def optimize(
     model.module.train()
     model.set_dropout(settings.dropout)
     with seeded(seed):
-        for step in range(settings.steps):
+        for _ in range(settings.steps):
             batch = next(drawn)
             while True:
                 try:
                     passes = split_by_tokens(rows[batch], lengths[batch], tokens_per_batch)
                     value = _accumulate(model, passes, loss, len(batch))
                     break
-                except RuntimeError as error:
+                except MEMORY_ERRORS as error:
                     optimizer.zero_grad(set_to_none=True)
                     tokens_per_batch = halved(error, tokens_per_batch, int(lengths[batch].max()))
+            norm = torch.nn.utils.clip_grad_norm_(parameters, settings.max_grad_norm)
             if not math.isfinite(value):
-                raise PetError(
-                    f"training step {step + 1}\n  expected: a loss that is a number\n"
-                    f"  found:    {value}, after {[round(v, 3) for v in history[-3:]]}\n"
-                    f"  fix:      lower the learning rate (it is {learning_rate:g})"
-                )
-            torch.nn.utils.clip_grad_norm_(parameters, settings.max_grad_norm)
-            optimizer.step()
+                raise Diverged(f"a loss of {value}", history, learning_rate)
+            if not math.isfinite(norm):  # a step of it would make every weight no number
+                raise Diverged(f"a gradient of {float(norm)}", history, learning_rate)
+            _step(optimizer)
             schedule.step()
             optimizer.zero_grad(set_to_none=True)
             history.append(value)
@@ -138,7 +162,20 @@ def optimize(
     return history
 
 
-def halved(error: RuntimeError, tokens_per_batch: int, longest: int) -> int:
+def _step(optimizer: torch.optim.Optimizer) -> None:
+    """Take the step; the first one makes room for the optimizer's state, and is never repeated."""
+    try:
+        optimizer.step()
+    except MEMORY_ERRORS as error:
+        if not is_out_of_memory(error):
+            raise
+        raise PetError(
+            "training\n  expected: memory for AdamW's two moments of every weight\n"
+            f"  found:    {error}\n  fix:      take a smaller model, or a device with more memory"
+        ) from error
+
+
+def halved(error: Exception, tokens_per_batch: int, longest: int) -> int:
     """Return half the batch size after an out-of-memory error; raise any other error again."""
     if not is_out_of_memory(error):
         raise error

@@ -16,7 +16,7 @@ from pet.evaluation import metrics
 from pet.inputs import Inputs
 from pet.logits import read_logits
 from pet.members import Member, folder_of, left_out, members_of, teachers_of
-from pet.runs import DONE, read_json
+from pet.runs import DONE, read_record
 
 Weighing = Literal["uniform", "accuracy", "agreement"]
 
@@ -49,7 +49,7 @@ def own_accuracy(inputs: Inputs, member: Member) -> float:
     if member.kind == "pattern":
         return zero_shot_accuracy(inputs, member.pattern)
     first = folder_of(inputs, replace(member, generation=0))
-    return float((read_json(first / DONE) or {})["cross_validated_accuracy"])
+    return float(read_record(first / DONE)["cross_validated_accuracy"])
 
 
 def zero_shot_accuracy(inputs: Inputs, pattern: str) -> float:

@@ -16,10 +16,12 @@ from pet.config import RunConfig, make_config
 from pet.data import Pool, PoolBatch
 from pet.encoding import Encoder
 from pet.ensembling import agreement, calibration_offset, combine, softmax
-from pet.errors import InputError, Problem
-from pet.inputs import check_length, check_patterns, computation, gather, read_tables, suitable
+from pet.errors import InputError, Problem, gather
+from pet.inputs import computation, read_tables
+from pet.inspection import check_length, check_patterns, suitable
 from pet.labeling import Predictions, ask_in_turn, label_into, refuse_other_labels
 from pet.loading import choose_device, is_causal, model_digest
+from pet.places import place_in_pool
 from pet.polling import CONTENT_FREE, PRIOR_ROWS
 from pet.progress import Observer, Tick
 from pet.runs import derive_seed, fingerprint
@@ -46,19 +48,20 @@ def label_zero_shot(
         InputError: all problems of the task, the pool and the model; nothing is written then.
     """
     _refuse_run(task_ref)
+    problems = _settings_without_use(settings)
     config = make_config(
         {
             "task": task_ref, "pool": pool_path, "out": str(out), "model": model_ref,
             "text_column": text_column,
         },
-        settings,
+        settings, problems,
     )  # fmt: skip
-    _refuse_settings(settings)
-    problems: list[Problem] = []
+    problems += place_in_pool(config.pool, config.out)
     digest = gather(problems, partial(model_digest, config.model, config.model_revision))
+    if digest is not None:
+        gather(problems, partial(check_length, config, config.model, config.model_revision))
+    gather(problems, partial(choose_device, config.device))  # before the pool is read
     tables = read_tables(config, problems)
-    choose_device(config.device)  # refused here, before the pool is read
-    check_length(config, config.model, config.model_revision)
     task, left_out = suitable(tables.task, is_causal(config.model, config.model_revision))
     check_patterns(config, task)
     for line in left_out:
@@ -66,8 +69,8 @@ def label_zero_shot(
     source = fingerprint(
         unit="zero-shot labels", model=digest, fields=task.fields,
         patterns=[[p.template, task.words_in_order(p.name)] for p in task.patterns],
-        pool=content_digest(tables.pool.files), columns=tables.columns, id=config.id_column,
-        calibration=config.calibration,
+        pool=content_digest(tables.pool.files, observer), columns=tables.columns,
+        id=config.id_column, calibration=config.calibration,
         seed=config.seed if config.calibration == "pool" else None, **computation(config),
     )  # fmt: skip
     refuse_other_labels(out, source)
@@ -103,15 +106,17 @@ def _refuse_run(task_ref: str) -> None:
         )  # fmt: skip
 
 
-def _refuse_settings(settings: tuple[str, ...]) -> None:
-    """Refuse settings that would change nothing here, such as those of training."""
+def _settings_without_use(settings: tuple[str, ...]) -> list[Problem]:
+    """Find settings that exist but would change nothing here, such as those of training."""
     names = [setting.partition("=")[0].strip() for setting in settings]
-    without_use = [name for name in names if name not in SETTINGS]
-    if without_use:
-        raise InputError(
-            Problem("--set", f"settings of zero-shot labels: {', '.join(SETTINGS)}",
-                    ", ".join(without_use), "leave it out: nothing is trained here")
-        )  # fmt: skip
+    known = {name.partition(".")[0] for name in names} & RunConfig.model_fields.keys()
+    without_use = [name for name in names if name.partition(".")[0] in known - set(SETTINGS)]
+    if not without_use:
+        return []
+    return [
+        Problem("--set", f"settings of zero-shot labels: {', '.join(SETTINGS)}",
+                ", ".join(without_use), "leave it out: nothing is trained here")
+    ]  # fmt: skip
 
 
 def _texts_of_prior(

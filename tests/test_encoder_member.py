@@ -118,7 +118,7 @@ def test_a_run_with_an_encoder_is_reused_whole(encoded: Any) -> None:
     config, _ = encoded
     counter = Counter()
     label_pool(config, observer=counter)
-    assert set(counter.stages) == {"labeling the pool"}
+    assert set(counter.stages) == {"taking the pool's fingerprint", "labeling the pool"}
 
 
 def test_the_embeddings_of_a_row_do_not_depend_on_its_batch(model_folder: Any) -> None:

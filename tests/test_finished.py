@@ -204,11 +204,12 @@ OPENERS: list[Open] = [open_run, lambda run: predict_texts(run, ["x"])]
 @pytest.mark.parametrize("opener", OPENERS)
 def test_a_run_that_has_not_ended_cannot_be_used(run_copy: Path, opener: Open) -> None:
     (run_copy / "student" / DONE).unlink()
-    with pytest.raises(InputError, match="a run that has not ended"):
+    with pytest.raises(InputError, match=f"no readable {DONE}"):
         opener(run_copy)
     shutil.rmtree(run_copy / "student")
-    with pytest.raises(InputError, match="goes on where it was"):
+    with pytest.raises(InputError, match="a run that has not ended") as caught:
         opener(run_copy)
+    assert "goes on where it was" in str(caught.value)
 
 
 @pytest.mark.parametrize("opener", OPENERS)
@@ -222,6 +223,39 @@ def test_an_ensemble_without_its_weights_is_an_error_that_says_so(
 ) -> None:
     (run_copy / "soft_labels" / DONE).unlink()
     with pytest.raises(PetError, match=r"soft_labels|finished"):
+        evaluate_run(run_copy, str(inputs_folder / "test.csv"), "ensemble", SILENT)
+
+
+@pytest.mark.parametrize("unit", ["student", "soft_labels", "members/g0-last-r0"])
+@pytest.mark.parametrize("damage", ["weights", "record"])
+def test_a_part_of_a_run_that_was_changed_after_the_fact_is_not_asked(
+    run_copy: Path, inputs_folder: Path, unit: str, damage: str
+) -> None:
+    """What is not caught here gives wrong labels without a word."""
+    if damage == "record":
+        path = run_copy / unit / DONE
+        path.write_bytes(path.read_bytes()[:-20])
+        found = f"no readable {DONE}"
+    else:
+        path = next(
+            (run_copy / unit).glob("*.parquet" if unit == "soft_labels" else "*.safetensors")
+        )
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(content)
+        found = f"{path.name} was changed or removed after it was made"
+    with pytest.raises(InputError, match="a part of the run as it was made") as caught:
+        evaluate_run(run_copy, str(inputs_folder / "test.csv"), "ensemble", SILENT)
+    assert caught.value.problems[0].where == str(run_copy / unit)
+    assert caught.value.problems[0].found == found
+
+
+def test_scores_that_were_damaged_calibrate_nothing(run_copy: Path, inputs_folder: Path) -> None:
+    path = run_copy / "members" / "untrained-last" / "logits" / "prior.parquet"
+    damaged = bytearray(path.read_bytes())
+    damaged[4:40] = bytes(36)
+    path.write_bytes(damaged)
+    with pytest.raises(PetError, match="scores as they were written"):
         evaluate_run(run_copy, str(inputs_folder / "test.csv"), "ensemble", SILENT)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 
 from pet.errors import InputError
-from pet.inputs import read_inputs, read_tables, suitable, table_digest
+from pet.inputs import read_inputs, read_tables, table_digest
 from pet.progress import Observer
 from tests import samples
 from tests.conftest import ModelFolder
@@ -78,8 +77,10 @@ def test_words_that_the_model_cannot_write_are_reported_for_every_pattern(
 
 def test_the_text_column_may_have_another_name(config_for: Configure, own_inputs: Path) -> None:
     rows = samples.labeled_rows()
-    for name in ("labeled.csv", "test.csv", "pool.csv"):
-        samples.write_csv(own_inputs / name, rows, ("body", "topic"))
+    for name, content in (
+        ("labeled.csv", rows), ("test.csv", samples.test_rows()), ("pool.csv", rows)
+    ):  # fmt: skip
+        samples.write_csv(own_inputs / name, content, ("body", "topic"))
     config = config_for(
         inputs=own_inputs,
         text_column="body",
@@ -104,14 +105,6 @@ def test_a_causal_model_leaves_out_what_it_cannot_ask_and_says_so(
     assert [pattern.name for pattern in inputs.task.patterns] == ["last"]
     assert len(listener.said) == 1
     assert "category, bracket" in listener.said[0]
-
-
-def test_a_task_without_a_pattern_for_a_causal_model_is_refused(config_for: Configure) -> None:
-    task = read_tables(config_for()).task
-    assert suitable(task, causal=False) == (task, [])
-    only = dataclasses.replace(task, patterns=task.patterns[:2])
-    with pytest.raises(InputError, match="a pattern that ends in"):
-        suitable(only, causal=True)
 
 
 def test_a_labeled_set_is_named_by_its_content_wherever_it_lies(

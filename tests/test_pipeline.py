@@ -14,10 +14,11 @@ import pytest
 
 from pet.config import load_config
 from pet.errors import InputError, Interrupted, LockedError, PetError
+from pet.locks import LOCK, locked
 from pet.logits import read_logits
 from pet.pipeline import Job, label_pool
 from pet.progress import Observer
-from pet.runs import DONE, LOCK, locked, read_json
+from pet.runs import DONE, read_json
 from tests import samples
 from tests.conftest import ModelFolder
 
@@ -159,7 +160,9 @@ def test_a_second_call_reuses_everything_and_changes_no_byte(
     touched = {name for name in after if after[name][1] != before[name][1]}
     assert not [name for name in touched if name.endswith((".safetensors", DONE))]
     assert not [name for name in touched if name.startswith(("labels", "soft_labels", "members"))]
-    assert set(counter.stages) == {"labeling the pool"}, "something was made again"
+    assert set(counter.stages) == {"taking the pool's fingerprint", "labeling the pool"}, (
+        "something was made again"
+    )
     assert any("reused, up to date" in line for line in counter.said)
     assert report == read_json(run_copy / "report.json")
 

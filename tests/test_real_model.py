@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -80,45 +78,12 @@ def test_the_student_loads_offline_in_a_process_that_never_imports_pet(undisturb
     assert sum(said.values()) == pytest.approx(1, abs=1e-3)
 
 
-def test_a_run_killed_again_and_again_ends_with_the_same_bytes(
-    undisturbed: Path, tmp_path: Path
-) -> None:
-    out, seconds = tmp_path / "tickets", 4.0
-    for _ in range(4):
-        process = subprocess.Popen(
-            command(out), cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        time.sleep(seconds)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        seconds += 1.0
-    done = run(command(out))
-    assert done.returncode == 0, done.stderr
-    for name in ("labels/part-00000.parquet", "soft_labels/part-00002.parquet",
-                 "student/model.safetensors"):  # fmt: skip
-        assert (out / name).read_bytes() == (undisturbed / name).read_bytes(), name
-    assert not list(out.rglob(".pet-tmp-*"))
-
-
 def test_the_same_command_again_reuses_everything(undisturbed: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in undisturbed.rglob("*.safetensors")}
     again = run(command(undisturbed))
     assert again.returncode == 0
     assert "members: 2 of 2 reused, up to date" in again.stderr
     assert before == {path: path.stat().st_mtime_ns for path in undisturbed.rglob("*.safetensors")}
-
-
-def test_sigterm_stops_the_run_and_prints_the_command_that_goes_on(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        command(tmp_path / "tickets", "--set", "member.steps=3000"), cwd=REPOSITORY,
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    time.sleep(8)
-    process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "what is done is kept; to go on:" in said
-    assert f"--out {tmp_path / 'tickets'}" in said
 
 
 @pytest.mark.prefect

@@ -1,22 +1,19 @@
-"""Units that are whole or absent, the lock, seeds by name, files written in one step."""
+"""Units that are whole or absent, seeds by name, files written in one step."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pet.errors import InputError, LockedError, PetError
+from pet.errors import InputError, PetError
 from pet.runs import (
     DONE,
     derive_seed,
     fingerprint,
     finished,
-    locked,
     make_unit,
     read_json,
     sweep,
@@ -175,8 +172,6 @@ def test_a_file_where_a_folder_should_be_is_the_users_to_correct(
     with pytest.raises(InputError, match="a place that can be written"):
         write_text(tmp_path / "file" / below, "x")
     assert (tmp_path / "file").read_text() == "mine"
-    with pytest.raises(InputError, match="a place that can be written"), locked(tmp_path / "file"):
-        pass
 
 
 def test_a_read_only_place_is_the_users_to_correct(
@@ -216,58 +211,3 @@ def test_sweeping_removes_half_written_pieces_only(tmp_path: Path) -> None:
     assert sweep(tmp_path) == 2
     assert finished(tmp_path / "members" / "g0", "f1")[0]
     assert [path.name for path in (tmp_path / "members").iterdir()] == ["g0"]
-
-
-HOLDER = """
-import sys
-from pathlib import Path
-from pet.runs import locked
-with locked(Path(sys.argv[1])):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-
-
-def hold(folder: Path) -> subprocess.Popen[str]:
-    """Let another process take the lock."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(folder)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1],
-    )  # fmt: skip
-    assert process.stdout is not None
-    assert process.stdout.readline() == "held\n"
-    return process
-
-
-def test_a_second_process_is_turned_away_and_a_dead_ones_lock_is_taken_over(
-    tmp_path: Path,
-) -> None:
-    with hold(tmp_path) as holder:
-        with (
-            pytest.raises(LockedError, match=f"held by process {holder.pid} on "),
-            locked(tmp_path),
-        ):
-            pass
-        holder.kill()
-        holder.wait()
-    said: list[str] = []
-    with locked(tmp_path, said.append):
-        pass
-    assert len(said) == 1
-    assert f"the lock of process {holder.pid}" in said[0]
-    assert "taken over" in said[0]
-
-
-def test_a_lock_that_was_given_back_is_taken_without_a_word(tmp_path: Path) -> None:
-    said: list[str] = []
-    for _ in range(2):
-        with locked(tmp_path / "new", said.append):
-            pass
-    assert said == []
-
-
-def test_the_lock_is_given_back_when_the_work_fails(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="x"), locked(tmp_path):
-        raise ValueError("x")
-    with locked(tmp_path):
-        pass

@@ -75,6 +75,17 @@ def test_one_row_too_large_for_the_memory_is_an_error(model_folder: ModelFolder)
         score(model, encoder, texts, tokens_per_batch=512)
 
 
+def test_a_model_that_says_nan_labels_nothing(model_folder: ModelFolder) -> None:
+    """Every row would get the first label, with no word said."""
+    model = load_cloze(model_folder("bert"))
+    encoder = encoder_for(model.tokenizer, "{text} it is {mask}")
+    texts = tokenized(encoder, model.tokenizer, {"text": MANY})
+    with torch.no_grad():
+        next(model.module.parameters())[:] = torch.nan
+    with pytest.raises(PetError, match=f"NaN for {len(MANY)} of {len(MANY)} rows"):
+        score(model, encoder, texts, tokens_per_batch=512)
+
+
 def test_no_rows_give_no_scores(model_folder: ModelFolder) -> None:
     model = load_cloze(model_folder("bert"))
     encoder = encoder_for(model.tokenizer, "{text} it is {mask}")

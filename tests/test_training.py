@@ -18,7 +18,14 @@ from pet.cloze_models import ClozeModel
 from pet.config import TrainingConfig
 from pet.errors import Interrupted, PetError
 from pet.loading import seeded
-from pet.training import halved, is_out_of_memory, shuffled_batches, split_by_tokens, train
+from pet.training import (
+    Diverged,
+    halved,
+    is_out_of_memory,
+    shuffled_batches,
+    split_by_tokens,
+    train,
+)
 from tests.cloze import encoder_for, load_cloze, tokenized
 from tests.conftest import ModelFolder
 
@@ -123,7 +130,9 @@ class Failing:
 
 @pytest.mark.parametrize(
     "error", [torch.OutOfMemoryError("CUDA out of memory"),
-              RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ...")],
+              RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ..."),
+              RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"),
+              MemoryError()],
 )  # fmt: skip
 def test_full_memory_in_the_middle_of_a_step_halves_the_passes_and_changes_nothing(
     model_folder: ModelFolder, error: Exception
@@ -170,10 +179,34 @@ def test_a_loss_that_is_no_number_names_the_learning_rate(model: ClozeModel, bad
         return scores.sum() * bad
 
     before = weights(model)
-    with pytest.raises(PetError, match="training step 1") as caught:
+    with pytest.raises(Diverged, match="in step 1") as caught:
         fit(model, loss=loss, steps=3, learning_rate=0.125)
     assert "lower the learning rate (it is 0.125)" in str(caught.value)
     assert torch.equal(weights(model), before), "the weights took the broken step"
+
+
+def test_a_gradient_that_is_no_number_does_not_reach_the_weights(model: ClozeModel) -> None:
+    """The loss itself may be finite; one such step makes every weight NaN, and every label."""
+
+    def loss(scores: Tensor, rows: NDArray[np.int64]) -> Tensor:
+        return (scores - scores.detach()).sum().sqrt()  # 0, with an infinite slope
+
+    before = weights(model)
+    with pytest.raises(Diverged, match="a gradient of nan in step 1") as caught:
+        fit(model, loss=loss, steps=3)
+    assert caught.value.losses == []
+    assert torch.equal(weights(model), before)
+
+
+def test_no_room_for_the_optimizer_is_an_error_that_says_so(
+    model: ClozeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_self: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", full)
+    with pytest.raises(PetError, match="memory for AdamW's two moments"):
+        fit(model, steps=1)
 
 
 def test_an_interruption_between_steps_comes_through(model: ClozeModel) -> None:

@@ -16,6 +16,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from flows import cli
+from flows.commands import console
 from tests.conftest import ModelFolder
 
 Pet = Callable[..., Result]
@@ -24,7 +25,7 @@ Pet = Callable[..., Result]
 @pytest.fixture
 def pet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pet:
     """Run the command in this process, in a folder of its own, without its signal handlers."""
-    monkeypatch.setattr(cli.Stop, "install", lambda self: None)
+    monkeypatch.setattr(console.Stop, "install", lambda self: None)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     return lambda *words: CliRunner().invoke(cli.app, [str(word) for word in words])
@@ -109,3 +110,9 @@ def test_a_stop_while_python_still_imports_is_no_traceback(tmp_path: Path) -> No
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 128 + signal.SIGINT
     assert done.stderr == ""
+
+
+def test_help_does_not_wait_for_torch_or_prefect() -> None:
+    look = "import sys, flows.cli; print([m for m in ('torch', 'prefect') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

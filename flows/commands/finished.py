@@ -1,0 +1,134 @@
+"""`pet label`, `pet predict`, `pet evaluate`: what a finished run is good for."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows import screens
+from flows.commands.console import answer, err, out, stop
+from flows.commands.options import Debug, Json, LabelColumn, PoolPath, RunFolder, TextColumn, With
+from pet.errors import InputError, Problem
+from pet.places import check_places
+from pet.tasks import shipped_tasks
+
+
+def label(
+    source: Annotated[
+        str, typer.Argument(metavar="RUN", help="the folder of a run; with --zero-shot, a task")
+    ],
+    pool: PoolPath,
+    out_folder: Annotated[str, typer.Option("--out", help="the folder for the label files")],
+    who: Annotated[
+        str | None, typer.Option("--with", help="student (the default) or ensemble")
+    ] = None,
+    zero_shot: Annotated[
+        bool, typer.Option("--zero-shot", help="with a task's patterns and --model; no run needed")
+    ] = False,
+    model: Annotated[str | None, typer.Option(help="for --zero-shot: an id or a folder")] = None,
+    setting: Annotated[list[str] | None, typer.Option("--set", help="for --zero-shot")] = None,
+    text_column: TextColumn = None, json_out: Json = False, debug: Debug = False,
+) -> None:  # fmt: skip
+    """Label a pool with a finished run's student or ensemble, or with an untrained model."""
+
+    def work() -> None:
+        _check_label_options(source, who, zero_shot, model, setting)
+        check_places(pool=pool, out=out_folder)
+        stop.install()
+        folder, observer = Path(out_folder), screens.progress(err, stop)
+        if zero_shot:
+            from pet.zero_shot import label_zero_shot
+
+            written, reused, counts = label_zero_shot(
+                source, pool, folder, model or "", observer, text_column=text_column,
+                settings=tuple(setting or ()),
+            )  # fmt: skip
+        else:
+            from pet.finished import label_new_pool
+
+            written, reused, counts = label_new_pool(
+                Path(source), pool, folder, who or "student", text_column, observer
+            )
+        if json_out:
+            sys.stdout.write(json.dumps(counts, indent=2, ensure_ascii=False) + "\n")
+        else:
+            screens.labels(out, counts, folder, written, reused)
+
+    answer(work, debug)
+
+
+def _check_label_options(
+    source: str, who: str | None, zero_shot: bool, model: str | None, setting: list[str] | None
+) -> None:
+    """Refuse options that do not go together: a run has its model and settings, a task has none."""
+    problems = []
+    if zero_shot and model is None:
+        problems.append(
+            Problem("--zero-shot", "a language model", "no --model",
+                    "--model .cache/models/bert-tiny, or an id such as roberta-large")
+        )  # fmt: skip
+    if zero_shot and who is not None:
+        problems.append(
+            Problem("--zero-shot", "no --with: neither student nor ensemble is there", repr(who),
+                    "leave out --with, or --zero-shot")
+        )  # fmt: skip
+    for option, given in (("--model", model), ("--set", ", ".join(setting or ()))):
+        if given and not zero_shot:
+            problems.append(
+                Problem(option, "a run's own model and settings", given,
+                        f"leave out {option}, or label without a run: --zero-shot --model REF")
+            )  # fmt: skip
+    is_task = source.endswith(".toml") or source in shipped_tasks()
+    if not zero_shot and is_task and not Path(source).is_dir():
+        problems.append(
+            Problem(source, "the folder of a finished run", "a task",
+                    "to label without a run, add --zero-shot --model REF")
+        )  # fmt: skip
+    if problems:
+        raise InputError(problems)
+
+
+def predict(
+    folder: RunFolder, texts: Annotated[list[str], typer.Argument(help="texts; - reads lines")],
+    json_out: Json = False, debug: Debug = False,
+) -> None:  # fmt: skip
+    """Say what the student thinks of some texts."""
+
+    def work() -> None:
+        from pet.finished import predict_texts
+
+        lines = [line.rstrip("\n") for line in sys.stdin] if texts == ["-"] else texts
+        found = predict_texts(folder, lines)
+        if json_out:
+            sys.stdout.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in found)
+        else:
+            screens.predictions(out, found)
+
+    answer(work, debug)
+
+
+def evaluate(
+    folder: RunFolder, test: Annotated[str, typer.Option(help="labeled texts")],
+    who: With = "student", label_column: LabelColumn = None, text_column: TextColumn = None,
+    json_out: Json = False, debug: Debug = False,
+) -> None:  # fmt: skip
+    """Measure a finished run's student or ensemble on labeled texts."""
+
+    def work() -> None:
+        from pet.finished import evaluate_run
+
+        check_places(test=test)
+        found = evaluate_run(
+            folder, test, who, screens.progress(err, stop),
+            label_column=label_column, text_column=text_column,
+        )  # fmt: skip
+        if json_out:
+            sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+        else:
+            screens.evaluation(out, found)
+
+    answer(work, debug)

@@ -1,0 +1,24 @@
+"""Options and arguments that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Task = Annotated[str, typer.Argument(help="a task file, or a shipped task's name")]
+Labeled = Annotated[str, typer.Option(help="labeled texts: CSV, JSONL or Parquet")]
+PoolPath = Annotated[str, typer.Option("--pool", help="raw texts: a file or a folder")]
+Out = Annotated[str, typer.Option("--out", help="the run folder")]
+Test = Annotated[str | None, typer.Option(help="labeled texts to measure on")]
+Model = Annotated[str | None, typer.Option(help="the teacher: a hub id or a local folder")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="any setting: --set student.steps=500")
+]
+LabelColumn = Annotated[str | None, typer.Option(help="the label's column [default: label]")]
+TextColumn = Annotated[str | None, typer.Option(help="the text's column, of a one-field task")]
+Json = Annotated[bool, typer.Option("--json", help="print JSON, for scripts")]
+Debug = Annotated[bool, typer.Option("--debug", help="show tracebacks")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="the folder of a run")]
+With = Annotated[str, typer.Option("--with", help="student or ensemble")]

@@ -1,0 +1,54 @@
+"""`pet runs`: list them, or show one."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows import screens
+from flows.commands.console import answer, out
+from flows.commands.options import Debug, Json, RunFolder
+
+app = typer.Typer(no_args_is_help=False, help="List runs, or show one.")
+
+
+@app.callback(invoke_without_command=True)
+def runs_list(
+    context: typer.Context,
+    under: Annotated[Path, typer.Option("--under", help="where run folders lie")] = Path("runs"),
+    json_out: Json = False,
+    debug: Debug = False,
+) -> None:
+    """List the runs in a folder."""
+
+    def work() -> None:
+        from pet.past_runs import list_runs
+
+        rows = list_runs(under)
+        if json_out:
+            sys.stdout.write(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
+        else:
+            screens.run_list(out, rows, under)
+
+    if context.invoked_subcommand is None:
+        answer(work, debug)
+
+
+@app.command("show")
+def runs_show(folder: RunFolder, json_out: Json = False, debug: Debug = False) -> None:
+    """Show one run: what it made, from what, how good, and when."""
+
+    def work() -> None:
+        from pet.past_runs import show_run
+
+        found = show_run(folder)
+        if json_out:
+            sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+        else:
+            screens.run_record(out, found, folder)
+
+    answer(work, debug)

@@ -1,0 +1,111 @@
+"""What must hold of models before a run writes its first file: sound, long enough, able to ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from functools import partial
+
+import torch
+
+from pet.cloze_models import ClozeModel
+from pet.compilation import pattern_encoder
+from pet.config import RunConfig
+from pet.errors import InputError, Problem, gather
+from pet.loading import choose_device, is_causal, load_tokenizer, longest_input
+from pet.models import Classifier
+from pet.sentence_encoders import SentenceEncoder
+from pet.tasks import Task
+
+CPU = torch.device("cpu")
+LOADERS: dict[str, Callable[[str, str | None], object]] = {
+    "model": lambda ref, revision: ClozeModel.load(ref, revision, CPU),
+    "student_model": lambda ref, revision: Classifier.fresh(ref, revision, ("a", "b"), CPU, 0),
+    "encoder": lambda ref, revision: SentenceEncoder.load(ref, revision, CPU),
+}
+
+
+def inspect_models(
+    config: RunConfig, models: Mapping[str, tuple[str, str | None]], task: Task,
+    to_load: Collection[str],
+) -> tuple[Task, list[str]]:  # fmt: skip
+    """Load every model once, and compile every pattern for the teacher.
+
+    Weights that are cut off, or without a head, would else show hours later, in a folder that is
+    half a run.
+
+    Args:
+        models: `model`, `student_model`, `encoder` -> name and revision; without those of which
+            it is known that they cannot be had.
+        to_load: those that no earlier start of this run has loaded.
+
+    Returns:
+        The task with the patterns that the teacher can use, and a line about the others.
+
+    Raises:
+        InputError: everything that is wrong with the models, the device and the patterns.
+    """
+    problems: list[Problem] = []
+    gather(problems, partial(choose_device, config.device))
+    for name, (ref, revision) in models.items():
+        gather(problems, partial(check_length, config, ref, revision))
+        if name in to_load:
+            gather(problems, partial(LOADERS[name], ref, revision))
+    usable: tuple[Task, list[str]] | None = task, []
+    if "model" in models:
+        usable = gather(problems, lambda: suitable(task, is_causal(*models["model"])))
+    if "model" in models and usable is not None:
+        gather(problems, partial(check_patterns, config, usable[0]))
+    if problems or usable is None:
+        raise InputError(problems)
+    return usable
+
+
+def suitable(task: Task, causal: bool) -> tuple[Task, list[str]]:
+    """Keep the patterns that a model can use: a causal one needs the mask last.
+
+    Raises:
+        InputError: none is left.
+    """
+    if not causal:
+        return task, []
+    kept = tuple(pattern for pattern in task.patterns if pattern.mask_is_last)
+    if not kept:
+        raise InputError(
+            Problem(f"task {task.name}", "a pattern that ends in {mask}, for a causal model",
+                    ", ".join(repr(pattern.template) for pattern in task.patterns),
+                    "add one to a copy of the task file, or take a masked language model")
+        )  # fmt: skip
+    names = [pattern.name for pattern in task.patterns if pattern not in kept]
+    line = f"left out, since a causal model needs {{mask}} last: {', '.join(names)}"
+    return replace(task, patterns=kept), [line] if names else []
+
+
+def check_length(config: RunConfig, ref: str, revision: str | None) -> None:
+    """Refuse a `max_length` that a model has no positions for."""
+    longest = longest_input(ref, revision)
+    if config.max_length > longest:
+        raise InputError(
+            Problem("setting max_length", f"at most {longest}, what {ref} was made for",
+                    str(config.max_length), f"--set max_length={longest}")
+        )  # fmt: skip
+
+
+def check_patterns(config: RunConfig, task: Task) -> None:
+    """Compile every pattern for the teacher's tokenizer; report all that is wrong at once."""
+    problems: list[Problem] = []
+    tokenizer = load_tokenizer(config.model, config.model_revision)
+    causal = is_causal(config.model, config.model_revision)
+    if not causal and tokenizer.mask_token is None:
+        raise InputError(
+            Problem(config.model, "a tokenizer with a mask token, for a masked language model",
+                    "none", "copy the model's tokenizer_config.json too, or take another model")
+        )  # fmt: skip
+    for pattern in task.patterns:
+        words = task.verbalizer(pattern.name)
+        gather(
+            problems,
+            partial(pattern_encoder, tokenizer, pattern, words, causal, config.max_length),
+        )
+    if problems:
+        raise InputError(problems)

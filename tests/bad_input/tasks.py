@@ -1,0 +1,91 @@
+"""Bad task files."""
+
+from __future__ import annotations
+
+from tests.bad_input.case import CHECK, EVALUATE, RUN, ZERO_SHOT, Case
+from tests.samples import task_toml
+
+GOOD = task_toml()
+
+
+def changed(old: str, new: str) -> dict[str, str]:
+    assert GOOD.count(old) == 1, old
+    return {"task.toml": GOOD.replace(old, new)}
+
+
+def with_pattern(template: str) -> dict[str, str]:
+    return {"task.toml": f"{GOOD}own = '{template}'\n"}
+
+
+CASES = [
+    Case("an unknown key", CHECK, ("`desciption`", "did you mean `description`?"),
+         changed("description", "desciption")),
+    Case("a pattern twice", RUN, ("task.toml, line 15", "TOML", "Cannot overwrite a value",
+         "correct the line"),
+         {"task.toml": f"{GOOD}last = '{{text}} {{mask}}'\n"}),
+    Case("a name with a slash", RUN, ("'../../etc/news'", "letters, digits"),
+         changed("tiny_news", "../../etc/news")),
+    Case("a name of two points", RUN, ("'..'", "letters, digits"), changed("tiny_news", "..")),
+    Case("a pattern called ..", RUN, ("patterns", "'../last'", "becomes a folder's name"),
+         changed("last =", '"../last" =')),
+    Case("words that tokenise the same", RUN,
+         ("words that the model can tell apart", "the same tokens as a word of 'sport'",
+          "choose another word"), changed('business = "business"', 'business = "s\u0301port"'), 3),
+    Case("one word under two labels", ZERO_SHOT,
+         ("each word under one label", "'sport' under business, sport"),
+         changed('business = "business"', 'business = "Sport"')),
+    Case("two masks", CHECK, ("{mask} exactly once", "2 of them", "keep the one"),
+         with_pattern("{mask} {text} {mask}")),
+    Case("no mask", CHECK, ("{mask} exactly once", "none", "add {mask}"), with_pattern("{text}")),
+    Case("no field", CHECK, ("at least one field", "the same of every text", "add {text}"),
+         with_pattern("is it {mask}?")),
+    Case("an unclosed brace", CHECK, ("braces in pairs", "a lone { at character 8"),
+         with_pattern("{mask} {text")),
+    Case("an unknown field", ZERO_SHOT, ("one of {mask}, {text}", "{txt}", "did you mean {text}?"),
+         with_pattern("{txt} {mask}")),
+    Case("what str.format would run", RUN,
+         ("{text.__class__.__init__.__globals__}", "did you mean {text}?"),
+         with_pattern("{text.__class__.__init__.__globals__} {mask}")),
+    Case("a syntax error", CHECK, ("task.toml, line 3, column 10", "TOML", "correct the line"),
+         changed('"our tests"', "our tests")),
+    Case("tabs for spaces in a JSON file", CHECK, ("task.toml, line 1", "TOML", "correct the line"),
+         {"task.toml": '{\n\t"name": "news"\n}\n'}),
+    Case("Latin-1", CHECK, ("in UTF-8", "byte 0xe9 in line 3", "save the file as UTF-8"),
+         {"task.toml": GOOD.replace("our tests", "café").encode("latin-1")}),
+    Case("UTF-16, as some editors save it", CHECK, ("in UTF-8", "byte 0xff", "save the file as"),
+         {"task.toml": GOOD.encode("utf-16")}),
+    Case("a NUL in it", CHECK, ("task.toml, line 3", "TOML"), changed("our tests", "our\0tests")),
+    Case("an empty file", RUN, ("a task", "an empty file", "verbalizers/README.md"),
+         {"task.toml": ""}),
+    Case("one label", RUN, ("at least two labels", "business", "add the other labels"),
+         changed('sport = "sport"\nspace = ["space", "moon"]\n', "")),
+    Case("a word of another type", CHECK, ("labels.sport", "a word, or a list of words", "5"),
+         changed('"sport"', "5")),
+    Case("a word that the model cannot write", RUN,
+         ("the model's vocabulary can write", "an unknown token", "choose another word"),
+         changed('business = "business"', 'business = "🤑"'), 3),
+    Case("no pattern for a causal model", RUN.replace("bert", "gpt2"),
+         ("a pattern that ends in {mask}", "add one to a copy of the task file"),
+         {"task.toml": task_toml(["category"])}),
+    Case("a pattern longer than the model can take", RUN,
+         ("room for the text within max_length 32", "raise max_length"),
+         with_pattern("{text} " + "it was news " * 40 + "{mask}")),
+    Case("a list instead of a table", CHECK, ("a table [labels]", "a list", "write [labels]"),
+         {"task.toml": 'name = "n"\nfields = ["text"]\nlabels = ["a", "b"]\n[patterns]\n'
+                       'p = "{text} {mask}"\n'}),
+    Case("several at once", RUN,
+         ("task.toml, name", "task.toml, labels.space", "patterns.bracket", "patterns.last",
+          "`colour`"),
+         {"task.toml": GOOD.replace('"tiny_news"', '"tiny news"').replace('["space", "moon"]', "[]")
+          .replace("[ topic: {mask} ] {text}", "[ topic: {mask ] {text}")
+          .replace("{text} the topic", "{texts} the topic").replace("source", "colour")}, 5),
+    Case("a run's task file that was changed into another", EVALUATE,
+         ("news/task.toml", "`desciption`"), {"news/task.toml": GOOD.replace("descr", "desc")}),
+    Case("a folder", "check news --labeled labeled.csv",
+         ("a task file", "a folder", "name the task file in it")),
+    Case("a shipped task, misspelt", "check ag_new --labeled labeled.csv",
+         ("no such file or task", "did you mean `ag_news`?")),
+    Case("text columns for a task of two fields", CHECK + " --text-column body",
+         ("a task with one field", "text, title", "leave --text-column out", "a column 'title'"),
+         changed('["text"]', '["text", "title"]'), 2),
+]  # fmt: skip

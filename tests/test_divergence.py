@@ -1,0 +1,55 @@
+"""A training that diverges stops with its setting named, and its log kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pet.errors import InputError
+from pet.pipeline import label_pool
+from pet.runs import read_json
+
+Configure = Callable[..., Any]
+
+
+@pytest.mark.parametrize(
+    ("group", "unit"),
+    [("member", "g0-category-r0"), ("student", "student"), ("supervised", "supervised")],
+)
+def test_a_loss_that_is_no_number_stops_its_unit_alone_and_the_run_goes_on_with_a_lower_rate(
+    config_for: Configure, monkeypatch: pytest.MonkeyPatch, group: str, unit: str
+) -> None:
+    from pet import training
+
+    config = config_for()
+    real, steps = training._accumulate, []
+
+    def diverge(*arguments: Any) -> float:
+        steps.append(real(*arguments))
+        return float("nan") if at(len(steps)) else steps[-1]
+
+    folder = Path(config.out)
+    trained = {"member": 0, "student": 6, "supervised": 9}[group]  # steps of the units before
+
+    def at(step: int) -> bool:
+        return step == trained + 2
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "_accumulate", diverge)
+        with pytest.raises(InputError, match="a loss of nan in step 2") as caught:
+            label_pool(config)
+    problem = caught.value.problems[0]
+    assert problem.where == f"training {unit}"
+    assert problem.fix.startswith(f"lower it: --set {group}.learning_rate=")
+    log = folder / "diverged" / f"{unit}.json"
+    assert str(log) in problem.found
+    assert read_json(log)["losses"] == [steps[trained]]
+    made = {path.parent.name for path in folder.rglob("done.json")}
+    assert unit not in made
+    assert len(made) == {"member": 1, "student": 5, "supervised": 6}[group]
+    lower = {**getattr(config, group).model_dump(), "learning_rate": 1e-5}
+    assert label_pool(config_for(**{group: lower}))["labels"]["rows"]
+    assert not log.exists()

@@ -1,0 +1,64 @@
+"""Models and patterns, looked at before a run writes its first file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pet import inspection
+from pet.errors import InputError
+from pet.inputs import read_inputs, read_tables
+from pet.inspection import suitable
+from pet.pipeline import label_pool
+from tests.conftest import ModelFolder
+
+Configure = Callable[..., Any]
+
+
+def test_a_task_without_a_pattern_for_a_causal_model_is_refused(config_for: Configure) -> None:
+    task = read_tables(config_for()).task
+    assert suitable(task, causal=False) == (task, [])
+    only = dataclasses.replace(task, patterns=task.patterns[:2])
+    with pytest.raises(InputError, match="a pattern that ends in"):
+        suitable(only, causal=True)
+
+
+def test_what_is_wrong_with_device_length_models_and_words_comes_at_once(
+    config_for: Configure, inputs_folder: Path, tmp_path: Path
+) -> None:
+    inputs = Path(shutil.copytree(inputs_folder, tmp_path / "inputs"))
+    task = (inputs / "task.toml").read_text().replace('"business"', '"zebra"')
+    (inputs / "task.toml").write_text(task)
+    with pytest.raises(InputError) as caught:
+        read_inputs(config_for(inputs=inputs, device="toaster", max_length=512, encoder="./no"))
+    wheres = [problem.where for problem in caught.value.problems]
+    assert wheres[:3] == ["./no", "setting device", "setting max_length"]
+    assert all("zebra" in where for where in wheres[3:])
+    assert len(wheres) == 6
+
+
+def test_a_run_that_goes_on_does_not_load_its_models_once_more(
+    config_for: Configure, run_copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A billion weights take a minute to load, which a run with nothing to do has no use for."""
+    monkeypatch.setitem(inspection.LOADERS, "model", lambda *_: pytest.fail("it was loaded"))
+    assert label_pool(config_for(out=run_copy))["labels"]["rows"]
+
+
+def test_tokens_that_were_added_for_others_may_lie_behind_the_vocabulary(
+    config_for: Configure, model_folder: ModelFolder, tmp_path: Path
+) -> None:
+    """Some chat models carry tokens that their embeddings have no row for, and no text has."""
+    model = Path(shutil.copytree(model_folder("bert"), tmp_path / "model"))
+    path = model / "tokenizer.json"
+    tokenizer = json.loads(path.read_text())
+    extra = {**tokenizer["added_tokens"][0], "id": 5000, "content": "<image>"}
+    tokenizer["added_tokens"].append(extra)
+    path.write_text(json.dumps(tokenizer))
+    assert read_inputs(config_for(model=str(model)))

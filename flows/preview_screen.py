@@ -18,9 +18,11 @@ WIDEST = 300  # characters of an example, and of a text that is quoted
 def show(console: Console, found: dict[str, Any]) -> None:
     """Show all that was found, the data first."""
     _data(console, found)
+    words: Any = None
     for pattern in found["patterns"]:
         console.print()
-        _pattern(console, pattern)
+        _pattern(console, pattern, with_words=pattern.get("words") != words)
+        words = pattern.get("words")
     if "zero_shot" in found:
         console.print()
         _zero_shot(console, found)
@@ -57,11 +59,12 @@ def _data(console: Console, found: dict[str, Any]) -> None:
     console.print(table)
 
 
-def _pattern(console: Console, pattern: dict[str, Any]) -> None:
+def _pattern(console: Console, pattern: dict[str, Any], with_words: bool) -> None:
+    """Show a pattern; its words only where they are others than the pattern's before it."""
     fit = "masked and causal models" if pattern["causal"] else "masked models only"
     template = visible(pattern["template"])
     console.print(Text.assemble((visible(pattern["name"]), "bold"), f"   {template}   ({fit})"))
-    for label, words in pattern.get("words", {}).items():
+    for label, words in pattern.get("words", {}).items() if with_words else ():
         shown = ", ".join(f"{word['word']} = {' '.join(word['tokens'])}" for word in words)
         _line(console, f"  {label}: {shown}")
     if "zero_shot_accuracy" in pattern:

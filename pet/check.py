@@ -3,60 +3,95 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from pet.cloze_models import ClozeModel
-from pet.compilation import word_tokens
-from pet.config import make_config
-from pet.data import open_pool
-from pet.encoding import Encoder
-from pet.ensembling import softmax
-from pet.errors import InputError, Problem, gather
-from pet.evaluation import accuracy
-from pet.inputs import (
-    ROWS_PER_LABEL,
-    Tables,
-    count_leaks,
-    read_tables,
-)  # fmt: skip
-from pet.inspection import check_length, suitable
-from pet.ipet import count_generations
+from pet.compilation import plain_encoder
+from pet.config import RunConfig, make_config
+from pet.duplicates import duplicate_rows, near_duplicates
+from pet.errors import Problem, gather
+from pet.estimate import estimate
+from pet.inputs import Inputs, Tables, count_leaks, read_tables
+from pet.inspection import inspect_models
+from pet.label_noise import suspects
 from pet.labeled import LabeledSet
 from pet.loading import choose_device, model_digest
-from pet.scoring import cloze_encoder, score_columns, tokenize_columns
+from pet.models import Classifier, Model
+from pet.preview import Glimpse, encoders_of, filled_examples, look, preview_pattern
+from pet.scoring import Columns, score_columns
+from pet.sentence_encoders import SentenceEncoder, encoder_digest
 from pet.tasks import Task
 
-EXAMPLES = 2  # filled-in rows to show per pattern
-SAMPLE = 200  # pool rows to look at
+COMPARED = 2000  # rows of each set that are held against each other
+SHOWN = 5  # suspects, and pairs of near-duplicates
+TIMED_ROWS = 16  # on which the speed of student and encoder is measured
+DOUBTED_FROM = 4  # labeled rows per label from which labels are put in doubt
 
 
-def check_inputs(
-    task: str, labeled: str, pool: str | None, test: str | None, model: str | None, *,
-    label_column: str | None = None, text_column: str | None = None,
-    settings: tuple[str, ...] = (),
-) -> dict[str, Any]:  # fmt: skip
-    """Check a task file, its data and a model; say what a run would see and cost.
+def check_inputs(options: Mapping[str, Any], settings: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Check a task file, its data and models; say what a run would see, and cost.
+
+    Args:
+        options: fields of `RunConfig`; `labeled`, `pool`, `test` and the models may be None.
 
     Raises:
         InputError: everything that is wrong, at once.
     """
     problems: list[Problem] = []
+    some_texts = options.get("pool") or options.get("labeled")
+    if some_texts is None:
+        problems.append(
+            Problem("the command", "labeled texts or a pool", "neither", "add --labeled or --pool")
+        )
     config = make_config(
-        {
-            "task": task, "labeled": labeled, "pool": pool or labeled, "out": "-", "test": test,
-            "model": model or "-", "label_column": label_column, "text_column": text_column,
-        },
+        {**options, "pool": some_texts or "-", "out": "-", "model": options.get("model") or "-"},
         settings, problems,
     )  # fmt: skip
     gather(problems, lambda: choose_device(config.device))
-    if model is not None:
-        revision = config.model_revision
-        if gather(problems, partial(model_digest, model, revision)) is not None:
-            gather(problems, partial(check_length, config, model, revision))
+    models = _models_of(config, options)
+    for name, model in list(models.items()):
+        digest_of = encoder_digest if name == "encoder" else model_digest
+        if gather(problems, partial(digest_of, *model)) is None:
+            del models[name]
     tables = read_tables(config, problems)
+    with_pool = options.get("pool") is not None
+    found = _of_tables(tables, with_pool)
+    sample = _sample(tables, config.seed) if with_pool else {n: [] for n in tables.task.fields}
+    found |= _of_texts(tables, sample)
+    if "model" not in models:
+        found["patterns"] = [
+            {
+                "name": pattern.name, "template": pattern.template,
+                "causal": pattern.mask_is_last,
+                "examples": [
+                    asdict(example)
+                    for example in filled_examples(tables.task, pattern.name, tables.labeled)
+                ],
+            }
+            for pattern in tables.task.patterns
+        ]  # fmt: skip
+        return found
+    task, left_out = inspect_models(config, models, tables.task, [])
+    found["warnings"] += left_out
+    return found | _of_model(config, task, tables, sample, with_pool)
+
+
+def _models_of(config: RunConfig, options: Mapping[str, Any]) -> dict[str, tuple[str, str | None]]:
+    """The models that were named: name and revision."""
+    named = {
+        "model": (config.model, config.model_revision),
+        "student_model": (config.student_model or "", config.student_revision),
+        "encoder": (config.encoder or "", config.encoder_revision),
+    }
+    return {name: model for name, model in named.items() if options.get(name)}
+
+
+def _of_tables(tables: Tables, with_pool: bool) -> dict[str, Any]:
     found: dict[str, Any] = {
         "task": tables.task.name,
         "labeled": _describe(tables.task, tables.labeled),
@@ -66,38 +101,8 @@ def check_inputs(
         found["test"] = _describe(tables.task, tables.test)
         if leaked := count_leaks(tables):
             found["warnings"].append(f"{leaked} test rows stand in the labeled set: a leak")
-    if pool is not None:
+    if with_pool:
         found["pool"] = {"rows": tables.pool.count_rows(), "files": len(tables.pool.files)}
-    if model is None:
-        found["patterns"] = [
-            {
-                "name": pattern.name, "template": pattern.template,
-                "causal": pattern.mask_is_last,
-                "examples": _examples(tables.task, pattern.name, tables.labeled),
-            }
-            for pattern in tables.task.patterns
-        ]  # fmt: skip
-        return found
-    language_model = ClozeModel.load(
-        model, config.model_revision, choose_device(config.device), precision=config.precision
-    )
-    usable, left_out = suitable(tables.task, language_model.causal)
-    found["warnings"] += left_out
-    found["kind"] = "causal" if language_model.causal else "masked"
-    found["patterns"] = []
-    for pattern in usable.patterns:
-        try:
-            encoder = cloze_encoder(language_model, tables.task, pattern.name, config.max_length)
-        except InputError as error:
-            problems += error.problems
-            continue
-        found["patterns"].append(
-            _preview(config, tables.task, pattern.name, language_model, encoder, tables.labeled)
-        )
-    if problems:
-        raise InputError(problems)
-    if pool is not None:
-        found["estimate"] = _estimate(config, tables, usable, language_model)
     return found
 
 
@@ -110,71 +115,128 @@ def _describe(task: Task, table: LabeledSet) -> dict[str, Any]:
     }
 
 
-def _examples(task: Task, name: str, labeled: LabeledSet) -> list[str]:
-    pattern = task.pattern(name)
-    shown = []
-    for row in range(min(EXAMPLES, len(labeled))):
-        values = {field: labeled.columns[field][row] for field in task.fields}
-        word = task.verbalizer(name)[task.labels[labeled.labels[row]]][0]
-        shown.append(pattern.fill(values, f"[{word}]"))
-    return shown
+def _sample(tables: Tables, seed: int) -> Columns:
+    """Draw pool rows from the first batch: a look that takes seconds reads no whole pool."""
+    batch = next(iter(tables.pool.batches()), None)
+    if batch is None:
+        return {name: [] for name in tables.task.fields}
+    count = len(batch.ids)
+    rows = np.random.default_rng(seed).permutation(count)[:COMPARED]
+    return {name: [texts[row] for row in rows] for name, texts in batch.columns.items()}
 
 
-def _preview(
-    config: Any, task: Task, name: str, model: ClozeModel, encoder: Encoder, labeled: LabeledSet
+def _of_texts(tables: Tables, sample: Columns) -> dict[str, Any]:
+    """Find what stands twice, or nearly: within the pool, and across the sets."""
+    fields = tables.task.fields
+    pool = list(zip(*(sample[name] for name in fields), strict=True))
+    labeled = list(zip(*(tables.labeled.columns[name] for name in fields), strict=True))
+    joined = ["\n".join(texts) for texts in pool]
+    near = near_duplicates(joined)
+    own = ["\n".join(texts) for texts in labeled[:COMPARED]]
+    found: dict[str, Any] = {
+        "rows": len(pool),
+        "same": len(duplicate_rows(pool)),
+        "near": len(near),
+        "examples": [[joined[row], joined[other]] for row, other in near[:SHOWN]],
+        "labeled": len(near_duplicates(own)),
+        "pool_near_labeled": len(near_duplicates(joined, own)),
+    }
+    if tables.test is not None:
+        test = list(zip(*(tables.test.columns[name] for name in fields), strict=True))
+        texts = ["\n".join(row) for row in test[:COMPARED]]
+        pairs = near_duplicates(texts, own)
+        found["test_near_labeled"] = len(pairs)
+        found["test_examples"] = [[texts[row], own[other]] for row, other in pairs[:SHOWN]]
+    return {"duplicates": found}
+
+
+def _of_model(
+    config: RunConfig, task: Task, tables: Tables, sample: Columns, with_pool: bool
 ) -> dict[str, Any]:
-    texts = tokenize_columns(encoder, model.tokenizer, labeled.columns)
-    cut = np.asarray(sum(texts[slot].lengths for slot in encoder.slots)) > encoder.budget()
-    pattern, spell = task.pattern(name), model.tokenizer.convert_ids_to_tokens
-    logits = score_columns(model, encoder, labeled.columns, config.tokens_per_batch)
-    words = {
-        label: [
-            {"word": word, "tokens": spell(list(word_tokens(model.tokenizer, pattern, word)))}
-            for word in of_label
-        ]
-        for label, of_label in task.verbalizer(name).items()
+    device, labeled = choose_device(config.device), tables.labeled
+    model = ClozeModel.load(config.model, config.model_revision, device, precision=config.precision)
+    encoders = encoders_of(model, task, config.max_length)
+    glimpse = look(config, model, encoders, labeled.columns, sample)
+    found: dict[str, Any] = {
+        "kind": "causal" if model.causal else "masked",
+        "patterns": [
+            preview_pattern(task, place, labeled, model, encoder, glimpse)
+            for place, encoder in enumerate(encoders)
+        ],
+        "zero_shot": _zero_shot(task, glimpse, labeled),
+        "suspects": _suspects(task, glimpse, labeled),
     }
-    return {
-        "name": name,
-        "template": pattern.template,
-        "causal": pattern.mask_is_last,
-        "words": words,
-        "examples": _examples(task, name, labeled),
-        "shortened": int(cut.sum()),
-        "zero_shot_accuracy": round(accuracy(labeled.labels, logits.argmax(axis=1)), 4),
-        "zero_shot_confidence": round(float(softmax(logits).max(axis=1).mean()), 4),
-    }
+    for pattern in found["patterns"]:
+        pattern["examples"] = [asdict(example) for example in pattern["examples"]]
+    if with_pool and _count(sample):
+        inputs = Inputs(config, task, labeled, tables.test, tables.pool, {})
+        rates, weights = _other_rates(config, task, model, glimpse, sample)
+        found["estimate"] = estimate(inputs, tables.pool.count_rows(), rates, weights)
+    return found
 
 
-def _estimate(
-    config: Any, tables: Tables, usable: Task, model: ClozeModel
-) -> dict[str, Any] | None:
-    """Estimate a run's time from scoring a few pool rows here; a training step costs three."""
-    pool = open_pool(
-        config.pool, tables.task.fields, columns=tables.columns, id_column=config.id_column
-    )
-    batch = next(iter(pool.batches(SAMPLE)), None)
-    if batch is None or not batch.ids:
-        return None
-    columns = {name: texts[:SAMPLE] for name, texts in batch.columns.items()}
-    name = usable.patterns[0].name
-    encoder = cloze_encoder(model, tables.task, name, config.max_length)
-    started = time.monotonic()
-    score_columns(model, encoder, columns, config.tokens_per_batch)
-    rows_per_second = max(len(batch.ids), 1) / (time.monotonic() - started)
-    grown = config.generations
-    if grown == "paper":
-        grown = count_generations(len(tables.labeled), config.growth_factor, config.growth_goal)
-    members = len(usable.patterns) * config.repetitions * (1 + grown)
-    scored = min(
-        pool.count_rows(), config.unlabeled_rows or ROWS_PER_LABEL * len(tables.task.labels)
-    )
-    training = members * config.member.steps * config.member.batch_size
-    student = config.student.steps * config.student.batch_size
-    work = members * scored + 3 * (training + student) + pool.count_rows()
-    weights = sum(p.numel() * p.element_size() for p in model.module.parameters())
-    return {
-        "rows_per_second": round(rows_per_second, 1),
-        "minutes": round(work / rows_per_second / 60, 1),
-        "disk_mb": round((members + 2) * weights / 1e6 + scored * members * 40 / 1e6, 1),
-    }
+def _count(columns: Columns) -> int:
+    return len(next(iter(columns.values())))
+
+
+def _zero_shot(task: Task, glimpse: Glimpse, labeled: LabeledSet) -> dict[str, Any]:
+    """What all patterns together say before any training: how right, and of which labels."""
+    said = glimpse.together(glimpse.labeled).argmax(axis=1)
+    found: dict[str, Any] = {"labeled_rows": len(said), "pool_rows": glimpse.pool.shape[1]}
+    if len(said):
+        found["accuracy"] = round(float((said == labeled.labels[: len(said)]).mean()), 4)
+    if found["pool_rows"]:
+        votes = glimpse.together(glimpse.pool).argmax(axis=1)
+        shares = np.bincount(votes, minlength=len(task.labels)) / len(votes)
+        found["pool_shares"] = dict(zip(task.labels, np.round(shares, 4).tolist(), strict=True))
+    return found
+
+
+def _suspects(task: Task, glimpse: Glimpse, labeled: LabeledSet) -> list[dict[str, Any]]:
+    """Labeled rows of which the untrained model is surer that they are of another label."""
+    if len(labeled) < DOUBTED_FROM * len(task.labels):
+        return []  # so few rows give no standard of how sure the model is of its own
+    probabilities = glimpse.together(glimpse.labeled)
+    given = labeled.labels[: len(probabilities)]
+    return [
+        {
+            "id": labeled.ids[row],
+            "text": " | ".join(labeled.columns[name][row] for name in task.fields),
+            "label": task.labels[given[row]],
+            "likelier": task.labels[int(probabilities[row].argmax())],
+            "probability": round(float(probabilities[row].max()), 4),
+        }
+        for row in suspects(probabilities, given)[:SHOWN]
+    ]
+
+
+def _other_rates(
+    config: RunConfig, task: Task, model: ClozeModel, glimpse: Glimpse, sample: Columns
+) -> tuple[dict[str, float], dict[str, int]]:
+    """Measure how fast student and encoder are, where they are other models than the teacher."""
+    rates, weights = {"model": glimpse.rows_per_second}, {"model": _bytes(model)}
+    rates["student_model"], weights["student_model"] = rates["model"], weights["model"]
+    device, precision = model.device, config.precision
+    others: dict[str, Model] = {}
+    if config.student_model is not None:
+        others["student_model"] = Classifier.fresh(
+            config.student_model, config.student_revision, task.labels, device, 0,
+            precision=precision,
+        )  # fmt: skip
+    if config.encoder is not None:
+        others["encoder"] = SentenceEncoder.load(
+            config.encoder, config.encoder_revision, device, precision=precision
+        )
+    some = {name: texts[:TIMED_ROWS] for name, texts in sample.items()}
+    for name, other in others.items():
+        encoder = plain_encoder(other.tokenizer, task.fields, config.max_length)
+        score_columns(other, encoder, {n: t[:1] for n, t in some.items()}, config.tokens_per_batch)
+        started = time.monotonic()
+        score_columns(other, encoder, some, config.tokens_per_batch)
+        rates[name] = _count(some) / (time.monotonic() - started)
+        weights[name] = _bytes(other)
+    return rates, weights
+
+
+def _bytes(model: Model) -> int:
+    return sum(p.numel() * p.element_size() for p in model.module.parameters())

@@ -16,7 +16,7 @@ from pet.config import RunConfig
 from pet.encoding import Encoder
 from pet.ensembling import calibration_offset
 from pet.inputs import Inputs, computation
-from pet.ipet import choose_teachers
+from pet.ipet import choose_teachers, count_generations, generation_quotas
 from pet.linear_heads import load_head
 from pet.loading import choose_device
 from pet.logits import read_logits
@@ -82,6 +82,23 @@ def trains_at_once(inputs: Inputs) -> bool:
     """
     enough = inputs.config.train_from * len(inputs.task.labels)
     return len(inputs.labeled) >= max(1, enough)
+
+
+def generations_of(inputs: Inputs, rows: int) -> int:
+    """How many generations follow the first: none after one that has the whole pool.
+
+    Args:
+        rows: how many unlabeled rows there are to learn from.
+    """
+    config, labeled = inputs.config, inputs.labeled
+    if not config.member.steps and config.encoder is None:
+        return 0  # nobody would learn anything
+    wanted = config.generations
+    if wanted == "paper":
+        wanted = count_generations(len(labeled), config.growth_factor, config.growth_goal)
+    counts = np.bincount(labeled.labels, minlength=len(inputs.task.labels)).tolist()
+    sizes = [generation_quotas(counts, j, config.growth_factor).sum() for j in range(1, wanted)]
+    return min(wanted, 1 + sum(int(size) < rows for size in sizes))
 
 
 def parse_member(name: str) -> Member:

@@ -24,14 +24,12 @@ from pet.errors import InputError
 from pet.inputs import Inputs, check_folder, claim_folder, computation, read_inputs
 from pet.ipet import (
     Growth,
-    count_generations,
-    generation_quotas,
     harm,
     measure_growth,
 )  # fmt: skip
 from pet.labeling import Predictions, write_labels
 from pet.locks import LOCK, locked
-from pet.members import Member, members_of, trains_at_once, untrained_members
+from pet.members import Member, generations_of, members_of, trains_at_once, untrained_members
 from pet.polling import embed_texts, measure_prior, score_member
 from pet.progress import SILENT, Observer, Tick
 from pet.report import Generation, write_report
@@ -177,17 +175,7 @@ class _Stages:
         return harm(before, now, ratio.tolist(), untrained_before=untrained)
 
     def generations(self) -> int:
-        """How many generations follow the first: none after one that has the whole pool."""
-        config, labeled = self.inputs.config, self.inputs.labeled
-        if not config.member.steps and config.encoder is None:
-            return 0  # nobody would learn anything
-        wanted = config.generations
-        if wanted == "paper":
-            wanted = count_generations(len(labeled), config.growth_factor, config.growth_goal)
-        counts = np.bincount(labeled.labels, minlength=len(self.inputs.task.labels)).tolist()
-        rows = int(unlabeled_rows(self.inputs).trainable.sum())
-        sizes = [generation_quotas(counts, j, config.growth_factor).sum() for j in range(1, wanted)]
-        return min(wanted, 1 + sum(int(size) < rows for size in sizes))
+        return generations_of(self.inputs, int(unlabeled_rows(self.inputs).trainable.sum()))
 
     def jobs(self, verb: str, work: Any, members: Iterable[Member]) -> list[Job]:
         return [

@@ -20,11 +20,12 @@ def own(inputs_folder: Path, tmp_path: Path) -> Path:
 
 
 def check(folder: Path, model: Path | str | None = None, *settings: str, **changes: Any) -> Any:
-    files = {"pool": str(folder / "pool.parquet"), "test": str(folder / "test.csv"), **changes}
-    return check_inputs(
-        str(folder / "task.toml"), str(folder / "labeled.csv"), files["pool"], files["test"],
-        None if model is None else str(model), settings=("device=cpu", *settings),
-    )  # fmt: skip
+    options = {
+        "task": str(folder / "task.toml"), "labeled": str(folder / "labeled.csv"),
+        "pool": str(folder / "pool.parquet"), "test": str(folder / "test.csv"),
+        "model": None if model is None else str(model), **changes,
+    }  # fmt: skip
+    return check_inputs(options, ("device=cpu", *settings))
 
 
 def test_without_a_model_the_files_and_filled_examples_are_shown(own: Path) -> None:
@@ -37,7 +38,9 @@ def test_without_a_model_the_files_and_filled_examples_are_shown(own: Path) -> N
     assert found["warnings"] == []
     assert [pattern["name"] for pattern in found["patterns"]] == list(samples.PATTERNS)
     assert [pattern["causal"] for pattern in found["patterns"]] == [False, False, True]
-    assert found["patterns"][0]["examples"][0] == "category: [sport]. the team won the game"
+    assert found["patterns"][0]["examples"][0] == {
+        "before": "category: ", "word": "sport", "after": ". the team won the game", "cut": 0
+    }  # fmt: skip
     assert sorted(path.name for path in own.iterdir()) == before
 
 
@@ -71,6 +74,65 @@ def test_a_test_row_of_the_labeled_set_is_a_leak(own: Path) -> None:
     samples.write_csv(own / "test.csv", rows, ("text", "label"))
     (warning,) = check(own)["warnings"]
     assert "2 test rows stand in the labeled set" in warning
+
+
+def test_a_test_row_that_is_nearly_a_labeled_one_is_told(own: Path) -> None:
+    long = "the bank raised its rates again, and the shares of the company fell by a tenth"
+    samples.write_csv(
+        own / "labeled.csv", [*samples.labeled_rows(), (long, "business")], ("text", "label")
+    )
+    rows = [*samples.test_rows(), (long.replace("tenth", "tenth!"), "business")]
+    samples.write_csv(own / "test.csv", rows, ("text", "label"))
+    found = check(own)["duplicates"]
+    assert found["test_near_labeled"] == 1
+    assert found["test_examples"] == [[f"{long}!", long]]
+
+
+def test_what_a_model_does_not_see_of_an_example_is_told(
+    own: Path, model_folder: ModelFolder
+) -> None:
+    rows = [("the bank " * 40, "business"), *samples.labeled_rows()]
+    samples.write_csv(own / "labeled.csv", rows, ("text", "label"))
+    found = check(own, model_folder("bert"), "max_length=32")
+    cut = [example["cut"] for example in found["patterns"][0]["examples"]]
+    assert cut[0] > 40
+    assert cut[1] == 0
+    assert "bank bank" not in found["patterns"][0]["examples"][0]["after"]
+
+
+def test_labels_in_doubt_and_pool_shares_come_from_all_patterns(
+    own: Path, model_folder: ModelFolder
+) -> None:
+    found = check(own, model_folder("bert"))
+    assert sum(found["zero_shot"]["pool_shares"].values()) == pytest.approx(1, abs=1e-3)
+    assert found["zero_shot"]["pool_rows"] == 37  # three have no text
+    for suspect in found["suspects"]:
+        assert suspect["label"] != suspect["likelier"]
+
+
+def test_without_labeled_texts_a_zero_shot_start_is_previewed(
+    own: Path, model_folder: ModelFolder
+) -> None:
+    found = check(own, model_folder("bert"), labeled=None)
+    assert "accuracy" not in found["zero_shot"]
+    assert found["patterns"][0]["examples"] == []
+    assert found["suspects"] == []
+    assert found["estimate"]["minutes"] >= 0
+
+
+def test_neither_labeled_texts_nor_pool_is_a_mistake(own: Path) -> None:
+    with pytest.raises(InputError, match="add --labeled or --pool"):
+        check(own, labeled=None, pool=None, test=None)
+
+
+def test_the_estimate_counts_what_these_settings_train(
+    own: Path, model_folder: ModelFolder
+) -> None:
+    trained = check(own, model_folder("bert"), "train_from=0", "generations=0")["estimate"]
+    asked = check(own, model_folder("bert"), "member.steps=0")["estimate"]
+    assert trained["members"] == asked["members"] == len(samples.PATTERNS)
+    assert trained["disk_mb"] > asked["disk_mb"]
+    assert "embeddings" not in asked["stages"]
 
 
 def test_a_label_without_an_example_is_warned_of(own: Path) -> None:

@@ -8,13 +8,12 @@ from typing import Annotated
 
 import typer
 
-from flows import screens
+from flows import preview_screen
 from flows.commands.console import answer, out
 from flows.commands.options import (
     Debug,
     Json,
     LabelColumn,
-    Labeled,
     Model,
     Settings,
     Task,
@@ -24,11 +23,17 @@ from flows.commands.options import (
 
 
 def check(
-    task: Task, labeled: Labeled,
+    task: Task,
+    labeled: Annotated[
+        str | None, typer.Option(help="labeled texts: CSV, JSONL or Parquet")
+    ] = None,
     pool: Annotated[str | None, typer.Option("--pool", help="raw texts")] = None,
-    test: Test = None, model: Model = None, label_column: LabelColumn = None,
-    text_column: TextColumn = None, setting: Settings = None, json_out: Json = False,
-    debug: Debug = False,
+    test: Test = None, model: Model = None,
+    student_model: Annotated[str | None, typer.Option(help="the student's model")] = None,
+    encoder: Annotated[str | None, typer.Option(help="a sentence encoder")] = None,
+    preset: Annotated[str, typer.Option(help="default, fast or paper")] = "default",
+    label_column: LabelColumn = None, text_column: TextColumn = None, setting: Settings = None,
+    json_out: Json = False, debug: Debug = False,
 ) -> None:  # fmt: skip
     """Look at a task and its data before any training: seconds, and nothing is written."""
 
@@ -36,12 +41,16 @@ def check(
         from pet.check import check_inputs
 
         found = check_inputs(
-            task, labeled, pool, test, model, label_column=label_column, text_column=text_column,
-            settings=tuple(setting or ()),
+            {
+                "task": task, "labeled": labeled, "pool": pool, "test": test, "model": model,
+                "student_model": student_model, "encoder": encoder, "preset": preset,
+                "label_column": label_column, "text_column": text_column,
+            },
+            tuple(setting or ()),
         )  # fmt: skip
         if json_out:
             sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
         else:
-            screens.preview(out, found)
+            preview_screen.show(out, found)
 
     answer(work, debug)

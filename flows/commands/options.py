@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 Task = Annotated[str, typer.Argument(help="a task file, or a shipped task's name")]
-Labeled = Annotated[str, typer.Option(help="labeled texts: CSV, JSONL or Parquet")]
 PoolPath = Annotated[str, typer.Option("--pool", help="raw texts: a file or a folder")]
 Out = Annotated[str, typer.Option("--out", help="the run folder")]
 Test = Annotated[str | None, typer.Option(help="labeled texts to measure on")]

@@ -1,0 +1,70 @@
+"""What a run will take, by what a few rows took here: minutes per stage, and room on the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pet.config import TrainingConfig
+from pet.inputs import ROWS_PER_LABEL, Inputs
+from pet.members import generations_of, members_of, untrained_members
+from pet.polling import PRIOR_ROWS
+
+TRAINING = 3.0  # a row that is learned from costs so many times one that is scored
+BYTES_PER_SCORE = 8  # of a label, compressed, with its share of the row's id
+BYTES_PER_LABELED_ROW = 60
+
+
+def estimate(
+    inputs: Inputs, pool_rows: int, rates: Mapping[str, float], weights: Mapping[str, int]
+) -> dict[str, Any]:
+    """Estimate a run's minutes, stage by stage, and its folder's size.
+
+    Args:
+        pool_rows: rows of the pool.
+        rates: rows a second of `model`, `student_model` and, where there is one, `encoder`.
+        weights: bytes of their weights.
+    """
+    config = inputs.config
+    measured = sum(len(table) for table in inputs.measured().values())
+    labels = len(inputs.task.labels)
+    scored = min(pool_rows, config.unlabeled_rows or ROWS_PER_LABEL * labels)
+    generations = [
+        members_of(inputs, number) for number in range(generations_of(inputs, scored) + 1)
+    ]
+    distinct = dict.fromkeys(member for members in generations for member in members)
+    patterns = [member for member in distinct if member.kind == "pattern"]
+    trained = [member for member in patterns if member.generation is not None]
+    untrained = len(untrained_members(inputs))
+    prior = PRIOR_ROWS if config.calibration == "pool" else 0
+    rows = {
+        "zero-shot": ("model", untrained * (min(prior, scored) + measured)),
+        "members": ("model", len(trained) * _learned(config.member)),
+        "scoring": ("model", len(patterns) * (scored + measured)),
+        "student": ("student_model", _learned(config.student)),
+        "labels": ("student_model", pool_rows + measured),
+    }
+    if config.adapt_steps:
+        rows["adaptation"] = ("model", TRAINING * config.adapt_steps * config.adaptation.batch_size)
+    if len(inputs.labeled):
+        rows["supervised"] = ("student_model", _learned(config.supervised) + measured)
+    if config.encoder is not None:
+        rows["embeddings"] = ("encoder", scored + measured)
+    minutes = {stage: count / rates[model] / 60 for stage, (model, count) in rows.items()}
+    supervised = weights["student_model"] * ("supervised" in rows)
+    disk = (
+        len(trained) * weights["model"] + weights["student_model"] + supervised
+        + len(distinct) * scored * labels * BYTES_PER_SCORE
+        + pool_rows * (BYTES_PER_LABELED_ROW + 4 * labels)
+    )  # fmt: skip
+    return {
+        "rows_per_second": round(rates["model"], 1),
+        "minutes": round(sum(minutes.values()), 1),
+        "stages": {stage: round(spent, 2) for stage, spent in minutes.items()},
+        "members": len(distinct),
+        "disk_mb": round(disk / 1e6, 1),
+    }
+
+
+def _learned(settings: TrainingConfig) -> float:
+    return TRAINING * settings.steps * settings.batch_size

@@ -10,6 +10,8 @@ from sklearn.cluster import KMeans
 
 Array = NDArray[np.floating]
 NEAR = 0.9  # cosine similarity from which two texts count as one and the same
+AMONG = 5  # times as many rows as are wanted: the most doubtful, from which kinds are chosen
+WAYS = ("coverage", "doubt")
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,26 +111,32 @@ class Choice:
     stands_for: int
 
 
-def choose(candidates: Candidates, vectors: Array, rows: int, seed: int) -> list[Choice]:
+def choose(
+    candidates: Candidates, vectors: Array, rows: int, seed: int, by: str = "coverage"
+) -> list[Choice]:
     """Choose rows: the same number per predicted label, and within a label one of each kind.
 
     The candidates of a label are put into as many groups as it may have rows (k-means); the row
     in the middle of each group is chosen, unless it is all but equal to a row chosen before.
-    tests/bench/results/review.md says why the middle, and not the most doubtful row.
 
     Args:
         candidates: what the student said.
         vectors: of the texts, of length one. [rows, width]
         rows: how many to choose; fewer are returned where the candidates are too much alike.
+        by: "coverage" takes every row for a candidate, and does most for the next run (measured
+            in tests/bench/results/review.md); "doubt" takes the most doubtful ones, among which
+            are the most wrong labels to correct.
 
     Returns:
         Labels in turn, the largest groups first, so that whoever stops early has seen most kinds.
     """
-    predicted = candidates.predicted
+    predicted, doubt = candidates.predicted, doubts(candidates)
     counts = np.bincount(predicted, minlength=candidates.probabilities.shape[1])
     chosen: list[list[Choice]] = []
     for label, quota in enumerate(quotas(counts, rows)):
         own = np.flatnonzero(predicted == label)
+        if by == "doubt":
+            own = own[np.argsort(-doubt[own], kind="stable")[: AMONG * quota]]
         taken = [choice.row for of_label in chosen for choice in of_label]
         chosen.append(_middles(own, vectors, int(quota), taken, seed))
     deepest = max((len(of_label) for of_label in chosen), default=0)

@@ -16,7 +16,7 @@ from pet.inputs import column_names
 from pet.labeled import LabeledSet, read_labeled
 from pet.labeling import LABELS_DONE
 from pet.progress import Observer
-from pet.review import Candidates, Choice, Sample, choose, margins
+from pet.review import WAYS, Candidates, Choice, Sample, choose, margins
 from pet.runs import derive_seed
 from pet.text_vectors import text_vectors
 
@@ -26,12 +26,13 @@ BATCH = 10_000  # rows read at a time
 
 def write_review(
     folder: Path, out: Path, rows: int, observer: Observer, *, format: str | None = None,
-    seed: int | None = None,
+    by: str = "coverage", seed: int | None = None,
 ) -> tuple[list[Path], list[ReviewRow]]:  # fmt: skip
     """Choose rows of a run for a person, and write them; return the files and the rows.
 
     Args:
         out: the file; its ending says the format, unless `format` does.
+        by: "coverage" or "doubt", as of `pet.review.choose`.
         seed: of the sample and of the groups; the run's own if not given.
 
     Raises:
@@ -44,15 +45,21 @@ def write_review(
                 Problem(str(path), "a name that is free: answers may stand in a file that is there",
                         "a file", "choose another --out, or remove it")
             )  # fmt: skip
+    if by not in WAYS:
+        raise InputError(
+            Problem("--by", " or ".join(WAYS), repr(by), "leave it out for coverage")
+        )  # fmt: skip
     if rows < 1:
         raise InputError(Problem("--rows", "at least 1", str(rows), "for example --rows 50"))
     run = open_run(folder)
-    chosen = review_rows(run, rows, observer, run.config.seed if seed is None else seed)
+    chosen = review_rows(run, rows, observer, by, run.config.seed if seed is None else seed)
     task = ReviewTask(run.task.description, run.task.fields, run.task.labels, folder.name)
     return write_rows(out, format, chosen, task), chosen
 
 
-def review_rows(run: FinishedRun, rows: int, observer: Observer, seed: int) -> list[ReviewRow]:
+def review_rows(
+    run: FinishedRun, rows: int, observer: Observer, by: str, seed: int
+) -> list[ReviewRow]:
     """Choose rows of a run's pool that are neither labeled nor measured on.
 
     Raises:
@@ -72,7 +79,7 @@ def review_rows(run: FinishedRun, rows: int, observer: Observer, seed: int) -> l
         )  # fmt: skip
     candidates = sampled.take(np.array(fresh))
     joined = ["\n".join(texts[id].values()) for id in candidates.ids]
-    picked = choose(candidates, text_vectors(joined, seed), rows, seed)
+    picked = choose(candidates, text_vectors(joined, seed), rows, seed, by)
     return [_row(run, candidates, choice, texts) for choice in picked]
 
 

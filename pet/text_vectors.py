@@ -23,7 +23,7 @@ def text_vectors(texts: Sequence[str], seed: int) -> NDArray[np.float64]:
     language.
 
     Returns:
-        [rows, width], of at most 100 columns.
+        [rows, width]; zeros for a text of nothing but common words.
     """
     common = 0.2 if len(texts) >= WIDTH else 1.0
     vectorizer = TfidfVectorizer(
@@ -33,10 +33,10 @@ def text_vectors(texts: Sequence[str], seed: int) -> NDArray[np.float64]:
         counted = vectorizer.fit_transform(texts)
     except ValueError:  # no word is left: the texts are all but the same
         counted = vectorizer.set_params(max_df=1.0).fit_transform(texts)
-    width = min(WIDTH, counted.shape[1] - 1, counted.shape[0] - 1)
-    if width < 1:
+    if min(counted.shape) <= WIDTH:
         return normalize(counted.toarray())
-    return normalize(TruncatedSVD(width, random_state=seed).fit_transform(counted))
+    with np.errstate(divide="ignore", invalid="ignore"):  # texts all alike have no variance
+        return normalize(TruncatedSVD(WIDTH, random_state=seed).fit_transform(counted))
 
 
 def _words(text: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pet.review import Candidates, Sample, choose, quotas
+from pet.review import Candidates, Sample, choose, doubts, margins, quotas
 
 
 def candidates(predicted: list[int], labels: int = 3, confidence: float = 0.8) -> Candidates:
@@ -62,6 +62,24 @@ def test_a_text_under_two_labels_is_asked_once() -> None:
 
 def test_fewer_rows_than_wanted_are_no_error() -> None:
     assert len(choose(candidates([0, 1, 1]), np.eye(3), 50, seed=1)) == 3
+
+
+def test_by_doubt_the_doubtful_rows_are_chosen_and_by_coverage_not() -> None:
+    rows = [0] * 40
+    sure, torn = candidates(rows, 2, 0.95), candidates(rows, 2, 0.55)
+    pool = sure.join(torn)
+    for by, doubtful in (("doubt", 8), ("coverage", 0)):
+        vectors = np.concatenate([kinds([8] * 5, 0.01), kinds([8] * 5, 0.6)])
+        chosen = choose(pool, vectors, 8, seed=1, by=by)
+        assert sum(choice.row >= 40 for choice in chosen) >= doubtful, by
+        assert by == "doubt" or any(choice.row < 40 for choice in chosen)
+
+
+def test_doubt_is_the_mean_of_uncertainty_and_disagreement_where_members_were_asked() -> None:
+    said = np.array([[0.6, 0.4], [0.6, 0.4], [1.0, 0.0]])
+    rows = Candidates(["a", "b", "c"], said, np.array([0.5, np.nan, 1.0]))
+    np.testing.assert_allclose(margins(said), [0.2, 0.2, 1.0])
+    np.testing.assert_allclose(doubts(rows), [(0.8 + 0.5) / 2, 0.8, 0.0])
 
 
 def test_the_same_seed_chooses_the_same_rows_and_another_seed_others() -> None:

@@ -28,6 +28,11 @@ def review(
         str | None,
         typer.Option(help="csv, jsonl, label-studio or argilla [default: by the file's ending]"),
     ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(help="coverage: what the next run learns most from [default]; "
+                     "doubt: where labels are most often wrong"),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="for another choice of rows")] = None,
     answers: Annotated[
         Path | None, typer.Option(help="the file with people's answers, to be taken back")
@@ -41,11 +46,15 @@ def review(
 
     def work() -> None:
         _check_options(
-            rows, out_file, answers, {"--labeled": labeled}, {"--format": format, "--seed": seed}
-        )
+            rows,
+            out_file,
+            answers,
+            {"--labeled": labeled},
+            {"--format": format, "--by": by, "--seed": seed},
+        )  # fmt: skip
         stop.install()
         if rows is not None and out_file is not None:
-            _hand_out(folder, rows, out_file, format, seed, json_out)
+            _hand_out(folder, rows, out_file, format, by, seed, json_out)
         elif answers is not None:
             _take_back(folder, answers, labeled, json_out)
 
@@ -75,13 +84,15 @@ def _check_options(
 
 
 def _hand_out(
-    folder: Path, rows: int, out_file: Path, format: str | None, seed: int | None, json_out: bool
-) -> None:
+    folder: Path, rows: int, out_file: Path, format: str | None, by: str | None,
+    seed: int | None, json_out: bool,
+) -> None:  # fmt: skip
     from pet.review_rows import write_review
 
     files, chosen = write_review(
-        folder, out_file, rows, screens.progress(err, stop), format=format, seed=seed
-    )
+        folder, out_file, rows, screens.progress(err, stop), format=format,
+        by=by or "coverage", seed=seed,
+    )  # fmt: skip
     counts = dict(Counter(row.label for row in chosen))
     if json_out:
         found = {"files": list(map(str, files)), "rows": len(chosen), "counts": counts}

@@ -72,7 +72,7 @@ def format_of(path: Path, name: str | None) -> str:
             Problem("--format", f"one of {', '.join(endings)}", repr(name),
                     "leave it out, and the file's ending says it")
         )  # fmt: skip
-    expected = endings[name] if name else "CSV, JSONL or JSON"
+    expected = endings[name] if name else ".csv, .jsonl or .json"
     raise InputError(
         Problem(f"--out {path}", f"a file name that ends in {expected}", found or "no ending",
                 "for example --out review.csv, or review.json for Label Studio")

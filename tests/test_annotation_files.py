@@ -107,7 +107,7 @@ def test_the_ending_says_the_format(name: str, format: str | None, found: str) -
 
 @pytest.mark.parametrize(
     ("name", "format", "said"),
-    [("r.xlsx", None, "CSV, JSONL or JSON"), ("r.csv", "argilla", "ends in .json"),
+    [("r.xlsx", None, r"\.csv, \.jsonl or \.json"), ("r.csv", "argilla", "ends in .json"),
      ("r.csv", "prodigy", "'prodigy'")],
 )  # fmt: skip
 def test_a_format_that_does_not_fit_is_refused(name: str, format: str | None, said: str) -> None:

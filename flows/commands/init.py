@@ -53,16 +53,15 @@ def init(
         seen = task_draft.read_sample(path, column) if path else task_draft.Sample((), ())
         if path and column is None and not label:
             likely = "label" if "label" in seen.columns else ""
-            column = ask.maybe("its column of labels (nothing: none)", likely) or likely or None
+            question = "its column of labels" + ("" if likely else " (nothing: none)")
+            column = ask.maybe(question, likely) or likely or None
             seen = task_draft.read_sample(path, column)
         names = tuple(label or seen.labels) or ask.several("the labels", "--label")
         fields = tuple(field or ()) or ask.several(
             "the columns of text", "--field", _likely_fields(seen, column)
         )
-        chosen = kind or ask.one(
-            f"the kind of task: {', '.join(task_draft.PATTERNS)}", "--kind",
-            "pair" if len(fields) == 2 else "topic",
-        )  # fmt: skip
+        likely = "pair" if len(fields) == 2 else "topic"
+        chosen = kind or ask.choice("the kind of task", list(task_draft.PATTERNS), likely)
         given = _given_words(word or [], names)
         words = {}
         for name in names:
@@ -74,14 +73,13 @@ def init(
         draft = task_draft.Draft(name, about, fields, words, chosen)
         verb = "replaced" if out_file.exists() else "written"
         task_draft.write_draft(draft, out_file)
-        _show(f"{verb:<11}{out_file}", out_file, words, path, column)
+        _show([f"{verb:<11}{out_file}", f"patterns   {chosen}"], out_file, words, path, column)
 
     answer(work, debug)
 
 
 class Questions:
-    """Asks a person at a terminal; without one, takes what is proposed or says which option is
-    missing."""
+    """Asks a person at a terminal; where nobody is, takes proposals or names the option."""
 
     def __init__(self, somebody: bool):
         self._somebody = somebody
@@ -101,6 +99,14 @@ class Questions:
         raise InputError(
             Problem(option, f"an answer: {question}", "nothing, and nobody to ask", f"add {option}")
         )
+
+    def choice(self, question: str, names: list[str], default: str) -> str:
+        """Ask for one of some names."""
+        if not self._somebody:
+            return default
+        while (said := self.one(f"{question}: {', '.join(names)}", "", default)) not in names:
+            typer.echo(f"{said} is none of these")
+        return said
 
     def several(self, question: str, option: str, default: str = "") -> tuple[str, ...]:
         """Ask for a list."""
@@ -158,10 +164,9 @@ def _given_words(pairs: list[str], labels: tuple[str, ...]) -> dict[str, tuple[s
 
 
 def _show(
-    first: str, out_file: Path, words: dict[str, tuple[str, ...]], sample: str | None,
+    lines: list[str], out_file: Path, words: dict[str, tuple[str, ...]], sample: str | None,
     column: str | None,
 ) -> None:  # fmt: skip
-    lines = [first]
     lines += [f"  {label}: {', '.join(own)}" for label, own in words.items()]
     lines.append("read it over: better words and patterns make better labels. Then:")
     command = ["pet", "check", str(out_file), "--labeled"]

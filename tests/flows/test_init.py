@@ -111,3 +111,17 @@ def test_a_person_without_a_sample_names_labels_and_columns(asked: Callable[...,
     task = load_task("pair.toml")
     assert (task.labels, task.fields) == (("yes", "no"), ("premise", "claim"))
     assert dict(task.verbalizer("plain")) == {"yes": ("Yes",), "no": ("No",)}
+
+
+def test_a_person_who_walks_away_leaves_no_file(asked: Callable[..., Result]) -> None:
+    result = asked("news.toml", typed=["", "yes, no"])
+    assert result.exit_code == 130
+    assert "Traceback" not in result.output
+    assert "should not" not in result.output
+    assert not list(Path().iterdir())
+
+
+def test_a_kind_that_there_is_not_is_asked_again(asked: Callable[..., Result]) -> None:
+    typed = ["", "yes, no", "text", "opinion", "sentiment", "good", "bad", ""]
+    assert asked("t.toml", typed=typed).exit_code == 0
+    assert load_task("t.toml").patterns[0].name == "it_was"

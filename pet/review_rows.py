@@ -156,7 +156,8 @@ def _row(
     said = candidates.probabilities[choice.row]
     label = run.task.labels[int(said.argmax())]
     margin = float(margins(said[None])[0])
-    why = f"stands for {choice.stands_for:,} rows labeled {label}; margin {margin:.2f}"
+    alike = f"{choice.stands_for:,} row{'s' * (choice.stands_for != 1)}"
+    why = f"stands for {alike} labeled {label}; margin {margin:.2f}"
     if not np.isnan(share := candidates.agreement[choice.row]):
         why += f"; {share:.0%} of the members agree"
     return ReviewRow(

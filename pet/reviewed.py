@@ -66,8 +66,10 @@ def take_answers(folder: Path, answers: Path, out: Path | None, observer: Observ
     if problems:
         raise InputError(problems)
     unanswered = len({own.id for own in given} - {own.id for own in answered})
-    first = {own.id: own for own in reversed(answered)}
-    rows, counts = _merge(run, _old_rows(run), list(first.values())[::-1], texts)
+    first: dict[str, Annotation] = {}
+    for own in answered:
+        first.setdefault(own.id, own)
+    rows, counts = _merge(run, _old_rows(run), list(first.values()), texts)
     _write(out, rows)
     return Taken(
         out, counts["added"], counts["corrected"], counts["confirmed"], unanswered,
@@ -103,15 +105,11 @@ def answer_problems(
             Problem(where, "ids of the run's pool", f"others: {listed(strange, 5)}",
                     "give the answers to this run's rows, and keep the column of ids as it was")
         )  # fmt: skip
-    said: dict[str, set[str]] = {}
-    for own in answered:
-        said.setdefault(own.id, set()).add(own.label)
-    torn = [f"{id} ({', '.join(sorted(own))})" for id, own in said.items() if len(own) > 1]
-    if torn:
+    if torn := _contradictions(answered, texts):
         more = f" and {len(torn) - 5:,} more" if len(torn) > 5 else ""
         problems.append(
-            Problem(where, "one answer a row", f"several for {', '.join(torn[:5])}{more}",
-                    "settle them: keep one answer of each of these rows")
+            Problem(where, "one answer a text", f"several for {'; '.join(torn[:5])}{more}",
+                    "settle them: keep one answer for each of these")
         )  # fmt: skip
     moved = [own.id for own in answered if own.id in texts and not _same(own.texts, texts[own.id])]
     if moved:
@@ -121,6 +119,21 @@ def answer_problems(
                     "is it this run's file? was the pool changed since, or a text edited?")
         )  # fmt: skip
     return problems
+
+
+def _contradictions(
+    answered: Sequence[Annotation], texts: Mapping[str, Mapping[str, str]]
+) -> list[str]:
+    """Describe the texts with several answers, under one id or several."""
+    said: dict[Texts, dict[str, str]] = {}
+    for own in answered:
+        text = tuple(texts[own.id].values()) if own.id in texts else (own.id,)
+        said.setdefault(text, {}).setdefault(own.label, own.id)
+    return [
+        ", ".join(f"{id} ({label})" for label, id in sorted(own.items()))
+        for own in said.values()
+        if len(own) > 1
+    ]
 
 
 def _same(shown: Mapping[str, str], texts: Mapping[str, str]) -> bool:
@@ -187,7 +200,7 @@ def _merge(
                   "date": own.date or None}  # fmt: skip
         told = {name: values[meaning] for name, meaning in _provenance(run).items()}
         text = texts[own.id]
-        there = places.get(tuple(text[field] for field in run.task.fields), [])
+        there = places.setdefault(tuple(text[field] for field in run.task.fields), [])
         if there:
             same = all(rows[place][config.label_column] == own.label for place in there)
             counts["confirmed" if same else "corrected"] += 1
@@ -197,6 +210,7 @@ def _merge(
         counts["added"] += 1
         id = own.id if own.id not in ids else f"{run.folder.name}:{own.id}"
         ids.add(id)
+        there.append(len(rows))
         named = {columns[field]: text[field] for field in run.task.fields}
         rows.append({config.id_column: id, **named, config.label_column: own.label, **told})
     return rows, counts

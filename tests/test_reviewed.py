@@ -136,7 +136,10 @@ def test_columns_keep_the_names_that_the_run_was_told(
         ([(id_of(0), "")], "none: every row is empty"),
         ([(id_of(0), "Sport"), (id_of(1), "x")], "'Sport' \\(1 rows\\), 'x' \\(1 rows\\)"),
         ([("other:0", "sport"), (id_of(7), "sport")], "'other:0', 'pool.parquet:7'"),
-        ([(id_of(0), "sport"), (id_of(0), "space")], "pool.parquet:0 \\(space, sport\\)"),
+        (
+            [(id_of(0), "sport"), (id_of(0), "space")],
+            r"pool\.parquet:0 \(space\), pool\.parquet:0 \(sport\)",
+        ),
     ],
 )
 def test_wrong_answers_are_refused_and_nothing_is_written(
@@ -152,6 +155,20 @@ def test_everything_that_is_wrong_is_said_at_once(tiny_run: Path, tmp_path: Path
     with pytest.raises(InputError) as caught:
         take(tiny_run, tmp_path, list(given))
     assert len(caught.value.problems) == 3
+
+
+def test_a_text_that_the_pool_has_twice_cannot_get_two_labels(
+    config_for: Callable[..., RunConfig], tmp_path: Path
+) -> None:
+    inputs = samples.write_inputs(tmp_path / "in")
+    texts = samples.pool_texts()
+    samples.write_pool(inputs / "pool.parquet", [*texts, texts[0]])
+    run = tmp_path / "twice"
+    label_pool(config_for(run, inputs))
+    with pytest.raises(InputError, match=r":0 \(space\), pool\.parquet:40 \(sport\)"):
+        take(run, tmp_path, [(id_of(40), "sport"), (id_of(0), "space")])
+    taken = take(run, tmp_path, [(id_of(40), "sport"), (id_of(0), "sport")])
+    assert (taken.added, taken.confirmed) == (1, 1)
 
 
 def test_two_people_who_agree_are_one_answer(tiny_run: Path, tmp_path: Path) -> None:

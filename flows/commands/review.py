@@ -53,10 +53,12 @@ def review(
             {"--format": format, "--by": by, "--seed": seed},
         )  # fmt: skip
         stop.install()
+        # A run is called by its folder's name, which `.` does not tell.
+        run = folder if folder.name not in ("", "..") else folder.resolve()
         if rows is not None and out_file is not None:
-            _hand_out(folder, rows, out_file, format, by, seed, json_out)
+            _hand_out(run, rows, out_file, format, by, seed, json_out)
         elif answers is not None:
-            _take_back(folder, answers, labeled, json_out)
+            _take_back(run, answers, labeled, json_out)
 
     answer(work, debug)
 

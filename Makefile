@@ -13,7 +13,7 @@ SMALLER := --preset fast --set member.steps=30 --set member.batch_size=4 \
            --set unlabeled_rows=500 --set max_length=64
 endif
 
-.PHONY: help demo test test-thorough faults check audit bench-quality clean
+.PHONY: help demo test test-thorough faults check audit bench bench-quality bench-review clean
 
 help:  ## say what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -52,9 +52,17 @@ check: $(VENV)/.installed  ## lint, types, import directions
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
+bench: $(VENV)/.installed  ## how fast, beside the machine's ceiling and a plain loop
+	$(PYTHON) -m data.fetch newsgroups movies bert-tiny
+	$(PYTHON) -m tests.bench.speed
+
 bench-quality: $(VENV)/.installed  ## quality of labels over seeds, beside SetFit and others (hours)
 	$(PYTHON) -m data.fetch all
 	$(PYTHON) -m tests.bench.quality
+
+bench-review: $(VENV)/.installed  ## do 50 reviewed rows help more than 50 random ones (an hour)
+	$(PYTHON) -m data.fetch newsgroups movies bert-tiny
+	$(PYTHON) -m tests.bench.review
 
 clean:  ## remove what was built, keep the downloads
 	rm -rf $(VENV) build *.egg-info

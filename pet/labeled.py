@@ -73,7 +73,7 @@ def read_labeled(
     need = Need(label_column, "of labels", "--label-column")
     pool = open_pool(path, fields, columns=columns, id_column=id_column, needs=[need])
     batch = join_batches(list(pool.batches(keep_columns=[label_column])), pool.columns)
-    names = _label_names(batch.kept.column(0)) if batch.kept is not None else []
+    names = label_names(batch.kept.column(0)) if batch.kept is not None else []
     table, known, rejected = _drop_unlabeled(pool, batch, names)
     indices = {str(label): index for index, label in enumerate(labels)}
     problems = _labeled_problems(path, table.ids, known, list(indices), rejected, max_rejected)
@@ -99,7 +99,7 @@ def _drop_unlabeled(
     return table, known, sorted(rejected, key=lambda row: (row.file, row.row))
 
 
-def _label_names(column: pa.ChunkedArray) -> list[str | None]:
+def label_names(column: pa.ChunkedArray | pa.Array) -> list[str | None]:
     """Return labels as text, None for null and blank; 1.0 is 1: a gap makes integers floats."""
     names: list[str | None] = []
     for value in column.to_pylist():

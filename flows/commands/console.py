@@ -74,7 +74,7 @@ def answer(work: Callable[[], None], debug: bool) -> None:
             err.print_exception()
         err.print(str(error), markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(error.exit_status) from None
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):  # the second: at a question
         raise typer.Exit(130) from None
     except Exception as error:
         if debug:

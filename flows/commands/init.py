@@ -1,0 +1,180 @@
+"""`pet init`: ask a few questions, write a task file."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.commands.console import answer, out
+from flows.commands.options import Debug
+from pet.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from pet.task_draft import Sample
+
+ID_COLUMNS = ("id", "row_id")
+
+
+def init(
+    out_file: Annotated[Path, typer.Argument(metavar="OUT", help="the task file: tickets.toml")],
+    sample: Annotated[
+        str | None, typer.Option(help="a file of your texts: CSV, JSONL or Parquet")
+    ] = None,
+    kind: Annotated[str | None, typer.Option(help="topic, sentiment or pair")] = None,
+    field: Annotated[
+        list[str] | None, typer.Option(help="a column of text; twice for a pair")
+    ] = None,
+    label_column: Annotated[
+        str | None, typer.Option(help="the sample's column of labels, if it has one")
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="a label, as it stands in the data; once for each")
+    ] = None,
+    word: Annotated[
+        list[str] | None, typer.Option(help="label=word, or label=word,word: instead of its name")
+    ] = None,
+    description: Annotated[str | None, typer.Option(help="what is asked, in one sentence")] = None,
+    force: Annotated[bool, typer.Option("--force", help="replace a file that is there")] = False,
+    debug: Debug = False,
+) -> None:  # fmt: skip
+    """Write a task file for your own labels; asks for what no option says."""
+
+    def work() -> None:
+        from pet import task_draft
+
+        _check_place(out_file, force)
+        ask = Questions(sys.stdin.isatty())
+        path = sample or ask.maybe("a file with some of your texts (nothing: none)")
+        column = label_column
+        seen = task_draft.read_sample(path, column) if path else task_draft.Sample((), ())
+        if path and column is None and not label:
+            likely = "label" if "label" in seen.columns else ""
+            question = "its column of labels" + ("" if likely else " (nothing: none)")
+            column = ask.maybe(question, likely) or likely or None
+            seen = task_draft.read_sample(path, column)
+        names = tuple(label or seen.labels) or ask.several("the labels", "--label")
+        fields = tuple(field or ()) or ask.several(
+            "the columns of text", "--field", _likely_fields(seen, column)
+        )
+        likely = "pair" if len(fields) == 2 else "topic"
+        chosen = kind or ask.choice("the kind of task", list(task_draft.PATTERNS), likely)
+        given = _given_words(word or [], names)
+        words = {}
+        for name in names:
+            known = chosen in task_draft.PATTERNS
+            proposal = task_draft.proposed_words(name, chosen) if known else ()
+            words[name] = given.get(name) or ask.words(name, proposal)
+        about = description or ask.maybe("what is asked, in one sentence (for the report)")
+        name = task_draft.task_name(out_file)
+        draft = task_draft.Draft(name, about, fields, words, chosen)
+        verb = "replaced" if out_file.exists() else "written"
+        task_draft.write_draft(draft, out_file)
+        _show([f"{verb:<11}{out_file}", f"patterns   {chosen}"], out_file, words, path, column)
+
+    answer(work, debug)
+
+
+class Questions:
+    """Asks a person at a terminal; where nobody is, takes proposals or names the option."""
+
+    def __init__(self, somebody: bool):
+        self._somebody = somebody
+
+    def maybe(self, question: str, default: str = "") -> str:
+        """Ask for what may be left out."""
+        if not self._somebody:
+            return ""
+        return str(typer.prompt(question, default=default, show_default=bool(default))).strip()
+
+    def one(self, question: str, option: str, default: str = "") -> str:
+        """Ask for what has to be said."""
+        if self._somebody:
+            return str(typer.prompt(question, default=default or None)).strip()
+        if default:
+            return default
+        raise InputError(
+            Problem(option, f"an answer: {question}", "nothing, and nobody to ask", f"add {option}")
+        )
+
+    def choice(self, question: str, names: list[str], default: str) -> str:
+        """Ask for one of some names."""
+        if not self._somebody:
+            return default
+        while (said := self.one(f"{question}: {', '.join(names)}", "", default)) not in names:
+            typer.echo(f"{said} is none of these")
+        return said
+
+    def several(self, question: str, option: str, default: str = "") -> tuple[str, ...]:
+        """Ask for a list."""
+        said = self.one(f"{question}, with commas between", option, default)
+        return tuple(dict.fromkeys(part.strip() for part in said.split(",") if part.strip()))
+
+    def words(self, label: str, proposal: tuple[str, ...]) -> tuple[str, ...]:
+        """Ask for the words of a label; without anybody there, take what is proposed."""
+        if not self._somebody:
+            return proposal
+        return self.several(f"words for {label}", "--word", ", ".join(proposal))
+
+
+def _check_place(out_file: Path, force: bool) -> None:
+    problems = []
+    if out_file.suffix.lower() != ".toml":
+        problems.append(
+            Problem(str(out_file), "a name that ends in .toml", out_file.suffix or "no ending",
+                    f"pet init {shlex.quote(str(out_file.with_suffix('.toml')))}")
+        )  # fmt: skip
+    if out_file.is_dir() or (out_file.exists() and not force):
+        problems.append(
+            Problem(str(out_file), "a name that is free", "a folder" if out_file.is_dir()
+                    else "a file", "choose another name, or add --force to replace the file")
+        )  # fmt: skip
+    if problems:
+        raise InputError(problems)
+
+
+def _likely_fields(seen: Sample, label_column: str | None) -> str:
+    """Propose the columns of text: `text`, or the only other columns, up to two."""
+    others = [name for name in seen.columns if name not in (*ID_COLUMNS, label_column)]
+    if "text" in others:
+        return "text"
+    return ", ".join(others) if len(others) <= 2 else ""
+
+
+def _given_words(pairs: list[str], labels: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """Read `label=word,word`; a label may hold = itself, so the longest label wins."""
+    found, problems = {}, []
+    for pair in pairs:
+        own = max((name for name in labels if pair.startswith(f"{name}=")), key=len, default=None)
+        words = tuple(part.strip() for part in pair[len(own or "") + 1 :].split(",")
+                      if part.strip())  # fmt: skip
+        if own is None or not words:
+            problems.append(
+                Problem(f"--word {pair}", f"LABEL=WORD, a label of {', '.join(labels)}",
+                        repr(pair), "for example --word 0=terrible,bad")
+            )  # fmt: skip
+        else:
+            found[own] = words
+    if problems:
+        raise InputError(problems)
+    return found
+
+
+def _show(
+    lines: list[str], out_file: Path, words: dict[str, tuple[str, ...]], sample: str | None,
+    column: str | None,
+) -> None:  # fmt: skip
+    lines += [f"  {label}: {', '.join(own)}" for label, own in words.items()]
+    lines.append("read it over: better words and patterns make better labels. Then:")
+    command = ["pet", "check", str(out_file), "--labeled"]
+    command += [str(sample)] if sample and column else ["YOUR-LABELED-TEXTS.csv"]
+    if column not in (None, "label"):
+        command += ["--label-column", str(column)]
+    if sample and not column:
+        command += ["--pool", sample]
+    lines.append(f"  {shlex.join(command)}")
+    for line in lines:
+        out.print(line, markup=False, highlight=False, soft_wrap=True)

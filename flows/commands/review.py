@@ -1,0 +1,134 @@
+"""`pet review`: rows out to people, their answers back in."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flows import screens
+from flows.commands.console import answer, err, out, stop
+from flows.commands.options import Debug, Json, RunFolder
+from pet.errors import InputError, Problem
+
+
+def review(
+    folder: RunFolder,
+    rows: Annotated[int | None, typer.Option(help="how many rows to choose")] = None,
+    out_file: Annotated[
+        Path | None, typer.Option("--out", help="the file for them: .csv, .jsonl or .json")
+    ] = None,
+    format: Annotated[
+        str | None,
+        typer.Option(help="csv, jsonl, label-studio or argilla [default: by the file's ending]"),
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(help="coverage: what the next run learns most from [default]; "
+                     "doubt: where labels are most often wrong"),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="for another choice of rows")] = None,
+    answers: Annotated[
+        Path | None, typer.Option(help="the file with people's answers, to be taken back")
+    ] = None,
+    labeled: Annotated[
+        Path | None, typer.Option(help="the new labeled set [default: beside the run folder]")
+    ] = None,
+    json_out: Json = False, debug: Debug = False,
+) -> None:  # fmt: skip
+    """Choose rows worth a person's time; later, take the answers into the labeled set."""
+
+    def work() -> None:
+        _check_options(
+            rows,
+            out_file,
+            answers,
+            {"--labeled": labeled},
+            {"--format": format, "--by": by, "--seed": seed},
+        )  # fmt: skip
+        stop.install()
+        # A run is called by its folder's name, which `.` does not tell.
+        run = folder if folder.name not in ("", "..") else folder.resolve()
+        if rows is not None and out_file is not None:
+            _hand_out(run, rows, out_file, format, by, seed, json_out)
+        elif answers is not None:
+            _take_back(run, answers, labeled, json_out)
+
+    answer(work, debug)
+
+
+def _check_options(
+    rows: int | None, out_file: Path | None, answers: Path | None,
+    for_answers: dict[str, Any], for_rows: dict[str, Any],
+) -> None:  # fmt: skip
+    """Refuse options that do not go together: rows go out, or answers come in."""
+    outward = {"--rows": rows, "--out": out_file}
+    if answers is not None:
+        alien = [name for name, given in {**outward, **for_rows}.items() if given is not None]
+        expected = "--answers alone, or with --labeled"
+    else:
+        alien = [name for name, given in for_answers.items() if given is not None]
+        expected = "--rows and --out, or --answers"
+    missing = [name for name, given in outward.items() if given is None and answers is None]
+    if alien or missing:
+        found = ", ".join([*alien, *(f"no {name}" for name in missing)])
+        raise InputError(
+            Problem("pet review", expected, found,
+                    "pet review RUN --rows 50 --out review.csv, "
+                    "then pet review RUN --answers review.csv")
+        )  # fmt: skip
+
+
+def _hand_out(
+    folder: Path, rows: int, out_file: Path, format: str | None, by: str | None,
+    seed: int | None, json_out: bool,
+) -> None:  # fmt: skip
+    from pet.review_rows import write_review
+
+    files, chosen = write_review(
+        folder, out_file, rows, screens.progress(err, stop), format=format,
+        by=by or "coverage", seed=seed,
+    )  # fmt: skip
+    counts = dict(Counter(row.label for row in chosen))
+    if json_out:
+        found = {"files": list(map(str, files)), "rows": len(chosen), "counts": counts}
+        sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+        return
+    shares = ", ".join(f"{label} {count}" for label, count in counts.items())
+    lines = [f"{len(chosen)} rows, by predicted label: {shares}"]
+    if len(chosen) < rows:
+        lines.append(f"fewer than {rows}: the others are known already, or all but the same")
+    lines += [f"written    {path}" for path in files]
+    lines.append("write a label into `answer`; leave it empty where none fits. Then:")
+    lines.append(f"  pet review {shlex.quote(str(folder))} --answers {shlex.quote(str(out_file))}")
+    _print(lines)
+
+
+def _take_back(folder: Path, answers: Path, labeled: Path | None, json_out: bool) -> None:
+    from pet.reviewed import take_answers
+
+    taken = take_answers(folder, answers, labeled, screens.progress(err, stop))
+    if json_out:
+        found = {**asdict(taken), "path": str(taken.path)}
+        sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+        return
+    _print(
+        [
+            f"{taken.added} rows added, {taken.corrected} corrected, {taken.confirmed} confirmed; "
+            f"{taken.unanswered} without an answer",
+            f"written    {taken.path}",
+            "to run with them:",
+            f"  {taken.next_command}",
+        ]
+    )
+
+
+def _print(lines: list[str]) -> None:
+    for line in lines:
+        out.print(line, markup=False, highlight=False, soft_wrap=True)

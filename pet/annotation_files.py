@@ -1,0 +1,215 @@
+"""Rows out to people: CSV and JSON Lines for anyone, JSON for Label Studio and Argilla."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import quoteattr
+
+from pet.errors import InputError, Problem
+from pet.runs import write_json, write_text, writing
+
+ROW_ID = "row_id"  # Label Studio gives every task an `id` of its own
+ANSWER = "answer"
+OWN = ("id", "label", "confidence", "probabilities", "why", ANSWER, "annotator", "date")
+STUDIO_OWN = (
+    ROW_ID, *OWN, "annotation_id", "created_at", "updated_at", "lead_time", "was_cancelled",
+)  # fmt: skip
+# What a spreadsheet would run as a formula, and what was escaped for looking like it.
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+_PLAIN_NAME = re.compile(r"[a-z][a-z0-9_]*")  # what Argilla takes for a field's name
+
+
+@dataclass(frozen=True)
+class ReviewRow:
+    """A row for a person to look at.
+
+    Attributes:
+        texts: field -> text.
+        label: the predicted one.
+        probabilities: label -> probability.
+        why: in words, why it was chosen.
+    """
+
+    id: str
+    texts: Mapping[str, str]
+    label: str
+    confidence: float
+    probabilities: Mapping[str, float]
+    why: str
+
+
+@dataclass(frozen=True)
+class ReviewTask:
+    """What the person is asked: the task's description, its fields and labels, and which run."""
+
+    description: str
+    fields: tuple[str, ...]
+    labels: tuple[str, ...]
+    run: str
+
+
+def format_of(path: Path, name: str | None) -> str:
+    """Return the format's name: as given, or by the file's ending.
+
+    Raises:
+        InputError: the ending says nothing, or contradicts the name.
+    """
+    endings = {"csv": ".csv", "jsonl": ".jsonl", "label-studio": ".json", "argilla": ".json"}
+    found = path.suffix.lower()
+    fitting = [key for key, ending in endings.items() if ending == found]
+    if name is None and fitting:
+        return fitting[0]
+    if name in fitting:
+        return str(name)
+    if name is not None and name not in endings:
+        raise InputError(
+            Problem("--format", f"one of {', '.join(endings)}", repr(name),
+                    "leave it out, and the file's ending says it")
+        )  # fmt: skip
+    expected = endings[name] if name else ".csv, .jsonl or .json"
+    raise InputError(
+        Problem(f"--out {path}", f"a file name that ends in {expected}", found or "no ending",
+                "for example --out review.csv, or review.json for Label Studio")
+    )  # fmt: skip
+
+
+def write_rows(path: Path, format: str, rows: Sequence[ReviewRow], task: ReviewTask) -> list[Path]:
+    """Write the rows in one step; return the files, a labeling configuration among them."""
+    if format == "label-studio":
+        write_json(path, [_studio_task(row, task) for row in rows])
+        config = path.with_suffix(".xml")
+        write_text(config, studio_config(task))
+        return [path, config]
+    if format == "argilla":
+        write_json(path, [_argilla_record(row, task) for row in rows])
+        return [path]
+    flat = [_flat(row, task.fields) for row in rows]
+    if format == "jsonl":
+        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in flat)
+        write_text(path, "".join(lines))
+    else:
+        _write_csv(path, flat, task.fields)
+    return [path]
+
+
+def file_names(fields: Sequence[str]) -> dict[str, str]:
+    """Name the fields' columns in CSV and JSON Lines: their own names, where those are free."""
+    return _names(fields, OWN, lambda name: True)
+
+
+def tool_names(fields: Sequence[str]) -> dict[str, str]:
+    """Name the fields in Label Studio and Argilla, which take plain names only."""
+    return _names(fields, STUDIO_OWN, lambda name: _PLAIN_NAME.fullmatch(name) is not None)
+
+
+def _names(
+    fields: Sequence[str], taken: Sequence[str], allowed: Callable[[str], bool]
+) -> dict[str, str]:
+    names = {}
+    for number, field in enumerate(fields, start=1):
+        name = field
+        if not allowed(field) or field in taken:
+            name = f"text_{number}"
+            while name in fields:
+                name += "_"
+        names[field] = name
+    return names
+
+
+def escape_formula(text: str) -> str:
+    """Put an apostrophe before what a spreadsheet would run."""
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def unescape_formula(text: str) -> str:
+    """Undo `escape_formula`."""
+    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
+
+
+def _flat(row: ReviewRow, fields: Sequence[str]) -> dict[str, Any]:
+    names = file_names(fields)
+    return {
+        "id": row.id,
+        **{names[field]: row.texts[field] for field in fields},
+        "label": row.label,
+        "confidence": row.confidence,
+        "probabilities": dict(row.probabilities),
+        "why": row.why,
+        ANSWER: "",
+    }
+
+
+def _write_csv(path: Path, rows: Sequence[dict[str, Any]], fields: Sequence[str]) -> None:
+    header = ["id", *file_names(fields).values(), *OWN[1:6]]
+    with (
+        writing(path) as temporary,
+        # The mark at the start tells Excel that the file is UTF-8.
+        temporary.open("w", encoding="utf-8-sig", newline="") as stream,
+    ):
+        table = csv.writer(stream)
+        table.writerow(map(escape_formula, header))
+        for row in rows:
+            cells = {**row, "probabilities": json.dumps(row["probabilities"], ensure_ascii=False)}
+            table.writerow([escape_formula(str(cells[name])) for name in header])
+
+
+def _studio_task(row: ReviewRow, task: ReviewTask) -> dict[str, Any]:
+    """Lay out a row as Label Studio's JSON: https://labelstud.io/guide/predictions"""
+    names = tool_names(task.fields)
+    return {
+        "data": {
+            ROW_ID: row.id,
+            **{names[field]: row.texts[field] for field in task.fields},
+            "label": row.label,
+            "confidence": row.confidence,
+            "probabilities": dict(row.probabilities),
+            "why": row.why,
+        },
+        "predictions": [
+            {
+                "model_version": task.run,
+                "score": row.confidence,
+                "result": [
+                    {
+                        "from_name": ANSWER,
+                        "to_name": names[task.fields[0]],
+                        "type": "choices",
+                        "value": {"choices": [row.label]},
+                    }
+                ],
+            }
+        ],
+    }
+
+
+def studio_config(task: ReviewTask) -> str:
+    """Write Label Studio's labeling configuration: every field, then one choice of the labels."""
+    names = tool_names(task.fields)
+    lines = ["<View>", f"  <Header value={quoteattr(task.description or 'Which label?')}/>"]
+    for field in task.fields:
+        if len(task.fields) > 1:
+            lines.append('  <Header size="5" value=' + quoteattr(field) + "/>")
+        lines.append(f'  <Text name="{names[field]}" value="${names[field]}"/>')
+    first = names[task.fields[0]]
+    lines.append(f'  <Choices name="{ANSWER}" toName="{first}" choice="single" required="true">')
+    lines += [f"    <Choice value={quoteattr(label)}/>" for label in task.labels]
+    return "\n".join([*lines, "  </Choices>", "</View>", ""])
+
+
+def _argilla_record(row: ReviewRow, task: ReviewTask) -> dict[str, Any]:
+    """Lay out a row as `rg.Record.to_dict` does, for `dataset.records.from_json`."""
+    names = tool_names(task.fields)
+    return {
+        "id": row.id,
+        "fields": {names[field]: row.texts[field] for field in task.fields},
+        "metadata": {"why": row.why, "confidence": row.confidence},
+        "suggestions": {ANSWER: {"value": row.label, "score": row.confidence, "agent": task.run}},
+        "responses": {},
+        "vectors": {},
+    }

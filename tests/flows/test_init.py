@@ -1,0 +1,127 @@
+"""`pet init`: with options alone, and with a person at the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from flows import cli
+from flows.commands import init as command
+from pet.tasks import load_task
+
+Pet = Callable[..., Result]
+
+
+@pytest.fixture
+def pet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pet:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    return lambda *words: CliRunner().invoke(cli.app, ["init", *map(str, words)])
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch, pet: Pet) -> Callable[..., Result]:
+    """Run the command with somebody who types these lines."""
+
+    class Somebody(command.Questions):
+        def __init__(self, somebody: bool):
+            super().__init__(True)
+
+    monkeypatch.setattr(command, "Questions", Somebody)
+    return lambda *words, typed: CliRunner().invoke(
+        cli.app, ["init", *map(str, words)], input="\n".join([*typed, ""])
+    )
+
+
+def test_a_sample_with_labels_needs_no_question(pet: Pet, inputs_folder: Path) -> None:
+    sample = inputs_folder / "labeled.csv"
+    result = pet("news.toml", "--sample", sample, "--label-column", "label", "--kind", "topic")
+    assert result.exit_code == 0, result.output
+    assert load_task("news.toml").labels == ("business", "space", "sport")
+    assert f"pet check news.toml --labeled {sample}" in result.stdout
+
+
+def test_the_command_to_run_next_works(pet: Pet, inputs_folder: Path) -> None:
+    shown = pet("news.toml", "--sample", inputs_folder / "labeled.csv").stdout.splitlines()[-1]
+    checked = CliRunner().invoke(cli.app, shown.split()[1:])
+    assert checked.exit_code == 0, checked.output
+
+
+def test_a_file_that_is_there_stays(pet: Pet) -> None:
+    Path("news.toml").write_text("mine")
+    words = ("news.toml", "--label", "a", "--label", "b", "--field", "text")
+    result = pet(*words)
+    assert result.exit_code == 2
+    assert "add --force" in result.stderr
+    assert Path("news.toml").read_text() == "mine"
+    replaced = pet(*words, "--force")
+    assert "replaced   news.toml" in replaced.stdout
+
+
+def test_numbers_as_labels_need_words(pet: Pet) -> None:
+    words = ("stars.toml", "--label", "1", "--label", "2", "--field", "text", "--kind", "sentiment")
+    result = pet(*words)
+    assert result.exit_code == 2
+    assert "--word 1=... --word 2=..." in result.stderr
+    assert not Path("stars.toml").exists()
+    assert pet(*words, "--word", "1=bad,poor", "--word", "2=good").exit_code == 0
+    assert load_task("stars.toml").verbalizer("just")["1"] == ("bad", "poor")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("news.txt",), "ends in .toml"),
+        (("n.toml",), "--label"),
+        (("n.toml", "--label", "a", "--label", "b"), "--field"),
+        (("n.toml", "--label", "a", "--label", "b", "--field", "t", "--word", "c=d"), "a, b"),
+        (("n.toml", "--sample", "none.csv"), "none.csv"),
+    ],
+)
+def test_what_is_missing_is_named_where_nobody_can_be_asked(
+    pet: Pet, words: tuple[str, ...], said: str
+) -> None:
+    result = pet(*words)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert not list(Path().iterdir())
+
+
+def test_a_person_is_asked_for_what_no_option_says(
+    asked: Callable[..., Result], inputs_folder: Path
+) -> None:
+    typed = [str(inputs_folder / "labeled.csv"), "", "", "", "trade, money", "moon", "", "News?"]
+    result = asked("news.toml", typed=typed)
+    assert result.exit_code == 0, result.output
+    task = load_task("news.toml")
+    assert task.description == "News?"
+    assert dict(task.verbalizer("topic")) == {
+        "business": ("trade", "money"), "space": ("moon",), "sport": ("sport",)
+    }  # fmt: skip
+
+
+def test_a_person_without_a_sample_names_labels_and_columns(asked: Callable[..., Result]) -> None:
+    typed = ["", "yes, no", "premise, claim", "", "", "", ""]
+    result = asked("pair.toml", typed=typed)
+    assert result.exit_code == 0, result.output
+    task = load_task("pair.toml")
+    assert (task.labels, task.fields) == (("yes", "no"), ("premise", "claim"))
+    assert dict(task.verbalizer("plain")) == {"yes": ("Yes",), "no": ("No",)}
+
+
+def test_a_person_who_walks_away_leaves_no_file(asked: Callable[..., Result]) -> None:
+    result = asked("news.toml", typed=["", "yes, no"])
+    assert result.exit_code == 130
+    assert "Traceback" not in result.output
+    assert "should not" not in result.output
+    assert not list(Path().iterdir())
+
+
+def test_a_kind_that_there_is_not_is_asked_again(asked: Callable[..., Result]) -> None:
+    typed = ["", "yes, no", "text", "opinion", "sentiment", "good", "bad", ""]
+    assert asked("t.toml", typed=typed).exit_code == 0
+    assert load_task("t.toml").patterns[0].name == "it_was"

@@ -17,6 +17,7 @@ from pet.encoding import Encoder
 from pet.ensembling import agreement, combine, entropy, softmax
 from pet.errors import InputError, Problem
 from pet.evaluation import above, confusion_matrix, coverage_curve, metrics
+from pet.formats import check_format
 from pet.inputs import column_names, computation
 from pet.labeled import read_labeled
 from pet.labeling import Predictions, ask_in_turn, label_into, refuse_other_labels
@@ -49,8 +50,9 @@ def open_run(folder: Path) -> FinishedRun:
     """Open a finished run.
 
     Raises:
-        InputError: the folder is no run, or its student is not made yet.
+        InputError: the folder is no run, its student is not made yet, or a newer version made it.
     """
+    check_format(folder, read_json(folder / "manifest.json"))
     config = load_config(folder / "config.json")
     path = folder / "task.toml"
     record = read_json(folder / "student" / DONE)

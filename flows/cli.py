@@ -7,6 +7,7 @@ try:
 
     from flows.commands import past_runs
     from flows.commands.check import check
+    from flows.commands.export import export
     from flows.commands.finished import evaluate, label, predict
     from flows.commands.run import run
 except KeyboardInterrupt:  # Ctrl-C in the first moments is no traceback
@@ -16,7 +17,7 @@ app = typer.Typer(
     name="pet", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
     help="A few labeled texts and a raw pool in; a labeled pool and a small classifier out.",
 )  # fmt: skip
-for command in (run, check, label, predict, evaluate):
+for command in (run, check, label, predict, evaluate, export):
     app.command()(command)
 app.add_typer(past_runs.app, name="runs")
 

@@ -21,6 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 from pet.arrays import complete, known_labels, text_columns
 from pet.ensembling import entropy
 from pet.errors import InputError, Problem, missing_package
+from pet.finished import open_run, student_of
 from pet.fitting import FitInputs, read_task
 from pet.labeled import label_name
 from pet.pipeline import label_pool
@@ -242,9 +243,10 @@ class PetClassifier(ClassifierMixin, BaseEstimator):
             InputError: no student is there, or one that a newer version made.
         """
         folder = Path(path)
-        student = open_student(
-            folder / "student" if (folder / "student").is_dir() else folder, device=device
-        )
+        if (folder / "student").is_dir():
+            student = student_of(open_run(folder), device=device)
+        else:
+            student = open_student(folder, device=device)
         loaded = cls()
         loaded._adopt(student, student.classes())
         return loaded

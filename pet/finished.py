@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pet.compilation import plain_encoder
 from pet.config import RunConfig, load_config
 from pet.data import PoolBatch, open_pool
 from pet.encoding import Encoder
@@ -25,8 +24,9 @@ from pet.loading import model_digest
 from pet.members import Member, load_member, parse_member
 from pet.progress import Observer, Tick, no_tick
 from pet.runs import DONE, fingerprint, finished, read_json
-from pet.scoring import Columns, score_columns
+from pet.scoring import Columns
 from pet.sentence_encoders import encoder_digest
+from pet.student_folder import CARD, Student, record_of
 from pet.students import load_classifier
 from pet.tables import content_digest
 from pet.tasks import Task, parse_task
@@ -72,18 +72,28 @@ def open_run(folder: Path) -> FinishedRun:
     return FinishedRun(folder, config, parse_task(path.read_text(encoding="utf-8"), str(path)))
 
 
+def student_of(run: FinishedRun, **changes: str) -> Student:
+    """Load a run's student.
+
+    Args:
+        changes: settings unlike the run's own: the device, the precision.
+    """
+    config = run.config.model_copy(update=changes)
+    folder = run.folder / "student"
+    model = load_classifier(config, folder)
+    card = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).exists() else ""
+    return Student(model, record_of(run.task, config.max_length), card, config.tokens_per_batch)
+
+
 Voice = Callable[[Columns, Tick], Predictions]
 
 
 def student_voice(run: FinishedRun) -> Voice:
     """Load the student; return the function that asks it."""
-    model = load_classifier(run.config, run.folder / "student")
-    encoder = plain_encoder(model.tokenizer, run.task.fields, run.config.max_length)
+    student = student_of(run)
 
     def say(columns: Columns, tick: Tick) -> Predictions:
-        probabilities = softmax(
-            score_columns(model, encoder, columns, run.config.tokens_per_batch, tick)
-        )
+        probabilities = softmax(student.logits(columns, tick))
         return Predictions(probabilities, np.full(len(probabilities), np.nan))
 
     return say

@@ -14,6 +14,7 @@ from pet.evaluation import wilson_interval
 from pet.inputs import Inputs
 from pet.loading import HUB_ID
 
+USE = "## Use\n"  # the heading under which a card says how to load
 _MARKUP = re.compile(r"([\\`*_{}\[\]()#+\-.!|~$:])")
 
 
@@ -67,8 +68,7 @@ soft labels. Teacher: {_name(config.model)}. Student: {_name(inputs.student_ref[
 - It repeats what its teachers got wrong, and what their language models are biased to.
 - Measure it anew before you trust it with texts of another kind.
 
-## Use
-
+{USE}
 {_usage(inputs)}
 Made with pet {pet.__version__} by the run {plain(str(report["run"]))}; its settings are in the
 run's `config.json`.

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 import pet
 from pet.compilation import plain_encoder
+from pet.encoding import Encoder
 from pet.ensembling import softmax
 from pet.errors import InputError, Problem
 from pet.formats import FORMAT, check_format
 from pet.loading import choose_device
 from pet.models import Classifier, Precision
+from pet.progress import Tick, no_tick
 from pet.runs import read_json, write_json
 from pet.scoring import Columns, score_columns
 from pet.tasks import Task
@@ -91,11 +93,17 @@ class Student:
     card: str = ""
     tokens_per_batch: int = field(default=TOKENS_PER_BATCH, repr=False)
 
-    def probabilities(self, columns: Columns) -> NDArray[np.floating]:
+    def encoder(self) -> Encoder:
+        """Return what turns its fields into the ids that it reads."""
+        return plain_encoder(self.model.tokenizer, self.record.fields, self.record.max_length)
+
+    def logits(self, columns: Columns, tick: Tick = no_tick) -> NDArray[np.float32]:
         """Ask about texts. [rows, labels]"""
-        encoder = plain_encoder(self.model.tokenizer, self.record.fields, self.record.max_length)
-        logits = score_columns(self.model, encoder, columns, self.tokens_per_batch)
-        return softmax(logits.astype(np.float64))
+        return score_columns(self.model, self.encoder(), columns, self.tokens_per_batch, tick)
+
+    def probabilities(self, columns: Columns) -> NDArray[np.floating]:
+        """Ask about texts. [rows, labels], float64"""
+        return softmax(self.logits(columns).astype(np.float64))
 
     def classes(self) -> NDArray[Any]:
         """The labels as whoever trained it wrote them, sorted; as text if they wrote none."""

@@ -20,9 +20,10 @@ from pet.runs import fingerprint, write_text
 from pet.tables import write_parquet
 from pet.tasks import Task, load_task, parse_task
 
-# Settings that say where data lie: `fit` decides on them.
+# Settings that are parameters of the classifier, or that `fit` decides on.
 OWN = ("task", "labeled", "pool", "out", "test", "label_column", "text_column", "id_column",
-       "keep_columns", "preset", "seed")  # fmt: skip
+       "keep_columns", "preset", "seed", "model", "student_model", "encoder",
+       "learn_from_labeled")  # fmt: skip
 
 
 def read_task(task: Any) -> Task:

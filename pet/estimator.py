@@ -8,7 +8,6 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,14 +61,14 @@ class PetClassifier(ClassifierMixin, BaseEstimator):
         run_dir_: the run folder, where `runs_dir` is given.
         student_: the classifier.
 
-    Example:
-        >>> from pet.estimator import PetClassifier
-        >>> task = {
-        ...     "labels": {"good": "great", "bad": "terrible"},
-        ...     "patterns": {"was": "{text} It was {mask}."},
-        ... }
-        >>> classifier = PetClassifier(task, model="roberta-large")
-        >>> # classifier.fit(texts, labels, pool=more_texts).predict(others)
+    Example::
+
+        task = {
+            "labels": {"good": "great", "bad": "terrible"},
+            "patterns": {"was": "{text} It was {mask}."},
+        }
+        classifier = PetClassifier(task, model="roberta-large")
+        classifier.fit(texts, labels, pool=more_texts).predict(others)
     """
 
     def __init__(
@@ -171,7 +170,7 @@ class PetClassifier(ClassifierMixin, BaseEstimator):
         return Lines() if self.verbose else SILENT
 
     def _adopt(self, student: Student, classes: NDArray[Any]) -> None:
-        student.record = replace(student.record, classes=tuple(classes.tolist()))
+        student.record = student.record.model_copy(update={"classes": tuple(classes.tolist())})
         self.student_, self.classes_ = student, classes
 
     def predict_proba(self, X: Any) -> NDArray[np.floating]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 import pet
 from pet.compilation import plain_encoder
@@ -16,6 +17,7 @@ from pet.encoding import Encoder
 from pet.ensembling import softmax
 from pet.errors import InputError, Problem
 from pet.formats import FORMAT, check_format
+from pet.labeled import label_name
 from pet.loading import choose_device
 from pet.models import Classifier, Precision
 from pet.progress import Tick, no_tick
@@ -28,8 +30,7 @@ CARD = "README.md"
 TOKENS_PER_BATCH = 8192
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(BaseModel):
     """What transformers' own files do not say of a student.
 
     Attributes:
@@ -40,21 +41,29 @@ class Record:
         classes: the labels as whoever trained it wrote them in Python (1 for "1"), if they did.
     """
 
+    model_config = ConfigDict(frozen=True)
+
     task: str
-    labels: tuple[str, ...]
-    fields: tuple[str, ...]
-    max_length: int
-    classes: tuple[Any, ...] = ()
+    labels: tuple[str, ...] = Field(min_length=2)
+    fields: tuple[str, ...] = Field(min_length=1)
+    max_length: int = Field(ge=1)
+    classes: tuple[str | bool | int | float, ...] = ()
+
+    @model_validator(mode="after")
+    def _classes_are_the_labels(self) -> Record:
+        if self.classes and sorted(map(str, map(label_name, self.classes))) != sorted(self.labels):
+            raise ValueError("classes that are not the labels")
+        return self
 
 
 def record_of(task: Task, max_length: int) -> Record:
     """Describe the student of a task."""
-    return Record(task.name, task.labels, task.fields, max_length)
+    return Record(task=task.name, labels=task.labels, fields=task.fields, max_length=max_length)
 
 
 def write_record(folder: Path, record: Record) -> None:
     """Write `pet.json` beside a student's weights, in a folder that is in the making."""
-    content = {"format": FORMAT, "pet": pet.__version__, **asdict(record)}
+    content = {"format": FORMAT, "pet": pet.__version__, **record.model_dump()}
     write_json(folder / RECORD, content)
 
 
@@ -64,21 +73,20 @@ def read_record(folder: Path) -> Record:
     Raises:
         InputError: no student is there, or one of a newer version or without a usable record.
     """
-    content: Any = read_json(folder / RECORD)
+    content = read_json(folder / RECORD)
     if isinstance(content, dict):
         check_format(folder / RECORD, content)
     try:
-        return Record(
-            str(content["task"]), tuple(map(str, content["labels"])),
-            tuple(map(str, content["fields"])), int(content["max_length"]),
-            tuple(content["classes"]),
-        )  # fmt: skip
-    except (KeyError, TypeError, ValueError):
-        found = "none" if content is None else "one that is damaged"
-        raise InputError(
-            Problem(str(folder), f"a student's folder, with its {RECORD}", found,
-                    "give the folder of a finished run, or what `pet export` or `save` wrote")
-        ) from None  # fmt: skip
+        return Record.model_validate(content)
+    except ValidationError:
+        raise _no_record(folder, "none" if content is None else "a damaged one") from None
+
+
+def _no_record(folder: Path, found: str) -> InputError:
+    return InputError(
+        Problem(str(folder), f"a student's folder, with its {RECORD}", found,
+                "give the folder of a finished run, or what `pet export` or `save` wrote")
+    )  # fmt: skip
 
 
 @dataclass
@@ -146,6 +154,8 @@ def open_student(
     """
     record = read_record(folder)
     model = Classifier.load(str(folder), choose_device(device), precision=precision)
+    if tuple(model.module.config.id2label.values()) != record.labels:
+        raise _no_record(folder, "one of other labels than the weights are of")
     card = folder / CARD
     return Student(
         model, record, card.read_text(encoding="utf-8") if card.exists() else "", tokens_per_batch

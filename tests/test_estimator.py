@@ -131,9 +131,7 @@ def test_words_alone_make_a_start(make: Make) -> None:
     assert set(classifier.predict(POOL)) <= set(samples.LABELS)
 
 
-def test_numbers_and_booleans_are_predicted_as_they_were_given(
-    make: Make, tmp_path: Path
-) -> None:
+def test_numbers_and_booleans_are_predicted_as_they_were_given(make: Make, tmp_path: Path) -> None:
     patterns = {"last": "{text} the topic is {mask}"}
     y = np.repeat([0, 1], 6)
     numbers = make(task={"labels": {"1": "space", "0": "sport"}, "patterns": patterns})

@@ -7,6 +7,7 @@ try:
 
     from flows.commands import past_runs
     from flows.commands.check import check
+    from flows.commands.export import export
     from flows.commands.finished import evaluate, label, predict
     from flows.commands.init import init
     from flows.commands.review import review
@@ -20,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="A few labeled texts and a raw pool in; a labeled pool and a small classifier out.",
 )  # fmt: skip
-for command in (init, check, run, label, predict, evaluate, review):
+for command in (init, check, run, label, predict, evaluate, review, export):
     app.command()(command)
 app.add_typer(past_runs.app, name="runs")
 

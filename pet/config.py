@@ -131,6 +131,11 @@ class RunConfig(_Frozen):
     unlabeled_rows: int | None = Field(
         None, ge=1, description="pool rows that members score; 10,000 per label if not given"
     )
+    learn_from_labeled: bool = Field(
+        False,
+        description="let the student learn from pool rows whose text stands in the labeled set, "
+        "too; where there is no other text",
+    )
     adapt_steps: int = Field(
         0, ge=0, description="steps of language-model training on the pool before the members"
     )

@@ -40,8 +40,11 @@ class PetError(Exception):
     exit_status = 1
 
 
-class InputError(PetError):
-    """The user's input is wrong; every problem that was found is listed once. Exit status 2."""
+class InputError(PetError, ValueError):
+    """The user's input is wrong; every problem that was found is listed once. Exit status 2.
+
+    It is a `ValueError` too: that is what callers of scikit-learn's estimators expect.
+    """
 
     exit_status = 2
 
@@ -50,6 +53,14 @@ class InputError(PetError):
         self.problems = list(dict.fromkeys(found))  # one file may be met in two roles
         assert self.problems, "an InputError names at least one problem"
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+def missing_package(package: str, extra: str, purpose: str) -> InputError:
+    """Say what to install for something that not everybody needs."""
+    return InputError(
+        Problem(purpose, f"the package {package}", "it is not installed",
+                f"pip install 'pet[{extra}]'")
+    )  # fmt: skip
 
 
 class LockedError(PetError):

@@ -49,6 +49,13 @@ def expected_calibration_error(probabilities: Array, truth: Labels, bins: int = 
     return float(sum(gaps))
 
 
+def wilson_interval(share: float, rows: float, z: float = 1.96) -> tuple[float, float]:
+    """Return the interval of 95 % for a share that was seen in so many rows (Wilson 1927)."""
+    middle = (share + z * z / (2 * rows)) / (1 + z * z / rows)
+    half = z / (1 + z * z / rows) * np.sqrt(share * (1 - share) / rows + z * z / (4 * rows * rows))
+    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
+
+
 def coverage_curve(
     probabilities: Array, truth: Labels, coverages: Sequence[float] = tuple(np.arange(1, 11) / 10)
 ) -> list[dict[str, float]]:

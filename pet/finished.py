@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pet.compilation import plain_encoder
 from pet.config import RunConfig, load_config
 from pet.data import PoolBatch, open_pool
 from pet.encoding import Encoder
 from pet.ensembling import agreement, combine, entropy, softmax
 from pet.errors import InputError, Problem, gather
 from pet.evaluation import above, confusion_matrix, coverage_curve, metrics
+from pet.formats import check_format
 from pet.inputs import column_names, computation, recorded_inputs
 from pet.labeled import read_labeled
 from pet.labeling import Predictions, ask_in_turn, label_into, refuse_other_labels
@@ -25,8 +25,9 @@ from pet.members import Member, load_member, parse_member
 from pet.places import place_in_pool
 from pet.progress import Observer, Tick, no_tick
 from pet.runs import DONE, fingerprint, finished, read_record
-from pet.scoring import Columns, score_columns
+from pet.scoring import Columns
 from pet.sentence_encoders import encoder_digest
+from pet.student_folder import CARD, Student, record_of
 from pet.students import load_classifier
 from pet.tables import content_digest
 from pet.tasks import Task, load_task
@@ -50,8 +51,9 @@ def open_run(folder: Path) -> FinishedRun:
     """Open a finished run.
 
     Raises:
-        InputError: the folder is no run, or its student is not made yet.
+        InputError: the folder is no run, its student is not made yet, or a newer version made it.
     """
+    check_format(folder, read_record(folder / "manifest.json"))
     config = load_config(folder / "config.json")
     path = folder / "task.toml"
     # The report is written last, and taken away when new inputs come into the folder.
@@ -64,24 +66,35 @@ def open_run(folder: Path) -> FinishedRun:
     return FinishedRun(folder, config, load_task(path.absolute()))
 
 
+def student_of(run: FinishedRun, **changes: str) -> Student:
+    """Load a run's student.
+
+    Args:
+        changes: settings unlike the run's own: the device, the precision.
+    """
+    config = run.config.model_copy(update=changes)
+    folder = run.folder / "student"
+    model = load_classifier(config, folder)
+    if (made_for := model.module.config.num_labels) != len(run.task.labels):
+        raise InputError(
+            Problem(str(run.folder / "task.toml"),
+                    f"the {made_for} labels that the student was made for",
+                    f"{len(run.task.labels)}: it was changed",
+                    "put the old file back, or make the run anew with `pet run --update`")
+        )  # fmt: skip
+    card = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).exists() else ""
+    return Student(model, record_of(run.task, config.max_length), card, config.tokens_per_batch)
+
+
 Voice = Callable[[Columns, Tick], Predictions]
 
 
 def student_voice(run: FinishedRun) -> Voice:
     """Load the student; return the function that asks it."""
-    model = load_classifier(run.config, run.folder / "student")
-    if model.module.config.num_labels != len(run.task.labels):
-        raise InputError(
-            Problem(str(run.folder / "task.toml"), f"the {model.module.config.num_labels} labels "
-                    "that the student was made for", f"{len(run.task.labels)}: it was changed",
-                    "put the old file back, or make the run anew with `pet run --update`")
-        )  # fmt: skip
-    encoder = plain_encoder(model.tokenizer, run.task.fields, run.config.max_length)
+    student = student_of(run)
 
     def say(columns: Columns, tick: Tick) -> Predictions:
-        probabilities = softmax(
-            score_columns(model, encoder, columns, run.config.tokens_per_batch, tick)
-        )
+        probabilities = softmax(student.logits(columns, tick))
         return Predictions(probabilities, np.full(len(probabilities), np.nan))
 
     return say

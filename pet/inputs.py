@@ -14,6 +14,7 @@ from pet.config import RunConfig
 from pet.data import Pool, open_pool
 from pet.encoding import TextSlot, TokenizedTexts
 from pet.errors import InputError, Problem, gather
+from pet.formats import FORMAT, check_format
 from pet.inspection import inspect_models
 from pet.labeled import LabeledSet, read_labeled
 from pet.loading import choose_device, model_digest
@@ -36,6 +37,7 @@ from pet.tasks import Task, load_task
 LABEL_COLUMNS = (
     "id", "label", "confidence", "probabilities", "entropy", "agreement", "abstain"
 )  # fmt: skip
+INPUTS = "inputs"  # in a run folder: texts that came from Python, not from files
 ROWS_PER_LABEL = 10_000  # pool rows that members score, by default: the paper's appendix C
 
 
@@ -263,8 +265,10 @@ def check_folder(inputs: Inputs, update: bool) -> None:
     """Refuse a folder that is not this run's to write in.
 
     Raises:
-        InputError: it holds other files, or a run of other inputs and `update` was not asked for.
+        InputError: it holds other files, a run of other inputs and `update` was not asked for, or
+            a run of a newer version.
     """
+    check_format(inputs.folder, read_record(inputs.folder / "manifest.json"))
     before = recorded_inputs(inputs.folder)
     changed = [
         name
@@ -280,7 +284,8 @@ def check_folder(inputs: Inputs, update: bool) -> None:
                 "choose another --out, or add --update to redo what depends on it",
             )
         )
-    ours = {LOCK, "unlabeled", "rejected.parquet"}  # a run that was killed before it was claimed
+    # Of a run that was killed before it was claimed; and the inputs, where they lie in it.
+    ours = {LOCK, "unlabeled", "rejected.parquet", INPUTS}
     others = [
         path.name
         for path in (inputs.folder.glob("*") if os.path.isdir(inputs.folder) else ())
@@ -309,7 +314,8 @@ def claim_folder(inputs: Inputs) -> None:
     path = inputs.folder / "manifest.json"
     manifest = read_record(path)
     # The manifest comes first: it is what makes the folder ours.
-    write_json(path, {**manifest, "run_id": inputs.run_id, "inputs": _identity(inputs)})
+    of_now = {"format": FORMAT, "run_id": inputs.run_id, "inputs": _identity(inputs)}
+    write_json(path, {**manifest, **of_now})
     write_json(inputs.folder / "config.json", inputs.config.model_dump(mode="json"))
     write_text(inputs.folder / "task.toml", inputs.task.toml)
     (inputs.folder / "report.json").unlink(missing_ok=True)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -100,16 +101,18 @@ def _drop_unlabeled(
 
 
 def label_names(column: pa.ChunkedArray | pa.Array) -> list[str | None]:
-    """Return labels as text, None for null and blank; 1.0 is 1: a gap makes integers floats."""
-    names: list[str | None] = []
-    for value in column.to_pylist():
-        if isinstance(value, float) and value.is_integer():
-            value = int(value)
-        if isinstance(value, bytes):
-            value = value.decode("utf-8", "replace")
-        text = "" if value is None or value != value else str(value)
-        names.append(text if text.strip() else None)
-    return names
+    """Return labels as text; see `label_name`."""
+    return [label_name(value) for value in column.to_pylist()]
+
+
+def label_name(value: Any) -> str | None:
+    """Return a label as text, None for null and blank; 1.0 is 1: a gap makes integers floats."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    text = "" if value is None or value != value else str(value)
+    return text if text.strip() else None
 
 
 def _locate(pool: Pool, places: NDArray[np.int64]) -> list[RejectedRow]:

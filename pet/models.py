@@ -71,6 +71,12 @@ class Model(ABC):
             self.module.save_pretrained(folder)
             self.tokenizer.save_pretrained(folder)
 
+    def save_settings(self, folder: Path) -> None:
+        """Write configuration and tokenizer alone, for weights in another format."""
+        with quiet():
+            self.module.config.save_pretrained(folder)
+            self.tokenizer.save_pretrained(folder)
+
     @property
     def suggested_learning_rate(self) -> float:
         """5e-4 at BERT-tiny's width of 128, and inverse to the square of the width.

@@ -9,12 +9,12 @@ from importlib.metadata import version
 from typing import Any
 
 import pet
-from pet.display import as_markdown
 from pet.inputs import Inputs
 from pet.ipet import Growth
 from pet.labeling import count_labels
 from pet.measurement import ensemble_accuracy, measure
 from pet.members import Member, folder_of
+from pet.model_card import model_card
 from pet.runs import DONE, read_record, write_json, write_text
 from pet.weighing import ensemble_temperature, member_weights
 
@@ -97,47 +97,3 @@ def versions() -> dict[str, str]:
     packages = ("torch", "transformers", "tokenizers", "numpy", "pyarrow")
     found = {name: version(name) for name in packages}
     return {"pet": pet.__version__, "python": platform.python_version(), **found}
-
-
-def model_card(inputs: Inputs, report: dict[str, Any]) -> str:
-    """Describe the student for whoever finds its folder: data, method, figures, how to load."""
-    measured = report.get("test") or report.get("labeled")
-    figures = "No labeled rows were given, so nothing is known about its accuracy."
-    if measured is not None:
-        where = "test rows" if "test" in report else (
-            "labeled rows, from which its teachers learned, so that it does worse on others"
-        )  # fmt: skip
-        student = measured["student"]
-        figures = (
-            f"On {student['rows']:,} {where}: accuracy {student['accuracy']:.3f}, macro-F1 "
-            f"{student['macro_f1']:.3f}, expected calibration error {student['ece']:.3f}."
-        )
-    labels = "\n".join(f"- {as_markdown(label)}" for label in inputs.task.labels)
-    members = as_markdown(", ".join(report["weights"]))
-    return f"""---
-library_name: transformers
-pipeline_tag: text-classification
----
-# {as_markdown(inputs.task.name)}
-
-{as_markdown(inputs.task.description)}
-
-{labels}
-
-Distilled from an ensemble of {len(report["weights"])} (pattern-verbalizer models, Schick and
-Schütze 2021; {members}), which had {len(inputs.labeled):,} labeled rows and
-was asked about {report["pool"]["scored_by_members"]:,} unlabeled ones.
-
-{figures} Texts are cut to {inputs.config.max_length} tokens.
-Measure it anew before you trust it with texts of another kind.
-
-```python
-from transformers import pipeline
-
-classify = pipeline("text-classification", model="path/to/this/folder")
-classify("a text", truncation=True, max_length={inputs.config.max_length}, top_k=None)
-```
-
-Made with pet {pet.__version__} by the run {as_markdown(report["run"])}; its config.json has the
-settings.
-"""

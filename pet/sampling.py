@@ -33,7 +33,8 @@ class Unlabeled:
         ids: row ids, in pool order.
         rows: place of each row in the whole pool.
         columns: field -> texts.
-        trainable: False for rows whose text stands in the labeled set or the test set.
+        trainable: False for rows whose text stands in the test set, or in the labeled set (unless
+            `learn_from_labeled`).
     """
 
     ids: list[str]
@@ -56,7 +57,7 @@ def sample_pool(inputs: Inputs) -> Unit:
     expected = fingerprint(
         pool=inputs.digests["pool"], labeled=inputs.digests["labeled"], limit=limit,
         fields=task.fields, text_column=config.text_column, id_column=config.id_column,
-        seed=config.seed, test=inputs.digests.get("test"),
+        seed=config.seed, test=inputs.digests.get("test"), labeled_too=config.learn_from_labeled,
     )  # fmt: skip
     unit = make_unit(
         inputs.folder / "unlabeled", expected, lambda folder: _sample(inputs, limit, folder)
@@ -71,7 +72,7 @@ def _sample(inputs: Inputs, limit: int, folder: Path) -> dict[str, Any]:
     rng = np.random.default_rng(inputs.seed("unlabeled"))
     chosen = None if total <= limit else np.sort(rng.choice(total, limit, replace=False))
     fields = inputs.task.fields
-    known = texts_of(inputs.task, inputs.labeled)
+    known = set() if inputs.config.learn_from_labeled else texts_of(inputs.task, inputs.labeled)
     if inputs.test is not None:
         known |= texts_of(inputs.task, inputs.test)
     kept: dict[str, list[Any]] = {"id": [], "row": [], "trainable": []}

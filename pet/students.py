@@ -25,6 +25,7 @@ from pet.progress import Tick
 from pet.runs import Unit, fingerprint, make_unit
 from pet.sampling import unlabeled_fingerprint, unlabeled_rows
 from pet.scoring import score_columns, tokenize_columns
+from pet.student_folder import record_of, write_record
 from pet.tables import write_parquet
 from pet.teaching import cross_entropy, one_hot
 from pet.training import train
@@ -94,6 +95,7 @@ def _distil(inputs: Inputs, folder: Path) -> dict[str, Any]:
         )  # fmt: skip
     student.tokenizer.model_max_length = config.max_length  # what `truncation=True` cuts to
     student.save(folder)
+    write_record(folder, record_of(inputs.task, config.max_length))
     return {"losses": [round(v, 4) for v in losses]}
 
 

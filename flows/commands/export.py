@@ -1,0 +1,68 @@
+"""`pet export`: a finished run's results for other programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from flows import screens
+from flows.commands.console import answer, err, out, stop
+from flows.commands.options import Debug, Json, RunFolder
+
+
+def export(
+    folder: RunFolder,
+    kind: Annotated[
+        str, typer.Option("--format", help="hf or onnx: the student; datasets: labels and texts")
+    ],
+    out_folder: Annotated[Path, typer.Option("--out", help="a new folder")],
+    int8: Annotated[bool, typer.Option("--int8", help="onnx: an int8 model, too")] = False,
+    pool: Annotated[
+        str | None, typer.Option("--pool", help="datasets: where the pool is now")
+    ] = None,
+    json_out: Json = False, debug: Debug = False,
+) -> None:  # fmt: skip
+    """Write the student or the labeled pool for other programs."""
+
+    def work() -> None:
+        from pet.exports import export_run
+
+        stop.install()
+        observer = screens.progress(err, stop)
+        found = export_run(folder, kind, out_folder, int8=int8, pool=pool, observer=observer)
+        if json_out:
+            sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+        else:
+            show(out, found)
+
+    answer(work, debug)
+
+
+def show(console: Console, found: dict[str, Any]) -> None:
+    """Show what was written, and how an ONNX model compares with the student."""
+    lines = [found["out"]]
+    lines += [f"  {name}  {size / 1e6:,.1f} MB" for name, size in found["files"].items()]
+    if "rows" in found:
+        lines.append(f"{found['rows']:,} rows")
+    if "compared_on" in found:
+        lines.append(
+            f"held against the student on {found['compared_on']}{_right(found, 'student')}"
+        )
+    for name in ("model.onnx", "model_int8.onnx"):
+        if name in found:
+            lines.append(
+                f"  {name}: the same label on {found[name]['agreement']:.1%}, probabilities off "
+                f"by {found[name]['largest_difference']:g} at most{_right(found, name)}"
+            )
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _right(found: dict[str, Any], name: str) -> str:
+    share = found.get(name, {}).get("accuracy")
+    return "" if share is None else f", {share:.1%} right"

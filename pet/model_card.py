@@ -1,0 +1,136 @@
+"""The student's README.md: data, method, figures with their spread, limits, how to load."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import pet
+from pet.display import as_markdown
+from pet.evaluation import wilson_interval
+from pet.inputs import Inputs
+from pet.loading import HUB_ID
+
+USE = "## Use\n"  # the heading under which a card says how to load
+
+
+def model_card(inputs: Inputs, report: Mapping[str, Any]) -> str:
+    """Describe the student for whoever finds its folder.
+
+    Args:
+        report: what `report.json` holds.
+    """
+    config, task = inputs.config, inputs.task
+    return f"""---
+library_name: transformers
+pipeline_tag: text-classification
+{_base_model(inputs)}tags:
+- pattern-exploiting-training
+---
+# {as_markdown(task.name)}
+
+{as_markdown(task.description)}
+
+## Data
+
+{_label_table(inputs, report)}
+
+Fields: {", ".join(as_markdown(name) for name in task.fields)}.
+{report["pool"]["rows"]:,} rows were in the pool, {report["pool"]["rejected"]:,} of them unusable. Its labels are the student's own.
+
+## Method
+
+Pattern-Exploiting Training (Schick and Schütze 2021): an ensemble of {len(report["weights"])}
+({", ".join(as_markdown(name) for name in report["weights"])})
+had {len(inputs.labeled):,} labeled rows and was asked about
+{report["pool"]["scored_by_members"]:,} unlabeled ones; this classifier was distilled from its
+soft labels. Teacher: {_name(config.model)}. Student: {_name(inputs.student_ref[0])}.
+
+## Figures
+
+{_figures(report)}
+
+## Limits
+
+- One of {len(task.labels)} labels is given to every text, also to one that none of them suits.
+- Texts are cut to {config.max_length} tokens.
+- It repeats what its teachers got wrong, and what their language models are biased to.
+- Measure it anew before you trust it with texts of another kind.
+
+{USE}
+{_usage(inputs)}
+Made with pet {pet.__version__} by the run {as_markdown(str(report["run"]))}; its settings
+are in the run's `config.json`.
+"""
+
+
+def _base_model(inputs: Inputs) -> str:
+    ref = inputs.student_ref[0]
+    return f'base_model: "{ref}"\n' if _is_hub_id(ref) else ""
+
+
+def _is_hub_id(ref: str) -> bool:
+    return HUB_ID.fullmatch(ref) is not None and not Path(ref).exists()
+
+
+def _name(ref: str) -> str:
+    """Name a model by its id, or by its folder's last part: a card travels, paths do not."""
+    return f"`{ref}`" if _is_hub_id(ref) else as_markdown(Path(ref).resolve().name)
+
+
+def _label_table(inputs: Inputs, report: Mapping[str, Any]) -> str:
+    known = np.bincount(inputs.labeled.labels, minlength=len(inputs.task.labels))
+    counts = report["labels"]["counts"]
+    lines = ["| label | labeled rows | share of the pool |", "|---|---|---|"]
+    for label, rows in zip(inputs.task.labels, known, strict=True):
+        share = counts[label] / max(report["labels"]["rows"], 1)
+        lines.append(f"| {as_markdown(label)} | {rows:,} | {share:.1%} |")
+    return "\n".join(lines)
+
+
+def _figures(report: Mapping[str, Any]) -> str:
+    source = "test" if "test" in report else "labeled"
+    if source not in report:
+        return "No labeled rows were given, so nothing is known about its accuracy."
+    student = report[source]["student"]
+    low, high = wilson_interval(student["accuracy"], student["rows"])
+    own = student["abstaining"]
+    right = "" if own["accuracy"] is None else f", and {own['accuracy']:.1%} of these are right"
+    lines = [
+        f"On {student['rows']:,} {_ROWS[source]}:",
+        "",
+        f"- accuracy {student['accuracy']:.3f} (95 % interval {low:.3f} to {high:.3f})",
+        f"- macro-F1 {student['macro_f1']:.3f}, expected calibration error {student['ece']:.3f}",
+        f"- {own['coverage']:.1%} of the rows have a confidence of at least "
+        f"{own['threshold']:g}{right}",
+    ]
+    if source == "test" and "supervised" in report[source]:
+        baseline = report[source]["supervised"]["accuracy"]
+        lines.append(f"- the same model trained on the labeled rows alone: accuracy {baseline:.3f}")
+    return "\n".join(lines)
+
+
+_ROWS = {
+    "test": "test rows, which nothing was trained on",
+    "labeled": "labeled rows, from which its teachers learned, so that it does worse on others",
+}
+
+
+def _usage(inputs: Inputs) -> str:
+    fields, length = inputs.task.fields, inputs.config.max_length
+    if len(fields) > 2:
+        return (
+            "It reads several fields at once: `PetClassifier.load(folder).predict(frame)` of "
+            "`pet.estimator` puts them together as in training.\n"
+        )
+    text = '{"text": "a text", "text_pair": "another"}' if len(fields) == 2 else '"a text"'
+    return f"""```python
+from transformers import pipeline
+
+classify = pipeline("text-classification", model="path/to/this/folder")
+classify({text}, truncation=True, max_length={length}, top_k=None)
+```
+"""

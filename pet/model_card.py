@@ -39,7 +39,8 @@ pipeline_tag: text-classification
 {_label_table(inputs, report)}
 
 Fields: {", ".join(as_markdown(name) for name in task.fields)}.
-{report["pool"]["rows"]:,} rows were in the pool, {report["pool"]["rejected"]:,} of them unusable. Its labels are the student's own.
+{report["pool"]["rows"]:,} rows were in the pool, {report["pool"]["rejected"]:,} of them
+unusable. Its labels are the student's own.
 
 ## Method
 

@@ -11,6 +11,7 @@ import atexit
 import contextlib
 import http.client
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -32,6 +33,7 @@ SERVER_SETTINGS = {
     # Whole seconds: Prefect cuts fractions off, and a wait of zero keeps a core busy.
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
     "PREFECT_UI_ENABLED": "0",
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR",  # into our log: why it does not start
     "PREFECT__SERVER_EPHEMERAL": "1",
     "PREFECT__SERVER_FINAL": "1",
 }
@@ -122,7 +124,7 @@ class OwnServer:
         self.stop()
         raise PetError(
             "Prefect\n  expected: a server that starts\n"
-            f"  found:    {_last_line(self.log) or 'nothing'} "
+            f"  found:    {_cause(self.log) or 'nothing'} "
             f"({'no answer' if status is None else f'exit status {status}'})\n"
             f"  fix:      see {self.log}, or run it without Prefect: --plain"
         )
@@ -137,6 +139,8 @@ class OwnServer:
                 if self._over.is_set():
                     return
                 self._process = self._start()
+        # Nobody serves the socket any more: a call to it shall fail, not wait.
+        self._socket.close()
 
     def _answers(self) -> bool:
         # A connection waits until the server is up: the socket listens already.
@@ -165,9 +169,14 @@ class OwnServer:
             self._process.wait()
 
 
-def _last_line(path: Path) -> str:
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+ERROR = re.compile(r"[A-Za-z_][\w.]*(?:Error|Exception|Interrupt)\b.*")
+
+
+def _cause(log: Path) -> str:
+    """Return the error that a server's log ends with, or its last line."""
+    lines = [line.strip() for line in log.read_text("utf-8", "replace").splitlines()]
+    errors = [line for line in lines if ERROR.fullmatch(line)]
+    return next(iter(errors[-1:] or [line for line in lines if line][-1:]), "")
 
 
 @contextlib.contextmanager

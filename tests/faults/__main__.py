@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from tests.faults.disturbance import Tally, aim, disturb_many
+from tests.faults.prefects import kill_the_server, lock_the_database
 from tests.faults.runs import undisturbed
 
 PER_RUN = 6
@@ -42,6 +43,10 @@ def main() -> None:
         mixed = [(signal.SIGKILL, *STOPS)[number % 3] for number in range(options.prefect)]
         hits = aim(mixed, whole, rng)
         disturb_many(folder, hits, 3, whole, rng, tally, plain=False, say=say)
+        if options.prefect:
+            kill_the_server(folder / "server", whole)
+            lock_the_database(folder / "database", whole)
+            say("a Prefect server that was killed was replaced; a locked database was told\n")
     sent = ", ".join(f"{count} {number.name}" for number, count in tally.signals.items())
     say(f"\nseed {seed}: {sent} in {time.monotonic() - started:.0f} s; all {tally.runs} runs "
         f"ended with the bytes of the undisturbed one\n"

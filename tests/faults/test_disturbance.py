@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.disturbance import Hit, Tally, compare, disturb
+from tests.faults.prefects import kill_the_server
 from tests.faults.runs import MODEL, Run, Undisturbed, command_to_go_on, undisturbed
 
 
@@ -52,6 +53,14 @@ def test_prefect_goes_on_after_a_kill_to_the_same_bytes(whole: Undisturbed, tmp_
     hits = (Hit(signal.SIGKILL, "calibration"), Hit(signal.SIGTERM, "generation 1: members"))
     disturb(Run(tmp_path, plain=False), hits, whole, rng(), tally)
     assert tally.disturbed > 0
+
+
+@pytest.mark.demo
+@pytest.mark.prefect
+@pytest.mark.skipif(not MODEL.exists(), reason="python -m data.fetch bert-tiny")
+@pytest.mark.timeout(900)
+def test_a_run_outlives_its_prefect_server(whole: Undisturbed, tmp_path: Path) -> None:
+    kill_the_server(tmp_path, whole)
 
 
 @pytest.mark.parametrize("change", ["other", "missing", "more"])

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from flows import server
+from pet.errors import PetError
 
 RUN = """
 import sys, time
@@ -42,6 +43,58 @@ def test_prepare_leaves_a_prefect_home_that_is_there(
     monkeypatch.setattr(os, "environ", {"HOME": str(tmp_path)})
     server.prepare()
     assert "PREFECT_HOME" not in os.environ
+
+
+LOCKED = """
+Traceback (most recent call last):
+  File "core.py", line 63, in _connection_worker_thread
+sqlalchemy.exc.OperationalError: (sqlite3.OperationalError) database is locked
+[SQL: BEGIN IMMEDIATE]
+
+11:45:25.399 | ERROR   | uvicorn.error - Application startup failed. Exiting.
+"""
+
+
+@pytest.mark.parametrize(
+    ("log", "found"),
+    [(LOCKED, "sqlalchemy.exc.OperationalError: (sqlite3.OperationalError) database is locked"),
+     ("one\n\nport in use\n", "port in use"), ("", "nothing")],
+)  # fmt: skip
+def test_a_server_that_does_not_start_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: str, found: str
+) -> None:
+    """The last line says that it failed; why, stands above it."""
+    script = "import sys; sys.stderr.write(sys.argv[1]); sys.exit(3)"
+
+    def fail(self: server.OwnServer) -> subprocess.Popen[bytes]:
+        with self.log.open("wb") as stream:
+            return subprocess.Popen([sys.executable, "-c", script, log], stderr=stream)
+
+    monkeypatch.setattr(server.OwnServer, "_start", fail)
+    with pytest.raises(PetError, match=r"\(exit status 3\)") as caught:
+        server.OwnServer(tmp_path).wait()
+    assert f"  found:    {found} (exit" in str(caught.value)
+    assert "run it without Prefect: --plain" in str(caught.value)
+
+
+def test_a_server_that_dies_again_and_again_leaves_no_call_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The socket listens in the run itself: with nobody behind it, calls would wait for minutes."""
+    starts = []
+
+    def start(self: server.OwnServer) -> subprocess.Popen[bytes]:
+        starts.append(self.port)
+        return subprocess.Popen([sys.executable, "-c", ""])
+
+    monkeypatch.setattr(server.OwnServer, "_start", start)
+    own = server.OwnServer(tmp_path)
+    socket.create_connection(("127.0.0.1", own.port), timeout=5).close()
+    own._revive()
+    assert len(starts) == 1 + server.RESTARTS
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", own.port), timeout=5)
+    own.stop()
 
 
 @pytest.mark.prefect

@@ -130,7 +130,8 @@ task_categories:
 # {as_markdown(task.name)}, labeled
 
 {as_markdown(task.description)}
-{rows:,} texts with labels that a model gave them: nobody has looked at them. `confidence` is the label's probability; where it is low, `abstain` is true.
+{rows:,} texts with labels that a model gave them: nobody has looked at
+them. `confidence` is the label's probability; where it is low, `abstain` is true.
 
 Labels: {_listed(task.labels)}.
 

@@ -141,7 +141,7 @@ def texts_of(task: Task, table: LabeledSet) -> set[tuple[str, ...]]:
     return set(zip(*(table.columns[name] for name in task.fields), strict=True))
 
 
-def count_leaks(tables: Tables) -> int:
+def count_leaks(tables: Tables | Inputs) -> int:
     """Count the distinct test texts that stand in the labeled set."""
     if tables.test is None:
         return 0
@@ -327,7 +327,8 @@ def claim_folder(inputs: Inputs) -> None:
     write_json(path, {**manifest, "run_id": inputs.run_id, "inputs": _identity(inputs)})
     write_json(inputs.folder / "config.json", inputs.config.model_dump(mode="json"))
     write_text(inputs.folder / "task.toml", inputs.task.toml)
-    (inputs.folder / "report.json").unlink(missing_ok=True)
+    for name in ("report.json", "report.html"):
+        (inputs.folder / name).unlink(missing_ok=True)
 
 
 def _identity(inputs: Inputs) -> dict[str, str]:

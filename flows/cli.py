@@ -312,6 +312,18 @@ def evaluate(
     answer(work, debug)
 
 
+@app.command()
+def report(folder: RunFolder, debug: Debug = False) -> None:
+    """Draw a run's report.html anew, from what lies in its folder."""
+
+    def work() -> None:
+        from pet.report_page import write_page
+
+        out.print(str(write_page(folder)), markup=False, highlight=False, soft_wrap=True)
+
+    answer(work, debug)
+
+
 @runs_app.callback(invoke_without_command=True)
 def runs_list(
     context: typer.Context,

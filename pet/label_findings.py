@@ -30,8 +30,8 @@ def _never_given(report: Report, run: str) -> Finding | None:
 
 def _abstaining(report: Report, run: str) -> Finding | None:
     labels, count = report.labels, len(report.labels.counts)
-    threshold = (report.test or report.labeled).student.abstaining.threshold if (
-        report.test or report.labeled) else None  # fmt: skip
+    measured = report.test or report.labeled
+    threshold = measured.student.abstaining.threshold if measured else None
     if threshold is not None and threshold <= 1 / count:
         return Finding(
             "note", "No row can abstain",

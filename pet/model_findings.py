@@ -83,10 +83,8 @@ def told_apart(pair: Pair | None) -> bool:
     """Say whether two models differ by more than chance on the same rows (McNemar 1947, 5 %)."""
     if pair is None:
         return False
-    gap, differing = abs(pair.only_one_right - pair.only_other_right), (
-        pair.only_one_right + pair.only_other_right
-    )  # fmt: skip
-    return gap * gap > 1.96**2 * differing
+    gap = pair.only_one_right - pair.only_other_right
+    return gap**2 > 1.96**2 * (pair.only_one_right + pair.only_other_right)
 
 
 def _baseline(report: Report, run: str) -> Finding | None:

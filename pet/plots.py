@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,9 +22,9 @@ INK, MUTED, RULE = "#010101", "#020202", "#030303"
 FIRST, SECOND, FAINT = "#040404", "#050505", "#060606"
 COLOURS = {INK: "--ink", MUTED: "--muted", RULE: "--rule",
            FIRST: "--first", SECOND: "--second", FAINT: "--faint"}  # fmt: skip
-WIDTH, HEIGHT = 3.5, 2.5  # inches: about as wide as a telephone, so that text is never shrunk much
-STYLE = {
-    "svg.fonttype": "none", "font.family": "DejaVu Sans", "font.size": 8.5,
+WIDTH, HEIGHT = 3.2, 2.4  # inches: about as wide as a telephone, so that text is never shrunk much
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none", "font.family": "DejaVu Sans", "font.size": 9,
     "text.color": INK, "axes.labelcolor": MUTED, "axes.edgecolor": RULE, "axes.linewidth": 0.8,
     "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False,
     "axes.grid": True, "axes.grid.axis": "y", "axes.axisbelow": True, "grid.color": RULE,
@@ -46,7 +46,9 @@ def to_svg(name: str, draw: Draw, height: float = HEIGHT) -> str:
         import matplotlib
         from matplotlib.backends.backend_svg import FigureCanvasSVG
         from matplotlib.figure import Figure
-    with matplotlib.rc_context({**matplotlib.rcParamsDefault, **STYLE, "svg.hashsalt": name}):
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()  # the user's own taste would make another report on each machine
+        matplotlib.rcParams.update({**STYLE, "svg.hashsalt": name})
         figure = Figure((WIDTH, height), layout="constrained")
         FigureCanvasSVG(figure)
         draw(figure.add_subplot())
@@ -78,14 +80,16 @@ def _inline(svg: str, name: str) -> str:
     svg = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>{name}-", svg)
     for colour, variable in COLOURS.items():
         svg = svg.replace(colour, f"var({variable})")
-    return svg.replace("<text style=", '<text fill="currentColor" style=').strip()
+    return svg.strip()
 
 
 def _percentages(axis: Axes, which: Sequence[str] = ("x", "y")) -> None:
-    from matplotlib.ticker import PercentFormatter
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
 
     for name in which:
-        getattr(axis, f"{name}axis").set_major_formatter(PercentFormatter(1.0, decimals=0))
+        scale = getattr(axis, f"{name}axis")
+        scale.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+        scale.set_major_formatter(PercentFormatter(1.0, decimals=0))
 
 
 def confidence_histogram(counts: Sequence[int], threshold: float | None) -> str:
@@ -101,17 +105,11 @@ def confidence_histogram(counts: Sequence[int], threshold: float | None) -> str:
         axis.set_xlim(0, 1.001)
         axis.set_xlabel("confidence")
         axis.set_ylabel("rows")
-        axis.yaxis.set_major_locator(_whole_numbers())
+        axis.yaxis.get_major_locator().set_params(nbins=5, integer=True)
         axis.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         _percentages(axis, "x")
 
     return to_svg("histogram", draw)
-
-
-def _whole_numbers() -> object:
-    from matplotlib.ticker import MaxNLocator
-
-    return MaxNLocator(5, integer=True)
 
 
 def _mark(axis: Axes, threshold: float, top: float) -> None:
@@ -154,7 +152,7 @@ def coverage_chart(judged: Judged) -> str:
             right = own.coverage > 0.5
             axis.annotate(
                 f"confidence {own.threshold:g} and more", (own.coverage, own.accuracy),
-                xytext=(4 if right else 8, 9), textcoords="offset points",
+                xytext=(-8 if right else 8, -13 if right else 8), textcoords="offset points",
                 ha="right" if right else "left", color=INK,
             )  # fmt: skip
         low = min([*y, own.accuracy if own.accuracy is not None else 1.0])
@@ -206,7 +204,7 @@ def accuracy_chart(rows: Sequence[tuple[str, float, float]]) -> str:
         axis.set_ylim(-0.6, len(rows) - 0.4)
         axis.grid(visible=False, axis="y")
         axis.grid(visible=True, axis="x")
-        axis.set_xlabel("accuracy, with its interval of 95 %")
+        axis.set_xlabel("accuracy and its 95 % interval")
         _percentages(axis, "x")
 
     return to_svg("accuracies", draw, height=0.75 + 0.32 * len(rows))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -182,10 +183,10 @@ class Report(_Part):
     def _fits_together(self) -> Report:
         """Refuse figures of other labels or members than the rest."""
         names = self.label_names
-        counts = [self.labels.abstained_of, self.examples.surest]
-        counts += [of_set.counts for of_set in self.sets.values()]
-        counts += [generation.shares for generation in self.generations]
-        if not names or any(list(of_label) != names for of_label in counts):
+        of_labels: list[Mapping[str, object]] = [self.labels.abstained_of, self.examples.surest]
+        of_labels += [of_set.counts for of_set in self.sets.values()]
+        of_labels += [generation.shares for generation in self.generations]
+        if not names or any(list(of_label) != names for of_label in of_labels):
             raise ValueError("figures of different labels")
         measured = {"labeled": self.labeled, "test": self.test}
         if {name for name, found in measured.items() if found} != set(self.sets):

@@ -60,13 +60,13 @@ def _quality(report: Report) -> tuple[str, str]:
         headline = "The labels are no better than a guess"
     sure = student.abstaining
     quality = (
-        f"On {rows:,} test rows the student is right on {percent(student.accuracy)}; the interval "
-        f"of 95\u202f% is {percent(low)} to {percent(high)}."
+        f"On {rows:,} test rows the student is right on {percent(student.accuracy)} (95\u202f% "
+        f"interval: {percent(low)} to {percent(high)})."
     )
     if 0 < sure.coverage < 1:
         quality += (
-            f" Those with a confidence of {sure.threshold:g} and more are "
-            f"{percent(sure.coverage)} of the rows, {percent(sure.accuracy)} of them right."
+            f" Rows with a confidence of {sure.threshold:g} and more are "
+            f"{percent(sure.coverage)}, and {percent(sure.accuracy)} of them are right."
         )
     return headline, quality
 

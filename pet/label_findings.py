@@ -20,7 +20,7 @@ def _never_given(report: Report, run: str) -> Finding | None:
     if not missing:
         return None
     return Finding(
-        "serious", f"{'A label was' if len(missing) == 1 else 'Labels were'} never given",
+        "serious", f"{len(missing)} of {len(report.labels.counts)} labels were never given",
         f"No row of the pool was labeled {', '.join(map(quoted, missing[:5]))}"
         f"{' and others' if len(missing) > 5 else ''}.",
         "Look at the words with pet check, and add labeled rows. If the pool has no such texts, "

@@ -96,6 +96,8 @@ def confidence_histogram(counts: Sequence[int], threshold: float | None) -> str:
     """Rows of the pool by confidence; those under the threshold, which abstain, are faint."""
 
     def draw(axis: Axes) -> None:
+        from matplotlib.ticker import MaxNLocator
+
         edges = np.linspace(0, 1, len(counts) + 1)
         abstain = edges[:-1] < (threshold or 0) - 1e-9
         colours = [FAINT if below else FIRST for below in abstain]
@@ -105,7 +107,7 @@ def confidence_histogram(counts: Sequence[int], threshold: float | None) -> str:
         axis.set_xlim(0, 1.001)
         axis.set_xlabel("confidence")
         axis.set_ylabel("rows")
-        axis.yaxis.get_major_locator().set_params(nbins=5, integer=True)
+        axis.yaxis.set_major_locator(MaxNLocator(5, integer=True))
         axis.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         _percentages(axis, "x")
 
@@ -149,12 +151,6 @@ def coverage_chart(judged: Judged) -> str:
         own = judged.abstaining
         if own.accuracy is not None:
             axis.plot([own.coverage], [own.accuracy], marker="D", markersize=6, color=SECOND)
-            right = own.coverage > 0.5
-            axis.annotate(
-                f"confidence {own.threshold:g} and more", (own.coverage, own.accuracy),
-                xytext=(-8 if right else 8, -13 if right else 8), textcoords="offset points",
-                ha="right" if right else "left", color=INK,
-            )  # fmt: skip
         low = min([*y, own.accuracy if own.accuracy is not None else 1.0])
         bottom = max(0.0, np.floor((low - 0.05) * 10) / 10)
         axis.set(xlim=(0, 1.02), ylim=(bottom, 1 + 0.08 * (1 - bottom)))

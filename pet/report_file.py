@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -224,14 +223,14 @@ def read_report(folder: Path) -> tuple[Report, Manifest]:
 
 def _read(path: Path, kind: type[T]) -> T:
     try:
-        return kind.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        return kind.model_validate_json(path.read_bytes())
     except ValidationError as error:
         details = [f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}".removeprefix(": ")
                    for detail in error.errors()]  # fmt: skip
         more = f"; and {len(details) - 3} more" if len(details) > 3 else ""
         found = "; ".join(details[:3]) + more
-    except (OSError, ValueError) as error:
-        found = f"nothing that can be read: {error}"
+    except OSError as error:
+        found = f"nothing that can be read: {error.strerror}"
     raise InputError(
         Problem(str(path), "the figures of a run, as this version writes them", found,
                 "give the run's `pet run` command again: it measures anew, and trains nothing "

@@ -38,10 +38,8 @@ def write_page(folder: Path) -> Path:
         task_file = (folder / "task.toml").read_text(encoding="utf-8", errors="replace")
     except OSError:
         task_file = ""  # shown, and not needed for anything
-    page = draw_page(report, manifest, config, folder, task_file)
     path = folder / "report.html"
-    # Half of a surrogate pair, which JSON can hold, is no character.
-    write_text(path, page.encode("utf-8", "replace").decode("utf-8"))
+    write_text(path, draw_page(report, manifest, config, folder, task_file))
     return path
 
 

@@ -57,7 +57,7 @@ def _quality(report: Report) -> tuple[str, str]:
     low, high = wilson_interval(student.accuracy, rows)
     headline = f"About {100 * student.accuracy:.0f} of 100 labels are right"
     if low <= model_findings.most_frequent(report):
-        headline = "The labels are no better than a guess"
+        headline = "These labels cannot be told from a guess"
     sure = student.abstaining
     quality = (
         f"On {rows:,} test rows the student is right on {percent(student.accuracy)} (95\u202f% "

@@ -109,3 +109,17 @@ def test_a_stop_while_python_still_imports_is_no_traceback(tmp_path: Path) -> No
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 128 + signal.SIGINT
     assert done.stderr == ""
+
+
+def test_a_report_is_drawn_again_and_a_damaged_one_is_one_screen(pet: Pet, run_copy: Path) -> None:
+    (run_copy / "report.html").unlink()
+    result = pet("report", run_copy)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.strip() == str(run_copy / "report.html")
+    assert (run_copy / "report.html").exists()
+    (run_copy / "report.json").write_text('{"task": "of an earlier version"}')
+    refused = pet("report", run_copy)
+    assert refused.exit_code == 2
+    assert "expected: the figures of a run" in refused.stderr
+    assert "Traceback" not in refused.output
+    assert pet("report", run_copy.parent).exit_code == 2

@@ -10,6 +10,7 @@ try:
     from flows.commands.export import export
     from flows.commands.finished import evaluate, label, predict
     from flows.commands.init import init
+    from flows.commands.report import report
     from flows.commands.review import review
     from flows.commands.run import run
     from flows.usage import Commands
@@ -21,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="A few labeled texts and a raw pool in; a labeled pool and a small classifier out.",
 )  # fmt: skip
-for command in (init, check, run, label, predict, evaluate, review, export):
+for command in (init, check, run, label, predict, evaluate, report, review, export):
     app.command()(command)
 app.add_typer(past_runs.app, name="runs")
 

@@ -103,7 +103,7 @@ def result(console: Console, report: dict[str, Any], folder: Path) -> None:
     console.print()
     for name, path in (
         ("run folder", folder), ("labels", folder / "labels"), ("student", folder / "student"),
-        ("report", folder / "report.json"),
+        ("report", folder / "report.html"),
     ):  # fmt: skip
         console.print(f"{name:<11}{path}", markup=False, highlight=False, soft_wrap=True)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,14 +39,40 @@ def expected_calibration_error(probabilities: Array, truth: Labels, bins: int = 
         probabilities: [rows, labels]
         truth: [rows]
     """
+    gaps = [
+        abs(right.mean() - confidence.mean()) * len(right) / len(truth)
+        for _, confidence, right in _by_confidence(probabilities, truth, bins)
+    ]
+    return float(sum(gaps))
+
+
+def reliability(probabilities: Array, truth: Labels, bins: int = 15) -> list[dict[str, float]]:
+    """Return the bins of the calibration error that hold rows: how sure, and how often right.
+
+    Returns:
+        per bin: `low` and `high` (its bounds), `rows`, mean `confidence`, `accuracy`.
+    """
+    return [
+        {
+            "low": round(number / bins, 4),
+            "high": round((number + 1) / bins, 4),
+            "rows": len(right),
+            "confidence": round(float(confidence.mean()), 4),
+            "accuracy": round(float(right.mean()), 4),
+        }
+        for number, confidence, right in _by_confidence(probabilities, truth, bins)
+    ]
+
+
+def _by_confidence(
+    probabilities: Array, truth: Labels, bins: int
+) -> Iterator[tuple[int, Array, NDArray[np.bool_]]]:
+    """Yield number, confidences and hits of every bin of equal width that holds rows."""
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == truth
     place = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = [
-        abs(right[place == b].mean() - confidence[place == b].mean()) * (place == b).mean()
-        for b in np.unique(place)
-    ]
-    return float(sum(gaps))
+    for number in np.unique(place):
+        yield int(number), confidence[place == number], right[place == number]
 
 
 def wilson_interval(share: float, rows: float, z: float = 1.96) -> tuple[float, float]:
@@ -54,6 +80,20 @@ def wilson_interval(share: float, rows: float, z: float = 1.96) -> tuple[float, 
     middle = (share + z * z / (2 * rows)) / (1 + z * z / rows)
     half = z / (1 + z * z / rows) * np.sqrt(share * (1 - share) / rows + z * z / (4 * rows * rows))
     return max(0.0, float(middle - half)), min(1.0, float(middle + half))
+
+
+def compare(one: Array, other: Array, truth: Labels) -> dict[str, int]:
+    """Count the rows on which only one of two models is right: what McNemar's test looks at.
+
+    Args:
+        one, other: probabilities. [rows, labels]
+        truth: [rows]
+    """
+    hit, other_hit = one.argmax(axis=1) == truth, other.argmax(axis=1) == truth
+    return {
+        "only_one_right": int((hit & ~other_hit).sum()),
+        "only_other_right": int((other_hit & ~hit).sum()),
+    }
 
 
 def coverage_curve(

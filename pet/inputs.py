@@ -157,7 +157,7 @@ def _leak_problems(task: Task, labeled: LabeledSet, test: LabeledSet) -> list[Pr
     ]  # fmt: skip
 
 
-def count_leaks(tables: Tables) -> int:
+def count_leaks(tables: Tables | Inputs) -> int:
     """Count the distinct test texts that stand in the labeled set."""
     if tables.test is None:
         return 0
@@ -318,7 +318,8 @@ def claim_folder(inputs: Inputs) -> None:
     write_json(path, {**manifest, **of_now})
     write_json(inputs.folder / "config.json", inputs.config.model_dump(mode="json"))
     write_text(inputs.folder / "task.toml", inputs.task.toml)
-    (inputs.folder / "report.json").unlink(missing_ok=True)
+    for name in ("report.json", "report.html"):
+        (inputs.folder / name).unlink(missing_ok=True)
 
 
 def _identity(inputs: Inputs) -> dict[str, str]:

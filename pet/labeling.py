@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -49,6 +48,7 @@ class Predictions:
 LABELS_DONE = ".done.json"
 LABELS_REJECTED = "_rejected.parquet"
 OURS = re.compile(rf"{re.escape(LOCK)}|{re.escape(TEMPORARY_PREFIX)}.*|{LABELS_REJECTED}")
+CONFIDENCE_BINS = 20  # of 0.05 each
 Say = Callable[[PoolBatch, Tick], Predictions]
 
 
@@ -231,19 +231,30 @@ def refuse_other_labels(folder: Path, model: str) -> None:
 
 
 def count_labels(folder: Path, labels: tuple[str, ...]) -> dict[str, Any]:
-    """Count what was written: rows per label, rows that abstain, mean confidence."""
-    counts = dict.fromkeys(labels, 0)
-    abstained, rows, confidence = 0, 0, 0.0
+    """Count what was written, shard by shard: rows per label and per bin of confidence.
+
+    Returns:
+        `counts` and `abstained_of` (rows, and those that abstain, per label), `rows`, `abstained`,
+        `mean_confidence`, `confidence_counts` (rows in bins of equal width from 0 to 1).
+    """
+    counts, abstained = dict.fromkeys(labels, 0), dict.fromkeys(labels, 0)
+    bins = np.zeros(CONFIDENCE_BINS, dtype=np.int64)
+    confidence = 0.0
     for path in sorted(folder.glob("part-*.parquet")):
         table = pq.read_table(path, columns=["label", "abstain", "confidence"])
-        for entry in pc.value_counts(table["label"]).to_pylist():
-            counts[entry["values"]] += entry["counts"]
-        abstained += pc.sum(table["abstain"]).as_py() or 0
-        confidence += pc.sum(table["confidence"]).as_py() or 0.0
-        rows += len(table)
+        of_label = table.group_by("label").aggregate([("abstain", "count"), ("abstain", "sum")])
+        for entry in of_label.to_pylist():
+            counts[entry["label"]] += entry["abstain_count"]
+            abstained[entry["label"]] += entry["abstain_sum"]
+        values = np.clip(table["confidence"].to_numpy(), 0, 1)
+        bins += np.histogram(values, CONFIDENCE_BINS, (0, 1))[0]
+        confidence += float(values.sum(dtype=np.float64))
+    rows = sum(counts.values())
     return {
         "counts": counts,
         "rows": rows,
-        "abstained": abstained,
+        "abstained": sum(abstained.values()),
+        "abstained_of": abstained,
         "mean_confidence": round(confidence / max(rows, 1), 4),
+        "confidence_counts": bins.tolist(),
     }

@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 
 from pet.answers import stacked_logits
 from pet.ensembling import combine, softmax
-from pet.evaluation import above, coverage_curve, metrics
+from pet.evaluation import (
+    above,
+    compare,
+    confusion_matrix,
+    coverage_curve,
+    metrics,
+    reliability,
+)  # fmt: skip
 from pet.inputs import Inputs
 from pet.logits import read_logits
 from pet.members import Member, folder_of
@@ -55,11 +62,30 @@ def measure(inputs: Inputs, members: Sequence[Member], source: str) -> dict[str,
             read_logits(inputs.folder / "evaluation" / f"{name}-{source}.parquet")[1]
         )
         found[name] = metrics(said[name], truth)
-    for name in ("ensemble", "student"):
+    for name, probabilities in said.items():
         of = truth[rows] if name == "ensemble" else truth
-        found[name]["abstaining"] = above(said[name], of, inputs.config.abstain_below)
-        found[name]["coverage"] = coverage_curve(said[name], of)
+        found[name] |= _judged(probabilities, of, inputs.config.abstain_below)
+    if source == "test":
+        found["pairs"] = [
+            {"one": one, "other": other, **compare(said[one], said[other], truth)}
+            for one, other in PAIRS
+            if {one, other} <= said.keys()
+        ]
     return found
+
+
+PAIRS = (("ensemble", "supervised"), ("student", "supervised"), ("student", "ensemble"))
+
+
+def _judged(probabilities: Array, truth: NDArray[np.int64], threshold: float) -> dict[str, Any]:
+    """Say of a model how sure it may be, and what it takes for what."""
+    labels = probabilities.shape[1]
+    return {
+        "abstaining": above(probabilities, truth, threshold),
+        "coverage": coverage_curve(probabilities, truth),
+        "reliability": reliability(probabilities, truth),
+        "confusion": confusion_matrix(truth, probabilities.argmax(axis=1), labels).tolist(),
+    }
 
 
 def _of_members(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pet.config import RunConfig, load_config
+from pet.config import load_config
+from pet.invocation import changed_settings
 from pet.runs import read_json, read_record
 
 # What a report has, whatever was asked for: the screen shows it.
@@ -55,18 +56,12 @@ def show_run(folder: Path) -> dict[str, Any]:
         InputError: the folder is no run.
     """
     config = load_config(folder / "config.json")
-    needed = {
-        name: getattr(config, name)
-        for name, field in RunConfig.model_fields.items()
-        if field.is_required()
-    }
-    preset = RunConfig(**needed, preset=config.preset)
     state, report = _report(folder)
     return {
         "run": folder.name,
         "state": state,
         "settings": config.model_dump(mode="json"),
-        "changed": _changed(config.model_dump(mode="json"), preset.model_dump(mode="json")),
+        "changed": changed_settings(config),
         "manifest": _manifest(folder),
         "report": report,
     }
@@ -82,15 +77,3 @@ def _manifest(folder: Path) -> dict[str, Any]:
         if isinstance(stage, dict) and stage.keys() >= {"seconds", "made", "reused"}
     }
     return {**manifest, "stages": whole}
-
-
-def _changed(settings: dict[str, Any], preset: dict[str, Any]) -> dict[str, Any]:
-    """List the settings that differ, by the names that `--set` takes."""
-    found: dict[str, Any] = {}
-    for name, value in settings.items():
-        if isinstance(value, dict) and isinstance(preset[name], dict):
-            inner = _changed(value, preset[name])
-            found |= {f"{name}.{key}": changed for key, changed in inner.items()}
-        elif value != preset[name]:
-            found[name] = value
-    return found

@@ -33,6 +33,7 @@ from pet.members import Member, generations_of, members_of, trains_at_once, untr
 from pet.polling import embed_texts, measure_prior, score_member
 from pet.progress import SILENT, Observer, Tick
 from pet.report import Generation, write_report
+from pet.report_page import write_page
 from pet.runs import Unit, fingerprint, read_record, sweep, write_json
 from pet.sampling import sample_pool, unlabeled_rows
 from pet.scoring import score_columns
@@ -133,7 +134,9 @@ class _Stages:
         ])  # fmt: skip
         self.one("labels", partial(label_with_student, inputs, members, student))
         seconds = {name: stage["seconds"] for name, stage in self.stages.items()}
-        return write_report(inputs, members, self.made, seconds)
+        report = write_report(inputs, members, self.made, seconds)
+        write_page(inputs.folder)
+        return report
 
     def grow(self) -> list[Member]:
         """Train generation after generation; return the members of the one to keep."""

@@ -8,9 +8,15 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
+
 import pet
-from pet.inputs import Inputs
+from pet.answers import pool_logits
+from pet.ensembling import combine
+from pet.examples import count_rejected, find_examples
+from pet.inputs import Inputs, count_leaks
 from pet.ipet import Growth
+from pet.labeled import LabeledSet
 from pet.labeling import count_labels
 from pet.measurement import ensemble_accuracy, measure
 from pet.members import Member, folder_of
@@ -43,15 +49,22 @@ def write_report(
     sampled = read_record(inputs.folder / "unlabeled" / "done.json")
     report: dict[str, Any] = {
         "task": inputs.task.name,
+        "description": inputs.task.description,
+        "templates": {pattern.name: pattern.template for pattern in inputs.task.patterns},
         "run": inputs.folder.name,
         "pool": {
             "rows": sampled["rows"],
             "rejected": sampled["rejected"],
             "scored_by_members": sampled["sampled"],
         },
+        "sets": {name: _count(inputs, table) for name, table in inputs.measured().items()},
+        "leaked": count_leaks(inputs),
+        "rejected": count_rejected(inputs),
         "labels": count_labels(inputs.folder / "labels", inputs.task.labels),
+        "examples": find_examples(inputs),
         "weighing": inputs.config.weights,
         "weights": dict(zip([m.name for m in members], weights, strict=True)),
+        "members": _members(inputs, members, weights),
         "ensemble_temperature": ensemble_temperature(inputs, members, weights),
         "seconds": seconds,
         "generations": [_generation(inputs, generation) for generation in generations],
@@ -65,6 +78,28 @@ def write_report(
         inputs.folder / "manifest.json", {**manifest, "machine": machine(), "made_with": versions()}
     )
     return report
+
+
+def _count(inputs: Inputs, table: LabeledSet) -> dict[str, Any]:
+    """Count the rows of a set with known labels, and of every label."""
+    counts = np.bincount(table.labels, minlength=len(inputs.task.labels)).tolist()
+    return {"rows": len(table), "counts": dict(zip(inputs.task.labels, counts, strict=True))}
+
+
+def _members(inputs: Inputs, members: list[Member], weights: list[float]) -> dict[str, Any]:
+    """Say of every member what it is, and how often the ensemble says the same of pool rows."""
+    logits = pool_logits(inputs, members)
+    together = combine(logits, weights).argmax(axis=-1)
+    agreement = (logits.argmax(axis=-1) == together).mean(axis=1).round(4).tolist()
+    return {
+        member.name: {
+            "kind": member.kind,
+            "pattern": member.pattern,
+            "trained": member.generation is not None,
+            "agreement": share,
+        }
+        for member, share in zip(members, agreement, strict=True)
+    }
 
 
 def _generation(inputs: Inputs, generation: Generation) -> dict[str, Any]:

@@ -17,9 +17,9 @@ from pet.data import listed, open_pool
 from pet.errors import InputError, Problem
 from pet.finished import FinishedRun, open_run
 from pet.inputs import column_names
+from pet.next_run import next_command
 from pet.progress import Observer
 from pet.review_rows import labeled_set, texts_of_ids
-from pet.run_command import run_command
 from pet.runs import write_text
 from pet.tables import write_parquet
 
@@ -73,7 +73,7 @@ def take_answers(folder: Path, answers: Path, out: Path | None, observer: Observ
     _write(out, rows)
     return Taken(
         out, counts["added"], counts["corrected"], counts["confirmed"], unanswered,
-        run_command(run.folder, run.config, labeled=str(out)),
+        next_command(run.folder, run.config, labeled=str(out)),
     )  # fmt: skip
 
 

@@ -8,11 +8,14 @@ import pytest
 from pet.evaluation import (
     above,
     accuracy,
+    compare,
     confusion_matrix,
     coverage_curve,
     expected_calibration_error,
     macro_f1,
     metrics,
+    reliability,
+    wilson_interval,
 )
 
 TRUTH = np.array([0, 0, 0, 1, 1, 2])
@@ -83,3 +86,31 @@ def test_a_threshold_that_nobody_reaches_has_no_accuracy() -> None:
         "threshold": 0.7, "coverage": 0.75, "accuracy": pytest.approx(0.6667),
     }  # fmt: skip
     assert above(SURE_SAID, truth, 0.95)["accuracy"] is None
+
+
+def test_the_bins_of_the_diagram_are_those_of_the_calibration_error() -> None:
+    rng = np.random.default_rng(0)
+    probabilities = rng.dirichlet(np.ones(3), 500)
+    truth = rng.integers(0, 3, 500)
+    bins = reliability(probabilities, truth)
+    assert sum(part["rows"] for part in bins) == 500
+    gaps = [part["rows"] * abs(part["accuracy"] - part["confidence"]) / 500 for part in bins]
+    assert sum(gaps) == pytest.approx(expected_calibration_error(probabilities, truth), abs=1e-3)
+    for part in bins:
+        assert part["low"] <= part["confidence"] <= part["high"]
+
+
+def test_wilsons_interval_is_that_of_the_books() -> None:
+    # Newcombe (1998), table I: 81 of 263, 15 of 148, 0 of 20, 1 of 29
+    known = {(81, 263): (0.2553, 0.3662), (15, 148): (0.0624, 0.1605),
+             (0, 20): (0.0, 0.1611), (1, 29): (0.0061, 0.1718)}  # fmt: skip
+    for (hits, rows), interval in known.items():
+        assert wilson_interval(hits / rows, rows) == pytest.approx(interval, abs=1e-4)
+    assert wilson_interval(1.0, 3)[1] == 1.0
+
+
+def test_two_models_are_compared_row_by_row() -> None:
+    truth = np.array([0, 0, 1, 1])
+    one = np.array([[0.9, 0.1], [0.9, 0.1], [0.9, 0.1], [0.2, 0.8]])
+    other = np.array([[0.9, 0.1], [0.4, 0.6], [0.1, 0.9], [0.8, 0.2]])
+    assert compare(one, other, truth) == {"only_one_right": 2, "only_other_right": 1}

@@ -158,7 +158,8 @@ def test_labels_are_counted(tmp_path: Path) -> None:
     write(tmp_path, ["x"] * 10, Say(), abstain_below=0.61)
     assert count_labels(tmp_path / "labels", LABELS) == {
         "counts": {"sport": 10, "space": 0, "a b/c": 0}, "rows": 10, "abstained": 10,
-        "mean_confidence": 0.6,
+        "abstained_of": {"sport": 10, "space": 0, "a b/c": 0}, "mean_confidence": 0.6,
+        "confidence_counts": [0] * 12 + [10] + [0] * 7,
     }  # fmt: skip
 
 

@@ -74,3 +74,38 @@ def test_the_manifest_names_versions_inputs_and_no_host(tiny_run: Path) -> None:
     assert socket.gethostname() not in json.dumps(manifest["machine"])
     for stage in manifest["stages"].values():
         assert set(stage) == {"seconds", "made", "reused"}
+
+
+def test_what_the_page_shows_can_be_read_by_a_script_too(
+    report: dict[str, Any], tiny_run: Path
+) -> None:
+    student = report["test"]["student"]
+    assert np.sum(student["confusion"]) == sum(part["rows"] for part in student["reliability"]) == 9
+    assert np.trace(student["confusion"]) / 9 == pytest.approx(student["accuracy"], abs=1e-4)
+    for pair in report["test"]["pairs"]:
+        one, other = (report["test"][pair[name]]["accuracy"] for name in ("one", "other"))
+        assert (pair["only_one_right"] - pair["only_other_right"]) / 9 == pytest.approx(
+            one - other, abs=2e-4
+        )
+    assert report["sets"]["labeled"] == {"rows": 12, "counts": dict.fromkeys(samples.LABELS, 4)}
+    assert report["sets"]["test"]["rows"] == 9
+    assert report["leaked"] == 0
+    assert report["rejected"]["pool"]["reasons"] == {"empty text": 2, "no text": 1}
+    assert sum(report["labels"]["confidence_counts"]) == report["labels"]["rows"]
+    assert sum(report["labels"]["abstained_of"].values()) == report["labels"]["abstained"]
+    assert report["templates"] == samples.PATTERNS
+
+
+def test_a_members_agreement_is_with_the_ensemble_on_the_pool(
+    report: dict[str, Any], tiny_run: Path
+) -> None:
+    def said(name: str) -> Any:
+        files = sorted((tiny_run / "members" / name / "logits").glob("part-*"))
+        return np.concatenate([read_logits(path)[1] for path in files])
+
+    together = sum(weight * said(name) for name, weight in report["weights"].items())
+    for name, member in report["members"].items():
+        expected = (said(name).argmax(1) == together.argmax(1)).mean()
+        assert member["agreement"] == pytest.approx(expected, abs=1e-4)
+        assert member["trained"]
+    assert list(report["members"]) == list(report["weights"])

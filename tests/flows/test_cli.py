@@ -116,3 +116,17 @@ def test_help_does_not_wait_for_torch_or_prefect() -> None:
     look = "import sys, flows.cli; print([m for m in ('torch', 'prefect') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_report_is_drawn_again_and_a_damaged_one_is_one_screen(pet: Pet, run_copy: Path) -> None:
+    (run_copy / "report.html").unlink()
+    result = pet("report", run_copy)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.strip() == str(run_copy / "report.html")
+    assert (run_copy / "report.html").exists()
+    (run_copy / "report.json").write_text('{"task": "of an earlier version"}')
+    refused = pet("report", run_copy)
+    assert refused.exit_code == 2
+    assert "expected: the figures of a run" in refused.stderr
+    assert "Traceback" not in refused.output
+    assert pet("report", run_copy.parent).exit_code == 2

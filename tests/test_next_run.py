@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from flows import cli
 from pet.config import load_config
-from pet.run_command import run_command
+from pet.next_run import next_command
 from tests import samples
 
 
@@ -20,7 +20,7 @@ def test_the_command_repeats_the_run_with_the_new_labeled_set(
         tmp_path / "my labels.csv", samples.labeled_rows(), ("text", "label")
     )
     before = load_config(run_copy / "config.json")
-    words = shlex.split(run_command(run_copy, before, str(labeled)))
+    words = shlex.split(next_command(run_copy, before, str(labeled)))
     assert words[:2] == ["pet", "run"]
     done = CliRunner().invoke(cli.app, [*words[1:], "--plain"])
     assert done.exit_code == 0, done.output
@@ -32,4 +32,4 @@ def test_the_command_repeats_the_run_with_the_new_labeled_set(
 def test_a_task_file_that_is_gone_is_taken_from_the_run(run_copy: Path) -> None:
     config = load_config(run_copy / "config.json")
     gone = config.model_copy(update={"task": "gone.toml"})
-    assert shlex.split(run_command(run_copy, gone, "l.csv"))[2] == str(run_copy / "task.toml")
+    assert shlex.split(next_command(run_copy, gone, "l.csv"))[2] == str(run_copy / "task.toml")

@@ -1,0 +1,17 @@
+"""`pet report`: the page of a run, drawn anew."""
+
+from __future__ import annotations
+
+from flows.commands.console import answer, out
+from flows.commands.options import Debug, RunFolder
+
+
+def report(folder: RunFolder, debug: Debug = False) -> None:
+    """Draw a run's report.html anew, from what lies in its folder."""
+
+    def work() -> None:
+        from pet.report_page import write_page
+
+        out.print(str(write_page(folder)), markup=False, highlight=False, soft_wrap=True)
+
+    answer(work, debug)

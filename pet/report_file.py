@@ -1,0 +1,238 @@
+"""What report.json holds, as far as a page is drawn from it: read back, and held against this."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from pet.errors import InputError, Problem
+
+T = TypeVar("T", bound=BaseModel)
+
+
+class _Part(BaseModel):
+    """More than is named here may stand in the file; less, or anything of another type, may not."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class Metrics(_Part):
+    accuracy: float
+    macro_f1: float
+    ece: float
+    rows: float
+
+
+class Abstaining(_Part):
+    threshold: float
+    coverage: float
+    accuracy: float | None
+
+
+class Coverage(_Part):
+    coverage: float
+    threshold: float
+    accuracy: float
+
+
+class Bin(_Part):
+    low: float
+    high: float
+    rows: int
+    confidence: float
+    accuracy: float
+
+
+class Judged(Metrics):
+    """A model with all that is known of its confidence; confusion: [true label][predicted one]."""
+
+    abstaining: Abstaining
+    coverage: list[Coverage]
+    reliability: list[Bin]
+    confusion: list[list[int]]
+
+
+class Pattern(_Part):
+    zero_shot: Metrics
+    trained: Metrics
+
+
+class BestPattern(Metrics):
+    name: str
+
+
+class Pair(_Part):
+    one: str
+    other: str
+    only_one_right: int
+    only_other_right: int
+
+
+class Measured(_Part):
+    """Everything that was measured on the labeled set or the test set."""
+
+    patterns: dict[str, Pattern]
+    best_pattern: BestPattern
+    encoder: Metrics | None = None
+    ensemble: Judged
+    student: Judged
+    supervised: Judged | None = None
+    ensembles: dict[str, Metrics] = {}
+    pairs: list[Pair] = []
+    unseen: bool
+
+
+class Pool(_Part):
+    rows: int
+    rejected: int
+    scored_by_members: int
+
+
+class Labels(_Part):
+    counts: dict[str, int]
+    rows: int
+    abstained: int
+    abstained_of: dict[str, int]
+    mean_confidence: float
+    confidence_counts: list[int]
+
+
+class Member(_Part):
+    kind: Literal["pattern", "encoder"]
+    pattern: str
+    trained: bool
+    agreement: float
+
+
+class Generation(_Part):
+    members: list[str]
+    rows: int
+    agreement: float
+    shares: dict[str, float]
+    test_accuracy: float | None = None
+
+
+class Second(_Part):
+    label: str
+    probability: float
+
+
+class Example(_Part):
+    id: str
+    label: str
+    confidence: float
+    second: Second
+    agreement: float
+    texts: dict[str, str]
+
+
+class Examples(_Part):
+    among: int
+    doubtful: list[Example]
+    surest: dict[str, list[Example]]
+
+
+class RejectedRow(_Part):
+    file: str
+    row: int
+    reason: str
+
+
+class Rejected(_Part):
+    reasons: dict[str, int]
+    first: list[RejectedRow]
+
+
+class LabelCounts(_Part):
+    rows: int
+    counts: dict[str, int]
+
+
+class Report(_Part):
+    """`sets` has labeled and test, as far as they were given; so has `rejected`, and pool."""
+
+    task: str
+    description: str
+    run: str
+    templates: dict[str, str]
+    pool: Pool
+    sets: dict[str, LabelCounts]
+    leaked: int
+    rejected: dict[str, Rejected]
+    labels: Labels
+    examples: Examples
+    weighing: str
+    weights: dict[str, float]
+    members: dict[str, Member]
+    ensemble_temperature: float
+    seconds: dict[str, float]
+    generations: list[Generation]
+    warnings: list[str]
+    labeled: Measured | None = None
+    test: Measured | None = None
+
+    @property
+    def label_names(self) -> list[str]:
+        return list(self.labels.counts)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Report:
+        """Refuse figures of other labels or members than the rest."""
+        names = self.label_names
+        of_labels: list[Mapping[str, object]] = [self.labels.abstained_of, self.examples.surest]
+        of_labels += [of_set.counts for of_set in self.sets.values()]
+        of_labels += [generation.shares for generation in self.generations]
+        if not names or any(list(of_label) != names for of_label in of_labels):
+            raise ValueError("figures of different labels")
+        measured = {"labeled": self.labeled, "test": self.test}
+        if {name for name, found in measured.items() if found} != set(self.sets):
+            raise ValueError("figures of a set that was not counted")
+        for found in filter(None, measured.values()):
+            for judged in filter(None, (found.ensemble, found.student, found.supervised)):
+                if {len(names)} != {len(judged.confusion), *map(len, judged.confusion)}:
+                    raise ValueError("a confusion matrix of different labels")
+        if list(self.weights) != list(self.members):
+            raise ValueError("weights of different members")
+        return self
+
+
+class Manifest(_Part):
+    run_id: str
+    inputs: dict[str, str]
+    machine: dict[str, str]
+    made_with: dict[str, str]
+
+
+def read_report(folder: Path) -> tuple[Report, Manifest]:
+    """Read report.json and manifest.json of a finished run.
+
+    Raises:
+        InputError: the run has not ended, or a file is damaged or of another version.
+    """
+    if not (folder / "report.json").exists():
+        found = "a run that has not ended" if (folder / "manifest.json").exists() else "no run"
+        raise InputError(
+            Problem(str(folder), "a finished run, with report.json", found,
+                    "give the folder that was --out, or give its `pet run` command again")
+        )  # fmt: skip
+    return _read(folder / "report.json", Report), _read(folder / "manifest.json", Manifest)
+
+
+def _read(path: Path, kind: type[T]) -> T:
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        details = [f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}".removeprefix(": ")
+                   for detail in error.errors()]  # fmt: skip
+        more = f"; and {len(details) - 3} more" if len(details) > 3 else ""
+        found = "; ".join(details[:3]) + more
+    except OSError as error:
+        found = f"nothing that can be read: {error.strerror}"
+    raise InputError(
+        Problem(str(path), "the figures of a run, as this version writes them", found,
+                "give the run's `pet run` command again: it measures anew, and trains nothing "
+                "that is up to date")
+    )  # fmt: skip

@@ -20,7 +20,7 @@ from flows import cli
 from pet.errors import InputError
 from pet.finished import predict_texts
 from pet.pipeline import label_pool
-from pet.runs import LOCK, locked
+from pet.locks import LOCK, locked
 from tests import samples
 from tests.conftest import ModelFolder
 from tests.files import parquet

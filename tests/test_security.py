@@ -17,10 +17,11 @@ from transformers import AutoConfig
 from typer.testing import CliRunner
 
 from flows import cli
+from flows.commands import console
 from pet.errors import InputError
 from pet.finished import predict_texts
-from pet.pipeline import label_pool
 from pet.locks import LOCK, locked
+from pet.pipeline import label_pool
 from tests import samples
 from tests.conftest import ModelFolder
 from tests.files import parquet
@@ -252,7 +253,7 @@ def test_an_address_with_a_secret_is_refused_without_repeating_it(
     option: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli.Stop, "install", lambda self: None)
+    monkeypatch.setattr(console.Stop, "install", lambda self: None)
     words = ["run", "t.toml", "--pool", "p.csv", "--out", "out", "--model", "m"]
     address = f"https://me:{SECRET}@host/x.parquet?X-Signature={SECRET}"
     result = CliRunner().invoke(cli.app, [*words, f"--{option.replace('_', '-')}", address])

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows import cli
+from flows.commands import console
 from tests.bad_input import models, settings, tables, tasks
 from tests.bad_input.case import RUN, Case
 from tests.bad_input.conftest import snapshot, write_all
@@ -44,7 +45,7 @@ def test_the_table_is_as_long_as_it_should_be() -> None:
 def test_a_bad_input_is_told_whole_and_changes_nothing(
     case: Case, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli.Stop, "install", lambda self: None)
+    monkeypatch.setattr(console.Stop, "install", lambda self: None)
     write_all(workplace, case.write)
     before = snapshot(workplace)
     result = CliRunner().invoke(cli.app, shlex.split(case.command))

@@ -181,10 +181,10 @@ RUNS = [
          ("a part of the run as it was made",),
          {"news/soft_labels/done.json": lambda path: path.unlink()}),
     Case("an ensemble whose record is no record", EVALUATE + " --with ensemble",
-         ("a part of the run as it was made", "another done.json", "again"),
+         ("a part of the run as it was made", "no readable done.json", "again"),
          {"news/soft_labels/done.json": "[]"}),
     Case("an ensemble of a member outside the run", EVALUATE + " --with ensemble",
-         ("a part of the run as it was made", "another done.json", "again"),
+         ("a part of the run as it was made", "settings have changed", "again"),
          {"news/soft_labels/done.json":
           '{"weights": {"g0-../../../evil-r0": 1.0}, "ensemble_temperature": 1.0, "files": {}}'}),
     Case("a task that is no UTF-8", "predict news hello", ("news/task.toml", "UTF-8"),

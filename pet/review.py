@@ -79,12 +79,18 @@ def margins(probabilities: Array) -> Array:
 def doubts(candidates: Candidates) -> Array:
     """Return how much a row is in doubt, 0 to 1: the mean of uncertainty and disagreement. [rows]
 
-    Uncertainty is one less the margin. Where no members were asked, it stands alone.
+    Uncertainty is one less the margin. A row that no member was asked about is taken to have as
+    much disagreement, for its uncertainty, as the others have on the mean; else rows would seem
+    doubtful for not having been asked.
     """
     uncertainty = 1 - margins(candidates.probabilities)
     disagreement = 1 - candidates.agreement
     known = ~np.isnan(disagreement)
-    return np.where(known, (uncertainty + np.where(known, disagreement, 0)) / 2, uncertainty)
+    ratio = 1.0
+    if uncertainty[known].any():
+        ratio = disagreement[known].sum() / uncertainty[known].sum()
+    filled = np.where(known, disagreement, np.minimum(ratio * uncertainty, 1))
+    return (uncertainty + filled) / 2
 
 
 def quotas(available: NDArray[np.int64], rows: int) -> NDArray[np.int64]:
@@ -123,9 +129,9 @@ def choose(
         candidates: what the student said.
         vectors: of the texts, of length one. [rows, width]
         rows: how many to choose; fewer are returned where the candidates are too much alike.
-        by: "coverage" takes every row for a candidate, and does most for the next run (measured
-            in tests/bench/results/review.md); "doubt" takes the most doubtful ones, among which
-            are the most wrong labels to correct.
+        by: "coverage" takes every row for a candidate; "doubt" the most doubtful ones, where most
+            labels are wrong. For the next run coverage is better, if not by much better than
+            random rows: tests/bench/results/review.md.
 
     Returns:
         Labels in turn, the largest groups first, so that whoever stops early has seen most kinds.

@@ -75,11 +75,20 @@ def test_by_doubt_the_doubtful_rows_are_chosen_and_by_coverage_not() -> None:
         assert by == "doubt" or any(choice.row < 40 for choice in chosen)
 
 
-def test_doubt_is_the_mean_of_uncertainty_and_disagreement_where_members_were_asked() -> None:
-    said = np.array([[0.6, 0.4], [0.6, 0.4], [1.0, 0.0]])
-    rows = Candidates(["a", "b", "c"], said, np.array([0.5, np.nan, 1.0]))
-    np.testing.assert_allclose(margins(said), [0.2, 0.2, 1.0])
-    np.testing.assert_allclose(doubts(rows), [(0.8 + 0.5) / 2, 0.8, 0.0])
+def test_doubt_is_the_mean_of_uncertainty_and_disagreement() -> None:
+    said = np.array([[0.6, 0.4], [0.9, 0.1], [1.0, 0.0]])
+    np.testing.assert_allclose(margins(said), [0.2, 0.8, 1.0])
+    rows = Candidates(["a", "b", "c"], said, np.array([0.5, 1.0, 1.0]))
+    np.testing.assert_allclose(doubts(rows), [(0.8 + 0.5) / 2, 0.1, 0.0])
+
+
+def test_a_row_is_not_in_doubt_for_not_having_been_asked_about() -> None:
+    said = np.tile([0.6, 0.4], (5, 1))
+    rows = Candidates(list("abcde"), said, np.array([0.9, 0.7, 0.8, np.nan, np.nan]))
+    found = doubts(rows)
+    assert found[3] == found[4] == pytest.approx(found[:3].mean())
+    unasked = Candidates(list("abcde"), said, np.full(5, np.nan))
+    np.testing.assert_allclose(doubts(unasked), 0.8)
 
 
 def test_the_same_seed_chooses_the_same_rows_and_another_seed_others() -> None:

@@ -30,7 +30,7 @@ def review(
     ] = None,
     by: Annotated[
         str | None,
-        typer.Option(help="coverage: what the next run learns most from [default]; "
+        typer.Option(help="coverage: one row of each kind, for the next run [default]; "
                      "doubt: where labels are most often wrong"),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="for another choice of rows")] = None,

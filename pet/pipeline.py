@@ -81,7 +81,7 @@ def label_pool(
     inputs = execute([Job("check inputs", partial(read_inputs, config, observer))])[0]
     for warning in inputs.labeled.warnings:
         observer.say(f"warning: {warning}")
-    is_new = not inputs.folder.exists()
+    is_new, had_lock = not inputs.folder.exists(), (inputs.folder / LOCK).exists()
     with locked(inputs.folder, observer.say):
         stages = _Stages(inputs, execute)
         try:
@@ -91,7 +91,7 @@ def label_pool(
         except InputError:
             if is_new:  # wrong inputs leave nothing behind
                 shutil.rmtree(inputs.folder, ignore_errors=True)
-            elif not (inputs.folder / "manifest.json").exists():  # somebody else's folder
+            elif not had_lock:  # it may be somebody else's folder
                 (inputs.folder / LOCK).unlink(missing_ok=True)
             raise
         claim_folder(inputs)

@@ -149,7 +149,7 @@ def unwritable(target: Path, error: OSError) -> PetError:
     if error.errno in NO_PLACE:
         return InputError(
             Problem(str(target), "a place that can be written", found,
-                    "choose another --out, or change the folder's permissions")
+                    "choose another folder, or change its permissions")
         )  # fmt: skip
     return PetError(
         f"{target}\n  expected: a disk that can be written and read\n  found:    {error}\n"

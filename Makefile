@@ -13,7 +13,7 @@ SMALLER := --preset fast --set member.steps=30 --set member.batch_size=4 \
            --set unlabeled_rows=500 --set max_length=64
 endif
 
-.PHONY: help demo test faults check bench-quality clean
+.PHONY: help demo test faults check bench-quality bench-size clean
 
 help:  ## say what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -48,6 +48,10 @@ check: $(VENV)/.installed  ## lint, types, import directions
 bench-quality: $(VENV)/.installed  ## quality of labels over seeds, beside SetFit and others (hours)
 	$(PYTHON) -m data.fetch all
 	$(PYTHON) -m tests.bench.quality
+
+bench-size: $(VENV)/.installed  ## memory and time of large pools, tasks and files (half an hour)
+	$(PYTHON) -m data.fetch bert-tiny
+	$(PYTHON) -m tests.bench.size
 
 clean:  ## remove what was built, keep the downloads
 	rm -rf $(VENV) build *.egg-info

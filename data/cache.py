@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.archives import Archive, download
+from pet.runs import writing
 
 SEAL = "source.json"
 
@@ -44,7 +45,7 @@ def cache_root() -> Path:
 def fetch(recipe: Recipe, root: Path) -> bool:
     """Make the recipe's folder under `root`; return False if it was there already.
 
-    Everything happens in a partial folder beside the target, which is renamed last.
+    The download lies in a partial folder; the result is renamed into its place when it is whole.
     """
     target = root / recipe.target
     if is_complete(target, recipe):
@@ -52,11 +53,10 @@ def fetch(recipe: Recipe, root: Path) -> bool:
     recipe.check()
     with partial_folder(root) as partial:
         path = download(recipe.archive, Path(partial) / "download")
-        folder = Path(partial) / "result"
-        folder.mkdir()
-        recipe.build(path, folder)
-        write_seal(folder, recipe)
-        put_in_place(folder, target, Path(partial) / "old")
+        with writing(target) as folder:
+            folder.mkdir()
+            recipe.build(path, folder)
+            write_seal(folder, recipe)
     return True
 
 
@@ -64,14 +64,6 @@ def partial_folder(root: Path) -> AbstractContextManager[str]:
     """Return a temporary folder in the cache that goes away on success, error and Ctrl-C alike."""
     root.mkdir(parents=True, exist_ok=True)
     return tempfile.TemporaryDirectory(prefix="partial-", dir=root)
-
-
-def put_in_place(folder: Path, target: Path, old: Path) -> None:
-    """Rename `folder` to `target`; what stood there before moves to `old`."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if target.exists():
-        os.replace(target, old)
-    os.replace(folder, target)
 
 
 def fingerprint(recipe: Recipe) -> dict[str, str | int]:

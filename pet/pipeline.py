@@ -82,6 +82,7 @@ def label_pool(
     for warning in inputs.labeled.warnings:
         observer.say(f"warning: {warning}")
     is_new = not os.path.exists(inputs.folder)
+    had_lock = os.path.exists(inputs.folder / LOCK)
     check_folder(inputs, update)
     with locked(inputs.folder, observer.say):
         stages = _Stages(inputs, execute)
@@ -92,7 +93,7 @@ def label_pool(
         except InputError:
             if is_new:  # wrong inputs leave nothing behind
                 shutil.rmtree(inputs.folder, ignore_errors=True)
-            elif not (inputs.folder / "manifest.json").exists():  # somebody else's folder
+            elif not had_lock:  # it may be somebody else's folder
                 (inputs.folder / LOCK).unlink(missing_ok=True)
             raise
         claim_folder(inputs)

@@ -118,6 +118,11 @@ NO_PLACE = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST,
 RUST_OS_ERROR = re.compile(r"\(os error (\d+)\)")
 
 
+def lasting_name(path: Path) -> Path:
+    """Return what a file in a unit that is being written will be called."""
+    return Path(*(part for part in path.parts if not part.startswith(TEMPORARY_PREFIX)))
+
+
 def as_os_error(error: Exception) -> OSError | None:
     """Return what the system had to say, where an error came from there."""
     if isinstance(error, OSError):
@@ -136,6 +141,7 @@ def _is_about_writing(error: OSError, folder: Path) -> bool:
 def unwritable(target: Path, error: OSError) -> PetError:
     """Say in one screen why a place could not be written."""
     found = error.strerror or str(error)
+    target = lasting_name(target)
     if error.errno in NO_ROOM:
         return InputError(
             Problem(str(target), "room on the disk", found,
@@ -144,7 +150,7 @@ def unwritable(target: Path, error: OSError) -> PetError:
     if error.errno in NO_PLACE:
         return InputError(
             Problem(str(target), "a place that can be written", found,
-                    "choose another --out, or change the folder's permissions")
+                    "choose another folder, or change its permissions")
         )  # fmt: skip
     return PetError(
         f"{target}\n  expected: a disk that can be written and read\n  found:    {error}\n"

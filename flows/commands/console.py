@@ -30,9 +30,10 @@ class Stop:
     """
 
     def __init__(self) -> None:
-        self.asked = False
+        self.asked = self.installed = False
 
     def install(self) -> None:
+        self.installed = True
         signal.signal(signal.SIGINT, self._ask)
         signal.signal(signal.SIGTERM, self._ask)
 
@@ -49,6 +50,12 @@ class Stop:
         if self.asked:
             signal.setitimer(signal.ITIMER_REAL, 0)
             raise Interrupted("you asked for it")
+
+    def end(self) -> None:
+        """Heed no more: the work is over, and its exit status shall stand."""
+        if self.installed:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            signal.signal(signal.SIGALRM, signal.SIG_IGN)
 
     def _end(self, *_: Any) -> None:
         said = f"stopped: no safe point came within {GRACE:.0f} s\n{how_to_go_on()}\n"
@@ -85,6 +92,8 @@ def answer(work: Callable[[], None], debug: bool) -> None:
             markup=False, highlight=False, soft_wrap=True,
         )  # fmt: skip
         raise typer.Exit(1) from None
+    finally:
+        stop.end()
 
 
 def how_to_go_on() -> str:

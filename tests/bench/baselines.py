@@ -8,8 +8,6 @@ took when they were made, whether or not they came from there.
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 import time
 from functools import cache
 from pathlib import Path
@@ -26,6 +24,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from data.cache import SEAL, cache_root
 from pet.evaluation import metrics
+from pet.runs import write_text, writing
 
 if TYPE_CHECKING:
     from tests.bench.quality import Cell
@@ -126,12 +125,9 @@ def cached_embeddings(texts: list[str], name: str) -> tuple[Floats, float]:
     timing = path.with_suffix(".seconds")
     if not path.exists():
         embeddings, seconds = embed(texts)
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder) as partial:
-            (Path(partial) / timing.name).write_text(f"{seconds:.2f}")
-            np.save(Path(partial) / path.name, embeddings)
-            os.replace(Path(partial) / timing.name, timing)
-            os.replace(Path(partial) / path.name, path)
+        write_text(timing, f"{seconds:.2f}")
+        with writing(path) as temporary:
+            np.save(temporary, embeddings)
     return np.load(path), float(timing.read_text())
 
 

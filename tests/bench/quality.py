@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import os
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from data.cache import cache_root
+from pet.runs import write_json
 
 TASKS = ("newsgroups", "movies")
 LABELS = (0, 10, 50, 100)
@@ -145,8 +145,7 @@ def main() -> None:
             method, task, int(labels), int(seed), options.split, options.name, tuple(options.set)
         )
         found = measure_here(cell)
-        cell.path.parent.mkdir(parents=True, exist_ok=True)
-        cell.path.write_text(json.dumps(found, indent=1))
+        write_json(cell.path, found)
         print(", ".join(f"{name} {figures['accuracy']:.3f}" for name, figures in found.items()))
         return
     os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // options.workers))

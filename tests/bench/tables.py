@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from pet.report import versions
+from pet.runs import write_text, writing
 
 if TYPE_CHECKING:
     from tests.bench.quality import Cell
@@ -34,8 +35,7 @@ def write_tables(cells: Sequence[Cell], name: str) -> Path:
     """Write `results/NAME.md` and `NAME.csv` of the cells that have been measured."""
     there = sorted((cell for cell in cells if cell.path.exists()), key=lambda c: c.place)
     measured = [(cell, json.loads(cell.path.read_text())) for cell in there]
-    RESULTS.mkdir(exist_ok=True)
-    with (RESULTS / f"{name}.csv").open("w", newline="") as stream:
+    with writing(RESULTS / f"{name}.csv") as temporary, temporary.open("w", newline="") as stream:
         rows = csv.writer(stream, lineterminator="\n")
         rows.writerow(["task", "labels", "seed", "method", *MEASURES])
         for cell, found in measured:
@@ -43,7 +43,7 @@ def write_tables(cells: Sequence[Cell], name: str) -> Path:
                 shown = [_shown(figures.get(measure), 4) for measure in MEASURES]
                 rows.writerow([cell.task, cell.labels, cell.seed, method, *shown])
     path = RESULTS / f"{name}.md"
-    path.write_text(_document(measured))
+    write_text(path, _document(measured))
     return path
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shlex
 import subprocess
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from data.cache import cache_root
 from pet.locks import LOCK
-from pet.runs import TEMPORARY_PREFIX, read_record
+from pet.runs import TEMPORARY_PREFIX, file_digest, read_record
 
 REPOSITORY = Path(__file__).parents[2]
 SAMPLE = REPOSITORY / "data" / "sample"
@@ -94,14 +93,15 @@ class Run:
         stages = read_record(self.out / "manifest.json").get("stages", {})
         return {name: stage["seconds"] for name, stage in stages.items()}
 
-    def digests(self) -> dict[str, str]:
-        """Name the content of every file that two runs must have alike."""
-        files = (path for path in self.out.rglob("*") if path.is_file())
-        return {
-            path.relative_to(self.out).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(files)
-            if path.relative_to(self.out).as_posix() not in OF_THEIR_OWN
-        }
+
+def digests(out: Path) -> dict[str, str]:
+    """Name the content of every file that two runs must have alike."""
+    files = (path for path in out.rglob("*") if path.is_file())
+    return {
+        path.relative_to(out).as_posix(): file_digest(path)
+        for path in sorted(files)
+        if path.relative_to(out).as_posix() not in OF_THEIR_OWN
+    }
 
 
 START, END = "start", "report"
@@ -141,7 +141,7 @@ def undisturbed(folder: Path) -> Undisturbed:
     _, said = process.communicate(timeout=LONGEST)
     assert at_work, f"it never began:\n{said}"
     assert process.returncode == 0, said
-    return Undisturbed(run.digests(), {START: startup, **run.stages(), END: 0.1})
+    return Undisturbed(digests(run.out), {START: startup, **run.stages(), END: 0.1})
 
 
 def command_to_go_on(said: str) -> list[str]:

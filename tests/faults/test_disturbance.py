@@ -12,7 +12,7 @@ import pytest
 
 from tests.faults.disturbance import Hit, Tally, compare, disturb
 from tests.faults.prefects import kill_the_server
-from tests.faults.runs import MODEL, Run, Undisturbed, command_to_go_on, undisturbed
+from tests.faults.runs import MODEL, Run, Undisturbed, command_to_go_on, digests, undisturbed
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def test_one_other_byte_is_noticed(tmp_path: Path, change: str) -> None:
         (run.out / name).parent.mkdir(parents=True, exist_ok=True)
         (run.out / name).write_bytes(b"bytes")
     (run.out / "manifest.json").write_text("{}")
-    expected = Undisturbed(run.digests(), {})
+    expected = Undisturbed(digests(run.out), {})
     compare(run, expected)
     path = run.out / "student/tokenizer.json"
     if change == "missing":

@@ -130,3 +130,44 @@ def test_a_report_is_drawn_again_and_a_damaged_one_is_one_screen(pet: Pet, run_c
     assert "expected: the figures of a run" in refused.stderr
     assert "Traceback" not in refused.output
     assert pet("report", run_copy.parent).exit_code == 2
+
+
+ASKED = """
+import os, signal, sys, time
+from flows.commands import console as cli
+cli.GRACE = 0.2
+cli.stop.install()
+def work():
+    os.kill(os.getpid(), signal.SIGTERM)
+    if sys.argv[1] == "deaf":
+        time.sleep(60)
+    if sys.argv[1] == "heeds":
+        cli.stop.heed()
+try:
+    cli.answer(work, False)
+finally:
+    os.kill(os.getpid(), signal.SIGTERM)
+time.sleep(0.5)
+print("its end")
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "status", "said", "ended"),
+    [("deaf", 130, "stopped: no safe point came", False), ("heeds", 130, "you asked for it", False),
+     ("ends by itself", 0, "", True)],
+)  # fmt: skip
+def test_a_stop_ends_the_process_soon_and_never_after_its_work_is_done(
+    how: str, status: int, said: str, ended: bool
+) -> None:
+    """Heard by nobody, as in a long read, it ended nothing; heard too late, it ended the rest."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"import typer\ntry:\n {ASKED.replace(chr(10), chr(10) + ' ')}\n"
+         "except typer.Exit as error:\n sys.exit(error.exit_code)", how],
+        cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=50,
+    )  # fmt: skip
+    assert done.returncode == status, done.stderr
+    assert said in done.stderr
+    assert ("what is done is kept; to go on:" in done.stderr) == (status == 130)
+    assert ("its end" in done.stdout) == ended
+    assert "Traceback" not in done.stderr

@@ -83,7 +83,7 @@ def label_pool(
         observer.say(f"warning: {warning}")
     is_new = not os.path.exists(inputs.folder)
     had_lock = os.path.exists(inputs.folder / LOCK)
-    check_folder(inputs, update)
+    check_folder(inputs, update)  # before a lock is put there, and again when nobody else can write
     with locked(inputs.folder, observer.say):
         stages = _Stages(inputs, execute)
         try:

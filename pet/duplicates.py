@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.feature_extraction.text import HashingVectorizer
 
 # Of runs of five characters, nine tenths in common (cosine): typing errors, other punctuation,
 # another signature; never two texts that merely share a subject.
@@ -28,6 +27,8 @@ def near_duplicates(
     Returns:
         (row of `texts`, row of `others`), in the order of `texts`.
     """
+    from sklearn.feature_extraction.text import HashingVectorizer  # a second, where it is needed
+
     if not len(texts) or (others is not None and not len(others)):
         return []
     vectorizer = HashingVectorizer(

@@ -53,7 +53,8 @@ def write_run_0_1_0(folder: Path, inputs: Path, bert: Path) -> Path:
     _write(folder / "report.json", {
         "task": "tiny_news", "run": "news", "pool": {"rows": 40, "rejected": 3},
         "labels": {"rows": rows, "counts": {"sport": rows, "space": 0, "business": 0}},
-        "labeled": {"student": METRICS}, "warnings": [],
+        "labeled": {"student": METRICS}, "warnings": [], "generations": [],
+        "weighing": "accuracy", "weights": {"g0-category-r0": 1.0},
     })  # fmt: skip
     return folder
 

@@ -17,6 +17,7 @@ from pet.cloze_models import ClozeModel
 from pet.data import PoolBatch, open_pool
 from pet.errors import InputError, Interrupted
 from pet.labeling import (
+    LABELS_DONE,
     LABELS_REJECTED,
     Predictions,
     ask_in_turn,
@@ -25,7 +26,7 @@ from pet.labeling import (
     refuse_other_labels,
     write_labels,
 )  # fmt: skip
-from pet.progress import SILENT, no_tick
+from pet.progress import SILENT, Tick, no_tick
 from pet.scoring import score_columns
 from pet.tables import find_files
 from tests import samples
@@ -111,6 +112,24 @@ def test_shards_that_are_up_to_date_stay(tmp_path: Path) -> None:
 def test_what_shapes_the_labels_writes_them_again(tmp_path: Path, change: dict[str, Any]) -> None:
     write(tmp_path, ["x"] * 10, Say())
     assert write(tmp_path, ["x"] * 10, Say(), **change)[1] == 0
+
+
+def test_labels_that_are_half_old_and_half_new_are_not_said_to_be_whole(tmp_path: Path) -> None:
+    write(tmp_path, ["x"] * 10, Say())
+    done = tmp_path / "labels" / LABELS_DONE
+    assert done.exists()
+
+    class Breaks(Say):
+        def __call__(self, batch: PoolBatch, tick: Tick) -> Predictions:
+            if self.calls:
+                raise Interrupted("in the middle")
+            return super().__call__(batch, tick)
+
+    with pytest.raises(Interrupted):
+        write(tmp_path, ["x"] * 10, Breaks(), abstain_below=0.9)
+    assert not done.exists()
+    write(tmp_path, ["x"] * 10, Say(), abstain_below=0.9)
+    assert done.exists()
 
 
 def test_a_shard_that_is_missing_or_cut_off_is_written_again(tmp_path: Path) -> None:

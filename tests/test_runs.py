@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors import SafetensorError
 
 from pet.errors import InputError, PetError
 from pet.runs import (
@@ -16,6 +18,7 @@ from pet.runs import (
     finished,
     make_unit,
     read_json,
+    read_record,
     sweep,
     write_json,
     write_text,
@@ -202,6 +205,64 @@ def test_a_full_disk_says_so_and_leaves_the_old_file(
     assert caught.value.exit_status == 2
     assert (tmp_path / "a").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_rename_that_fails_puts_the_old_unit_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_unit(tmp_path / "u", "f1", Build("old"))
+    real = os.replace
+
+    def refuse(source: Path, target: Path) -> None:
+        if target == tmp_path / "u" and source.name == "u":
+            raise OSError(28, "No space left on device")
+        real(source, target)
+
+    monkeypatch.setattr("pet.runs.os.replace", refuse)
+    with pytest.raises(InputError, match="room on the disk"):
+        make_unit(tmp_path / "u", "f2", Build("new"))
+    assert finished(tmp_path / "u", "f1")[0]
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"), [(28, "room on the disk"), (30, "a place that can be written"),
+                             (5, "a disk that can be written")],
+)  # fmt: skip
+def test_what_the_system_says_through_a_rust_library_is_understood(
+    tmp_path: Path, number: int, expected: str
+) -> None:
+    """safetensors and tokenizers put it into the text of an error of their own."""
+
+    def save(_folder: Path) -> None:
+        raise SafetensorError(f"Error while serializing: I/O error: x (os error {number})")
+
+    with pytest.raises(PetError, match=expected):
+        make_unit(tmp_path / "u", "f1", save)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_write_inside_a_unit_names_the_file_as_it_will_be_called(tmp_path: Path) -> None:
+    def build(folder: Path) -> None:
+        with writing(folder / "rows.parquet"):
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(InputError) as caught:
+        make_unit(tmp_path / "u", "f1", build)
+    assert caught.value.problems[0].where == str(tmp_path / "u" / "rows.parquet")
+
+
+@pytest.mark.parametrize("content", ["[1]", '"text"', "3", "{", "[" * 100_000])
+def test_what_is_no_record_reads_as_an_empty_one(tmp_path: Path, content: str) -> None:
+    (tmp_path / "a.json").write_text(content)
+    assert read_record(tmp_path / "a.json") == {}
+
+
+def test_sweeping_only_here_leaves_what_lies_below(tmp_path: Path) -> None:
+    """Labels may be written into a folder of runs, where others are at work."""
+    (tmp_path / "run" / ".pet-tmp-abc").mkdir(parents=True)
+    (tmp_path / ".pet-tmp-def").mkdir()
+    assert sweep(tmp_path, below=False) == 1
+    assert (tmp_path / "run" / ".pet-tmp-abc").exists()
 
 
 def test_sweeping_removes_half_written_pieces_only(tmp_path: Path) -> None:

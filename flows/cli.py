@@ -7,7 +7,9 @@ try:
 
     from flows.commands import past_runs
     from flows.commands.check import check
+    from flows.commands.diff import diff
     from flows.commands.finished import evaluate, label, predict
+    from flows.commands.nightly import nightly
     from flows.commands.run import run
     from flows.usage import Commands
 except KeyboardInterrupt:  # Ctrl-C in the first moments is no traceback
@@ -18,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="A few labeled texts and a raw pool in; a labeled pool and a small classifier out.",
 )  # fmt: skip
-for command in (run, check, label, predict, evaluate):
+for command in (run, check, label, predict, evaluate, nightly, diff):
     app.command()(command)
 app.add_typer(past_runs.app, name="runs")
 

@@ -283,6 +283,27 @@ def run_list(console: Console, rows: list[dict[str, Any]], under: Path) -> None:
     console.print(table)
 
 
+def _provenance(console: Console, record: dict[str, Any]) -> None:
+    """Say which model labeled which files, from which labeled set, with which code."""
+    labeled, models, code = record["labeled_set"], record["models"], record["code"]
+    student = models["student"]
+    weights = next(iter(student["weights"].values()), "")
+    lines = [
+        f"labeled by  the {record['labeled_by']}, weights {weights[:12]}, made from "
+        f"{student['base']['name']} ({student['base']['digest'][:12]})",
+        f"taught by   {len(models['ensemble'].get('members', {}))} members of "
+        f"{models['teacher']['name']} ({models['teacher']['digest'][:12]})",
+        f"learned of  {labeled['rows']:,} labeled rows ({labeled['digest'][:12]})",
+        f"code        pet {code['pet']}, source {code['source']}",
+    ]
+    files = record["pool"]["files"]
+    lines += [f"pool file   {name} ({digest[:12]})" for name, digest in list(files.items())[:10]]
+    if len(files) > 10:
+        lines.append(f"            and {len(files) - 10:,} more: see provenance.json")
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
 SHOWN = ("task", "labeled", "pool", "test", "model", "student_model", "preset", "seed")
 
 
@@ -296,6 +317,8 @@ def run_record(console: Console, found: dict[str, Any], folder: Path) -> None:
     for name, stage in ((found["manifest"] or {}).get("stages") or {}).items():
         table.add_row(name, f"{stage['seconds']:.1f}", str(stage["made"]), str(stage["reused"]))
     console.print(table)
+    if found["provenance"]:
+        _provenance(console, found["provenance"])
     if found["report"]:
         result(console, found["report"], folder)
     else:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -204,13 +203,22 @@ def write_entry(store: Path, entry: Entry) -> None:
     write_json(entry_path(store, entry.number), entry.model_dump(mode="json"))
 
 
-def describe(store: Path) -> Mapping[str, Any]:
+def is_store(folder: Path) -> bool:
+    """Tell a store of nightly labels from a run."""
+    return (folder / LEDGER).is_dir()
+
+
+def describe(store: Path) -> dict[str, Any]:
     """Return which model labeled which file, from which labeled set, with which code."""
-    state = read_state(store)
+    state, since = State(), {}
+    for entry in read_entries(store):
+        state.add(entry)
+        if entry.came_into_use is not None:
+            since[entry.came_into_use.version] = entry.started
     return {
         "store": store.name,
         "entries": state.entries,
-        "models": [model.model_dump() for model in state.models],
+        "models": [{**model.model_dump(), "since": since[model.version]} for model in state.models],
         "files": {
             name: {
                 "model": state.versions[name],

@@ -84,7 +84,7 @@ class _Night:
         self.started = time.monotonic()
         self.labeled: dict[str, FileRecord] = {}
         self.labeled_anew: dict[str, FileRecord] = {}
-        self.renewed: ModelRecord | None = None
+        self.came_into_use: ModelRecord | None = None
         self.found = Arrivals({})
 
     def spend(self) -> dict[str, Any]:
@@ -99,7 +99,7 @@ class _Night:
             **standing(self.store, self.state),
             **news(self.found, self.labeled, self.first.task.labels),
             "labeled_anew": sorted(self.labeled_anew),
-            "renewed": self.renewed.model_dump() if self.renewed else None,
+            "came_into_use": self.came_into_use.model_dump() if self.came_into_use else None,
             "seconds": round(time.monotonic() - self.started, 1),
         }
 
@@ -162,7 +162,7 @@ class _Night:
             self.one(f"label {len(files)} files anew", label_anew)
         self.write(started, came_into_use=model, labeled=labeled)
         self.labeled_anew |= labeled
-        self.renewed = model
+        self.came_into_use = model
         line = f"model {model.version} is in use ({model.reason})"
         self.observer.say(f"{line}; {len(labeled)} files were labeled anew with it")
 

@@ -65,6 +65,7 @@ def show_run(folder: Path) -> dict[str, Any]:
         "settings": config.model_dump(mode="json"),
         "changed": _changed(config.model_dump(mode="json"), preset.model_dump(mode="json")),
         "manifest": read_json(folder / "manifest.json"),
+        "provenance": read_json(folder / "provenance.json"),
         "report": report,
     }
 

@@ -21,21 +21,13 @@ from pet.errors import InputError, Interrupted
 from pet.jobs import Job
 from pet.ledger import read_entries, read_state
 from pet.nightly import label_new
-from pet.nightly_config import NightlyConfig, make_nightly_config
+from pet.nightly_config import NightlyConfig
 from pet.past_runs import show_run
 from pet.progress import Observer
 from tests import samples
+from tests.nights import arrive, night_settings
 
 Night = Callable[..., dict[str, Any]]
-
-
-def arrive(pool: Path, name: str, rows: int, first: int = 0, text: str = "") -> Path:
-    """Put a file of texts into the pool."""
-    texts = [text or t for t in samples.pool_texts() if t and t.strip()]
-    path = pool / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = [(f"{Path(name).stem}-{n}", texts[n % len(texts)]) for n in range(first, first + rows)]
-    return samples.write_csv(path, lines, ("id", "text"))
 
 
 @pytest.fixture
@@ -46,17 +38,9 @@ def place(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def settings(place: Path, tiny_run: Path, inputs_folder: Path) -> Callable[..., NightlyConfig]:
-    labeled = Path(shutil.copy(inputs_folder / "labeled.csv", place / "labeled.csv"))
-
-    def make(**changes: Any) -> NightlyConfig:
-        values = {
-            "run": str(tiny_run), "pool": str(place / "pool"), "out": str(place / "store"),
-            "labeled": str(labeled), "settle_seconds": 0, "retrain_on_drift": False,
-            "drift": {"rows": 20},
-        }  # fmt: skip
-        return make_nightly_config({**values, **changes}, "test")
-
-    return make
+    return lambda **changes: night_settings(
+        place, tiny_run, inputs_folder / "labeled.csv", **changes
+    )
 
 
 @pytest.fixture

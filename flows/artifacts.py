@@ -194,7 +194,8 @@ def _accuracies(report: Mapping[str, Any]) -> list[str]:
 
 def _row(source: str, name: str, figures: Mapping[str, float]) -> str:
     # The members and the baseline were trained on the labeled set.
-    return f"| {source} | {as_markdown(name)} | {figures['accuracy']:.3f} | {figures['macro_f1']:.3f} |"
+    accuracy, macro_f1 = figures["accuracy"], figures["macro_f1"]
+    return f"| {source} | {as_markdown(name)} | {accuracy:.3f} | {macro_f1:.3f} |"
 
 
 def _labels(report: Mapping[str, Any]) -> list[str]:

@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+MOST_FILES = 100
+
 
 def night(console: Console, found: dict[str, Any]) -> None:
     """Show what a night did, what needs a person, and how things stand."""
@@ -70,11 +72,13 @@ def store(console: Console, found: dict[str, Any]) -> None:
         )  # fmt: skip
     console.print(models)
     files = Table("file", "model", "rows", "rejected", "content", "in the pool")
-    for name, file in found["files"].items():
+    for name, file in list(found["files"].items())[:MOST_FILES]:
         files.add_row(escape(name), str(file["model"]), f"{file['rows']:,}",
                       f"{file['rejected']:,}", file["digest"][:12],
                       "yes" if file["in_pool"] else "no")  # fmt: skip
     console.print(files)
+    if len(found["files"]) > MOST_FILES:
+        _say(console, f"and {len(found['files']) - MOST_FILES:,} more files: --json lists them")
     for name, bad in found["bad"].items():
         _say(console, f"warning: {name} is not labeled: {bad['expected']}, but {bad['found']}")
 

@@ -84,7 +84,8 @@ def progress(console: Console, stop: Any) -> Observer:
     return RichObserver(console, stop)
 
 
-def _percent(value: float | None) -> str:
+def percent(value: float | None) -> str:
+    """Show a share; nothing where there is none."""
     return "" if value is None else f"{100 * value:.1f} %"
 
 
@@ -120,7 +121,7 @@ def _accuracies(report: dict[str, Any], source: str, where: str) -> Table:
         table.add_column("macro-F1", justify="right")
         table.add_column("ECE", justify="right")
     for name, pattern in measured["patterns"].items():
-        row = [f"pattern {escape(name)}", _percent(pattern["zero_shot"]["accuracy"])]
+        row = [f"pattern {escape(name)}", percent(pattern["zero_shot"]["accuracy"])]
         if trained and f"untrained-{name}" not in report["weights"]:
             row += _figures(pattern["trained"])
         table.add_row(*row)
@@ -129,7 +130,7 @@ def _accuracies(report: dict[str, Any], source: str, where: str) -> Table:
     if not trained:
         # The rest was taught by these rows, and would look better than it is.
         if measured["unseen"]:
-            table.add_row("ensemble", "", _percent(measured["ensemble"]["accuracy"]))
+            table.add_row("ensemble", "", percent(measured["ensemble"]["accuracy"]))
         return table
     table.add_section()
     if "supervised" in measured:  # there is no baseline without labeled rows
@@ -147,9 +148,9 @@ def _coverage(measured: dict[str, Any]) -> str:
     own = measured["abstaining"]
     half = min(measured["coverage"], key=lambda point: abs(point["coverage"] - 0.5))
     return (
-        f"confidence of {own['threshold']:g} and more: {_percent(own['coverage'])} of the rows, "
-        f"{_percent(own['accuracy']) or 'none'} right; the surest half (from "
-        f"{half['threshold']:.2f}): {_percent(half['accuracy'])} right"
+        f"confidence of {own['threshold']:g} and more: {percent(own['coverage'])} of the rows, "
+        f"{percent(own['accuracy']) or 'none'} right; the surest half (from "
+        f"{half['threshold']:.2f}): {percent(half['accuracy'])} right"
     )
 
 
@@ -170,7 +171,7 @@ def _generations(report: dict[str, Any]) -> Table:
 
 def _figures(measured: dict[str, Any]) -> list[str]:
     return [
-        _percent(measured["accuracy"]), _percent(measured["macro_f1"]), _percent(measured["ece"])
+        percent(measured["accuracy"]), percent(measured["macro_f1"]), percent(measured["ece"])
     ]  # fmt: skip
 
 
@@ -180,10 +181,10 @@ def _counts(labels: dict[str, Any], pool: dict[str, Any] | None) -> Table:
     table.add_column("rows", justify="right")
     table.add_column("share", justify="right")
     for label, count in labels["counts"].items():
-        table.add_row(escape(label), f"{count:,}", _percent(count / max(labels["rows"], 1)))
+        table.add_row(escape(label), f"{count:,}", percent(count / max(labels["rows"], 1)))
     table.add_section()
     table.add_row("of these abstain", f"{labels['abstained']:,}",
-                  _percent(labels["abstained"] / max(labels["rows"], 1)))  # fmt: skip
+                  percent(labels["abstained"] / max(labels["rows"], 1)))  # fmt: skip
     rejected = labels.get("rejected") if pool is None else pool["rejected"]
     table.add_row("rejected", f"{rejected:,}", "")
     return table
@@ -204,15 +205,15 @@ def predictions(console: Console, found: list[dict[str, Any]]) -> None:
     table = Table(box=None, show_header=False)
     for row in found:
         mark = " (abstains)" if row["abstain"] else ""
-        table.add_row(escape(row["label"]), _percent(row["confidence"]) + mark, escape(row["text"]))
+        table.add_row(escape(row["label"]), percent(row["confidence"]) + mark, escape(row["text"]))
     console.print(table)
 
 
 def evaluation(console: Console, found: dict[str, Any]) -> None:
     """Show accuracy, macro-F1, ECE and the confusion matrix."""
     console.print(
-        f"{found['with']}: accuracy {_percent(found['accuracy'])}, macro-F1 "
-        f"{_percent(found['macro_f1'])}, ECE {_percent(found['ece'])}, {found['rows']:,} rows",
+        f"{found['with']}: accuracy {percent(found['accuracy'])}, macro-F1 "
+        f"{percent(found['macro_f1'])}, ECE {percent(found['ece'])}, {found['rows']:,} rows",
         highlight=False,
     )
     console.print(_coverage(found), highlight=False)
@@ -261,65 +262,10 @@ def _pattern(console: Console, pattern: dict[str, Any]) -> None:
             shown = ", ".join(f"{w['word']} = {' '.join(w['tokens'])}" for w in words)
             console.print(f"  {label}: {shown}", markup=False, highlight=False)
         console.print(
-            f"  zero-shot accuracy on the labeled set {_percent(pattern['zero_shot_accuracy'])}, "
+            f"  zero-shot accuracy on the labeled set {percent(pattern['zero_shot_accuracy'])}, "
             "before calibration; "
             f"{pattern['shortened']} texts are shortened", highlight=False,
         )  # fmt: skip
     for example in pattern["examples"]:
         shown = example if len(example) <= 300 else f"{example[:150]} ... {example[-150:]}"
         console.print(f"  > {shown}", style="dim", markup=False, highlight=False)
-
-
-def run_list(console: Console, rows: list[dict[str, Any]], under: Path) -> None:
-    """Show a line per run."""
-    if not rows:
-        console.print(f"no runs in {under}", markup=False)
-        return
-    table = Table("run", "task", "state", "pool rows", "student accuracy")
-    for row in rows:
-        size = "" if row["pool_rows"] is None else f"{row['pool_rows']:,}"
-        table.add_row(escape(row["run"]), escape(str(row["task"] or "")), row["state"], size,
-                      _percent(row["student_accuracy"]))  # fmt: skip
-    console.print(table)
-
-
-def _provenance(console: Console, record: dict[str, Any]) -> None:
-    """Say which model labeled which files, from which labeled set, with which code."""
-    labeled, models, code = record["labeled_set"], record["models"], record["code"]
-    student = models["student"]
-    weights = next(iter(student["weights"].values()), "")
-    lines = [
-        f"labeled by  the {record['labeled_by']}, weights {weights[:12]}, made from "
-        f"{student['base']['name']} ({student['base']['digest'][:12]})",
-        f"taught by   {len(models['ensemble'].get('members', {}))} members of "
-        f"{models['teacher']['name']} ({models['teacher']['digest'][:12]})",
-        f"learned of  {labeled['rows']:,} labeled rows ({labeled['digest'][:12]})",
-        f"code        pet {code['pet']}, source {code['source']}",
-    ]
-    files = record["pool"]["files"]
-    lines += [f"pool file   {name} ({digest[:12]})" for name, digest in list(files.items())[:10]]
-    if len(files) > 10:
-        lines.append(f"            and {len(files) - 10:,} more: see provenance.json")
-    for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-SHOWN = ("task", "labeled", "pool", "test", "model", "student_model", "preset", "seed")
-
-
-def run_record(console: Console, found: dict[str, Any], folder: Path) -> None:
-    """Show one run: settings that differ from the defaults, stages, results."""
-    more = {name: value for name, value in found["changed"].items() if name not in (*SHOWN, "out")}
-    width = max(map(len, [*SHOWN, *more])) + 1
-    for name, value in {**{name: found["settings"][name] for name in SHOWN}, **more}.items():
-        console.print(f"{name:<{width}}{value}", markup=False, highlight=False, soft_wrap=True)
-    table = Table("stage", "seconds", "made", "reused")
-    for name, stage in ((found["manifest"] or {}).get("stages") or {}).items():
-        table.add_row(name, f"{stage['seconds']:.1f}", str(stage["made"]), str(stage["reused"]))
-    console.print(table)
-    if found["provenance"]:
-        _provenance(console, found["provenance"])
-    if found["report"]:
-        result(console, found["report"], folder)
-    else:
-        console.print(f"{found['state']}: give its `pet run` command again", markup=False)

@@ -39,9 +39,9 @@ def serve_nights(settings: NightlyConfig, cron: str, timezone: str) -> None:
     from prefect import serve
     from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
     from prefect.deployments.runner import RunnerDeployment
-    from prefect.types.entrypoint import EntrypointType
     from prefect.schedules import Cron
     from prefect.settings import get_current_settings
+    from prefect.types.entrypoint import EntrypointType
 
     from flows.nightly import nightly
 

@@ -148,7 +148,8 @@ class State:
         self.files |= entry.labeled
         self.versions |= dict.fromkeys(entry.labeled, entry.model)
         sound = {*entry.labeled, *entry.returned}
-        self.deleted = (self.deleted | set(entry.deleted)) - sound - set(entry.bad)
+        gone = {name for name in entry.deleted if name in self.files}
+        self.deleted = (self.deleted | gone) - sound - set(entry.bad)
         known = {name: bad for name, bad in self.bad.items() if name not in sound}
         self.bad = {**known, **entry.bad}
         for name in entry.deleted:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from flows import night_screen, screens
+from flows import night_screen, run_screens
 from flows.commands.console import answer, out
 from flows.commands.options import Debug, Json, RunFolder
 
@@ -32,7 +32,7 @@ def runs_list(
         if json_out:
             sys.stdout.write(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
         else:
-            screens.run_list(out, rows, under)
+            run_screens.run_list(out, rows, under)
 
     if context.invoked_subcommand is None:
         answer(work, debug)
@@ -58,6 +58,6 @@ def runs_show(folder: RunFolder, json_out: Json = False, debug: Debug = False) -
         if json_out:
             sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
         else:
-            screens.run_record(out, found, folder)
+            run_screens.run_record(out, found, folder)
 
     answer(work, debug)

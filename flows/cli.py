@@ -7,9 +7,11 @@ try:
 
     from flows.commands import past_runs
     from flows.commands.check import check
+    from flows.commands.diff import diff
     from flows.commands.export import export
     from flows.commands.finished import evaluate, label, predict
     from flows.commands.init import init
+    from flows.commands.nightly import nightly
     from flows.commands.report import report
     from flows.commands.review import review
     from flows.commands.run import run
@@ -22,7 +24,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="A few labeled texts and a raw pool in; a labeled pool and a small classifier out.",
 )  # fmt: skip
-for command in (init, check, run, label, predict, evaluate, report, review, export):
+COMMANDS = (
+    init, check, run, label, predict, evaluate, report, review, nightly, diff, export,
+)  # fmt: skip
+for command in COMMANDS:
     app.command()(command)
 app.add_typer(past_runs.app, name="runs")
 

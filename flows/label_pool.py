@@ -13,34 +13,21 @@ if __name__ == "__main__":
 
     prepare(console_level="INFO")  # before Prefect is imported
 
-import contextvars
 import sys
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from prefect import State, flow
-from prefect.exceptions import TerminationSignal
 from prefect.runtime import flow_run
-from prefect.states import Cancelled
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.server import connected
+from flows.calls import call, carry_out
+from flows.hooks import tell_failure
 from pet.config import RunConfig, load_config, make_config
 from pet.errors import Interrupted, PetError
+from pet.jobs import Execute
 from pet.progress import SILENT, Observer
-
-
-@dataclass
-class _Caller:
-    """Who called the flow in this process: what cannot be a flow's parameter or result."""
-
-    observer: Observer = SILENT
-    report: dict[str, Any] | None = None
-    error: Exception | None = None
-
-
-_caller: contextvars.ContextVar[_Caller] = contextvars.ContextVar("caller")
 
 
 def run_name() -> str:
@@ -55,6 +42,8 @@ def run_name() -> str:
     flow_run_name=run_name,
     task_runner=ThreadPoolTaskRunner(max_workers=1),  # type: ignore[arg-type]
     persist_result=False,
+    on_failure=[tell_failure],
+    on_crashed=[tell_failure],
 )
 def label_pool(config: RunConfig, update: bool = False) -> dict[str, Any] | State[Any]:
     """Label a pool.
@@ -63,24 +52,16 @@ def label_pool(config: RunConfig, update: bool = False) -> dict[str, Any] | Stat
         config: everything that is needed to repeat the run.
         update: let new inputs into an old run folder.
     """
-    from flows.artifacts import Progress, RunObserver, show_result
-    from flows.steps import Submit
+    from flows.artifacts import show_result
     from pet import pipeline
 
-    caller = _caller.get(_Caller())
-    observer = RunObserver(caller.observer)
-    try:
-        with Progress(observer):
-            execute = Submit(observer.stopping)
-            caller.report = pipeline.label_pool(config, execute, observer, update=update)
-        show_result(caller.report)
-    except Interrupted as error:
-        caller.error = error
-        return Cancelled(message=str(error))
-    except Exception as error:
-        caller.error = error
-        raise
-    return caller.report
+    def body(execute: Execute, observer: Observer) -> dict[str, Any]:
+        return pipeline.label_pool(config, execute, observer, update=update)
+
+    def show(report: dict[str, Any]) -> None:
+        show_result(report, Path(config.out))
+
+    return carry_out("label-pool", body, show)
 
 
 def run_flow(
@@ -91,24 +72,8 @@ def run_flow(
     Raises:
         PetError: whatever kept the run from its end, as itself; Interrupted on SIGTERM too.
     """
-    caller = _Caller(observer)
-    token = _caller.set(caller)
-    try:
-        with connected(meanwhile=_import_pipeline):
-            label_pool(config, update, return_state=True)
-    except TerminationSignal as signal:
-        raise Interrupted("the process was told to end") from signal
-    except Exception as error:
-        caller.error = caller.error or error
-    finally:
-        _caller.reset(token)
-    if caller.report is not None:
-        if caller.error is not None:
-            observer.say(f"the run is done, but Prefect took no note of it: {caller.error}")
-        return caller.report
-    if caller.error is None:
-        raise PetError("Prefect ended the run before it began; see the flow run's log")
-    raise caller.error
+    flow = partial(label_pool, config, update, return_state=True)
+    return call(flow, observer, _import_pipeline)
 
 
 def _import_pipeline() -> None:

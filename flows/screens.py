@@ -85,6 +85,7 @@ def progress(console: Console, stop: Any) -> Observer:
 
 
 def percent(value: float | None) -> str:
+    """Show a share; nothing where there is none."""
     return "" if value is None else f"{100 * value:.1f} %"
 
 
@@ -225,35 +226,3 @@ def evaluation(console: Console, found: dict[str, Any]) -> None:
     console.print(table)
     for warning in found["warnings"]:
         console.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
-
-
-def run_list(console: Console, rows: list[dict[str, Any]], under: Path) -> None:
-    """Show a line per run."""
-    if not rows:
-        console.print(f"no runs in {under}", markup=False)
-        return
-    table = Table("run", "task", "state", "pool rows", "student accuracy")
-    for row in rows:
-        size = "" if row["pool_rows"] is None else f"{row['pool_rows']:,}"
-        table.add_row(escape(row["run"]), escape(str(row["task"] or "")), row["state"], size,
-                      percent(row["student_accuracy"]))  # fmt: skip
-    console.print(table)
-
-
-SHOWN = ("task", "labeled", "pool", "test", "model", "student_model", "preset", "seed")
-
-
-def run_record(console: Console, found: dict[str, Any], folder: Path) -> None:
-    """Show one run: settings that differ from the defaults, stages, results."""
-    more = {name: value for name, value in found["changed"].items() if name not in (*SHOWN, "out")}
-    width = max(map(len, [*SHOWN, *more])) + 1
-    for name, value in {**{name: found["settings"][name] for name in SHOWN}, **more}.items():
-        console.print(f"{name:<{width}}{value}", markup=False, highlight=False, soft_wrap=True)
-    table = Table("stage", "seconds", "made", "reused")
-    for name, stage in ((found["manifest"] or {}).get("stages") or {}).items():
-        table.add_row(name, f"{stage['seconds']:.1f}", str(stage["made"]), str(stage["reused"]))
-    console.print(table)
-    if found["report"]:
-        result(console, found["report"], folder)
-    else:
-        console.print(f"{found['state']}: give its `pet run` command again", markup=False)

@@ -12,7 +12,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 from prefect.states import Completed
 
-from pet.pipeline import Job
+from pet.jobs import Job
 from pet.runs import Unit
 
 # What a network file system says when it is away for a moment. Everything else, above all a wrong

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -57,14 +57,16 @@ PRESETS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-class _Frozen(BaseModel):
+class Frozen(BaseModel):
+    """Settings: never changed, and nothing unknown among them."""
+
     model_config = ConfigDict(
         frozen=True, extra="forbid", protected_namespaces=(), coerce_numbers_to_str=True,
         allow_inf_nan=False, hide_input_in_errors=True,
     )  # fmt: skip
 
 
-class TrainingConfig(_Frozen):
+class TrainingConfig(Frozen):
     """How one model is trained: AdamW, linear decay."""
 
     steps: int = Field(150, ge=0, description="optimizer steps; 0: the model is used as it is")
@@ -90,7 +92,7 @@ def _checked_place(value: str) -> str:
 Place = Annotated[str, AfterValidator(_checked_place)]
 
 
-class RunConfig(_Frozen):
+class RunConfig(Frozen):
     """Everything that is needed to repeat a run."""
 
     task: Place = Field(description="a task file, or the name of a shipped task")
@@ -280,23 +282,27 @@ def _as_problems(error: ValidationError) -> list[Problem]:
     """Make one problem per setting: where either of two kinds would do, both are told."""
     found: dict[str, Problem] = {}
     for detail in error.errors():
-        problem = _as_problem(detail)
+        problem = as_problem(detail)
         if (first := found.get(problem.where)) is not None:
             problem = replace(first, expected=f"{first.expected}; or: {problem.expected}")
         found[problem.where] = problem
     return list(found.values())
 
 
-def _as_problem(detail: Any) -> Problem:
+def as_problem(detail: Any, known: Sequence[str] | None = None) -> Problem:
+    """Say what pydantic found wrong; `known` are the settings there are, a run's by default."""
+    names = _setting_names() if known is None else known
     parts = [str(part) for part in detail["loc"]]
     field = RunConfig.model_fields.get(parts[0]) if parts else None
     if field is not None and not isinstance(field.default, TrainingConfig):
         parts = parts[:1]  # what follows is pydantic's own name for a kind of value
     where = ".".join(parts)
     if detail["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(where, _setting_names(), n=1)
+        near = difflib.get_close_matches(where, names, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
-        return Problem(f"setting {where}", "a known setting", where, hint + _KNOWN_SETTINGS)
+        return Problem(f"setting {where}", "a known setting", where, hint + _listed(names))
+    if detail["type"] == "missing":
+        return Problem(f"setting {where}", "a value", "nothing", "add it")
     if detail["type"] == "place":
         context = detail["ctx"]
         return Problem(f"setting {where}", context["expected"], context["found"], context["fix"])
@@ -315,7 +321,11 @@ def _setting_names() -> list[str]:
     return sorted(names)
 
 
-_KNOWN_SETTINGS = "the settings are: " + ", ".join(_setting_names())
+def _listed(names: Sequence[str]) -> str:
+    return "the settings are: " + ", ".join(names)
+
+
+_KNOWN_SETTINGS = _listed(_setting_names())
 
 
 def load_config(path: Path) -> RunConfig:
@@ -340,7 +350,7 @@ def load_config(path: Path) -> RunConfig:
             Problem(
                 str(path),
                 "settings that this version knows",
-                "; ".join(str(_as_problem(detail).where) for detail in error.errors()),
+                "; ".join(str(as_problem(detail).where) for detail in error.errors()),
                 "run it again into a new folder with this version",
             )
         ) from None

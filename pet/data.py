@@ -271,16 +271,27 @@ def open_pool(
     Raises:
         InputError: all problems of all files: missing, empty, broken, without a column.
     """
-    path = Path(path)
-    mapping = {name: (columns or {}).get(name, name) for name in fields}
     sources = open_sources(path)
+    return pool_of(Path(path), sources, fields, columns=columns, id_column=id_column, needs=needs)
+
+
+def pool_of(
+    path: Path, sources: Sequence[Source], fields: Sequence[str], *,
+    columns: Mapping[str, str] | None = None, id_column: str = "id", needs: Sequence[Need] = (),
+) -> Pool:  # fmt: skip
+    """Make a pool of files that are open already; for the arguments see `open_pool`.
+
+    Raises:
+        InputError: columns that are missing, or hold no text.
+    """
+    mapping = {name: (columns or {}).get(name, name) for name in fields}
     option = "--text-column" if len(mapping) == 1 else ""
     every = [*(Need(column, "of text", option) for column in mapping.values()), *needs]
     with_ids = any(id_column in source.schema.names for source in sources)
     if with_ids or id_column != "id":
         every.append(Need(id_column, "of ids", "--set id_column=..."))
     _check_columns(sources, every)
-    return Pool(path, sources, mapping, id_column if with_ids else None)
+    return Pool(path, list(sources), mapping, id_column if with_ids else None)
 
 
 def _check_columns(sources: Sequence[Source], needs: Sequence[Need]) -> None:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from pet.errors import InputError, PetError, Problem
 from pet.finished import FinishedRun, open_run, student_of
-from pet.inputs import column_names
 from pet.labeled import read_labeled
 from pet.labeled_pool import write_labeled_pool
 from pet.model_card import USE
@@ -21,6 +20,7 @@ from pet.runs import writing
 from pet.sampling import load_unlabeled
 from pet.scoring import Columns
 from pet.student_folder import CARD, Student, write_record
+from pet.tasks import column_names
 
 FORMATS = ("hf", "onnx", "datasets")
 COMPARED_ROWS = 1000

@@ -17,7 +17,7 @@ from pet.ensembling import agreement, combine, entropy, softmax
 from pet.errors import InputError, Problem, gather
 from pet.evaluation import above, confusion_matrix, coverage_curve, metrics
 from pet.formats import check_format
-from pet.inputs import column_names, computation, recorded_inputs
+from pet.inputs import computation, recorded_inputs
 from pet.labeled import read_labeled
 from pet.labeling import Predictions, ask_in_turn, label_into, refuse_other_labels
 from pet.loading import model_digest
@@ -30,7 +30,7 @@ from pet.sentence_encoders import encoder_digest
 from pet.student_folder import CARD, Student, record_of
 from pet.students import load_classifier
 from pet.tables import content_digest
-from pet.tasks import Task, load_task
+from pet.tasks import Task, column_names, load_task
 
 KEPT_BYTES = 2 << 30  # weights of an ensemble that stay in memory; larger ones are loaded again
 
@@ -195,7 +195,8 @@ def _loader(run: FinishedRun, count: int) -> Callable[[Member], tuple[Any, Encod
     return load
 
 
-def _voice(run: FinishedRun, who: str) -> Voice:
+def voice_of(run: FinishedRun, who: str) -> Voice:
+    """Return the function that asks the student or the ensemble."""
     if who not in ("student", "ensemble"):
         raise InputError(
             Problem("--with", "student or ensemble", repr(who), "leave it out for the student")
@@ -226,7 +227,7 @@ def label_new_pool(
         **computation(run.config),
     )  # fmt: skip
     refuse_other_labels(out, source)
-    voice = _voice(run, who)
+    voice = voice_of(run, who)
 
     def say(batch: PoolBatch, tick: Tick) -> Predictions:
         return voice(batch.columns, tick)
@@ -287,7 +288,7 @@ def evaluate_run(
     """Measure a run on labeled texts: accuracy, macro-F1, ECE, confusion matrix."""
     run = open_run(folder)
     config = run.config
-    voice = _voice(run, who)
+    voice = voice_of(run, who)
     table = read_labeled(
         test, run.task.fields, run.task.labels, label_column=label_column or config.label_column,
         columns=_columns(run, text_column),

@@ -16,7 +16,7 @@ from pet.encoding import TextSlot, TokenizedTexts
 from pet.errors import InputError, Problem, gather
 from pet.formats import FORMAT, check_format
 from pet.inspection import inspect_models
-from pet.labeled import LabeledSet, read_labeled
+from pet.labeled import LabeledSet, read_labeled, table_digest
 from pet.loading import choose_device, model_digest
 from pet.locks import LOCK
 from pet.places import place_in_pool
@@ -31,8 +31,8 @@ from pet.runs import (
     write_text,
 )
 from pet.sentence_encoders import encoder_digest
-from pet.tables import content_digest
-from pet.tasks import Task, load_task
+from pet.tables import combined_digest, file_digests
+from pet.tasks import Task, column_names, load_task
 
 LABEL_COLUMNS = (
     "id", "label", "confidence", "probabilities", "entropy", "agreement", "abstain"
@@ -47,7 +47,7 @@ class Inputs:
 
     `labeled` and `test` are in memory; the pool is only opened. `tokens` remembers, for as long as
     the process lives, the teacher's tokens of texts that every member is asked about; `names`
-    the fingerprints of members.
+    the fingerprints of members. `pool_files` are sha256 by name.
     """
 
     config: RunConfig
@@ -57,6 +57,7 @@ class Inputs:
     pool: Pool
     digests: Mapping[str, str]
     observer: Observer = field(default=SILENT, compare=False)
+    pool_files: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     tokens: dict[tuple[str, TextSlot], TokenizedTexts] = field(
         default_factory=dict, compare=False, repr=False
     )
@@ -199,7 +200,8 @@ def read_inputs(
         usable = gather(problems, partial(inspect_models, config, found, task, to_load))
     tables = read_tables(config, problems)
     digests["labeled"] = table_digest(tables.labeled)
-    digests["pool"] = content_digest(tables.pool.files, observer)
+    pool_files = file_digests(tables.pool.files, observer)
+    digests["pool"] = combined_digest(pool_files)
     if tables.test is not None:
         digests["test"] = table_digest(tables.test)
     if leaked := count_leaks(tables):
@@ -214,23 +216,10 @@ def read_inputs(
     task, left_out = usable
     for line in left_out:
         observer.say(line)
-    return Inputs(config, task, tables.labeled, tables.test, tables.pool, digests, observer)
-
-
-def column_names(task: Task, text_column: str | None) -> dict[str, str] | None:
-    """Say in which column the task's one field stands, where it is another than its name.
-
-    Raises:
-        InputError: the task has several fields.
-    """
-    if text_column is None:
-        return None
-    if len(task.fields) > 1:
-        raise InputError(
-            Problem("setting text_column", "a task with one field", ", ".join(task.fields),
-                    "name the file's columns like the task's fields, and leave --text-column out")
-        )  # fmt: skip
-    return {task.fields[0]: text_column}
+    return Inputs(
+        config, task, tables.labeled, tables.test, tables.pool, digests, observer,
+        pool_files=pool_files,
+    )  # fmt: skip
 
 
 def _read(config: RunConfig, task: Task, columns: dict[str, str] | None, path: str) -> LabeledSet:
@@ -248,11 +237,6 @@ def computation(config: RunConfig) -> dict[str, object]:
         "precision": config.precision,
         "tokens_per_batch": config.tokens_per_batch,
     }
-
-
-def table_digest(table: LabeledSet) -> str:
-    """Name a labeled set by its content: ids, texts and labels, wherever it is stored."""
-    return fingerprint(ids=table.ids, columns=table.columns, labels=table.labels.tolist())
 
 
 def recorded_inputs(folder: Path) -> dict[str, str]:

@@ -25,6 +25,7 @@ from pet.data import (
 from pet.errors import InputError, Problem
 from pet.patterns import did_you_mean
 from pet.readers import Reason
+from pet.runs import fingerprint
 from pet.tables import count_rows
 
 
@@ -83,6 +84,11 @@ def read_labeled(
     warnings = _labeled_warnings(path, table, known, list(indices))
     truth = np.array([indices[name] for name in known], np.int64)
     return LabeledSet(table.ids, table.columns, truth, rejected, path, warnings)
+
+
+def table_digest(table: LabeledSet) -> str:
+    """Name a labeled set by its content: ids, texts and labels, wherever it is stored."""
+    return fingerprint(ids=table.ids, columns=table.columns, labels=table.labels.tolist())
 
 
 def _drop_unlabeled(

@@ -15,12 +15,12 @@ from pet.data import Pool, PoolBatch, open_pool
 from pet.display import as_markdown
 from pet.errors import InputError, PetError, Problem
 from pet.finished import FinishedRun
-from pet.inputs import LABEL_COLUMNS, column_names
+from pet.inputs import LABEL_COLUMNS
 from pet.labeling import LABELS_DONE
 from pet.progress import Observer
 from pet.runs import read_json
 from pet.tables import content_digest, write_parquet
-from pet.tasks import Task
+from pet.tasks import Task, column_names
 
 
 def write_labeled_pool(

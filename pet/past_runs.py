@@ -63,6 +63,7 @@ def show_run(folder: Path) -> dict[str, Any]:
         "settings": config.model_dump(mode="json"),
         "changed": changed_settings(config),
         "manifest": _manifest(folder),
+        "provenance": read_json(folder / "provenance.json"),
         "report": report,
     }
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,11 +26,14 @@ from pet.ipet import (
     harm,
     measure_growth,
 )  # fmt: skip
+from pet.jobs import Execute, Job, plainly
 from pet.labeling import Predictions, write_labels
 from pet.locks import LOCK, locked
 from pet.members import Member, generations_of, members_of, trains_at_once, untrained_members
 from pet.polling import embed_texts, measure_prior, score_member
 from pet.progress import SILENT, Observer, Tick
+from pet.provenance import write_provenance
+from pet.reference import write_reference
 from pet.report import Generation, write_report
 from pet.report_page import write_page
 from pet.runs import Unit, fingerprint, read_record, sweep, write_json
@@ -46,25 +48,6 @@ from pet.students import (
 )
 from pet.teaching import train_member
 from pet.weighing import member_weights
-
-
-@dataclass(frozen=True)
-class Job:
-    """One unit of work: its name, and the function that makes or reuses it."""
-
-    name: str
-    work: Callable[[], Any]
-
-
-class Execute(Protocol):
-    """Run independent jobs and return their results in order."""
-
-    def __call__(self, jobs: Sequence[Job]) -> list[Any]: ...
-
-
-def plainly(jobs: Sequence[Job]) -> list[Any]:
-    """Run the jobs one after another in this process."""
-    return [job.work() for job in jobs]
 
 
 def label_pool(
@@ -133,8 +116,10 @@ class _Stages:
             Job(f"evaluate {unit.path.name}", partial(score_classifier, inputs, unit))
             for unit in classifiers
         ])  # fmt: skip
-        self.one("labels", partial(label_with_student, inputs, members, student))
+        labels = self.one("labels", partial(label_with_student, inputs, members, student))
+        self.one("reference for drift", partial(write_reference, inputs, labels, soft))
         seconds = {name: stage["seconds"] for name, stage in self.stages.items()}
+        write_provenance(inputs)
         report = write_report(inputs, members, self.made, seconds)
         write_page(inputs.folder)
         return report

@@ -12,12 +12,12 @@ from pet.annotation_files import ReviewRow, ReviewTask, format_of, write_rows
 from pet.data import Pool, open_pool
 from pet.errors import InputError, Problem
 from pet.finished import FinishedRun, open_run
-from pet.inputs import column_names
 from pet.labeled import LabeledSet, read_labeled
 from pet.labeling import LABELS_DONE
 from pet.progress import Observer
 from pet.review import WAYS, Candidates, Choice, Sample, choose, margins
 from pet.runs import derive_seed
+from pet.tasks import column_names
 from pet.text_vectors import text_vectors
 
 PER_LABEL = 2000  # candidates of each predicted label: what is grouped, in seconds

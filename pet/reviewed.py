@@ -16,12 +16,12 @@ from pet.annotations import Annotation, read_annotations
 from pet.data import listed, open_pool
 from pet.errors import InputError, Problem
 from pet.finished import FinishedRun, open_run
-from pet.inputs import column_names
 from pet.next_run import next_command
 from pet.progress import Observer
 from pet.review_rows import labeled_set, texts_of_ids
 from pet.runs import write_text
 from pet.tables import write_parquet
+from pet.tasks import column_names
 
 PROVENANCE = ("source", "run", "annotator", "date")
 Texts = tuple[str, ...]

@@ -62,7 +62,7 @@ def open_sources(path: str | Path) -> list[Source]:
     for file in find_files(path):
         name = file.relative_to(path).as_posix() if file != path else file.name
         try:
-            sources.append(_open(file, name))
+            sources.append(open_source(file, name))
         except InputError as error:
             problems += error.problems
     if problems:
@@ -77,8 +77,7 @@ def find_files(path: Path) -> list[Path]:
         InputError: there is no such path, or nothing in it that can be read.
     """
     if os.path.isdir(path):
-        files = sorted(_walk(path), key=lambda file: file.relative_to(path).as_posix())
-        usable = [file for file in files if file.suffix.lower() in SUFFIXES]
+        files, usable = list_files(path)
         if usable:
             return usable
         found = ", ".join(file.name for file in files[:5]) or "no file"
@@ -90,6 +89,15 @@ def find_files(path: Path) -> list[Path]:
         expected = "a file that ends in .parquet, .csv or .jsonl"
         raise input_error(path, expected, path.name, "convert it, or rename it")
     return [path]
+
+
+def list_files(folder: Path) -> tuple[list[Path], list[Path]]:
+    """List the files of a folder and its subfolders, and those among them that hold data.
+
+    Both are sorted by relative name; names that begin with `.` or `_` are ignored.
+    """
+    files = sorted(_walk(folder), key=lambda file: file.relative_to(folder).as_posix())
+    return files, [file for file in files if file.suffix.lower() in SUFFIXES]
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -126,7 +134,12 @@ def group_problems(problems: Iterable[Problem]) -> list[Problem]:
     return grouped
 
 
-def _open(path: Path, name: str) -> Source:
+def open_source(path: Path, name: str) -> Source:
+    """Read what columns a data file has; `name` is what its rows are called after.
+
+    Raises:
+        InputError: it is empty, broken or of another kind, or cannot be read.
+    """
     try:
         stamp = _stamp(path)
         if not stamp[0]:
@@ -222,19 +235,35 @@ def content_digest(paths: Iterable[str | Path], observer: Observer = SILENT) -> 
     Raises:
         PetError: a file has disappeared or cannot be read.
     """
+    return combined_digest(file_digests(paths, observer))
+
+
+def combined_digest(files: Mapping[str, str]) -> str:
+    """Name files by one digest of all their names and contents, as `file_digests` lists them."""
+    total = hashlib.sha256()
+    for name, digest in files.items():
+        total.update(json.dumps([name, digest]).encode())
+    return total.hexdigest()
+
+
+def file_digests(paths: Iterable[str | Path], observer: Observer = SILENT) -> dict[str, str]:
+    """Return each file's sha256 by its name relative to the folder that holds them all, in order.
+
+    Raises:
+        PetError: a file has disappeared or cannot be read.
+    """
     files = sorted(Path(path).absolute() for path in paths)
     base = os.path.commonpath([file.parent for file in files]) if files else ""
-    total = hashlib.sha256()
+    found = {}
     file = Path(base)
     try:
         blocks = sum(-(-file.stat().st_size // BLOCK) for file in files)
         with observer.stage("taking the pool's fingerprint", blocks, "MB") as tick:
             for file in files:
-                digest = file_digest(file, tick)
-                total.update(json.dumps([file.relative_to(base).as_posix(), digest]).encode())
+                found[file.relative_to(base).as_posix()] = file_digest(file, tick)
     except OSError as error:
         raise _unsteady(Path(error.filename or file), error) from error
-    return total.hexdigest()
+    return found
 
 
 def write_parquet(path: str | Path, table: pa.Table, metadata: Mapping[str, str]) -> None:

@@ -118,3 +118,19 @@ def _decoded(raw: bytes, where: str) -> str:
         found = f"byte 0x{raw[error.start]:02x} in line {line}, which is not UTF-8"
         problem = Problem(where, "a text file in UTF-8", found, "save the file as UTF-8")
         raise InputError(problem) from error
+
+
+def column_names(task: Task, text_column: str | None) -> dict[str, str] | None:
+    """Say in which column the task's one field stands, where it is another than its name.
+
+    Raises:
+        InputError: the task has several fields.
+    """
+    if text_column is None:
+        return None
+    if len(task.fields) > 1:
+        raise InputError(
+            Problem("setting text_column", "a task with one field", ", ".join(task.fields),
+                    "name the file's columns like the task's fields, and leave --text-column out")
+        )  # fmt: skip
+    return {task.fields[0]: text_column}

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from flows import screens
+from flows import night_screen, run_screens
 from flows.commands.console import answer, out
 from flows.commands.options import Debug, Json, RunFolder
 
@@ -32,7 +32,7 @@ def runs_list(
         if json_out:
             sys.stdout.write(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
         else:
-            screens.run_list(out, rows, under)
+            run_screens.run_list(out, rows, under)
 
     if context.invoked_subcommand is None:
         answer(work, debug)
@@ -40,15 +40,24 @@ def runs_list(
 
 @app.command("show")
 def runs_show(folder: RunFolder, json_out: Json = False, debug: Debug = False) -> None:
-    """Show one run: what it made, from what, how good, and when."""
+    """Show one run, or a store of nightly labels: what it made, from what, how good, and when."""
 
     def work() -> None:
+        from pet.ledger import describe, is_store
+
+        if is_store(folder):
+            about = describe(folder)
+            if json_out:
+                sys.stdout.write(json.dumps(about, indent=2, ensure_ascii=False) + "\n")
+            else:
+                night_screen.store(out, about)
+            return
         from pet.past_runs import show_run
 
         found = show_run(folder)
         if json_out:
             sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
         else:
-            screens.run_record(out, found, folder)
+            run_screens.run_record(out, found, folder)
 
     answer(work, debug)

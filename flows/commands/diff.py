@@ -1,0 +1,34 @@
+"""`pet diff`: two sets of labels side by side."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows import diff_screen
+from flows.commands.console import answer, out
+from flows.commands.options import Debug, Json
+
+Labels = typer.Argument(help="a run, or a folder of label files")
+
+
+def diff(
+    before: Annotated[Path, Labels], after: Annotated[Path, Labels],
+    json_out: Json = False, debug: Debug = False,
+) -> None:  # fmt: skip
+    """Show what changed from one run's labels to another's, row by row."""
+
+    def work() -> None:
+        from pet.comparison import compare_labels
+
+        found = compare_labels(before, after)
+        if json_out:
+            sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+        else:
+            diff_screen.diff(out, found)
+
+    answer(work, debug)

@@ -1,0 +1,58 @@
+"""What `pet diff` shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+
+def diff(console: Console, found: dict[str, Any]) -> None:
+    """Show how many rows changed, the shares, what became of what, and the surest changes."""
+    for side in ("before", "after"):
+        about = found[side]
+        model = f", model {about['model_version']}" if "model_version" in about else ""
+        _say(console, f"{side:<8}{about['path']}: {about['rows']:,} rows{model}")
+    _say(
+        console,
+        f"{found['changed']:,} of {found['common']:,} common rows changed "
+        f"({found['share_changed']:.2%}); {found['only_before']:,} only before, "
+        f"{found['only_after']:,} only after",
+    )
+    for side in ("before", "after"):
+        if found[f"twice_{side}"]:
+            _say(console, f"warning: {found[f'twice_{side}']:,} rows {side} repeat an id: left out")
+    console.print(_confusion(found))
+    if found["examples"]:
+        console.print(_examples(found["examples"]))
+
+
+def _confusion(found: dict[str, Any]) -> Table:
+    title = "rows: the label before; columns: after; shares of all rows on either side"
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    for label in found["labels"]:
+        table.add_column(escape(label), justify="right")
+    for name in ("share before", "share after"):
+        table.add_column(name, justify="right")
+    for label, counts in zip(found["labels"], found["confusion"], strict=True):
+        shares = found["shares"][label]
+        table.add_row(escape(label), *(f"{count:,}" for count in counts),
+                      f"{shares['before']:.1%}", f"{shares['after']:.1%}")  # fmt: skip
+    return table
+
+
+def _examples(examples: list[dict[str, Any]]) -> Table:
+    table = Table("id", "before", "after", title="the surest changes", title_justify="left")
+    for row in examples:
+        table.add_row(
+            escape(row["id"]), f"{escape(row['before'])} {row['confidence_before']:.2f}",
+            f"{escape(row['after'])} {row['confidence_after']:.2f}",
+        )  # fmt: skip
+    return table
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,76 @@
+"""Serve the nightly flow on a schedule, from one long process.
+
+    export PREFECT_API_URL=http://127.0.0.1:4200/api     # of `prefect server start`
+    python -m flows.serve nightly.toml --cron "0 2 * * *" --timezone Europe/Berlin
+
+For several machines, or queues: work pools and `flows/prefect.yaml`; see flows/README.md.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.commands.console import answer
+from flows.server import prepare
+from pet.errors import InputError, Problem
+from pet.nightly_config import NightlyConfig, load_nightly_config
+
+
+def main(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="settings of the nights")],
+    cron: Annotated[str, typer.Option(help="when: minute hour day month weekday")] = "0 2 * * *",
+    timezone: Annotated[str, typer.Option(help="of the times, such as Europe/Berlin")] = "UTC",
+) -> None:
+    """Label what is new, every time the schedule says so; ends with Ctrl-C."""
+    prepare(console_level=os.environ.get("PREFECT_LOGGING_LEVEL", "INFO"))
+    answer(lambda: serve_nights(load_nightly_config(config), cron, timezone), debug=False)
+
+
+def serve_nights(settings: NightlyConfig, cron: str, timezone: str) -> None:
+    """Register the deployment and carry its runs out, one at a time.
+
+    Raises:
+        InputError: there is no Prefect server, or the schedule is none.
+    """
+    from prefect import serve
+    from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+    from prefect.deployments.runner import RunnerDeployment
+    from prefect.schedules import Cron
+    from prefect.settings import get_current_settings
+    from prefect.types.entrypoint import EntrypointType
+
+    from flows.nightly import nightly
+
+    if not get_current_settings().api.url:
+        raise InputError(
+            Problem("PREFECT_API_URL", "the address of a Prefect server", "nothing",
+                    "start one with `prefect server start`, and set "
+                    "PREFECT_API_URL=http://127.0.0.1:4200/api")
+        )  # fmt: skip
+    try:
+        schedule = Cron(cron, timezone=timezone)
+        # A night that is still at it when the next is due makes that one superfluous.
+        limit = ConcurrencyLimitConfig(
+            limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW
+        )
+        deployment = nightly.to_deployment(
+            name=Path(settings.out).name, schedule=schedule, concurrency_limit=limit,
+            parameters={"config": settings.model_dump(mode="json")}, tags=["pet"],
+            description="labels what is new in the pool", version_type=None,
+            entrypoint_type=EntrypointType.MODULE_PATH,
+        )  # fmt: skip
+    except ValueError as error:
+        raise InputError(
+            Problem("--cron, --timezone", "five fields such as '0 2 * * *', and a known zone",
+                    f"{cron!r}, {timezone!r}: {error}", "correct them")
+        ) from None  # fmt: skip
+    assert isinstance(deployment, RunnerDeployment), "outside of an event loop it is no coroutine"
+    serve(deployment, limit=1)
+
+
+if __name__ == "__main__":
+    typer.run(main)

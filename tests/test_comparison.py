@@ -1,0 +1,86 @@
+"""pet diff: a join by id that no order and no size disturbs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pet import comparison
+from pet.comparison import compare_labels
+from pet.data import PoolBatch
+from pet.errors import InputError
+from pet.labeling import Predictions, label_table
+
+LABELS = ("sport", "space", "business")
+
+
+def write(folder: Path, rows: dict[str, int], sure: float = 0.8, parts: int = 1) -> Path:
+    """Write label files that give each id the label of that number."""
+    folder.mkdir(parents=True, exist_ok=True)
+    ids = list(rows)
+    probabilities = np.full((len(ids), 3), (1 - sure) / 2)
+    probabilities[np.arange(len(ids)), list(rows.values())] = sure
+    batch = PoolBatch(ids, {"text": ids}, np.arange(len(ids)), None, [])
+    said = Predictions(probabilities, np.full(len(ids), np.nan))
+    table = label_table(batch, said, LABELS, 0.5)
+    size = -(-len(ids) // parts)
+    for part in range(parts):
+        pq.write_table(table.slice(part * size, size), folder / f"part-{part:05d}.parquet")
+    return folder
+
+
+def test_rows_are_joined_by_id_and_not_by_place(tmp_path: Path) -> None:
+    before = write(tmp_path / "a", {"1": 0, "2": 1, "3": 2, "old": 0})
+    after = write(tmp_path / "b", {"new": 1, "3": 2, "2": 0, "1": 0}, sure=0.6, parts=2)
+    found = compare_labels(before, after)
+    assert (found["common"], found["changed"]) == (3, 1)
+    assert (found["only_before"], found["only_after"]) == (1, 1)
+    assert found["confusion"] == [[1, 0, 0], [1, 0, 0], [0, 0, 1]]
+    assert found["labels"] == list(LABELS)
+    assert found["shares"]["sport"] == {"before": 0.5, "after": 0.5}
+    assert found["mean_confidence"] == [pytest.approx(0.8), pytest.approx(0.6)]
+    [example] = found["examples"]
+    assert (example["id"], example["before"], example["after"]) == ("2", "space", "sport")
+
+
+def test_many_parts_give_what_one_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    ids = [f"pool/ü-{n}" for n in range(500)]
+    before = write(tmp_path / "a", {i: int(rng.integers(3)) for i in ids}, parts=3)
+    after = write(tmp_path / "b", {i: int(rng.integers(3)) for i in rng.permutation(ids)[:400]})
+    whole = compare_labels(before, after)
+    monkeypatch.setattr(comparison, "ROWS_AT_ONCE", 60)
+    assert compare_labels(before, after) == whole
+    assert len(whole["examples"]) == comparison.EXAMPLES
+    assert whole["changed"] == sum(map(sum, whole["confusion"])) - sum(
+        whole["confusion"][i][i] for i in range(3)
+    )
+
+
+def test_ids_that_repeat_are_counted_and_joined_once(tmp_path: Path) -> None:
+    """A join of repeated ids multiplies rows: counts would be of rows that nobody has."""
+    before, after = write(tmp_path / "a", {"1": 0}), write(tmp_path / "b", {"1": 1})
+    again = pq.read_table(before / "part-00000.parquet")
+    pq.write_table(pa.concat_tables([again, again]), before / "part-00001.parquet")
+    found = compare_labels(before, after)
+    assert (found["twice_before"], found["twice_after"], found["common"]) == (2, 0, 1)
+
+
+def test_a_run_stands_for_its_labels(tiny_run: Path) -> None:
+    found = compare_labels(tiny_run, tiny_run / "labels")
+    assert (found["changed"], found["common"], found["examples"]) == (0, 37, [])
+    assert found["before"]["task"] == "tiny_news"
+
+
+def test_files_that_are_no_labels_are_refused(tmp_path: Path) -> None:
+    labels = write(tmp_path / "a", {"1": 0})
+    pq.write_table(pa.table({"id": ["1"]}), tmp_path / "other.parquet")
+    with pytest.raises(InputError, match="a file without label, confidence"):
+        compare_labels(labels, tmp_path / "other.parquet")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no file"):
+        compare_labels(labels, tmp_path / "empty")

@@ -90,30 +90,30 @@ class ClozeModel(Model):
         """Return the mean loss of the model's own pre-training task on filled patterns.
 
         Masked models: 15 % of the tokens are chosen, of which 80 % are masked, 10 % replaced and
-        10 % kept. Special tokens, padding and the pattern's own mask are never chosen, as the
-        paper says and its code does not do. Causal models: every next token.
+        10 % kept. Special tokens, padding, the pattern's own mask and the places of a prompt are
+        never chosen, as the paper says and its code does not do. Causal models: every next token.
         """
         batch = encoder.batch(texts, rows)
         if self.causal:
-            return self._next_token_loss(batch)
+            return self._next_token_loss(batch, encoder.prompt_end)
         hidden, targets, columns = mask_tokens(batch, self.tokenizer)
         if not len(targets):
             return torch.zeros((), device=self.device)
         places = [torch.from_numpy(place).to(self.device) for place in columns]
         where = head_at(self._backbone, places[0][None], places[1][None])
-        with self.autocast(), where as gathered:
-            logits = self.module(**batch_tensors(hidden, self.device)).logits
+        with where as gathered:
+            logits = self.forward(batch_tensors(hidden, self.device)).logits
         if not gathered:
             logits = logits[places[0], places[1]][None]
         return functional.cross_entropy(
             logits[0].float(), torch.from_numpy(targets).to(self.device)
         )
 
-    def _next_token_loss(self, batch: Batch) -> Tensor:
+    def _next_token_loss(self, batch: Batch, prompt_end: int) -> Tensor:
         inputs = batch_tensors(batch, self.device)
-        with self.autocast():
-            logits = self.module(**inputs).logits[:, :-1].float()
+        logits = self.forward(inputs).logits[:, :-1].float()
         targets = inputs["input_ids"][:, 1:].masked_fill(inputs["attention_mask"][:, 1:] == 0, -100)
+        targets[:, : max(0, prompt_end - 1)] = -100  # what stands for a prompt is no text
         return functional.cross_entropy(logits.transpose(1, 2), targets)
 
     def _single_token_scores(self, encoder: Encoder, texts: Texts, rows: Rows) -> Tensor:
@@ -191,8 +191,8 @@ class ClozeModel(Model):
     def _forward(self, inputs: Inputs, columns: Tensor, vocabulary: Sequence[int] | None) -> Tensor:
         rows = torch.arange(len(columns), device=self.device)[:, None]
         where, words = head_at(self._backbone, rows, columns), head_for(self.module, vocabulary)
-        with self.autocast(), where as gathered, words:
-            logits = self.module(**inputs).logits
+        with where as gathered, words:
+            logits = self.forward(inputs).logits
         return (logits if gathered else logits[rows, columns]).float()
 
     def _can_restrict(self, inputs: Inputs, columns: Tensor, vocabulary: Sequence[int]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,6 +139,23 @@ class Batch:
     attention: NDArray[np.int64]
     types: NDArray[np.int64] | None
     masks: NDArray[np.int64]
+
+
+def joined(batches: Sequence[Batch], pad: int) -> Batch:
+    """Put the rows of several batches into one, padded to the widest. Masks as many in each."""
+    width = max(batch.ids.shape[1] for batch in batches)
+
+    def widened(arrays: Iterable[NDArray[np.int64]], fill: int) -> NDArray[np.int64]:
+        more = [np.pad(a, ((0, 0), (0, width - a.shape[1])), constant_values=fill) for a in arrays]
+        return np.concatenate(more)
+
+    types = [batch.types for batch in batches if batch.types is not None]
+    return Batch(
+        widened((batch.ids for batch in batches), pad),
+        widened((batch.attention for batch in batches), 0),
+        widened(types, 0) if types else None,
+        np.concatenate([batch.masks for batch in batches]),
+    )
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from pet.labeling import Predictions, ask_in_turn, label_into, refuse_other_labe
 from pet.members import Member, load_member, parse_member
 from pet.places import place_in_pool
 from pet.progress import Observer, Tick, no_tick
+from pet.prompt_ensembles import PromptEnsemble
 from pet.runs import DONE, fingerprint, finished, read_record
 from pet.scoring import Columns, score_columns
 from pet.sentence_encoders import encoder_digest
@@ -90,10 +91,17 @@ def ensemble_voice(run: FinishedRun) -> Voice:
     backbone = Backbone.of(run.config, run.folder)
     _refuse_other_models(run, members, backbone)
     load = _loader(run, members, backbone)
+    prompts = None
+    if run.config.member.tuning == "soft-prompt":
+        prompts = PromptEnsemble.of([load(member) for member in members])
 
     def say(columns: Columns, tick: Tick) -> Predictions:
         voices = (load(member) for member in members)
-        logits = ask_in_turn(voices, len(members), columns, run.config.tokens_per_batch, tick)
+        logits = None if prompts is None else prompts.score(columns)
+        if logits is None:
+            logits = ask_in_turn(voices, len(members), columns, run.config.tokens_per_batch, tick)
+        else:
+            tick(logits.shape[1])
         probabilities = softmax(combine(logits, weights), temperature)
         best = probabilities.argmax(axis=-1)
         return Predictions(probabilities, agreement(logits.argmax(axis=-1), best))

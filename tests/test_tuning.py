@@ -253,9 +253,7 @@ def test_a_target_that_no_layer_has_is_refused(model_folder: ModelFolder) -> Non
 
 
 @pytest.mark.parametrize("tuning", ["prefix", "soft-prompt"])
-def test_an_encoder_with_a_decoder_takes_lora_only(
-    model_folder: ModelFolder, tuning: str
-) -> None:
+def test_an_encoder_with_a_decoder_takes_lora_only(model_folder: ModelFolder, tuning: str) -> None:
     with pytest.raises(InputError, match=r"member\.tuning=lora"):
         start(load_cloze(model_folder("bart")), tuning)
 

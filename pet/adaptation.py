@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from pet.cloze_models import ClozeModel
+from pet.config import RunConfig, WholeTrainingConfig
 from pet.divergence import divergence_told
 from pet.inputs import Inputs, computation
 from pet.loading import choose_device
@@ -18,13 +19,12 @@ from pet.runs import Unit, fingerprint, make_unit
 from pet.sampling import unlabeled_fingerprint, unlabeled_rows
 from pet.scoring import cloze_encoder, tokenize_columns
 from pet.training import optimize
+from pet.tuning import add_lora, merge_lora
 
 
-def base_model(inputs: Inputs) -> tuple[str, str | None]:
-    """The model that members start from: the teacher, or the teacher adapted to the pool."""
-    if inputs.config.adapt_steps:
-        return str(inputs.folder / "adapted"), None
-    return inputs.config.model, inputs.config.model_revision
+def adaptation_training(config: RunConfig) -> WholeTrainingConfig:
+    """How the teacher is adapted: as the settings say, for as many steps as are asked for."""
+    return config.adaptation.model_copy(update={"steps": config.adapt_steps})
 
 
 def base_digest(inputs: Inputs) -> str:
@@ -34,7 +34,7 @@ def base_digest(inputs: Inputs) -> str:
     config = inputs.config
     return fingerprint(
         unit="adapted", model=inputs.digests["model"], pool=unlabeled_fingerprint(inputs),
-        training=config.adaptation.model_copy(update={"steps": config.adapt_steps}).model_dump(),
+        training=config.shape_of(adaptation_training(config)),
         patterns=[pattern.template for pattern in inputs.task.patterns],
         words=[inputs.task.words_in_order(pattern.name) for pattern in inputs.task.patterns],
         seed=inputs.seed("adaptation"), **computation(config),
@@ -63,7 +63,8 @@ def adapt(inputs: Inputs) -> Unit:
             return len(rows) * model.language_model_loss(encoders[place], texts[place], rows)
 
         rows = np.flatnonzero(unlabeled.trainable)
-        settings = config.adaptation.model_copy(update={"steps": config.adapt_steps})
+        settings = adaptation_training(config)
+        add_lora(model, config, settings, inputs.seed("adaptation"))
         with (
             divergence_told(inputs, "adapted", "adaptation"),
             inputs.observer.stage("adapting to the pool", settings.steps, "steps") as tick,
@@ -72,6 +73,7 @@ def adapt(inputs: Inputs) -> Unit:
                 model, encoders[0].lengths(texts[0], rows), rows, loss, settings,
                 seed=inputs.seed("adaptation"), tokens_per_batch=config.tokens_per_batch, tick=tick,
             )  # fmt: skip
+        merge_lora(model)
         model.save(folder)
         return {"losses": [round(value, 4) for value in losses]}
 

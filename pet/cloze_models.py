@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from pet.encoding import Batch, Encoder, LabelWords
+from pet.encoding import Batch, Encoder, LabelWords, joined
 from pet.heads import head_at, head_for
 from pet.loading import (
     check_vocabulary,
@@ -72,12 +72,11 @@ class ClozeModel(Model):
         """
         words = encoder.words
         if words.mask_counts == (1,):
-            scores = self._single_token_scores(encoder, texts, rows)
-        else:
-            score = self._causal_word_scores if self.causal else self._masked_word_scores
-            by_word = score(encoder, texts, rows)
-            of_labels = [torch.stack([by_word[word] for word in of]) for of in words.tokens]
-            scores = torch.stack([of_label.mean(0) for of_label in of_labels], dim=1)
+            return self.outputs_of([encoder], texts, rows)[0]
+        score = self._causal_word_scores if self.causal else self._masked_word_scores
+        by_word = score(encoder, texts, rows)
+        of_labels = [torch.stack([by_word[word] for word in of]) for of in words.tokens]
+        scores = torch.stack([of_label.mean(0) for of_label in of_labels], dim=1)
         if encoder.offset is not None:
             scores = scores + torch.from_numpy(encoder.offset).to(scores)
         return scores
@@ -90,37 +89,51 @@ class ClozeModel(Model):
         """Return the mean loss of the model's own pre-training task on filled patterns.
 
         Masked models: 15 % of the tokens are chosen, of which 80 % are masked, 10 % replaced and
-        10 % kept. Special tokens, padding and the pattern's own mask are never chosen, as the
-        paper says and its code does not do. Causal models: every next token.
+        10 % kept. Special tokens, padding, the pattern's own mask and the places of a prompt are
+        never chosen, as the paper says and its code does not do. Causal models: every next token.
         """
         batch = encoder.batch(texts, rows)
         if self.causal:
-            return self._next_token_loss(batch)
+            return self._next_token_loss(batch, encoder.prompt_end)
         hidden, targets, columns = mask_tokens(batch, self.tokenizer)
         if not len(targets):
             return torch.zeros((), device=self.device)
         places = [torch.from_numpy(place).to(self.device) for place in columns]
         where = head_at(self._backbone, places[0][None], places[1][None])
-        with self.autocast(), where as gathered:
-            logits = self.module(**batch_tensors(hidden, self.device)).logits
+        with where as gathered:
+            logits = self.forward(batch_tensors(hidden, self.device)).logits
         if not gathered:
             logits = logits[places[0], places[1]][None]
         return functional.cross_entropy(
             logits[0].float(), torch.from_numpy(targets).to(self.device)
         )
 
-    def _next_token_loss(self, batch: Batch) -> Tensor:
+    def _next_token_loss(self, batch: Batch, prompt_end: int) -> Tensor:
         inputs = batch_tensors(batch, self.device)
-        with self.autocast():
-            logits = self.module(**inputs).logits[:, :-1].float()
+        logits = self.forward(inputs).logits[:, :-1].float()
         targets = inputs["input_ids"][:, 1:].masked_fill(inputs["attention_mask"][:, 1:] == 0, -100)
+        targets[:, : max(0, prompt_end - 1)] = -100  # what stands for a prompt is no text
         return functional.cross_entropy(logits.transpose(1, 2), targets)
 
-    def _single_token_scores(self, encoder: Encoder, texts: Texts, rows: Rows) -> Tensor:
-        words = encoder.words
-        vocabulary = sorted(token for (token,) in _distinct(words))
-        logits = self._logits(*self._inputs(encoder.batch(texts, rows)), vocabulary)[:, 0]
-        return logits @ _mean_matrix(words, vocabulary).to(logits)
+    def outputs_of(self, encoders: Sequence[Encoder], texts: Texts, rows: Rows) -> Tensor:
+        """Score the rows as filled by several encoders, in one pass. [encoders, rows, labels]
+
+        Words of one token only. Where the model wears stacked prompts, each encoder's rows have
+        the prompt of its place.
+        """
+        words = [encoder.words for encoder in encoders]
+        vocabulary = sorted({token for own in words for (token,) in _distinct(own)})
+        batch = joined(
+            [encoder.batch(texts, rows) for encoder in encoders], self.tokenizer.pad_token_id
+        )
+        logits = self._logits(*self._inputs(batch), vocabulary)[:, 0]
+        found = []
+        for encoder, own in zip(encoders, logits.split(len(rows)), strict=True):
+            scores = own @ _mean_matrix(encoder.words, vocabulary).to(own)
+            if encoder.offset is not None:
+                scores = scores + torch.from_numpy(encoder.offset).to(scores)
+            found.append(scores)
+        return torch.stack(found)
 
     def _masked_word_scores(self, encoder: Encoder, texts: Texts, rows: Rows) -> dict[Word, Tensor]:
         """Compute log p(word) as section 3.1 of "It's Not Just Size That Matters" (2021) does.
@@ -191,8 +204,8 @@ class ClozeModel(Model):
     def _forward(self, inputs: Inputs, columns: Tensor, vocabulary: Sequence[int] | None) -> Tensor:
         rows = torch.arange(len(columns), device=self.device)[:, None]
         where, words = head_at(self._backbone, rows, columns), head_for(self.module, vocabulary)
-        with self.autocast(), where as gathered, words:
-            logits = self.module(**inputs).logits
+        with where as gathered, words:
+            logits = self.forward(inputs).logits
         return (logits if gathered else logits[rows, columns]).float()
 
     def _can_restrict(self, inputs: Inputs, columns: Tensor, vocabulary: Sequence[int]) -> bool:

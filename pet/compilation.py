@@ -25,8 +25,13 @@ def plain_encoder(tokenizer: Any, fields: Sequence[str], max_length: int) -> Enc
 def pattern_encoder(
     tokenizer: Any, pattern: Pattern, verbalizer: Mapping[str, Sequence[str]],
     causal: bool, max_length: int, offset: NDArray[np.float32] | None = None,
+    prompt_length: int = 0,
 ) -> Encoder:  # fmt: skip
     """Compile a pattern for a tokenizer: every fixed word and label word in its own place.
+
+    Args:
+        offset: added to the scores.
+        prompt_length: places for a soft prompt's vectors, behind the first special tokens.
 
     Raises:
         InputError: a word that the tokenizer cannot write, two labels with the same tokens, a mask
@@ -50,7 +55,7 @@ def pattern_encoder(
     filler = next(iter(verbalizer.values()))[0] if causal else tokenizer.mask_token
     parts, _ = _compile(tokenizer, pattern, filler)
     distinct = LabelWords(tuple(tuple(dict.fromkeys(words)) for words in tokens))
-    encoder = Encoder(tokenizer, parts, distinct, causal, max_length, offset)
+    encoder = Encoder(tokenizer, parts, distinct, causal, max_length, offset, prompt_length)
     if encoder.budget() < len(pattern.fields):
         problems.append(
             Problem(

@@ -10,18 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from pet.errors import InputError, Problem
 from pet.places import place_problem
+from pet.tuning_config import Frozen, LoraConfig, PrefixConfig, SoftPromptConfig, Tuning
 
 Preset = Literal["default", "fast", "paper"]
 LONGEST_SHOWN = 80  # characters of a wrong value
@@ -57,22 +51,14 @@ PRESETS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-class Frozen(BaseModel):
-    """Settings: never changed, and nothing unknown among them."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", protected_namespaces=(), coerce_numbers_to_str=True,
-        allow_inf_nan=False, hide_input_in_errors=True,
-    )  # fmt: skip
-
-
 class TrainingConfig(Frozen):
     """How one model is trained: AdamW, linear decay."""
 
+    tuning: Tuning = Field("full", description="what is trained: all weights, or few beside them")
     steps: int = Field(150, ge=0, description="optimizer steps; 0: the model is used as it is")
     batch_size: int = Field(8, ge=1, description="rows per optimizer step")
     learning_rate: float | None = Field(
-        None, gt=0, le=1, description="peak learning rate; by the model's width if not given"
+        None, gt=0, le=1, description="peak learning rate; by width and tuning if not given"
     )
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps with a rising rate")
     weight_decay: float = Field(0.01, ge=0, description="AdamW's decoupled weight decay")
@@ -81,6 +67,14 @@ class TrainingConfig(Frozen):
         0.0, ge=0, lt=1, description="dropout while training; the model's own if not given"
     )
     adam_epsilon: float = Field(1e-8, gt=0, description="AdamW's epsilon")
+
+
+class WholeTrainingConfig(TrainingConfig):
+    """Training of a model that is kept whole, so that plain transformers loads it."""
+
+    tuning: Literal["full", "lora"] = Field(
+        "full", description="what is trained; what LoRA learned is merged into the weights"
+    )
 
 
 def _checked_place(value: str) -> str:
@@ -174,17 +168,27 @@ class RunConfig(Frozen):
     shard_rows: int = Field(10_000, ge=1, description="rows per file of logits and labels")
     tokens_per_batch: int = Field(8192, ge=64, description="tokens in one forward pass")
 
-    adaptation: TrainingConfig = Field(
-        TrainingConfig(batch_size=32), description="training on the pool's own language"
+    adaptation: WholeTrainingConfig = Field(
+        WholeTrainingConfig(batch_size=32), description="training on the pool's own language"
     )
     member: TrainingConfig = Field(TrainingConfig(), description="training of a member")
-    student: TrainingConfig = Field(
-        TrainingConfig(steps=300, batch_size=16, dropout=None),
+    student: WholeTrainingConfig = Field(
+        WholeTrainingConfig(steps=300, batch_size=16, dropout=None),
         description="training of the student",
     )
-    supervised: TrainingConfig = Field(
-        TrainingConfig(), description="training of the supervised baseline"
+    supervised: WholeTrainingConfig = Field(
+        WholeTrainingConfig(), description="training of the supervised baseline"
     )
+    lora: LoraConfig = Field(LoraConfig(), description="wherever tuning is lora")
+    soft_prompt: SoftPromptConfig = Field(SoftPromptConfig(), description="of members")
+    prefix: PrefixConfig = Field(PrefixConfig(), description="of members")
+
+    def shape_of(self, training: TrainingConfig) -> dict[str, Any]:
+        """Return what shapes a trained model: `training`, and the settings of its tuning alone."""
+        shape = training.model_dump()
+        if training.tuning == "full":
+            return {name: value for name, value in shape.items() if name != "tuning"}
+        return {**shape, "tuned": getattr(self, training.tuning.replace("-", "_")).model_dump()}
 
     @model_validator(mode="before")
     @classmethod
@@ -209,7 +213,10 @@ def _training_defaults(
     for name, field in cls.model_fields.items():
         given = data.get(name, {})
         if isinstance(field.default, TrainingConfig) and isinstance(given, Mapping):
-            filled[name] = {**field.default.model_dump(), **preset.get(name, {}), **given}
+            under = dict(preset.get(name, {}))
+            if given.get("tuning", "full") != "full":
+                under.pop("learning_rate", None)  # a preset's is for all weights
+            filled[name] = {**field.default.model_dump(), **under, **given}
     return filled
 
 
@@ -314,8 +321,8 @@ def as_problem(detail: Any, known: Sequence[str] | None = None) -> Problem:
 def _setting_names() -> list[str]:
     names = []
     for name, info in RunConfig.model_fields.items():
-        if isinstance(info.default, TrainingConfig):
-            names += [f"{name}.{inner}" for inner in TrainingConfig.model_fields]
+        if isinstance(info.default, Frozen):
+            names += [f"{name}.{inner}" for inner in type(info.default).model_fields]
         else:
             names.append(name)
     return sorted(names)

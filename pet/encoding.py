@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -141,6 +141,23 @@ class Batch:
     masks: NDArray[np.int64]
 
 
+def joined(batches: Sequence[Batch], pad: int) -> Batch:
+    """Put the rows of several batches into one, padded to the widest. Masks as many in each."""
+    width = max(batch.ids.shape[1] for batch in batches)
+
+    def widened(arrays: Iterable[NDArray[np.int64]], fill: int) -> NDArray[np.int64]:
+        more = [np.pad(a, ((0, 0), (0, width - a.shape[1])), constant_values=fill) for a in arrays]
+        return np.concatenate(more)
+
+    types = [batch.types for batch in batches if batch.types is not None]
+    return Batch(
+        widened((batch.ids for batch in batches), pad),
+        widened((batch.attention for batch in batches), 0),
+        widened(types, 0) if types else None,
+        np.concatenate([batch.masks for batch in batches]),
+    )
+
+
 @dataclass(frozen=True)
 class TextSlot:
     """Where a field's text goes in a compiled pattern, and whether a space stands before it."""
@@ -150,27 +167,44 @@ class TextSlot:
 
 
 class Encoder:
-    """Splices tokenised fields into a compiled pattern; without a mask, plain classifier inputs."""
+    """Splices tokenised fields into a compiled pattern; without a mask, plain classifier inputs.
+
+    Attributes:
+        offset: added to the scores: calibration against the labels' prior.
+        special: the tokens that every text has around it.
+        prompt_end: the column behind the places of a soft prompt; 0 where there is none.
+    """
 
     def __init__(
         self, tokenizer: Any, parts: list[Ids | TextSlot | MaskSlot | Boundary],
         words: LabelWords, causal: bool, max_length: int,
-        offset: NDArray[np.float32] | None = None,
+        offset: NDArray[np.float32] | None = None, prompt_length: int = 0,
     ):  # fmt: skip
         self.words = words
-        self.offset = offset  # added to the scores: calibration against the labels' prior
+        self.offset = offset
         self.max_length = max_length
         self.causal = causal
         self._parts = parts
-        self._special = SpecialTokens.of(tokenizer, causal)
+        self.special = SpecialTokens.of(tokenizer, causal)
         self._pad = tokenizer.pad_token_id
         self._mask = tokenizer.mask_token_id
+        # Where a soft prompt's vectors go, there stand tokens that count as text, unlike padding.
+        stand_in = self._pad if self._mask is None else self._mask
+        prompt = np.full(prompt_length, stand_in, np.int32)
+        self._before = np.concatenate([self.special.before, prompt])
+        self.prompt_end = len(self._before) if prompt_length else 0
         self._typed = "token_type_ids" in tokenizer.model_input_names
         self.slots = tuple(part for part in parts if isinstance(part, TextSlot))
         fixed = sum(len(part) for part in parts if isinstance(part, np.ndarray))
         if any(isinstance(part, Boundary) for part in parts):
-            fixed += len(self._special.between)
-        self._fixed = fixed + len(self._special.before) + len(self._special.after)
+            fixed += len(self.special.between)
+        self._fixed = fixed + len(self._before) + len(self.special.after)
+
+    @property
+    def fixed_ids(self) -> list[int]:
+        """The tokens of the pattern's own words, in order."""
+        pieces = [part for part in self._parts if isinstance(part, np.ndarray)]
+        return [int(token) for piece in pieces for token in piece]
 
     @property
     def longest_word(self) -> int:
@@ -209,7 +243,7 @@ class Encoder:
             ids[index, : len(row_ids)] = row_ids
             attention[index, : len(row_ids)] = 1
             if types is not None and second is not None:
-                types[index, second : len(row_ids)] = self._special.second_type
+                types[index, second : len(row_ids)] = self.special.second_type
             if mask is not None:
                 places[index] = mask + np.arange(masks)
         return Batch(ids, attention, types, places)
@@ -222,8 +256,8 @@ class Encoder:
         masks: int,
     ) -> tuple[Ids, int | None, int | None]:
         """Return one row's ids, the column of its mask, and where its second segment starts."""
-        pieces = [self._special.before]
-        length, field = len(self._special.before), 0
+        pieces = [self._before]
+        length, field = len(self._before), 0
         mask = second = None
         for part in self._parts:
             if isinstance(part, TextSlot):
@@ -234,11 +268,11 @@ class Encoder:
                 mask = length - 1 if self.causal else length
                 piece = np.full(0 if self.causal else masks, self._mask or 0, np.int32)
             elif isinstance(part, Boundary):
-                piece = self._special.between
+                piece = self.special.between
                 second = length + len(piece)
             else:
                 piece = part
             pieces.append(piece)
             length += len(piece)
-        pieces.append(self._special.after)
+        pieces.append(self.special.after)
         return np.concatenate(pieces), mask, second

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pet.backbones import Backbone
 from pet.config import RunConfig, load_config
 from pet.data import PoolBatch, open_pool
 from pet.encoding import Encoder
@@ -20,10 +21,10 @@ from pet.formats import check_format
 from pet.inputs import computation, recorded_inputs
 from pet.labeled import read_labeled
 from pet.labeling import Predictions, ask_in_turn, label_into, refuse_other_labels
-from pet.loading import model_digest
 from pet.members import Member, load_member, parse_member
 from pet.places import place_in_pool
 from pet.progress import Observer, Tick, no_tick
+from pet.prompt_ensembles import PromptEnsemble
 from pet.runs import DONE, fingerprint, finished, read_record
 from pet.scoring import Columns
 from pet.sentence_encoders import encoder_digest
@@ -106,12 +107,20 @@ def ensemble_voice(run: FinishedRun) -> Voice:
     for member in members:
         if member.generation is not None:
             _refuse_changed(run.folder / "members" / member.name)
-    _refuse_other_models(run, members)
-    load = _loader(run, len(members))
+    backbone = Backbone.of(run.config, run.folder)
+    _refuse_other_models(run, members, backbone)
+    load = _loader(run, members, backbone)
+    prompts = None
+    if run.config.member.tuning == "soft-prompt":
+        prompts = PromptEnsemble.of([load(member) for member in members])
 
     def say(columns: Columns, tick: Tick) -> Predictions:
         voices = (load(member) for member in members)
-        logits = ask_in_turn(voices, len(members), columns, run.config.tokens_per_batch, tick)
+        logits = None if prompts is None else prompts.score(columns)
+        if logits is None:
+            logits = ask_in_turn(voices, len(members), columns, run.config.tokens_per_batch, tick)
+        else:
+            tick(logits.shape[1])
         probabilities = softmax(combine(logits, weights), temperature)
         best = probabilities.argmax(axis=-1)
         return Predictions(probabilities, agreement(logits.argmax(axis=-1), best))
@@ -158,7 +167,7 @@ def _ensemble_of(run: FinishedRun) -> tuple[list[Member], list[float], float]:
     return members, list(weights.values()), temperature
 
 
-def _refuse_other_models(run: FinishedRun, members: Sequence[Member]) -> None:
+def _refuse_other_models(run: FinishedRun, members: Sequence[Member], backbone: Backbone) -> None:
     """Untrained members and the encoder are loaded from where they came from: is it still they?
 
     Raises:
@@ -168,7 +177,7 @@ def _refuse_other_models(run: FinishedRun, members: Sequence[Member]) -> None:
     config = run.config
     now = {}
     if any(m.generation is None for m in members) and not config.adapt_steps:
-        now["model"] = config.model, model_digest(config.model, config.model_revision)
+        now["model"] = config.model, backbone.digest
     if config.encoder is not None and any(m.kind == "encoder" for m in members):
         now["encoder"] = config.encoder, encoder_digest(config.encoder, config.encoder_revision)
     for name, (ref, digest) in now.items():
@@ -179,16 +188,21 @@ def _refuse_other_models(run: FinishedRun, members: Sequence[Member]) -> None:
             )  # fmt: skip
 
 
-def _loader(run: FinishedRun, count: int) -> Callable[[Member], tuple[Any, Encoder]]:
-    """Return the function that loads a member: once only, where all of them fit in memory."""
+def _loader(
+    run: FinishedRun, members: Sequence[Member], backbone: Backbone
+) -> Callable[[Member], tuple[Any, Encoder]]:
+    """Return the function that loads a member: once only, where all of them fit in memory.
+
+    Members that share the backbone, untrained ones and adapters, are kept in any case.
+    """
     kept: dict[Member, tuple[Any, Encoder]] = {}
 
     def load(member: Member) -> tuple[Any, Encoder]:
         if member in kept:
             return kept[member]
-        model, encoder = load_member(run.config, run.task, run.folder, member)
+        model, encoder = load_member(run.config, run.task, run.folder, member, backbone)
         weights = sum(p.numel() * p.element_size() for p in model.module.parameters())
-        if count * weights <= KEPT_BYTES:
+        if backbone.holds(model) or len(members) * weights <= KEPT_BYTES:
             kept[member] = model, encoder
         return model, encoder
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 
+from pet.backbones import Backbone
 from pet.config import RunConfig
 from pet.data import Pool, open_pool
 from pet.encoding import TextSlot, TokenizedTexts
@@ -66,6 +67,11 @@ class Inputs:
     @property
     def folder(self) -> Path:
         return Path(self.config.out)
+
+    @cached_property
+    def backbone(self) -> Backbone:
+        """The model that members start from, shared by those that do not change its weights."""
+        return Backbone.of(self.config, self.folder, self.digests["model"])
 
     @property
     def student_ref(self) -> tuple[str, str | None]:

@@ -101,11 +101,15 @@ def check_patterns(config: RunConfig, task: Task) -> None:
             Problem(config.model, "a tokenizer with a mask token, for a masked language model",
                     "none", "copy the model's tokenizer_config.json too, or take another model")
         )  # fmt: skip
+    prompt_length = config.soft_prompt.length if config.member.tuning == "soft-prompt" else 0
     for pattern in task.patterns:
         words = task.verbalizer(pattern.name)
         gather(
             problems,
-            partial(pattern_encoder, tokenizer, pattern, words, causal, config.max_length),
-        )
+            partial(
+                pattern_encoder, tokenizer, pattern, words, causal, config.max_length,
+                prompt_length=prompt_length,
+            ),
+        )  # fmt: skip
     if problems:
         raise InputError(problems)

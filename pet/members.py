@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pet.adaptation import base_digest
+from pet.adapters import is_adapter
+from pet.backbones import Backbone
 from pet.cloze_models import ClozeModel
 from pet.compilation import plain_encoder
 from pet.config import RunConfig
@@ -198,7 +200,7 @@ def _pattern_shape(inputs: Inputs, member: Member) -> dict[str, Any]:
     if member.generation is not None:
         if config.lm_weight:
             shape["pool"] = unlabeled_fingerprint(inputs)
-        shape |= {"training": config.member.model_dump(), "lm_weight": config.lm_weight}
+        shape |= {"training": config.shape_of(config.member), "lm_weight": config.lm_weight}
         shape["left out"] = left_out(inputs, member).tolist()
     return shape
 
@@ -210,20 +212,21 @@ def _encoder_shape(inputs: Inputs) -> dict[str, Any]:
 
 
 def load_member(
-    config: RunConfig, task: Task, run: Path, member: Member, calibrated: bool = True
-) -> tuple[Model, Encoder]:
-    """Load a trained member of a run, or the pretrained model for an untrained one."""
-    device, precision = choose_device(config.device), config.precision
+    config: RunConfig, task: Task, run: Path, member: Member, backbone: Backbone,
+    calibrated: bool = True,
+) -> tuple[Model, Encoder]:  # fmt: skip
+    """Load a trained member of a run; adapters and untrained members share the backbone."""
     folder = run / "members" / member.name
     if member.kind == "encoder":
         sentences, encoder = load_sentence_encoder(config, task)
         return EncoderClassifier(sentences, load_head(folder)), encoder
-    if member.generation is not None:
-        model = ClozeModel.load(str(folder), None, device, precision=precision)
-    elif config.adapt_steps:
-        model = ClozeModel.load(str(run / "adapted"), None, device, precision=precision)
+    if member.generation is None:
+        model = backbone.model
+    elif is_adapter(folder):
+        model = backbone.wearing(folder)
     else:
-        model = ClozeModel.load(config.model, config.model_revision, device, precision=precision)
+        device = choose_device(config.device)
+        model = ClozeModel.load(str(folder), None, device, precision=config.precision)
     offset = prior_offset(config, run, member.pattern) if calibrated else None
     return model, cloze_encoder(model, task, member.pattern, config.max_length, offset)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification
 
+from pet.adapters import Adapter, Switch
 from pet.encoding import Batch, Encoder, TextSlot, TokenizedTexts
 from pet.loading import (
     check_vocabulary,
@@ -47,7 +49,11 @@ class Model(ABC):
     Attributes:
         precision: what the module computes in. "auto" is bfloat16 on CUDA and float32 elsewhere;
             "bfloat16" is that on every device. Weights, scores and losses are float32 always.
+        adapter: what changes the module's computation, if anything does.
+        switch: what is in force in the module now.
     """
+
+    adapter: Adapter | None = None
 
     def __init__(
         self, module: Any, tokenizer: Any, device: torch.device, *, precision: Precision = "auto"
@@ -56,6 +62,29 @@ class Model(ABC):
         self.tokenizer = tokenizer
         self.device = device
         self.precision: Precision = precision
+        self.switch = Switch()
+
+    def wearing(self, adapter: Adapter | None) -> Self:
+        """Return the model with an adapter of its module in force, or with none.
+
+        It shares the module with this one, and may be asked in turn with it: each puts its own
+        adapter in force first.
+        """
+        worn = copy.copy(self)
+        worn.adapter = adapter
+        return worn
+
+    def forward(self, inputs: dict[str, Tensor]) -> Any:
+        """Run the module in the model's precision, with its adapter in force."""
+        self.switch.to(self.adapter)
+        with self.autocast():
+            return self.module(**inputs)
+
+    def trained(self) -> dict[str, torch.nn.Parameter]:
+        """What training changes, by name: what is not frozen of the module, and the adapter."""
+        self.switch.to(self.adapter)
+        own = {n: p for n, p in self.module.named_parameters() if p.requires_grad}
+        return own if self.adapter is None else {**own, **self.adapter.parameters()}
 
     @abstractmethod
     def outputs(self, encoder: Encoder, texts: Texts, rows: Rows) -> Tensor:
@@ -79,19 +108,23 @@ class Model(ABC):
 
     @property
     def suggested_learning_rate(self) -> float:
-        """5e-4 at BERT-tiny's width of 128, and inverse to the square of the width.
+        """An adapter's own, or 5e-4 at BERT-tiny's width of 128, by the square of the width.
 
         That is 1.4e-5 at 768 and 0.8e-5 at RoBERTa-large's 1,024, where the paper has 1e-5. The
         5e-4 was chosen on other labeled sets and rows than those that are reported.
         """
         width = float(self.module.config.get_text_config().hidden_size)
+        if self.adapter is not None:
+            return self.adapter.learning_rate(int(width))
         return float(5e-4 * (128 / width) ** 2)
 
     def set_dropout(self, probability: float | None) -> None:
-        """Train with this dropout everywhere instead of the model's own."""
+        """Train with this dropout everywhere instead of the model's own; LoRA has its own."""
         if probability is None:
             return
-        for module in self.module.modules():
+        for place, module in self.module.named_modules():
+            if ".lora_dropout." in place:
+                continue
             if isinstance(module, torch.nn.Dropout):
                 module.p = probability
             for name in ("dropout_prob", "attention_dropout"):
@@ -106,7 +139,13 @@ class Model(ABC):
 
 
 class Classifier(Model):
-    """A plain sequence classifier: the student, and the supervised baseline."""
+    """A plain sequence classifier: the student, and the supervised baseline.
+
+    Attributes:
+        drawn: names of weights that the pretrained model did not have.
+    """
+
+    drawn: frozenset[str] = frozenset()
 
     @classmethod
     def fresh(
@@ -118,14 +157,17 @@ class Classifier(Model):
         refuse_unloadable(ref, revision)
         tokenizer = load_tokenizer(ref, revision)
         with seeded(seed), model_problems(ref, "its weights"):
-            module = AutoModelForSequenceClassification.from_pretrained(
+            module, loaded = AutoModelForSequenceClassification.from_pretrained(
                 ref, revision=revision, use_safetensors=True, trust_remote_code=False,
                 dtype=torch.float32, num_labels=len(labels), id2label=names,
                 label2id={label: index for index, label in names.items()},
+                output_loading_info=True,
             )  # fmt: skip
         check_vocabulary(tokenizer, module.config, ref)
         module.config.pad_token_id = tokenizer.pad_token_id
-        return cls(module, tokenizer, device, precision=precision)
+        model = cls(module, tokenizer, device, precision=precision)
+        model.drawn = frozenset(loaded["missing_keys"])
+        return model
 
     @classmethod
     def load(
@@ -145,8 +187,7 @@ class Classifier(Model):
     def outputs(self, encoder: Encoder, texts: Texts, rows: Rows) -> Tensor:
         """Return the classifier's logits. [rows, labels], float32"""
         batch = encoder.batch(texts, rows)
-        with self.autocast():
-            return self.module(**batch_tensors(batch, self.device)).logits.float()
+        return self.forward(batch_tensors(batch, self.device)).logits.float()
 
     def output_width(self, encoder: Encoder) -> int:
         """How many labels are scored."""

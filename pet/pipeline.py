@@ -107,6 +107,7 @@ class _Stages:
             self.stage("calibration", jobs)
         self.stage("zero-shot", self.jobs("score", partial(score_member, pool=False), untrained))
         members = self.grow()
+        inputs.backbone.drop()  # members have said what they had to
         soft = self.one("soft labels", partial(write_soft_labels, inputs, members))
         student = self.one("student", partial(train_student, inputs, soft))
         classifiers = [student]

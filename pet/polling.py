@@ -74,7 +74,9 @@ def embed_texts(inputs: Inputs) -> list[Unit]:
 def _once(inputs: Inputs, member: Member, calibrated: bool = True) -> Load:
     """Return a function that loads a member when it is first asked."""
     return functools.cache(
-        lambda: load_member(inputs.config, inputs.task, inputs.folder, member, calibrated)
+        lambda: load_member(
+            inputs.config, inputs.task, inputs.folder, member, inputs.backbone, calibrated
+        )
     )
 
 

@@ -70,6 +70,8 @@ def write_report(
         "generations": [_generation(inputs, generation) for generation in generations],
         "warnings": list(inputs.labeled.warnings),
     }
+    if prompts := _prompts(inputs, members):
+        report["prompts"] = prompts
     for source in inputs.measured():
         report[source] = measure(inputs, members, source)
     write_json(inputs.folder / "report.json", report)
@@ -120,6 +122,13 @@ def _generation(inputs: Inputs, generation: Generation) -> dict[str, Any]:
     if inputs.test is not None:
         found["test_accuracy"] = ensemble_accuracy(inputs, generation.members, "test")
     return found
+
+
+def _prompts(inputs: Inputs, members: list[Member]) -> dict[str, list[list[str]]]:
+    """List, for members that are soft prompts, the words nearest to each of their vectors."""
+    trained = [member for member in members if member.generation is not None]
+    records = {member.name: read_record(folder_of(inputs, member) / DONE) for member in trained}
+    return {name: own["nearest_words"] for name, own in records.items() if "nearest_words" in own}
 
 
 def machine() -> dict[str, str]:

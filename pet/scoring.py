@@ -68,11 +68,13 @@ def cloze_encoder(
     model: ClozeModel, task: Task, pattern: str, max_length: int,
     offset: NDArray[np.float32] | None = None,
 ) -> Encoder:  # fmt: skip
-    """Compile one of the task's patterns for a model."""
+    """Compile one of the task's patterns for a model, with places for the model's prompt."""
     words = task.verbalizer(pattern)
+    prompt_length = 0 if model.adapter is None else model.adapter.prompt_length
     return pattern_encoder(
-        model.tokenizer, task.pattern(pattern), words, model.causal, max_length, offset
-    )
+        model.tokenizer, task.pattern(pattern), words, model.causal, max_length, offset,
+        prompt_length,
+    )  # fmt: skip
 
 
 def tokenize_columns(

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pet.answers import shard_names, stacked_logits
 from pet.compilation import plain_encoder
-from pet.config import RunConfig
+from pet.config import RunConfig, WholeTrainingConfig
 from pet.distillation import distillation_loss
 from pet.divergence import divergence_told
 from pet.ensembling import soft_labels
@@ -29,6 +29,7 @@ from pet.student_folder import record_of, write_record
 from pet.tables import write_parquet
 from pet.teaching import cross_entropy, one_hot
 from pet.training import train
+from pet.tuning import add_lora, merge_lora
 from pet.weighing import ensemble_temperature, member_weights
 
 
@@ -69,7 +70,7 @@ def train_student(inputs: Inputs, soft: Unit) -> Unit:
     config = inputs.config
     expected = fingerprint(
         unit="student", soft_labels=soft.fingerprint, model=inputs.digests["student_model"],
-        training=config.student.model_dump(), temperature=config.temperature,
+        training=config.shape_of(config.student), temperature=config.temperature,
         seed=inputs.seed("student"), labels=inputs.task.labels, **computation(config),
     )  # fmt: skip
     return make_unit(inputs.folder / "student", expected, lambda f: _distil(inputs, f))
@@ -77,7 +78,7 @@ def train_student(inputs: Inputs, soft: Unit) -> Unit:
 
 def _distil(inputs: Inputs, folder: Path) -> dict[str, Any]:
     config, unlabeled = inputs.config, unlabeled_rows(inputs)
-    student = _fresh_classifier(inputs, "student")
+    student = _fresh_classifier(inputs, "student", config.student)
     soft = torch.from_numpy(read_soft_labels(inputs)).to(student.device)
 
     def loss(scores: Tensor, rows: Rows) -> Tensor:
@@ -93,18 +94,21 @@ def _distil(inputs: Inputs, folder: Path) -> dict[str, Any]:
             student, encoder, texts, np.flatnonzero(unlabeled.trainable), loss, config.student,
             seed=inputs.seed("student"), tokens_per_batch=config.tokens_per_batch, tick=tick,
         )  # fmt: skip
+    merge_lora(student)
     student.tokenizer.model_max_length = config.max_length  # what `truncation=True` cuts to
     student.save(folder)
     write_record(folder, record_of(inputs.task, config.max_length))
     return {"losses": [round(v, 4) for v in losses]}
 
 
-def _fresh_classifier(inputs: Inputs, name: str) -> Classifier:
+def _fresh_classifier(inputs: Inputs, name: str, training: WholeTrainingConfig) -> Classifier:
     ref, revision = inputs.student_ref
-    return Classifier.fresh(
+    model = Classifier.fresh(
         ref, revision, inputs.task.labels, choose_device(inputs.config.device), inputs.seed(name),
         precision=inputs.config.precision,
     )  # fmt: skip
+    add_lora(model, inputs.config, training, inputs.seed(name), trained=model.drawn)
+    return model
 
 
 def load_classifier(config: RunConfig, folder: Path) -> Classifier:
@@ -118,12 +122,12 @@ def train_supervised(inputs: Inputs) -> Unit:
     config, labeled = inputs.config, inputs.labeled
     expected = fingerprint(
         unit="supervised", labeled=inputs.digests["labeled"], seed=inputs.seed("supervised"),
-        model=inputs.digests["student_model"], training=config.supervised.model_dump(),
+        model=inputs.digests["student_model"], training=config.shape_of(config.supervised),
         labels=inputs.task.labels, **computation(config),
     )  # fmt: skip
 
     def build(folder: Path) -> dict[str, Any]:
-        model = _fresh_classifier(inputs, "supervised")
+        model = _fresh_classifier(inputs, "supervised", config.supervised)
         encoder = plain_encoder(model.tokenizer, inputs.task.fields, config.max_length)
         texts = tokenize_columns(encoder, model.tokenizer, labeled.columns)
         steps, gold = config.supervised.steps, one_hot(labeled.labels, len(inputs.task.labels))
@@ -136,6 +140,7 @@ def train_supervised(inputs: Inputs) -> Unit:
                 cross_entropy(gold, model.device), config.supervised,
                 seed=inputs.seed("supervised"), tokens_per_batch=config.tokens_per_batch, tick=tick,
             )  # fmt: skip
+        merge_lora(model)
         model.save(folder)
         return {"losses": [round(value, 4) for value in losses]}
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from pet.adaptation import base_model
+from pet.adapters import save_adapter
 from pet.answers import pool_embeddings, pool_logits, table_embeddings
 from pet.cloze_models import ClozeModel
 from pet.divergence import divergence_told
@@ -23,7 +23,6 @@ from pet.errors import PetError
 from pet.inputs import Inputs
 from pet.ipet import draw_rows, generation_quotas
 from pet.linear_heads import fit_calibrated
-from pet.loading import choose_device
 from pet.logits import logits_table
 from pet.members import (
     Member,
@@ -39,8 +38,10 @@ from pet.models import Loss, Rows
 from pet.runs import Unit, make_unit
 from pet.sampling import unlabeled_rows
 from pet.scoring import cloze_encoder, tokenize_columns
+from pet.soft_prompts import SoftPrompt, nearest_words
 from pet.tables import write_parquet
 from pet.training import train
+from pet.tuning import start_adapter
 from pet.weighing import HELD_OUT, ensemble_temperature, member_weights
 
 LM_ROWS = 3  # unlabeled rows per labeled row of the auxiliary loss: Table 5 of the paper
@@ -98,10 +99,8 @@ def _fit(inputs: Inputs, member: Member, folder: Path) -> dict[str, Any]:
 
 def _train(inputs: Inputs, member: Member, folder: Path) -> dict[str, Any]:
     config = inputs.config
-    model = ClozeModel.load(
-        *base_model(inputs), choose_device(config.device), precision=config.precision
-    )
     offset = prior_offset(config, inputs.folder, member.pattern)
+    model = _start(inputs, member)
     encoder = cloze_encoder(model, inputs.task, member.pattern, config.max_length, offset)
     drawn = draw(inputs, member)
     columns, targets = training_rows(inputs, member, drawn)
@@ -116,8 +115,26 @@ def _train(inputs: Inputs, member: Member, folder: Path) -> dict[str, Any]:
             seed=member_seed(inputs, "member", member), tokens_per_batch=config.tokens_per_batch,
             tick=tick, auxiliary=_auxiliary(inputs, model, encoder, member),
         )  # fmt: skip
-    model.save(folder)
-    return {"losses": [round(value, 4) for value in losses], **drawn.record}
+    if model.adapter is None:
+        model.save(folder)
+    else:
+        save_adapter(model.adapter, folder, inputs.backbone.reference)
+        inputs.backbone.take_off(model.adapter)
+    record = {"losses": [round(value, 4) for value in losses], **drawn.record}
+    if isinstance(model.adapter, SoftPrompt):
+        record["nearest_words"] = nearest_words(model.adapter, model.module, model.tokenizer)
+    return record
+
+
+def _start(inputs: Inputs, member: Member) -> ClozeModel:
+    """Return the pretrained model with what a member trains of it: all weights, or an adapter."""
+    config, backbone = inputs.config, inputs.backbone
+    if config.member.tuning == "full":
+        backbone.drop()  # a model whose weights change is nobody else's
+        return backbone.load()
+    encoder = cloze_encoder(backbone.model, inputs.task, member.pattern, config.max_length)
+    seed = member_seed(inputs, "adapter", member)
+    return backbone.model.wearing(start_adapter(backbone.model, config, encoder, seed))
 
 
 def _weighted(loss: Loss, lm_weight: float) -> Loss:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import Parameter
 
 from pet.config import TrainingConfig
 from pet.encoding import Encoder
@@ -127,9 +128,9 @@ def optimize(
     if not len(rows):
         raise PetError("training\n  expected: rows to train on\n  found:    none")
     learning_rate = settings.learning_rate or model.suggested_learning_rate
-    parameters = [p for p in model.module.parameters() if p.requires_grad]
+    parameters = list(model.trained().values())
     optimizer = torch.optim.AdamW(
-        _decay_groups(model, settings.weight_decay), lr=learning_rate,
+        _decay_groups(parameters, settings.weight_decay), lr=learning_rate,
         eps=settings.adam_epsilon, fused=model.device.type in ("cpu", "cuda"),
     )  # fmt: skip
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _linear_decay(settings))
@@ -200,11 +201,10 @@ def _accumulate(
     return float(total)
 
 
-def _decay_groups(model: Model, weight_decay: float) -> list[dict[str, object]]:
+def _decay_groups(parameters: list[Parameter], weight_decay: float) -> list[dict[str, object]]:
     """Leave biases and layer norms out of weight decay, as BERT's training does."""
-    named = [(n, p) for n, p in model.module.named_parameters() if p.requires_grad]
-    decayed = [p for _, p in named if p.ndim > 1]
-    others = [p for _, p in named if p.ndim <= 1]
+    decayed = [p for p in parameters if p.ndim > 1]
+    others = [p for p in parameters if p.ndim <= 1]
     return [
         {"params": decayed, "weight_decay": weight_decay},
         {"params": others, "weight_decay": 0.0},

@@ -31,8 +31,12 @@ def pattern(template: str, fields: Sequence[str] = ("text",)) -> Pattern:
 def encoder_for(
     tokenizer: Any, template: str, fields: Sequence[str] = ("text",), *, causal: bool = False,
     words: Mapping[str, Sequence[str]] | None = None, max_length: int = 64,
+    prompt_length: int = 0,
 ) -> Encoder:  # fmt: skip
-    return pattern_encoder(tokenizer, pattern(template, fields), words or WORDS, causal, max_length)
+    return pattern_encoder(
+        tokenizer, pattern(template, fields), words or WORDS, causal, max_length,
+        prompt_length=prompt_length,
+    )  # fmt: skip
 
 
 def tokenized(encoder: Encoder, tokenizer: Any, columns: Columns) -> dict[str, TokenizedTexts]:

@@ -89,9 +89,9 @@ def test_members_of_an_ensemble_are_loaded_once_while_they_fit(
     loaded: list[str] = []
     load = finished.load_member
 
-    def count(config: Any, task: Any, folder: Path, member: Any) -> Any:
+    def count(config: Any, task: Any, folder: Path, member: Any, backbone: Any) -> Any:
         loaded.append(member.name)
-        return load(config, task, folder, member)
+        return load(config, task, folder, member, backbone)
 
     monkeypatch.setattr(finished, "load_member", count)
     assert label(tiny_run, pool, tmp_path / "kept", "ensemble")[0] == 3

@@ -1,0 +1,229 @@
+"""What to train of a model: accuracy, weights, memory, disk and speed. `make bench-tuning`
+
+    python -m tests.bench.tuning                                 what is missing, then the table
+    python -m tests.bench.tuning --tasks movies --labels 50 --seeds 0
+    python -m tests.bench.tuning --split validation --seeds 5 6 7 --name rate-0.01 \\
+        --methods lora --set member.learning_rate=0.01
+
+One cell is a way of tuning on a labeled set; its figures are a file under PET_CACHE/bench/tuning,
+so an interrupted benchmark goes on. Every cell is a run of `pet` with BERT-tiny, generation 0
+only, in a process of its own. Settings are chosen on `--split validation` with seeds 5 to 7 only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from safetensors.numpy import load_file
+
+from data.cache import cache_root
+
+METHODS = ("full", "lora", "prefix", "soft-prompt")
+TASKS = ("newsgroups", "movies")
+LABELS = (10, 50)
+SEEDS = (0, 1, 2)
+MEMBERS = 9  # of the ensemble whose speed and memory are measured
+ROWS = 1000  # pool rows that it labels
+# Generation 0 and nothing behind it, asked about the test set and a few pool rows.
+SETTINGS = ("generations=0", "train_from=0", "unlabeled_rows=200", "student.steps=1",
+            "supervised.steps=1")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A way of tuning on a labeled set; `name` names the settings where they are others."""
+
+    method: str
+    task: str
+    labels: int
+    seed: int
+    split: str
+    name: str
+    settings: tuple[str, ...]
+
+    @property
+    def path(self) -> Path:
+        place = f"{self.method}-{self.name}-{self.task}-{self.labels}-seed{self.seed}.json"
+        return cache_root() / "bench" / "tuning" / self.split / place
+
+
+def cells_of(options: argparse.Namespace) -> list[Cell]:
+    """List the cells of the table, seed after seed."""
+    everything = itertools.product(options.seeds, options.tasks, options.labels, options.methods)
+    return [
+        Cell(method, task, labels, seed, options.split, options.name, tuple(options.set))
+        for seed, task, labels, method in everything
+    ]
+
+
+def measure(cell: Cell) -> dict[str, Any]:
+    """Run `pet` on the cell's labeled rows, then let nine members label some of the pool."""
+    from pet.config import make_config
+    from pet.pipeline import label_pool
+
+    texts, run = cache_root() / cell.task, cell.path.with_suffix("")
+    shutil.rmtree(run, ignore_errors=True)
+    config = make_config(
+        {
+            "task": cell.task, "model": str(cache_root() / "models" / "bert-tiny"),
+            "labeled": str(texts / f"labeled-{cell.labels}-seed{cell.seed}.parquet"),
+            "pool": str(texts / "pool.parquet"), "test": str(texts / f"{cell.split}.parquet"),
+            "out": str(run), "seed": cell.seed,
+        },
+        (*SETTINGS, f"member.tuning={cell.method}", *cell.settings),
+    )  # fmt: skip
+    report = label_pool(config)
+    members = [run / "members" / name for name in report["weights"]]
+    steps = config.member.steps * len(members)
+    found = {
+        "ensemble": report["test"]["ensemble"]["accuracy"],
+        "mean pattern": float(
+            np.mean([own["trained"]["accuracy"] for own in report["test"]["patterns"].values()])
+        ),
+        "zero-shot": float(
+            np.mean([own["zero_shot"]["accuracy"] for own in report["test"]["patterns"].values()])
+        ),
+        "parameters trained": parameters(members[0]),
+        "bytes a member": sum(f.stat().st_size for f in members[0].iterdir() if f.is_file()),
+        "milliseconds a step": 1000 * report["seconds"]["generation 0: members"] / steps,
+        **speed(run),
+    }
+    shutil.rmtree(run)
+    return found
+
+
+def parameters(member: Path) -> int:
+    """Count the weights that a member keeps for itself."""
+    (path,) = member.glob("*.safetensors")
+    return sum(weights.size for weights in load_file(path).values())
+
+
+def speed(run: Path) -> dict[str, float]:
+    """Ask nine members about pool rows, one member after another, as `pet label` does."""
+    from pet.finished import ensemble_voice, open_run
+    from pet.progress import no_tick
+    from pet.runs import DONE, read_record, write_json
+
+    record = read_record(run / "soft_labels" / DONE)
+    own = list(record["weights"])
+    names = [f"{own[i % len(own)].rsplit('-', 1)[0]}-r{i // len(own)}" for i in range(MEMBERS)]
+    for i, name in enumerate(names):
+        if not (run / "members" / name).exists():  # more members than patterns: copies of them
+            shutil.copytree(run / "members" / own[i % len(own)], run / "members" / name)
+    write_json(run / "soft_labels" / DONE, {**record, "weights": dict.fromkeys(names, 1.0)})
+    finished = open_run(run)
+    texts = pq.read_table(finished.config.pool).slice(0, ROWS).to_pydict()
+    columns = {field: texts[field] for field in finished.task.fields}
+    before = memory()
+    voice = ensemble_voice(finished)
+    voice({name: column[:100] for name, column in columns.items()}, no_tick)  # loads them
+    loaded = memory()
+    started = time.perf_counter()
+    voice(columns, no_tick)
+    return {
+        "rows a second, 9 members": ROWS / (time.perf_counter() - started),
+        "MiB for 9 members": loaded - before,
+        "peak MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+def memory() -> float:
+    """Return this process's resident memory now, in MiB."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    raise OSError("/proc/self/status says nothing of memory")
+
+
+def write_table(cells: Sequence[Cell], path: Path) -> None:
+    """Write mean and standard deviation over the seeds, of what has been measured."""
+    there = [cell for cell in cells if cell.path.exists()]
+    figures = {cell: json.loads(cell.path.read_text()) for cell in there}
+    lines = [
+        "# What is trained of a model",
+        "",
+        f"BERT-tiny, generation 0, {cells[0].split} rows, defaults of each method; mean ± standard "
+        "deviation over labeled sets, and how many. On a machine that did other things too: "
+        "times are rough. An empty field was not measured.",
+    ]
+    for task, labels in itertools.product(TASKS, LABELS):
+        lines += ["", f"## {task}, {labels} labels", ""]
+        columns = {
+            method: [figures[cell] for cell in there
+                     if (cell.method, cell.task, cell.labels) == (method, task, labels)]
+            for method in METHODS
+        }  # fmt: skip
+        counts = (f"{method} ({len(found)})" for method, found in columns.items())
+        lines += ["| | " + " | ".join(counts) + " |", "|---|" + "---|" * len(METHODS)]
+        names = next((list(found[0]) for found in columns.values() if found), [])
+        for name in names:
+            row = [spread([own[name] for own in found]) for found in columns.values()]
+            lines.append(f"| {name} | " + " | ".join(row) + " |")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("\n".join(lines) + "\n")
+    print(path.read_text())
+
+
+def spread(values: list[float]) -> str:
+    if not values:
+        return ""
+    digits = 3 if max(values) <= 1 else 0
+    text = f"{np.mean(values):,.{digits}f}"
+    return f"{text} ± {np.std(values, ddof=1):.3f}" if digits and len(values) > 1 else text
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
+    parser.add_argument("--tasks", nargs="+", default=TASKS, choices=TASKS)
+    parser.add_argument("--labels", nargs="+", type=int, default=LABELS)
+    parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
+    parser.add_argument("--split", default="test", choices=["test", "validation"])
+    parser.add_argument("--name", default="default", help="names the settings in file names")
+    parser.add_argument("--set", action="append", default=[], help="a setting of `pet run`")
+    parser.add_argument("--write", default="tuning", help="the name of the table's file")
+    parser.add_argument("--here", action="store_true", help="measure the first cell, here")
+    options = parser.parse_args()
+    if options.set and options.name == "default":
+        parser.error("--set needs a --name of its own, or its figures would pass for the defaults'")
+    cells = cells_of(options)
+    if options.here:
+        found = measure(cells[0])
+        cells[0].path.parent.mkdir(parents=True, exist_ok=True)
+        cells[0].path.write_text(json.dumps(found, indent=1))
+        return
+    for cell in cells:
+        if not cell.path.exists():
+            command = [
+                sys.executable, "-m", "tests.bench.tuning", "--here", "--methods", cell.method,
+                "--tasks", cell.task, "--labels", str(cell.labels), "--seeds", str(cell.seed),
+                "--split", cell.split, "--name", cell.name,
+                *(f"--set={setting}" for setting in cell.settings),
+            ]  # fmt: skip
+            done = subprocess.run(command, capture_output=True, text=True)
+            said = done.stderr[-2000:] if done.returncode else cell.path.read_text()
+            print(f"{cell.path.stem}: {said}", flush=True)
+    place = Path(__file__).parent / "results" / f"{options.write}.md"
+    whole = {"methods": METHODS, "tasks": TASKS, "labels": LABELS}
+    seeds = sorted({*SEEDS, *options.seeds})
+    every = argparse.Namespace(**{**vars(options), **whole, "seeds": seeds})
+    write_table(cells_of(every), place)
+
+
+if __name__ == "__main__":
+    main()

@@ -13,7 +13,7 @@ SMALLER := --preset fast --set member.steps=30 --set member.batch_size=4 \
            --set unlabeled_rows=500 --set max_length=64
 endif
 
-.PHONY: help demo test test-thorough faults check audit bench bench-quality bench-review clean
+.PHONY: help demo test test-thorough faults check audit bench bench-quality bench-review docs clean
 
 help:  ## say what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -63,6 +63,10 @@ bench-quality: $(VENV)/.installed  ## quality of labels over seeds, beside SetFi
 bench-review: $(VENV)/.installed  ## do 50 reviewed rows help more than 50 random ones (an hour)
 	$(PYTHON) -m data.fetch newsgroups movies bert-tiny
 	$(PYTHON) -m tests.bench.review
+
+docs: $(VENV)/.installed  ## every docstring as a site: build/docs/index.html
+	$(PYTHON) -m pdoc --docformat google --no-include-undocumented --no-show-source \
+	  -o build/docs pet
 
 clean:  ## remove what was built, keep the downloads
 	rm -rf $(VENV) build *.egg-info

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 from collections.abc import Iterator
@@ -68,7 +69,7 @@ def anchors(document: Path) -> set[str]:
     every = list(tokens(document))
     titles = [
         following.content
-        for token, following in zip(every, every[1:], strict=False)
+        for token, following in itertools.pairwise(every)
         if token.type == "heading_open"
     ]
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}

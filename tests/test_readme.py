@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import shlex
 import shutil
 from dataclasses import dataclass
@@ -201,5 +202,5 @@ def test_a_document_names_commands_options_settings_and_targets_that_exist(docum
             continue
         options = {word for word in words if word.startswith("--")}
         assert options <= known[words[1] if words[0] == "pet" else "any"], text
-        settings = [value for word, value in zip(words, words[1:], strict=False) if word == "--set"]
+        settings = [value for word, value in itertools.pairwise(words) if word == "--set"]
         make_config({"task": "t", "pool": "p", "out": "o", "model": "m"}, tuple(settings))

@@ -14,7 +14,7 @@ SMALLER := --preset fast --set member.steps=30 --set member.batch_size=4 \
 endif
 
 .PHONY: help demo test test-thorough faults check audit bench bench-quality bench-review \
-        bench-size clean
+        bench-size docs clean
 
 help:  ## say what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -68,6 +68,10 @@ bench-review: $(VENV)/.installed  ## do 50 reviewed rows help more than 50 rando
 bench-size: $(VENV)/.installed  ## memory and time of large pools, tasks and files (half an hour)
 	$(PYTHON) -m data.fetch bert-tiny
 	$(PYTHON) -m tests.bench.size
+
+docs: $(VENV)/.installed  ## every docstring as a site: build/docs/index.html
+	$(PYTHON) -m pdoc --docformat google --no-include-undocumented --no-show-source \
+	  -o build/docs pet
 
 clean:  ## remove what was built, keep the downloads
 	rm -rf $(VENV) build *.egg-info

@@ -32,6 +32,9 @@ def show(console: Console, found: dict[str, Any]) -> None:
     if "estimate" in found:
         console.print()
         _estimate(console, found["estimate"])
+    if "kind" not in found:
+        console.print()
+        _line(console, "with --model REF: tokens, accuracy before training, and what a run takes")
     console.print("\nnothing stands in the way of a run", style="green")
 
 

@@ -198,15 +198,17 @@ def _suspects(task: Task, glimpse: Glimpse, labeled: LabeledSet) -> list[dict[st
         return []  # so few rows give no standard of how sure the model is of its own
     probabilities = glimpse.together(glimpse.labeled)
     given = labeled.labels[: len(probabilities)]
+    likeliest = probabilities.argmax(axis=1)
+    doubted = [row for row in suspects(probabilities, given) if likeliest[row] != given[row]]
     return [
         {
             "id": labeled.ids[row],
             "text": " | ".join(labeled.columns[name][row] for name in task.fields),
             "label": task.labels[given[row]],
-            "likelier": task.labels[int(probabilities[row].argmax())],
+            "likelier": task.labels[likeliest[row]],
             "probability": round(float(probabilities[row].max()), 4),
         }
-        for row in suspects(probabilities, given)[:SHOWN]
+        for row in doubted[:SHOWN]
     ]
 
 

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pet.check import check_inputs
@@ -108,6 +109,15 @@ def test_labels_in_doubt_and_pool_shares_come_from_all_patterns(
     assert found["zero_shot"]["pool_rows"] == 37  # three have no text
     for suspect in found["suspects"]:
         assert suspect["label"] != suspect["likelier"]
+
+
+def test_a_label_that_is_the_likeliest_one_all_the_same_is_in_no_doubt(
+    own: Path, model_folder: ModelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pet.check.suspects", lambda said, given: np.arange(len(given)))
+    found = check(own, model_folder("bert"))["suspects"]
+    assert found
+    assert [row for row in found if row["label"] == row["likelier"]] == []
 
 
 def test_without_labeled_texts_a_zero_shot_start_is_previewed(

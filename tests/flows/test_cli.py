@@ -52,6 +52,13 @@ def test_options_that_do_not_go_together_are_refused(
     assert not Path("out").exists()
 
 
+def test_a_check_without_a_model_says_what_one_would_add(pet: Pet, inputs_folder: Path) -> None:
+    words = ["check", inputs_folder / "task.toml", "--labeled", inputs_folder / "labeled.csv"]
+    result = pet(*words)
+    assert result.exit_code == 0, result.output
+    assert "with --model REF: tokens, accuracy before training" in result.stdout
+
+
 def test_a_pool_is_labeled_without_a_run(
     pet: Pet, inputs_folder: Path, model_folder: ModelFolder
 ) -> None:

@@ -13,7 +13,7 @@ SMALLER := --preset fast --set member.steps=30 --set member.batch_size=4 \
            --set unlabeled_rows=500 --set max_length=64
 endif
 
-.PHONY: help demo test faults check bench-quality clean
+.PHONY: help demo test faults check bench-quality bench-tuning clean
 
 help:  ## say what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -44,6 +44,10 @@ check: $(VENV)/.installed  ## lint, types, import directions
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+
+bench-tuning: $(VENV)/.installed  ## LoRA, prefixes, soft prompts beside full tuning (hours, resumable)
+	$(PYTHON) -m data.fetch newsgroups movies bert-tiny
+	$(PYTHON) -m tests.bench.tuning
 
 bench-quality: $(VENV)/.installed  ## quality of labels over seeds, beside SetFit and others (hours)
 	$(PYTHON) -m data.fetch all

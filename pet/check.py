@@ -173,8 +173,9 @@ def _estimate(
     student = config.student.steps * config.student.batch_size
     work = members * scored + 3 * (training + student) + pool.count_rows()
     weights = sum(p.numel() * p.element_size() for p in model.module.parameters())
+    copies = 2 + (members if config.member.tuning == "full" else 0)  # an adapter is next to nothing
     return {
         "rows_per_second": round(rows_per_second, 1),
         "minutes": round(work / rows_per_second / 60, 1),
-        "disk_mb": round((members + 2) * weights / 1e6 + scored * members * 40 / 1e6, 1),
+        "disk_mb": round(copies * weights / 1e6 + scored * members * 40 / 1e6, 1),
     }

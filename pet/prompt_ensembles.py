@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from pet.cloze_models import ClozeModel
-from pet.encoding import Encoder
+from pet.encoding import Encoder, TextSlot, TokenizedTexts
 from pet.models import Model
 from pet.scoring import Columns, tokenize_columns
 from pet.soft_prompts import SoftPrompt, stacked
@@ -49,7 +49,7 @@ class PromptEnsemble:
         rows = np.arange(len(next(iter(columns.values()))))
         if not len(rows) or len(rows) * len(self._encoders) > JOINT_TOKENS:
             return None
-        texts = {}
+        texts: dict[TextSlot, TokenizedTexts] = {}
         for encoder in self._encoders:
             texts |= tokenize_columns(encoder, self._model.tokenizer, columns)
         longest = max(int(encoder.lengths(texts, rows).max()) for encoder in self._encoders)

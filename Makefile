@@ -14,7 +14,7 @@ SMALLER := --preset fast --set member.steps=30 --set member.batch_size=4 \
 endif
 
 .PHONY: help demo test test-thorough faults check audit bench bench-quality bench-review \
-        bench-size docs clean
+        bench-size bench-tuning docs clean
 
 help:  ## say what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -56,6 +56,10 @@ check: $(VENV)/.installed  ## lint, types, import directions
 bench: $(VENV)/.installed  ## how fast, beside the machine's ceiling and a plain loop
 	$(PYTHON) -m data.fetch newsgroups movies bert-tiny
 	$(PYTHON) -m tests.bench.speed
+
+bench-tuning: $(VENV)/.installed  ## LoRA, prefixes, soft prompts beside full tuning (hours, resumable)
+	$(PYTHON) -m data.fetch newsgroups movies bert-tiny
+	$(PYTHON) -m tests.bench.tuning
 
 bench-quality: $(VENV)/.installed  ## quality of labels over seeds, beside SetFit and others (hours)
 	$(PYTHON) -m data.fetch all

@@ -51,9 +51,10 @@ def estimate(
     if config.encoder is not None:
         rows["embeddings"] = ("encoder", scored + measured)
     minutes = {stage: count / rates[model] / 60 for stage, (model, count) in rows.items()}
+    copies = len(trained) if config.member.tuning == "full" else 0  # adapters are next to nothing
     supervised = weights["student_model"] * ("supervised" in rows)
     disk = (
-        len(trained) * weights["model"] + weights["student_model"] + supervised
+        copies * weights["model"] + weights["student_model"] + supervised
         + len(distinct) * scored * labels * BYTES_PER_SCORE
         + pool_rows * (BYTES_PER_LABELED_ROW + 4 * labels)
     )  # fmt: skip

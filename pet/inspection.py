@@ -14,8 +14,10 @@ from pet.config import RunConfig
 from pet.errors import InputError, Problem, gather
 from pet.loading import choose_device, is_causal, load_tokenizer, longest_input
 from pet.models import Classifier
+from pet.scoring import cloze_encoder
 from pet.sentence_encoders import SentenceEncoder
 from pet.tasks import Task
+from pet.tuning import start_adapter
 
 CPU = torch.device("cpu")
 LOADERS: dict[str, Callable[[str, str | None], object]] = {
@@ -47,15 +49,20 @@ def inspect_models(
     """
     problems: list[Problem] = []
     gather(problems, partial(choose_device, config.device))
+    teacher = None
     for name, (ref, revision) in models.items():
         gather(problems, partial(check_length, config, ref, revision))
         if name in to_load:
-            gather(problems, partial(LOADERS[name], ref, revision))
+            loaded = gather(problems, partial(LOADERS[name], ref, revision))
+            if name == "model" and config.member.tuning != "full":
+                teacher = loaded
     usable: tuple[Task, list[str]] | None = task, []
     if "model" in models:
         usable = gather(problems, lambda: suitable(task, is_causal(*models["model"])))
     if "model" in models and usable is not None:
         gather(problems, partial(check_patterns, config, usable[0]))
+    if not problems and usable is not None and isinstance(teacher, ClozeModel):
+        gather(problems, partial(check_tuning, config, usable[0], teacher))
     if problems or usable is None:
         raise InputError(problems)
     return usable
@@ -89,6 +96,12 @@ def check_length(config: RunConfig, ref: str, revision: str | None) -> None:
             Problem("setting max_length", f"at most {longest}, what {ref} was made for",
                     str(config.max_length), f"--set max_length={longest}")
         )  # fmt: skip
+
+
+def check_tuning(config: RunConfig, task: Task, model: ClozeModel) -> None:
+    """Try whether the teacher has a place for the adapters that members are to be."""
+    name = task.patterns[0].name
+    start_adapter(model, config, cloze_encoder(model, task, name, config.max_length), 0)
 
 
 def check_patterns(config: RunConfig, task: Task) -> None:

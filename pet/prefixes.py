@@ -39,6 +39,7 @@ def attend(
     if (seen := _seen.get()) is not None:
         seen.append((layer, key[0].detach(), value[0].detach()))
     if (place := getattr(layer, "prefix", None)) is not None:
+        assert attention_mask is not None or not layer.is_causal, "see `whole_mask`"
         prefix, number = place
         keys, values = prefix.of_layer(number)
         rows = len(key)

@@ -138,6 +138,6 @@ def machine() -> dict[str, str]:
 
 def versions() -> dict[str, str]:
     """List the versions that a repetition needs."""
-    packages = ("torch", "transformers", "tokenizers", "numpy", "pyarrow")
+    packages = ("torch", "transformers", "peft", "tokenizers", "numpy", "pyarrow")
     found = {name: version(name) for name in packages}
     return {"pet": pet.__version__, "python": platform.python_version(), **found}

@@ -209,3 +209,14 @@ def test_a_student_of_lora_is_labeled_with(config_for: Configure) -> None:
     for unit in ("student", "supervised"):
         assert (Path(config.out) / unit / "model.safetensors").is_file()
         assert not (Path(config.out) / unit / "adapter_config.json").exists()
+
+
+def test_the_report_lists_the_words_nearest_to_each_learned_vector(
+    adapted_runs: dict[str, Path],
+) -> None:
+    prompts = read_json(adapted_runs["soft-prompt"] / "report.json")["prompts"]
+    assert list(prompts) == MEMBERS
+    for near in prompts.values():
+        assert [len(words) for words in near] == [3] * SMALL["soft_prompt"]["length"]
+        assert all(isinstance(word, str) for words in near for word in words)
+    assert "prompts" not in read_json(adapted_runs["lora"] / "report.json")

@@ -159,3 +159,36 @@ def test_a_broken_configuration_says_to_start_anew(tmp_path: Path, text: str) ->
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(InputError, match="settings that this version knows"):
         load_config(tmp_path / "config.json")
+
+
+def test_an_adapters_learning_rate_is_not_the_one_that_a_preset_has_for_all_weights() -> None:
+    """1e-5 would leave a soft prompt where it started."""
+    assert config(preset="paper").member.learning_rate == 1e-5
+    made = config("member.tuning=lora", preset="paper").member
+    assert (made.learning_rate, made.steps) == (None, 1000)
+    made = config("member.tuning=lora", "member.learning_rate=0.01", preset="paper").member
+    assert made.learning_rate == 0.01
+
+
+@pytest.mark.parametrize("group", ["student", "supervised", "adaptation"])
+def test_a_model_that_is_kept_whole_is_tuned_in_full_or_by_lora(group: str) -> None:
+    """A prompt cannot be merged into weights that plain transformers loads."""
+    assert getattr(config(f"{group}.tuning=lora"), group).tuning == "lora"
+    assert problems_of(f"{group}.tuning=prefix") == [f"setting {group}.tuning"]
+
+
+def test_a_training_is_shaped_by_the_settings_of_its_own_tuning_only() -> None:
+    """Another rank must not train members of full tuning again, nor prompts."""
+    full, other = config(), config("lora.rank=4")
+    assert full.shape_of(full.member) == other.shape_of(other.member)
+    assert "tuning" not in full.shape_of(full.member)
+    lora, wider = (config("member.tuning=lora", f"lora.rank={rank}") for rank in (4, 8))
+    assert lora.shape_of(lora.member) != wider.shape_of(wider.member)
+    longer = config("member.tuning=lora", "lora.rank=4", "prefix.length=9")
+    assert longer.shape_of(longer.member) == lora.shape_of(lora.member)
+
+
+def test_the_settings_of_a_tuning_are_known_by_name() -> None:
+    assert config("soft_prompt.length=20").soft_prompt.length == 20
+    with pytest.raises(InputError, match=r"did you mean lora\.rank"):
+        config("lora.rnk=3")

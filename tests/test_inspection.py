@@ -62,3 +62,21 @@ def test_tokens_that_were_added_for_others_may_lie_behind_the_vocabulary(
     tokenizer["added_tokens"].append(extra)
     path.write_text(json.dumps(tokenizer))
     assert read_inputs(config_for(model=str(model)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "match"),
+    [("deberta", {"member": {"tuning": "prefix"}}, "take lora or soft-prompt"),
+     ("bart", {"member": {"tuning": "soft-prompt"}}, "member.tuning=lora"),
+     ("bert", {"member": {"tuning": "lora"}, "lora": {"targets": ["q_proj"]}}, "lora.targets"),
+     ("bert", {"member": {"tuning": "soft-prompt"}, "soft_prompt": {"length": 30}}, "max_length")],
+)  # fmt: skip
+def test_an_adapter_that_a_model_has_no_place_for_is_refused_before_a_run_begins(
+    config_for: Configure, model_folder: ModelFolder, kind: str, changes: dict[str, Any], match: str
+) -> None:
+    """Otherwise it shows after the first hour, when all that needs no training is done."""
+    config = config_for(model=str(model_folder(kind)), student_model=str(model_folder("bert")),
+                        **changes)  # fmt: skip
+    with pytest.raises(InputError, match=match):
+        label_pool(config)
+    assert not Path(config.out).exists()

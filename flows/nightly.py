@@ -25,7 +25,7 @@ from flows.calls import call, carry_out
 from flows.hooks import tell_failure
 from pet.errors import Interrupted, PetError
 from pet.jobs import Execute
-from pet.nightly_config import NightlyConfig, load_nightly_config
+from pet.nights.nightly_config import NightlyConfig, load_nightly_config
 from pet.progress import SILENT, Observer
 
 
@@ -51,7 +51,7 @@ def nightly(config: NightlyConfig) -> dict[str, Any] | State[Any]:
         config: what is labeled, with what, and when the model is renewed.
     """
     from flows.night_artifacts import show_night
-    from pet.nightly import label_new
+    from pet.nights.nightly import label_new
 
     def body(execute: Execute, observer: Observer) -> dict[str, Any]:
         return label_new(config, execute, observer)
@@ -69,7 +69,7 @@ def run_flow(config: NightlyConfig, observer: Observer = SILENT) -> dict[str, An
 
 
 def _import_nightly() -> None:
-    import pet.nightly  # noqa: F401  (a second, in which a server can start)
+    import pet.nights.nightly  # noqa: F401  (a second, in which a server can start)
 
 
 def main(arguments: list[str]) -> int:

@@ -17,7 +17,7 @@ import typer
 from flows.commands.console import answer
 from flows.server import prepare
 from pet.errors import InputError, Problem
-from pet.nightly_config import NightlyConfig, load_nightly_config
+from pet.nights.nightly_config import NightlyConfig, load_nightly_config
 
 
 def main(

@@ -34,8 +34,8 @@ from pet.polling import embed_texts, measure_prior, score_member
 from pet.progress import SILENT, Observer, Tick
 from pet.provenance import write_provenance
 from pet.reference import write_reference
-from pet.report import Generation, write_report
-from pet.report_page import write_page
+from pet.reporting.report import Generation, write_report
+from pet.reporting.report_page import write_page
 from pet.runs import Unit, fingerprint, read_record, sweep, write_json
 from pet.sampling import sample_pool, unlabeled_rows
 from pet.scoring import score_columns

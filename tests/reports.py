@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pet.config import make_config
-from pet.report_file import Report
+from pet.reporting.report_file import Report
 
 LABELS = ("sport", "space")
 

@@ -11,7 +11,7 @@ import pytest
 
 from pet.errors import InputError
 from pet.estimator import PetClassifier
-from pet.exports import export_run
+from pet.exporting.exports import export_run
 from pet.finished import evaluate_run, label_new_pool, open_run, predict_texts
 from pet.formats import FORMAT, check_format
 from pet.past_runs import list_runs, show_run

@@ -15,7 +15,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from pet.report_page import write_page
+from pet.reporting.report_page import write_page
 from tests import reports
 
 BROWSER = next(

@@ -38,7 +38,7 @@ def check(
     """Look at a task and its data before any training: seconds, and nothing is written."""
 
     def work() -> None:
-        from pet.check import check_inputs
+        from pet.checking.check import check_inputs
 
         found = check_inputs(
             {

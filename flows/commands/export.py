@@ -30,7 +30,7 @@ def export(
     """Write the student or the labeled pool for other programs."""
 
     def work() -> None:
-        from pet.exports import export_run
+        from pet.exporting.exports import export_run
 
         stop.install()
         observer = screens.progress(err, stop)

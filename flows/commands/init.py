@@ -14,7 +14,7 @@ from flows.commands.options import Debug
 from pet.errors import InputError, Problem
 
 if TYPE_CHECKING:
-    from pet.task_draft import Sample
+    from pet.checking.task_draft import Sample
 
 ID_COLUMNS = ("id", "row_id")
 
@@ -44,7 +44,7 @@ def init(
     """Write a task file for your own labels; asks for what no option says."""
 
     def work() -> None:
-        from pet import task_draft
+        from pet.checking import task_draft
 
         _check_place(out_file, force)
         ask = Questions(sys.stdin.isatty())

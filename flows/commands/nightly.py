@@ -24,8 +24,8 @@ def nightly(
 
     def work() -> None:
         stop.install()
-        from pet.nightly import label_new
-        from pet.nightly_config import load_nightly_config
+        from pet.nights.nightly import label_new
+        from pet.nights.nightly_config import load_nightly_config
 
         settings = load_nightly_config(config)
         found = label_new(settings, observer=screens.progress(err, stop))

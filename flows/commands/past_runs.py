@@ -43,7 +43,7 @@ def runs_show(folder: RunFolder, json_out: Json = False, debug: Debug = False) -
     """Show one run, or a store of nightly labels: what it made, from what, how good, and when."""
 
     def work() -> None:
-        from pet.ledger import describe, is_store
+        from pet.nights.ledger import describe, is_store
 
         if is_store(folder):
             about = describe(folder)

@@ -10,7 +10,7 @@ def report(folder: RunFolder, debug: Debug = False) -> None:
     """Draw a run's report.html anew, from what lies in its folder."""
 
     def work() -> None:
-        from pet.report_page import write_page
+        from pet.reporting.report_page import write_page
 
         out.print(str(write_page(folder)), markup=False, highlight=False, soft_wrap=True)
 

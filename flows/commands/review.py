@@ -89,7 +89,7 @@ def _hand_out(
     folder: Path, rows: int, out_file: Path, format: str | None, by: str | None,
     seed: int | None, json_out: bool,
 ) -> None:  # fmt: skip
-    from pet.review_rows import write_review
+    from pet.reviewing.review_rows import write_review
 
     files, chosen = write_review(
         folder, out_file, rows, screens.progress(err, stop), format=format,
@@ -111,7 +111,7 @@ def _hand_out(
 
 
 def _take_back(folder: Path, answers: Path, labeled: Path | None, json_out: bool) -> None:
-    from pet.reviewed import take_answers
+    from pet.reviewing.reviewed import take_answers
 
     taken = take_answers(folder, answers, labeled, screens.progress(err, stop))
     if json_out:

@@ -31,10 +31,10 @@ from pet.config import make_config
 from pet.finished import evaluate_run
 from pet.pipeline import label_pool
 from pet.progress import SILENT
-from pet.report import versions
-from pet.review import WAYS
-from pet.review_rows import write_review
-from pet.reviewed import take_answers
+from pet.reporting.report import versions
+from pet.reviewing.review import WAYS
+from pet.reviewing.review_rows import write_review
+from pet.reviewing.reviewed import take_answers
 from tests.bench.tables import RESULTS
 
 TASKS = ("newsgroups", "movies")

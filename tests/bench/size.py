@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.cache import cache_root
-from pet.report import versions
+from pet.reporting.report import versions
 from pet.runs import write_text
 
 REPOSITORY = Path(__file__).parents[2]

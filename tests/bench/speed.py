@@ -15,7 +15,7 @@ from datetime import date
 from pathlib import Path
 
 from pet.loading import choose_device
-from pet.report import versions
+from pet.reporting.report import versions
 from tests.bench import engine, jobs
 from tests.bench.machine import GEOMETRIES, describe
 from tests.bench.tables import RESULTS

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from pet.report import versions
+from pet.reporting.report import versions
 from pet.runs import write_text, writing
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from pet.errors import InputError
-from pet.nightly_config import DriftConfig, NightlyConfig
+from pet.nights.nightly_config import DriftConfig, NightlyConfig
 from tests.nights import arrive, night_settings
 
 

@@ -1,0 +1,1 @@
+"""A look before any training: data, patterns, words, what a run would take; a first task file."""

@@ -1,0 +1,244 @@
+"""A look at a task and its data before any training; nothing is written."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from pet.checking.duplicates import duplicate_rows, near_duplicates
+from pet.checking.estimate import estimate
+from pet.checking.label_noise import suspects
+from pet.checking.preview import Glimpse, encoders_of, filled_examples, look, preview_pattern
+from pet.cloze_models import ClozeModel
+from pet.compilation import plain_encoder
+from pet.config import RunConfig, make_config
+from pet.errors import Problem, gather
+from pet.inputs import Inputs, Tables, count_leaks, read_tables
+from pet.inspection import inspect_models
+from pet.labeled import LabeledSet
+from pet.loading import choose_device, model_digest
+from pet.models import Classifier, Model
+from pet.scoring import Columns, score_columns
+from pet.sentence_encoders import SentenceEncoder, encoder_digest
+from pet.tasks import Task
+
+COMPARED = 2000  # rows of each set that are held against each other
+SHOWN = 5  # suspects, and pairs of near-duplicates
+TIMED_ROWS = 16  # on which the speed of student and encoder is measured
+DOUBTED_FROM = 4  # labeled rows per label from which labels are put in doubt
+
+
+def check_inputs(options: Mapping[str, Any], settings: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Check a task file, its data and models; say what a run would see, and cost.
+
+    Args:
+        options: fields of `RunConfig`; `labeled`, `pool`, `test` and the models may be None.
+
+    Raises:
+        InputError: everything that is wrong, at once.
+    """
+    problems: list[Problem] = []
+    some_texts = options.get("pool") or options.get("labeled")
+    if some_texts is None:
+        problems.append(
+            Problem("the command", "labeled texts or a pool", "neither", "add --labeled or --pool")
+        )
+    config = make_config(
+        {**options, "pool": some_texts or "-", "out": "-", "model": options.get("model") or "-"},
+        settings, problems,
+    )  # fmt: skip
+    gather(problems, lambda: choose_device(config.device))
+    models = _models_of(config, options)
+    for name, model in list(models.items()):
+        digest_of = encoder_digest if name == "encoder" else model_digest
+        if gather(problems, partial(digest_of, *model)) is None:
+            del models[name]
+    tables = read_tables(config, problems)
+    with_pool = options.get("pool") is not None
+    found = _of_tables(tables, with_pool)
+    sample = _sample(tables, config.seed) if with_pool else {n: [] for n in tables.task.fields}
+    found |= _of_texts(tables, sample)
+    if "model" not in models:
+        found["patterns"] = [
+            {
+                "name": pattern.name, "template": pattern.template,
+                "causal": pattern.mask_is_last,
+                "examples": [
+                    asdict(example)
+                    for example in filled_examples(tables.task, pattern.name, tables.labeled)
+                ],
+            }
+            for pattern in tables.task.patterns
+        ]  # fmt: skip
+        return found
+    task, left_out = inspect_models(config, models, tables.task, [])
+    found["warnings"] += left_out
+    return found | _of_model(config, task, tables, sample, with_pool)
+
+
+def _models_of(config: RunConfig, options: Mapping[str, Any]) -> dict[str, tuple[str, str | None]]:
+    """The models that were named: name and revision."""
+    named = {
+        "model": (config.model, config.model_revision),
+        "student_model": (config.student_model or "", config.student_revision),
+        "encoder": (config.encoder or "", config.encoder_revision),
+    }
+    return {name: model for name, model in named.items() if options.get(name)}
+
+
+def _of_tables(tables: Tables, with_pool: bool) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "task": tables.task.name,
+        "labeled": _describe(tables.task, tables.labeled),
+        "warnings": list(tables.labeled.warnings),
+    }
+    if tables.test is not None:
+        found["test"] = _describe(tables.task, tables.test)
+        if leaked := count_leaks(tables):
+            found["warnings"].append(f"{leaked} test rows stand in the labeled set: a leak")
+    if with_pool:
+        found["pool"] = {"rows": tables.pool.count_rows(), "files": len(tables.pool.files)}
+    return found
+
+
+def _describe(task: Task, table: LabeledSet) -> dict[str, Any]:
+    counts = np.bincount(table.labels, minlength=len(task.labels)).tolist()
+    return {
+        "rows": len(table),
+        "rejected": len(table.rejected),
+        "counts": dict(zip(task.labels, counts, strict=True)),
+    }
+
+
+def _sample(tables: Tables, seed: int) -> Columns:
+    """Draw pool rows from the first batch: a look that takes seconds reads no whole pool."""
+    batch = next(iter(tables.pool.batches()), None)
+    if batch is None:
+        return {name: [] for name in tables.task.fields}
+    count = len(batch.ids)
+    rows = np.random.default_rng(seed).permutation(count)[:COMPARED]
+    return {name: [texts[row] for row in rows] for name, texts in batch.columns.items()}
+
+
+def _of_texts(tables: Tables, sample: Columns) -> dict[str, Any]:
+    """Find what stands twice, or nearly: within the pool, and across the sets."""
+    fields = tables.task.fields
+    pool = list(zip(*(sample[name] for name in fields), strict=True))
+    labeled = list(zip(*(tables.labeled.columns[name] for name in fields), strict=True))
+    joined = ["\n".join(texts) for texts in pool]
+    near = near_duplicates(joined)
+    own = ["\n".join(texts) for texts in labeled[:COMPARED]]
+    found: dict[str, Any] = {
+        "rows": len(pool),
+        "same": len(duplicate_rows(pool)),
+        "near": len(near),
+        "examples": [[joined[row], joined[other]] for row, other in near[:SHOWN]],
+        "labeled": len(near_duplicates(own)),
+        "pool_near_labeled": len(near_duplicates(joined, own)),
+    }
+    if tables.test is not None:
+        test = list(zip(*(tables.test.columns[name] for name in fields), strict=True))
+        texts = ["\n".join(row) for row in test[:COMPARED]]
+        pairs = near_duplicates(texts, own)
+        found["test_near_labeled"] = len(pairs)
+        found["test_examples"] = [[texts[row], own[other]] for row, other in pairs[:SHOWN]]
+    return {"duplicates": found}
+
+
+def _of_model(
+    config: RunConfig, task: Task, tables: Tables, sample: Columns, with_pool: bool
+) -> dict[str, Any]:
+    device, labeled = choose_device(config.device), tables.labeled
+    model = ClozeModel.load(config.model, config.model_revision, device, precision=config.precision)
+    encoders = encoders_of(model, task, config.max_length)
+    glimpse = look(config, model, encoders, labeled.columns, sample)
+    found: dict[str, Any] = {
+        "kind": "causal" if model.causal else "masked",
+        "patterns": [
+            preview_pattern(task, place, labeled, model, encoder, glimpse)
+            for place, encoder in enumerate(encoders)
+        ],
+        "zero_shot": _zero_shot(task, glimpse, labeled),
+        "suspects": _suspects(task, glimpse, labeled),
+    }
+    for pattern in found["patterns"]:
+        pattern["examples"] = [asdict(example) for example in pattern["examples"]]
+    if with_pool and _count(sample):
+        inputs = Inputs(config, task, labeled, tables.test, tables.pool, {})
+        rates, weights = _other_rates(config, task, model, glimpse, sample)
+        found["estimate"] = estimate(inputs, tables.pool.count_rows(), rates, weights)
+    return found
+
+
+def _count(columns: Columns) -> int:
+    return len(next(iter(columns.values())))
+
+
+def _zero_shot(task: Task, glimpse: Glimpse, labeled: LabeledSet) -> dict[str, Any]:
+    """What all patterns together say before any training: how right, and of which labels."""
+    said = glimpse.together(glimpse.labeled).argmax(axis=1)
+    found: dict[str, Any] = {"labeled_rows": len(said), "pool_rows": glimpse.pool.shape[1]}
+    if len(said):
+        found["accuracy"] = round(float((said == labeled.labels[: len(said)]).mean()), 4)
+    if found["pool_rows"]:
+        votes = glimpse.together(glimpse.pool).argmax(axis=1)
+        shares = np.bincount(votes, minlength=len(task.labels)) / len(votes)
+        found["pool_shares"] = dict(zip(task.labels, np.round(shares, 4).tolist(), strict=True))
+    return found
+
+
+def _suspects(task: Task, glimpse: Glimpse, labeled: LabeledSet) -> list[dict[str, Any]]:
+    """Labeled rows of which the untrained model is surer that they are of another label."""
+    if len(labeled) < DOUBTED_FROM * len(task.labels):
+        return []  # so few rows give no standard of how sure the model is of its own
+    probabilities = glimpse.together(glimpse.labeled)
+    given = labeled.labels[: len(probabilities)]
+    likeliest = probabilities.argmax(axis=1)
+    doubted = [row for row in suspects(probabilities, given) if likeliest[row] != given[row]]
+    return [
+        {
+            "id": labeled.ids[row],
+            "text": " | ".join(labeled.columns[name][row] for name in task.fields),
+            "label": task.labels[given[row]],
+            "likelier": task.labels[likeliest[row]],
+            "probability": round(float(probabilities[row].max()), 4),
+        }
+        for row in doubted[:SHOWN]
+    ]
+
+
+def _other_rates(
+    config: RunConfig, task: Task, model: ClozeModel, glimpse: Glimpse, sample: Columns
+) -> tuple[dict[str, float], dict[str, int]]:
+    """Measure how fast student and encoder are, where they are other models than the teacher."""
+    rates, weights = {"model": glimpse.rows_per_second}, {"model": _bytes(model)}
+    rates["student_model"], weights["student_model"] = rates["model"], weights["model"]
+    device, precision = model.device, config.precision
+    others: dict[str, Model] = {}
+    if config.student_model is not None:
+        others["student_model"] = Classifier.fresh(
+            config.student_model, config.student_revision, task.labels, device, 0,
+            precision=precision,
+        )  # fmt: skip
+    if config.encoder is not None:
+        others["encoder"] = SentenceEncoder.load(
+            config.encoder, config.encoder_revision, device, precision=precision
+        )
+    some = {name: texts[:TIMED_ROWS] for name, texts in sample.items()}
+    for name, other in others.items():
+        encoder = plain_encoder(other.tokenizer, task.fields, config.max_length)
+        score_columns(other, encoder, {n: t[:1] for n, t in some.items()}, config.tokens_per_batch)
+        started = time.monotonic()
+        score_columns(other, encoder, some, config.tokens_per_batch)
+        rates[name] = _count(some) / (time.monotonic() - started)
+        weights[name] = _bytes(other)
+    return rates, weights
+
+
+def _bytes(model: Model) -> int:
+    return sum(p.numel() * p.element_size() for p in model.module.parameters())

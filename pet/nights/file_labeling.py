@@ -1,0 +1,159 @@
+"""One pool file labeled by the present model, after a look at all of its texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from pet.config import RunConfig
+from pet.data import Pool, PoolBatch, pool_of
+from pet.drift import Sketch, TextSketch, empty_texts, sketch_texts
+from pet.errors import InputError, Interrupted, PetError, Problem
+from pet.finished import Voice, open_run, voice_of
+from pet.inputs import computation
+from pet.labeling import LABELS_REJECTED, Predictions, count_labels, write_labels
+from pet.nights.arrivals import PoolFile
+from pet.nights.label_store import labels_folder, take_back
+from pet.nights.ledger import FileRecord, ModelRecord
+from pet.progress import Observer, Tick
+from pet.provenance import code_version
+from pet.reference import sketch_label_files
+from pet.runs import derive_seed, fingerprint
+from pet.tables import open_source
+from pet.tasks import Task, column_names
+
+SKETCHED_ROWS = 50_000  # texts of a file that are sketched; a uniform sample if there are more
+
+
+class Late(PetError):
+    """The file is being written: it is left for the next night."""
+
+
+@dataclass(frozen=True)
+class FileLabeler:
+    """Labels files into a store.
+
+    Attributes:
+        settings: how pool files are read and label files are written: of the first run.
+        model: who labels; its run is only loaded when the first file comes.
+    """
+
+    store: Path
+    settings: RunConfig
+    task: Task
+    model: ModelRecord
+    observer: Observer
+
+    @cached_property
+    def voice(self) -> Voice:
+        return voice_of(open_run(Path(self.model.run)), self.model.voice)
+
+    def open(self, file: PoolFile) -> Pool:
+        """Open a file as a pool of its own.
+
+        Raises:
+            InputError: it cannot be used.
+            Late: it is another one than was looked at.
+        """
+        settings = self.settings
+        source = open_source(file.path, file.name)
+        if file.has_changed():
+            raise Late(f"{file.name} has changed since it was looked at")
+        return pool_of(
+            file.path, [source], self.task.fields,
+            columns=column_names(self.task, settings.text_column), id_column=settings.id_column,
+        )  # fmt: skip
+
+    def read(self, file: PoolFile) -> TextSketch:
+        """Read a file to its end, before anything is written.
+
+        Raises:
+            InputError: it cannot be used, or too many of its rows cannot.
+            Late: it changed meanwhile.
+        """
+        try:
+            return self._read(file)
+        except (InputError, Interrupted):
+            raise
+        except PetError as error:
+            if file.has_changed():
+                raise Late(str(error)) from error
+            raise
+
+    def _read(self, file: PoolFile) -> TextSketch:
+        pool = self.open(file)
+        total, rejected = pool.count_rows(), 0
+        if not total:
+            raise InputError(
+                Problem(file.name, "at least one row", "none", "write or copy it again")
+            )
+        rng = np.random.default_rng(derive_seed(0, file.digest))
+        found = empty_texts()
+        with self.observer.stage(f"reading {file.name}", total, "rows") as tick:
+            for batch in pool.batches(self.settings.shard_rows, self.settings.keep_columns):
+                rejected += len(batch.rejected)
+                chosen = np.flatnonzero(rng.random(len(batch)) < SKETCHED_ROWS / total)
+                columns = [batch.columns[name] for name in self.task.fields]
+                found += sketch_texts("\n".join(c[i] for c in columns) for i in chosen)
+                tick(len(batch) + len(batch.rejected))
+        if rejected > self.settings.max_rejected * total:
+            raise InputError(
+                Problem(file.name,
+                        f"at most {self.settings.max_rejected:.0%} unusable rows",
+                        f"{rejected:,} of {total:,}", "correct the rows: it is read again then")
+            )  # fmt: skip
+        return found
+
+    def label(self, file: PoolFile) -> FileRecord:
+        """Label a file; shards that an earlier try has written stay.
+
+        Raises:
+            Late: it changed meanwhile.
+        """
+        folder = labels_folder(self.store, self.model, file.name, file.digest)
+        take_back(folder)
+        source = fingerprint(
+            model=self.model.made_from, who=self.model.voice, file=[file.name, file.digest],
+            columns=self.settings.text_column, ids=self.settings.id_column,
+            **computation(self.settings),
+        )  # fmt: skip
+        try:
+            pool = self.open(file)
+            write_labels(
+                pool, folder, self.task.labels, self._say, model=source,
+                shard_rows=self.settings.shard_rows, abstain_below=self.settings.abstain_below,
+                keep_columns=self.settings.keep_columns, metadata=self._metadata(file),
+                observer=self.observer, rejected=folder / LABELS_REJECTED,
+            )  # fmt: skip
+        except PetError as error:
+            if file.has_changed():
+                raise Late(str(error)) from error
+            raise
+        counts = count_labels(folder, self.task.labels)
+        return FileRecord(
+            digest=file.digest, rows=counts["rows"], rejected=pool.count_rows() - counts["rows"],
+            counts=counts["counts"], abstained=counts["abstained"],
+        )  # fmt: skip
+
+    def sketch(self, file: PoolFile, texts: TextSketch) -> Sketch:
+        """Put what was said of a file beside what its texts are like."""
+        folder = labels_folder(self.store, self.model, file.name, file.digest)
+        return Sketch(texts, sketch_label_files(folder, self.task.labels))
+
+    @property
+    def _say(self) -> Callable[[PoolBatch, Tick], Predictions]:
+        voice = self.voice
+        return lambda batch, tick: voice(batch.columns, tick)
+
+    def _metadata(self, file: PoolFile) -> Mapping[str, str]:
+        """Say in every label file who labeled what, from which labeled set, with which code."""
+        return {
+            "task": self.task.name, "run": Path(self.model.run).name,
+            "model_version": str(self.model.version), "made_from": self.model.made_from,
+            "labeled_with": self.model.voice, "labeled_set": self.model.labeled_digest or "",
+            "file": file.name, "file_sha256": file.digest, **code_version(),
+        }  # fmt: skip

@@ -1,0 +1,76 @@
+"""Which model labels, and when a new one is due. No model is loaded to say so."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+from pet.config import RunConfig, load_config
+from pet.errors import InputError, Problem
+from pet.labeled import LabeledSet, read_labeled, table_digest
+from pet.nights.ledger import ModelRecord, State
+from pet.nights.nightly_config import NightlyConfig
+from pet.runs import DONE, read_record
+from pet.tasks import Task, column_names, parse_task
+
+
+class FirstRun:
+    """The run that the settings name: its task, how it reads files, what it trains from."""
+
+    def __init__(self, config: NightlyConfig):
+        self.folder = Path(config.run)
+        self.config: RunConfig = load_config(self.folder / "config.json")
+        if not (self.folder / "report.json").exists():
+            raise InputError(
+                Problem(str(self.folder), "a finished run", "a run that has not ended",
+                        "give its `pet run` command again: it goes on where it was")
+            )  # fmt: skip
+        toml = self.folder / "task.toml"
+        self.task: Task = parse_task(toml.read_text(encoding="utf-8"), str(toml))
+        self.labeled: str | None = config.labeled or self.config.labeled
+
+    @cached_property
+    def labeled_set(self) -> LabeledSet | None:
+        """The labeled texts to train on, as they are now."""
+        if self.labeled is None:
+            return None
+        config, task = self.config, self.task
+        return read_labeled(
+            self.labeled, task.fields, task.labels, label_column=config.label_column,
+            columns=column_names(task, config.text_column), id_column=config.id_column,
+            max_rejected=config.max_rejected,
+        )  # fmt: skip
+
+
+def describe_model(run: Path, voice: str, version: int, reason: str) -> ModelRecord:
+    """Name a run's model by what went into it."""
+    unit = "student" if voice == "student" else "soft_labels"
+    provenance = read_record(run / "provenance.json")
+    learned_from = provenance.get("labeled_set") or {}
+    return ModelRecord(
+        version=version, run=str(run), voice=voice, reason=reason,
+        made_from=str(read_record(run / unit / DONE).get("fingerprint")),
+        labeled_rows=int(learned_from.get("rows", 0)), labeled_digest=learned_from.get("digest"),
+        code=provenance.get("code") or {},
+    )  # fmt: skip
+
+
+def is_known(model: ModelRecord, state: State) -> bool:
+    """Tell whether the ledger has seen a model, whatever has come into use after it."""
+    seen = [(known.run, known.made_from, known.voice) for known in state.models]
+    return (model.run, model.made_from, model.voice) in seen
+
+
+def reason_to_renew(config: NightlyConfig, state: State, first: FirstRun) -> str:
+    """Say why a new model is due; empty if it is not."""
+    model, nights = state.model, state.nights
+    assert model is not None, "a model was adopted first"
+    if config.retrain_labeled and (table := first.labeled_set) is not None:
+        more = len(table) - model.labeled_rows
+        if more >= config.retrain_labeled and table_digest(table) != model.labeled_digest:
+            return f"{more} more labeled rows"
+    if config.retrain_on_drift and nights and nights[-1].drifted:
+        return f"drift of {', '.join(nights[-1].drifted)}"
+    if config.retrain_nights and len(nights) >= config.retrain_nights:
+        return f"{len(nights)} nights with new texts"
+    return ""

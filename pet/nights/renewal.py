@@ -1,0 +1,94 @@
+"""A model for the next nights: trained with the first run's settings on a sample of the pool."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pet.config import RunConfig
+from pet.inputs import ROWS_PER_LABEL
+from pet.jobs import Execute
+from pet.logits import stored_fingerprint
+from pet.nights.arrivals import PoolFile
+from pet.nights.file_labeling import FileLabeler
+from pet.pipeline import label_pool
+from pet.runs import derive_seed, fingerprint
+from pet.tables import write_parquet
+
+MODELS = "models"
+POOLS = "pools"
+
+
+@dataclass(frozen=True)
+class Renewal:
+    """What a new model is trained from, and where.
+
+    Attributes:
+        labeler: reads pool files as they are read every night.
+        files: the pool.
+        labeled: the labeled set's path, None for a start from words alone.
+        run: the first run's folder, whose settings and task hold.
+    """
+
+    labeler: FileLabeler
+    files: Sequence[PoolFile]
+    labeled: str | None
+    run: Path
+    version: int
+
+    @property
+    def folder(self) -> Path:
+        return self.labeler.store / MODELS / f"{self.version:04d}"
+
+    def train(self, execute: Execute) -> dict[str, Any]:
+        """Train the model, or go on where an earlier try was killed; return its report."""
+        observer = self.labeler.observer
+        return label_pool(self.config(self.sample()), execute, observer, update=True)
+
+    def config(self, pool: Path) -> RunConfig:
+        """Return the first run's settings with this pool and labeled set."""
+        settings = self.labeler.settings
+        changes = {
+            "task": str(self.run / "task.toml"), "pool": str(pool), "out": str(self.folder),
+            "labeled": self.labeled, "keep_columns": (),
+        }  # fmt: skip
+        return settings.model_copy(update=changes)
+
+    def sample(self) -> Path:
+        """Write a uniform sample of the pool: as many rows as members would score of it.
+
+        A run is long, and its pool has to stay as it is: files that come, change or go meanwhile
+        do not disturb it, and it can be repeated when they have gone.
+        """
+        settings, task = self.labeler.settings, self.labeler.task
+        path = self.labeler.store / POOLS / f"{self.version:04d}.parquet"
+        limit = settings.unlabeled_rows or ROWS_PER_LABEL * len(task.labels)
+        files = {file.name: file.digest for file in self.files}
+        expected = fingerprint(files=files, limit=limit, seed=settings.seed)
+        if stored_fingerprint(path) == expected:
+            return path
+        kept = sorted(heapq.nsmallest(limit, self._rows()), key=lambda row: row[1:3])
+        columns = [settings.text_column or name for name in task.fields]
+        table = {settings.id_column: [row[3] for row in kept]}
+        for index, column in enumerate(columns):
+            table[column] = [row[4][index] for row in kept]
+        strings = {name: pa.array(values, pa.string()) for name, values in table.items()}
+        write_parquet(path, pa.table(strings), {"fingerprint": expected})
+        return path
+
+    def _rows(self) -> Iterator[tuple[float, int, int, str, tuple[str, ...]]]:
+        """Stream the pool: a random number, file, row, id and texts. The lowest are a sample."""
+        settings, fields = self.labeler.settings, self.labeler.task.fields
+        for index, file in enumerate(self.files):
+            rng = np.random.default_rng(derive_seed(settings.seed, "sample", file.digest))
+            for batch in self.labeler.open(file).batches(settings.shard_rows):
+                texts = zip(*(batch.columns[name] for name in fields), strict=True)
+                rows = zip(rng.random(len(batch)), batch.rows, batch.ids, texts, strict=True)
+                for number, row, name, text in rows:
+                    yield float(number), index, int(row), name, text

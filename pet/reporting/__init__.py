@@ -1,0 +1,1 @@
+"""What a run amounts to: figures, findings in sentences, the page, the model card."""

@@ -1,0 +1,143 @@
+"""A run folder in, what it amounts to out: report.json."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+import pet
+from pet.answers import pool_logits
+from pet.ensembling import combine
+from pet.inputs import Inputs, count_leaks
+from pet.ipet import Growth
+from pet.labeled import LabeledSet
+from pet.labeling import count_labels
+from pet.members import Member, folder_of
+from pet.reporting.examples import count_rejected, find_examples
+from pet.reporting.measurement import ensemble_accuracy, measure
+from pet.reporting.model_card import model_card
+from pet.runs import DONE, read_record, write_json, write_text
+from pet.weighing import ensemble_temperature, member_weights
+
+
+@dataclass(frozen=True)
+class Generation:
+    """Members that were trained together, and how they stand."""
+
+    members: list[Member]
+    growth: Growth
+
+
+def write_report(
+    inputs: Inputs, members: list[Member], generations: list[Generation],
+    seconds: Mapping[str, float],
+) -> dict[str, Any]:  # fmt: skip
+    """Measure everything that was made, and write `report.json` and the manifest's rest.
+
+    Args:
+        members: of the generation that was kept.
+        generations: all that were made, a last one that did harm included.
+        seconds: what each stage took.
+    """
+    manifest = read_record(inputs.folder / "manifest.json")
+    weights = member_weights(inputs, members)
+    sampled = read_record(inputs.folder / "unlabeled" / "done.json")
+    report: dict[str, Any] = {
+        "task": inputs.task.name,
+        "description": inputs.task.description,
+        "templates": {pattern.name: pattern.template for pattern in inputs.task.patterns},
+        "run": inputs.folder.name,
+        "pool": {
+            "rows": sampled["rows"],
+            "rejected": sampled["rejected"],
+            "scored_by_members": sampled["sampled"],
+        },
+        "sets": {name: _count(inputs, table) for name, table in inputs.measured().items()},
+        "leaked": count_leaks(inputs),
+        "rejected": count_rejected(inputs),
+        "labels": count_labels(inputs.folder / "labels", inputs.task.labels),
+        "examples": find_examples(inputs),
+        "weighing": inputs.config.weights,
+        "weights": dict(zip([m.name for m in members], weights, strict=True)),
+        "members": _members(inputs, members, weights),
+        "ensemble_temperature": ensemble_temperature(inputs, members, weights),
+        "seconds": seconds,
+        "generations": [_generation(inputs, generation) for generation in generations],
+        "warnings": list(inputs.labeled.warnings),
+    }
+    if prompts := _prompts(inputs, members):
+        report["prompts"] = prompts
+    for source in inputs.measured():
+        report[source] = measure(inputs, members, source)
+    write_json(inputs.folder / "report.json", report)
+    write_text(inputs.folder / "student" / "README.md", model_card(inputs, report))
+    write_json(
+        inputs.folder / "manifest.json", {**manifest, "machine": machine(), "made_with": versions()}
+    )
+    return report
+
+
+def _count(inputs: Inputs, table: LabeledSet) -> dict[str, Any]:
+    """Count the rows of a set with known labels, and of every label."""
+    counts = np.bincount(table.labels, minlength=len(inputs.task.labels)).tolist()
+    return {"rows": len(table), "counts": dict(zip(inputs.task.labels, counts, strict=True))}
+
+
+def _members(inputs: Inputs, members: list[Member], weights: list[float]) -> dict[str, Any]:
+    """Say of every member what it is, and how often the ensemble says the same of pool rows."""
+    logits = pool_logits(inputs, members)
+    together = combine(logits, weights).argmax(axis=-1)
+    agreement = (logits.argmax(axis=-1) == together).mean(axis=1).round(4).tolist()
+    return {
+        member.name: {
+            "kind": member.kind,
+            "pattern": member.pattern,
+            "trained": member.generation is not None,
+            "agreement": share,
+        }
+        for member, share in zip(members, agreement, strict=True)
+    }
+
+
+def _generation(inputs: Inputs, generation: Generation) -> dict[str, Any]:
+    """Describe a generation: how many rows each member learned from, and what they agree on."""
+    learned = 0
+    for member in generation.members:
+        if member.generation is not None:
+            record = read_record(folder_of(inputs, member) / DONE)
+            drawn = len(record.get("drawn", {}).get("rows", []))
+            learned = max(learned, len(inputs.labeled) + drawn)
+    shares = [round(share, 4) for share in generation.growth.shares]
+    found: dict[str, Any] = {
+        "members": [member.name for member in generation.members],
+        "rows": learned,
+        "agreement": round(generation.growth.agreement, 4),
+        "shares": dict(zip(inputs.task.labels, shares, strict=True)),
+    }
+    if inputs.test is not None:
+        found["test_accuracy"] = ensemble_accuracy(inputs, generation.members, "test")
+    return found
+
+
+def _prompts(inputs: Inputs, members: list[Member]) -> dict[str, list[list[str]]]:
+    """List, for members that are soft prompts, the words nearest to each of their vectors."""
+    trained = [member for member in members if member.generation is not None]
+    records = {member.name: read_record(folder_of(inputs, member) / DONE) for member in trained}
+    return {name: own["nearest_words"] for name, own in records.items() if "nearest_words" in own}
+
+
+def machine() -> dict[str, str]:
+    """Name the machine, without its network name."""
+    return {"system": platform.system(), "machine": platform.machine()}
+
+
+def versions() -> dict[str, str]:
+    """List the versions that a repetition needs."""
+    packages = ("torch", "transformers", "peft", "tokenizers", "numpy", "pyarrow")
+    found = {name: version(name) for name in packages}
+    return {"pet": pet.__version__, "python": platform.python_version(), **found}

@@ -1,0 +1,136 @@
+"""report.html: one file that needs nothing else, drawn from report.json and the run folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from pet.config import RunConfig, load_config
+from pet.invocation import run_command
+from pet.reporting import plots
+from pet.reporting import report_tables as tables
+from pet.reporting.findings import percent
+from pet.reporting.report_file import Manifest, Report, read_report
+from pet.reporting.verdict import judge
+from pet.runs import write_text
+
+LEVELS = {"serious": "Serious", "care": "Take care", "note": "Note", "good": "Good"}
+SECTIONS = {
+    "models": "Side by side", "patterns": "Patterns", "generations": "Generations",
+    "labels": "Labels", "confidence": "Confidence", "confusion": "Confusion",
+    "examples": "Rows to look at", "rejected": "Rejected rows", "cost": "Cost",
+    "repeat": "To repeat it",
+}  # fmt: skip
+
+
+def write_page(folder: Path) -> Path:
+    """Draw `report.html` anew from what lies in a run folder; return its path.
+
+    Raises:
+        InputError: the run has not ended, or one of its files is damaged or of another version.
+    """
+    report, manifest = read_report(folder)
+    config = load_config(folder / "config.json")
+    try:
+        task_file = (folder / "task.toml").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        task_file = ""  # shown, and not needed for anything
+    path = folder / "report.html"
+    write_text(path, draw_page(report, manifest, config, folder, task_file))
+    return path
+
+
+def draw_page(
+    report: Report, manifest: Manifest, config: RunConfig, folder: Path, task_file: str
+) -> str:
+    """Return the page. The same figures, settings and folder give the same text."""
+    models, judged = tables.model_rows(report), tables.judged_fairly(report)
+    confusion, shares = tables.confusion_table(report), tables.share_rows(report)
+    absent = {"models": not models, "confusion": confusion is None,
+              "generations": len(report.generations) < 2}  # fmt: skip
+    return _template().render(
+        report=report, manifest=manifest, verdict=judge(report, str(folder)), levels=LEVELS,
+        sections=[(key, name) for key, name in SECTIONS.items() if not absent.get(key)],
+        tiles=tables.tiles(report), models=models, judged=judged, confusion=confusion,
+        where=_where(report), judged_note=_judged_note(report),
+        ensembles=report.test.ensembles if report.test else {},
+        patterns=tables.pattern_rows(report), patterns_note=_patterns_note(report),
+        generations=tables.generation_rows(report), shares=shares,
+        widest=max((row[name] or 0 for row in shares for name in ("pool", "labeled")), default=1),
+        histogram=tables.histogram_rows(report), stages=tables.stage_rows(report),
+        rejected=tables.rejected_rows(report), rejected_first=tables.first_rejected(report),
+        abstained_share=report.labels.abstained / max(report.labels.rows, 1),
+        total_seconds=sum(report.seconds.values()), command=run_command(config),
+        settings=json.dumps(config.model_dump(mode="json"), indent=2, ensure_ascii=False),
+        several_fields=len(report.examples.doubtful[0].texts) > 1
+        if report.examples.doubtful else False,
+        task_file=task_file, charts=_charts(report, config.abstain_below, models),
+    )  # fmt: skip
+
+
+def _template() -> Any:
+    environment = Environment(
+        loader=PackageLoader("pet.reporting", ""), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {
+        "percent": percent,
+        "short_percent": lambda share: "–" if share is None else f"{100 * share:.0f}\u202f%",
+        "count": lambda number: f"{number:,.0f}",
+        "duration": duration,
+    }
+    return environment.get_template("report.html.jinja")
+
+
+def _charts(
+    report: Report, threshold: float, models: list[tables.ModelRow]
+) -> dict[str, str]:  # fmt: skip
+    charts = {"histogram": plots.confidence_histogram(report.labels.confidence_counts, threshold)}
+    if (judged := tables.judged_fairly(report)) is not None:
+        charts["reliability"] = plots.reliability_diagram(judged)
+        charts["coverage"] = plots.coverage_chart(judged)
+    if models:
+        charts["accuracies"] = plots.accuracy_chart([(m.name, m.accuracy, m.rows) for m in models])
+    if len(report.generations) > 1:
+        charts["generations"] = plots.generations_chart(report.generations)
+    return charts
+
+
+def _where(report: Report) -> str:
+    if report.test is not None:
+        return f"Measured on the {report.sets['test'].rows:,} rows of the test set."
+    return (
+        "There is no test set. These figures are of labeled rows, each asked of models that had "
+        "not learned from it; the baseline and the student have learned from all of them."
+    )
+
+
+def _judged_note(report: Report) -> str:
+    if report.test is not None:
+        return ""
+    if tables.judged_fairly(report) is not None:
+        return "Without a test set, accuracy here is the ensemble's on labeled rows: a hint."
+    return "Without a test set nobody knows how often this confidence is deserved."
+
+
+def _patterns_note(report: Report) -> str:
+    notes = []
+    measured = report.test or report.labeled
+    if measured is not None:
+        notes.append(f"Accuracy on the {'test' if report.test else 'labeled'} set.")
+    if not all(member.trained for member in report.members.values()):
+        notes.append("Models without a figure under trained were asked as they are.")
+    elif tables.measured_fairly(report) is None and measured is not None:
+        notes.append("They have learned from every labeled row, so nothing is said of them after.")
+    return " ".join(notes)
+
+
+def duration(seconds: float) -> str:
+    """Write a time as people say it."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

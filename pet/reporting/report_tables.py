@@ -1,0 +1,207 @@
+"""The rows of the report's tables, worked out from the figures of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from pet.evaluation import wilson_interval
+from pet.reporting.findings import percent
+from pet.reporting.label_findings import is_left
+from pet.reporting.report_file import Judged, Measured, Metrics, Report
+
+NAMED = (6, 12)  # labels, and characters, up to which a column can carry a label's name
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """A model with its accuracy, and the interval of 95 % that so many rows leave."""
+
+    name: str
+    note: str
+    accuracy: float
+    low: float
+    high: float
+    macro_f1: float
+    ece: float
+    rows: float
+
+
+def measured_fairly(report: Report) -> Measured | None:
+    """Return what was measured on rows that nobody had learned from; None if nothing was."""
+    if report.test is not None:
+        return report.test
+    return report.labeled if report.labeled is not None and report.labeled.unseen else None
+
+
+def judged_fairly(report: Report) -> Judged | None:
+    """The student on the test set, or the ensemble on labeled rows that it has not learned from."""
+    if report.test is not None:
+        return report.test.student
+    measured = measured_fairly(report)
+    return None if measured is None else measured.ensemble
+
+
+def model_rows(report: Report) -> list[ModelRow]:
+    """Set baseline, best pattern, encoder, ensemble and student side by side."""
+    measured = measured_fairly(report)
+    if measured is None:
+        return []
+    on_test = report.test is not None  # baseline and student have learned from labeled rows
+    found: list[tuple[str, str, Metrics | None]] = [
+        ("supervised baseline", "labeled rows alone", measured.supervised if on_test else None),
+        ("best single pattern", measured.best_pattern.name, measured.best_pattern),
+        ("encoder", "", measured.encoder),
+        ("ensemble", _count(len(report.members), "model"), measured.ensemble),
+        ("student", "it labels the pool", measured.student if on_test else None),
+    ]
+    return [
+        ModelRow(name, note, own.accuracy, *wilson_interval(own.accuracy, own.rows), own.macro_f1,
+                 own.ece, own.rows)
+        for name, note, own in found if own is not None
+    ]  # fmt: skip
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def pattern_rows(report: Report) -> list[dict[str, Any]]:
+    """Give a row to every pattern, its repetitions together, and to the encoder."""
+    measured, fair = report.test or report.labeled, measured_fairly(report)
+    total = sum(report.weights.values())
+    rows = []
+    for name in dict.fromkeys(member.pattern for member in report.members.values()):
+        own = {key: of for key, of in report.members.items() if of.pattern == name}
+        is_encoder = any(member.kind == "encoder" for member in own.values())
+        trained = any(member.trained for member in own.values())
+        zero_shot = after = None
+        if measured is not None and not is_encoder:
+            zero_shot = measured.patterns[name].zero_shot.accuracy
+        if fair is not None and is_encoder and fair.encoder is not None:
+            after = fair.encoder.accuracy
+        if fair is not None and not is_encoder and trained:
+            after = fair.patterns[name].trained.accuracy
+        rows.append({
+            "name": "encoder" if is_encoder else name,
+            "template": report.templates.get(name, ""),
+            "zero_shot": zero_shot,
+            "trained": after,
+            "weight": sum(report.weights[key] for key in own) / total if total else None,
+            "agreement": float(np.mean([member.agreement for member in own.values()])),
+        })  # fmt: skip
+    return rows
+
+
+def generation_rows(report: Report) -> list[dict[str, Any]]:
+    return [
+        {**dict(generation), "left": is_left(report, number)}
+        for number, generation in enumerate(report.generations)
+    ]
+
+
+def share_rows(report: Report) -> list[dict[str, Any]]:
+    """Give a row to every label: its share of the pool, of the labeled set, of what abstains."""
+    labels, known = report.labels, report.sets.get("labeled")
+    return [
+        {
+            "label": label,
+            "rows": rows,
+            "pool": rows / max(labels.rows, 1),
+            "labeled": known.counts[label] / max(known.rows, 1) if known else None,
+            "abstained": labels.abstained_of[label] / rows if rows else None,
+        }
+        for label, rows in labels.counts.items()
+    ]
+
+
+def histogram_rows(report: Report) -> list[tuple[float, float, int]]:
+    """Bounds and rows of the bins of confidence, from the first that holds any."""
+    counts = report.labels.confidence_counts
+    edges = pairwise(np.linspace(0, 1, len(counts) + 1).tolist())
+    rows = [(low, high, count) for (low, high), count in zip(edges, counts, strict=True)]
+    first = next((place for place, row in enumerate(rows) if row[2]), 0)
+    return rows[first:]
+
+
+def confusion_table(report: Report) -> dict[str, Any] | None:
+    """Lay out the confusion matrix: shares of the true label, recall, precision."""
+    judged, names = judged_fairly(report), report.label_names
+    if judged is None:
+        return None
+    counts = np.array(judged.confusion)
+    true, given = counts.sum(axis=1), counts.sum(axis=0)
+    share = counts / np.maximum(true, 1)[:, None]
+    errors = share * ~np.eye(len(names), dtype=bool)
+    # Errors are few; they are shaded on a scale of their own, or nobody would see which are most.
+    shade = 0.6 * share * np.eye(len(names)) + 0.5 * errors / max(errors.max(), 0.2)
+    where = "The student on the test set." if report.test else "The ensemble on the labeled set."
+    return {
+        "words": where,
+        "numbered": len(names) > NAMED[0] or any(len(name) > NAMED[1] for name in names),
+        "rows": [
+            {
+                "label": name,
+                "cells": [{"rows": int(rows), "shade": shade[i, j], "hit": i == j}
+                          for j, rows in enumerate(counts[i])],
+                "recall": counts[i, i] / true[i] if true[i] else None,
+            }
+            for i, name in enumerate(names)
+        ],
+        "precision": [counts[i, i] / given[i] if given[i] else None for i in range(len(names))],
+    }  # fmt: skip
+
+
+def stage_rows(report: Report) -> list[dict[str, Any]]:
+    total, longest = sum(report.seconds.values()) or 1.0, max(report.seconds.values(), default=0)
+    return [
+        {
+            "name": name,
+            "seconds": seconds,
+            "share": seconds / total,
+            "bar": seconds / (longest or 1),
+        }
+        for name, seconds in report.seconds.items()
+    ]
+
+
+def rejected_rows(report: Report) -> list[dict[str, Any]]:
+    return [
+        {"source": _source(source), "reason": reason, "rows": rows}
+        for source, found in report.rejected.items()
+        for reason, rows in found.reasons.items()
+    ]
+
+
+def first_rejected(report: Report) -> Iterable[Any]:
+    return [row for found in report.rejected.values() for row in found.first]
+
+
+def _source(name: str) -> str:
+    return name if name == "pool" else f"{name} set"
+
+
+def tiles(report: Report) -> list[dict[str, str]]:
+    """The few figures that stand under the headline."""
+    labels, judged = report.labels, judged_fairly(report)
+    found = []
+    if judged is not None:
+        low, high = wilson_interval(judged.accuracy, judged.rows)
+        who = "of the student" if report.test else "of the ensemble, a hint"
+        found.append(_tile(f"Accuracy {who}", percent(judged.accuracy),
+                           f"{percent(low)} to {percent(high)}"))  # fmt: skip
+        found.append(_tile("Calibration error", percent(judged.ece), "0 is honest confidence"))
+    else:
+        found.append(_tile("Accuracy", "unknown", "there is no test set"))
+    found.append(_tile("Rows labeled", f"{labels.rows:,}", f"of {report.pool.rows:,} in the pool"))
+    share = labels.abstained / max(labels.rows, 1)
+    found.append(_tile("Rows that abstain", percent(share), f"{labels.abstained:,} rows"))
+    return found
+
+
+def _tile(name: str, value: str, note: str) -> dict[str, str]:
+    return {"name": name, "value": value, "note": note}

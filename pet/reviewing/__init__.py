@@ -1,0 +1,1 @@
+"""Rows worth a person's time, out and back into the labeled set."""

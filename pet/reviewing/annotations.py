@@ -1,0 +1,213 @@
+"""What people answered, read back: our CSV and JSON Lines, exports of Label Studio and Argilla."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pet.data import listed
+from pet.errors import InputError, Problem
+from pet.reviewing.annotation_files import ANSWER, ROW_ID, file_names, tool_names, unescape_formula
+from pet.tables import open_sources, read_chunks
+
+Record = Mapping[str, Any]
+SUFFIXES = (".csv", ".jsonl", ".json")
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """What one person said of one row.
+
+    Attributes:
+        label: empty where the row was passed over.
+        texts: field -> text as the file shows it, for the fields that it shows.
+        annotator, date: empty where the file does not tell.
+    """
+
+    id: str
+    label: str
+    texts: Mapping[str, str]
+    annotator: str = ""
+    date: str = ""
+
+
+class _NotOneLabel(ValueError):
+    """An answer is no single label."""
+
+
+def read_annotations(path: Path, fields: Sequence[str]) -> list[Annotation]:
+    """Read a file of answers: CSV, JSON Lines, or JSON as Label Studio and Argilla export it.
+
+    Raises:
+        InputError: no such file, or rows that cannot be read; all of them at once.
+    """
+    found: list[Annotation] = []
+    wrong: list[str] = []
+    for number, record in enumerate(_records(path), start=1):
+        try:
+            found += _annotations(record, fields)
+        except _NotOneLabel as error:
+            wrong.append(f"row {number}: {error}")
+    if wrong:
+        more = f" and {len(wrong) - 5:,} more" if len(wrong) > 5 else ""
+        raise InputError(
+            Problem(str(path), "one label, or none, for every row", "; ".join(wrong[:5]) + more,
+                    "correct these rows")
+        )  # fmt: skip
+    if not found:
+        raise InputError(Problem(str(path), "rows with answers", "no rows", "export it again"))
+    return found
+
+
+def _records(path: Path) -> Iterator[Record]:
+    if path.suffix.lower() not in SUFFIXES and path.exists():
+        raise InputError(
+            Problem(str(path), f"a file that ends in {', '.join(SUFFIXES)}", path.name,
+                    "export CSV or JSON, or save the spreadsheet as CSV with commas")
+        )  # fmt: skip
+    return _json_records(path) if path.suffix.lower() == ".json" else _table_records(path)
+
+
+def _json_records(path: Path) -> Iterator[Record]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(
+            Problem(str(path), "a file of answers", reason, "check the path")
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            Problem(str(path), "JSON in UTF-8", str(error).splitlines()[0], "export it again")
+        ) from None
+    if not isinstance(document, list) or not all(isinstance(row, dict) for row in document):
+        raise InputError(
+            Problem(str(path), "a list of objects, as Label Studio and Argilla export it",
+                    "other JSON", "in Label Studio choose JSON, JSON-MIN or CSV; in Argilla "
+                    "dataset.records.to_json")
+        )  # fmt: skip
+    yield from document
+
+
+def _table_records(path: Path) -> Iterator[Record]:
+    """Read CSV or JSON Lines; a row that cannot be read is a problem, not a row set aside."""
+    sources = open_sources(path)
+    names = list(dict.fromkeys(name for source in sources for name in source.schema.names))
+    is_argilla = {"fields", "responses"} <= set(names)
+    if not is_argilla and not (ANSWER in names and {"id", ROW_ID} & set(names)):
+        raise InputError(
+            Problem(str(path), f"the columns 'id' and {ANSWER!r}", f"the columns {listed(names)}",
+                    "keep the columns of the file that `pet review --rows` wrote; "
+                    "commas between them")
+        )  # fmt: skip
+    is_ours = path.suffix.lower() == ".csv" and ROW_ID not in names
+    wrong: list[str] = []
+    for source in sources:
+        for chunk in read_chunks(source, [], source.schema.names):
+            for number, row in enumerate(chunk.table.to_pylist()):
+                if chunk.faults[number] is not None:
+                    wrong.append(f"row {chunk.first + number + 1}: {chunk.faults[number]}")
+                elif is_ours:
+                    yield {key: unescape_formula(value or "") for key, value in row.items()}
+                else:
+                    yield {key: _parsed(key, value) for key, value in row.items()}
+    if wrong:
+        raise InputError(
+            Problem(str(path), "rows that can be read", "; ".join(wrong[:5]),
+                    f"correct {'this row' if len(wrong) == 1 else f'these {len(wrong):,} rows'}")
+        )  # fmt: skip
+
+
+def _parsed(key: str, value: str | None) -> Any:
+    """Undo what the JSON Lines reader does to nested values; anything else stays text."""
+    nested = key in ("fields", "responses", "data", "annotations", ANSWER)
+    if value is None or not nested or value[:1] not in ("{", "["):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def _annotations(record: Record, fields: Sequence[str]) -> Iterator[Annotation]:
+    """Tell the shapes apart: Label Studio's tasks, Argilla's records, flat rows."""
+    if isinstance(data := record.get("data"), dict) and "annotations" in record:
+        yield from _of_studio(record, data, fields)
+    elif isinstance(shown := record.get("fields"), dict):
+        yield from _of_argilla(record, shown, fields)
+    else:
+        key = ROW_ID if record.get(ROW_ID) is not None else "id"
+        names = tool_names(fields) if key == ROW_ID else file_names(fields)
+        cancelled = str(record.get("was_cancelled") or "").lower() == "true"
+        yield Annotation(
+            _text(record.get(key)), "" if cancelled else _label(record.get(ANSWER)),
+            _texts(record, names), _person(record.get("annotator")),
+            _text(record.get("date") or record.get("updated_at") or record.get("created_at")),
+        )  # fmt: skip
+
+
+def _of_studio(record: Record, data: Record, fields: Sequence[str]) -> Iterator[Annotation]:
+    id, texts = _text(data.get(ROW_ID)), _texts(data, tool_names(fields))
+    given = [own for own in record["annotations"] or [] if isinstance(own, dict)]
+    if not given:
+        yield Annotation(id, "", texts)
+    for own in given:
+        chosen = [
+            result["value"].get("choices")
+            for result in own.get("result") or []
+            if isinstance(result, dict) and isinstance(result.get("value"), dict)
+            and result.get("type") == "choices"
+        ]  # fmt: skip
+        if len(chosen) > 1:
+            raise _NotOneLabel(f"{len(chosen)} choices")
+        label = "" if own.get("was_cancelled") or not chosen else _label(chosen[0])
+        date = own.get("updated_at") or own.get("created_at")
+        yield Annotation(id, label, texts, _person(own.get("completed_by")), _text(date))
+
+
+def _of_argilla(record: Record, shown: Record, fields: Sequence[str]) -> Iterator[Annotation]:
+    id, texts = _text(record.get("id")), _texts(shown, tool_names(fields))
+    responses = record.get("responses")
+    given = responses.get(ANSWER) if isinstance(responses, dict) else None
+    if not given:
+        yield Annotation(id, "", texts)
+    for own in given or []:
+        if not isinstance(own, dict):
+            raise _NotOneLabel("a response that is no object")
+        submitted = own.get("status") in (None, "submitted")
+        label = _label(own.get("value")) if submitted else ""
+        yield Annotation(id, label, texts, _text(own.get("user_id")))
+
+
+def _texts(shown: Record, names: Mapping[str, str]) -> dict[str, str]:
+    found = {field: shown.get(name) for field, name in names.items()}
+    return {field: text for field, text in found.items() if isinstance(text, str) and text}
+
+
+def _label(value: Any) -> str:
+    """Return the one label of an answer: a text, or a list of one; "" for none."""
+    if isinstance(value, dict):
+        value = value.get("choices")
+    if isinstance(value, list):
+        if len(value) > 1:
+            raise _NotOneLabel(f"{len(value)} labels: {listed(list(map(str, value)), 3)}")
+        value = value[0] if value else None
+    if isinstance(value, dict | list):
+        raise _NotOneLabel("an answer that is no text")
+    return _text(value)
+
+
+def _person(value: Any) -> str:
+    """Name who answered: Label Studio gives a number, an address, or a record of the user."""
+    if isinstance(value, dict):
+        value = value.get("email") or value.get("id")
+    return _text(value)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return "" if value is None else str(value).strip()

@@ -1,0 +1,167 @@
+"""A finished run in, a file of rows for people out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from pet.data import Pool, open_pool
+from pet.errors import InputError, Problem
+from pet.finished import FinishedRun, open_run
+from pet.labeled import LabeledSet, read_labeled
+from pet.labeling import LABELS_DONE
+from pet.progress import Observer
+from pet.reviewing.annotation_files import ReviewRow, ReviewTask, format_of, write_rows
+from pet.reviewing.review import WAYS, Candidates, Choice, Sample, choose, margins
+from pet.reviewing.text_vectors import text_vectors
+from pet.runs import derive_seed
+from pet.tasks import column_names
+
+PER_LABEL = 2000  # candidates of each predicted label: what is grouped, in seconds
+BATCH = 10_000  # rows read at a time
+
+
+def write_review(
+    folder: Path, out: Path, rows: int, observer: Observer, *, format: str | None = None,
+    by: str = "coverage", seed: int | None = None,
+) -> tuple[list[Path], list[ReviewRow]]:  # fmt: skip
+    """Choose rows of a run for a person, and write them; return the files and the rows.
+
+    Args:
+        out: the file; its ending says the format, unless `format` does.
+        by: "coverage" or "doubt", as of `pet.reviewing.review.choose`.
+        seed: of the sample and of the groups; the run's own if not given.
+
+    Raises:
+        InputError: the run is not finished, the file is there already, or no row can be asked.
+    """
+    format = format_of(out, format)
+    for path in (out, out.with_suffix(".xml")):
+        if path.exists() and (path == out or format == "label-studio"):
+            raise InputError(
+                Problem(str(path), "a name that is free: answers may stand in a file that is there",
+                        "a file", "choose another --out, or remove it")
+            )  # fmt: skip
+    if by not in WAYS:
+        raise InputError(
+            Problem("--by", " or ".join(WAYS), repr(by), "leave it out for coverage")
+        )  # fmt: skip
+    if rows < 1:
+        raise InputError(Problem("--rows", "at least 1", str(rows), "for example --rows 50"))
+    run = open_run(folder)
+    chosen = review_rows(run, rows, observer, by, run.config.seed if seed is None else seed)
+    task = ReviewTask(run.task.description, run.task.fields, run.task.labels, folder.name)
+    return write_rows(out, format, chosen, task), chosen
+
+
+def review_rows(
+    run: FinishedRun, rows: int, observer: Observer, by: str, seed: int
+) -> list[ReviewRow]:
+    """Choose rows of a run's pool that are neither labeled nor measured on.
+
+    Raises:
+        InputError: the labels are not whole, the pool is not what it was, or no row is left.
+    """
+    sampled = sample_labels(run, derive_seed(seed, "review"), observer, max(PER_LABEL, rows))
+    texts = texts_of_ids(run, set(sampled.ids), observer)
+    known = _known_texts(run)
+    fresh = [
+        row for row, id in enumerate(sampled.ids)
+        if id in texts and tuple(texts[id].values()) not in known
+    ]  # fmt: skip
+    if not fresh:
+        raise InputError(
+            Problem(run.config.pool, "rows that are neither labeled nor measured on", "none",
+                    "label another pool, or give back the pool that the run was made with")
+        )  # fmt: skip
+    candidates = sampled.take(np.array(fresh))
+    joined = ["\n".join(texts[id].values()) for id in candidates.ids]
+    picked = choose(candidates, text_vectors(joined, seed), rows, seed, by)
+    return [_row(run, candidates, choice, texts) for choice in picked]
+
+
+def sample_labels(run: FinishedRun, seed: int, observer: Observer, per_label: int) -> Candidates:
+    """Stream `labels/` and keep a bounded sample of every predicted label."""
+    labels = run.task.labels
+    sample = Sample(len(labels), per_label, seed)
+    paths = sorted((run.folder / "labels").glob("part-*.parquet"))
+    if not (run.folder / "labels" / LABELS_DONE).exists() or not paths:
+        raise InputError(
+            Problem(str(run.folder / "labels"), "the labels of the whole pool",
+                    "none, or some of them", "give the run's `pet run` command again")
+        )  # fmt: skip
+    columns = ["id", "probabilities", "agreement"]
+    total = sum(pq.read_metadata(path).num_rows for path in paths)
+    with observer.stage("reading the labels", total, "rows") as tick:
+        for path in paths:
+            for batch in pq.ParquetFile(path).iter_batches(BATCH, columns=columns):
+                said = batch.column("probabilities")
+                probabilities = np.stack([said.field(label).to_numpy() for label in labels], 1)
+                agreement = batch.column("agreement").to_numpy(zero_copy_only=False)
+                ids = batch.column("id").to_pylist()
+                sample.offer(Candidates(ids, probabilities.astype(float), agreement.astype(float)))
+                tick(len(batch))
+    return sample.kept
+
+
+def open_run_pool(run: FinishedRun) -> Pool:
+    """Open the pool that a run has labeled."""
+    config = run.config
+    columns = column_names(run.task, config.text_column)
+    return open_pool(config.pool, run.task.fields, columns=columns, id_column=config.id_column)
+
+
+def texts_of_ids(run: FinishedRun, ids: set[str], observer: Observer) -> dict[str, dict[str, str]]:
+    """Look rows of the run's pool up in one pass; ids that it does not have are left out.
+
+    Returns:
+        id -> field -> text
+    """
+    pool, found = open_run_pool(run), dict[str, dict[str, str]]()
+    with observer.stage("reading the pool", pool.count_rows(), "rows") as tick:
+        for batch in pool.batches(BATCH):
+            for row, id in enumerate(batch.ids):
+                if id in ids:
+                    found[id] = {name: batch.columns[name][row] for name in run.task.fields}
+            tick(len(batch) + len(batch.rejected))
+    return found
+
+
+def labeled_set(run: FinishedRun, path: str) -> LabeledSet:
+    """Read the run's labeled set or test set."""
+    config = run.config
+    return read_labeled(
+        path, run.task.fields, run.task.labels, label_column=config.label_column,
+        columns=column_names(run.task, config.text_column), id_column=config.id_column,
+        max_rejected=config.max_rejected,
+    )  # fmt: skip
+
+
+def _known_texts(run: FinishedRun) -> set[tuple[str, ...]]:
+    def texts() -> Iterator[tuple[str, ...]]:
+        for path in (run.config.labeled, run.config.test):
+            if path is not None:
+                columns = labeled_set(run, path).columns
+                yield from zip(*(columns[name] for name in run.task.fields), strict=True)
+
+    return set(texts())
+
+
+def _row(
+    run: FinishedRun, candidates: Candidates, choice: Choice, texts: Mapping[str, dict[str, str]]
+) -> ReviewRow:
+    said = candidates.probabilities[choice.row]
+    label = run.task.labels[int(said.argmax())]
+    margin = float(margins(said[None])[0])
+    alike = f"{choice.stands_for:,} row{'s' * (choice.stands_for != 1)}"
+    why = f"stands for {alike} labeled {label}; margin {margin:.2f}"
+    if not np.isnan(share := candidates.agreement[choice.row]):
+        why += f"; {share:.0%} of the members agree"
+    return ReviewRow(
+        candidates.ids[choice.row], texts[candidates.ids[choice.row]], label,
+        round(float(said.max()), 4),
+        dict(zip(run.task.labels, np.round(said, 4).tolist(), strict=True)), why,
+    )  # fmt: skip

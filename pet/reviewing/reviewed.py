@@ -1,0 +1,245 @@
+"""People's answers into the labeled set: checked as a whole, with where each row came from."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from pet.data import listed, open_pool
+from pet.errors import InputError, Problem
+from pet.finished import FinishedRun, open_run
+from pet.progress import Observer
+from pet.reviewing.annotations import Annotation, read_annotations
+from pet.reviewing.next_run import next_command
+from pet.reviewing.review_rows import labeled_set, texts_of_ids
+from pet.runs import write_text
+from pet.tables import write_parquet
+from pet.tasks import column_names
+
+PROVENANCE = ("source", "run", "annotator", "date")
+Texts = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What became of a file of answers.
+
+    Attributes:
+        path: the new labeled set.
+        added: rows that are new in it.
+        corrected: rows of the old labeled set that have another label now.
+        confirmed: rows of the old labeled set with the label that they had.
+        unanswered: rows without an answer.
+        next_command: the command that runs with it.
+    """
+
+    path: Path
+    added: int
+    corrected: int
+    confirmed: int
+    unanswered: int
+    next_command: str
+
+
+def take_answers(folder: Path, answers: Path, out: Path | None, observer: Observer) -> Taken:
+    """Write the run's labeled set with the answers in it, for the next run.
+
+    Args:
+        out: the new labeled set, `.jsonl` or `.parquet`; beside the run folder if not given.
+
+    Raises:
+        InputError: everything that is wrong with the answers, at once; nothing is written.
+    """
+    run = open_run(folder)
+    out = _free_name(run.folder) if out is None else _checked_name(out)
+    given = read_annotations(answers, run.task.fields)
+    answered = [own for own in given if own.label]
+    texts = texts_of_ids(run, {own.id for own in answered}, observer)
+    problems = answer_problems(str(answers), answered, run.task.labels, texts)
+    if problems:
+        raise InputError(problems)
+    unanswered = len({own.id for own in given} - {own.id for own in answered})
+    first: dict[str, Annotation] = {}
+    for own in answered:
+        first.setdefault(own.id, own)
+    rows, counts = _merge(run, _old_rows(run), list(first.values()), texts)
+    _write(out, rows)
+    return Taken(
+        out, counts["added"], counts["corrected"], counts["confirmed"], unanswered,
+        next_command(run.folder, run.config, labeled=str(out)),
+    )  # fmt: skip
+
+
+def answer_problems(
+    where: str, answered: Sequence[Annotation], labels: Sequence[str],
+    texts: Mapping[str, Mapping[str, str]],
+) -> list[Problem]:  # fmt: skip
+    """Say everything that is wrong with some answers.
+
+    Args:
+        texts: the pool's rows: id -> field -> text.
+    """
+    problems = []
+    if not answered:
+        problems.append(
+            Problem(where, "at least one answer", "none: every row is empty",
+                    "write a label into the column `answer`, or submit the annotations")
+        )  # fmt: skip
+    unknown = Counter(own.label for own in answered if own.label not in labels)
+    if unknown:
+        found = ", ".join(f"{name!r} ({count} rows)" for name, count in unknown.most_common(20))
+        problems.append(
+            Problem(where, f"the task's labels: {listed(labels)}", f"other answers: {found}",
+                    "correct these answers; leave a row empty that fits no label")
+        )  # fmt: skip
+    strange = list(dict.fromkeys(own.id for own in answered if own.id not in texts))
+    if strange:
+        problems.append(
+            Problem(where, "ids of the run's pool", f"others: {listed(strange, 5)}",
+                    "give the answers to this run's rows, and keep the column of ids as it was")
+        )  # fmt: skip
+    if torn := _contradictions(answered, texts):
+        more = f" and {len(torn) - 5:,} more" if len(torn) > 5 else ""
+        problems.append(
+            Problem(where, "one answer a text", f"several for {'; '.join(torn[:5])}{more}",
+                    "settle them: keep one answer for each of these")
+        )  # fmt: skip
+    moved = [own.id for own in answered if own.id in texts and not _same(own.texts, texts[own.id])]
+    if moved:
+        problems.append(
+            Problem(where, "the texts that the run's pool has under these ids",
+                    f"other texts: {listed(moved, 5)}",
+                    "is it this run's file? was the pool changed since, or a text edited?")
+        )  # fmt: skip
+    return problems
+
+
+def _contradictions(
+    answered: Sequence[Annotation], texts: Mapping[str, Mapping[str, str]]
+) -> list[str]:
+    """Describe the texts with several answers, under one id or several."""
+    said: dict[Texts, dict[str, str]] = {}
+    for own in answered:
+        text = tuple(texts[own.id].values()) if own.id in texts else (own.id,)
+        said.setdefault(text, {}).setdefault(own.label, own.id)
+    return [
+        ", ".join(f"{id} ({label})" for label, id in sorted(own.items()))
+        for own in said.values()
+        if len(own) > 1
+    ]
+
+
+def _same(shown: Mapping[str, str], texts: Mapping[str, str]) -> bool:
+    """Compare texts as far as a spreadsheet keeps them: it may cut, and change white space."""
+    for field, text in shown.items():
+        own, whole = "".join(text.split()), "".join(texts[field].split())
+        if own != whole and not (len(text) > 30_000 and whole.startswith(own)):
+            return False
+    return True
+
+
+Row = dict[str, Any]
+
+
+def _old_rows(run: FinishedRun) -> list[Row]:
+    """Read the run's labeled set under its own column names, provenance of earlier rounds too."""
+    config, columns = run.config, _columns(run)
+    if config.labeled is None:
+        return []
+    table = labeled_set(run, config.labeled)
+    pool = open_pool(config.labeled, run.task.fields, columns=columns, id_column=config.id_column)
+    names = {name for source in pool.sources for name in source.schema.names}
+    kept = [name for name in _provenance(run) if name in names]
+    earlier: dict[str, Row] = {}
+    for batch in pool.batches(keep_columns=kept):
+        own = batch.kept.to_pylist() if batch.kept is not None else [{}] * len(batch)
+        earlier.update(zip(batch.ids, own, strict=True))
+    return [
+        {
+            config.id_column: id,
+            **{columns[name]: table.columns[name][row] for name in run.task.fields},
+            config.label_column: run.task.labels[table.labels[row]],
+            **earlier.get(id, {}),
+        }
+        for row, id in enumerate(table.ids)
+    ]
+
+
+def _columns(run: FinishedRun) -> dict[str, str]:
+    named = column_names(run.task, run.config.text_column) or {}
+    return {field: named.get(field, field) for field in run.task.fields}
+
+
+def _provenance(run: FinishedRun) -> dict[str, str]:
+    """Name the columns of provenance; where one is taken, it is called `review_...`."""
+    config = run.config
+    taken = {config.id_column, config.label_column, *_columns(run).values()}
+    return {(f"review_{name}" if name in taken else name): name for name in PROVENANCE}
+
+
+def _merge(
+    run: FinishedRun, old: Sequence[Row], answers: Sequence[Annotation],
+    texts: Mapping[str, Mapping[str, str]],
+) -> tuple[list[Row], Counter[str]]:  # fmt: skip
+    """Put answers behind the old rows; an answer about a text that is there replaces its label."""
+    config, columns, counts = run.config, _columns(run), Counter[str]()
+    rows = [{**row, **{name: row.get(name) for name in _provenance(run)}} for row in old]
+    places: dict[Texts, list[int]] = {}
+    for place, row in enumerate(rows):
+        places.setdefault(tuple(row[name] for name in columns.values()), []).append(place)
+    ids = {row[config.id_column] for row in rows}
+    for own in answers:
+        values = {"source": "review", "run": run.folder.name, "annotator": own.annotator or None,
+                  "date": own.date or None}  # fmt: skip
+        told = {name: values[meaning] for name, meaning in _provenance(run).items()}
+        text = texts[own.id]
+        there = places.setdefault(tuple(text[field] for field in run.task.fields), [])
+        if there:
+            same = all(rows[place][config.label_column] == own.label for place in there)
+            counts["confirmed" if same else "corrected"] += 1
+            for place in there:
+                rows[place] |= {config.label_column: own.label, **told}
+            continue
+        counts["added"] += 1
+        id = own.id if own.id not in ids else f"{run.folder.name}:{own.id}"
+        ids.add(id)
+        there.append(len(rows))
+        named = {columns[field]: text[field] for field in run.task.fields}
+        rows.append({config.id_column: id, **named, config.label_column: own.label, **told})
+    return rows, counts
+
+
+def _free_name(folder: Path) -> Path:
+    """Name a file beside the run folder that is not there yet."""
+    paths = (folder.with_name(f"{folder.name}-labeled-{n}.jsonl") for n in itertools.count(1))
+    return next(path for path in paths if not path.exists())
+
+
+def _checked_name(out: Path) -> Path:
+    if out.suffix.lower() not in (".jsonl", ".parquet"):
+        raise InputError(
+            Problem(f"--labeled {out}", "a name that ends in .jsonl or .parquet",
+                    out.suffix or "no ending",
+                    "texts have to stay as they are; spreadsheets run cells that begin with =")
+        )  # fmt: skip
+    if out.exists():
+        raise InputError(
+            Problem(f"--labeled {out}", "a name that is free", "a file",
+                    "choose another name, or remove it")
+        )  # fmt: skip
+    return out
+
+
+def _write(out: Path, rows: Sequence[Row]) -> None:
+    if out.suffix.lower() == ".parquet":
+        columns = {name: pa.array([row[name] for row in rows], pa.string()) for name in rows[0]}
+        write_parquet(out, pa.table(columns), {})
+    else:
+        write_text(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))

@@ -1,0 +1,197 @@
+"""A look before any training: what is wrong, what would be cut, what leaks."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pet.checking.check import check_inputs
+from pet.errors import InputError
+from tests import samples
+from tests.conftest import ModelFolder
+
+
+@pytest.fixture
+def own(inputs_folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(inputs_folder, tmp_path / "inputs"))
+
+
+def check(folder: Path, model: Path | str | None = None, *settings: str, **changes: Any) -> Any:
+    options = {
+        "task": str(folder / "task.toml"), "labeled": str(folder / "labeled.csv"),
+        "pool": str(folder / "pool.parquet"), "test": str(folder / "test.csv"),
+        "model": None if model is None else str(model), **changes,
+    }  # fmt: skip
+    return check_inputs(options, ("device=cpu", *settings))
+
+
+def test_without_a_model_the_files_and_filled_examples_are_shown(own: Path) -> None:
+    before = sorted(path.name for path in own.iterdir())
+    found = check(own)
+    assert found["task"] == "tiny_news"
+    assert found["labeled"]["rows"] == 12
+    assert found["labeled"]["counts"] == dict.fromkeys(samples.LABELS, 4)
+    assert found["pool"]["rows"] == 40
+    assert found["warnings"] == []
+    assert [pattern["name"] for pattern in found["patterns"]] == list(samples.PATTERNS)
+    assert [pattern["causal"] for pattern in found["patterns"]] == [False, False, True]
+    assert found["patterns"][0]["examples"][0] == {
+        "before": "category: ", "word": "sport", "after": ". the team won the game", "cut": 0
+    }  # fmt: skip
+    assert sorted(path.name for path in own.iterdir()) == before
+
+
+def test_with_a_model_words_tokens_and_accuracy_are_shown(
+    own: Path, model_folder: ModelFolder
+) -> None:
+    found = check(own, model_folder("roberta"))
+    assert found["kind"] == "masked"
+    first = found["patterns"][0]
+    assert first["words"]["sport"] == [{"word": "sport", "tokens": ["Ġsport"]}]
+    assert [entry["word"] for entry in first["words"]["space"]] == ["space", "moon"]
+    assert 0 <= first["zero_shot_accuracy"] <= 1
+    assert first["shortened"] == 0
+    assert found["estimate"]["minutes"] >= 0
+    assert found["estimate"]["disk_mb"] > 0
+
+
+def test_texts_that_would_be_shortened_are_counted(own: Path, model_folder: ModelFolder) -> None:
+    rows = [
+        *samples.labeled_rows()[:-2],
+        ("the bank " * 40, "business"),
+        ("stock " * 70, "business"),
+    ]
+    samples.write_csv(own / "labeled.csv", rows, ("text", "label"))
+    found = check(own, model_folder("bert"), "max_length=32")
+    assert [pattern["shortened"] for pattern in found["patterns"]] == [2, 2, 2]
+
+
+def test_a_test_row_of_the_labeled_set_is_a_leak(own: Path) -> None:
+    rows = [*samples.test_rows(), *samples.labeled_rows()[:2]]
+    samples.write_csv(own / "test.csv", rows, ("text", "label"))
+    (warning,) = check(own)["warnings"]
+    assert "2 test rows stand in the labeled set" in warning
+
+
+def test_a_test_row_that_is_nearly_a_labeled_one_is_told(own: Path) -> None:
+    long = "the bank raised its rates again, and the shares of the company fell by a tenth"
+    samples.write_csv(
+        own / "labeled.csv", [*samples.labeled_rows(), (long, "business")], ("text", "label")
+    )
+    rows = [*samples.test_rows(), (long.replace("tenth", "tenth!"), "business")]
+    samples.write_csv(own / "test.csv", rows, ("text", "label"))
+    found = check(own)["duplicates"]
+    assert found["test_near_labeled"] == 1
+    assert found["test_examples"] == [[f"{long}!", long]]
+
+
+def test_what_a_model_does_not_see_of_an_example_is_told(
+    own: Path, model_folder: ModelFolder
+) -> None:
+    rows = [("the bank " * 40, "business"), *samples.labeled_rows()]
+    samples.write_csv(own / "labeled.csv", rows, ("text", "label"))
+    found = check(own, model_folder("bert"), "max_length=32")
+    cut = [example["cut"] for example in found["patterns"][0]["examples"]]
+    assert cut[0] > 40
+    assert cut[1] == 0
+    assert "bank bank" not in found["patterns"][0]["examples"][0]["after"]
+
+
+def test_labels_in_doubt_and_pool_shares_come_from_all_patterns(
+    own: Path, model_folder: ModelFolder
+) -> None:
+    found = check(own, model_folder("bert"))
+    assert sum(found["zero_shot"]["pool_shares"].values()) == pytest.approx(1, abs=1e-3)
+    assert found["zero_shot"]["pool_rows"] == 37  # three have no text
+    for suspect in found["suspects"]:
+        assert suspect["label"] != suspect["likelier"]
+
+
+def test_a_label_that_is_the_likeliest_one_all_the_same_is_in_no_doubt(
+    own: Path, model_folder: ModelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pet.checking.check.suspects", lambda said, given: np.arange(len(given)))
+    found = check(own, model_folder("bert"))["suspects"]
+    assert found
+    assert [row for row in found if row["label"] == row["likelier"]] == []
+
+
+def test_without_labeled_texts_a_zero_shot_start_is_previewed(
+    own: Path, model_folder: ModelFolder
+) -> None:
+    found = check(own, model_folder("bert"), labeled=None)
+    assert "accuracy" not in found["zero_shot"]
+    assert found["patterns"][0]["examples"] == []
+    assert found["suspects"] == []
+    assert found["estimate"]["minutes"] >= 0
+
+
+def test_neither_labeled_texts_nor_pool_is_a_mistake(own: Path) -> None:
+    with pytest.raises(InputError, match="add --labeled or --pool"):
+        check(own, labeled=None, pool=None, test=None)
+
+
+def test_the_estimate_counts_what_these_settings_train(
+    own: Path, model_folder: ModelFolder
+) -> None:
+    trained = check(own, model_folder("bert"), "train_from=0", "generations=0")["estimate"]
+    asked = check(own, model_folder("bert"), "member.steps=0")["estimate"]
+    assert trained["members"] == asked["members"] == len(samples.PATTERNS)
+    assert trained["disk_mb"] > asked["disk_mb"]
+    assert "embeddings" not in asked["stages"]
+
+
+def test_a_label_without_an_example_is_warned_of(own: Path) -> None:
+    samples.write_csv(own / "labeled.csv", samples.labeled_rows()[:8], ("text", "label"))
+    (warning,) = check(own)["warnings"]
+    assert "no example of the label 'business'" in warning
+
+
+def test_problems_of_several_files_come_at_once(own: Path) -> None:
+    samples.write_csv(own / "labeled.csv", [("the game", "sprot")], ("text", "label"))
+    samples.write_csv(own / "test.csv", [("the game", "sport")], ("words", "label"))
+    with pytest.raises(InputError, match="sprot") as caught:
+        check(own, pool=str(own / "missing.parquet"))
+    places = " ".join(problem.where for problem in caught.value.problems)
+    for name in ("labeled.csv", "test.csv", "missing.parquet"):
+        assert name in places
+
+
+def test_a_missing_model_is_told_with_the_rest(own: Path) -> None:
+    with pytest.raises(InputError, match=r"missing\.parquet") as caught:
+        check(own, "./no/such/model", pool=str(own / "missing.parquet"))
+    assert "./no/such/model" in str(caught.value)
+
+
+def test_words_that_no_pattern_can_ask_for_come_at_once(
+    own: Path, model_folder: ModelFolder
+) -> None:
+    text = samples.task_toml().replace('business = "business"', 'business = "zebra"')
+    (own / "task.toml").write_text(text)
+    with pytest.raises(InputError, match="zebra") as caught:
+        check(own, model_folder("bert"))
+    assert len(caught.value.problems) == 3
+
+
+def test_a_causal_model_says_which_patterns_qualify(own: Path, model_folder: ModelFolder) -> None:
+    found = check(own, model_folder("gpt2"))
+    assert found["kind"] == "causal"
+    assert [pattern["name"] for pattern in found["patterns"]] == ["last"]
+    assert "category, bracket" in found["warnings"][0]
+
+
+def test_a_wrong_setting_is_refused(own: Path) -> None:
+    with pytest.raises(InputError, match="setting nonsense"):
+        check(own, None, "nonsense=1")
+
+
+def test_without_pool_and_test_the_labeled_set_is_enough(
+    own: Path, model_folder: ModelFolder
+) -> None:
+    found = check(own, model_folder("bert"), pool=None, test=None)
+    assert "pool" not in found
+    assert "estimate" not in found

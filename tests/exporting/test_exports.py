@@ -1,0 +1,127 @@
+"""Exports: loaded by the programs that they are for; whole, or not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pet.errors import InputError, PetError
+from pet.estimator import PetClassifier
+from pet.exporting import exports
+from pet.exporting.exports import compared_rows, export_run
+from pet.finished import open_run, predict_texts
+from pet.runs import read_json, write_json
+from tests import samples
+
+
+@pytest.fixture(scope="module")
+def onnx_export(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    out = tmp_path_factory.mktemp("exports") / "onnx"
+    return out, export_run(tiny_run, "onnx", out, int8=True)
+
+
+def test_the_student_loads_in_plain_transformers_and_as_an_estimator(
+    tiny_run: Path, tmp_path: Path
+) -> None:
+    from transformers import pipeline
+
+    found = export_run(tiny_run, "hf", tmp_path / "hf")
+    assert "done.json" not in found["files"]
+    text = "the team won the game"
+    ours = predict_texts(tiny_run, [text])[0]
+    classify = pipeline("text-classification", model=str(tmp_path / "hf"))
+    assert classify(text, truncation=True)[0]["label"] == ours["label"]
+    assert PetClassifier.load(tmp_path / "hf").predict([text])[0] == ours["label"]
+
+
+def test_the_onnx_cards_own_words_load_the_model(
+    onnx_export: tuple[Path, Any], tiny_run: Path
+) -> None:
+    card = (onnx_export[0] / "README.md").read_text(encoding="utf-8")
+    assert card.count("## Use") == 1
+    assert "pipeline(" not in card  # there are no weights for it
+    code = card.split("```python")[1].split("```")[0]
+    said: dict[str, Any] = {}
+    exec(code.replace("path/to/this/folder", str(onnx_export[0])), said)
+    names = read_json(onnx_export[0] / "config.json")["id2label"]
+    assert names[str(said["logits"].argmax())] == predict_texts(tiny_run, ["a text"])[0]["label"]
+
+
+def test_an_onnx_export_is_held_against_the_student(onnx_export: tuple[Path, Any]) -> None:
+    found = onnx_export[1]
+    assert found["compared_on"] == "9 test rows"
+    assert found["model.onnx"]["agreement"] == 1
+    assert found["model.onnx"]["largest_difference"] < 1e-5
+    assert found["model.onnx"]["accuracy"] == found["student"]["accuracy"]
+    assert 0 < found["model_int8.onnx"]["largest_difference"] < 0.1
+    assert {"model.onnx", "model_int8.onnx", "tokenizer.json", "README.md"} <= set(found["files"])
+
+
+def test_an_onnx_model_that_says_something_else_is_not_handed_out(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Other:
+        def probabilities(self, columns: Any) -> np.ndarray:
+            return np.full((9, 3), 1 / 3)
+
+    monkeypatch.setattr(exports, "open_onnx", lambda path, student: Other())
+    with pytest.raises(PetError, match="the student's probabilities"):
+        export_run(tiny_run, "onnx", tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_models_are_compared_on_the_best_rows_that_are_still_there(
+    run_copy: Path, inputs_folder: Path
+) -> None:
+    config = read_json(run_copy / "config.json")
+    assert compared_rows(open_run(run_copy))[0] == "test rows"
+    write_json(run_copy / "config.json", {**config, "test": "gone.csv"})
+    source, columns, truth = compared_rows(open_run(run_copy))
+    assert (source, len(columns["text"]), len(truth)) == ("labeled rows", 12, 12)  # type: ignore[arg-type]
+    write_json(run_copy / "config.json", {**config, "test": None, "labeled": "gone.csv"})
+    source, columns, truth = compared_rows(open_run(run_copy))
+    assert (source, len(columns["text"]), truth) == ("pool rows", 37, None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "said"),
+    [
+        ("tf", {}, "hf, onnx, datasets"),
+        ("hf", {"int8": True}, "leave out --int8"),
+        ("onnx", {"pool": "p"}, "leave out --pool"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(
+    tiny_run: Path, tmp_path: Path, kind: str, options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(InputError, match=said):
+        export_run(tiny_run, kind, tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("kind", ["hf", "datasets"])
+def test_an_export_replaces_nothing(tiny_run: Path, tmp_path: Path, kind: str) -> None:
+    (tmp_path / "file").write_text("precious")
+    for out in (tmp_path, tmp_path / "file", tiny_run):
+        with pytest.raises(InputError, match="something is there"):
+            export_run(tiny_run, kind, out)
+    assert (tmp_path / "file").read_text() == "precious"
+    (tmp_path / "empty").mkdir()
+    assert export_run(tiny_run, kind, tmp_path / "empty")["files"]
+
+
+def test_the_texts_of_a_fit_can_be_exported(tmp_path: Path, tiny_run: Path) -> None:
+    config = read_json(tiny_run / "config.json")
+    texts = [text for text in samples.pool_texts() if text and text.strip()]
+    settings = {name: config[name] for name in ("device", "max_length", "generations", "train_from",
+                                               "member", "student", "supervised")}  # fmt: skip
+    rows = samples.labeled_rows()
+    classifier = PetClassifier(config["task"], model=config["model"], settings=settings,
+                               runs_dir=tmp_path / "runs")  # fmt: skip
+    classifier.fit([text for text, _ in rows], [label for _, label in rows], pool=texts)
+    assert classifier.run_dir_ is not None
+    found = export_run(classifier.run_dir_, "datasets", tmp_path / "out")
+    assert found["rows"] == len(texts)

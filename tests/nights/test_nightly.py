@@ -1,0 +1,390 @@
+"""Nights: files that arrive, change, go bad and leave; drift, renewal, and a kill anywhere."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from pyarrow import dataset
+
+from pet.errors import InputError, Interrupted
+from pet.jobs import Job
+from pet.nights import file_labeling
+from pet.nights.ledger import read_entries, read_state
+from pet.nights.nightly import label_new
+from pet.nights.nightly_config import NightlyConfig
+from pet.past_runs import show_run
+from pet.progress import Observer
+from tests import samples
+from tests.nights import arrive, night_settings
+
+Night = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    (tmp_path / "pool").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def settings(place: Path, tiny_run: Path, inputs_folder: Path) -> Callable[..., NightlyConfig]:
+    return lambda **changes: night_settings(
+        place, tiny_run, inputs_folder / "labeled.csv", **changes
+    )
+
+
+@pytest.fixture
+def night(settings: Callable[..., NightlyConfig]) -> Night:
+    return lambda **changes: label_new(settings(**changes))
+
+
+def labels_of(folder: str | Path) -> dict[str, str]:
+    table = dataset.dataset(folder).to_table(columns=["id", "label"])
+    found = dict(zip(table["id"].to_pylist(), table["label"].to_pylist(), strict=True))
+    assert len(found) == len(table), "an id stands there twice"
+    return found
+
+
+def bytes_below(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*")) if path.is_file()
+    }  # fmt: skip
+
+
+def test_three_nights_with_new_changed_bad_and_deleted_files(place: Path, night: Night) -> None:
+    pool, store = place / "pool", place / "store"
+    arrive(pool, "monday.csv", 10)
+    arrive(pool, "more/tuesday.csv", 6)
+    (pool / "broken.parquet").write_bytes(b"PAR1 cut off")
+    first = night()
+    assert set(first["labeled"]) == {"monday.csv", "more/tuesday.csv"}
+    assert list(first["bad"]) == ["broken.parquet"]
+    assert set(labels_of(first["labels"])) == {
+        *(f"monday-{n}" for n in range(10)), *(f"tuesday-{n}" for n in range(6))
+    }  # fmt: skip
+
+    arrive(pool, "monday.csv", 4, first=20)  # replaced by other rows
+    (pool / "more" / "tuesday.csv").unlink()
+    (pool / "broken.parquet").unlink()
+    arrive(pool, "broken.csv", 3)
+    second = night()
+    assert (second["replaced"], second["deleted"]) == (
+        ["monday.csv"], ["broken.parquet", "more/tuesday.csv"]
+    )  # fmt: skip
+    assert not second["bad"]
+    kept = {*(f"tuesday-{n}" for n in range(6)), *(f"broken-{n}" for n in range(3))}
+    assert set(labels_of(second["labels"])) == {*(f"monday-{n}" for n in range(20, 24)), *kept}
+    aside = labels_of(Path(second["labels"]) / "_set_aside")
+    assert set(aside) == {f"monday-{n}" for n in range(10)}
+
+    third = night(keep_deleted=False)
+    assert not third["labeled"]
+    assert not any(name.startswith("tuesday") for name in labels_of(third["labels"]))
+    assert len(read_entries(store)) == 3  # a model adopted, two nights; the third had no news
+
+
+def test_the_same_night_twice_changes_no_byte(place: Path, night: Night) -> None:
+    arrive(place / "pool", "a.csv", 5)
+    night()
+    before = bytes_below(place / "store")
+    os.utime(place / "pool" / "a.csv")  # a time stamp is no news
+    again = night()
+    assert not again["labeled"]
+    after = bytes_below(place / "store")
+    before.pop(".digests.json"), after.pop(".digests.json")
+    assert after == before
+    again = bytes_below(place / "store")
+    night()
+    assert bytes_below(place / "store") == again
+
+
+def test_a_night_without_news_loads_no_model_and_no_prefect(
+    place: Path, night: Night, settings: Callable[..., NightlyConfig]
+) -> None:
+    arrive(place / "pool", "a.csv", 5)
+    night()
+    path = place / "nightly.json"
+    path.write_text(settings().model_dump_json())
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from pet.nights.nightly import label_new\n"
+        "from pet.nights.nightly_config import load_nightly_config\n"
+        f"found = label_new(load_nightly_config(Path({str(path)!r})))\n"
+        "assert not found['labeled']\n"
+        "print([name for name in ('torch', 'transformers', 'prefect') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+def test_a_file_that_comes_back_has_its_labels_again(place: Path, night: Night) -> None:
+    path = arrive(place / "pool", "a.csv", 5)
+    content = path.read_bytes()
+    first = labels_of(night(keep_deleted=False)["labels"])
+    arrive(place / "pool", "b.csv", 2)
+    path.unlink()
+    assert set(labels_of(night(keep_deleted=False)["labels"])) == {"b-0", "b-1"}
+    path.write_bytes(content)
+    back = night(keep_deleted=False)
+    assert (back["returned"], back["labeled"]) == (["a.csv"], {})
+    found = labels_of(back["labels"])
+    assert {name: found[name] for name in first} == first
+
+
+def test_a_file_that_changes_to_a_bad_one_keeps_its_labels_until_it_is_mended(
+    place: Path, night: Night
+) -> None:
+    path = arrive(place / "pool", "a.csv", 5)
+    content = path.read_bytes()
+    first = labels_of(night()["labels"])
+    path.write_text("id,other\n1,2\n")
+    found = night()
+    assert found["bad"]["a.csv"]["expected"] == "a column 'text' of text"
+    assert labels_of(found["labels"]) == first
+    path.write_bytes(content)
+    mended = night()
+    assert (mended["bad"], mended["returned"], mended["labeled"]) == ({}, ["a.csv"], {})
+
+
+def test_a_file_of_mostly_unusable_rows_is_set_aside_whole(place: Path, night: Night) -> None:
+    samples.write_csv(place / "pool" / "a.csv", [("1", ""), ("2", "the game")], ("id", "text"))
+    found = night()
+    assert found["bad"]["a.csv"]["found"] == "1 of 2"
+    assert not found["labeled"]
+
+
+def test_labels_that_were_lost_are_made_again(place: Path, night: Night) -> None:
+    arrive(place / "pool", "a.csv", 5)
+    first = night()
+    before = labels_of(first["labels"])
+    shutil.rmtree(first["labels"])
+    again = night()
+    assert list(again["labeled"]) == ["a.csv"]
+    assert labels_of(again["labels"]) == before
+
+
+def test_every_label_file_says_who_labeled_what_from_which_labeled_set(
+    place: Path, night: Night, tiny_run: Path
+) -> None:
+    arrive(place / "pool", "a.csv", 5)
+    found = night()
+    [path] = Path(found["labels"]).rglob("part-*.parquet")
+    stored = {k.decode(): v.decode() for k, v in pq.read_metadata(path).metadata.items()}
+    record = json.loads((tiny_run / "provenance.json").read_text())
+    assert stored["file"] == "a.csv"
+    assert stored["file_sha256"] == found["labeled"]["a.csv"]["digest"]
+    assert stored["made_from"] == record["models"]["student"]["made_from"]
+    assert stored["labeled_set"] == record["labeled_set"]["digest"]
+    assert stored["model_version"] == "1"
+    assert {"pet", "source"} <= set(stored)
+
+
+def grow(labeled: Path, rows: Sequence[tuple[str, str]]) -> None:
+    with labeled.open("a", newline="") as stream:
+        csv.writer(stream).writerows(rows)
+
+
+def test_a_grown_labeled_set_renews_the_model_and_the_old_labels_stay(
+    place: Path, night: Night
+) -> None:
+    arrive(place / "pool", "a.csv", 20)
+    first = night(retrain_labeled=3)
+    old = bytes_below(Path(first["labels"]))
+    more = [(f"{text} today", label) for text, label in samples.labeled_rows()[:3]]
+    grow(place / "labeled.csv", more)
+    arrive(place / "pool", "b.csv", 3)
+    second = night(retrain_labeled=3)
+    assert second["came_into_use"]["version"] == 2
+    assert second["came_into_use"]["reason"] == "3 more labeled rows"
+    assert second["came_into_use"]["labeled_rows"] == 15
+    assert set(second["labeled_anew"]) == {"a.csv", "b.csv"}
+    assert len(labels_of(second["labels"])) == 23
+    assert Path(second["labels"]).name == "v0002"
+    now = bytes_below(Path(first["labels"]))
+    assert {name: now[name] for name in old} == old
+    run = place / "store" / "models" / "0002"
+    assert show_run(run)["state"] == "finished"
+    before = bytes_below(place / "store")
+    assert night(retrain_labeled=3)["came_into_use"] is None
+    assert bytes_below(place / "store") == before
+
+
+def test_drift_renews_the_model_and_then_is_over(place: Path, night: Night) -> None:
+    arrive(place / "pool", "a.csv", 30)
+    assert night(retrain_on_drift=True)["came_into_use"]["version"] == 1
+    arrive(place / "pool", "b.csv", 120, text="trade of the market and a stock price " * 4)
+    found = night(retrain_on_drift=True)
+    assert found["came_into_use"]["version"] == 2
+    assert "words" in found["came_into_use"]["reason"]
+    entry = read_entries(place / "store")[-2]
+    assert {"words", "length"} <= set(entry.drifted)
+    arrive(place / "pool", "c.csv", 120, text="trade of the market and a stock price " * 4)
+    calm = night(retrain_on_drift=False)
+    assert calm["drift_rows"] == 120
+
+
+def test_few_rows_are_no_drift_until_nights_add_up(place: Path, night: Night) -> None:
+    for number, seen in enumerate((12, 24)):
+        arrive(place / "pool", f"{number}.csv", 12)
+        found = night()
+        assert found["drift_rows"] == seen
+        assert bool(found["drift"]) == (seen >= 20)
+
+
+def test_enough_nights_renew_the_model(place: Path, night: Night) -> None:
+    arrive(place / "pool", "a.csv", 20)
+    assert night(retrain_nights=2)["came_into_use"]["version"] == 1
+    assert not night(retrain_nights=2)["came_into_use"]  # nothing new: it does not count
+    arrive(place / "pool", "b.csv", 5)
+    assert night(retrain_nights=2)["came_into_use"]["reason"] == "2 nights with new texts"
+
+
+def test_another_run_in_the_settings_labels_from_then_on(
+    place: Path, night: Night, run_copy: Path
+) -> None:
+    arrive(place / "pool", "a.csv", 5)
+    night()
+    found = night(run=str(run_copy))
+    assert (found["came_into_use"]["version"], found["labeled_anew"]) == (2, ["a.csv"])
+    assert night(run=str(run_copy))["came_into_use"] is None
+    ensemble = night(run=str(run_copy), voice="ensemble")
+    assert ensemble["came_into_use"]["voice"] == "ensemble"
+
+
+class Killed(BaseException):
+    """Stands in for a kill: nothing in the library catches it."""
+
+
+@pytest.mark.parametrize("step", range(8))
+def test_a_night_killed_anywhere_is_gone_on_with_and_gives_the_same_labels(
+    place: Path, settings: Callable[..., NightlyConfig], step: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Every write of a night is a place to die in: before it, nothing of it is there."""
+    pool = place / "pool"
+    for name in ("a.csv", "b.csv", "c.csv"):
+        arrive(pool, name, 4)
+    config = settings()
+    whole = settings(out=str(place / "whole"))
+    label_new(whole)
+    from pet import runs
+
+    replace, count = runs._put_in_place, 0
+
+    def die(*paths: Path) -> None:
+        nonlocal count
+        count += 1
+        if count > step:
+            raise Killed
+        replace(*paths)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "_put_in_place", die)
+        with pytest.raises(Killed):
+            label_new(config)
+    label_new(config)
+    label = Path("labels") / "v0001"
+    assert bytes_below(place / "store" / label) == bytes_below(place / "whole" / label)
+    assert read_state(place / "store").files == read_state(place / "whole").files
+
+
+def test_a_renewal_that_was_killed_is_gone_on_with(
+    place: Path, settings: Callable[..., NightlyConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The labels of the night are in the ledger before the training begins."""
+    arrive(place / "pool", "a.csv", 20)
+    config = settings(retrain_nights=1)
+    label_new(settings(out=str(place / "whole"), retrain_nights=1))
+    from pet import pipeline
+
+    def die(*_: Any) -> Any:
+        raise Killed
+
+    for stage in ("write_soft_labels", "label_with_student"):
+        with monkeypatch.context() as patch:
+            patch.setattr(pipeline, stage, die)
+            with pytest.raises(Killed):
+                label_new(config)
+        assert [entry.model for entry in read_entries(place / "store")] == [1, 1]
+    arrive(place / "pool", "b.csv", 2)  # the next evening
+    found = label_new(config)
+    assert (list(found["labeled"]), found["model"]["version"]) == (["b.csv"], 2)
+    label = Path("labels") / "v0001"
+    whole = bytes_below(place / "whole" / label)
+    now = bytes_below(place / "store" / label)
+    assert {name: now[name] for name in whole} == whole
+
+
+def test_a_stop_keeps_what_is_labeled(
+    place: Path, settings: Callable[..., NightlyConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrive(place / "pool", "a.csv", 4)
+    arrive(place / "pool", "b.csv", 4)
+
+    class Stops(Observer):
+        seen = 0
+
+        def begin(self, stage: str, total: int | None, unit: str) -> None:
+            if stage == "labeling the pool":
+                self.seen += 1
+            if self.seen == 2:
+                raise Interrupted("asked to")
+
+    with pytest.raises(Interrupted):
+        label_new(settings(), observer=Stops())
+    asked = []
+    say = file_labeling.FileLabeler.label
+
+    def note(self: Any, file: Any) -> Any:
+        asked.append(file.name)
+        return say(self, file)
+
+    monkeypatch.setattr(file_labeling.FileLabeler, "label", note)
+    label_new(settings())
+    assert asked == ["a.csv", "b.csv"]
+
+
+def test_jobs_are_named_for_whoever_executes_them(
+    place: Path, settings: Callable[..., NightlyConfig]
+) -> None:
+    arrive(place / "pool", "a.csv", 4)
+    names = []
+
+    def execute(jobs: Sequence[Job]) -> list[Any]:
+        names.extend(job.name for job in jobs)
+        return [job.work() for job in jobs]
+
+    label_new(settings(), execute)
+    assert names == ["look at the pool", "label 1 new or changed files"]
+
+
+def test_a_store_in_the_pool_or_among_other_files_is_refused(
+    place: Path, settings: Callable[..., NightlyConfig]
+) -> None:
+    with pytest.raises(InputError, match="outside the pool"):
+        label_new(settings(out=str(place / "pool" / "store")))
+    (place / "store").mkdir()
+    (place / "store" / "thesis.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"other files \(thesis.txt\)"):
+        label_new(settings())
+
+
+def test_a_missing_pool_is_no_empty_pool(place: Path, night: Night) -> None:
+    """A disk that is not mounted would else delete every file of the night before."""
+    arrive(place / "pool", "a.csv", 4)
+    night()
+    shutil.rmtree(place / "pool")
+    with pytest.raises(InputError, match="mount it"):
+        night()
+    assert not read_state(place / "store").deleted

@@ -14,6 +14,7 @@ from pet.config import RunConfig
 from pet.data import Pool, open_pool
 from pet.encoding import TextSlot, TokenizedTexts
 from pet.errors import InputError, Problem, gather
+from pet.inheritance import check_start
 from pet.inspection import inspect_models
 from pet.labeled import LabeledSet, read_labeled
 from pet.loading import choose_device, model_digest
@@ -194,6 +195,7 @@ def read_inputs(
         digest_of = encoder_digest if name == "encoder" else model_digest
         digests[name] = gather(problems, partial(digest_of, ref, revision)) or ""
     digests.setdefault("student_model", digests["model"])
+    gather(problems, partial(check_start, config, digests["model"]))
     usable = None
     if (task := gather([], partial(load_task, config.task))) is not None:
         found = {name: model for name, model in models.items() if digests[name]}

@@ -22,7 +22,7 @@ from pet.errors import InputError, Problem
 from pet.loading import quiet, seeded
 
 ATTENTION = "pet_prefix"  # the name under which transformers finds what is below
-# Chosen on validation rows (tests/bench/results/tuning.md) at a width of 128.
+# Chosen on validation rows (tests/bench/results/tuning-rates.md) at a width of 128.
 PREFIX_RATE = 1e-2
 SPREAD = 0.02  # standard deviation of random keys and values
 Layer = tuple[Module, Tensor, Tensor]  # of attention; its keys and values: [heads, length, width]

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from flows.commands.console import answer
-from flows.server import prepare
+from flows.server import check_reachable, prepare
 from pet.errors import InputError, Problem
 from pet.nights.nightly_config import NightlyConfig, load_nightly_config
 
@@ -45,7 +45,9 @@ def serve_nights(settings: NightlyConfig, cron: str, timezone: str) -> None:
 
     from flows.nightly import nightly
 
-    if not get_current_settings().api.url:
+    if url := get_current_settings().api.url:
+        check_reachable(url)
+    else:
         raise InputError(
             Problem("PREFECT_API_URL", "the address of a Prefect server", "nothing",
                     "start one with `prefect server start`, and set "

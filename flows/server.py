@@ -196,7 +196,7 @@ def connected(meanwhile: Callable[[], object] = lambda: None) -> Iterator[None]:
 
     if url := get_current_settings().api.url:
         meanwhile()
-        _check_reachable(url)
+        check_reachable(url)
         yield
         return
     server = OwnServer(Path(os.environ.get("PREFECT_HOME") or state_folder()))
@@ -218,7 +218,12 @@ def connected(meanwhile: Callable[[], object] = lambda: None) -> Iterator[None]:
         server.stop()
 
 
-def _check_reachable(url: str) -> None:
+def check_reachable(url: str) -> None:
+    """Ask the user's server for an answer.
+
+    Raises:
+        InputError: there is none.
+    """
     from prefect.client.orchestration import get_client
 
     from pet.errors import InputError, Problem

@@ -114,6 +114,10 @@ class RunConfig(Frozen):
         "auto", description="of the forward passes; auto: bfloat16 on CUDA, float32 elsewhere"
     )
 
+    init_from: Place | None = Field(
+        None, description="a run whose adapters members start from, of the same model and tuning"
+    )
+
     preset: Preset = Field("default", description="settings to start from")
     seed: int = Field(42, ge=0, description="every seed of the run is derived from it")
     repetitions: int = Field(1, ge=1, le=100, description="members per pattern, by seed")

@@ -16,6 +16,7 @@ from pet.data import Pool, open_pool
 from pet.encoding import TextSlot, TokenizedTexts
 from pet.errors import InputError, Problem, gather
 from pet.formats import FORMAT, check_format
+from pet.inheritance import check_start
 from pet.inspection import inspect_models
 from pet.labeled import LabeledSet, read_labeled, table_digest
 from pet.loading import choose_device, model_digest
@@ -198,6 +199,7 @@ def read_inputs(
         digest_of = encoder_digest if name == "encoder" else model_digest
         digests[name] = gather(problems, partial(digest_of, ref, revision)) or ""
     digests.setdefault("student_model", digests["model"])
+    gather(problems, partial(check_start, config, digests["model"]))
     usable = None
     if (task := gather([], partial(load_task, config.task))) is not None:
         found = {name: model for name, model in models.items() if digests[name]}

@@ -7,6 +7,7 @@ causal models alike. Nothing is put in front of the text, so its positions stay 
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from pathlib import Path
@@ -15,16 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import Linear, Module, Parameter
-from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
 
 from pet.adapters import Adapter, read_settings, read_weights
 from pet.errors import InputError, Problem
 from pet.loading import quiet, seeded
 
 ATTENTION = "pet_prefix"  # the name under which transformers finds what is below
-# Chosen on validation rows (tests/bench/results/tuning.md) at a width of 128.
+# Chosen on validation rows (tests/bench/results/tuning-rates.md) at a width of 128.
 PREFIX_RATE = 1e-2
 SPREAD = 0.02  # standard deviation of random keys and values
 Layer = tuple[Module, Tensor, Tensor]  # of attention; its keys and values: [heads, length, width]
@@ -36,6 +34,8 @@ def attend(
     **settings: Any,
 ) -> tuple[Tensor, None]:  # fmt: skip
     """Attend to the layer's prefix too, from every place. Keys are [rows, heads, tokens, width]."""
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
     if (seen := _seen.get()) is not None:
         seen.append((layer, key[0].detach(), value[0].detach()))
     if (place := getattr(layer, "prefix", None)) is not None:
@@ -53,12 +53,19 @@ def attend(
 
 def whole_mask(*arguments: Any, **settings: Any) -> Tensor | None:
     """Make the mask of who may attend to whom in full: a prefix comes to stand beside it."""
+    from transformers.masking_utils import sdpa_mask
+
     skips = {"allow_is_causal_skip": False, "allow_is_bidirectional_skip": False}
     return sdpa_mask(*arguments, **{**settings, **skips})
 
 
-AttentionInterface.register(ATTENTION, attend)
-AttentionMaskInterface.register(ATTENTION, whole_mask)
+@functools.cache
+def register() -> None:
+    """Tell transformers of it; importing that part of it is slow, and sets warning filters."""
+    from transformers import AttentionInterface, AttentionMaskInterface
+
+    AttentionInterface.register(ATTENTION, attend)
+    AttentionMaskInterface.register(ATTENTION, whole_mask)
 
 
 class Reparametrisation(Module):
@@ -211,5 +218,6 @@ def _recording(seen: list[Layer]) -> Iterator[None]:
 
 
 def _set_attention(module: Any, name: str) -> None:
+    register()
     with quiet():  # a model that has no choice says so in the log; we see it by ourselves
         module.set_attn_implementation(name)

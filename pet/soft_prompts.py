@@ -20,7 +20,7 @@ from pet.loading import seeded
 from pet.tuning_config import Start
 
 # For every width: embeddings are about as large in small models as in large ones. Chosen on
-# validation rows (tests/bench/results/tuning.md).
+# validation rows (tests/bench/results/tuning-rates.md).
 PROMPT_RATE = 3e-2
 NEAREST = 3  # vocabulary words shown per learned vector
 

@@ -20,6 +20,7 @@ from pet.divergence import divergence_told
 from pet.encoding import Encoder
 from pet.ensembling import combine, softmax
 from pet.errors import PetError
+from pet.inheritance import start_of
 from pet.inputs import Inputs
 from pet.ipet import draw_rows, generation_quotas
 from pet.linear_heads import fit_calibrated
@@ -41,7 +42,7 @@ from pet.scoring import cloze_encoder, tokenize_columns
 from pet.soft_prompts import SoftPrompt, nearest_words
 from pet.tables import write_parquet
 from pet.training import train
-from pet.tuning import start_adapter
+from pet.tuning import load_adapter, start_adapter
 from pet.weighing import HELD_OUT, ensemble_temperature, member_weights
 
 LM_ROWS = 3  # unlabeled rows per labeled row of the auxiliary loss: Table 5 of the paper
@@ -132,6 +133,9 @@ def _start(inputs: Inputs, member: Member) -> ClozeModel:
     if config.member.tuning == "full":
         backbone.drop()  # a model whose weights change is nobody else's
         return backbone.load()
+    start = start_of(config, inputs.task, member.pattern, member.repetition)
+    if start is not None:
+        return backbone.model.wearing(load_adapter(backbone.model.module, start))
     encoder = cloze_encoder(backbone.model, inputs.task, member.pattern, config.max_length)
     seed = member_seed(inputs, "adapter", member)
     return backbone.model.wearing(start_adapter(backbone.model, config, encoder, seed))

@@ -31,9 +31,9 @@ from pet.tuning_config import LoraConfig
 if TYPE_CHECKING:
     import peft
 
-# 5e-3 at BERT-tiny's width of 128, chosen on validation rows (tests/bench/results/tuning.md);
-# inverse to the width, that is 6e-4 at 1,024, about what Hu et al. (2022) have for RoBERTa-large.
-LORA_RATE = 5e-3
+# 2e-3 at BERT-tiny's width of 128, chosen on validation rows (tests/bench/results/tuning-rates.md);
+# inverse to the width, that is 2.5e-4 at 1,024, about what Hu et al. (2022) have for RoBERTa-large.
+LORA_RATE = 2e-3
 _numbers = itertools.count()  # names within a module; nothing that is kept depends on them
 
 

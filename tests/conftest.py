@@ -57,6 +57,23 @@ def tiny_run(
     return out
 
 
+@pytest.fixture(scope="session")
+def adapted_runs(
+    tmp_path_factory: pytest.TempPathFactory, inputs_folder: Path, model_folder: ModelFolder
+) -> dict[str, Path]:
+    """A finished run per tuning; not to be changed."""
+    from pet.pipeline import label_pool
+
+    runs = {}
+    for tuning in ("lora", "prefix", "soft-prompt"):
+        runs[tuning] = tmp_path_factory.mktemp(tuning) / "news"
+        config = samples.tiny_config(
+            inputs_folder, model_folder("bert"), runs[tuning], **samples.adapted(tuning)
+        )
+        label_pool(config)
+    return runs
+
+
 @pytest.fixture
 def run_copy(tiny_run: Path, tmp_path: Path) -> Path:
     """A copy of the finished run, to be changed at will."""

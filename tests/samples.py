@@ -118,3 +118,15 @@ def tiny_config(inputs: Path, bert: Path, out: Path, /, **changes: Any) -> RunCo
         "supervised": {"steps": 2, "batch_size": 4},
     }  # fmt: skip
     return make_config({**values, **changes})
+
+
+MEMBERS = [f"g0-{name}-r0" for name in PATTERNS]
+ADAPTERS: dict[str, Any] = {
+    "lora": {"rank": 2}, "prefix": {"length": 3, "width": 8}, "soft_prompt": {"length": 3}
+}  # fmt: skip
+
+
+def adapted(tuning: str, **more: Any) -> dict[str, Any]:
+    """Settings of a run of adapters; a high rate, so that two steps show in what they say."""
+    member = {"steps": 2, "batch_size": 4, "tuning": tuning, "learning_rate": 0.1}
+    return {**ADAPTERS, "member": member, **more}

@@ -28,31 +28,7 @@ from tests.test_pipeline import Counter, results_of
 
 Configure = Callable[..., Any]
 TUNINGS = ("lora", "prefix", "soft-prompt")
-MEMBERS = [f"g0-{name}-r0" for name in samples.PATTERNS]
-# High rates, so that two steps show in what a member says.
-SMALL: dict[str, Any] = {
-    "lora": {"rank": 2}, "prefix": {"length": 3, "width": 8}, "soft_prompt": {"length": 3}
-}  # fmt: skip
-
-
-def changes(tuning: str, **more: Any) -> dict[str, Any]:
-    member = {"steps": 2, "batch_size": 4, "tuning": tuning, "learning_rate": 0.1}
-    return {**SMALL, "member": member, **more}
-
-
-@pytest.fixture(scope="session")
-def adapted_runs(
-    tmp_path_factory: pytest.TempPathFactory, inputs_folder: Path, model_folder: ModelFolder
-) -> dict[str, Path]:
-    """A finished run per tuning; not to be changed."""
-    runs = {}
-    for tuning in TUNINGS:
-        runs[tuning] = tmp_path_factory.mktemp(tuning) / "news"
-        config = samples.tiny_config(
-            inputs_folder, model_folder("bert"), runs[tuning], **changes(tuning)
-        )
-        label_pool(config)
-    return runs
+SMALL, changes, MEMBERS = samples.ADAPTERS, samples.adapted, samples.MEMBERS
 
 
 @pytest.mark.parametrize("tuning", TUNINGS)

@@ -37,6 +37,8 @@ STEPS = steps(README)
 MODEL = ".cache/models/bert-tiny"  # as README has it
 REAL_MODEL = cache_root() / "models" / "bert-tiny"
 
+pytestmark = pytest.mark.timeout(900)  # all steps together are the first test's setup
+
 # What the test changes, and all that it changes, so that a minute is enough:
 # - The presets that README uses have few steps, one generation and short texts.
 SMALL = {

@@ -46,7 +46,7 @@ def export(
 def show(console: Console, found: dict[str, Any]) -> None:
     """Show what was written, and how an ONNX model compares with the student."""
     lines = [found["out"]]
-    lines += [f"  {name}  {size / 1e6:,.1f} MB" for name, size in found["files"].items()]
+    lines += [f"  {name}  {_size(size)}" for name, size in found["files"].items()]
     if "rows" in found:
         lines.append(f"{found['rows']:,} rows")
     if "compared_on" in found:
@@ -61,6 +61,11 @@ def show(console: Console, found: dict[str, Any]) -> None:
             )
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _size(count: int) -> str:
+    """Write a number of bytes so that a small file is not nothing."""
+    return f"{count / 1e6:,.1f} MB" if count >= 1e5 else f"{count / 1e3:,.1f} kB"
 
 
 def _right(found: dict[str, Any], name: str) -> str:

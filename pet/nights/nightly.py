@@ -92,9 +92,10 @@ class _Night:
         self.adopt()
         compare(self.found, self.state, self.has_labels)
         self.label()
+        tidy(self.store, self.state, self.config.keep_deleted)
         if reason := reason_to_renew(self.config, self.state, self.first):
             self.renew(reason)
-        tidy(self.store, self.state, self.config.keep_deleted)
+            tidy(self.store, self.state, self.config.keep_deleted)
         return {
             **standing(self.store, self.state),
             **news(self.found, self.labeled, self.first.task.labels),

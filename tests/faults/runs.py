@@ -33,7 +33,7 @@ SETTINGS = ("train_from=0", "generations=1", "growth_factor=2", "adapt_steps=4",
             "adaptation.batch_size=4", "member.steps=8", "student.steps=12",
             "supervised.steps=4", "max_length=32", "shard_rows=20")  # fmt: skip
 # Other than these, no file of two runs may differ: they hold times, and where the run lies.
-OF_THEIR_OWN = {"manifest.json", "report.json", "config.json", LOCK}
+OF_THEIR_OWN = {"manifest.json", "report.json", "report.html", "config.json", LOCK}
 LONGEST = 600.0  # seconds after which a process counts as hanging
 
 

@@ -220,6 +220,17 @@ def test_a_grown_labeled_set_renews_the_model_and_the_old_labels_stay(
     assert bytes_below(place / "store") == before
 
 
+def test_a_labeled_set_that_went_bad_costs_no_labels(place: Path, night: Night) -> None:
+    """The night fails, but what it labeled stands, and replaced labels are out of the way."""
+    arrive(place / "pool", "a.csv", 4)
+    night(retrain_labeled=1)
+    arrive(place / "pool", "a.csv", 3, first=10)
+    (place / "labeled.csv").write_text("text,label\nthe game,weather\n")
+    with pytest.raises(InputError, match="weather"):
+        night(retrain_labeled=1)
+    assert set(labels_of(place / "store" / "labels" / "v0001")) == {"a-10", "a-11", "a-12"}
+
+
 def test_drift_renews_the_model_and_then_is_over(place: Path, night: Night) -> None:
     arrive(place / "pool", "a.csv", 30)
     assert night(retrain_on_drift=True)["came_into_use"]["version"] == 1

@@ -1,0 +1,66 @@
+"""Adapters of another run that members start from (prompt transfer, Su et al. 2022)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pet.adapters import WEIGHTS, is_adapter, read_backbone
+from pet.config import RunConfig
+from pet.errors import InputError, Problem
+from pet.runs import DONE, file_digest, finished, read_record
+from pet.tasks import Task
+
+
+def adapters_of(run: Path) -> list[Path]:
+    """List the adapters of a run's first trained generation, by name."""
+    found = [path for path in sorted(run.glob("members/g*")) if is_adapter(path)]
+    first = {path.name.partition("-")[0] for path in found[:1]}
+    return [path for path in found if path.name.partition("-")[0] in first]
+
+
+def start_of(config: RunConfig, task: Task, pattern: str, repetition: int) -> Path | None:
+    """Choose the adapter that a member starts from: of its pattern's name, or else in order."""
+    if config.init_from is None:
+        return None
+    adapters = adapters_of(Path(config.init_from))
+    alike = [path for path in adapters if path.name.endswith(f"-{pattern}-r{repetition}")]
+    names = [own.name for own in task.patterns]
+    return alike[0] if alike else adapters[names.index(pattern) % len(adapters)]
+
+
+def start_digest(config: RunConfig, task: Task, pattern: str, repetition: int) -> str | None:
+    """Name what a member starts from by its content."""
+    start = start_of(config, task, pattern, repetition)
+    return None if start is None else file_digest(start / WEIGHTS)
+
+
+def check_start(config: RunConfig, digest: str) -> None:
+    """Refuse a run whose adapters cannot be started from.
+
+    Args:
+        digest: of the model that members are trained on.
+
+    Raises:
+        InputError: there are none, they are of another kind, or for another model.
+    """
+    if config.init_from is None:
+        return
+    adapters = adapters_of(Path(config.init_from))
+    tuning = config.member.tuning
+    known = [read_backbone(path) for path in adapters]
+    found = fix = ""
+    if not adapters:
+        found, fix = "none", "give the folder of a run that was made with member.tuning"
+    elif others := sorted({str(own.get("tuning")) for own in known} - {tuning}):
+        found, fix = f"of {', '.join(others)}", f"--set member.tuning={others[0]}"
+    elif config.adapt_steps or any(own.get("digest") != digest for own in known):
+        found, fix = "for another model", f"--model {known[0].get('ref')}, without adapt_steps"
+    elif damage := [path for path in adapters if not _is_whole(path)]:
+        found, fix = f"{damage[0].name}, which was changed", "give that run's `pet run` again"
+    if found:
+        wanted = f"a run with adapters ({tuning}) for {config.model}"
+        raise InputError(Problem(f"setting init_from, {config.init_from}", wanted, found, fix))
+
+
+def _is_whole(folder: Path) -> bool:
+    return finished(folder, str(read_record(folder / DONE).get("fingerprint")))[0]

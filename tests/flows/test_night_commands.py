@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from flows import cli
 from flows.commands import console
-from tests.nights import arrive, night_settings
+from tests.nights.samples import arrive, night_settings
 
 Pet = Callable[..., Result]
 

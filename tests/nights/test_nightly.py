@@ -25,7 +25,7 @@ from pet.nights.nightly_config import NightlyConfig
 from pet.past_runs import show_run
 from pet.progress import Observer
 from tests import samples
-from tests.nights import arrive, night_settings
+from tests.nights.samples import arrive, night_settings
 
 Night = Callable[..., dict[str, Any]]
 

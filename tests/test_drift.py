@@ -51,6 +51,12 @@ def test_statistics_are_those_of_the_textbook() -> None:
     assert kolmogorov_smirnov(half, skewed) == pytest.approx(0.4)
 
 
+def test_what_chance_gives_is_the_chi_squared_quantile() -> None:
+    reference = Sketch(sketch_texts([]), LabelSketch(counts(*[1000] * 5), counts(*[0] * 50)))
+    tests = find_drift(reference, reference, Thresholds(1e-9, 1, 1, 1))
+    assert tests[0].threshold == pytest.approx(18.467 * (1 / 5000 + 1 / 5000), rel=0.02)
+
+
 def test_an_empty_cell_is_no_infinite_shift() -> None:
     assert np.isfinite(population_stability_index(counts(10, 0), counts(0, 10)))
 

@@ -59,7 +59,7 @@ LINES = [
     Case("a NUL in a path", RUN + " --set 'pool=\"a\\u0000b\"'", ("setting pool",)),
     Case("a name of a thousand characters", RUN + f" --out {'o' * 1000}", ("o" * 50, "too long")),
     Case("a name of a thousand characters, for labels", LABEL + f" --out {'o' * 1000}",
-         ("o" * 50, "too long", "another --out")),
+         ("o" * 50, "too long", "another folder")),
     Case("a pool's name of a thousand characters", RUN + f" --pool {'o' * 1000}",
          ("nothing there", "check the path")),
     Case("--out is the root", RUN + " --out /", ("a run folder", "other files", "another --out")),

@@ -19,13 +19,13 @@ def arrive(pool: Path, name: str, rows: int, first: int = 0, text: str = "") -> 
     return samples.write_csv(path, lines, ("id", "text"))
 
 
-def night_settings(place: Path, run: Path, labeled: Path, **changes: Any) -> NightlyConfig:
+def night_settings(place: Path, first_run: Path, labeled: Path, **changes: Any) -> NightlyConfig:
     """Settings of quick nights: pool, store and labeled set lie in `place`."""
-    (place / "pool").mkdir(exist_ok=True)
-    if not (place / "labeled.csv").exists():
+    if not (place / "labeled.csv").exists():  # the first settings in this place
+        (place / "pool").mkdir(exist_ok=True)
         shutil.copy(labeled, place / "labeled.csv")
     values = {
-        "run": str(run), "pool": str(place / "pool"), "out": str(place / "store"),
+        "run": str(first_run), "pool": str(place / "pool"), "out": str(place / "store"),
         "labeled": str(place / "labeled.csv"), "settle_seconds": 0, "retrain_on_drift": False,
         "drift": {"rows": 20},
     }  # fmt: skip

@@ -39,7 +39,9 @@ class Recipe:
 def cache_root() -> Path:
     """Return the cache folder: `PET_CACHE`, or `.cache` in the repository."""
     chosen = os.environ.get("PET_CACHE")
-    return Path(chosen).expanduser() if chosen else Path(__file__).resolve().parents[1] / ".cache"
+    if chosen:  # made absolute: the working directory may change
+        return Path(chosen).expanduser().absolute()
+    return Path(__file__).resolve().parents[1] / ".cache"
 
 
 def fetch(recipe: Recipe, root: Path) -> bool:

@@ -122,6 +122,12 @@ class RunConfig(Frozen):
     seed: int = Field(42, ge=0, description="every seed of the run is derived from it")
     repetitions: int = Field(1, ge=1, le=100, description="members per pattern, by seed")
     max_length: int = Field(128, ge=8, description="tokens per text, pattern included")
+    student_max_length: int | None = Field(
+        None, ge=8, description="tokens per text for the student; as max_length if not given"
+    )
+    encoder_max_length: int = Field(
+        256, ge=8, description="tokens per text for the encoder, as far as it has positions"
+    )
     weights: Literal["uniform", "accuracy", "agreement"] = Field(
         "accuracy",
         description="how members are weighed: alike, by accuracy on labeled rows before training, "
@@ -186,6 +192,11 @@ class RunConfig(Frozen):
     lora: LoraConfig = Field(LoraConfig(), description="wherever tuning is lora")
     soft_prompt: SoftPromptConfig = Field(SoftPromptConfig(), description="of members")
     prefix: PrefixConfig = Field(PrefixConfig(), description="of members")
+
+    @property
+    def student_length(self) -> int:
+        """Tokens of a text that the student reads."""
+        return self.student_max_length or self.max_length
 
     def shape_of(self, training: TrainingConfig) -> dict[str, Any]:
         """Return what shapes a trained model: `training`, and the settings of its tuning alone."""

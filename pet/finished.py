@@ -84,7 +84,7 @@ def student_of(run: FinishedRun, **changes: str) -> Student:
                     "put the old file back, or make the run anew with `pet run --update`")
         )  # fmt: skip
     card = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).exists() else ""
-    return Student(model, record_of(run.task, config.max_length), card, config.tokens_per_batch)
+    return Student(model, record_of(run.task, config.student_length), card, config.tokens_per_batch)
 
 
 Voice = Callable[[Columns, Tick], Predictions]

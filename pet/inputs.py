@@ -237,10 +237,14 @@ def _read(config: RunConfig, task: Task, columns: dict[str, str] | None, path: s
     )  # fmt: skip
 
 
-def computation(config: RunConfig) -> dict[str, object]:
-    """What belongs to every model's fingerprint: how texts are cut, and what is computed where."""
+def computation(config: RunConfig, max_length: int | None = None) -> dict[str, object]:
+    """What belongs to every model's fingerprint: how texts are cut, and what is computed where.
+
+    Args:
+        max_length: tokens of a text, where it is not what the pattern members read.
+    """
     return {
-        "max_length": config.max_length,
+        "max_length": max_length or config.max_length,
         "device": str(choose_device(config.device)),
         "precision": config.precision,
         "tokens_per_batch": config.tokens_per_batch,

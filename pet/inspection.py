@@ -51,7 +51,8 @@ def inspect_models(
     gather(problems, partial(choose_device, config.device))
     teacher = None
     for name, (ref, revision) in models.items():
-        gather(problems, partial(check_length, config, ref, revision))
+        if name != "encoder":  # it reads as much as it can
+            gather(problems, partial(check_length, config, ref, revision, name))
         if name in to_load:
             loaded = gather(problems, partial(LOADERS[name], ref, revision))
             if name == "model" and config.member.tuning != "full":
@@ -88,13 +89,19 @@ def suitable(task: Task, causal: bool) -> tuple[Task, list[str]]:
     return replace(task, patterns=kept), [line] if names else []
 
 
-def check_length(config: RunConfig, ref: str, revision: str | None) -> None:
-    """Refuse a `max_length` that a model has no positions for."""
-    longest = longest_input(ref, revision)
-    if config.max_length > longest:
+def check_length(config: RunConfig, ref: str, revision: str | None, name: str = "model") -> None:
+    """Refuse a `max_length` that a model has no positions for.
+
+    Args:
+        name: model or student_model.
+    """
+    of_its_own = name == "student_model" and config.student_max_length is not None
+    setting = "student_max_length" if of_its_own else "max_length"
+    longest, wanted = longest_input(ref, revision), getattr(config, setting)
+    if wanted > longest:
         raise InputError(
-            Problem("setting max_length", f"at most {longest}, what {ref} was made for",
-                    str(config.max_length), f"--set max_length={longest}")
+            Problem(f"setting {setting}", f"at most {longest}, what {ref} was made for",
+                    str(wanted), f"--set {setting}={longest}")
         )  # fmt: skip
 
 

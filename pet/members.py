@@ -21,7 +21,7 @@ from pet.inheritance import start_digest
 from pet.inputs import Inputs, computation
 from pet.ipet import choose_teachers, count_generations, generation_quotas
 from pet.linear_heads import load_head
-from pet.loading import choose_device
+from pet.loading import choose_device, longest_input
 from pet.logits import read_logits
 from pet.models import Model
 from pet.runs import fingerprint
@@ -122,8 +122,14 @@ def generation_before(inputs: Inputs, member: Member) -> list[Member]:
 
 
 def teachers_of(inputs: Inputs, member: Member) -> list[Member]:
-    """Choose, by the member's own seed, who of the generation before teaches it."""
+    """Choose, by the member's own seed, who of the generation before teaches it.
+
+    The encoder member listens to them all, its own former self too: the patterns that it is not
+    like are few, and may be weaker than it is.
+    """
     candidates = generation_before(inputs, member)
+    if member.kind == "encoder":
+        return candidates
     own = [place for place, other in enumerate(candidates) if other.pattern == member.pattern]
     place = own[min(member.repetition, len(own) - 1)] if own else None
     rng = np.random.default_rng(member_seed(inputs, "teachers", member))
@@ -211,7 +217,7 @@ def _pattern_shape(inputs: Inputs, member: Member) -> dict[str, Any]:
 def _encoder_shape(inputs: Inputs) -> dict[str, Any]:
     task = inputs.task
     shape = {"encoder": inputs.digests["encoder"], "fields": task.fields, "labels": task.labels}
-    return {**shape, **computation(inputs.config)}
+    return {**shape, **computation(inputs.config, encoder_length(inputs.config))}
 
 
 def load_member(
@@ -241,7 +247,14 @@ def load_sentence_encoder(config: RunConfig, task: Task) -> tuple[SentenceEncode
         config.encoder, config.encoder_revision, choose_device(config.device),
         precision=config.precision,
     )  # fmt: skip
-    return model, plain_encoder(model.tokenizer, task.fields, config.max_length)
+    return model, plain_encoder(model.tokenizer, task.fields, encoder_length(config))
+
+
+def encoder_length(config: RunConfig) -> int:
+    """Tokens of a text that the sentence encoder reads: it reads once, so it may read more."""
+    assert config.encoder is not None, "only a run with an encoder asks"
+    longest = longest_input(config.encoder, config.encoder_revision)
+    return min(config.encoder_max_length, longest)
 
 
 def prior_path(run: Path, pattern: str) -> Path:

@@ -212,7 +212,7 @@ def label_with_student(inputs: Inputs, members: list[Member], student: Unit) -> 
     """Write `labels/` with the student's probabilities and the members' agreement."""
     config = inputs.config
     model = load_classifier(config, student.path)
-    encoder = plain_encoder(model.tokenizer, inputs.task.fields, config.max_length)
+    encoder = plain_encoder(model.tokenizer, inputs.task.fields, config.student_length)
     votes = MemberVotes(inputs, members)
 
     def say(batch: PoolBatch, tick: Tick) -> Predictions:
@@ -220,7 +220,9 @@ def label_with_student(inputs: Inputs, members: list[Member], student: Unit) -> 
         return Predictions(softmax(logits), votes.agreement(batch.rows, logits.argmax(axis=1)))
 
     expected = fingerprint(
-        student=student.fingerprint, pool=inputs.digests["pool"], **computation(config)
+        student=student.fingerprint,
+        pool=inputs.digests["pool"],
+        **computation(config, config.student_length),
     )
     written, reused = write_labels(
         inputs.pool, inputs.folder / "labels", inputs.task.labels, say, model=expected,

@@ -17,6 +17,7 @@ from pet.linear_heads import load_head
 from pet.logits import read_logits, write_logits
 from pet.members import (
     Member,
+    encoder_length,
     folder_of,
     load_member,
     load_sentence_encoder,
@@ -60,7 +61,9 @@ def score_member(inputs: Inputs, member: Member, pool: bool = True) -> list[Unit
 def embed_texts(inputs: Inputs) -> list[Unit]:
     """Write the sentence encoder's vector of every labeled, test and unlabeled row."""
     own = fingerprint(
-        encoder=inputs.digests["encoder"], fields=inputs.task.fields, **computation(inputs.config)
+        encoder=inputs.digests["encoder"],
+        fields=inputs.task.fields,
+        **computation(inputs.config, encoder_length(inputs.config)),
     )
     load = functools.cache(lambda: load_sentence_encoder(inputs.config, inputs.task))
 

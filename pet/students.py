@@ -71,7 +71,8 @@ def train_student(inputs: Inputs, soft: Unit) -> Unit:
     expected = fingerprint(
         unit="student", soft_labels=soft.fingerprint, model=inputs.digests["student_model"],
         training=config.shape_of(config.student), temperature=config.temperature,
-        seed=inputs.seed("student"), labels=inputs.task.labels, **computation(config),
+        seed=inputs.seed("student"), labels=inputs.task.labels,
+        **computation(config, config.student_length),
     )  # fmt: skip
     return make_unit(inputs.folder / "student", expected, lambda f: _distil(inputs, f))
 
@@ -84,7 +85,7 @@ def _distil(inputs: Inputs, folder: Path) -> dict[str, Any]:
     def loss(scores: Tensor, rows: Rows) -> Tensor:
         return distillation_loss(scores, soft[torch.from_numpy(rows)], config.temperature)
 
-    encoder = plain_encoder(student.tokenizer, inputs.task.fields, config.max_length)
+    encoder = plain_encoder(student.tokenizer, inputs.task.fields, config.student_length)
     texts = tokenize_columns(encoder, student.tokenizer, unlabeled.columns)
     with (
         divergence_told(inputs, "student", "student"),
@@ -95,9 +96,9 @@ def _distil(inputs: Inputs, folder: Path) -> dict[str, Any]:
             seed=inputs.seed("student"), tokens_per_batch=config.tokens_per_batch, tick=tick,
         )  # fmt: skip
     merge_lora(student)
-    student.tokenizer.model_max_length = config.max_length  # what `truncation=True` cuts to
+    student.tokenizer.model_max_length = config.student_length  # what `truncation=True` cuts to
     student.save(folder)
-    write_record(folder, record_of(inputs.task, config.max_length))
+    write_record(folder, record_of(inputs.task, config.student_length))
     return {"losses": [round(v, 4) for v in losses]}
 
 
@@ -123,12 +124,12 @@ def train_supervised(inputs: Inputs) -> Unit:
     expected = fingerprint(
         unit="supervised", labeled=inputs.digests["labeled"], seed=inputs.seed("supervised"),
         model=inputs.digests["student_model"], training=config.shape_of(config.supervised),
-        labels=inputs.task.labels, **computation(config),
+        labels=inputs.task.labels, **computation(config, config.student_length),
     )  # fmt: skip
 
     def build(folder: Path) -> dict[str, Any]:
         model = _fresh_classifier(inputs, "supervised", config.supervised)
-        encoder = plain_encoder(model.tokenizer, inputs.task.fields, config.max_length)
+        encoder = plain_encoder(model.tokenizer, inputs.task.fields, config.student_length)
         texts = tokenize_columns(encoder, model.tokenizer, labeled.columns)
         steps, gold = config.supervised.steps, one_hot(labeled.labels, len(inputs.task.labels))
         with (
@@ -155,10 +156,11 @@ def score_classifier(inputs: Inputs, unit: Unit) -> list[Unit]:
         expected = fingerprint(model=unit.fingerprint, rows=inputs.digests[source])
 
         def make(tick: Tick, table: Any = table) -> tuple[list[str], NDArray[np.float32]]:
-            model = load_classifier(inputs.config, unit.path)
-            encoder = plain_encoder(model.tokenizer, inputs.task.fields, inputs.config.max_length)
+            config = inputs.config
+            model = load_classifier(config, unit.path)
+            encoder = plain_encoder(model.tokenizer, inputs.task.fields, config.student_length)
             return table.ids, score_columns(
-                model, encoder, table.columns, inputs.config.tokens_per_batch, tick
+                model, encoder, table.columns, config.tokens_per_batch, tick
             )
 
         path = folder / f"{unit.path.name}-{source}.parquet"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +16,6 @@ from pet.evaluation import metrics
 from pet.inputs import Inputs
 from pet.logits import read_logits
 from pet.members import Member, folder_of, left_out, members_of, teachers_of
-from pet.runs import DONE, read_record
 
 Weighing = Literal["uniform", "accuracy", "agreement"]
 
@@ -26,6 +25,9 @@ def member_weights(
     weighing: Weighing | None = None,
 ) -> list[float]:  # fmt: skip
     """Weigh members alike, by accuracy before training (section 3.3), or by agreement on the pool.
+
+    By accuracy, patterns and encoder are two voices, as loud as `voices` says: patterns of one
+    model are wrong about the same texts, so their number says little.
 
     Args:
         among: the generation that they are of, where `members` are only some of it.
@@ -38,18 +40,62 @@ def member_weights(
         return [weights[everybody.index(member)] for member in members]
     if weighing == "uniform" or len(inputs.labeled) < 2:  # one row has nothing to say of anyone
         return [1.0] * len(members)
-    return [own_accuracy(inputs, member) for member in members]
+    patterns = [member for member in members if member.kind == "pattern"]
+    of_pattern = dict(zip(patterns, _pattern_weights(inputs, patterns), strict=True))
+    if not patterns or len(patterns) == len(members):
+        return [of_pattern.get(member, 1.0) for member in members]
+    loud = voices(inputs)
+    total = sum(of_pattern.values()) or 1.0
+    return [
+        loud.encoder if member.kind == "encoder" else loud.patterns * of_pattern[member] / total
+        for member in members
+    ]
 
 
-def own_accuracy(inputs: Inputs, member: Member) -> float:
-    """Accuracy on labeled rows that was not learned: before training, or by cross-validation.
+def _pattern_weights(inputs: Inputs, members: Sequence[Member]) -> list[float]:
+    return [zero_shot_accuracy(inputs, member.pattern) for member in members]
 
-    The encoder member's is of generation 0: later ones have teachers that know these rows.
+
+@dataclass(frozen=True)
+class Voices:
+    """What the patterns together, and the encoder member, are multiplied with."""
+
+    patterns: float
+    encoder: float
+
+
+SHARES = np.linspace(0.05, 0.95, 19)
+SHARE_PRIOR = 2.0  # rows that speak for equal shares: a Beta distribution around a half
+
+
+def voices(inputs: Inputs) -> Voices:
+    """Weigh patterns against encoder, by labeled rows that neither has learned from.
+
+    Each is first made as sure as it is right. Then the encoder's share is the one under which the
+    labels are likeliest (stacking, Wolpert 1992), with a prior at a half, for rows are few. Only
+    generation 0 can tell: to later encoder members, teachers have told these rows.
     """
-    if member.kind == "pattern":
-        return zero_shot_accuracy(inputs, member.pattern)
-    first = folder_of(inputs, replace(member, generation=0))
-    return float(read_record(first / DONE)["cross_validated_accuracy"])
+    first = members_of(inputs, 0)
+    patterns = [member for member in first if member.kind == "pattern"]
+    encoder = [member for member in first if member.kind == "encoder"]
+    if not encoder:
+        return Voices(0.5, 0.5)
+    said = unseen_answers(inputs, patterns, _pattern_weights(inputs, patterns))
+    sensed = unseen_answers(inputs, encoder, [1.0])
+    if said is None or sensed is None:
+        return Voices(0.5, 0.5)
+    rows, mine, theirs = np.intersect1d(said[0], sensed[0], return_indices=True)
+    labels = inputs.labeled.labels[rows]
+    temperature = fit_temperature(said[1], inputs.labeled.labels[said[0]])
+    stack = np.stack([said[1][mine] / temperature, sensed[1][theirs]])
+    losses = []
+    for share in SHARES:
+        together = combine(stack, [1 - share, share])
+        honest = softmax(together, fit_temperature(together, labels))
+        chances = np.clip(honest[np.arange(len(rows)), labels], 1e-12, 1)
+        losses.append(-np.log(chances).sum() - SHARE_PRIOR * np.log(share * (1 - share)))
+    share = float(SHARES[int(np.argmin(losses))])
+    return Voices((1 - share) / temperature, share)
 
 
 def zero_shot_accuracy(inputs: Inputs, pattern: str) -> float:

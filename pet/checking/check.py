@@ -22,6 +22,7 @@ from pet.inputs import Inputs, Tables, count_leaks, read_tables
 from pet.inspection import inspect_models
 from pet.labeled import LabeledSet
 from pet.loading import choose_device, model_digest
+from pet.members import encoder_length
 from pet.models import Classifier, Model
 from pet.scoring import Columns, score_columns
 from pet.sentence_encoders import SentenceEncoder, encoder_digest
@@ -231,7 +232,8 @@ def _other_rates(
         )
     some = {name: texts[:TIMED_ROWS] for name, texts in sample.items()}
     for name, other in others.items():
-        encoder = plain_encoder(other.tokenizer, task.fields, config.max_length)
+        length = encoder_length(config) if name == "encoder" else config.student_length
+        encoder = plain_encoder(other.tokenizer, task.fields, length)
         score_columns(other, encoder, {n: t[:1] for n, t in some.items()}, config.tokens_per_batch)
         started = time.monotonic()
         score_columns(other, encoder, some, config.tokens_per_batch)

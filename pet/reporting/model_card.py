@@ -57,7 +57,7 @@ soft labels. Teacher: {_name(config.model)}. Student: {_name(inputs.student_ref[
 ## Limits
 
 - One of {len(task.labels)} labels is given to every text, also to one that none of them suits.
-- Texts are cut to {config.max_length} tokens.
+- Texts are cut to {config.student_length} tokens.
 - It repeats what its teachers got wrong, and what their language models are biased to.
 - Measure it anew before you trust it with texts of another kind.
 
@@ -121,7 +121,7 @@ _ROWS = {
 
 
 def _usage(inputs: Inputs) -> str:
-    fields, length = inputs.task.fields, inputs.config.max_length
+    fields, length = inputs.task.fields, inputs.config.student_length
     if len(fields) > 2:
         return (
             "It reads several fields at once: `PetClassifier.load(folder).predict(frame)` of "

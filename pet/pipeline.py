@@ -91,6 +91,7 @@ class _Stages:
         self.execute = execute
         self.made: list[Generation] = []
         self.stages: dict[str, dict[str, float]] = {}
+        self.of_now: set[str] = set()  # units that this start has made
 
     def run(self) -> dict[str, Any]:
         inputs = self.inputs
@@ -180,7 +181,8 @@ class _Stages:
         started = time.monotonic()
         results = self.execute(jobs)
         units = [unit for result in results for unit in _units(result)]
-        reused = sum(unit.reused for unit in units)
+        reused = sum(unit.reused and str(unit.path) not in self.of_now for unit in units)
+        self.of_now |= {str(unit.path) for unit in units if not unit.reused}
         if reused:
             self.inputs.observer.say(f"{name}: {reused} of {len(units)} reused, up to date")
         for unit in units:

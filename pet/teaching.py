@@ -205,8 +205,11 @@ def draw(inputs: Inputs, member: Member) -> Drawn:
             "  fix:      give a larger pool, or fewer generations"
         )
     if drawn.missing.any():
-        few = {task.labels[i]: int(n) for i, n in enumerate(drawn.missing) if n}
-        inputs.observer.say(f"{member.name}: the teachers found too few rows of: {few}")
+        few = [f"{task.labels[i]} ({n})" for i, n in enumerate(drawn.missing) if n]
+        inputs.observer.say(
+            f"{member.name} learns from fewer rows than it might; the teachers found too few, and "
+            f"how many are missing: {', '.join(few)}"
+        )
     hard = one_hot(drawn.labels, len(task.labels))
     soft = said[drawn.rows].astype(np.float32)
     ids = unlabeled_rows(inputs).ids

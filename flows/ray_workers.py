@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,6 +19,7 @@ from pet.progress import NOTES, Observer
 
 LOOK_SECONDS = 0.2  # between two looks at whether a job is done, or the user wants to stop
 MOST_AT_ONCE = 256  # threads that wait for jobs
+ANSWER_SECONDS = 10.0  # within which a cluster takes a call
 RETRIES = 3  # of a job whose node or process died; an error of the job itself is not tried again
 
 
@@ -49,12 +51,12 @@ def ray_workers(options: RayOptions, observer: Observer) -> Iterator[RayWorkers]
             asks for.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # A job that asks for no GPU would else lose sight of a GPU that nobody shares.
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray
     except ImportError:
         raise missing_package("ray", "ray", "--runner ray") from None
+    if (problem := _nobody_at(options.address)) is not None:
+        raise InputError(problem)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         ray.init(
@@ -62,10 +64,7 @@ def ray_workers(options: RayOptions, observer: Observer) -> Iterator[RayWorkers]
             include_dashboard=False if options.address is None else None, namespace="pet",
         )  # fmt: skip
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
-        raise InputError(
-            Problem(f"--address {options.address}", "the address of a running Ray cluster",
-                    str(error).splitlines()[0], "start one: `ray start --head`; see flows/ray.md")
-        ) from error  # fmt: skip
+        raise InputError(_no_cluster(options.address, str(error).splitlines()[0])) from error
     finally:
         if threading.current_thread() is threading.main_thread():
             for number, handler in handlers.items():  # Ray puts its own in their place
@@ -74,6 +73,23 @@ def ray_workers(options: RayOptions, observer: Observer) -> Iterator[RayWorkers]
         yield RayWorkers(options, observer)
     finally:
         ray.shutdown()
+
+
+def _no_cluster(address: str | None, found: str) -> Problem:
+    return Problem(f"--address {address}", "the address of a running Ray cluster", found,
+                   "start one with `ray start --head`; see flows/ray.md")  # fmt: skip
+
+
+def _nobody_at(address: str | None) -> Problem | None:
+    """Say what is wrong with an address at which nobody answers: Ray itself tries for minutes."""
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not colon:
+        return None  # none, or auto
+    try:
+        socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS).close()
+    except (OSError, ValueError, OverflowError) as error:
+        return _no_cluster(address, str(error))
+    return None
 
 
 class RayWorkers:

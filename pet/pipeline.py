@@ -80,7 +80,9 @@ def label_pool(
                 (inputs.folder / LOCK).unlink(missing_ok=True)
             raise
         claim_folder(inputs)
-        return stages.run()
+        report = stages.run()
+        sweep(inputs.folder)  # of jobs whose node died, and that were done on another
+        return report
 
 
 class _Stages:

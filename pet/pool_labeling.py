@@ -26,7 +26,8 @@ BLOCKS_PER_WORKER = 4  # so that the last one to be done is not waited for long
 
 def cut_shards(shards: int, workers: int) -> list[range]:
     """Cut the shards of a pool into blocks of nearly equal size: one, or some per worker."""
-    pieces = min(shards, BLOCKS_PER_WORKER * workers if workers > 1 else 1)
+    wanted = BLOCKS_PER_WORKER * workers if workers > 1 else 1
+    pieces = max(1, min(shards, wanted))
     ends = [round(shards * piece / pieces) for piece in range(pieces + 1)]
     return [range(*pair) for pair in itertools.pairwise(ends)]
 

@@ -118,8 +118,8 @@ def _ray_options(
         return RayOptions.model_validate(given)
     except ValidationError as error:
         problems += [
-            Problem(f"--{str(wrong['loc'][0]).replace('_', '-')}", "a number above 0",
-                    str(wrong["input"]), "correct it")
+            Problem(f"--{str(wrong['loc'][0]).replace('_', '-')}",
+                    "a number above 0 (of GPUs: or 0)", str(wrong["input"]), "correct it")
             for wrong in error.errors()
         ]  # fmt: skip
         return None

@@ -1,23 +1,20 @@
-"""Runs on a cluster of two nodes, each a raylet of its own: same bytes, whatever dies."""
+"""Runs on a cluster of nodes, each a raylet of its own: same bytes, whatever dies."""
 
 from __future__ import annotations
 
 import os
-import pickle
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from flows.ray_workers import RayOptions, ray_workers
 from pet.config import RunConfig
-from pet.errors import InputError, PetError, Problem
-from pet.inputs import Inputs, read_inputs
-from pet.jobs import Job, Plainly
+from pet.errors import InputError, Interrupted
+from pet.jobs import Plainly
 from pet.pipeline import label_pool
-from pet.progress import SILENT, Observer
+from pet.progress import Observer
 from tests.test_pipeline import Configure, results_of
 
 pytest.importorskip("ray")
@@ -29,7 +26,12 @@ class Told(Observer):
 
     def __init__(self, then: Callable[[str], None] = lambda line: None) -> None:
         self.lines: list[str] = []
+        self.stop = False
         self._then = then
+
+    def advance(self, amount: int) -> None:
+        if self.stop:
+            raise Interrupted("asked by the test")
 
     def say(self, line: str) -> None:
         self.lines.append(line)
@@ -38,45 +40,66 @@ class Told(Observer):
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    """A head that does no jobs, and two nodes with a CPU each."""
-    here = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.getcwd()  # jobs are named by where they stand in our code
-    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
-    for _ in range(2):
+    """A head that does no jobs, and a node with one CPU."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.getcwd())  # where the nodes find what the jobs are made of
+        nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
         nodes.add_node(num_cpus=1)
-    nodes.wait_for_nodes()
-    yield nodes
-    nodes.shutdown()
-    if here is None:
-        del os.environ["PYTHONPATH"]
-    else:
-        os.environ["PYTHONPATH"] = here
+        nodes.wait_for_nodes()
+        yield nodes
+        nodes.shutdown()
 
 
-def run_on(cluster: Cluster, config: RunConfig, observer: Observer) -> dict[str, Any]:
+def run_on(cluster: Cluster, config: RunConfig, observer: Observer) -> None:
     with ray_workers(RayOptions(address=cluster.address), observer) as workers:
-        assert workers.at_once == 2
-        return label_pool(config, Plainly(workers), observer)
+        label_pool(config, Plainly(workers), observer)
 
 
-def test_a_node_that_dies_midway_costs_no_byte(
+@pytest.mark.timeout(600)
+def test_a_stop_and_a_node_that_dies_cost_no_byte(
     cluster: Cluster, config_for: Configure, tiny_run: Path
 ) -> None:
+    config = config_for()
+
+    def stop(line: str) -> None:
+        stopped.stop = stopped.stop or line.startswith("score untrained")
+
+    stopped = Told(stop)
+    with pytest.raises(Interrupted):
+        run_on(cluster, config, stopped)
     dying = cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
     killed: list[str] = []
 
     def kill(line: str) -> None:
-        if "done on" in line and line.startswith("train") and not killed:
+        if line.startswith("train g0") and not killed:
             killed.append(line)
-            threading.Thread(
-                target=cluster.remove_node, args=(dying,), kwargs={"allow_graceful": False}
-            ).start()
+            threading.Thread(target=cluster.remove_node, args=(dying, False)).start()
 
-    observer = Told(kill)
-    config = config_for()
-    with ray_workers(RayOptions(address=cluster.address), observer) as workers:
-        report = label_pool(config, Plainly(workers), observer)
+    told = Told(kill)
+    run_on(cluster, config, told)
     assert killed
-    assert report["labels"]["rows"] == 37
+    assert any("calibration: 3 of 3 reused" in line for line in told.lines)
+    assert any(line.startswith("labels, files 0 to 0: done on") for line in told.lines)
     assert results_of(Path(config.out)) == results_of(tiny_run)
+    assert not list(Path(config.out).rglob(".pet-tmp-*"))
+
+
+def test_jobs_that_no_node_can_hold_are_refused_before_anything_is_written(
+    cluster: Cluster,
+) -> None:
+    options = RayOptions(address=cluster.address, gpus_per_job=8)
+    with (
+        pytest.raises(InputError, match=r"1 CPUs and 8 GPUs; nodes of .*1 CPUs and 0 GPUs"),
+        ray_workers(options, Observer()),
+    ):
+        pass
+
+
+def test_an_address_where_no_cluster_is_names_the_address() -> None:
+    options = RayOptions(address="127.0.0.1:1")
+    with (
+        pytest.raises(InputError, match=r"--address 127\.0\.0\.1:1"),
+        ray_workers(options, Observer()),
+    ):
+        pass

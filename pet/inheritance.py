@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pet.adapters import WEIGHTS, is_adapter, read_backbone
@@ -19,10 +20,14 @@ def adapters_of(run: Path) -> list[Path]:
 
 
 def start_of(config: RunConfig, task: Task, pattern: str, repetition: int) -> Path | None:
-    """Choose the adapter that a member starts from: of its pattern's name, or else in order."""
+    """Choose the adapter that a member starts from."""
     if config.init_from is None:
         return None
-    adapters = adapters_of(Path(config.init_from))
+    return counterpart(adapters_of(Path(config.init_from)), task, pattern, repetition)
+
+
+def counterpart(adapters: Sequence[Path], task: Task, pattern: str, repetition: int) -> Path:
+    """Choose another run's adapter for a member: of its pattern's name, or else in order."""
     alike = [path for path in adapters if path.name.endswith(f"-{pattern}-r{repetition}")]
     names = [own.name for own in task.patterns]
     return alike[0] if alike else adapters[names.index(pattern) % len(adapters)]

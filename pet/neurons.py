@@ -16,7 +16,7 @@ from transformers.activations import ACT2CLS
 from pet.cloze_models import ClozeModel
 from pet.encoding import SpecialTokens
 
-_CLASSES = tuple(kind[0] if isinstance(kind, tuple) else kind for kind in ACT2CLS.values())
+_CLASSES: Any = tuple(own[0] if isinstance(own, tuple) else own for own in ACT2CLS.values())
 
 
 def active_neurons(model: ClozeModel) -> NDArray[np.bool_] | None:

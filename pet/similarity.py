@@ -58,7 +58,7 @@ def compare_vectors(one: Vectors, other: Vectors) -> dict[str, float]:
     """
     found = {}
     if isinstance(one, dict) or isinstance(other, dict) or one.shape == other.shape:
-        product, first, second = (_inner(*pair) for pair in ((one, other), (one, one), (other,) * 2))
+        product, first, second = _inner(one, other), _inner(one, one), _inner(other, other)
         norms = (first * second) ** 0.5
         found["cosine_concatenated"] = product / norms if norms else 0.0
         found["euclidean_concatenated"] = 1 / (1 + max(0.0, first + second - 2 * product) ** 0.5)

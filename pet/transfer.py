@@ -65,7 +65,7 @@ def measure_transfer(folders: Sequence[Path], observer: Observer) -> dict[str, A
     Returns:
         `runs` and `members`: in the order of all matrices.
         `similarity`: per measure of `MEASURES`, a matrix of `members` by members, and the means
-            of `runs` by runs, each with all but itself; no number where a measure does not apply.
+            of `runs` by runs, no member with itself. What does not apply is absent, or null.
         `accuracy`: means over a task's members. `matrix` [runs, tasks], `relative` to the task's
             own, `untrained` [tasks] with no adapter at all, and `learned` [runs, tasks]: whether
             the rows are those that the adapters were trained on.
@@ -167,8 +167,8 @@ def _similarity(sides: Sequence[Side], backbone: Backbone, observer: Observer) -
             active.append(active_neurons(backbone.wearing(path)))
             tick(1)
     cells: list[list[dict[str, float]]] = [[{} for _ in paths] for _ in paths]
-    for i, one in enumerate(paths):
-        for j, _ in enumerate(paths[: i + 1]):
+    for i in range(len(paths)):
+        for j in range(i + 1):
             found = compare_vectors(vectors[i], vectors[j])
             mine, others = active[i], active[j]
             if mine is not None and others is not None:
@@ -177,6 +177,8 @@ def _similarity(sides: Sequence[Side], backbone: Backbone, observer: Observer) -
     owners = np.repeat(np.arange(len(sides)), [len(side.members) for side in sides])
     by_measure = {}
     for measure in MEASURES:
+        if not any(measure in cell for row in cells for cell in row):
+            continue
         members = [[_rounded(cell.get(measure)) for cell in row] for row in cells]
         by_measure[measure] = {"members": members, "runs": _means(members, owners)}
     return by_measure

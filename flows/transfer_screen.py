@@ -53,7 +53,7 @@ def _accuracy(found: dict[str, Any]) -> Table:
 def _similarity(found: dict[str, Any]) -> Table:
     similarity = found["similarity"]
     known = {name: similarity[name]["runs"] for name in COLUMNS if name in similarity}
-    table = Table(title="how alike adapters are: means over pairs; 1 is the same",
+    table = Table(title="how alike adapters are: means over pairs, 1 at the most",
                   title_justify="left")  # fmt: skip
     table.add_column("runs")
     for name in known:

@@ -39,6 +39,11 @@ def start_digest(config: RunConfig, task: Task, pattern: str, repetition: int) -
     return None if start is None else file_digest(start / WEIGHTS)
 
 
+def takes_others(config: RunConfig) -> bool:
+    """Say whether adapters of another model may be started from: prompts, through a projector."""
+    return config.member.tuning == "soft-prompt" and config.projector.steps > 0
+
+
 def check_start(config: RunConfig, digest: str) -> None:
     """Refuse a run whose adapters cannot be started from.
 
@@ -58,8 +63,11 @@ def check_start(config: RunConfig, digest: str) -> None:
         found, fix = "none", "give the folder of a run that was made with member.tuning"
     elif others := sorted({str(own.get("tuning")) for own in known} - {tuning}):
         found, fix = f"of {', '.join(others)}", f"--set member.tuning={others[0]}"
-    elif config.adapt_steps or any(own.get("digest") != digest for own in known):
+    elif not takes_others(config) and (
+        config.adapt_steps or any(own.get("digest") != digest for own in known)
+    ):
         found, fix = "for another model", f"--model {known[0].get('ref')}, without adapt_steps"
+        fix += ", or --set projector.steps=100" * (tuning == "soft-prompt")
     elif damage := [path for path in adapters if not _is_whole(path)]:
         found, fix = f"{damage[0].name}, which was changed", "give that run's `pet run` again"
     if found:

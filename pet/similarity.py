@@ -46,9 +46,9 @@ def read_vectors(folder: Path) -> Vectors:
 
 
 def compare_vectors(one: Vectors, other: Vectors) -> dict[str, float]:
-    """Return the measures that two adapters of one kind allow; 1 is the same for all of them.
+    """Return the measures that two adapters of one kind allow; none can be more than 1.
 
-    As in the paper, a distance $d$ is given as the similarity $1 / (1 + d)$.
+    As in the paper, a distance d is given as the similarity 1 / (1 + d).
 
     Returns:
         `cosine_concatenated`, `euclidean_concatenated`: of all places as one vector (C_concat and

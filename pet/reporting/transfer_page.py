@@ -33,6 +33,7 @@ MEASURES = {
         "Distance, as a whole", "1 / (1 + d), d the distance of all weights as one vector.",
     ),
 }  # fmt: skip
+Matrix = list[list[float | None]]
 NAMED = 12  # members that leave room for each one's name at the edge of a chart
 
 
@@ -67,11 +68,19 @@ def draw_transfer(found: Mapping[str, Any]) -> str:
         relative=plots.heat_map("relative", numbers, numbers, accuracy["relative"]),
         measures=[
             {"name": name, "words": words, "members": matrix,
-             "svg": plots.heat_map(measure, ticks, ticks, matrix)}
+             "svg": plots.heat_map(measure, ticks, ticks, _of_others(matrix))}
             for measure, (name, words) in MEASURES.items()
             if (matrix := found["similarity"].get(measure, {}).get("members"))
         ],
     )  # fmt: skip
+
+
+def _of_others(matrix: Matrix) -> Matrix:
+    """Leave out what is compared with itself: beside it, nothing else would have a shade."""
+    return [
+        [None if one == other else value for other, value in enumerate(row)]
+        for one, row in enumerate(matrix)
+    ]
 
 
 def _lead(found: Mapping[str, Any]) -> str:

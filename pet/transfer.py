@@ -154,7 +154,7 @@ def _apart(one: Side, other: Side) -> Iterator[Problem]:
     elif other.digest != one.digest:
         yield Problem(where, f"adapters on the model of {one.run.folder}, {one.run.config.model}",
                       f"adapters on another model, {other.run.config.model}",
-                      "compare runs of one --model, of the same content")  # fmt: skip
+                      "compare runs of one --model, made without adapt_steps")  # fmt: skip
 
 
 def _similarity(sides: Sequence[Side], backbone: Backbone, observer: Observer) -> dict[str, Any]:

@@ -123,6 +123,28 @@ def test_other_adapters_are_measured_where_a_measure_applies(
     assert found["similarity"]["cosine_concatenated"]["runs"][0][1] > 0
 
 
+def test_prompts_of_a_causal_model_are_compared_too(
+    inputs_folder: Path, model_folder: ModelFolder, tmp_path: Path
+) -> None:
+    task = tmp_path / "task.toml"
+    task.write_text(samples.task_toml(["last"]))
+    for seed in (1, 2):
+        label_pool(
+            samples.tiny_config(
+                inputs_folder, model_folder("llama"), tmp_path / str(seed), task=str(task),
+                seed=seed, out_of_bag=0, **samples.adapted("soft-prompt"),
+            )
+        )  # fmt: skip
+    found = measure_transfer([tmp_path / "1", tmp_path / "2"], SILENT)
+    assert set(found["similarity"]) == set(MEASURES)
+    own = found["similarity"]["active_neurons"]["runs"]
+    assert own[0][0] is None, "one member has nobody to be compared with"
+    assert 0 < own[0][1] <= 1
+    report = json.loads((tmp_path / "2" / "report.json").read_text())
+    trained = report["test"]["patterns"]["last"]["trained"]["accuracy"]
+    assert found["accuracy"]["matrix"][1][1] == pytest.approx(trained, abs=1e-3)
+
+
 def test_what_cannot_be_compared_is_told_of_all_runs_at_once(
     adapted_runs: Runs, tiny_run: Path, tmp_path: Path
 ) -> None:

@@ -11,6 +11,7 @@ from prefect import State
 from prefect.exceptions import TerminationSignal
 from prefect.states import Cancelled
 
+from flows.ray_workers import RayOptions, workers_of
 from flows.server import connected
 from pet.errors import Interrupted, PetError
 from pet.jobs import Execute
@@ -32,13 +33,14 @@ _caller: contextvars.ContextVar[_Caller] = contextvars.ContextVar("caller")
 
 
 def carry_out(
-    name: str, body: Body, show: Callable[[dict[str, Any]], None]
+    name: str, body: Body, show: Callable[[dict[str, Any]], None], ray: RayOptions | None = None
 ) -> dict[str, Any] | State[Any]:
     """Run a flow's body: jobs as task runs, one run on a machine at a time, progress in sight.
 
     Args:
         name: of the flow: its artifacts are called after it.
         show: leaves artifacts of the result.
+        ray: the cluster that does the jobs; this process, if there is none.
     """
     from flows.artifacts import Progress, RunObserver
     from flows.limits import one_at_a_time
@@ -47,8 +49,12 @@ def carry_out(
     caller = _caller.get(_Caller())
     observer = RunObserver(caller.observer)
     try:
-        with one_at_a_time(observer.say), Progress(observer, name):
-            caller.result = body(Submit(observer.stopping), observer)
+        with (
+            one_at_a_time(observer.say),
+            Progress(observer, name),
+            workers_of(ray, observer) as workers,
+        ):
+            caller.result = body(Submit(observer.stopping, workers), observer)
         show(caller.result)
     except Interrupted as error:
         caller.error = error

@@ -15,6 +15,7 @@ try:
     from flows.commands.report import report
     from flows.commands.review import review
     from flows.commands.run import run
+    from flows.commands.transfer import transfer
     from flows.usage import Commands
 except KeyboardInterrupt:  # Ctrl-C in the first moments is no traceback
     raise SystemExit(130) from None
@@ -25,7 +26,8 @@ app = typer.Typer(
     help="A few labeled texts and a raw pool in; a labeled pool and a small classifier out.",
 )  # fmt: skip
 COMMANDS = (
-    init, check, run, label, predict, evaluate, report, review, nightly, diff, export,
+    init, check, run, label, predict, evaluate, report, review, nightly, diff, transfer,
+    export,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)

@@ -24,6 +24,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.calls import call, carry_out
 from flows.hooks import tell_failure
+from flows.ray_workers import MOST_AT_ONCE, RayOptions
 from pet.config import RunConfig, load_config, make_config
 from pet.errors import Interrupted, PetError
 from pet.jobs import Execute
@@ -36,21 +37,25 @@ def run_name() -> str:
     return Path(config["out"] if isinstance(config, dict) else config.out).name
 
 
-# One worker: the seeds of a process are shared by its threads, and so is its GPU.
+# Jobs of this process are submitted one after another: the seeds of a process are shared by its
+# threads, and so is its GPU. Those of a cluster are waited for side by side.
 @flow(
     name="label-pool",
     flow_run_name=run_name,
-    task_runner=ThreadPoolTaskRunner(max_workers=1),  # type: ignore[arg-type]
+    task_runner=ThreadPoolTaskRunner(max_workers=MOST_AT_ONCE),  # type: ignore[arg-type]
     persist_result=False,
     on_failure=[tell_failure],
     on_crashed=[tell_failure],
 )
-def label_pool(config: RunConfig, update: bool = False) -> dict[str, Any] | State[Any]:
+def label_pool(
+    config: RunConfig, update: bool = False, ray: RayOptions | None = None
+) -> dict[str, Any] | State[Any]:
     """Label a pool.
 
     Args:
         config: everything that is needed to repeat the run.
         update: let new inputs into an old run folder.
+        ray: the Ray cluster that does the jobs; this process, if there is none.
     """
     from flows.artifacts import show_result
     from pet import pipeline
@@ -61,18 +66,19 @@ def label_pool(config: RunConfig, update: bool = False) -> dict[str, Any] | Stat
     def show(report: dict[str, Any]) -> None:
         show_result(report, Path(config.out))
 
-    return carry_out("label-pool", body, show)
+    return carry_out("label-pool", body, show, ray)
 
 
 def run_flow(
-    config: RunConfig, observer: Observer = SILENT, update: bool = False
-) -> dict[str, Any]:
+    config: RunConfig, observer: Observer = SILENT, update: bool = False,
+    ray: RayOptions | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Run the flow in this process, on the user's Prefect server or on one of our own.
 
     Raises:
         PetError: whatever kept the run from its end, as itself; Interrupted on SIGTERM too.
     """
-    flow = partial(label_pool, config, update, return_state=True)
+    flow = partial(label_pool, config, update, ray, return_state=True)
     return call(flow, observer, _import_pipeline)
 
 

@@ -12,7 +12,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 from prefect.states import Completed
 
-from pet.jobs import Job
+from pet.jobs import Here, Job, Workers
 from pet.runs import Unit
 
 # What a network file system says when it is away for a moment. Everything else, above all a wrong
@@ -27,15 +27,16 @@ class Call:
     is given, but not into a plain object.
     """
 
-    def __init__(self, job: Job):
-        self.job = job
+    def __init__(self, job: Job, workers: Workers):
+        self._job = job
+        self._workers = workers
         self.result: Any = None
         self.error: BaseException | None = None
 
     def make(self) -> None:
         self.error = None
         try:
-            self.result = self.job.work()
+            self.result = self._workers.work(self._job)
         except BaseException as error:
             self.error = error
             raise
@@ -71,17 +72,30 @@ def reused_state(result: Any) -> State[None] | None:
 
 
 class Submit:
-    """Executes jobs as task runs, one at a time: after a failure, no other one starts."""
+    """Executes jobs as task runs: as many at once as the workers do; after a failure, no other."""
 
-    def __init__(self, stopping: threading.Event):
+    def __init__(self, stopping: threading.Event, workers: Workers | None = None):
         self._stopping = stopping
+        self._workers = workers or Here()
+        self.at_once = self._workers.at_once
 
     def __call__(self, jobs: Sequence[Job]) -> list[Any]:
-        return [self._result(job) for job in jobs]
+        if self.at_once == 1:
+            return [self._wait(*self._submit(job)) for job in jobs]
+        submitted = [self._submit(job) for job in jobs]
+        try:
+            return [self._wait(call, future) for call, future in submitted]
+        except BaseException:
+            self._workers.stop()
+            for _, future in submitted:
+                future.wait()
+            raise
 
-    def _result(self, job: Job) -> Any:
-        call = Call(job)
-        future: PrefectFuture[Any] = run_job.submit(job.name, call)
+    def _submit(self, job: Job) -> tuple[Call, PrefectFuture[Any]]:
+        call = Call(job, self._workers)
+        return call, run_job.submit(job.name, call)
+
+    def _wait(self, call: Call, future: PrefectFuture[Any]) -> Any:
         try:
             future.wait()
         except BaseException:

@@ -15,7 +15,14 @@ from pydantic_core import PydanticCustomError
 
 from pet.errors import InputError, Problem
 from pet.places import place_problem
-from pet.tuning_config import Frozen, LoraConfig, PrefixConfig, SoftPromptConfig, Tuning
+from pet.tuning_config import (
+    Frozen,
+    LoraConfig,
+    PrefixConfig,
+    ProjectorConfig,
+    SoftPromptConfig,
+    Tuning,
+)
 
 Preset = Literal["default", "fast", "paper"]
 LONGEST_SHOWN = 80  # characters of a wrong value
@@ -115,7 +122,9 @@ class RunConfig(Frozen):
     )
 
     init_from: Place | None = Field(
-        None, description="a run whose adapters members start from, of the same model and tuning"
+        None,
+        description="a run whose adapters members start from, of the same tuning and model; of "
+        "another model with a projector",
     )
 
     preset: Preset = Field("default", description="settings to start from")
@@ -192,6 +201,9 @@ class RunConfig(Frozen):
     lora: LoraConfig = Field(LoraConfig(), description="wherever tuning is lora")
     soft_prompt: SoftPromptConfig = Field(SoftPromptConfig(), description="of members")
     prefix: PrefixConfig = Field(PrefixConfig(), description="of members")
+    projector: ProjectorConfig = Field(
+        ProjectorConfig(), description="of soft prompts that `init_from` takes from another model"
+    )
 
     @property
     def student_length(self) -> int:

@@ -80,8 +80,14 @@ class Pool:
         """Count all rows, usable or not: free for Parquet, one pass over CSV and JSONL."""
         return sum(map(count_rows, self.sources))
 
-    def batches(self, rows: int = 10_000, keep_columns: Sequence[str] = ()) -> Iterator[PoolBatch]:
+    def batches(
+        self, rows: int = 10_000, keep_columns: Sequence[str] = (), first: int = 0
+    ) -> Iterator[PoolBatch]:
         """Stream the pool: batch k covers raw rows [k * rows, (k + 1) * rows), the last fewer.
+
+        Args:
+            first: the batch to begin with; what lies before it is passed over, not read, as far as
+                the files allow.
 
         Raises:
             InputError: a file lacks a column of `keep_columns`, or they differ in type (at once).
@@ -89,7 +95,7 @@ class Pool:
         """
         assert rows > 0, "a batch has at least one row"
         schema = self.kept_schema(keep_columns)
-        groups = enumerate(_regroup(self._chunks(schema.names), rows))
+        groups = enumerate(_regroup(self._chunks(schema.names, first * rows), rows), first)
         return (self._clean(group, number * rows, schema) for number, group in groups)
 
     def kept_schema(self, keep_columns: Sequence[str]) -> pa.Schema:
@@ -114,11 +120,15 @@ class Pool:
                 ) from None  # fmt: skip
         return pa.schema(fields)
 
-    def _chunks(self, keep: Sequence[str]) -> Iterator[Chunk]:
+    def _chunks(self, keep: Sequence[str], start: int) -> Iterator[Chunk]:
         texts = list(self.columns.values())
         others = [*keep] if self.id_column is None else [self.id_column, *keep]
         for source in self.sources:
-            yield from read_chunks(source, texts, others)
+            if start and (rows := count_rows(source)) <= start:
+                start -= rows
+                continue
+            yield from read_chunks(source, texts, others, start)
+            start = 0
 
     def _clean(self, chunks: Sequence[Chunk], place: int, schema: pa.Schema) -> PoolBatch:
         pieces = []

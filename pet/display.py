@@ -22,3 +22,17 @@ def as_markdown(text: str) -> str:
     """Escape a text so that Markdown shows it as it is, on one line, in a cell of a table too."""
     line = visible(" ".join(text.split()))
     return _MARKUP.sub(lambda found: _ENTITIES.get(found.group(), f"\\{found.group()}"), line)
+
+
+# What a spreadsheet would run as a formula, and what was escaped for looking like it.
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+
+
+def escape_formula(text: str) -> str:
+    """Put an apostrophe before what a spreadsheet would run."""
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def unescape_formula(text: str) -> str:
+    """Undo `escape_formula`."""
+    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text

@@ -54,6 +54,10 @@ class InputError(PetError, ValueError):
         assert self.problems, "an InputError names at least one problem"
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
+    def __reduce__(self) -> tuple[type[InputError], tuple[list[Problem]]]:
+        """Survive the way from one process to another."""
+        return type(self), (self.problems,)
+
 
 def missing_package(package: str, extra: str, purpose: str) -> InputError:
     """Say what to install for something that not everybody needs."""

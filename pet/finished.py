@@ -63,7 +63,7 @@ def open_run(folder: Path) -> FinishedRun:
             Problem(str(folder), "a finished run, with a student", "a run that has not ended",
                     "give its `pet run` command again: it goes on where it was")
         )  # fmt: skip
-    _refuse_changed(folder / "student")
+    refuse_changed(folder / "student")
     return FinishedRun(folder, config, load_task(path.absolute()))
 
 
@@ -106,7 +106,7 @@ def ensemble_voice(run: FinishedRun) -> Voice:
     members, weights, temperature = _ensemble_of(run)
     for member in members:
         if member.generation is not None:
-            _refuse_changed(run.folder / "members" / member.name)
+            refuse_changed(run.folder / "members" / member.name)
     backbone = Backbone.of(run.config, run.folder)
     _refuse_other_models(run, members, backbone)
     load = _loader(run, members, backbone)
@@ -128,7 +128,7 @@ def ensemble_voice(run: FinishedRun) -> Voice:
     return say
 
 
-def _refuse_changed(folder: Path) -> dict[str, Any]:
+def refuse_changed(folder: Path) -> dict[str, Any]:
     """Return the record of a unit that is as it was made.
 
     Raises:
@@ -151,7 +151,7 @@ def _ensemble_of(run: FinishedRun) -> tuple[list[Member], list[float], float]:
         InputError: the record is gone, or names members that no run of this task has.
     """
     folder = run.folder / "soft_labels"
-    record: Any = _refuse_changed(folder)
+    record: Any = refuse_changed(folder)
     try:
         weights = {str(name): float(weight) for name, weight in record["weights"].items()}
         members = [parse_member(name) for name in weights]

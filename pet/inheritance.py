@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pet.adapters import WEIGHTS, is_adapter, read_backbone
@@ -19,10 +20,14 @@ def adapters_of(run: Path) -> list[Path]:
 
 
 def start_of(config: RunConfig, task: Task, pattern: str, repetition: int) -> Path | None:
-    """Choose the adapter that a member starts from: of its pattern's name, or else in order."""
+    """Choose the adapter that a member starts from."""
     if config.init_from is None:
         return None
-    adapters = adapters_of(Path(config.init_from))
+    return counterpart(adapters_of(Path(config.init_from)), task, pattern, repetition)
+
+
+def counterpart(adapters: Sequence[Path], task: Task, pattern: str, repetition: int) -> Path:
+    """Choose another run's adapter for a member: of its pattern's name, or else in order."""
     alike = [path for path in adapters if path.name.endswith(f"-{pattern}-r{repetition}")]
     names = [own.name for own in task.patterns]
     return alike[0] if alike else adapters[names.index(pattern) % len(adapters)]
@@ -32,6 +37,11 @@ def start_digest(config: RunConfig, task: Task, pattern: str, repetition: int) -
     """Name what a member starts from by its content."""
     start = start_of(config, task, pattern, repetition)
     return None if start is None else file_digest(start / WEIGHTS)
+
+
+def takes_others(config: RunConfig) -> bool:
+    """Say whether adapters of another model may be started from: prompts, through a projector."""
+    return config.member.tuning == "soft-prompt" and config.projector.steps > 0
 
 
 def check_start(config: RunConfig, digest: str) -> None:
@@ -53,8 +63,11 @@ def check_start(config: RunConfig, digest: str) -> None:
         found, fix = "none", "give the folder of a run that was made with member.tuning"
     elif others := sorted({str(own.get("tuning")) for own in known} - {tuning}):
         found, fix = f"of {', '.join(others)}", f"--set member.tuning={others[0]}"
-    elif config.adapt_steps or any(own.get("digest") != digest for own in known):
+    elif not takes_others(config) and (
+        config.adapt_steps or any(own.get("digest") != digest for own in known)
+    ):
         found, fix = "for another model", f"--model {known[0].get('ref')}, without adapt_steps"
+        fix += ", or --set projector.steps=100" * (tuning == "soft-prompt")
     elif damage := [path for path in adapters if not _is_whole(path)]:
         found, fix = f"{damage[0].name}, which was changed", "give that run's `pet run` again"
     if found:

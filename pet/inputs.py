@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,24 +14,14 @@ from pet.backbones import Backbone
 from pet.config import RunConfig
 from pet.data import Pool, open_pool
 from pet.encoding import TextSlot, TokenizedTexts
-from pet.errors import InputError, Problem, gather
-from pet.formats import FORMAT, check_format
+from pet.errors import InputError, PetError, Problem, gather
 from pet.inheritance import check_start
 from pet.inspection import inspect_models
 from pet.labeled import LabeledSet, read_labeled, table_digest
 from pet.loading import choose_device, model_digest
-from pet.locks import LOCK
 from pet.places import place_in_pool
-from pet.progress import SILENT, Observer
-from pet.runs import (
-    TEMPORARY_PREFIX,
-    derive_seed,
-    fingerprint,
-    read_json,
-    read_record,
-    write_json,
-    write_text,
-)
+from pet.progress import NOTES, SILENT, Observer
+from pet.runs import derive_seed, fingerprint, read_record
 from pet.sentence_encoders import encoder_digest
 from pet.tables import combined_digest, file_digests
 from pet.tasks import Task, column_names, load_task
@@ -96,6 +86,41 @@ class Inputs:
 
     def seed(self, *names: object) -> int:
         return derive_seed(self.config.seed, *names)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel to another process, without what only lives in this one.
+
+        All is by path there, too: the folders must be the same, on storage that both share.
+        """
+        device = str(choose_device(self.config.device))
+        parts = (self.config, self.task, self.labeled, self.test, self.pool, dict(self.digests))
+        return _arrive, (parts, dict(self.pool_files), device)
+
+
+_Parts = tuple[RunConfig, Task, LabeledSet, LabeledSet | None, Pool, dict[str, str]]
+_arrived: dict[str, Inputs] = {}  # the last run that sent work to this process
+
+
+def _arrive(parts: _Parts, pool_files: dict[str, str], device: str) -> Inputs:
+    """Take up the inputs that another process sent; a second time, those that are here already.
+
+    So the model that one job loaded is there for the next.
+
+    Raises:
+        PetError: this process computes on another device, so its results would be others.
+    """
+    config, digests = parts[0], parts[-1]
+    if (own := str(choose_device(config.device))) != device:
+        raise PetError(
+            f"a process elsewhere\n  expected: the device {device}, as where the run was started\n"
+            f"  found:    {own}\n"
+            "  fix:      ask for GPUs with --gpus-per-job, or for none with --set device=cpu"
+        )
+    name = fingerprint(config=config.model_dump(mode="json"), digests=digests)
+    if name not in _arrived:
+        _arrived.clear()
+        _arrived[name] = Inputs(*parts, observer=NOTES, pool_files=pool_files)
+    return _arrived[name]
 
 
 @dataclass(frozen=True)
@@ -255,68 +280,3 @@ def recorded_inputs(folder: Path) -> dict[str, str]:
     """Return the digests of what a run was made from; none where the folder is no run."""
     found = read_record(folder / "manifest.json").get("inputs")
     return found if isinstance(found, dict) else {}
-
-
-def check_folder(inputs: Inputs, update: bool) -> None:
-    """Refuse a folder that is not this run's to write in.
-
-    Raises:
-        InputError: it holds other files, a run of other inputs and `update` was not asked for, or
-            a run of a newer version.
-    """
-    check_format(inputs.folder, read_record(inputs.folder / "manifest.json"))
-    before = recorded_inputs(inputs.folder)
-    changed = [
-        name
-        for name in ("task", "labeled", "pool", "model")
-        if name in before and before[name] != _identity(inputs)[name]
-    ]
-    if changed and not update:
-        raise InputError(
-            Problem(
-                str(inputs.folder),
-                "a run folder of these inputs, or a new one",
-                f"a run of another {', another '.join(changed)}",
-                "choose another --out, or add --update to redo what depends on it",
-            )
-        )
-    # Of a run that was killed before it was claimed; and the inputs, where they lie in it.
-    ours = {LOCK, "unlabeled", "rejected.parquet", INPUTS}
-    others = [
-        path.name
-        for path in (inputs.folder.glob("*") if os.path.isdir(inputs.folder) else ())
-        if path.name not in ours and not path.name.startswith(TEMPORARY_PREFIX)
-    ]
-    if others and not before and not _has_lost_its_manifest(inputs):
-        raise InputError(
-            Problem(str(inputs.folder), "a run folder, or one that does not exist yet",
-                    f"a folder with other files ({', '.join(sorted(others)[:4])})",
-                    "choose another --out")
-        )  # fmt: skip
-
-
-def _has_lost_its_manifest(inputs: Inputs) -> bool:
-    """Recognise a run whose manifest cannot be read; its units say what they were made from."""
-    path = inputs.folder / "manifest.json"
-    known = all((inputs.folder / name).is_file() for name in ("config.json", "task.toml"))
-    if not known or not path.is_file() or read_json(path) is not None:
-        return False
-    inputs.observer.say(f"{path} is damaged: it is written anew, what is up to date is reused")
-    return True
-
-
-def claim_folder(inputs: Inputs) -> None:
-    """Write down what the run is made from; an earlier report is no longer true."""
-    path = inputs.folder / "manifest.json"
-    manifest = read_record(path)
-    # The manifest comes first: it is what makes the folder ours.
-    of_now = {"format": FORMAT, "run_id": inputs.run_id, "inputs": _identity(inputs)}
-    write_json(path, {**manifest, **of_now})
-    write_json(inputs.folder / "config.json", inputs.config.model_dump(mode="json"))
-    write_text(inputs.folder / "task.toml", inputs.task.toml)
-    for name in ("report.json", "report.html"):
-        (inputs.folder / name).unlink(missing_ok=True)
-
-
-def _identity(inputs: Inputs) -> dict[str, str]:
-    return {**inputs.digests, "task": fingerprint(task=inputs.task.toml)}

@@ -1,26 +1,84 @@
-"""Units of work by name; what executes them is the caller's choice."""
+"""Units of work by name; how they are carried out, and where, is the caller's choice."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 
 @dataclass(frozen=True)
 class Job:
-    """One unit of work: its name, and the function that makes or reuses it."""
+    """One unit of work.
+
+    Attributes:
+        name: what a person sees.
+        work: makes the unit, or finds that it is up to date.
+        here: it belongs into the process that was asked, whoever works elsewhere: it reads what
+            only this process knows, or is too small to be sent.
+    """
 
     name: str
     work: Callable[[], Any]
+    here: bool = False
+
+
+class Workers(Protocol):
+    """Where jobs are done."""
+
+    @property
+    def at_once(self) -> int:
+        """How many jobs are done side by side."""
+        ...
+
+    def work(self, job: Job) -> Any:
+        """Do one job and return its result. Called from several threads if `at_once` is above 1."""
+        ...
+
+    def stop(self) -> None:
+        """Let go of every job: one of them has failed, or the user asked for it."""
+        ...
+
+
+class Here:
+    """Jobs are done in this process, one after another."""
+
+    at_once = 1
+
+    def work(self, job: Job) -> Any:
+        return job.work()
+
+    def stop(self) -> None:
+        """Nothing goes on after the job that failed."""
 
 
 class Execute(Protocol):
-    """Run independent jobs and return their results in order."""
+    """Runs independent jobs and returns their results in order."""
+
+    @property
+    def at_once(self) -> int:
+        """How many jobs it is worth cutting the work into, at least."""
+        ...
 
     def __call__(self, jobs: Sequence[Job]) -> list[Any]: ...
 
 
-def plainly(jobs: Sequence[Job]) -> list[Any]:
-    """Run the jobs one after another in this process."""
-    return [job.work() for job in jobs]
+class Plainly:
+    """Jobs and nothing around them."""
+
+    def __init__(self, workers: Workers | None = None):
+        self._workers = workers or Here()
+        self.at_once = self._workers.at_once
+
+    def __call__(self, jobs: Sequence[Job]) -> list[Any]:
+        if self.at_once == 1 or len(jobs) == 1:  # in this thread: that of the user's Ctrl-C
+            return [self._workers.work(job) for job in jobs]
+        with ThreadPoolExecutor(self.at_once) as threads:
+            futures = [threads.submit(self._workers.work, job) for job in jobs]
+            try:
+                return [future.result() for future in futures]
+            except BaseException:
+                self._workers.stop()
+                threads.shutdown(wait=False, cancel_futures=True)
+                raise

@@ -161,7 +161,7 @@ def label_table(
 def write_labels(
     pool: Pool, folder: Path, labels: tuple[str, ...], say: Say, *, model: str, shard_rows: int,
     abstain_below: float, keep_columns: tuple[str, ...], metadata: Mapping[str, str],
-    observer: Observer, rejected: Path | None = None,
+    observer: Observer, rejected: Path | None = None, shards: range | None = None,
 ) -> tuple[int, int]:  # fmt: skip
     """Label a pool into `folder/part-*.parquet`; shards that are there and up to date stay.
 
@@ -169,18 +169,23 @@ def write_labels(
         say: what the model says of a batch of rows.
         model: the fingerprint of the model and of the pool's content.
         rejected: the file for the rows that cannot be used, if one is wanted.
+        shards: the part of the pool to label, of several that are labeled side by side: whoever
+            has them labeled then says that the folder is whole, by `close_labels`.
 
     Returns:
         (shards written, shards reused)
     """
     total = pool.count_rows()
+    mine = shards or range(count_shards(total, shard_rows))
+    rows = min(total, mine.stop * shard_rows) - mine.start * shard_rows
     written = reused = 0
     done = folder / LABELS_DONE
     with (
-        observer.stage("labeling the pool", total, "rows") as tick,
+        observer.stage("labeling the pool", rows, "rows") as tick,
         set_aside(rejected, model) as reject,
     ):
-        for shard, batch in enumerate(pool.batches(shard_rows, keep_columns)):
+        batches = pool.batches(shard_rows, keep_columns, first=mine.start)
+        for shard, batch in zip(mine, batches, strict=False):
             reject(batch.rejected)
             path = folder / f"part-{shard:05d}.parquet"
             expected = fingerprint(
@@ -195,13 +200,30 @@ def write_labels(
             done.unlink(missing_ok=True)  # written last, it says that the folder is whole
             write_parquet(path, table, {**metadata, "source": model, "fingerprint": expected})
             written += 1
+    if shards is None:
+        close_labels(folder, model, len(mine), total)
+    return written, reused
+
+
+def count_shards(rows: int, shard_rows: int) -> int:
+    """Return how many files the labels of so many pool rows are cut into."""
+    return -(-rows // shard_rows)
+
+
+def close_labels(folder: Path, model: str, shards: int, rows: int) -> None:
+    """Say that a folder of labels is whole; what is there of an earlier, longer pool goes.
+
+    Args:
+        model: the fingerprint of the model and of the pool's content.
+        rows: of the pool, usable or not.
+    """
     for path in folder.glob("part-*.parquet"):
-        if int(path.stem.removeprefix("part-")) >= written + reused:
-            path.unlink()  # of an earlier, longer pool
-    whole = {"source": model, "shards": written + reused, "rows": total}
+        if int(path.stem.removeprefix("part-")) >= shards:
+            path.unlink()
+    done = folder / LABELS_DONE
+    whole = {"source": model, "shards": shards, "rows": rows}
     if read_json(done) != whole:
         write_json(done, whole)
-    return written, reused
 
 
 def refuse_other_labels(folder: Path, model: str) -> None:

@@ -17,7 +17,7 @@ from pet.compilation import plain_encoder
 from pet.config import RunConfig
 from pet.encoding import Encoder
 from pet.ensembling import calibration_offset
-from pet.inheritance import start_digest
+from pet.inheritance import start_digest, takes_others
 from pet.inputs import Inputs, computation
 from pet.ipet import choose_teachers, count_generations, generation_quotas
 from pet.linear_heads import load_head
@@ -210,6 +210,8 @@ def _pattern_shape(inputs: Inputs, member: Member) -> dict[str, Any]:
         shape |= {"training": config.shape_of(config.member), "lm_weight": config.lm_weight}
         if config.init_from is not None:
             shape["start"] = start_digest(config, task, member.pattern, member.repetition)
+            if takes_others(config):
+                shape["projector"] = config.projector.model_dump()
         shape["left out"] = left_out(inputs, member).tolist()
     return shape
 

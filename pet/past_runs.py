@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ def list_runs(under: Path) -> list[dict[str, Any]]:
         rows.append(
             {
                 "run": path.parent.name,
-                "task": _at(report, "task") or _at(read_json(path), "task"),
+                "task": _task_of(path.parent),
                 "state": state,
                 "pool_rows": _at(report, "pool", "rows"),
                 "student_accuracy": _at(report, "test", "student", "accuracy"),
@@ -40,6 +42,14 @@ def _report(folder: Path) -> tuple[str, dict[str, Any] | None]:
     if not all(isinstance(part, int) for part in parts) or not report.keys() >= SHOWN:
         return "report damaged", None
     return "finished", report
+
+
+def _task_of(folder: Path) -> str | None:
+    """Return the name that the run's copy of its task file gives."""
+    with contextlib.suppress(OSError, ValueError):
+        name = tomllib.loads((folder / "task.toml").read_text(encoding="utf-8")).get("name")
+        return name if isinstance(name, str) else None
+    return None
 
 
 def _at(value: Any, *names: str) -> Any:

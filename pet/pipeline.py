@@ -10,37 +10,33 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-import pet
 from pet.adaptation import adapt
 from pet.answers import pool_logits
-from pet.compilation import plain_encoder
+from pet.claims import check_folder, claim_folder
 from pet.config import RunConfig
-from pet.data import PoolBatch
-from pet.ensembling import agreement, combine, softmax
+from pet.ensembling import combine
 from pet.errors import InputError
-from pet.inputs import Inputs, check_folder, claim_folder, computation, read_inputs
+from pet.inputs import Inputs, read_inputs
 from pet.ipet import (
     Growth,
     harm,
     measure_growth,
 )  # fmt: skip
-from pet.jobs import Execute, Job, plainly
-from pet.labeling import Predictions, write_labels
+from pet.jobs import Execute, Job, Plainly
+from pet.labeling import close_labels, count_shards
 from pet.locks import LOCK, locked
 from pet.members import Member, generations_of, members_of, trains_at_once, untrained_members
 from pet.polling import embed_texts, measure_prior, score_member
-from pet.progress import SILENT, Observer, Tick
+from pet.pool_labeling import cut_shards, label_with_student
+from pet.progress import SILENT, Observer
 from pet.provenance import write_provenance
 from pet.reference import write_reference
 from pet.reporting.report import Generation, write_report
 from pet.reporting.report_page import write_page
-from pet.runs import Unit, fingerprint, read_record, sweep, write_json
+from pet.runs import Unit, read_record, sweep, write_json
 from pet.sampling import sample_pool, unlabeled_rows
-from pet.scoring import score_columns
 from pet.students import (
-    load_classifier,
     score_classifier,
     train_student,
     train_supervised,
@@ -51,17 +47,21 @@ from pet.weighing import member_weights
 
 
 def label_pool(
-    config: RunConfig, execute: Execute = plainly, observer: Observer = SILENT, *,
+    config: RunConfig, execute: Execute | None = None, observer: Observer = SILENT, *,
     update: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
     """Run every stage that is missing or has changed; return what `report.json` holds.
+
+    Args:
+        execute: carries out the jobs of a stage; one after another in this process, by default.
 
     Raises:
         InputError: the inputs are wrong (nothing is written), or the folder is another run's.
         LockedError: another process works on the folder.
         PetError: a stage failed; what was done before it stays.
     """
-    inputs = execute([Job("check inputs", partial(read_inputs, config, observer))])[0]
+    execute = execute or Plainly()
+    inputs = execute([Job("check inputs", partial(read_inputs, config, observer), here=True)])[0]
     for warning in inputs.labeled.warnings:
         observer.say(f"warning: {warning}")
     is_new = not os.path.exists(inputs.folder)
@@ -72,7 +72,7 @@ def label_pool(
         try:
             check_folder(inputs, update)
             sweep(inputs.folder)
-            stages.one("sample pool", partial(sample_pool, inputs))
+            stages.here("sample pool", partial(sample_pool, inputs))
         except InputError:
             if is_new:  # wrong inputs leave nothing behind
                 shutil.rmtree(inputs.folder, ignore_errors=True)
@@ -80,7 +80,9 @@ def label_pool(
                 (inputs.folder / LOCK).unlink(missing_ok=True)
             raise
         claim_folder(inputs)
-        return stages.run()
+        report = stages.run()
+        sweep(inputs.folder)  # of jobs whose node died, and that were done on another
+        return report
 
 
 class _Stages:
@@ -91,6 +93,7 @@ class _Stages:
         self.execute = execute
         self.made: list[Generation] = []
         self.stages: dict[str, dict[str, float]] = {}
+        self.of_now: set[str] = set()  # units that this start has made
 
     def run(self) -> dict[str, Any]:
         inputs = self.inputs
@@ -108,7 +111,7 @@ class _Stages:
         self.stage("zero-shot", self.jobs("score", partial(score_member, pool=False), untrained))
         members = self.grow()
         inputs.backbone.drop()  # members have said what they had to
-        soft = self.one("soft labels", partial(write_soft_labels, inputs, members))
+        soft = self.here("soft labels", partial(write_soft_labels, inputs, members))
         student = self.one("student", partial(train_student, inputs, soft))
         classifiers = [student]
         if len(inputs.labeled):
@@ -117,8 +120,8 @@ class _Stages:
             Job(f"evaluate {unit.path.name}", partial(score_classifier, inputs, unit))
             for unit in classifiers
         ])  # fmt: skip
-        labels = self.one("labels", partial(label_with_student, inputs, members, student))
-        self.one("reference for drift", partial(write_reference, inputs, labels, soft))
+        labels = self.label(members, student)
+        self.here("reference for drift", partial(write_reference, inputs, labels, soft))
         seconds = {name: stage["seconds"] for name, stage in self.stages.items()}
         write_provenance(inputs)
         report = write_report(inputs, members, self.made, seconds)
@@ -141,6 +144,24 @@ class _Stages:
                 inputs.observer.say(f"{name} did harm, {number - 1} is kept: {found}")
                 return generations[number - 1]
         return generations[-1]
+
+    def label(self, members: list[Member], student: Unit) -> Unit:
+        """Label the pool: in one go, or in blocks of shards where jobs are done side by side."""
+        inputs = self.inputs
+        rows = inputs.pool.count_rows()
+        shards = count_shards(rows, inputs.config.shard_rows)
+        blocks = cut_shards(shards, self.execute.at_once)
+        names = [f"labels, files {block.start} to {block.stop - 1}" for block in blocks]
+        units = self.stage("labels", [
+            Job(
+                name if len(blocks) > 1 else "labels",
+                partial(label_with_student, inputs, members, student, block),
+            )
+            for name, block in zip(names, blocks, strict=True)
+        ])  # fmt: skip
+        made = units[0]
+        close_labels(made.path, made.fingerprint, shards, rows)
+        return Unit(made.path, made.fingerprint, all(unit.reused for unit in units))
 
     def say_who_is_not_trained(self) -> None:
         config, rows = self.inputs.config, len(self.inputs.labeled)
@@ -175,12 +196,16 @@ class _Stages:
     def one(self, name: str, work: Callable[[], Any]) -> Any:
         return self.stage(name, [Job(name, work)])[0]
 
+    def here(self, name: str, work: Callable[[], Any]) -> Any:
+        return self.stage(name, [Job(name, work, here=True)])[0]
+
     def stage(self, name: str, jobs: list[Job]) -> list[Any]:
         """Execute a stage's jobs, say what was reused, and note the time in the manifest."""
         started = time.monotonic()
         results = self.execute(jobs)
         units = [unit for result in results for unit in _units(result)]
-        reused = sum(unit.reused for unit in units)
+        reused = sum(unit.reused and str(unit.path) not in self.of_now for unit in units)
+        self.of_now |= {str(unit.path) for unit in units if not unit.reused}
         if reused:
             self.inputs.observer.say(f"{name}: {reused} of {len(units)} reused, up to date")
         for unit in units:
@@ -208,53 +233,7 @@ def _units(result: Any) -> list[Unit]:
     return [unit for unit in found if isinstance(unit, Unit)]
 
 
-def label_with_student(inputs: Inputs, members: list[Member], student: Unit) -> Unit:
-    """Write `labels/` with the student's probabilities and the members' agreement."""
-    config = inputs.config
-    model = load_classifier(config, student.path)
-    encoder = plain_encoder(model.tokenizer, inputs.task.fields, config.student_length)
-    votes = MemberVotes(inputs, members)
-
-    def say(batch: PoolBatch, tick: Tick) -> Predictions:
-        logits = score_columns(model, encoder, batch.columns, config.tokens_per_batch, tick)
-        return Predictions(softmax(logits), votes.agreement(batch.rows, logits.argmax(axis=1)))
-
-    expected = fingerprint(
-        student=student.fingerprint,
-        pool=inputs.digests["pool"],
-        **computation(config, config.student_length),
-    )
-    written, reused = write_labels(
-        inputs.pool, inputs.folder / "labels", inputs.task.labels, say, model=expected,
-        shard_rows=config.shard_rows, abstain_below=config.abstain_below,
-        keep_columns=config.keep_columns, observer=inputs.observer,
-        metadata={
-            "task": inputs.task.name, "run": inputs.run_id, "model": student.fingerprint,
-            "labeled_with": "student", "pet": pet.__version__,
-        },
-    )  # fmt: skip
-    return Unit(inputs.folder / "labels", expected, written == 0 and reused > 0)
-
-
 def growth_of(inputs: Inputs, members: list[Member]) -> Growth:
     """Measure a generation on the unlabeled rows."""
     logits = pool_logits(inputs, members)
     return measure_growth(logits, combine(logits, member_weights(inputs, members)))
-
-
-class MemberVotes:
-    """What the members' best labels were, for the pool rows that they scored."""
-
-    def __init__(self, inputs: Inputs, members: list[Member]):
-        self._votes = pool_logits(inputs, members).argmax(axis=-1)  # [members, rows]
-        self._rows = unlabeled_rows(inputs).rows
-
-    def agreement(self, rows: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.floating]:
-        """Share of members with the same label; NaN for rows that they did not score. [rows]"""
-        place = np.searchsorted(self._rows, rows)
-        inside = place < len(self._rows)
-        inside[inside] = self._rows[place[inside]] == rows[inside]
-        share = np.full(len(rows), np.nan)
-        if inside.any():
-            share[inside] = agreement(self._votes[:, place[inside]], labels[inside])
-        return share

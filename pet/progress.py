@@ -37,5 +37,23 @@ class Observer:
 SILENT = Observer()
 
 
+class Notes(Observer):
+    """Keeps what is said, to be told elsewhere."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self._lines.append(line)
+
+    def take(self) -> list[str]:
+        """Return what was said since the last time."""
+        taken, self._lines = self._lines, []
+        return taken
+
+
+NOTES = Notes()  # of work that was sent to this process by another one
+
+
 def no_tick(amount: int) -> None:
     """Count nothing."""

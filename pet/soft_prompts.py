@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import Parameter, functional
+from torch.nn import Linear, Module, Parameter, functional
 
 from pet.adapters import Adapter, read_settings, read_weights
 from pet.loading import seeded
@@ -25,6 +25,18 @@ PROMPT_RATE = 3e-2
 NEAREST = 3  # vocabulary words shown per learned vector
 
 
+class Projector(Module):
+    """A two-layer MLP from another model's prompt vectors to this one's (Su et al. 2022)."""
+
+    def __init__(self, source: int, hidden: int, target: int):
+        super().__init__()
+        self.hidden, self.out = Linear(source, hidden), Linear(hidden, target)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Project vectors [..., source] to [..., target]."""
+        return self.out(functional.leaky_relu(self.hidden(vectors)))
+
+
 class SoftPrompt(Adapter):
     """Vectors in front of a text, behind the tokens that every text begins with.
 
@@ -32,13 +44,16 @@ class SoftPrompt(Adapter):
         vectors: [prompts, length, width]; the rows of a batch are parted evenly among several
             prompts, in order.
         end: the column behind the prompt.
+        projector: what another model's vectors go through, and what is trained of them; if any.
     """
 
     tuning = "soft-prompt"
 
-    def __init__(self, module: Any, vectors: Tensor, end: int):
+    def __init__(self, module: Any, vectors: Tensor, end: int, projector: Projector | None = None):
         self._layer = module.get_input_embeddings()
-        self.vectors = Parameter(vectors.to(self._layer.weight.device))
+        device = self._layer.weight.device
+        self.vectors = Parameter(vectors.to(device), requires_grad=projector is None)
+        self.projector = None if projector is None else projector.to(device)
         self.prompt_length = vectors.shape[1]
         self.end = end
         self._hook: Any = None
@@ -62,6 +77,28 @@ class SoftPrompt(Adapter):
             raise ValueError(f"vectors {list(vectors.shape)} for a width of {width}")
         return cls(module, vectors[None], int(read_settings(folder)["end"]))
 
+    @classmethod
+    def projected(
+        cls, module: Any, folder: Path, before: int, hidden: int, seed: int
+    ) -> SoftPrompt:
+        """Put a new projector, drawn from `seed`, behind the kept prompt of another model.
+
+        Args:
+            before: tokens that every text begins with.
+            hidden: width of the projector's hidden layer.
+        """
+        vectors = read_weights(folder)["prompt"]
+        with seeded(seed):
+            width = module.get_input_embeddings().weight.shape[1]
+            projector = Projector(vectors.shape[1], hidden, width)
+        return cls(module, vectors[None], before + len(vectors), projector)
+
+    def settle(self) -> None:
+        """Take what the projector makes of the vectors in their place; it has done its work."""
+        if self.projector is not None:
+            self.vectors = Parameter(self._now().detach())
+            self.projector = None
+
     def enter(self) -> None:
         self._hook = self._layer.register_forward_hook(self._replace)
 
@@ -71,15 +108,21 @@ class SoftPrompt(Adapter):
     def _replace(self, _layer: Any, _inputs: Any, embedded: Tensor) -> Tensor:
         """Put the vectors in their columns. [rows, tokens, width]"""
         rows = len(embedded) // len(self.vectors)
-        vectors = self.vectors.repeat_interleave(rows, 0).to(embedded)
+        vectors = self._now().repeat_interleave(rows, 0).to(embedded)
         start = self.end - self.prompt_length
         return torch.cat([embedded[:, :start], vectors, embedded[:, self.end :]], dim=1)
 
+    def _now(self) -> Tensor:
+        """The vectors of this model's width. [prompts, length, width]"""
+        return self.vectors if self.projector is None else self.projector(self.vectors)
+
     def parameters(self) -> dict[str, Parameter]:
+        if self.projector is not None:
+            return dict(self.projector.named_parameters())
         return {"prompt": self.vectors}
 
     def weights(self) -> dict[str, Tensor]:
-        return {"prompt": self.vectors[0]}
+        return {"prompt": self._now()[0]}
 
     def settings(self) -> dict[str, Any]:
         return {"length": self.prompt_length, "end": self.end}

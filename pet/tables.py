@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import csv
 import hashlib
@@ -19,7 +20,15 @@ from numpy.typing import NDArray
 
 from pet.errors import InputError, PetError, Problem
 from pet.progress import SILENT, Observer
-from pet.readers import Source, filled_lines, first_line, input_error, peek, read_rows
+from pet.readers import (
+    Source,
+    filled_lines,
+    first_line,
+    group_starts,
+    input_error,
+    peek,
+    read_rows,
+)
 from pet.runs import BLOCK, file_digest, writing
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
@@ -157,22 +166,29 @@ def _stamp(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def read_chunks(source: Source, texts: Sequence[str], others: Sequence[str]) -> Iterator[Chunk]:
+def read_chunks(
+    source: Source, texts: Sequence[str], others: Sequence[str], start: int = 0
+) -> Iterator[Chunk]:
     """Stream some columns of a file; memory does not grow with the file.
 
     Args:
         source: the file.
         texts: columns that must hold text.
         others: columns that may hold anything (in JSONL, what is not text comes as JSON).
+        start: the first row that is wanted; row groups before it are not read.
 
     Raises:
         PetError: the file has changed or disappeared since it was opened, or is damaged.
     """
-    first = 0
     with _steady(source):
-        for table, faults in read_rows(source, texts, others):
-            yield Chunk(source, first, table, faults)
-            first += len(faults)
+        starts = group_starts(source.path) if start and source.suffix == ".parquet" else [0]
+        skip = bisect.bisect_right(starts, start) - 1
+        first = starts[skip]
+        for table, faults in read_rows(source, texts, others, skip):
+            chunk = Chunk(source, first, table, faults)
+            first += len(chunk)
+            if first > start:
+                yield chunk.cut(max(0, start - chunk.first), len(chunk))
 
 
 def count_rows(source: Source) -> int:

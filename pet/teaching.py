@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from pet.adapters import save_adapter
+from pet.adapters import read_backbone, save_adapter
 from pet.answers import pool_embeddings, pool_logits, table_embeddings
 from pet.cloze_models import ClozeModel
+from pet.config import RunConfig, TrainingConfig
 from pet.divergence import divergence_told
 from pet.encoding import Encoder
 from pet.ensembling import combine, softmax
@@ -106,25 +107,44 @@ def _train(inputs: Inputs, member: Member, folder: Path) -> dict[str, Any]:
     drawn = draw(inputs, member)
     columns, targets = training_rows(inputs, member, drawn)
     texts = tokenize_columns(encoder, model.tokenizer, columns)
-    with (
-        divergence_told(inputs, member.name, "member"),
-        inputs.observer.stage(f"training {member.name}", config.member.steps, "steps") as tick,
-    ):
-        losses = train(
-            model, encoder, texts, np.arange(len(targets)),
-            _weighted(cross_entropy(targets, model.device), config.lm_weight), config.member,
-            seed=member_seed(inputs, "member", member), tokens_per_batch=config.tokens_per_batch,
-            tick=tick, auxiliary=_auxiliary(inputs, model, encoder, member),
-        )  # fmt: skip
+    loss = _weighted(cross_entropy(targets, model.device), config.lm_weight)
+    losses, phases = {}, _phases(config, model)
+    steps = sum(phase.steps for phase in phases.values())
+    with inputs.observer.stage(f"training {member.name}", steps, "steps") as tick:
+        for name, settings in phases.items():
+            with divergence_told(inputs, member.name, name):
+                losses[name] = train(
+                    model, encoder, texts, np.arange(len(targets)), loss, settings,
+                    seed=member_seed(inputs, name, member), tick=tick,
+                    tokens_per_batch=config.tokens_per_batch,
+                    auxiliary=_auxiliary(inputs, model, encoder, member),
+                )  # fmt: skip
+            if isinstance(model.adapter, SoftPrompt):
+                model.adapter.settle()
     if model.adapter is None:
         model.save(folder)
     else:
         save_adapter(model.adapter, folder, inputs.backbone.reference)
         inputs.backbone.take_off(model.adapter)
-    record = {"losses": [round(value, 4) for value in losses], **drawn.record}
+    record: dict[str, Any] = {"losses": _rounded(losses["member"]), **drawn.record}
+    if "projector" in losses:
+        record["projector_losses"] = _rounded(losses["projector"])
     if isinstance(model.adapter, SoftPrompt):
         record["nearest_words"] = nearest_words(model.adapter, model.module, model.tokenizer)
     return record
+
+
+def _rounded(losses: Sequence[float]) -> list[float]:
+    return [round(value, 4) for value in losses]
+
+
+def _phases(config: RunConfig, model: ClozeModel) -> dict[str, TrainingConfig]:
+    """Say what is trained, in order: first of all the projector, where there is one."""
+    if not isinstance(model.adapter, SoftPrompt) or model.adapter.projector is None:
+        return {"member": config.member}
+    own = config.projector
+    changes = {"steps": own.steps, "learning_rate": own.learning_rate}
+    return {"projector": config.member.model_copy(update=changes), "member": config.member}
 
 
 def _start(inputs: Inputs, member: Member) -> ClozeModel:
@@ -134,10 +154,15 @@ def _start(inputs: Inputs, member: Member) -> ClozeModel:
         backbone.drop()  # a model whose weights change is nobody else's
         return backbone.load()
     start = start_of(config, inputs.task, member.pattern, member.repetition)
-    if start is not None:
-        return backbone.model.wearing(load_adapter(backbone.model.module, start))
     encoder = cloze_encoder(backbone.model, inputs.task, member.pattern, config.max_length)
     seed = member_seed(inputs, "adapter", member)
+    if start is not None and read_backbone(start).get("digest") != backbone.digest:
+        before, width = len(encoder.special.before), config.projector.width
+        return backbone.model.wearing(
+            SoftPrompt.projected(backbone.model.module, start, before, width, seed)
+        )
+    if start is not None:
+        return backbone.model.wearing(load_adapter(backbone.model.module, start))
     return backbone.model.wearing(start_adapter(backbone.model, config, encoder, seed))
 
 
@@ -205,8 +230,11 @@ def draw(inputs: Inputs, member: Member) -> Drawn:
             "  fix:      give a larger pool, or fewer generations"
         )
     if drawn.missing.any():
-        few = {task.labels[i]: int(n) for i, n in enumerate(drawn.missing) if n}
-        inputs.observer.say(f"{member.name}: the teachers found too few rows of: {few}")
+        few = [f"{task.labels[i]} ({n})" for i, n in enumerate(drawn.missing) if n]
+        inputs.observer.say(
+            f"{member.name} learns from fewer rows than it might; the teachers found too few, and "
+            f"how many are missing: {', '.join(few)}"
+        )
     hard = one_hot(drawn.labels, len(task.labels))
     soft = said[drawn.rows].astype(np.float32)
     ids = unlabeled_rows(inputs).ids

@@ -38,6 +38,16 @@ class SoftPromptConfig(Frozen):
     init: Start = Field("label-words", description="what they start from")
 
 
+class ProjectorConfig(Frozen):
+    """What brings another model's soft prompts to a model of another width (Su et al. 2022)."""
+
+    steps: int = Field(
+        0, ge=0, description="of its training; 0: prompts of another model are refused"
+    )
+    width: int = Field(768, ge=1, description="of its hidden layer")
+    learning_rate: float = Field(1e-3, gt=0, le=1, description="its peak learning rate")
+
+
 class PrefixConfig(Frozen):
     """Learned keys and values in every layer (Li and Liang 2021, arXiv 2101.00190)."""
 

@@ -11,7 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pet.answers import pool_logits
-from pet.ensembling import agreement_weights, combine, fit_temperature, match_confidence, softmax
+from pet.ensembling import (
+    agreement_weights,
+    combine,
+    fit_share,
+    fit_temperature,
+    match_confidence,
+    softmax,
+)
 from pet.evaluation import metrics
 from pet.inputs import Inputs
 from pet.logits import read_logits
@@ -64,16 +71,11 @@ class Voices:
     encoder: float
 
 
-SHARES = np.linspace(0.05, 0.95, 19)
-SHARE_PRIOR = 2.0  # rows that speak for equal shares: a Beta distribution around a half
-
-
 def voices(inputs: Inputs) -> Voices:
     """Weigh patterns against encoder, by labeled rows that neither has learned from.
 
-    Each is first made as sure as it is right. Then the encoder's share is the one under which the
-    labels are likeliest (stacking, Wolpert 1992), with a prior at a half, for rows are few. Only
-    generation 0 can tell: to later encoder members, teachers have told these rows.
+    Each is first made as sure as it is right, then the encoder's share is fitted. Only generation
+    0 can tell: to later encoder members, teachers have told these rows.
     """
     first = members_of(inputs, 0)
     patterns = [member for member in first if member.kind == "pattern"]
@@ -88,13 +90,7 @@ def voices(inputs: Inputs) -> Voices:
     labels = inputs.labeled.labels[rows]
     temperature = fit_temperature(said[1], inputs.labeled.labels[said[0]])
     stack = np.stack([said[1][mine] / temperature, sensed[1][theirs]])
-    losses = []
-    for share in SHARES:
-        together = combine(stack, [1 - share, share])
-        honest = softmax(together, fit_temperature(together, labels))
-        chances = np.clip(honest[np.arange(len(rows)), labels], 1e-12, 1)
-        losses.append(-np.log(chances).sum() - SHARE_PRIOR * np.log(share * (1 - share)))
-    share = float(SHARES[int(np.argmin(losses))])
+    share = fit_share(stack, labels)
     return Voices((1 - share) / temperature, share)
 
 
@@ -117,7 +113,7 @@ def unseen_rows(inputs: Inputs, member: Member) -> NDArray[np.bool_]:
     """
     rows = np.zeros(len(inputs.labeled), dtype=bool)
     if member.kind == "encoder":
-        rows[:] = not _has_learned(inputs, member) and answers_path(inputs, member).exists()
+        rows[:] = not _was_told(inputs, member) and answers_path(inputs, member).exists()
     elif member.generation is None:
         rows[:] = True
     else:
@@ -131,12 +127,10 @@ def answers_path(inputs: Inputs, member: Member) -> Path:
     return folder / HELD_OUT if member.kind == "encoder" else folder / "logits" / "labeled.parquet"
 
 
-def _has_learned(inputs: Inputs, member: Member) -> bool:
-    """Say whether what a member says of labeled rows comes from these rows, through others too."""
-    if member.kind == "pattern":
-        return member.generation is not None
+def _was_told(inputs: Inputs, member: Member) -> bool:
+    """Say whether some teacher of an encoder member knows the labeled rows, and hands them on."""
     teachers = teachers_of(inputs, member) if member.generation else []
-    return any(_has_learned(inputs, teacher) for teacher in teachers)
+    return any(not (t.kind == "pattern" and t.generation is None) for t in teachers)
 
 
 ENOUGH = 5  # labeled rows from which anything is concluded

@@ -206,3 +206,20 @@ def test_many_small_files_are_read_one_at_a_time(tmp_path: Path) -> None:
     _, texts, rejected = everything(pool_of(tmp_path), rows=300)
     assert texts == [f"t{number}" for number in range(2000)]
     assert rejected == []
+
+
+@pytest.mark.parametrize("first", [0, 1, 2, 4, 9])
+def test_a_pool_read_from_the_middle_has_the_rows_it_has_when_read_from_the_start(
+    tmp_path: Path, first: int
+) -> None:
+    texts = [f"text {number}" for number in range(23)]
+    pq.write_table(pa.table({"text": texts[:3]}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"text": texts[3:17]}), tmp_path / "b.parquet", row_group_size=4)
+    lines = "\n".join(["text", *texts[17:20], "", *texts[20:]])
+    (tmp_path / "c.csv").write_text(f"{lines}\n")
+    pool = open_pool(tmp_path, ["text"])
+    whole, part = list(pool.batches(3)), list(pool.batches(3, first=first))
+    assert [(b.ids, b.columns, b.rows.tolist()) for b in part] == [
+        (b.ids, b.columns, b.rows.tolist()) for b in whole[first:]
+    ]
+    assert len(part) == max(0, 8 - first)

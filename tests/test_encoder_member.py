@@ -16,12 +16,14 @@ from pet.compilation import plain_encoder
 from pet.ensembling import combine, softmax
 from pet.errors import InputError
 from pet.finished import label_new_pool
+from pet.inputs import read_inputs
 from pet.logits import read_logits
 from pet.pipeline import label_pool
 from pet.progress import SILENT
 from pet.runs import DONE, read_json
 from pet.scoring import score_columns
 from pet.sentence_encoders import POOLING, SentenceEncoder
+from pet.weighing import voices
 from tests import samples
 from tests.test_pipeline import Counter
 from tests.tiny_models import save_model
@@ -57,18 +59,20 @@ def test_the_encoder_is_one_more_member_in_every_generation(encoded: Any) -> Non
     assert not (folder / "model.safetensors").exists(), "the encoder is not copied"
 
 
-def test_the_encoder_is_weighed_by_labeled_rows_that_it_had_not_seen(encoded: Any) -> None:
-    """Those of a later generation have been told to it by its teachers."""
+def test_patterns_and_encoder_are_as_loud_as_rows_say_that_neither_had_seen(encoded: Any) -> None:
     config, report = encoded
-    name = next(name for name in report["weights"] if name.startswith("encoder-"))
-    record = read_json(Path(config.out) / "members" / "encoder-g0" / DONE)
-    assert report["weights"][name] == record["cross_validated_accuracy"]
+    loud = voices(read_inputs(config))
+    encoder = {name for name in report["weights"] if name.startswith("encoder-")}
+    patterns = report["weights"].keys() - encoder
+    assert [report["weights"][name] for name in encoder] == [loud.encoder]
+    assert sum(report["weights"][name] for name in patterns) == pytest.approx(loud.patterns)
 
 
-def test_the_encoder_is_not_taught_by_itself(encoded: Any) -> None:
-    record = read_json(Path(encoded[0].out) / "members" / "encoder-g1" / DONE)
-    assert record["teachers"]
-    assert not any(name.startswith("encoder-") for name in record["teachers"])
+def test_the_encoder_is_taught_by_the_whole_generation_before(encoded: Any) -> None:
+    """A single weak pattern would else undo what it has learned from the labeled rows."""
+    config, report = encoded
+    record = read_json(Path(config.out) / "members" / "encoder-g1" / DONE)
+    assert record["teachers"] == report["generations"][0]["members"]
 
 
 def test_a_model_asked_anew_says_what_was_written_down(encoded: Any, tmp_path: Path) -> None:
@@ -212,7 +216,7 @@ def test_scores_of_the_encoder_member_are_its_heads(encoded: Any) -> None:
 def test_what_was_not_learned_sets_how_sure_the_ensemble_may_be(
     config_for: Configure, model_folder: Any
 ) -> None:
-    config = config_for(encoder=str(model_folder("bert")), member={"steps": 0}, generations=1)
+    config = config_for(encoder=str(model_folder("bert")), member={"steps": 0}, generations=0)
     report = label_pool(config)
     assert report["ensemble_temperature"] != 1.0
     assert report["labeled"]["unseen"] is True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from pet.ensembling import (
     agreement_weights,
     combine,
     entropy,
+    fit_share,
     fit_temperature,
     folds_of,
     match_confidence,
@@ -150,3 +152,26 @@ def test_folds_hold_every_label_evenly() -> None:
     folds = folds_of(labels, 5, np.random.default_rng(0))
     for fold in range(5):
         assert np.bincount(labels[folds == fold], minlength=3).tolist() == [2, 1, 1]
+
+
+def voices_of(rows: int, right: float, sure: float, rng: np.random.Generator) -> Any:
+    """Labels, and the logits of somebody who is right about so many of them."""
+    labels = np.arange(rows) % 3
+    said = np.where(rng.random(rows) < right, labels, (labels + 1) % 3)
+    return labels, sure * np.eye(3)[said] + 0.3 * rng.normal(size=(rows, 3))
+
+
+@pytest.mark.parametrize(("first", "second"), [(0.95, 0.4), (0.4, 0.95)])
+def test_the_voice_that_knows_more_gets_the_larger_share(first: float, second: float) -> None:
+    rng = np.random.default_rng(0)
+    labels, one = voices_of(60, first, 2.0, rng)
+    _, other = voices_of(60, second, 2.0, rng)
+    share = fit_share(np.stack([one, other]), labels)
+    assert (share > 0.7) if second > first else (share < 0.3)
+
+
+def test_few_rows_leave_two_voices_alike() -> None:
+    """Both are right about four rows, and of no row is it known who of them is better."""
+    labels = np.array([0, 1, 2, 0])
+    logits = 2.0 * np.eye(3)[labels]
+    assert fit_share(np.stack([logits, logits]), labels) == pytest.approx(0.5, abs=0.051)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
 from pet.errors import InputError, Interrupted, LockedError, PetError, Problem
@@ -38,3 +40,10 @@ def test_an_input_error_without_a_problem_is_our_own_mistake() -> None:
 def test_every_error_is_a_pet_error_with_its_exit_status(kind: type[PetError], status: int) -> None:
     assert issubclass(kind, PetError)
     assert kind.exit_status == status
+
+
+def test_an_error_of_another_process_comes_with_its_problems() -> None:
+    error = InputError([Problem("a.csv", "text", "nothing", "write some"), Problem(*"abcd")])
+    back = pickle.loads(pickle.dumps(error))
+    assert back.problems == error.problems
+    assert str(back) == str(error)

@@ -6,16 +6,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from safetensors.torch import load_file
 
 from pet.errors import InputError
+from pet.finished import ensemble_voice, open_run
 from pet.inheritance import adapters_of, start_of
 from pet.inputs import read_inputs
 from pet.members import members_of
 from pet.pipeline import label_pool
+from pet.progress import no_tick
+from pet.runs import DONE, read_record
+from pet.soft_prompts import SoftPrompt
 from pet.tasks import load_task
-from tests import samples
+from tests import samples, tiny_models
+from tests.cloze import encoder_for, load_cloze, tokenized
 from tests.conftest import ModelFolder
 from tests.test_members import names
 
@@ -86,6 +92,90 @@ def test_adapters_that_do_not_fit_are_refused_before_a_run_begins(
     with pytest.raises(InputError, match=match):
         label_pool(config)
     assert not Path(config.out).exists()
+
+
+@pytest.fixture(scope="module")
+def wide_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of other width than all others here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(tiny_models.SMALL, "hidden_size", 48)
+        return tiny_models.save_model("bert", tmp_path_factory.mktemp("wide") / "bert")
+
+
+def projected(run: Path, model: Path, **more: Any) -> dict[str, Any]:
+    """Settings of a run that starts from prompts of another model."""
+    own = {"model": str(model), "init_from": str(run), "projector": {"steps": 2, "width": 8}}
+    return changes("soft-prompt", **{**own, **more})
+
+
+def test_prompts_of_another_width_are_started_from_through_a_projector(
+    adapted_runs: Runs, config_for: Configure, wide_bert: Path
+) -> None:  # fmt: skip
+    """What is kept is a plain prompt of the new width: the projector has done its work."""
+    config = config_for(**projected(adapted_runs["soft-prompt"], wide_bert))
+    label_pool(config)
+    for name in MEMBERS:
+        folder = Path(config.out) / "members" / name
+        assert list(load_file(folder / WEIGHTS)) == ["prompt"]
+        assert load_file(folder / WEIGHTS)["prompt"].shape == (3, 48)
+        record = read_record(folder / DONE)
+        assert (len(record["projector_losses"]), len(record["losses"])) == (2, 2)
+    probabilities = ensemble_voice(open_run(Path(config.out)))({"text": ["the game"]}, no_tick)
+    assert probabilities.probabilities.shape == (1, 3)
+
+
+def test_a_projector_is_trained_and_the_prompt_behind_it_is_not(
+    adapted_runs: Runs, wide_bert: Path
+) -> None:  # fmt: skip
+    start = adapters_of(adapted_runs["soft-prompt"])[0]
+    model = load_cloze(wide_bert)
+    model.module.requires_grad_(False)
+    prompt = SoftPrompt.projected(model.module, start, 1, 8, 0)
+    worn = model.wearing(prompt)
+    encoder = encoder_for(model.tokenizer, "{mask}: {text}", prompt_length=prompt.prompt_length)
+    texts = tokenized(encoder, model.tokenizer, {"text": ["the game", "a rocket"]})
+    before = prompt.vectors.detach().clone()
+    assert set(worn.trained()) == {"hidden.weight", "hidden.bias", "out.weight", "out.bias"}
+    worn.outputs(encoder, texts, np.arange(2)).sum().backward()
+    assert prompt.vectors.grad is None
+    assert all(own.grad.abs().sum() > 0 for own in prompt.projector.parameters())
+    said = worn.outputs(encoder, texts, np.arange(2))
+    prompt.settle()
+    assert worn.outputs(encoder, texts, np.arange(2)).equal(said)
+    assert set(worn.trained()) == {"prompt"}
+    assert prompt.vectors.shape == (1, *before.shape[1:2], 48)
+
+
+def test_the_projector_belongs_to_a_members_name_only_where_it_may_be_used(
+    adapted_runs: Runs, config_for: Configure, wide_bert: Path
+) -> None:  # fmt: skip
+    run = adapted_runs["soft-prompt"]
+    own = [projected(run, wide_bert), projected(run, wide_bert, projector={"steps": 3})]
+    one, other = (names(read_inputs(config_for(**each, calibration="none"))) for each in own)
+    assert not set(one.values()) & set(other.values())
+    lora = changes("lora", init_from=str(adapted_runs["lora"]), calibration="none")
+    with_projector = {**lora, "projector": {"steps": 3}}
+    same, again = (names(read_inputs(config_for(**each))) for each in (lora, with_projector))
+    assert same == again
+
+
+@pytest.mark.parametrize("tuning", ["lora", "prefix"])
+def test_only_prompts_go_through_a_projector(
+    adapted_runs: Runs, config_for: Configure, wide_bert: Path, tuning: str
+) -> None:  # fmt: skip
+    own = {"model": str(wide_bert), "init_from": str(adapted_runs[tuning])}
+    config = config_for(**changes(tuning, projector={"steps": 2}, **own))
+    with pytest.raises(InputError, match="for another model"):
+        label_pool(config)
+
+
+def test_prompts_of_another_model_are_refused_with_the_setting_that_takes_them(
+    adapted_runs: Runs, config_for: Configure, wide_bert: Path
+) -> None:  # fmt: skip
+    run = adapted_runs["soft-prompt"]
+    config = config_for(**projected(run, wide_bert, projector={"steps": 0}))
+    with pytest.raises(InputError, match=r"or --set projector\.steps=100"):
+        label_pool(config)
 
 
 def test_a_run_without_adapters_is_no_start(tiny_run: Path, config_for: Configure) -> None:

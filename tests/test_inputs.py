@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from pet.errors import InputError
+from pet.encoding import TextSlot
+from pet.errors import InputError, PetError
 from pet.inputs import read_inputs, read_tables, table_digest
-from pet.progress import Observer
+from pet.progress import NOTES, Observer
 from tests import samples
 from tests.conftest import ModelFolder
 
@@ -120,3 +122,30 @@ def test_a_labeled_set_is_named_by_its_content_wherever_it_lies(
 def test_a_max_length_beyond_the_models_positions_is_refused(config_for: Configure) -> None:
     with pytest.raises(InputError, match="max_length"):
         read_inputs(config_for(max_length=512))
+
+
+def test_inputs_that_travel_arrive_once_and_leave_what_is_heavy_behind(
+    config_for: Configure,
+) -> None:
+    inputs = read_inputs(config_for())
+    inputs.tokens["pool", TextSlot("text", False)] = object()  # type: ignore[assignment]
+    sent = pickle.dumps(inputs)
+    there, again = pickle.loads(sent), pickle.loads(sent)
+    assert there is again
+    assert not there.tokens
+    assert there.observer is NOTES
+    assert there.run_id == inputs.run_id
+    assert there.pool.files == inputs.pool.files
+    assert there.labeled.columns == inputs.labeled.columns
+    other = pickle.loads(pickle.dumps(read_inputs(config_for(seed=7))))
+    assert other is not there
+    assert other.config.seed == 7
+
+
+def test_work_for_another_device_is_refused_where_it_arrives(
+    config_for: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = pickle.dumps(read_inputs(config_for(device="auto")))
+    monkeypatch.setattr("pet.inputs.choose_device", lambda name: "cuda")
+    with pytest.raises(PetError, match="expected: the device cpu"):
+        pickle.loads(sent)

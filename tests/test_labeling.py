@@ -21,6 +21,7 @@ from pet.labeling import (
     LABELS_REJECTED,
     Predictions,
     ask_in_turn,
+    close_labels,
     count_labels,
     label_table,
     refuse_other_labels,
@@ -267,3 +268,20 @@ def test_texts_are_tokenised_once_for_all_voices(
     monkeypatch.setattr(labeling, "tokenize", lambda *a: calls.append(a) or once(*a))
     ask_in_turn(voices, 3, {"text": TEXTS_TO_ASK}, 64, no_tick)
     assert len(calls) == 1
+
+
+def test_shards_labeled_apart_make_the_same_folder_as_all_in_one_go(tmp_path: Path) -> None:
+    texts = ["x"] * 10
+    for place in ("whole", "apart"):
+        (tmp_path / place).mkdir()
+    write(tmp_path / "whole", texts, Say())
+    for shards in (range(2, 3), range(0, 2)):
+        write(tmp_path / "apart", texts, Say(), shards=shards)
+        assert not (tmp_path / "apart" / "labels" / LABELS_DONE).exists()
+    close_labels(tmp_path / "apart" / "labels", "m1", 3, 10)
+    found = {
+        place: {p.name: p.read_bytes() for p in (tmp_path / place / "labels").iterdir()}
+        for place in ("whole", "apart")
+    }
+    assert found["whole"] == found["apart"]
+    assert len(found["whole"]) == 4

@@ -29,6 +29,7 @@ INSIDE = {
     "pet/adapters.py: _write", "pet/adapters.py: save_adapter",
     "pet/checking/task_draft.py: write_draft", "pet/estimator.py: save",
     "pet/exporting/exports.py: _write_onnx", "pet/exporting/exports.py: export_run",
+    "pet/exporting/labeled_pool.py: write_labeled_csv",
     "pet/exporting/labeled_pool.py: write_labeled_pool", "pet/models.py: save_settings",
     "pet/reviewing/annotation_files.py: _write_csv", "pet/student_folder.py: save",
 }  # fmt: skip

@@ -14,9 +14,10 @@ import pytest
 
 from pet.config import load_config
 from pet.errors import InputError, Interrupted, LockedError, PetError
+from pet.jobs import Job, Plainly
 from pet.locks import LOCK, locked
 from pet.logits import read_logits
-from pet.pipeline import Job, label_pool
+from pet.pipeline import label_pool
 from pet.progress import Observer
 from pet.runs import DONE, read_json
 from tests import samples
@@ -376,12 +377,13 @@ def test_a_folder_that_somebody_works_on_is_refused(config_for: Configure, run_c
 def test_what_executes_a_stage_is_the_callers_choice(config_for: Configure) -> None:
     names: list[str] = []
 
-    def execute(jobs: Any) -> list[Any]:
-        assert all(isinstance(job, Job) for job in jobs)
-        names.extend(job.name for job in jobs)
-        return [job.work() for job in reversed(jobs)][::-1]
+    class Backwards(Plainly):
+        def __call__(self, jobs: Any) -> list[Any]:
+            assert all(isinstance(job, Job) for job in jobs)
+            names.extend(job.name for job in jobs)
+            return [job.work() for job in reversed(jobs)][::-1]
 
-    label_pool(config_for(), execute)
+    label_pool(config_for(), Backwards())
     assert names[0] == "check inputs"
     assert len(names) == len(set(names)) or names.count("score g0-last-r0") == 1
     assert {"train g0-category-r0", "score g0-last-r0", "student", "labels"} <= set(names)

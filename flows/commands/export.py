@@ -18,12 +18,12 @@ from flows.commands.options import Debug, Json, RunFolder
 def export(
     folder: RunFolder,
     kind: Annotated[
-        str, typer.Option("--format", help="hf or onnx: the student; datasets: labels and texts")
+        str, typer.Option("--format", help="the student: hf, onnx; labels and texts: datasets, csv")
     ],
     out_folder: Annotated[Path, typer.Option("--out", help="a new folder")],
     int8: Annotated[bool, typer.Option("--int8", help="onnx: an int8 model, too")] = False,
     pool: Annotated[
-        str | None, typer.Option("--pool", help="datasets: where the pool is now")
+        str | None, typer.Option("--pool", help="datasets, csv: where the pool is now")
     ] = None,
     json_out: Json = False, debug: Debug = False,
 ) -> None:  # fmt: skip

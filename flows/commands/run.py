@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
 from flows import screens
 from flows.commands.console import answer, err, out, stop
@@ -23,9 +25,18 @@ from flows.commands.options import (
     Test,
     TextColumn,
 )
+from flows.ray_workers import RayOptions, workers_of
 from pet.config import RunConfig, make_config
 from pet.errors import Problem
+from pet.jobs import Plainly
 from pet.progress import Observer
+
+
+class Runner(StrEnum):
+    """Where jobs are done."""
+
+    here = "here"
+    ray = "ray"
 
 
 def run(
@@ -45,6 +56,18 @@ def run(
     label_column: LabelColumn = None, text_column: TextColumn = None,
     setting: Settings = None,
     plain: Annotated[bool, typer.Option("--plain", help="without Prefect")] = False,
+    runner: Annotated[
+        Runner, typer.Option(help="where jobs are done: here, or by a Ray cluster")
+    ] = Runner.here,
+    address: Annotated[
+        str | None, typer.Option(help="of the Ray cluster [default: one on this machine alone]")
+    ] = None,
+    cpus_per_job: Annotated[
+        float | None, typer.Option(help="CPUs of a job on Ray [default: 1]")
+    ] = None,
+    gpus_per_job: Annotated[
+        float | None, typer.Option(help="GPUs of a job on Ray [default: 1, where there are any]")
+    ] = None,
     update: Annotated[
         bool, typer.Option("--update", help="let new inputs into an old run folder")
     ] = False,
@@ -64,10 +87,11 @@ def run(
             },
             tuple(setting or ()), problems,
         )  # fmt: skip
+        ray = _ray_options(runner, address, cpus_per_job, gpus_per_job, problems)
         if problems:
             _refuse(config, problems)
         observer = screens.progress(err, stop)
-        report = _execute(config, observer, update, plain)
+        report = _execute(config, observer, update, plain, ray)
         if json_out:
             sys.stdout.write(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
         else:
@@ -76,17 +100,45 @@ def run(
     answer(work, debug)
 
 
-def _execute(config: RunConfig, observer: Observer, update: bool, plain: bool) -> dict[str, Any]:
+def _ray_options(
+    runner: Runner, address: str | None, cpus: float | None, gpus: float | None,
+    problems: list[Problem],
+) -> RayOptions | None:  # fmt: skip
+    named = {"address": address, "cpus_per_job": cpus, "gpus_per_job": gpus}
+    given = {name: value for name, value in named.items() if value is not None}
+    options = [f"--{name.replace('_', '-')}" for name in given]
+    if runner is Runner.here:
+        problems += [
+            Problem(option, "--runner ray beside it", "the runner of this process",
+                    "add --runner ray, or leave it out")
+            for option in options
+        ]  # fmt: skip
+        return None
+    try:
+        return RayOptions.model_validate(given)
+    except ValidationError as error:
+        problems += [
+            Problem(f"--{str(wrong['loc'][0]).replace('_', '-')}",
+                    "a number above 0 (of GPUs: or 0)", str(wrong["input"]), "correct it")
+            for wrong in error.errors()
+        ]  # fmt: skip
+        return None
+
+
+def _execute(
+    config: RunConfig, observer: Observer, update: bool, plain: bool, ray: RayOptions | None
+) -> dict[str, Any]:
     if plain:
         from pet.pipeline import label_pool
 
-        return label_pool(config, observer=observer, update=update)
+        with workers_of(ray, observer) as workers:
+            return label_pool(config, Plainly(workers), observer, update=update)
     from flows.server import prepare
 
     prepare()  # before Prefect is imported: it reads its settings then
     from flows.label_pool import run_flow
 
-    return run_flow(config, observer, update)
+    return run_flow(config, observer, update, ray)
 
 
 def _model_problems(model: str | None) -> list[Problem]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pet.errors import InputError, PetError, Problem
-from pet.exporting.labeled_pool import write_labeled_pool
+from pet.exporting.labeled_pool import write_labeled_csv, write_labeled_pool
 from pet.exporting.onnx_students import export_onnx, open_onnx, quantize, require_onnx
 from pet.finished import FinishedRun, open_run, student_of
 from pet.labeled import read_labeled
@@ -22,7 +22,8 @@ from pet.scoring import Columns
 from pet.student_folder import CARD, Student, write_record
 from pet.tasks import column_names
 
-FORMATS = ("hf", "onnx", "datasets")
+FORMATS = ("hf", "onnx", "datasets", "csv")
+WITH_TEXTS = {"datasets": write_labeled_pool, "csv": write_labeled_csv}
 COMPARED_ROWS = 1000
 LARGEST_DIFFERENCE = 1e-3  # in probability; float32 in another order of sums stays under 1e-5
 
@@ -34,9 +35,9 @@ def export_run(
     """Write the student or the labeled pool of a finished run into a new folder.
 
     Args:
-        kind: hf (the student as transformers loads it), onnx, or datasets (labels and texts).
+        kind: hf (the student as transformers loads it), onnx, datasets or csv (labels and texts).
         int8: an int8 model beside the ONNX one.
-        pool: for datasets, where the pool is now.
+        pool: for datasets and csv, where the pool is now.
 
     Returns:
         `format`, `out`, `files` and what was measured.
@@ -50,8 +51,8 @@ def export_run(
     _check_options(kind, out, int8, pool)
     with writing(out) as temporary:
         temporary.mkdir()
-        if kind == "datasets":
-            measured = write_labeled_pool(run, pool, temporary, observer)
+        if kind in WITH_TEXTS:
+            measured = WITH_TEXTS[kind](run, pool, temporary, observer)
         elif kind == "onnx":
             measured = _write_onnx(run, temporary, int8)
         else:
@@ -70,8 +71,9 @@ def _check_options(kind: str, out: Path, int8: bool, pool: str | None) -> None:
         problems.append(Problem("--format", ", ".join(FORMATS), repr(kind), "choose one of these"))
     if int8 and kind != "onnx":
         problems.append(Problem("--int8", "--format onnx", repr(kind), "leave out --int8"))
-    if pool is not None and kind != "datasets":
-        problems.append(Problem("--pool", "--format datasets", repr(kind), "leave out --pool"))
+    if pool is not None and kind not in WITH_TEXTS:
+        needed = " or ".join(f"--format {name}" for name in WITH_TEXTS)
+        problems.append(Problem("--pool", needed, repr(kind), "leave out --pool"))
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         problems.append(
             Problem(str(out), "a folder that does not exist yet, or an empty one",

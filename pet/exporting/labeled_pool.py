@@ -1,9 +1,10 @@
-"""A run's labels beside the pool's texts, as Parquet that `datasets.load_dataset` understands."""
+"""A run's labels beside the pool's texts: for `datasets.load_dataset`, or for a spreadsheet."""
 
 from __future__ import annotations
 
+import csv
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pet.data import Pool, PoolBatch, open_pool
-from pet.display import as_markdown
+from pet.display import as_markdown, escape_formula
 from pet.errors import InputError, PetError, Problem
 from pet.finished import FinishedRun
 from pet.inputs import LABEL_COLUMNS
@@ -26,7 +27,7 @@ from pet.tasks import Task, column_names
 def write_labeled_pool(
     run: FinishedRun, pool_path: str | None, out: Path, observer: Observer
 ) -> dict[str, Any]:
-    """Join the run's labels with the texts, shard by shard, as the split `train`.
+    """Write the split `train`, a Parquet file per shard, and a card.
 
     Args:
         pool_path: where the pool is now, if not where it was.
@@ -39,18 +40,56 @@ def write_labeled_pool(
         InputError: the pool is not there, or is another one by now.
     """
     shards = _label_files(run)
-    pool = _same_pool(run, pool_path or run.config.pool)
     features = _features(run.task)
     rows = 0
-    with observer.stage("joining labels and texts", pool.count_rows(), "rows") as tick:
-        for number, batch in enumerate(pool.batches(run.config.shard_rows)):
-            table = _join(batch, shards, number, run.task)
-            name = f"train-{number:05d}-of-{len(shards):05d}.parquet"
-            write_parquet(out / "data" / name, table, {"huggingface": features})
-            rows += len(table)
-            tick(len(batch) + len(batch.rejected))
+    for number, table in enumerate(_joined(run, shards, pool_path, observer)):
+        name = f"train-{number:05d}-of-{len(shards):05d}.parquet"
+        write_parquet(out / "data" / name, table, {"huggingface": features})
+        rows += len(table)
     (out / "README.md").write_text(_card(run.task, rows), encoding="utf-8")
     return {"rows": rows}
+
+
+def write_labeled_csv(
+    run: FinishedRun, pool_path: str | None, out: Path, observer: Observer
+) -> dict[str, Any]:
+    """Write `labeled.csv`: a row per text, a column per label's probability.
+
+    What a spreadsheet would take for a formula gets an apostrophe before it. Arguments and errors
+    are those of `write_labeled_pool`.
+    """
+    labels = run.task.labels
+    rows = 0
+    with (out / "labeled.csv").open("w", encoding="utf-8-sig", newline="") as stream:
+        lines = csv.writer(stream)
+        for table in _joined(run, _label_files(run), pool_path, observer):
+            if not rows:
+                names = [name for name in table.column_names if name != "probabilities"]
+                lines.writerow(map(_cell, [*names, *(f"probability: {name}" for name in labels)]))
+            for row in table.to_pylist():
+                chances = row.pop("probabilities")
+                row["label"] = labels[row["label"]]
+                lines.writerow(map(_cell, [*row.values(), *(chances[name] for name in labels)]))
+            rows += len(table)
+    return {"rows": rows}
+
+
+def _cell(value: object) -> object:
+    """Return a value as it goes into a spreadsheet; a number keeps the digits that it has."""
+    if isinstance(value, str):
+        return escape_formula(value)
+    return f"{value:.6g}" if isinstance(value, float) else value
+
+
+def _joined(
+    run: FinishedRun, shards: list[Path], pool_path: str | None, observer: Observer
+) -> Iterator[pa.Table]:
+    """Join the run's labels with the texts, shard by shard."""
+    pool = _same_pool(run, pool_path or run.config.pool)
+    with observer.stage("joining labels and texts", pool.count_rows(), "rows") as tick:
+        for number, batch in enumerate(pool.batches(run.config.shard_rows)):
+            yield _join(batch, shards, number, run.task)
+            tick(len(batch) + len(batch.rejected))
 
 
 def _label_files(run: FinishedRun) -> list[Path]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from pet.drift import Finding, Sketch, drifted
 from pet.errors import InputError, Problem
-from pet.jobs import Execute, Job, plainly
+from pet.jobs import Execute, Job, Plainly
 from pet.locks import locked
 from pet.nights.arrivals import DIGESTS, Arrivals, PoolFile, compare, look
 from pet.nights.label_store import has_labels, tidy
@@ -40,7 +40,7 @@ OURS = {LEDGER, "labels", "models", "pools", DIGESTS}
 
 
 def label_new(
-    config: NightlyConfig, execute: Execute = plainly, observer: Observer = SILENT
+    config: NightlyConfig, execute: Execute | None = None, observer: Observer = SILENT
 ) -> dict[str, Any]:
     """Label what is new or has changed in the pool; return what was done.
 
@@ -56,7 +56,7 @@ def label_new(
         raise InputError(problems)
     with locked(store, observer.say):
         sweep(store)
-        return _Night(config, first, execute, observer).spend()
+        return _Night(config, first, execute or Plainly(), observer).spend()
 
 
 def _foreign(store: Path) -> list[Problem]:
@@ -105,7 +105,7 @@ class _Night:
         }
 
     def one(self, name: str, work: Callable[[], Any]) -> Any:
-        return self.execute([Job(name, work)])[0]
+        return self.execute([Job(name, work, here=True)])[0]
 
     @property
     def model(self) -> ModelRecord:

@@ -44,8 +44,8 @@ def _abstaining(report: Report, run: str) -> Finding | None:
     return Finding(
         "care", f"{percent(share)} of the rows abstain",
         f"The student is not sure of {labels.abstained:,} texts.",
-        "Have a person label some of the rows in doubt below, add them to the labeled set, and "
-        "run again with --update.",
+        f"Have a person label those that tell most: `pet review {run}` chooses them, takes the "
+        "answers back, and says how to run again.",
     )  # fmt: skip
 
 

@@ -204,3 +204,44 @@ def accuracy_chart(rows: Sequence[tuple[str, float, float]]) -> str:
         _percentages(axis, "x")
 
     return to_svg("accuracies", draw, height=0.75 + 0.32 * len(rows))
+
+
+NUMBERED = 8  # rows of a heat map that leave room for a number in every cell
+
+
+def heat_map(
+    name: str, rows: Sequence[str], columns: Sequence[str],
+    values: Sequence[Sequence[float | None]], form: str = ".2f",
+) -> str:  # fmt: skip
+    """A matrix, darker where there is more of it: palest its least value, darkest its greatest.
+
+    Args:
+        name: of the chart, unique in its page.
+        values: [rows, columns]; a cell without a value stays empty.
+        form: how a number is written.
+    """
+    known = [value for row in values for value in row if value is not None]
+    low, high = min(known, default=0.0), max(known, default=0.0)
+
+    def draw(axis: Axes) -> None:
+        from matplotlib.patches import Rectangle
+
+        for (i, j), value in np.ndenumerate(np.array(values, dtype=float)):
+            if np.isnan(value):
+                continue
+            share = (value - low) / (high - low) if high > low else 1.0
+            # Never so dark that the number in it cannot be read, by day or by night.
+            axis.add_patch(
+                Rectangle((j, i), 1, 1, facecolor=FIRST, alpha=0.06 + 0.44 * share, linewidth=0)
+            )
+            if max(len(rows), len(columns)) <= NUMBERED:
+                axis.text(j + 0.5, i + 0.5, format(value, form), ha="center", va="center", size=8)
+        axis.set(xlim=(0, len(columns)), ylim=(len(rows), 0), aspect="equal")
+        axis.set_xticks(np.arange(len(columns)) + 0.5, columns)
+        axis.set_yticks(np.arange(len(rows)) + 0.5, rows)
+        axis.xaxis.tick_top()
+        axis.tick_params(length=0)
+        axis.spines[:].set_visible(False)
+        axis.grid(visible=False)
+
+    return to_svg(name, draw, height=0.4 + (WIDTH - 0.4) * len(rows) / len(columns))

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pet.config import RunConfig, load_config
 from pet.invocation import run_command
 from pet.reporting import plots
 from pet.reporting import report_tables as tables
-from pet.reporting.findings import percent
 from pet.reporting.report_file import Manifest, Report, read_report
+from pet.reporting.templates import load_template
 from pet.reporting.verdict import judge
 from pet.runs import write_text
 
@@ -51,7 +48,7 @@ def draw_page(
     confusion, shares = tables.confusion_table(report), tables.share_rows(report)
     absent = {"models": not models, "confusion": confusion is None,
               "generations": len(report.generations) < 2}  # fmt: skip
-    return _template().render(
+    return load_template("report.html.jinja").render(
         report=report, manifest=manifest, verdict=judge(report, str(folder)), levels=LEVELS,
         sections=[(key, name) for key, name in SECTIONS.items() if not absent.get(key)],
         tiles=tables.tiles(report), models=models, judged=judged, confusion=confusion,
@@ -69,20 +66,6 @@ def draw_page(
         if report.examples.doubtful else False,
         task_file=task_file, charts=_charts(report, config.abstain_below, models),
     )  # fmt: skip
-
-
-def _template() -> Any:
-    environment = Environment(
-        loader=PackageLoader("pet.reporting", ""), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters |= {
-        "percent": percent,
-        "short_percent": lambda share: "–" if share is None else f"{100 * share:.0f}\u202f%",
-        "count": lambda number: f"{number:,.0f}",
-        "duration": duration,
-    }
-    return environment.get_template("report.html.jinja")
 
 
 def _charts(
@@ -126,11 +109,3 @@ def _patterns_note(report: Report) -> str:
     elif tables.measured_fairly(report) is None and measured is not None:
         notes.append("They have learned from every labeled row, so nothing is said of them after.")
     return " ".join(notes)
-
-
-def duration(seconds: float) -> str:
-    """Write a time as people say it."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

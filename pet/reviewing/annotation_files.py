@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
+from pet.display import escape_formula
 from pet.errors import InputError, Problem
 from pet.runs import write_json, write_text, writing
 
@@ -20,8 +21,6 @@ OWN = ("id", "label", "confidence", "probabilities", "why", ANSWER, "annotator",
 STUDIO_OWN = (
     ROW_ID, *OWN, "annotation_id", "created_at", "updated_at", "lead_time", "was_cancelled",
 )  # fmt: skip
-# What a spreadsheet would run as a formula, and what was escaped for looking like it.
-_FORMULA = re.compile(r"'*[=+\-@\t\r]")
 _PLAIN_NAME = re.compile(r"[a-z][a-z0-9_]*")  # what Argilla takes for a field's name
 
 
@@ -120,16 +119,6 @@ def _names(
                 name += "_"
         names[field] = name
     return names
-
-
-def escape_formula(text: str) -> str:
-    """Put an apostrophe before what a spreadsheet would run."""
-    return f"'{text}" if _FORMULA.match(text) else text
-
-
-def unescape_formula(text: str) -> str:
-    """Undo `escape_formula`."""
-    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
 
 
 def _flat(row: ReviewRow, fields: Sequence[str]) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from pet.data import listed
+from pet.display import unescape_formula
 from pet.errors import InputError, Problem
-from pet.reviewing.annotation_files import ANSWER, ROW_ID, file_names, tool_names, unescape_formula
+from pet.reviewing.annotation_files import ANSWER, ROW_ID, file_names, tool_names
 from pet.tables import open_sources, read_chunks
 
 Record = Mapping[str, Any]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
+from pet.display import unescape_formula
 from pet.errors import InputError, PetError
 from pet.estimator import PetClassifier
 from pet.exporting import exports
@@ -125,3 +128,24 @@ def test_the_texts_of_a_fit_can_be_exported(tmp_path: Path, tiny_run: Path) -> N
     assert classifier.run_dir_ is not None
     found = export_run(classifier.run_dir_, "datasets", tmp_path / "out")
     assert found["rows"] == len(texts)
+
+
+def test_a_spreadsheet_gets_a_row_per_text_and_no_formula(run_copy: Path, tmp_path: Path) -> None:
+    found = export_run(run_copy, "csv", tmp_path / "csv")
+    with (tmp_path / "csv" / "labeled.csv").open(encoding="utf-8-sig", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    labels = [
+        row for path in sorted((run_copy / "labels").glob("part-*"))
+        for row in pq.read_table(path).to_pylist()
+    ]  # fmt: skip
+    assert len(rows) == found["rows"] == len(labels) == 37
+    assert [row["id"] for row in rows] == [row["id"] for row in labels]
+    assert [row["label"] for row in rows] == [row["label"] for row in labels]
+    for row, said in zip(rows, labels, strict=True):
+        assert float(row["confidence"]) == pytest.approx(said["confidence"], rel=1e-5)
+        for name in samples.LABELS:
+            chance = float(row[f"probability: {name}"])
+            assert chance == pytest.approx(said["probabilities"][name], rel=1e-4)
+        assert not any(cell.startswith(("=", "+", "-", "@")) for cell in row.values())
+    texts = [text for text in samples.pool_texts() if (text or "").strip()]
+    assert [unescape_formula(row["text"]) for row in rows] == texts

@@ -16,7 +16,7 @@ import pytest
 from pet import pipeline
 from pet.config import RunConfig
 from pet.errors import InputError, Interrupted, LockedError, PetError, Problem
-from pet.pipeline import Execute, Job
+from pet.jobs import Execute, Job
 from pet.progress import Observer
 from pet.runs import Unit
 

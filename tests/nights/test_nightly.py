@@ -17,7 +17,7 @@ import pytest
 from pyarrow import dataset
 
 from pet.errors import InputError, Interrupted
-from pet.jobs import Job
+from pet.jobs import Job, Plainly
 from pet.nights import file_labeling
 from pet.nights.ledger import read_entries, read_state
 from pet.nights.nightly import label_new
@@ -372,11 +372,12 @@ def test_jobs_are_named_for_whoever_executes_them(
     arrive(place / "pool", "a.csv", 4)
     names = []
 
-    def execute(jobs: Sequence[Job]) -> list[Any]:
-        names.extend(job.name for job in jobs)
-        return [job.work() for job in jobs]
+    class Named(Plainly):
+        def __call__(self, jobs: Sequence[Job]) -> list[Any]:
+            names.extend(job.name for job in jobs)
+            return super().__call__(jobs)
 
-    label_new(settings(), execute)
+    label_new(settings(), Named())
     assert names == ["look at the pool", "label 1 new or changed files"]
 
 

@@ -25,6 +25,8 @@ CHARTS: dict[str, Callable[[], str]] = {
     "coverage": lambda: plots.coverage_chart(JUDGED),
     "coverage of nothing": lambda: plots.coverage_chart(NOBODY),
     "generations": lambda: plots.generations_chart([GENERATION, GENERATION]),
+    "a heat map": lambda: plots.heat_map("map", ["1", "2"], ["1", "2"], [[1.0, None], [0.5, 0.2]]),
+    "a heat map of equals": lambda: plots.heat_map("map", ["1"], ["1"], [[0.3]]),
     "accuracies": lambda: plots.accuracy_chart([("student", 1.0, 5), ("ensemble", 0.0, 5)]),
 }
 
@@ -69,3 +71,14 @@ def test_a_drawing_leaves_the_callers_matplotlib_as_it_was() -> None:
         CHARTS["reliability"]()
         assert matplotlib.rcParams["font.size"] == 33
         assert matplotlib.rcParams["svg.hashsalt"] == "mine"
+
+
+def test_a_heat_map_is_darker_where_there_is_more_and_empty_where_nothing_is_known() -> None:
+    svg = plots.heat_map("map", ["1", "2"], ["1", "2"], [[0.9, None], [0.5, 0.1]])
+    shades = [float(found) for found in re.findall(r"opacity: ([0-9.]+)", svg)]
+    assert len(shades) == 3
+    assert shades == sorted(shades, reverse=True)
+    assert shades[0] <= 0.5, "the number in it would not be read"
+    assert ">0.90<" in svg
+    many = [str(number) for number in range(20)]
+    assert ">0.90<" not in plots.heat_map("map", many, many, [[0.9] * 20] * 20)

@@ -15,7 +15,7 @@ import pytest
 
 from pet.errors import PetError
 from pet.pipeline import label_pool
-from pet.reporting.report_page import duration, write_page
+from pet.reporting.report_page import write_page
 from tests import reports
 
 Configure = Callable[..., Any]
@@ -209,12 +209,6 @@ def test_a_missing_task_file_does_not_keep_the_page_away(tmp_path: Path) -> None
     run = reports.write_run(tmp_path / "run")
     (run / "task.toml").unlink()
     assert write_page(run).exists()
-
-
-def test_times_are_written_as_people_say_them() -> None:
-    assert [duration(seconds) for seconds in (0.04, 59.94, 61, 3599.9, 7260)] == [
-        "0.0 s", "59.9 s", "1 min 1 s", "1 h 0 min", "2 h 1 min"
-    ]  # fmt: skip
 
 
 def test_no_template_line_reads_beyond_its_figures(tmp_path: Path) -> None:

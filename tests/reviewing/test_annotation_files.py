@@ -11,16 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pet.display import escape_formula, unescape_formula
 from pet.errors import InputError
 from pet.reviewing.annotation_files import (
     ReviewRow,
     ReviewTask,
-    escape_formula,
     file_names,
     format_of,
     studio_config,
     tool_names,
-    unescape_formula,
     write_rows,
 )
 

@@ -1,0 +1,45 @@
+"""`pet transfer`: what adapters of one run are worth to the task of another."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows import screens, transfer_screen
+from flows.commands.console import answer, err, out, stop
+from flows.commands.options import Debug, Json
+from pet.places import check_places
+
+
+def transfer(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="runs of adapters, two or more")
+    ],
+    out_folder: Annotated[
+        str | None, typer.Option("--out", help="a folder for transfer.html and transfer.json")
+    ] = None,
+    json_out: Json = False, debug: Debug = False,
+) -> None:  # fmt: skip
+    """Compare the adapters of runs on one model, and try each run's on the others' tasks."""
+
+    def work() -> None:
+        from pet.reporting.transfer_page import write_transfer
+        from pet.transfer import measure_transfer
+
+        if out_folder is not None:
+            check_places(out=out_folder)
+        stop.install()
+        found = measure_transfer(runs, screens.progress(err, stop))
+        page = None if out_folder is None else write_transfer(found, Path(out_folder))
+        if json_out:
+            sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+            return
+        transfer_screen.transfer(out, found)
+        if page is not None:
+            out.print(str(page), markup=False, highlight=False, soft_wrap=True)
+
+    answer(work, debug)

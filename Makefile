@@ -33,8 +33,9 @@ demo: $(VENV)/.installed  ## label real posts with a real model; MODEL=smollm2 f
 	  --model $(PET_CACHE)/models/$(MODEL) --student-model $(PET_CACHE)/models/bert-tiny \
 	  $(SMALLER)
 
+# Two processes of a thread each: more of them would start more Prefect servers and Ray nodes at once.
 test: $(VENV)/.installed  ## run every test
-	$(PYTHON) -m pytest
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile
 
 test-thorough: $(VENV)/.installed  ## tests by random examples, with far more of them
 	$(PYTHON) -m pytest --hypothesis-profile=thorough --timeout=0 tests/test_properties.py \

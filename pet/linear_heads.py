@@ -49,9 +49,9 @@ def fit_head(
 ) -> LinearHead:
     """Fit multinomial logistic regression to soft targets.
 
-    A row of probabilities counts as one row per label, weighted by its probability: the same
-    cross-entropy, which scikit-learn does not take directly. A label that no row shows cannot be
-    learned; it scores lower than any that was learned does on any of these rows.
+    The same minimum as scikit-learn's, which takes no soft targets: it would have to be given every
+    row once per label. A label that no row shows cannot be learned; it scores lower than any that
+    was learned does on any of these rows.
 
     Args:
         embeddings: [rows, width]
@@ -59,24 +59,47 @@ def fit_head(
         penalty: C of scikit-learn: the larger, the weaker the L2 penalty.
         counts: what each row counts; one if not given. [rows]
     """
-    from sklearn.linear_model import LogisticRegression  # a second, which few commands need
-
-    weights = targets if counts is None else targets * counts[:, None]
-    rows, labels = np.nonzero(weights > 1e-3)
-    known = np.unique(labels)
+    wanted = np.asarray(targets if counts is None else targets * counts[:, None], np.float64)
+    shown = (wanted > 1e-3).any(axis=0)
+    counted = wanted[:, shown].any(axis=1)
     weight = np.zeros((embeddings.shape[1], targets.shape[1]), np.float32)
     bias = np.zeros(targets.shape[1], np.float32)
-    if len(known) > 1:
-        model = LogisticRegression(C=penalty, max_iter=1000)
-        model.fit(embeddings[rows], labels, sample_weight=weights[rows, labels])
-        coefficients, constants = model.coef_, model.intercept_
-        if len(known) == 2:  # scikit-learn keeps only the second label's side
-            coefficients = np.concatenate([-coefficients, coefficients]) / 2
-            constants = np.concatenate([-constants, constants]) / 2
-        weight[:, known], bias[known] = coefficients.T, constants
-    unknown = np.setdiff1d(np.arange(targets.shape[1]), known)
-    bias[unknown] = (embeddings @ weight[:, known] + bias[known]).min() - 1
+    if shown.sum() > 1:
+        points = np.asarray(embeddings[counted], np.float64)
+        weight[:, shown], bias[shown] = _minimum(points, wanted[np.ix_(counted, shown)], penalty)
+    if not shown.all():
+        bias[~shown] = (embeddings @ weight[:, shown] + bias[shown]).min() - 1
     return LinearHead(weight, bias)
+
+
+def _minimum(points: Array, wanted: Array, penalty: float) -> tuple[Array, Array]:
+    """Minimise mean cross-entropy + |weight|^2 / 2Cn by L-BFGS; the bias is not penalised.
+
+    Args:
+        points: [rows, width]
+        wanted: what each row says of each label, times what the row counts. [rows, labels]
+    """
+    from scipy.optimize import minimize  # a second, which few commands need
+    from scipy.special import log_softmax
+
+    width, labels = points.shape[1], wanted.shape[1]
+    total, mass = wanted.sum(), wanted.sum(axis=1, keepdims=True)
+    # Of two labels scikit-learn keeps one side, which is penalised twice as much as two halves are.
+    pull = (2 if labels == 2 else 1) / (penalty * total)
+
+    def loss(flat: Array) -> tuple[float, Array]:
+        both = flat.reshape(width + 1, labels)
+        logs = log_softmax(points @ both[:-1] + both[-1], axis=1)
+        off = (np.exp(logs) * mass - wanted) / total
+        slope = np.concatenate([points.T @ off + pull * both[:-1], off.sum(axis=0)[None]])
+        value = -(wanted * logs).sum() / total + pull * (both[:-1] ** 2).sum() / 2
+        return float(value), slope.ravel()
+
+    start = np.zeros((width + 1) * labels)
+    found = minimize(loss, start, jac=True, method="L-BFGS-B",
+                     options={"maxiter": 1000, "gtol": 1e-4, "ftol": 1e-12})  # fmt: skip
+    both = found.x.reshape(width + 1, labels)
+    return both[:-1], both[-1]
 
 
 @dataclass(frozen=True)

@@ -168,9 +168,10 @@ def ensemble_temperature(
 
     It is fitted on labeled rows by members that have not learned from them. Fitted on rows that
     were learned from, it made every ensemble and every student overconfident. Later generations
-    have no such rows: there it is 1, but they are never less sure of the pool than the first was.
-    Members that are taught by soft labels of others would lose heart with every generation, while
-    they become better. Without labels it is 1 too.
+    have no such rows: there it is 1, or the first generation's where only the encoder member has
+    learned since; but they are never less sure of the pool than the first was. Members that are
+    taught by soft labels of others would lose heart with every generation, while they become
+    better. Without labels it is 1 too.
     """
     found = unseen_answers(inputs, members, weights)
     if found is not None:
@@ -183,4 +184,6 @@ def ensemble_temperature(
         return 1.0
     at_first = ensemble_temperature(inputs, first, of_first)
     before = softmax(combine(pool_logits(inputs, first), of_first), at_first).max(axis=1).mean()
-    return min(1.0, match_confidence(combine(pool_logits(inputs, members), weights), before))
+    same_patterns = all(m.kind == "encoder" or m.generation is None for m in members)
+    usual = at_first if same_patterns else 1.0
+    return min(usual, match_confidence(combine(pool_logits(inputs, members), weights), before))

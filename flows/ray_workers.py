@@ -51,6 +51,7 @@ def ray_workers(options: RayOptions, observer: Observer) -> Iterator[RayWorkers]
             asks for.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_worker_niceness", "0")  # of our own cluster: no guest here
     try:
         import ray
     except ImportError:

@@ -170,8 +170,8 @@ class RunConfig(Frozen):
         0.25,
         ge=0,
         le=0.5,
-        description="share of the labeled rows that each member of generation 0 leaves out, so "
-        "that they can tell how sure members may be; 0: members are taken at their word",
+        description="share of the labeled rows left out by the judges: models trained beside "
+        "those of generation 0 to tell how sure they may be; 0: they are taken at their word",
     )
     growth_factor: float = Field(5.0, gt=1, description="d: growth of a generation's rows")
     growth_goal: int = Field(1000, ge=1, description="rows at which `paper` stops growing")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,17 +39,21 @@ class Member:
         pattern: the pattern's name; the encoder member has none.
         repetition: number among the members that differ by their seed only.
         generation: None for a model that is not trained at all.
+        kind: a judge is no voice: it is a pattern's model that did not learn from some labeled
+            rows, so that it can say how right such models are.
     """
 
     pattern: str
     repetition: int = 0
     generation: int | None = 0
-    kind: Literal["pattern", "encoder"] = "pattern"
+    kind: Literal["pattern", "encoder", "judge"] = "pattern"
 
     @property
     def name(self) -> str:
         if self.kind == "encoder":
             return f"encoder-g{self.generation}"
+        if self.kind == "judge":
+            return f"judge-{self.pattern}-r{self.repetition}"
         if self.generation is None:
             return f"untrained-{self.pattern}"
         return f"g{self.generation}-{self.pattern}-r{self.repetition}"
@@ -141,17 +145,29 @@ def member_seed(inputs: Inputs, use: str, member: Member) -> int:
     return inputs.seed(use, member.generation, member.pattern, member.repetition)
 
 
-def left_out(inputs: Inputs, member: Member) -> NDArray[np.int64]:
-    """Draw the labeled rows that a member of generation 0 does not learn from, of every label.
+def judges_of(inputs: Inputs) -> list[Member]:
+    """List the judges of generation 0: one beside each member that is trained there."""
+    if not inputs.config.out_of_bag:
+        return []
+    trained = (m for m in members_of(inputs) if m.kind == "pattern" and m.generation == 0)
+    return [judge_of(member) for member in trained]
 
-    Each member has its own, so that together they learn from all; who has not learned from a row
-    can say how right such members are (out-of-bag estimates, Breiman 1996). A single member leaves
-    nothing out. [rows]
+
+def judge_of(member: Member) -> Member:
+    assert member.generation == 0, "later members know all labeled rows, from their teachers"
+    return replace(member, kind="judge")
+
+
+def left_out(inputs: Inputs, member: Member) -> NDArray[np.int64]:
+    """Draw the labeled rows, of every label, that the judge of a member does not learn from.
+
+    Each judge has its own, so that together they speak of most (cross-fitting; out-of-bag
+    estimates, Breiman 1996). The member itself learns from all: what it would lose by leaving
+    rows out is more than their judgement is worth. [rows]
     """
     config, labels = inputs.config, inputs.labeled.labels
-    alone = len(inputs.task.patterns) * config.repetitions == 1
     rows: list[int] = []
-    if member.kind == "pattern" and member.generation == 0 and not alone:
+    if member.kind != "encoder" and member.generation == 0:
         rng = np.random.default_rng(member_seed(inputs, "left out", member))
         for label in np.unique(labels):
             own = np.flatnonzero(labels == label)
@@ -188,6 +204,7 @@ def _fingerprint(inputs: Inputs, member: Member) -> str:
             "heard": [member_fingerprint(inputs, other) for other in heard],
             "pool": unlabeled_fingerprint(inputs),
             "drawn": [config.growth_factor, config.drawn_labels, config.most_likely],
+            "judged": config.out_of_bag,
             "weights": config.weights,
         }
     return fingerprint(unit="member", **shape)
@@ -212,7 +229,8 @@ def _pattern_shape(inputs: Inputs, member: Member) -> dict[str, Any]:
             shape["start"] = start_digest(config, task, member.pattern, member.repetition)
             if takes_others(config):
                 shape["projector"] = config.projector.model_dump()
-        shape["left out"] = left_out(inputs, member).tolist()
+        if member.kind == "judge":
+            shape["left out"] = left_out(inputs, member).tolist()
     return shape
 
 

@@ -26,7 +26,14 @@ from pet.ipet import (
 from pet.jobs import Execute, Job, Plainly
 from pet.labeling import close_labels, count_shards
 from pet.locks import LOCK, locked
-from pet.members import Member, generations_of, members_of, trains_at_once, untrained_members
+from pet.members import (
+    Member,
+    generations_of,
+    judges_of,
+    members_of,
+    trains_at_once,
+    untrained_members,
+)
 from pet.polling import embed_texts, measure_prior, score_member
 from pet.pool_labeling import cut_shards, label_with_student
 from pet.progress import SILENT, Observer
@@ -137,6 +144,8 @@ class _Stages:
             if to_train := [member for member in members if member.generation is not None]:
                 self.stage(f"{name}: members", self.jobs("train", train_member, to_train))
             self.stage(f"{name}: scoring", self.jobs("score", score_member, members))
+            if number == 0 and (judges := judges_of(inputs)):
+                self.stage("judges", self.jobs("train", train_member, judges))
             self.made.append(Generation(members, growth_of(inputs, members)))
             if number:
                 generations.append(members)

@@ -39,7 +39,7 @@ from pet.members import (
 from pet.models import Loss, Rows
 from pet.runs import Unit, make_unit
 from pet.sampling import unlabeled_rows
-from pet.scoring import cloze_encoder, tokenize_columns
+from pet.scoring import cloze_encoder, score_columns, tokenize_columns
 from pet.soft_prompts import SoftPrompt, nearest_words
 from pet.tables import write_parquet
 from pet.training import train
@@ -121,10 +121,15 @@ def _train(inputs: Inputs, member: Member, folder: Path) -> dict[str, Any]:
                 )  # fmt: skip
             if isinstance(model.adapter, SoftPrompt):
                 model.adapter.settle()
-    if model.adapter is None:
+    if member.kind == "judge":  # it is asked once, now
+        known = inputs.labeled
+        said = score_columns(model, encoder, known.columns, config.tokens_per_batch)
+        write_parquet(folder / HELD_OUT, logits_table(known.ids, said), {})
+    elif model.adapter is None:
         model.save(folder)
     else:
         save_adapter(model.adapter, folder, inputs.backbone.reference)
+    if model.adapter is not None:
         inputs.backbone.take_off(model.adapter)
     record: dict[str, Any] = {"losses": _rounded(losses["member"]), **drawn.record}
     if "projector" in losses:
@@ -252,7 +257,9 @@ def training_rows(
 ) -> tuple[dict[str, list[str]], NDArray[np.float32]]:
     """Put the labeled rows and what was drawn together: texts by field, targets [rows, labels]."""
     labeled, unlabeled = inputs.labeled, unlabeled_rows(inputs)
-    own = np.setdiff1d(np.arange(len(labeled)), left_out(inputs, member))
+    own = np.arange(len(labeled))
+    if member.kind == "judge":
+        own = np.setdiff1d(own, left_out(inputs, member))
     columns = {
         name: [labeled.columns[name][row] for row in own]
         + [unlabeled.columns[name][row] for row in drawn.rows]

@@ -22,7 +22,7 @@ from pet.ensembling import (
 from pet.evaluation import metrics
 from pet.inputs import Inputs
 from pet.logits import read_logits
-from pet.members import Member, folder_of, left_out, members_of, teachers_of
+from pet.members import Member, folder_of, judge_of, left_out, members_of, teachers_of
 
 Weighing = Literal["uniform", "accuracy", "agreement"]
 
@@ -100,16 +100,16 @@ def zero_shot_accuracy(inputs: Inputs, pattern: str) -> float:
     return metrics(softmax(read_logits(path)[1]), inputs.labeled.labels)["accuracy"]
 
 
-HELD_OUT = "held_out.parquet"  # what an encoder member says of labeled rows it had not seen
+HELD_OUT = "held_out.parquet"  # what is said of labeled rows by who had not learned from them
 
 
 def unseen_rows(inputs: Inputs, member: Member) -> NDArray[np.bool_]:
-    """Say of which labeled rows a member has learned nothing, neither itself nor from others.
+    """Say of which labeled rows somebody can speak for a member who has not learned from them.
 
-    Untrained members have learned from none, those of generation 0 not from what they left out;
-    the encoder member is cross-validated. Later members have all of it, from their teachers. What
-    has been learned shows even in a student that has never seen these rows: it gets far more of
-    them right than of others. [rows]
+    Untrained members have learned from none; for those of generation 0 their judges speak, of the
+    rows that they left out; the encoder member is cross-validated. Later members have all of it,
+    from their teachers. What has been learned shows even in a student that has never seen these
+    rows: it gets far more of them right than of others. [rows]
     """
     rows = np.zeros(len(inputs.labeled), dtype=bool)
     if member.kind == "encoder":
@@ -122,9 +122,12 @@ def unseen_rows(inputs: Inputs, member: Member) -> NDArray[np.bool_]:
 
 
 def answers_path(inputs: Inputs, member: Member) -> Path:
-    """Where a member's scores of labeled rows lie: the encoder member's are cross-validated."""
-    folder = folder_of(inputs, member)
-    return folder / HELD_OUT if member.kind == "encoder" else folder / "logits" / "labeled.parquet"
+    """Where scores of labeled rows lie that speak for a member: its own, or its judge's."""
+    if member.kind == "encoder":
+        return folder_of(inputs, member) / HELD_OUT
+    if member.generation == 0 and inputs.config.out_of_bag:
+        return folder_of(inputs, judge_of(member)) / HELD_OUT
+    return folder_of(inputs, member) / "logits" / "labeled.parquet"
 
 
 def _was_told(inputs: Inputs, member: Member) -> bool:

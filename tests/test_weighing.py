@@ -13,8 +13,10 @@ from pet.answers import pool_logits
 from pet.ensembling import agreement_weights, combine, fit_temperature, softmax
 from pet.inputs import read_inputs
 from pet.logits import read_logits
-from pet.members import Member, left_out, members_of
+from pet.members import Member, judges_of, left_out, member_fingerprint, members_of
 from pet.pipeline import label_pool
+from pet.sampling import sample_pool
+from pet.teaching import draw, training_rows
 from pet.weighing import (
     answers_path,
     ensemble_temperature,
@@ -63,11 +65,9 @@ def test_what_was_learned_from_the_labeled_rows_does_not_say_how_sure_it_may_be(
     assert not any(unseen_rows(from_untrained, m).any() for m in members_of(from_untrained, 1))
 
 
-def test_each_member_leaves_other_rows_out_and_together_they_learn_from_all(
-    config_for: Configure,
-) -> None:
+def test_each_judge_leaves_other_rows_out(config_for: Configure) -> None:
     inputs = read_inputs(config_for(repetitions=3))
-    rows = [left_out(inputs, member) for member in members_of(inputs)]
+    rows = [left_out(inputs, judge) for judge in judges_of(inputs)]
     assert {len(left) for left in rows} == {3}, "a quarter of four rows of each of three labels"
     for left in rows:
         assert np.bincount(inputs.labeled.labels[left]).tolist() == [1, 1, 1]
@@ -75,17 +75,32 @@ def test_each_member_leaves_other_rows_out_and_together_they_learn_from_all(
     assert not set.intersection(*(set(left.tolist()) for left in rows))
 
 
-def test_a_single_member_leaves_nothing_out(config_for: Configure, tmp_path: Path) -> None:
-    """Nobody else would learn from those rows."""
-    task = tmp_path / "one.toml"
-    task.write_text(samples.task_toml(["last"]))
-    inputs = read_inputs(config_for(task=str(task)))
-    assert not len(left_out(inputs, members_of(inputs)[0]))
+def test_members_learn_from_every_labeled_row_and_only_judges_leave_some_out(
+    config_for: Configure,
+) -> None:
+    inputs = read_inputs(config_for())
+    sample_pool(inputs)
+    for member, judge in zip(members_of(inputs), judges_of(inputs), strict=True):
+        nothing = draw(inputs, member)
+        assert len(training_rows(inputs, member, nothing)[1]) == len(inputs.labeled)
+        kept = len(inputs.labeled) - len(left_out(inputs, judge))
+        assert len(training_rows(inputs, judge, nothing)[1]) == kept
+        assert member_fingerprint(inputs, member) != member_fingerprint(inputs, judge)
+
+
+def test_nobody_judges_where_members_are_not_trained_or_are_taken_at_their_word(
+    config_for: Configure,
+) -> None:
+    assert not judges_of(read_inputs(config_for(out_of_bag=0)))
+    assert not judges_of(read_inputs(config_for(train_from=100)))
+    assert not judges_of(read_inputs(config_for(member={"steps": 0})))
 
 
 def test_a_row_is_judged_by_those_only_who_left_it_out(config_for: Configure) -> None:
     config = config_for()
     label_pool(config)
+    judge = Path(config.out) / "members" / "judge-last-r0"
+    assert {path.name for path in judge.iterdir()} == {"done.json", "held_out.parquet"}
     inputs = read_inputs(config)
     members = members_of(inputs)
     found = unseen_answers(inputs, members, [1.0] * len(members))

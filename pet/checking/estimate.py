@@ -7,7 +7,7 @@ from typing import Any
 
 from pet.config import TrainingConfig
 from pet.inputs import ROWS_PER_LABEL, Inputs
-from pet.members import generations_of, members_of, untrained_members
+from pet.members import generations_of, judges_of, members_of, untrained_members
 from pet.polling import PRIOR_ROWS
 
 TRAINING = 3.0  # a row that is learned from costs so many times one that is scored
@@ -39,7 +39,7 @@ def estimate(
     prior = PRIOR_ROWS if config.calibration == "pool" else 0
     rows = {
         "zero-shot": ("model", untrained * (min(prior, scored) + measured)),
-        "members": ("model", len(trained) * _learned(config.member)),
+        "members": ("model", (len(trained) + len(judges_of(inputs))) * _learned(config.member)),
         "scoring": ("model", len(patterns) * (scored + measured)),
         "student": ("student_model", _learned(config.student)),
         "labels": ("student_model", pool_rows + measured),

@@ -69,7 +69,7 @@ def test_the_lock_is_given_back_when_the_work_fails(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("number", [1, os.getpid(), 2**22 + 1])
+@pytest.mark.parametrize("number", [1, os.getpid(), 2**22 + 1], ids=["init", "ours", "nobody"])
 @pytest.mark.parametrize("host", [socket.gethostname(), "another-host"])
 def test_a_name_in_the_file_locks_nobody_out(tmp_path: Path, number: int, host: str) -> None:
     """The number may be a live process's by now, on this host or another: only the kernel knows."""

@@ -125,10 +125,12 @@ class RayWorkers:
             return job.work()
         running = self._carry_out.options(name=job.name, **self._needs).remote(job.work)
         try:
-            while not self._ray.wait([running], timeout=LOOK_SECONDS)[0]:
+            done: list[Any] = []
+            while not done:
                 self._observer.advance(0)  # raises where the user asked to stop
                 if self._stopped.is_set():
                     raise PetError(f"{job.name}: let go, since another job failed")
+                done, _ = self._ray.wait([running], timeout=LOOK_SECONDS)
             result, error, said, node = self._ray.get(running)
         except self._ray.exceptions.RayError as failure:
             raise _told(job, failure) from failure

@@ -32,7 +32,7 @@ def test_a_loss_that_is_no_number_stops_its_unit_alone_and_the_run_goes_on_with_
         return float("nan") if at(len(steps)) else steps[-1]
 
     folder = Path(config.out)
-    trained = {"member": 0, "student": 6, "supervised": 9}[group]  # steps of the units before
+    trained = {"member": 0, "student": 12, "supervised": 15}[group]  # steps of the units before
 
     def at(step: int) -> bool:
         return step == trained + 2
@@ -49,7 +49,7 @@ def test_a_loss_that_is_no_number_stops_its_unit_alone_and_the_run_goes_on_with_
     assert read_json(log)["losses"] == [steps[trained]]
     made = {path.parent.name for path in folder.rglob("done.json")}
     assert unit not in made
-    assert len(made) == {"member": 1, "student": 5, "supervised": 6}[group]
+    assert len(made) == {"member": 1, "student": 8, "supervised": 9}[group]
     lower = {**getattr(config, group).model_dump(), "learning_rate": 1e-5}
     assert label_pool(config_for(**{group: lower}))["labels"]["rows"]
     assert not log.exists()

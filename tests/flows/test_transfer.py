@@ -22,7 +22,7 @@ def pet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pet:
     """Run the command in this process, in a folder of its own, without its signal handlers."""
     monkeypatch.setattr(console.Stop, "install", lambda self: None)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setenv("COLUMNS", "200")
     return lambda *words: CliRunner().invoke(cli.app, [str(word) for word in words])
 
 

@@ -6,8 +6,8 @@ import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
-for name in ("COLUMNS", "LINES"):  # a screen that is made now would keep their width for all tests
-    os.environ.pop(name, None)
+os.environ.pop("COLUMNS", None)  # or a screen that is made early keeps that width for all tests
+os.environ.pop("LINES", None)
 
 import shutil
 from collections.abc import Callable

@@ -160,7 +160,7 @@ class _Stages:
         rows = inputs.pool.count_rows()
         shards = count_shards(rows, inputs.config.shard_rows)
         blocks = cut_shards(shards, self.execute.at_once)
-        names = [f"labels, files {block.start} to {block.stop - 1}" for block in blocks]
+        names = [f"labels from file {block.start} on" for block in blocks]
         units = self.stage("labels", [
             Job(
                 name if len(blocks) > 1 else "labels",

@@ -80,7 +80,7 @@ def test_a_stop_and_a_node_that_dies_cost_no_byte(
     run_on(cluster, config, told)
     assert killed
     assert any("calibration: 3 of 3 reused" in line for line in told.lines)
-    assert any(line.startswith("labels, files 0 to 0: done on") for line in told.lines)
+    assert any(line.startswith("labels from file 0 on: done on") for line in told.lines)
     assert results_of(Path(config.out)) == results_of(tiny_run)
     assert not list(Path(config.out).rglob(".pet-tmp-*"))
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextvars
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from prefect import State
 from prefect.exceptions import TerminationSignal
+from prefect.runtime import flow_run
 from prefect.states import Cancelled
 
 from flows.ray_workers import RayOptions, workers_of
@@ -30,6 +32,12 @@ class _Caller:
 
 
 _caller: contextvars.ContextVar[_Caller] = contextvars.ContextVar("caller")
+
+
+def run_name() -> str:
+    """Name a flow run after its run folder, or its store."""
+    config = flow_run.parameters["config"]
+    return Path(config["out"] if isinstance(config, dict) else config.out).name
 
 
 def carry_out(

@@ -19,22 +19,15 @@ from pathlib import Path
 from typing import Any
 
 from prefect import State, flow
-from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.calls import call, carry_out
+from flows.calls import call, carry_out, run_name
 from flows.hooks import tell_failure
 from flows.ray_workers import MOST_AT_ONCE, RayOptions
 from pet.config import RunConfig, load_config, make_config
 from pet.errors import Interrupted, PetError
 from pet.jobs import Execute
 from pet.progress import SILENT, Observer
-
-
-def run_name() -> str:
-    """Name a flow run after its run folder."""
-    config = flow_run.parameters["config"]
-    return Path(config["out"] if isinstance(config, dict) else config.out).name
 
 
 # Jobs of this process are submitted one after another: the seeds of a process are shared by its

@@ -18,21 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from prefect import State, flow
-from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.calls import call, carry_out
+from flows.calls import call, carry_out, run_name
 from flows.hooks import tell_failure
 from pet.errors import Interrupted, PetError
 from pet.jobs import Execute
 from pet.nights.nightly_config import NightlyConfig, load_nightly_config
 from pet.progress import SILENT, Observer
-
-
-def run_name() -> str:
-    """Name a flow run after its store."""
-    config = flow_run.parameters["config"]
-    return Path(config["out"] if isinstance(config, dict) else config.out).name
 
 
 # Nothing is tried again as a whole: the next night goes on where this one ended.

@@ -109,14 +109,14 @@ def _arrive(parts: _Parts, pool_files: dict[str, str], device: str) -> Inputs:
     Raises:
         PetError: this process computes on another device, so its results would be others.
     """
-    config, digests = parts[0], parts[-1]
+    config, task, digests = parts[0], parts[1], parts[-1]
     if (own := str(choose_device(config.device))) != device:
         raise PetError(
             f"a process elsewhere\n  expected: the device {device}, as where the run was started\n"
             f"  found:    {own}\n"
             "  fix:      ask for GPUs with --gpus-per-job, or for none with --set device=cpu"
         )
-    name = fingerprint(config=config.model_dump(mode="json"), digests=digests)
+    name = fingerprint(config=config.model_dump(mode="json"), task=task.toml, digests=digests)
     if name not in _arrived:
         _arrived.clear()
         _arrived[name] = Inputs(*parts, observer=NOTES, pool_files=pool_files)

@@ -50,9 +50,13 @@ def inspect_models(
     problems: list[Problem] = []
     gather(problems, partial(choose_device, config.device))
     teacher = None
+    of_student = "max_length" if config.student_max_length is None else "student_max_length"
+    student = "model" if config.student_model is None else "student_model"
+    # The encoder reads as much as it can.
+    for name, setting in dict.fromkeys([("model", "max_length"), (student, of_student)]):
+        if name in models:
+            gather(problems, partial(check_length, config, *models[name], setting))
     for name, (ref, revision) in models.items():
-        if name != "encoder":  # it reads as much as it can
-            gather(problems, partial(check_length, config, ref, revision, name))
         if name in to_load:
             loaded = gather(problems, partial(LOADERS[name], ref, revision))
             if name == "model" and config.member.tuning != "full":
@@ -89,14 +93,14 @@ def suitable(task: Task, causal: bool) -> tuple[Task, list[str]]:
     return replace(task, patterns=kept), [line] if names else []
 
 
-def check_length(config: RunConfig, ref: str, revision: str | None, name: str = "model") -> None:
-    """Refuse a `max_length` that a model has no positions for.
+def check_length(
+    config: RunConfig, ref: str, revision: str | None, setting: str = "max_length"
+) -> None:
+    """Refuse a length that a model has no positions for.
 
     Args:
-        name: model or student_model.
+        setting: max_length or student_max_length.
     """
-    of_its_own = name == "student_model" and config.student_max_length is not None
-    setting = "student_max_length" if of_its_own else "max_length"
     longest, wanted = longest_input(ref, revision), getattr(config, setting)
     if wanted > longest:
         raise InputError(

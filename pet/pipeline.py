@@ -42,7 +42,7 @@ from pet.reference import write_reference
 from pet.reporting.report import Generation, write_report
 from pet.reporting.report_page import write_page
 from pet.runs import Unit, read_record, sweep, write_json
-from pet.sampling import sample_pool, unlabeled_rows
+from pet.sampling import pool_rows, sample_pool, unlabeled_rows
 from pet.students import (
     score_classifier,
     train_student,
@@ -157,7 +157,7 @@ class _Stages:
     def label(self, members: list[Member], student: Unit) -> Unit:
         """Label the pool: in one go, or in blocks of shards where jobs are done side by side."""
         inputs = self.inputs
-        rows = inputs.pool.count_rows()
+        rows = pool_rows(inputs)
         shards = count_shards(rows, inputs.config.shard_rows)
         blocks = cut_shards(shards, self.execute.at_once)
         names = [f"labels from file {block.start} on" for block in blocks]

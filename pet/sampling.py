@@ -144,6 +144,11 @@ def load_unlabeled(folder: Path) -> Unlabeled:
     )
 
 
+def pool_rows(inputs: Inputs) -> int:
+    """Return how many rows the pool has, usable or not, as they were counted for the sample."""
+    return int(read_record(inputs.folder / "unlabeled" / DONE)["rows"])
+
+
 def unlabeled_fingerprint(inputs: Inputs) -> str:
     """Name the unlabeled rows, and which of them may be learned from."""
     return str(read_record(inputs.folder / "unlabeled" / DONE)["fingerprint"])

@@ -92,6 +92,7 @@ def test_nobody_judges_where_members_are_not_trained_or_are_taken_at_their_word(
     config_for: Configure,
 ) -> None:
     assert not judges_of(read_inputs(config_for(out_of_bag=0)))
+    assert not judges_of(read_inputs(config_for(out_of_bag=0.1))), "less than half a row of four"
     assert not judges_of(read_inputs(config_for(train_from=100)))
     assert not judges_of(read_inputs(config_for(member={"steps": 0})))
 

@@ -31,6 +31,9 @@ SETTINGS = [
          ("setting device", "a device of this machine", "cuda:77", "auto")),
     Case("more tokens than the model can take", RUN + " --set max_length=999",
          ("setting max_length", "at most", "999", "--set max_length=")),
+    Case("more tokens than the teacher can take, as a student", RUN
+         + " --set student_max_length=999",
+         ("setting student_max_length", "at most", "999", "--set student_max_length=")),
     Case("Ray's options without Ray", RUN + " --address auto --gpus-per-job 1",
          ("--address", "--gpus-per-job", "--runner ray"), {}, 2),
     Case("a job that asks for less than nothing", RUN + " --runner ray --cpus-per-job=-1",

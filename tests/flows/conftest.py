@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +30,18 @@ def prefect_server(prefect_home: Path) -> Iterator[None]:
 
     with prefect_test_harness(server_startup_timeout=180):
         yield
+
+
+Pet = Callable[..., Result]
+
+
+@pytest.fixture
+def pet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pet:
+    """Run the command in this process, in a folder of its own, without its signal handlers."""
+    from flows import cli
+    from flows.commands import console
+
+    monkeypatch.setattr(console.Stop, "install", lambda self: None)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    return lambda *words: CliRunner().invoke(cli.app, [str(word) for word in words])

@@ -8,27 +8,12 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
 
-from flows import cli
-from flows.commands import console
 from tests.conftest import ModelFolder
-
-Pet = Callable[..., Result]
-
-
-@pytest.fixture
-def pet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pet:
-    """Run the command in this process, in a folder of its own, without its signal handlers."""
-    monkeypatch.setattr(console.Stop, "install", lambda self: None)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-    return lambda *words: CliRunner().invoke(cli.app, [str(word) for word in words])
+from tests.flows.conftest import Pet
 
 
 @pytest.mark.parametrize(

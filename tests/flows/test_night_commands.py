@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
 
-from flows import cli
-from flows.commands import console
+from tests.flows.conftest import Pet
 from tests.nights.samples import arrive, night_settings
-
-Pet = Callable[..., Result]
-
-
-@pytest.fixture
-def pet(monkeypatch: pytest.MonkeyPatch) -> Pet:
-    monkeypatch.setattr(console.Stop, "install", lambda self: None)
-    monkeypatch.setenv("COLUMNS", "200")
-    return lambda *words: CliRunner().invoke(cli.app, [str(word) for word in words])
 
 
 @pytest.fixture

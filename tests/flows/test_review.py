@@ -5,25 +5,11 @@ from __future__ import annotations
 import csv
 import json
 import shlex
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
 
-from flows import cli
-from flows.commands import console
-
-Pet = Callable[..., Result]
-
-
-@pytest.fixture
-def pet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pet:
-    monkeypatch.setattr(console.Stop, "install", lambda self: None)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-    return lambda *words: CliRunner().invoke(cli.app, [str(word) for word in words])
+from tests.flows.conftest import Pet
 
 
 def fill(path: Path, column: str = "label") -> None:

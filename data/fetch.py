@@ -10,10 +10,12 @@ from pathlib import Path
 
 from data.cache import Recipe, cache_root, fetch
 from data.models import BERT_TINY, MINILM, SMOLLM2
-from data.texts import MOVIES, NEWSGROUPS
+from data.texts import DOMAINS, MOVIES, NEWSGROUPS
 from pet.errors import Interrupted, PetError
 
-RECIPES = {recipe.name: recipe for recipe in (NEWSGROUPS, MOVIES, BERT_TINY, SMOLLM2, MINILM)}
+RECIPES = {
+    recipe.name: recipe for recipe in (NEWSGROUPS, MOVIES, DOMAINS, BERT_TINY, SMOLLM2, MINILM)
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

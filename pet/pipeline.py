@@ -9,20 +9,12 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from pet.adaptation import adapt
-from pet.answers import pool_logits
 from pet.claims import check_folder, claim_folder
 from pet.config import RunConfig
-from pet.ensembling import combine
 from pet.errors import InputError
+from pet.growing import Generation, generation_of, harm_of
 from pet.inputs import Inputs, read_inputs
-from pet.ipet import (
-    Growth,
-    harm,
-    measure_growth,
-)  # fmt: skip
 from pet.jobs import Execute, Job, Plainly
 from pet.labeling import close_labels, count_shards
 from pet.locks import LOCK, locked
@@ -39,7 +31,7 @@ from pet.pool_labeling import cut_shards, label_with_student
 from pet.progress import SILENT, Observer
 from pet.provenance import write_provenance
 from pet.reference import write_reference
-from pet.reporting.report import Generation, write_report
+from pet.reporting.report import write_report
 from pet.reporting.report_page import write_page
 from pet.runs import Unit, read_record, sweep, write_json
 from pet.sampling import pool_rows, sample_pool, unlabeled_rows
@@ -50,7 +42,6 @@ from pet.students import (
     write_soft_labels,
 )
 from pet.teaching import train_member
-from pet.weighing import member_weights
 
 
 def label_pool(
@@ -146,10 +137,10 @@ class _Stages:
             self.stage(f"{name}: scoring", self.jobs("score", score_member, members))
             if number == 0 and (judges := judges_of(inputs)):
                 self.stage("judges", self.jobs("train", train_member, judges))
-            self.made.append(Generation(members, growth_of(inputs, members)))
+            self.made.append(generation_of(inputs, members))
             if number:
                 generations.append(members)
-            if number and (found := self.harm()):
+            if number and (found := harm_of(inputs, self.made)):
                 inputs.observer.say(f"{name} did harm, {number - 1} is kept: {found}")
                 return generations[number - 1]
         return generations[-1]
@@ -183,16 +174,6 @@ class _Stages:
             f"{rows} labeled rows are fewer than train_from, {config.train_from:g} per label: "
             f"generation 0 is not trained, {later}"
         )
-
-    def harm(self) -> str:
-        """Say what harm the last generation did, if any."""
-        inputs = self.inputs
-        count = len(inputs.task.labels)
-        labels = inputs.labeled.labels if len(inputs.labeled) else np.arange(count)
-        ratio = np.bincount(labels, minlength=count) / len(labels)
-        before, now = (generation.growth for generation in self.made[-2:])
-        untrained = len(self.made) == 2 and not trains_at_once(inputs)
-        return harm(before, now, ratio.tolist(), untrained_before=untrained)
 
     def generations(self) -> int:
         return generations_of(self.inputs, int(unlabeled_rows(self.inputs).trainable.sum()))
@@ -240,9 +221,3 @@ class _Stages:
 def _units(result: Any) -> list[Unit]:
     found = result if isinstance(result, list) else [result]
     return [unit for unit in found if isinstance(unit, Unit)]
-
-
-def growth_of(inputs: Inputs, members: list[Member]) -> Growth:
-    """Measure a generation on the unlabeled rows."""
-    logits = pool_logits(inputs, members)
-    return measure_growth(logits, combine(logits, member_weights(inputs, members)))

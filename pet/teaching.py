@@ -14,12 +14,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from pet.adapters import read_backbone, save_adapter
-from pet.answers import pool_embeddings, pool_logits, table_embeddings
+from pet.answers import pool_embeddings, table_embeddings
 from pet.cloze_models import ClozeModel
 from pet.config import RunConfig, TrainingConfig
 from pet.divergence import divergence_told
 from pet.encoding import Encoder
-from pet.ensembling import combine, softmax
 from pet.errors import PetError
 from pet.inheritance import start_of
 from pet.inputs import Inputs
@@ -29,7 +28,6 @@ from pet.logits import logits_table
 from pet.members import (
     Member,
     folder_of,
-    generation_before,
     left_out,
     member_fingerprint,
     member_seed,
@@ -44,7 +42,7 @@ from pet.soft_prompts import SoftPrompt, nearest_words
 from pet.tables import write_parquet
 from pet.training import train
 from pet.tuning import load_adapter, start_adapter
-from pet.weighing import HELD_OUT, ensemble_temperature, member_weights
+from pet.weighing import HELD_OUT, teachers_say
 
 LM_ROWS = 3  # unlabeled rows per labeled row of the auxiliary loss: Table 5 of the paper
 
@@ -216,11 +214,7 @@ def draw(inputs: Inputs, member: Member) -> Drawn:
     if not member.generation:
         nothing = np.zeros((0, len(task.labels)), np.float32)
         return Drawn(np.zeros(0, np.int64), nothing, {})
-    teachers = teachers_of(inputs, member)
-    everybody = generation_before(inputs, member)
-    weights = member_weights(inputs, teachers, among=everybody)
-    temperature = ensemble_temperature(inputs, everybody, member_weights(inputs, everybody))
-    said = softmax(combine(pool_logits(inputs, teachers), weights), temperature)
+    said = teachers_say(inputs, member)
     counts = np.bincount(labeled.labels, minlength=len(task.labels)).tolist()
     first = not len(labeled) and member.generation == 1
     drawn = draw_rows(
@@ -244,7 +238,7 @@ def draw(inputs: Inputs, member: Member) -> Drawn:
     soft = said[drawn.rows].astype(np.float32)
     ids = unlabeled_rows(inputs).ids
     record = {
-        "teachers": [teacher.name for teacher in teachers],
+        "teachers": [teacher.name for teacher in teachers_of(inputs, member)],
         "drawn": {"rows": [ids[row] for row in drawn.rows],
                   "labels": [task.labels[label] for label in drawn.labels]},
         "missing": drawn.missing.tolist(),

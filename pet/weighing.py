@@ -22,7 +22,15 @@ from pet.ensembling import (
 from pet.evaluation import metrics
 from pet.inputs import Inputs
 from pet.logits import read_logits
-from pet.members import Member, folder_of, judge_of, left_out, members_of, teachers_of
+from pet.members import (
+    Member,
+    folder_of,
+    generation_before,
+    judge_of,
+    left_out,
+    members_of,
+    teachers_of,
+)
 
 Weighing = Literal["uniform", "accuracy", "agreement"]
 
@@ -190,3 +198,15 @@ def ensemble_temperature(
     same_patterns = all(m.kind == "encoder" or m.generation is None for m in members)
     usual = at_first if same_patterns else 1.0
     return min(usual, match_confidence(combine(pool_logits(inputs, members), weights), before))
+
+
+def teachers_say(inputs: Inputs, member: Member) -> NDArray[np.floating]:
+    """Return the probabilities that a member's teachers give to every unlabeled row. [rows, labels]
+
+    Raises:
+        PetError: scores are missing.
+    """
+    teachers, everybody = teachers_of(inputs, member), generation_before(inputs, member)
+    weights = member_weights(inputs, teachers, among=everybody)
+    temperature = ensemble_temperature(inputs, everybody, member_weights(inputs, everybody))
+    return softmax(combine(pool_logits(inputs, teachers), weights), temperature)

@@ -10,6 +10,7 @@ from pet.ipet import (
     draw_rows,
     generation_quotas,
     harm,
+    knowledge_kept,
     measure_growth,
 )
 
@@ -134,6 +135,17 @@ def test_a_label_that_is_forgotten_is_harm_whatever_the_members_agree_on() -> No
     ratio = (0.9, 0.1)
     found = harm(Growth(0.8, (0.9, 0.1)), Growth(0.95, (0.995, 0.005)), ratio)
     assert "a label is on 0.5% of the pool instead of 10.0%" in found
+
+
+def test_a_learner_that_says_what_chance_says_has_kept_nothing() -> None:
+    said = np.array([[0.9, 0.1], [0.8, 0.2], [0.2, 0.8], [0.1, 0.9]])
+    own = said.argmax(axis=1)
+    assert knowledge_kept(said, own) == pytest.approx(1)
+    assert knowledge_kept(said, np.zeros(4, np.int64)) == pytest.approx(0)
+    # By hand: (0.9 + 0.8 + 0.8 + 0.1) / 4 = 0.65; chance is 3/4 x 0.5 + 1/4 x 0.5; best is 0.85.
+    assert knowledge_kept(said, np.array([0, 0, 1, 0])) == pytest.approx((0.65 - 0.5) / 0.35)
+    assert knowledge_kept(said, 1 - own) < 0
+    assert knowledge_kept(np.full((4, 2), 0.5), own) == 0, "who knows nothing hands nothing on"
 
 
 def test_label_shares_that_run_away_from_what_is_drawn_are_harm() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -13,8 +12,8 @@ import numpy as np
 import pet
 from pet.answers import pool_logits
 from pet.ensembling import combine
+from pet.growing import Generation
 from pet.inputs import Inputs, count_leaks
-from pet.ipet import Growth
 from pet.labeled import LabeledSet
 from pet.labeling import count_labels
 from pet.members import Member, folder_of
@@ -23,14 +22,6 @@ from pet.reporting.measurement import ensemble_accuracy, measure
 from pet.reporting.model_card import model_card
 from pet.runs import DONE, read_record, write_json, write_text
 from pet.weighing import ensemble_temperature, member_weights
-
-
-@dataclass(frozen=True)
-class Generation:
-    """Members that were trained together, and how they stand."""
-
-    members: list[Member]
-    growth: Growth
 
 
 def write_report(

@@ -1,0 +1,70 @@
+"""What counts as harm in a whole run: an encoder that learned alone, and little."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pet import growing
+from pet.inputs import read_inputs
+from pet.members import Member, members_of
+from pet.pipeline import label_pool
+from pet.runs import DONE, read_record
+from pet.sampling import unlabeled_rows
+from tests.test_pipeline import Counter
+
+Configure = Callable[..., Any]
+
+
+@pytest.fixture
+def config(config_for: Configure, model_folder: Any) -> Any:
+    return config_for(
+        encoder=str(model_folder("bert")), member={"steps": 0}, generations=1, growth_factor=1.5
+    )
+
+
+@pytest.mark.parametrize(("kept", "generation"), [(0.74, 0), (0.76, 1)])
+def test_an_encoder_that_cannot_say_what_it_was_taught_leads_the_ensemble_astray(
+    config: Any, monkeypatch: pytest.MonkeyPatch, kept: float, generation: int
+) -> None:
+    monkeypatch.setattr(growing, "knowledge_kept", lambda said, labels: kept)
+    counter = Counter()
+    report = label_pool(config, observer=counter)
+    assert f"encoder-g{generation}" in report["weights"]
+    told = [line for line in counter.said if "did harm, 0 is kept" in line]
+    assert len(told) == (1 if generation == 0 else 0)
+    assert all("the encoder says 74% of what its teachers know" in line for line in told)
+
+
+def test_it_is_asked_about_rows_that_it_has_not_learned_from(
+    config: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def kept(said: Any, labels: Any) -> float:
+        asked.append(len(labels))
+        return 1.0
+
+    monkeypatch.setattr(growing, "knowledge_kept", kept)
+    label_pool(config)
+    inputs = read_inputs(config)
+    drawn = read_record(Path(config.out) / "members" / "encoder-g1" / DONE)["drawn"]["rows"]
+    assert asked == [len(unlabeled_rows(inputs)) - len(drawn)]
+    assert len(drawn) > 0
+
+
+def test_patterns_that_learn_too_are_not_stopped_for_the_encoders_sake(
+    config_for: Configure, model_folder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(growing, "knowledge_kept", lambda said, labels: 0.0)
+    config = config_for(encoder=str(model_folder("bert")), generations=1, growth_factor=1.5)
+    label_pool(config)
+    inputs = read_inputs(config)
+    assert not growing._not_taken_up(inputs, members_of(inputs, 1))
+    untrained = [Member(pattern.name, generation=None) for pattern in inputs.task.patterns]
+    assert not growing._not_taken_up(inputs, untrained), "nobody has learned anything"
+    assert np.isfinite(growing.generation_of(inputs, members_of(inputs, 1)).growth.agreement)

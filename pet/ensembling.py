@@ -107,20 +107,21 @@ def entropy(probabilities: Array) -> Array:
 
 
 def fit_temperature(
-    logits: Array, labels: NDArray[np.integer], prior_strength: float = 4.0
+    logits: Array, labels: NDArray[np.integer], prior_strength: float = 4.0, expected: float = 1.0
 ) -> float:
     """Find the temperature under which the true labels are likeliest (Guo et al. 2017).
 
     With a handful of rows the likelihood alone runs off to zero or infinity, so log T has a
-    normal prior around 0 that weighs as much as `prior_strength` rows.
+    normal prior around the expected one that weighs as much as `prior_strength` rows.
 
     Args:
         logits: [rows, labels] of rows that the model was not trained on.
         labels: [rows]
+        expected: the temperature that is likeliest before any row is seen.
     """
-    candidates = np.exp(np.linspace(np.log(0.1), np.log(10.0), 201))
+    candidates = np.exp(np.arange(-115, 171) / 50)  # 0.1 to 30
     losses = [
-        surprise(softmax(logits, t), labels) + prior_strength * np.log(t) ** 2 / 2
+        surprise(softmax(logits, t), labels) + prior_strength * np.log(t / expected) ** 2 / 2
         for t in candidates
     ]
     return float(candidates[int(np.argmin(losses))])
@@ -161,7 +162,7 @@ def match_confidence(logits: Array, confidence: float) -> float:
     Args:
         logits: [rows, labels]
     """
-    low, high = np.log(0.1), np.log(10.0)
+    low, high = np.log(0.1), np.log(30.0)
     for _ in range(20):  # a higher temperature makes every row less sure
         middle = (low + high) / 2
         if softmax(logits, float(np.exp(middle))).max(axis=-1).mean() > confidence:

@@ -137,8 +137,10 @@ def test_a_handful_of_rows_cannot_drive_the_temperature_to_an_end() -> None:
     assert 1 < fit_temperature(logits, np.ones(3, int)) < 5
 
 
-def test_no_rows_at_all_leave_the_temperature_at_one() -> None:
-    assert fit_temperature(np.zeros((0, 3)), np.zeros(0, int)) == pytest.approx(1)
+def test_no_rows_at_all_leave_the_temperature_at_what_is_expected() -> None:
+    nothing = np.zeros((0, 3)), np.zeros(0, int)
+    assert fit_temperature(*nothing) == pytest.approx(1)
+    assert fit_temperature(*nothing, expected=3.0) == pytest.approx(3, rel=0.02)
 
 
 def test_a_temperature_that_matches_a_confidence_is_found() -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import Parameter
 
+from pet.allocation import freed_memory_kept
 from pet.config import TrainingConfig
 from pet.encoding import Encoder
 from pet.errors import PetError
@@ -138,7 +139,7 @@ def optimize(
     history: list[float] = []
     model.module.train()
     model.set_dropout(settings.dropout)
-    with seeded(seed):
+    with seeded(seed), freed_memory_kept():
         for _ in range(settings.steps):
             batch = next(drawn)
             while True:

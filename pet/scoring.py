@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from pet.encoding import Encoder, TextSlot, TokenizedTexts, tokenize
 from pet.errors import PetError
 from pet.models import Model, Rows, Texts
 from pet.progress import Tick, no_tick
+from pet.quantization import linears_in_int8
 from pet.tasks import Task
 from pet.training import MEMORY_ERRORS, halved, split_by_tokens
 
@@ -48,7 +50,7 @@ def score(
     model.module.eval()
     queue = split_by_tokens(np.arange(len(rows)), lengths, tokens_per_batch)[::-1]
     done: list[tuple[Rows, torch.Tensor]] = []
-    with torch.inference_mode():
+    with torch.inference_mode(), in_scoring_precision(model):
         while queue:
             batch = queue.pop()
             try:
@@ -69,6 +71,13 @@ def score(
             "  fix:      --set precision=float32, or another model: this one's weights are damaged"
         )
     return out
+
+
+def in_scoring_precision(model: Model) -> contextlib.AbstractContextManager[None]:
+    """Let the model compute in int8 inside the block, if it is meant to and is on a CPU."""
+    if model.precision == "int8" and model.device.type == "cpu":
+        return linears_in_int8(model.module)
+    return contextlib.nullcontext()
 
 
 def cloze_encoder(

@@ -117,8 +117,10 @@ class RunConfig(Frozen):
     student_model: Place | None = Field(None, description="the student; the teacher if not given")
     student_revision: str | None = Field(None, description="a commit or tag of the student")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="of the forward passes; auto: bfloat16 on CUDA, float32 elsewhere"
+    precision: Literal["auto", "float32", "bfloat16", "int8"] = Field(
+        "auto",
+        description="of the forward passes; auto: bfloat16 on CUDA, float32 elsewhere; int8: of "
+        "linear layers that score on a CPU, the rest as auto",
     )
 
     init_from: Place | None = Field(
@@ -185,7 +187,9 @@ class RunConfig(Frozen):
     abstain_below: float = Field(0.5, ge=0, le=1, description="less confident rows abstain")
     max_rejected: float = Field(0.1, ge=0, le=1, description="unusable share that stops a run")
     shard_rows: int = Field(10_000, ge=1, description="rows per file of logits and labels")
-    tokens_per_batch: int = Field(8192, ge=64, description="tokens in one forward pass")
+    tokens_per_batch: int = Field(
+        8192, ge=64, description="tokens in one forward pass; scoring on a CPU: 2,048 at most"
+    )
 
     adaptation: WholeTrainingConfig = Field(
         WholeTrainingConfig(batch_size=32), description="training on the pool's own language"

@@ -29,7 +29,7 @@ from pet.loading import (
 Texts = Mapping[TextSlot, TokenizedTexts]
 Rows = NDArray[np.int64]
 Loss = Callable[[Tensor, Rows], Tensor]
-Precision = Literal["auto", "float32", "bfloat16"]
+Precision = Literal["auto", "float32", "bfloat16", "int8"]
 
 
 def batch_tensors(batch: Batch, device: torch.device) -> dict[str, Tensor]:
@@ -48,7 +48,8 @@ class Model(ABC):
 
     Attributes:
         precision: what the module computes in. "auto" is bfloat16 on CUDA and float32 elsewhere;
-            "bfloat16" is that on every device. Weights, scores and losses are float32 always.
+            "bfloat16" is that on every device; "int8" is that for linear layers that score on a
+            CPU, and else as "auto". Weights, scores and losses are float32 always.
         adapter: what changes the module's computation, if anything does.
         switch: what is in force in the module now.
     """
@@ -133,7 +134,7 @@ class Model(ABC):
 
     def autocast(self) -> torch.autocast:
         """Let the forward pass inside compute in the model's precision."""
-        chosen = self.precision == "auto" and self.device.type == "cuda"
+        chosen = self.precision in ("auto", "int8") and self.device.type == "cuda"
         lower = chosen or self.precision == "bfloat16"
         return torch.autocast(self.device.type, torch.bfloat16, enabled=lower)
 

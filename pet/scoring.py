@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,10 +16,14 @@ from pet.encoding import Encoder, TextSlot, TokenizedTexts, tokenize
 from pet.errors import PetError
 from pet.models import Model, Rows, Texts
 from pet.progress import Tick, no_tick
+from pet.quantization import linears_in_int8
 from pet.tasks import Task
 from pet.training import MEMORY_ERRORS, halved, split_by_tokens
 
 Columns = Mapping[str, Sequence[str]]  # field -> texts
+# On a CPU, what one layer hands to the next should not outgrow the caches: with more tokens than
+# these in a pass, models of every size are slower.
+CPU_TOKENS = 2048
 
 
 def score(
@@ -27,8 +32,10 @@ def score(
 ) -> NDArray[np.float32]:  # fmt: skip
     """Return label scores for the rows of tokenised texts, in their order. [rows, labels]
 
-    Batches hold as many rows of like length as `tokens_per_batch` allows; when memory runs out it
-    is halved. Results wait on the device until the last batch, so that a GPU is never held up.
+    Batches hold as many rows of like length as `tokens_per_batch` allows, on a CPU `CPU_TOKENS` at
+    most; when memory runs out it is halved. How rows are put together changes scores by rounding
+    alone (1e-4 in float32). Results wait on the device until the last batch, so that a GPU is
+    never held up.
 
     Raises:
         PetError: one row alone does not fit into memory, or the model says NaN.
@@ -38,10 +45,12 @@ def score(
     if not len(rows):
         return np.zeros((0, model.output_width(encoder)), dtype=np.float32)
     lengths = encoder.lengths(texts, rows)
+    if model.device.type == "cpu":
+        tokens_per_batch = min(tokens_per_batch, CPU_TOKENS)
     model.module.eval()
     queue = split_by_tokens(np.arange(len(rows)), lengths, tokens_per_batch)[::-1]
     done: list[tuple[Rows, torch.Tensor]] = []
-    with torch.inference_mode():
+    with torch.inference_mode(), in_scoring_precision(model):
         while queue:
             batch = queue.pop()
             try:
@@ -62,6 +71,13 @@ def score(
             "  fix:      --set precision=float32, or another model: this one's weights are damaged"
         )
     return out
+
+
+def in_scoring_precision(model: Model) -> contextlib.AbstractContextManager[None]:
+    """Let the model compute in int8 inside the block, if it is meant to and is on a CPU."""
+    if model.precision == "int8" and model.device.type == "cpu":
+        return linears_in_int8(model.module)
+    return contextlib.nullcontext()
 
 
 def cloze_encoder(

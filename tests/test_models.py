@@ -107,6 +107,7 @@ def test_dropout_can_be_set_for_the_whole_model(model_folder: ModelFolder) -> No
     [
         ("auto", "cpu", False), ("auto", "cuda", True),
         ("bfloat16", "cpu", True), ("bfloat16", "cuda", True),
+        ("int8", "cpu", False), ("int8", "cuda", True),
         ("float32", "cpu", False), ("float32", "cuda", False),
     ],
 )  # fmt: skip

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from pet import scoring
 from pet.errors import PetError
 from pet.scoring import score
 from tests.cloze import TEXTS, encoder_for, fresh_classifier, load_cloze, plain_batchable, tokenized
@@ -97,3 +98,19 @@ def test_no_rows_give_a_classifier_no_scores_for_every_label(model_folder: Model
     model = fresh_classifier(model_folder("bert"))
     encoder, texts = plain_batchable(model, [])
     assert score(model, encoder, texts, tokens_per_batch=512).shape == (0, 3)
+
+
+def test_a_cpu_gets_small_batches_and_the_same_scores(
+    model_folder: ModelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Larger ones outgrow its caches; a score must not depend on how many rows go together."""
+    model = load_cloze(model_folder("bert"))
+    encoder = encoder_for(model.tokenizer, "{text} it is {mask}")
+    texts = tokenized(encoder, model.tokenizer, {"text": MANY})
+    calls = Failing(model, lambda call: False, ValueError())
+    found = []
+    for most in (100, 100_000):
+        monkeypatch.setattr(scoring, "CPU_TOKENS", most)
+        found.append(score(model, encoder, texts, tokens_per_batch=100_000))
+    assert calls.sizes[-1] == len(MANY) > max(calls.sizes[:-1])
+    np.testing.assert_allclose(found[0], found[1], atol=1e-4)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import statistics
+import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,13 +22,15 @@ from pet.models import Texts
 from pet.scoring import cloze_encoder, score, tokenize_columns
 from pet.tasks import load_task
 from pet.training import train
-from tests.bench.loops import MAX_LENGTH, plain_scores, plain_training
+from tests.bench.loops import BATCH, MAX_LENGTH, plain_scores, plain_training
 from tests.bench.machine import Geometry, ceiling, wait_for
 
 ROUNDS = 3  # each measures ceiling, ours and the plain loop; ratios are taken within a round
+LONGEST = 30.0  # seconds of a line's rounds after which no further one is begun
 BATCH_SIZE = 8  # rows of a training step
 KINDS = ("films", "posts", "mixed")
 TOKENS_PER_BATCH = RunConfig.model_fields["tokens_per_batch"].default
+PLAIN_LENGTHS = np.full(1, MAX_LENGTH)  # tokens of a row in the plain loop
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Rates:
     """One line of the table: medians over the rounds.
 
     Attributes:
+        asked: rows that were scored, or learned from.
         rows, tokens: a second; for training, rows that are learned from.
         of_ceiling: useful arithmetic as a share of the machine's own matrix-product rate.
         of_plain: times as fast as the plain loop.
@@ -45,6 +48,7 @@ class Rates:
     what: str
     geometry: str
     kind: str
+    asked: int
     rows: float
     tokens: float
     ceiling: float
@@ -92,6 +96,9 @@ def seconds_of(work: Callable[[], object], device: torch.device) -> float:
 def measure(geometry: Geometry, kind: str, device: torch.device, budget: float) -> list[Rates]:
     """Measure scoring and training at a size of model on a kind of text.
 
+    The plain loop gets so few of the rows that it takes about as long, but whole batches; it pads
+    every row to the same length, so its seconds a row are the same for all.
+
     Args:
         budget: seconds that one measurement may take if half the ceiling is reached.
     """
@@ -100,36 +107,54 @@ def measure(geometry: Geometry, kind: str, device: torch.device, budget: float) 
     encoder = cloze_encoder(model, task, "category", MAX_LENGTH)
     words = [of_label[0][0] for of_label in encoder.words.tokens]
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    texts = _affordable(geometry, encoder, model, texts_of(kind), device, dtype, budget)
-    tokens = tokenize_columns(encoder, model.tokenizer, {"text": texts})
-    lengths = encoder.lengths(tokens, np.arange(len(texts)))
-    score(model, encoder, tokens, tokens_per_batch=TOKENS_PER_BATCH)  # a warm-up
-    plain_scores(model.module, model.tokenizer, texts[:2], words)
+    affordable = _affordable(geometry, encoder, model, texts_of(kind), device, dtype, budget)
     lines = []
     for what, share in (("scoring", 1), ("training", 3)):  # backward: twice the forward's work
-        ours_of, plain_of = _works(what, model, encoder, tokens, texts, words)
-        best, ours, plain, cut = [], [], [], []
-        for _ in range(ROUNDS):
-            best.append(ceiling(geometry, device, dtype))
-            cut.append(
-                seconds_of(
-                    lambda: tokenize_columns(encoder, model.tokenizer, {"text": texts}), device
-                )
-            )
-            ours.append(seconds_of(ours_of, device))
-            plain.append(seconds_of(plain_of, device))
+        texts = affordable[: max(BATCH_SIZE, len(affordable) // share)]
+        cut = _cutting(encoder, model, texts)
+        tokens = cut()
+        lengths = encoder.lengths(tokens, np.arange(len(texts)))
         useful = share * geometry.useful(lengths)
-        took = statistics.median(ours)
+        few = _plain_rows(what, len(texts), useful, share * geometry.useful(PLAIN_LENGTHS))
+        ours = _our_way(what, model, encoder, tokens, len(words))
+        plain = _plain_way(what, model, texts[:few], words)
+        score(model, encoder, tokens, np.arange(BATCH_SIZE), tokens_per_batch=TOKENS_PER_BATCH)
+        found = _rounds(
+            [lambda: ceiling(geometry, device, dtype), *(
+                lambda work=work: seconds_of(work, device) for work in (cut, ours, plain)
+            )]
+        )  # fmt: skip
+        best, cutting, took, plainly = (np.array(column) for column in zip(*found, strict=True))
+        plainly *= len(texts) / few
         lines.append(
             Rates(
-                what, geometry.name, kind, len(texts) / took, float(lengths.sum()) / took,
-                statistics.median(best),
-                statistics.median(useful / o / b for o, b in zip(ours, best, strict=True)),
-                statistics.median(p / (o + c) for p, o, c in zip(plain, ours, cut, strict=True)),
-                statistics.median(c / (o + c) for o, c in zip(ours, cut, strict=True)),
+                what, geometry.name, kind, len(texts),
+                len(texts) / float(np.median(took)), float(lengths.sum() / np.median(took)),
+                float(np.median(best)), float(np.median(useful / took / best)),
+                float(np.median(plainly / (took + cutting))),
+                float(np.median(cutting / (took + cutting))),
             )
         )  # fmt: skip
     return lines
+
+
+def _rounds(works: list[Callable[[], float]]) -> list[list[float]]:
+    """Measure each in turn, as many rounds as there is time for. [rounds][works]"""
+    found: list[list[float]] = []
+    started = time.perf_counter()
+    while len(found) < ROUNDS and (not found or time.perf_counter() - started < LONGEST):
+        found.append([work() for work in works])
+    return found
+
+
+def _plain_rows(what: str, rows: int, useful: float, of_plain: float) -> int:
+    """Take as many rows as cost the plain loop what all of them cost us, in whole batches."""
+    batch = BATCH if what == "scoring" else BATCH_SIZE
+    return min(rows, batch * max(1, int(useful / of_plain / batch)))
+
+
+def _cutting(encoder: Encoder, model: ClozeModel, texts: list[str]) -> Callable[[], Texts]:
+    return lambda: tokenize_columns(encoder, model.tokenizer, {"text": texts})
 
 
 def _affordable(
@@ -144,32 +169,33 @@ def _affordable(
     return texts[: max(BATCH_SIZE, affordable)]
 
 
-def _works(
-    what: str, model: ClozeModel, encoder: Encoder, tokens: Texts, texts: list[str],
-    words: list[int],
-) -> tuple[Callable[[], object], Callable[[], object]]:  # fmt: skip
-    """Our way to do it, and the plain way, on the same rows."""
+def _our_way(
+    what: str, model: ClozeModel, encoder: Encoder, tokens: Texts, labels: int
+) -> Callable[[], object]:
+    """Score all rows, or learn from each once."""
     if what == "scoring":
-        return (
-            lambda: score(model, encoder, tokens, tokens_per_batch=TOKENS_PER_BATCH),
-            lambda: plain_scores(model.module, model.tokenizer, texts, words),
-        )
-    rows = np.arange(len(texts))
-    gold = torch.arange(len(texts), device=model.device) % len(words)
+        return lambda: score(model, encoder, tokens, tokens_per_batch=TOKENS_PER_BATCH)
+    rows = np.arange(len(next(iter(tokens.values()))))
+    gold = torch.arange(len(rows), device=model.device) % labels
     settings = TrainingConfig(  # with the model's own dropout, as in the plain loop
-        steps=-(-len(texts) // BATCH_SIZE), batch_size=BATCH_SIZE, dropout=None
+        steps=-(-len(rows) // BATCH_SIZE), batch_size=BATCH_SIZE, dropout=None
     )
 
     def loss(scores: torch.Tensor, part: np.ndarray) -> torch.Tensor:
         own = gold[torch.from_numpy(part).to(gold.device)]
         return functional.cross_entropy(scores, own, reduction="sum")
 
-    return (
-        lambda: train(
-            model, encoder, tokens, rows, loss, settings, seed=0,
-            tokens_per_batch=TOKENS_PER_BATCH,
-        ),
-        lambda: plain_training(
-            model.module, model.tokenizer, texts, words, gold.tolist(), BATCH_SIZE
-        ),
-    )  # fmt: skip
+    return lambda: train(
+        model, encoder, tokens, rows, loss, settings, seed=0, tokens_per_batch=TOKENS_PER_BATCH
+    )
+
+
+def _plain_way(
+    what: str, model: ClozeModel, texts: list[str], words: list[int]
+) -> Callable[[], object]:
+    """Do the same as most people do, with a tokenizer that then pads whatever it is given."""
+    tokenizer = copy.deepcopy(model.tokenizer)
+    if what == "scoring":
+        return lambda: plain_scores(model.module, tokenizer, texts, words)
+    gold = [row % len(words) for row in range(len(texts))]
+    return lambda: plain_training(model.module, tokenizer, texts, words, gold, BATCH_SIZE)

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 import verbalizers
 from data.cache import cache_root
+from tests.bench.size import words
 
 Lines = list[tuple[str, str]]  # what was measured, and the figure
 
@@ -126,7 +127,7 @@ def growth(folder: Path) -> Lines:
     rates, memory = [], []
     for rows in (5_000, 50_000):
         pool = write_pool(folder / f"pool-{rows}.parquet", "movies", rows)
-        took = pet("label", str(run), "--pool", str(pool), "--out", str(folder / f"labels-{rows}"))
+        took = pet("label", str(run), "--pool", str(pool), "--out", str(folder / f"labeled-{rows}"))
         rates.append(rows / took.seconds)
         memory.append(took.memory / 2**20)
         lines.append(
@@ -146,11 +147,32 @@ def growth(folder: Path) -> Lines:
                       student__steps=50, supervised__steps=5),
         )  # fmt: skip
         seconds.append(took)
-    lines += [
-        (
-            "a run with four times the members, seconds",
-            f"{seconds[1].seconds / seconds[0].seconds:.2f} times",
-        ),
-        ("its peak memory", f"{seconds[1].memory / seconds[0].memory:.2f} times"),
+    lines += _times("a run with four times the members", *seconds)
+    return lines + _times("a run with 50 labels, of 5", *(_labels(folder, n) for n in (5, 50)))
+
+
+def _times(what: str, small: Took, large: Took) -> Lines:
+    return [
+        (f"{what}: seconds", f"{large.seconds / small.seconds:.2f} times ({large.seconds:.0f} s)"),
+        (f"{what}: peak memory", f"{large.memory / small.memory:.2f} times"),
     ]
-    return lines
+
+
+def _labels(folder: Path, count: int) -> Took:
+    """Run a task of so many labels, on as many labeled rows and pool rows whatever the count."""
+    names = words()[::40][:count]
+    lines = ['name = "topics"', 'fields = ["text"]', "[labels]", *(f'{n} = "{n}"' for n in names)]
+    lines += ["[patterns]", 'about = "{mask}: {text}"', 'news = "[ news: {mask} ] {text}"']
+    task = folder / f"labels-{count}.toml"
+    task.write_text("\n".join(lines) + "\n")
+    labeled = folder / f"labels-{count}.parquet"
+    of_rows = [names[row % count] for row in range(100)]
+    texts = [f"all about {name}, part {row}" for row, name in enumerate(of_rows)]
+    pq.write_table(pa.table({"text": texts, "label": of_rows}), labeled)
+    return pet(
+        "run", str(task), "--plain", "--out", str(folder / f"labels-{count}"),
+        "--labeled", str(labeled), "--pool", str(folder / "pool-5000.parquet"),
+        "--model", str(cache_root() / "models" / "bert-tiny"),
+        *settings(generations=0, train_from=0, member__steps=50, student__steps=50,
+                  supervised__steps=5, unlabeled_rows=2000),
+    )  # fmt: skip

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -37,7 +38,7 @@ def path_of(place: str | Path) -> Path:
     from upath import UPath
 
     file_system(str(place))
-    return cast(Path, UPath(place, **_OPTIONS))
+    return cast(Path, UPath(str(place), **cast(Any, _OPTIONS)))
 
 
 def is_remote(path: Path) -> bool:
@@ -101,7 +102,8 @@ def told(address: str) -> Iterator[None]:
 
 def as_os_error(error: Exception, address: str) -> OSError | None:
     """Return an error of object storage as an OSError with number and text; None for others."""
-    if isinstance(error, PetError):
+    about_a_disk = isinstance(error, OSError) and str(error.filename or "").startswith(os.sep)
+    if isinstance(error, PetError) or about_a_disk:
         return None
     text = (str(error).splitlines() or [""])[0] or type(error).__name__
     if isinstance(error, OSError):

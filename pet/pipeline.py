@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -16,7 +18,7 @@ from pet.answers import pool_logits
 from pet.claims import check_folder, claim_folder
 from pet.config import RunConfig
 from pet.ensembling import combine
-from pet.errors import InputError
+from pet.errors import InputError, PetError
 from pet.inputs import Inputs, read_inputs
 from pet.ipet import (
     Growth,
@@ -25,7 +27,7 @@ from pet.ipet import (
 )  # fmt: skip
 from pet.jobs import Execute, Job, Plainly
 from pet.labeling import close_labels, count_shards
-from pet.locks import LOCK, locked
+from pet.locks import LOCK
 from pet.members import (
     Member,
     generations_of,
@@ -34,6 +36,7 @@ from pet.members import (
     trains_at_once,
     untrained_members,
 )
+from pet.mirrors import ALL_LABELS, RunFolder
 from pet.polling import embed_texts, measure_prior, score_member
 from pet.pool_labeling import cut_shards, label_with_student
 from pet.progress import SILENT, Observer
@@ -74,9 +77,10 @@ def label_pool(
     is_new = not os.path.exists(inputs.folder)
     had_lock = os.path.exists(inputs.folder / LOCK)
     check_folder(inputs, update)  # before a lock is put there, and again when nobody else can write
-    with locked(inputs.folder, observer.say):
+    with inputs.home.held(observer.say):
         stages = _Stages(inputs, execute)
         try:
+            fetched = inputs.home.fetch()
             check_folder(inputs, update)
             sweep(inputs.folder)
             stages.here("sample pool", partial(sample_pool, inputs))
@@ -86,9 +90,12 @@ def label_pool(
             elif not had_lock:  # it may be somebody else's folder
                 (inputs.folder / LOCK).unlink(missing_ok=True)
             raise
+        if fetched:
+            observer.say(f"{fetched} files were fetched from {inputs.home}")
         claim_folder(inputs)
         report = stages.run()
         sweep(inputs.folder)  # of jobs whose node died, and that were done on another
+        inputs.home.push()
         return report
 
 
@@ -169,7 +176,8 @@ class _Stages:
             for name, block in zip(names, blocks, strict=True)
         ])  # fmt: skip
         made = units[0]
-        close_labels(made.path, made.fingerprint, shards, rows)
+        inputs.home.fetch(labels=ALL_LABELS)
+        close_labels(inputs.folder / made.path, made.fingerprint, shards, rows)
         return Unit(made.path, made.fingerprint, all(unit.reused for unit in units))
 
     def say_who_is_not_trained(self) -> None:
@@ -211,7 +219,11 @@ class _Stages:
     def stage(self, name: str, jobs: list[Job]) -> list[Any]:
         """Execute a stage's jobs, say what was reused, and note the time in the manifest."""
         started = time.monotonic()
-        results = self.execute(jobs)
+        home = self.inputs.home
+        results = self.execute([
+            Job(job.name, partial(_bordered, home, job.work), job.here) for job in jobs
+        ])  # fmt: skip
+        home.fetch()  # what was made elsewhere
         units = [unit for result in results for unit in _units(result)]
         reused = sum(unit.reused and str(unit.path) not in self.of_now for unit in units)
         self.of_now |= {str(unit.path) for unit in units if not unit.reused}
@@ -221,6 +233,7 @@ class _Stages:
             if not unit.reused and unit.reason not in ("", "not made yet"):
                 self.inputs.observer.say(f"{name}: {unit.path.name} made again: {unit.reason}")
         self.note(name, time.monotonic() - started, len(units) - reused, reused)
+        home.push()
         return results
 
     def note(self, name: str, seconds: float, made: int, reused: int) -> None:
@@ -235,6 +248,29 @@ class _Stages:
         }
         if manifest:  # before the folder is claimed there is none
             write_json(path, {**manifest, "stages": {**manifest.get("stages", {}), **self.stages}})
+
+
+def _bordered(home: RunFolder, work: Callable[[], Any]) -> Any:
+    """Do a job between fetching what others made and sending what it makes.
+
+    Its units are told by their place in the run folder, which may lie elsewhere in the process
+    that asked.
+    """
+    home.fetch()
+    try:
+        result = work()
+    except PetError:
+        with contextlib.suppress(PetError):  # what is done is kept
+            home.push()
+        raise
+    home.push()
+    if isinstance(result, Unit):
+        return _by_place(home, result)
+    return [_by_place(home, unit) for unit in result] if isinstance(result, list) else result
+
+
+def _by_place(home: RunFolder, unit: Unit) -> Unit:
+    return replace(unit, path=unit.path.relative_to(home.path))
 
 
 def _units(result: Any) -> list[Unit]:

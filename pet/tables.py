@@ -250,7 +250,7 @@ def _unreadable(path: Path, error: Exception) -> PetError:
 def _unsteady(path: Path | str, error: OSError) -> PetError:
     return PetError(
         f"{path}\n  expected: a file that can be read to its end\n  found:    {error.strerror}\n"
-        "  fix:      look after the file and the way to it, then give the same command again: it goes on"
+        "  fix:      look after the file, then give the same command again: it goes on"
     )
 
 

@@ -26,7 +26,7 @@ from pet.errors import InputError, LockedError, Problem
 from pet.leases import Lease, leased
 from pet.locks import LOCK, hold_file, locked
 from pet.object_storage import file_system, files_below, key_of, told, version_of
-from pet.places import check_places, is_on_store
+from pet.places import is_on_store, place_problem
 from pet.runs import DONE, TEMPORARY_PREFIX, read_record, unwritable, write_json
 
 SCRATCH = "PET_SCRATCH"  # the environment variable that names the folder for mirrors
@@ -230,7 +230,7 @@ class Mirror(RunFolder):
 
     @contextlib.contextmanager
     def held(self, say: Callable[[str], None]) -> Iterator[None]:
-        with locked(self.path, say), leased(self.address, say) as self._lease:
+        with locked(self.path), leased(self.address, say) as self._lease:
             try:
                 yield
             finally:
@@ -259,7 +259,8 @@ def bring(
     Raises:
         InputError: the place is no path and no address, or nothing is there.
     """
-    check_places(stores=True, RUN=place)
+    if problem := place_problem("RUN", place, stores=True):
+        raise InputError(problem)
     folder = run_folder(place)
     if is_on_store(place) and not folder.names():
         raise InputError(

@@ -39,7 +39,7 @@ def place_problem(where: str, value: str, stores: bool = False) -> Problem | Non
     if stores and _STORE.match(value):
         return _store_problem(where, value)
     if stores and _ADDRESS.match(value):
-        fix = "copy it to this machine, or to a bucket"
+        fix = "copy it to this machine, or into a bucket, and say where it is then"
         expected = "a path, s3://BUCKET/... or gs://BUCKET/..."
         return Problem(where, expected, f"an address: {public(value)}", fix)
     if _ADDRESS.match(value):

@@ -25,8 +25,9 @@ def diff(
         from pet.comparison import compare_labels
         from pet.mirrors import ALL_LABELS, bring
 
-        sides = [bring(place, ALL_LABELS, parts=("labels",)).path for place in (before, after)]
-        found = compare_labels(*sides)
+        sides = [bring(place, ALL_LABELS, parts=("labels",)) for place in (before, after)]
+        found = compare_labels(*(side.path for side in sides))
+        found["before"]["path"], found["after"]["path"] = map(str, sides)
         if json_out:
             sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
         else:

@@ -16,7 +16,7 @@ from flows import screens
 from flows.commands.console import answer, err, out, stop
 from flows.commands.options import Debug, Json, RunFolder
 from pet.errors import InputError, Problem
-from pet.places import check_places
+from pet.places import place_problem
 
 
 def review(
@@ -54,7 +54,8 @@ def review(
             {"--format": format, "--by": by, "--seed": seed},
         )  # fmt: skip
         stop.install()
-        check_places(RUN=folder)
+        if problem := place_problem("RUN", folder):
+            raise InputError(problem)
         run = Path(folder)
         if run.name in ("", ".."):  # a run is called by its folder's name, which `.` does not tell
             run = run.resolve()

@@ -61,6 +61,10 @@ class Lease:
             self._files.pipe_file(self.key, self._content, mode="create")
         except FileExistsError:
             return False
+        except OSError as error:
+            if "conflicting conditional operation" not in str(error):
+                raise
+            return False  # S3's answer to two that try in the same moment: look again
         return True
 
     def _look(self) -> tuple[dict[str, Any], float] | None:

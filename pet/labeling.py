@@ -238,14 +238,15 @@ def refuse_other_labels(out: RunFolder, model: str) -> None:
     Raises:
         InputError: the folder holds such files.
     """
-    others = sorted(name for name in out.names() if not OURS.fullmatch(name))
+    names = out.names()
+    others = sorted(name for name in names if not OURS.fullmatch(name))
     if others and LABELS_DONE not in others and not any(map(LABEL_FILE.fullmatch, others)):
         raise InputError(
             Problem(str(out), "an empty folder, or one that does not exist yet",
                     f"a folder with other files ({', '.join(others[:4])})", "choose another --out")
         )  # fmt: skip
     out.fetch(labels=ALL_LABELS)
-    for path in sorted(out.path.glob("*.parquet")):
+    for path in sorted(out.path.glob("*.parquet")) if names else ():
         try:
             stored = pq.read_metadata(path).metadata or {}
         except pa.ArrowInvalid:

@@ -14,7 +14,7 @@ from pet.errors import InputError, Problem
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 STORES = {"s3": "s3fs", "gs": "gcsfs"}  # object storage: scheme, which names an extra; its package
 _STORE = re.compile(f"({'|'.join(STORES)}):", re.IGNORECASE)
-_ON_STORE = re.compile(rf"(?:{'|'.join(STORES)})://[a-z0-9][a-z0-9._-]+(?:/[^/?#\\\0]+)*/?")
+_ON_STORE = re.compile(rf"(?:{'|'.join(STORES)})://[a-z0-9][a-z0-9._-]{{2,}}(?:/[^/?#\\\0]+)*/?")
 
 
 def is_on_store(place: object) -> bool:
@@ -40,7 +40,7 @@ def place_problem(where: str, value: str, stores: bool = False) -> Problem | Non
         return _store_problem(where, value)
     if stores and _ADDRESS.match(value):
         fix = "copy it to this machine, or into a bucket, and say where it is then"
-        expected = "a path, s3://BUCKET/... or gs://BUCKET/..."
+        expected = "a path on this machine, s3://BUCKET/... or gs://BUCKET/..."
         return Problem(where, expected, f"an address: {public(value)}", fix)
     if _ADDRESS.match(value):
         fix = "copy it to this machine and give its path; of a model on the hub, give its id alone"

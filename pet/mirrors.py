@@ -11,29 +11,27 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
-import itertools
 import os
 import re
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pet.errors import InputError, LockedError, Problem
+from pet.errors import InputError, Problem
 from pet.leases import Lease, leased
-from pet.locks import LOCK, hold_file, locked
+from pet.locks import LOCK, locked
 from pet.object_storage import file_system, files_below, key_of, told, version_of
 from pet.places import is_on_store, place_problem
 from pet.runs import DONE, TEMPORARY_PREFIX, read_record, unwritable, write_json
+from pet.scratch import free_room
 
-SCRATCH = "PET_SCRATCH"  # the environment variable that names the folder for mirrors
 MARKERS = (DONE, ".done.json")  # of a unit, and of a folder of labels: they say that it is whole
 RECORDS = ("manifest.json", "config.json", "task.toml")  # by which a run is known
 LABEL_FILE = re.compile(r"(?:labels/)?part-(\d+)\.parquet")
 NO_LABELS, ALL_LABELS = range(0), range(sys.maxsize)
+WEIGHTS = re.compile(r"members/([^/]+)/[^/]+\.safetensors")
 
 
 class RunFolder:
@@ -52,12 +50,17 @@ class RunFolder:
     def fetch_records(self) -> None:
         """Bring what a run is known by."""
 
-    def fetch(self, labels: range = NO_LABELS, parts: Collection[str] | None = None) -> int:
+    def fetch(
+        self, labels: range = NO_LABELS, parts: Collection[str] | None = None,
+        weights: Collection[str] | None = (),
+    ) -> int:  # fmt: skip
         """Bring what is there; return how many files came.
 
         Args:
-            labels: the label files that are wanted, by number: they are the bulk of a run.
+            labels: the label files that are wanted, by number.
             parts: the folders of it that are wanted; all, if not given.
+            weights: the members whose weights are wanted, by name; all, if None. Only who asks a
+                member needs them, and they and the labels are the bulk of a run.
         """
         return 0
 
@@ -91,7 +94,7 @@ class Mirror(RunFolder):
     def __init__(self, address: str):
         self.address = address.rstrip("/")
         self._files = file_system(address)
-        self._room = _free_room(self.address)
+        self._room = free_room(self.address)
         super().__init__(self._room / self.address.rpartition("/")[2])
         found = read_record(self._room / "index.json")
         self._index = {name: tuple(known) for name, known in found.items()}
@@ -122,7 +125,10 @@ class Mirror(RunFolder):
             self._index.pop(name, None)
         self._get(there)
 
-    def fetch(self, labels: range = NO_LABELS, parts: Collection[str] | None = None) -> int:
+    def fetch(
+        self, labels: range = NO_LABELS, parts: Collection[str] | None = None,
+        weights: Collection[str] | None = (),
+    ) -> int:  # fmt: skip
         there = {
             name: version_of(info)
             for name, info in files_below(self.address).items()
@@ -136,7 +142,7 @@ class Mirror(RunFolder):
             if here.get(name) == known[1:] and there.get(name) == known[0]
         }
         new = [name for name in there if name not in same]
-        wanted = [name for name in new if _is_wanted(name, labels, parts)]
+        wanted = [name for name in new if _is_wanted(name, labels, parts, weights)]
         # What is new here and not there was made by a process that could not send it: it is kept.
         outdated = {name for name in here if name in self._index or name in there} - same.keys()
         remade = [name.removesuffix(DONE) for name in wanted if name.rpartition("/")[2] == DONE]
@@ -266,32 +272,8 @@ def bring(
         raise InputError(
             Problem(place, "the folder of a run", "nothing there", "check the bucket and the name")
         )
-    folder.fetch(labels, parts)
+    folder.fetch(labels, parts, weights=None)
     return folder
-
-
-def _free_room(address: str) -> Path:
-    """Take a folder for a mirror that no other process has; it is free again when this one ends."""
-    scratch = os.environ.get(SCRATCH)
-    base = Path(scratch) if scratch else _cache_folder() / "scratch"
-    rooms = base / hashlib.sha256(address.encode()).hexdigest()[:16]
-    for number in itertools.count():
-        room = rooms / str(number)
-        try:
-            room.mkdir(parents=True, exist_ok=True)
-            hold_file(room / "lock")
-        except LockedError:
-            continue
-        except OSError as error:
-            raise unwritable(room, error) from error
-        for leftover in room.glob("tmp*"):  # of a fetch that was killed
-            shutil.rmtree(leftover, ignore_errors=True)
-        return room
-    raise AssertionError("numbers do not end")
-
-
-def _cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pet"
 
 
 def _is_passing(name: str) -> bool:
@@ -299,9 +281,13 @@ def _is_passing(name: str) -> bool:
     return name == LOCK or any(part.startswith(TEMPORARY_PREFIX) for part in name.split("/"))
 
 
-def _is_wanted(name: str, labels: range, parts: Collection[str] | None) -> bool:
+def _is_wanted(
+    name: str, labels: range, parts: Collection[str] | None, weights: Collection[str] | None
+) -> bool:
     if found := LABEL_FILE.fullmatch(name):
         return int(found[1]) in labels
+    if weights is not None and (found := WEIGHTS.fullmatch(name)) and found[1] not in weights:
+        return False
     return parts is None or "/" not in name or name.partition("/")[0] in parts
 
 

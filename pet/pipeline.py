@@ -207,7 +207,8 @@ class _Stages:
 
     def jobs(self, verb: str, work: Any, members: Iterable[Member]) -> list[Job]:
         return [
-            Job(f"{verb} {member.name}", partial(work, self.inputs, member)) for member in members
+            Job(f"{verb} {member.name}", partial(_about_member, self.inputs, member, work))
+            for member in members
         ]
 
     def one(self, name: str, work: Callable[[], Any]) -> Any:
@@ -267,6 +268,12 @@ def _bordered(home: RunFolder, work: Callable[[], Any]) -> Any:
     if isinstance(result, Unit):
         return _by_place(home, result)
     return [_by_place(home, unit) for unit in result] if isinstance(result, list) else result
+
+
+def _about_member(inputs: Inputs, member: Member, work: Callable[[Inputs, Member], Any]) -> Any:
+    """Do a job for which a member's weights are needed, where they are there already."""
+    inputs.home.fetch(weights=[member.name])
+    return work(inputs, member)
 
 
 def _by_place(home: RunFolder, unit: Unit) -> Unit:

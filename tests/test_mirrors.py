@@ -301,12 +301,17 @@ def test_what_others_removed_or_replaced_is_so_here_too(
     assert json.loads((mirror.path / "unit/done.json").read_text())["fingerprint"] == "x"
 
 
-def test_label_files_come_when_they_are_asked_for(sent_run: str) -> None:
+def test_label_files_and_weights_come_when_they_are_asked_for(sent_run: str) -> None:
     """They may be more than a node's disk holds."""
     mirror = Mirror(sent_run)
     mirror.fetch()
     assert not list(mirror.path.glob("labels/part-*"))
     assert (mirror.path / "members/g0-last-r0/logits/part-00000.parquet").is_file()
+    assert not list(mirror.path.glob("members/*/*.safetensors"))
+    mirror.fetch(weights=["g0-last-r0"])
+    assert [path.parent.name for path in mirror.path.glob("members/*/*.safetensors")] == [
+        "g0-last-r0"
+    ]
     mirror.fetch(labels=range(1, 2))
     assert [path.name for path in mirror.path.glob("labels/part-*")] == ["part-00001.parquet"]
     mirror.fetch(labels=ALL_LABELS)

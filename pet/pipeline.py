@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,10 +13,11 @@ import numpy as np
 
 from pet.adaptation import adapt
 from pet.answers import pool_logits
+from pet.borders import about_member, bordered
 from pet.claims import check_folder, claim_folder
 from pet.config import RunConfig
 from pet.ensembling import combine
-from pet.errors import InputError, PetError
+from pet.errors import InputError
 from pet.inputs import Inputs, read_inputs
 from pet.ipet import (
     Growth,
@@ -36,7 +35,7 @@ from pet.members import (
     trains_at_once,
     untrained_members,
 )
-from pet.mirrors import ALL_LABELS, RunFolder
+from pet.mirrors import ALL_LABELS
 from pet.polling import embed_texts, measure_prior, score_member
 from pet.pool_labeling import cut_shards, label_with_student
 from pet.progress import SILENT, Observer
@@ -207,7 +206,7 @@ class _Stages:
 
     def jobs(self, verb: str, work: Any, members: Iterable[Member]) -> list[Job]:
         return [
-            Job(f"{verb} {member.name}", partial(_about_member, self.inputs, member, work))
+            Job(f"{verb} {member.name}", partial(about_member, self.inputs, member, work))
             for member in members
         ]
 
@@ -222,7 +221,7 @@ class _Stages:
         started = time.monotonic()
         home = self.inputs.home
         results = self.execute([
-            Job(job.name, partial(_bordered, home, job.work), job.here) for job in jobs
+            Job(job.name, partial(bordered, home, job.work), job.here) for job in jobs
         ])  # fmt: skip
         home.fetch()  # what was made elsewhere
         units = [unit for result in results for unit in _units(result)]
@@ -249,35 +248,6 @@ class _Stages:
         }
         if manifest:  # before the folder is claimed there is none
             write_json(path, {**manifest, "stages": {**manifest.get("stages", {}), **self.stages}})
-
-
-def _bordered(home: RunFolder, work: Callable[[], Any]) -> Any:
-    """Do a job between fetching what others made and sending what it makes.
-
-    Its units are told by their place in the run folder, which may lie elsewhere in the process
-    that asked.
-    """
-    home.fetch()
-    try:
-        result = work()
-    except PetError:
-        with contextlib.suppress(PetError):  # what is done is kept
-            home.push()
-        raise
-    home.push()
-    if isinstance(result, Unit):
-        return _by_place(home, result)
-    return [_by_place(home, unit) for unit in result] if isinstance(result, list) else result
-
-
-def _about_member(inputs: Inputs, member: Member, work: Callable[[Inputs, Member], Any]) -> Any:
-    """Do a job for which a member's weights are needed, where they are there already."""
-    inputs.home.fetch(weights=[member.name])
-    return work(inputs, member)
-
-
-def _by_place(home: RunFolder, unit: Unit) -> Unit:
-    return replace(unit, path=unit.path.relative_to(home.path))
 
 
 def _units(result: Any) -> list[Unit]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ _OPTIONS = {"use_listings_cache": False}
 _CLIENTS = ("botocore", "aiobotocore", "aiohttp", "google", "gcsfs", "requests", "urllib3")
 _NO_CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound",
                    "DefaultCredentialsError", "RefreshError")  # fmt: skip
+_QUIET = logging.NullHandler()
 Stamp = tuple[int, int | str]
 
 
@@ -55,6 +57,8 @@ def file_system(address: str) -> Any:
     import fsspec
 
     scheme = address.partition(":")[0]
+    # gcsfs logs a traceback for what it raises: where nobody logs, one screen is enough.
+    logging.getLogger(STORES[scheme]).addHandler(_QUIET)
     try:
         return fsspec.filesystem(scheme, **_OPTIONS)
     except ImportError:

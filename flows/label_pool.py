@@ -27,6 +27,7 @@ from flows.ray_workers import MOST_AT_ONCE, RayOptions
 from pet.config import RunConfig, load_config, make_config
 from pet.errors import Interrupted, PetError
 from pet.jobs import Execute
+from pet.mirrors import run_folder
 from pet.progress import SILENT, Observer
 
 
@@ -57,7 +58,7 @@ def label_pool(
         return pipeline.label_pool(config, execute, observer, update=update)
 
     def show(report: dict[str, Any]) -> None:
-        show_result(report, Path(config.out))
+        show_result(report, run_folder(config.out).path)
 
     return carry_out("label-pool", body, show, ray)
 

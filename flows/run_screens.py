@@ -52,7 +52,7 @@ def _provenance(console: Console, record: Any) -> None:
 SHOWN = ("task", "labeled", "pool", "test", "model", "student_model", "preset", "seed")
 
 
-def run_record(console: Console, found: dict[str, Any], folder: Path) -> None:
+def run_record(console: Console, found: dict[str, Any], folder: object) -> None:
     """Show one run: settings that differ from the defaults, stages, results."""
     more = {name: value for name, value in found["changed"].items() if name not in (*SHOWN, "out")}
     width = max(map(len, [*SHOWN, *more])) + 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -89,7 +88,7 @@ def percent(value: float | None) -> str:
     return "" if value is None else f"{100 * value:.1f} %"
 
 
-def result(console: Console, report: dict[str, Any], folder: Path) -> None:
+def result(console: Console, report: dict[str, Any], folder: object) -> None:
     """Show what a run amounts to: accuracies, label counts, where the files are."""
     if "test" in report:
         console.print(_accuracies(report, "test", "on the test set"))
@@ -103,8 +102,8 @@ def result(console: Console, report: dict[str, Any], folder: Path) -> None:
         console.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
     console.print()
     for name, path in (
-        ("run folder", folder), ("labels", folder / "labels"), ("student", folder / "student"),
-        ("report", folder / "report.html"),
+        ("run folder", folder), ("labels", f"{folder}/labels"), ("student", f"{folder}/student"),
+        ("report", f"{folder}/report.html"),
     ):  # fmt: skip
         console.print(f"{name:<11}{path}", markup=False, highlight=False, soft_wrap=True)
 
@@ -190,7 +189,7 @@ def _counts(labels: dict[str, Any], pool: dict[str, Any] | None) -> Table:
     return table
 
 
-def labels(console: Console, counts: dict[str, Any], out: Path, written: int, reused: int) -> None:
+def labels(console: Console, counts: dict[str, Any], out: str, written: int, reused: int) -> None:
     """Show what `pet label` wrote."""
     console.print(_counts(counts, None))
     lines = [f"labels     {out} ({written} files written, {reused} reused)"]

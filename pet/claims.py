@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from pet.errors import InputError, Problem
 from pet.formats import FORMAT, check_format
 from pet.inputs import INPUTS, Inputs, recorded_inputs
@@ -35,7 +33,7 @@ def check_folder(inputs: Inputs, update: bool) -> None:
     if changed and not update:
         raise InputError(
             Problem(
-                str(inputs.folder),
+                inputs.config.out,
                 "a run folder of these inputs, or a new one",
                 f"a run of another {', another '.join(changed)}",
                 "choose another --out, or add --update to redo what depends on it",
@@ -44,13 +42,13 @@ def check_folder(inputs: Inputs, update: bool) -> None:
     # Of a run that was killed before it was claimed; and the inputs, where they lie in it.
     ours = {LOCK, "unlabeled", "rejected.parquet", INPUTS}
     others = [
-        path.name
-        for path in (inputs.folder.glob("*") if os.path.isdir(inputs.folder) else ())
-        if path.name not in ours and not path.name.startswith(TEMPORARY_PREFIX)
+        name
+        for name in inputs.home.names()
+        if name not in ours and not name.startswith(TEMPORARY_PREFIX)
     ]
     if others and not before and not _has_lost_its_manifest(inputs):
         raise InputError(
-            Problem(str(inputs.folder), "a run folder, or one that does not exist yet",
+            Problem(inputs.config.out, "a run folder, or one that does not exist yet",
                     f"a folder with other files ({', '.join(sorted(others)[:4])})",
                     "choose another --out")
         )  # fmt: skip
@@ -73,10 +71,12 @@ def claim_folder(inputs: Inputs) -> None:
     # The manifest comes first: it is what makes the folder ours.
     of_now = {"format": FORMAT, "run_id": inputs.run_id, "inputs": _identity(inputs)}
     write_json(path, {**manifest, **of_now})
+    inputs.home.push([path])
     write_json(inputs.folder / "config.json", inputs.config.model_dump(mode="json"))
     write_text(inputs.folder / "task.toml", inputs.task.toml)
     for name in ("report.json", "report.html"):
         (inputs.folder / name).unlink(missing_ok=True)
+    inputs.home.push()
 
 
 def _identity(inputs: Inputs) -> dict[str, str]:

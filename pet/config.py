@@ -90,19 +90,28 @@ def _checked_place(value: str) -> str:
     return value
 
 
+def _checked_place_or_address(value: str) -> str:
+    if problem := place_problem("", value, stores=True):
+        raise PydanticCustomError("place", "{expected}, not {found}", vars(problem))
+    return value
+
+
 Place = Annotated[str, AfterValidator(_checked_place)]
+AnyPlace = Annotated[str, AfterValidator(_checked_place_or_address)]  # or on object storage
 
 
 class RunConfig(Frozen):
     """Everything that is needed to repeat a run."""
 
     task: Place = Field(description="a task file, or the name of a shipped task")
-    labeled: Place | None = Field(
+    labeled: AnyPlace | None = Field(
         None, description="labeled texts: CSV, JSONL or Parquet; none: a start from words alone"
     )
-    pool: Place = Field(description="raw texts: a Parquet, CSV or JSONL file, or a folder of them")
-    out: Place = Field(description="the run folder")
-    test: Place | None = Field(None, description="labeled texts to measure on; never trained on")
+    pool: AnyPlace = Field(
+        description="raw texts: a Parquet, CSV or JSONL file, or a folder; s3:// and gs://, too"
+    )
+    out: AnyPlace = Field(description="the run folder; s3:// and gs://, too")
+    test: AnyPlace | None = Field(None, description="labeled texts to measure on; never trained on")
     label_column: str = Field("label", description="the column that holds the label")
     text_column: str | None = Field(None, description="the column of a one-field task's text")
     id_column: str = Field("id", description="the column that holds row ids, where there is one")

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pet.errors import InputError, Problem
+from pet.object_storage import path_of
 from pet.readers import Reason, Source
 from pet.tables import Chunk, count_rows, group_problems, open_sources, read_chunks
 
@@ -281,8 +282,9 @@ def open_pool(
     Raises:
         InputError: all problems of all files: missing, empty, broken, without a column.
     """
+    path = path_of(path)
     sources = open_sources(path)
-    return pool_of(Path(path), sources, fields, columns=columns, id_column=id_column, needs=needs)
+    return pool_of(path, sources, fields, columns=columns, id_column=id_column, needs=needs)
 
 
 def pool_of(

@@ -22,6 +22,7 @@ from pet.inputs import computation, recorded_inputs
 from pet.labeled import read_labeled
 from pet.labeling import Predictions, ask_in_turn, label_into, refuse_other_labels
 from pet.members import Member, load_member, parse_member
+from pet.mirrors import run_folder
 from pet.places import place_in_pool
 from pet.progress import Observer, Tick, no_tick
 from pet.prompt_ensembles import PromptEnsemble
@@ -219,8 +220,9 @@ def voice_of(run: FinishedRun, who: str) -> Voice:
 
 
 def label_new_pool(
-    folder: Path, pool_path: str, out: Path, who: str, text_column: str | None, observer: Observer
-) -> tuple[int, int, dict[str, Any]]:
+    folder: Path, pool_path: str, out: str | Path, who: str, text_column: str | None,
+    observer: Observer,
+) -> tuple[int, int, dict[str, Any]]:  # fmt: skip
     """Label a pool with a finished run; return shards written, shards reused, and the counts."""
     run = open_run(folder)
     columns = _columns(run, text_column)
@@ -240,14 +242,15 @@ def label_new_pool(
         who=who, pool=content_digest(pool.files, observer), columns=columns,
         **computation(run.config),
     )  # fmt: skip
-    refuse_other_labels(out, source)
+    home = run_folder(out)
+    refuse_other_labels(home, source)
     voice = voice_of(run, who)
 
     def say(batch: PoolBatch, tick: Tick) -> Predictions:
         return voice(batch.columns, tick)
 
     return label_into(
-        out, pool, run.task.labels, say, source=source, config=run.config, observer=observer,
+        home, pool, run.task.labels, say, source=source, config=run.config, observer=observer,
         metadata={"task": run.task.name, "run": folder.name, "labeled_with": who},
     )  # fmt: skip
 

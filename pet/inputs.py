@@ -19,6 +19,7 @@ from pet.inheritance import check_start
 from pet.inspection import inspect_models
 from pet.labeled import LabeledSet, read_labeled, table_digest
 from pet.loading import choose_device, model_digest
+from pet.mirrors import RunFolder, run_folder
 from pet.places import place_in_pool
 from pet.progress import NOTES, SILENT, Observer
 from pet.runs import derive_seed, fingerprint, read_record
@@ -56,8 +57,14 @@ class Inputs:
     names: dict[Hashable, str] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property
+    def home(self) -> RunFolder:
+        """The run folder, on a disk or on object storage."""
+        return run_folder(self.config.out)
+
+    @property
     def folder(self) -> Path:
-        return Path(self.config.out)
+        """What this process has of the run folder on a disk."""
+        return self.home.path
 
     @cached_property
     def backbone(self) -> Backbone:
@@ -90,7 +97,7 @@ class Inputs:
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel to another process, without what only lives in this one.
 
-        All is by path there, too: the folders must be the same, on storage that both share.
+        All is by path or address there, too: on storage that both share.
         """
         device = str(choose_device(self.config.device))
         parts = (self.config, self.task, self.labeled, self.test, self.pool, dict(self.digests))
@@ -228,7 +235,8 @@ def read_inputs(
     usable = None
     if (task := gather([], partial(load_task, config.task))) is not None:
         found = {name: model for name, model in models.items() if digests[name]}
-        before = recorded_inputs(Path(config.out))
+        home = gather(problems, partial(_known_folder, config.out))
+        before = recorded_inputs(home.path) if home is not None else {}
         to_load = [name for name in found if digests[name] != before.get(name)]
         usable = gather(problems, partial(inspect_models, config, found, task, to_load))
     tables = read_tables(config, problems)
@@ -253,6 +261,12 @@ def read_inputs(
         config, task, tables.labeled, tables.test, tables.pool, digests, observer,
         pool_files=pool_files,
     )  # fmt: skip
+
+
+def _known_folder(out: str) -> RunFolder:
+    home = run_folder(out)
+    home.fetch_records()
+    return home
 
 
 def _read(config: RunConfig, task: Task, columns: dict[str, str] | None, path: str) -> LabeledSet:

@@ -23,6 +23,7 @@ from pet.data import (
     open_pool,
 )
 from pet.errors import InputError, Problem
+from pet.object_storage import path_of
 from pet.patterns import did_you_mean
 from pet.readers import Reason
 from pet.runs import fingerprint
@@ -71,7 +72,7 @@ def read_labeled(
         InputError: all problems of the file at once: columns, unknown labels, ids that occur
             twice, too many unusable rows.
     """
-    path = Path(path)
+    path = path_of(path)
     need = Need(label_column, "of labels", "--label-column")
     pool = open_pool(path, fields, columns=columns, id_column=id_column, needs=[need])
     batch = join_batches(list(pool.batches(keep_columns=[label_column])), pool.columns)

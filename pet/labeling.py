@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -20,8 +19,9 @@ from pet.data import Pool, PoolBatch, RejectedRow
 from pet.encoding import Encoder, TextSlot, TokenizedTexts, tokenize
 from pet.ensembling import entropy
 from pet.errors import InputError, Problem
-from pet.locks import LOCK, locked
+from pet.locks import LOCK
 from pet.logits import stored_fingerprint
+from pet.mirrors import ALL_LABELS, LABEL_FILE, RunFolder
 from pet.progress import Observer, Tick
 from pet.runs import (
     TEMPORARY_PREFIX,
@@ -90,7 +90,7 @@ def ask_in_turn(
 
 
 def label_into(
-    folder: Path, pool: Pool, labels: tuple[str, ...], say: Say, *, source: str,
+    out: RunFolder, pool: Pool, labels: tuple[str, ...], say: Say, *, source: str,
     config: RunConfig, metadata: Mapping[str, str], observer: Observer,
 ) -> tuple[int, int, dict[str, Any]]:  # fmt: skip
     """Label a pool into a folder of its own; what cannot be used goes to `_rejected.parquet`.
@@ -101,17 +101,20 @@ def label_into(
     Returns:
         (shards written, shards reused, counts as of `count_labels` and of rejected rows)
     """
+    folder = out.path
     rejected = folder / LABELS_REJECTED
-    with locked(folder, observer.say):
+    with out.held(observer.say):
         sweep(folder, below=False)  # folders in it may be those of others
         written, reused = write_labels(
             pool, folder, labels, say, model=source, shard_rows=config.shard_rows,
             abstain_below=config.abstain_below, keep_columns=config.keep_columns,
             metadata=metadata, observer=observer, rejected=rejected,
+            keep=lambda path: out.push([path]),
         )  # fmt: skip
+        out.push()
     counts = count_labels(folder, labels)
     counts["rejected"] = pq.read_metadata(rejected).num_rows
-    counts["rejected_file"] = str(rejected)
+    counts["rejected_file"] = f"{out}/{LABELS_REJECTED}"
     return written, reused, counts
 
 
@@ -162,6 +165,7 @@ def write_labels(
     pool: Pool, folder: Path, labels: tuple[str, ...], say: Say, *, model: str, shard_rows: int,
     abstain_below: float, keep_columns: tuple[str, ...], metadata: Mapping[str, str],
     observer: Observer, rejected: Path | None = None, shards: range | None = None,
+    keep: Callable[[Path], None] = lambda path: None,
 ) -> tuple[int, int]:  # fmt: skip
     """Label a pool into `folder/part-*.parquet`; shards that are there and up to date stay.
 
@@ -171,6 +175,7 @@ def write_labels(
         rejected: the file for the rows that cannot be used, if one is wanted.
         shards: the part of the pool to label, of several that are labeled side by side: whoever
             has them labeled then says that the folder is whole, by `close_labels`.
+        keep: what to do with each file that was written.
 
     Returns:
         (shards written, shards reused)
@@ -199,6 +204,7 @@ def write_labels(
             tick(len(batch.rejected))
             done.unlink(missing_ok=True)  # written last, it says that the folder is whole
             write_parquet(path, table, {**metadata, "source": model, "fingerprint": expected})
+            keep(path)
             written += 1
     if shards is None:
         close_labels(folder, model, len(mine), total)
@@ -226,28 +232,28 @@ def close_labels(folder: Path, model: str, shards: int, rows: int) -> None:
         write_json(done, whole)
 
 
-def refuse_other_labels(folder: Path, model: str) -> None:
+def refuse_other_labels(out: RunFolder, model: str) -> None:
     """Protect label files that another model wrote, or of another pool, and other people's files.
 
     Raises:
         InputError: the folder holds such files.
     """
-    if not os.path.isdir(folder):
-        return
-    others = sorted(path.name for path in folder.glob("*") if not OURS.fullmatch(path.name))
-    if others and not (folder / LABELS_DONE).exists() and not any(folder.glob("part-*.parquet")):
+    names = out.names()
+    others = sorted(name for name in names if not OURS.fullmatch(name))
+    if others and LABELS_DONE not in others and not any(map(LABEL_FILE.fullmatch, others)):
         raise InputError(
-            Problem(str(folder), "an empty folder, or one that does not exist yet",
+            Problem(str(out), "an empty folder, or one that does not exist yet",
                     f"a folder with other files ({', '.join(others[:4])})", "choose another --out")
         )  # fmt: skip
-    for path in sorted(folder.glob("*.parquet")):
+    out.fetch(labels=ALL_LABELS)
+    for path in sorted(out.path.glob("*.parquet")) if names else ():
         try:
             stored = pq.read_metadata(path).metadata or {}
         except pa.ArrowInvalid:
             stored = {}
         if stored.get(b"source", b"").decode() != model:
             raise InputError(
-                Problem(str(folder), "an empty folder, or labels of the same model and pool",
+                Problem(str(out), "an empty folder, or labels of the same model and pool",
                         f"{path.name}, made from something else", "choose another --out")
             )  # fmt: skip
 

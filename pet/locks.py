@@ -55,7 +55,7 @@ def locked(folder: Path, say: Callable[[str], None] = lambda line: None) -> Iter
     refuse_links(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = _take(path)
+        descriptor = hold_file(path)
         try:
             if holder := _holder(descriptor):
                 say(f"the lock of {holder}, which is gone, is taken over")
@@ -73,8 +73,12 @@ def locked(folder: Path, say: Callable[[str], None] = lambda line: None) -> Iter
         os.close(descriptor)
 
 
-def _take(path: Path) -> int:
-    """Lock the file, and make sure that it is still the one at `path`."""
+def hold_file(path: Path) -> int:
+    """Lock a file until it is closed, or the process ends; it is the one at `path` to the end.
+
+    Raises:
+        LockedError: another live process holds it.
+    """
     while True:
         # A link in the lock's place would have another file emptied.
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW

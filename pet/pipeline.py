@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from pet.adaptation import adapt
+from pet.borders import about_member, bordered
 from pet.claims import check_folder, claim_folder
 from pet.config import RunConfig
 from pet.errors import InputError
@@ -17,7 +18,7 @@ from pet.growing import Generation, generation_of, harm_of
 from pet.inputs import Inputs, read_inputs
 from pet.jobs import Execute, Job, Plainly
 from pet.labeling import close_labels, count_shards
-from pet.locks import LOCK, locked
+from pet.locks import LOCK
 from pet.members import (
     Member,
     generations_of,
@@ -26,6 +27,7 @@ from pet.members import (
     trains_at_once,
     untrained_members,
 )
+from pet.mirrors import ALL_LABELS
 from pet.polling import embed_texts, measure_prior, score_member
 from pet.pool_labeling import cut_shards, label_with_student
 from pet.progress import SILENT, Observer
@@ -65,9 +67,10 @@ def label_pool(
     is_new = not os.path.exists(inputs.folder)
     had_lock = os.path.exists(inputs.folder / LOCK)
     check_folder(inputs, update)  # before a lock is put there, and again when nobody else can write
-    with locked(inputs.folder, observer.say):
+    with inputs.home.held(observer.say):
         stages = _Stages(inputs, execute)
         try:
+            fetched = inputs.home.fetch()
             check_folder(inputs, update)
             sweep(inputs.folder)
             stages.here("sample pool", partial(sample_pool, inputs))
@@ -77,9 +80,12 @@ def label_pool(
             elif not had_lock:  # it may be somebody else's folder
                 (inputs.folder / LOCK).unlink(missing_ok=True)
             raise
+        if fetched:
+            observer.say(f"{fetched} files were fetched from {inputs.home}")
         claim_folder(inputs)
         report = stages.run()
         sweep(inputs.folder)  # of jobs whose node died, and that were done on another
+        inputs.home.push()
         return report
 
 
@@ -160,7 +166,8 @@ class _Stages:
             for name, block in zip(names, blocks, strict=True)
         ])  # fmt: skip
         made = units[0]
-        close_labels(made.path, made.fingerprint, shards, rows)
+        inputs.home.fetch(labels=ALL_LABELS)
+        close_labels(inputs.folder / made.path, made.fingerprint, shards, rows)
         return Unit(made.path, made.fingerprint, all(unit.reused for unit in units))
 
     def say_who_is_not_trained(self) -> None:
@@ -180,7 +187,8 @@ class _Stages:
 
     def jobs(self, verb: str, work: Any, members: Iterable[Member]) -> list[Job]:
         return [
-            Job(f"{verb} {member.name}", partial(work, self.inputs, member)) for member in members
+            Job(f"{verb} {member.name}", partial(about_member, self.inputs, member, work))
+            for member in members
         ]
 
     def one(self, name: str, work: Callable[[], Any]) -> Any:
@@ -192,7 +200,11 @@ class _Stages:
     def stage(self, name: str, jobs: list[Job]) -> list[Any]:
         """Execute a stage's jobs, say what was reused, and note the time in the manifest."""
         started = time.monotonic()
-        results = self.execute(jobs)
+        home = self.inputs.home
+        results = self.execute([
+            Job(job.name, partial(bordered, home, job.work), job.here) for job in jobs
+        ])  # fmt: skip
+        home.fetch()  # what was made elsewhere
         units = [unit for result in results for unit in _units(result)]
         reused = sum(unit.reused and str(unit.path) not in self.of_now for unit in units)
         self.of_now |= {str(unit.path) for unit in units if not unit.reused}
@@ -202,6 +214,7 @@ class _Stages:
             if not unit.reused and unit.reason not in ("", "not made yet"):
                 self.inputs.observer.say(f"{name}: {unit.path.name} made again: {unit.reason}")
         self.note(name, time.monotonic() - started, len(units) - reused, reused)
+        home.push()
         return results
 
     def note(self, name: str, seconds: float, made: int, reused: int) -> None:

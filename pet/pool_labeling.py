@@ -35,7 +35,8 @@ def cut_shards(shards: int, workers: int) -> list[range]:
 def label_with_student(inputs: Inputs, members: list[Member], student: Unit, shards: range) -> Unit:
     """Write shards of `labels/` with the student's probabilities and the members' agreement."""
     config = inputs.config
-    model = load_classifier(config, student.path)
+    inputs.home.fetch(labels=shards)
+    model = load_classifier(config, inputs.folder / student.path)
     encoder = plain_encoder(model.tokenizer, inputs.task.fields, config.student_length)
     votes = MemberVotes(inputs, members)
 
@@ -52,6 +53,7 @@ def label_with_student(inputs: Inputs, members: list[Member], student: Unit, sha
         inputs.pool, inputs.folder / "labels", inputs.task.labels, say, model=expected,
         shard_rows=config.shard_rows, abstain_below=config.abstain_below,
         keep_columns=config.keep_columns, observer=inputs.observer, shards=shards,
+        keep=lambda path: inputs.home.push([path]),
         metadata={
             "task": inputs.task.name, "run": inputs.run_id, "model": student.fingerprint,
             "labeled_with": "student", "pet": pet.__version__,

@@ -17,7 +17,8 @@ PROVENANCE = "provenance.json"
 def code_version() -> dict[str, str]:
     """Name the library's code: its version, and one digest of all its source files."""
     folder = Path(pet.__file__).parent
-    files = {path.name: file_digest(path) for path in sorted(folder.glob("*.py"))}
+    sources = sorted(folder.rglob("*.py"))
+    files = {path.relative_to(folder).as_posix(): file_digest(path) for path in sources}
     return {"pet": pet.__version__, "source": fingerprint(files=files)[:16]}
 
 

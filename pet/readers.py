@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pet.errors import InputError, Problem
+from pet.object_storage import Stamp, is_remote, open_binary
 
 LONGEST_ROW = 16 << 20  # bytes of one CSV or JSONL row; more is an unclosed quote, or no JSONL
 END_MARK = "\x00end of the file\x00"  # a row of our own behind a CSV file's last
@@ -47,14 +50,15 @@ class Source:
         name: path relative to the pool, with forward slashes; the file's name for a single file.
         schema: columns; in CSV and JSONL, all are strings.
         rows: number of rows where the file says it (Parquet).
-        stamp: size and time of the last change.
+        path: on a disk, or on object storage: see `pet.object_storage`.
+        stamp: size, and time of the last change or ETag.
     """
 
     path: Path
     name: str
     schema: pa.Schema
     rows: int | None
-    stamp: tuple[int, int]
+    stamp: Stamp
 
     @property
     def suffix(self) -> str:
@@ -73,7 +77,7 @@ def peek(path: Path) -> tuple[pa.Schema, int | None]:
 
 def _peek_parquet(path: Path) -> tuple[pa.Schema, int | None]:
     try:
-        with path.open("rb") as stream, pq.ParquetFile(stream) as file:
+        with open_binary(path) as stream, pq.ParquetFile(stream) as file:
             return file.schema_arrow, file.metadata.num_rows
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno:
@@ -98,7 +102,7 @@ OTHER_KINDS = {
 
 
 def _refuse_other_kinds(path: Path) -> None:
-    with path.open("rb") as stream:
+    with open_binary(path) as stream:
         start = stream.read(4)
     for mark, (found, fix) in OTHER_KINDS.items():
         if start.startswith(mark):
@@ -107,7 +111,7 @@ def _refuse_other_kinds(path: Path) -> None:
 
 def _peek_csv(path: Path) -> tuple[pa.Schema, int | None]:
     _refuse_other_kinds(path)
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
+    with _open_text(path, "replace") as stream:
         header = next(_csv_rows(stream, path), None)
     if header is None:
         raise input_error(path, "a line of column names", "only empty lines", "add it")
@@ -116,7 +120,7 @@ def _peek_csv(path: Path) -> tuple[pa.Schema, int | None]:
 
 def _peek_jsonl(path: Path) -> tuple[pa.Schema, int | None]:
     _refuse_other_kinds(path)
-    with path.open("rb") as stream:
+    with open_binary(path) as stream:
         lines = list(islice(filled_lines(stream, path), PEEKED_LINES))
     records = [record for line in lines if isinstance(record := _parse(line), dict)]
     if not records or lines[0] == b"[":
@@ -148,7 +152,8 @@ def read_rows(
 
 def group_starts(path: Path) -> list[int]:
     """Return the first row of each of a Parquet file's row groups."""
-    footer = pq.read_metadata(path)
+    with open_binary(path) as stream:
+        footer = pq.read_metadata(stream)
     sizes = (footer.row_group(group).num_rows for group in range(footer.num_row_groups))
     return list(accumulate(sizes, initial=0))[:-1]
 
@@ -158,19 +163,31 @@ def _read_parquet(
 ) -> Iterator[Rows]:
     columns = list(dict.fromkeys([*texts, *others]))
     # Buffered, memory does not grow with a row group: 90 MB for one of 900 MB, instead of 950.
-    with pq.ParquetFile(
-        source.path, pre_buffer=False, buffer_size=1 << 20, page_checksum_verification=True
-    ) as file:
+    with (
+        _opened_parquet(source.path) as stream,
+        pq.ParquetFile(
+            stream, pre_buffer=False, buffer_size=1 << 20, page_checksum_verification=True
+        ) as file,
+    ):
         groups = range(skip, file.num_row_groups)
         for table in file.iter_batches(CHUNK_ROWS, groups, columns=columns):
             yield table.select(columns), np.full(len(table), None)
+
+
+def _opened_parquet(path: Path) -> contextlib.AbstractContextManager[Any]:
+    """Leave a file on a disk to Arrow, which reads it without Python in between."""
+    return open_binary(path) if is_remote(path) else contextlib.nullcontext(path)
+
+
+def _open_text(path: Path, errors: str) -> TextIO:
+    return io.TextIOWrapper(open_binary(path), "utf-8-sig", errors, newline="")
 
 
 def _read_csv(source: Source, texts: Sequence[str], others: Sequence[str]) -> Iterator[Rows]:
     columns = list(dict.fromkeys([*texts, *others]))
     width = len(source.schema)
     places = [source.schema.names.index(name) for name in columns]
-    with source.path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
+    with _open_text(source.path, "surrogateescape") as stream:
         rows = _csv_rows(stream, source.path)
         next(rows)  # the header
         while batch := list(islice(rows, CHUNK_ROWS)):
@@ -217,7 +234,7 @@ def _csv_rows(stream: TextIO, path: Path) -> Iterator[list[str]]:
 
 def _read_jsonl(source: Source, texts: Sequence[str], others: Sequence[str]) -> Iterator[Rows]:
     columns = list(dict.fromkeys([*texts, *others]))
-    with source.path.open("rb") as stream:
+    with open_binary(source.path) as stream:
         lines = filled_lines(stream, source.path)
         while batch := list(islice(lines, CHUNK_ROWS)):
             records = [_parse(line) for line in batch]

@@ -17,6 +17,7 @@ from typing import Any
 
 import pet
 from pet.errors import InputError, PetError, Problem
+from pet.object_storage import open_binary
 
 DONE = "done.json"
 TEMPORARY_PREFIX = ".pet-tmp-"
@@ -38,7 +39,7 @@ def fingerprint(**inputs: Any) -> str:
 def file_digest(path: Path, tick: Callable[[int], None] = lambda blocks: None) -> str:
     """Return the sha256 of a file's content; `tick` counts its blocks of 1 MB, the last too."""
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
+    with open_binary(path) as stream:
         while block := stream.read(BLOCK):
             digest.update(block)
             tick(1)

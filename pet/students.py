@@ -150,6 +150,7 @@ def train_supervised(inputs: Inputs) -> Unit:
 
 def score_classifier(inputs: Inputs, unit: Unit) -> list[Unit]:
     """Write what a classifier says of the labeled set and the test set."""
+    trained = inputs.folder / unit.path
     folder = inputs.folder / "evaluation"
     units = []
     for source, table in inputs.measured().items():
@@ -157,7 +158,7 @@ def score_classifier(inputs: Inputs, unit: Unit) -> list[Unit]:
 
         def make(tick: Tick, table: Any = table) -> tuple[list[str], NDArray[np.float32]]:
             config = inputs.config
-            model = load_classifier(config, unit.path)
+            model = load_classifier(config, trained)
             encoder = plain_encoder(model.tokenizer, inputs.task.fields, config.student_length)
             return table.ids, score_columns(
                 model, encoder, table.columns, config.tokens_per_batch, tick

@@ -19,6 +19,15 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pet.errors import InputError, PetError, Problem
+from pet.object_storage import (
+    files_below,
+    is_remote,
+    kind_of,
+    open_binary,
+    path_of,
+    stamp_of,
+    trouble,
+)
 from pet.progress import SILENT, Observer
 from pet.readers import (
     Source,
@@ -66,7 +75,7 @@ def open_sources(path: str | Path) -> list[Source]:
     Raises:
         InputError: nothing is there, or a file is empty, broken or of another kind.
     """
-    path = Path(path)
+    path = path_of(path)
     sources, problems = [], []
     for file in find_files(path):
         name = file.relative_to(path).as_posix() if file != path else file.name
@@ -85,14 +94,15 @@ def find_files(path: Path) -> list[Path]:
     Raises:
         InputError: there is no such path, or nothing in it that can be read.
     """
-    if os.path.isdir(path):
+    kind = _kind(path)
+    if kind == "directory":
         files, usable = list_files(path)
         if usable:
             return usable
         found = ", ".join(file.name for file in files[:5]) or "no file"
         fix = "check the path (names that begin with . or _ are ignored)"
         raise input_error(path, "a folder with .parquet, .csv or .jsonl files", found, fix)
-    if not os.path.exists(path):  # Path.exists raises where a name is too long
+    if kind is None:
         raise input_error(path, "a file or a folder", "nothing there", _nearby(path))
     if path.suffix.lower() not in SUFFIXES:
         expected = "a file that ends in .parquet, .csv or .jsonl"
@@ -100,12 +110,22 @@ def find_files(path: Path) -> list[Path]:
     return [path]
 
 
+def _kind(path: Path) -> str | None:
+    """Say whether a path is that of a "file" or a "directory", or of nothing."""
+    if is_remote(path):
+        return kind_of(path)
+    if os.path.isdir(path):
+        return "directory"
+    return "file" if os.path.exists(path) else None  # Path.exists raises where a name is too long
+
+
 def list_files(folder: Path) -> tuple[list[Path], list[Path]]:
     """List the files of a folder and its subfolders, and those among them that hold data.
 
     Both are sorted by relative name; names that begin with `.` or `_` are ignored.
     """
-    files = sorted(_walk(folder), key=lambda file: file.relative_to(folder).as_posix())
+    walk = _walk_store if is_remote(folder) else _walk
+    files = sorted(walk(folder), key=lambda file: file.relative_to(folder).as_posix())
     return files, [file for file in files if file.suffix.lower() in SUFFIXES]
 
 
@@ -113,6 +133,12 @@ def _walk(folder: Path) -> Iterator[Path]:
     for root, folders, names in os.walk(folder, onerror=_refuse_folder):
         folders[:] = [name for name in folders if not name.startswith((".", "_"))]
         yield from (Path(root, name) for name in names if not name.startswith((".", "_")))
+
+
+def _walk_store(folder: Path) -> Iterator[Path]:
+    for name in files_below(str(folder)):
+        if not any(part.startswith((".", "_")) for part in name.split("/")):
+            yield folder / name
 
 
 def _refuse_folder(error: OSError) -> None:
@@ -123,6 +149,8 @@ def _refuse_folder(error: OSError) -> None:
 
 
 def _nearby(path: Path) -> str:
+    if is_remote(path):
+        return "check the bucket's and the file's name"
     if not os.path.isdir(path.parent):
         return f"check the path: the folder {path.parent} does not exist either"
     names = sorted(entry.name for entry in islice(path.parent.iterdir(), 200))
@@ -150,20 +178,17 @@ def open_source(path: Path, name: str) -> Source:
         InputError: it is empty, broken or of another kind, or cannot be read.
     """
     try:
-        stamp = _stamp(path)
+        stamp = stamp_of(path)
         if not stamp[0]:
             raise input_error(path, "a file with rows", "an empty file", "write or copy it again")
         schema, rows = peek(path)
     except OSError as error:
+        if is_remote(path):
+            raise trouble(str(path), error) from error
         raise input_error(
             path, "a file that can be read", error.strerror or str(error), "check the permissions"
         ) from error
     return Source(path, name, schema, rows, stamp)
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns
 
 
 def read_chunks(
@@ -197,7 +222,7 @@ def count_rows(source: Source) -> int:
         return source.rows
     if source.suffix == ".csv":
         return sum(map(len, read_chunks(source, source.schema.names[:1], ())))
-    with _steady(source), source.path.open("rb") as stream:
+    with _steady(source), open_binary(source.path) as stream:
         return sum(1 for _ in filled_lines(stream, source.path))
 
 
@@ -222,7 +247,7 @@ def _unreadable(path: Path, error: Exception) -> PetError:
     )
 
 
-def _unsteady(path: Path, error: OSError) -> PetError:
+def _unsteady(path: Path | str, error: OSError) -> PetError:
     return PetError(
         f"{path}\n  expected: a file that can be read to its end\n  found:    {error.strerror}\n"
         "  fix:      look after the file, then give the same command again: it goes on"
@@ -231,8 +256,10 @@ def _unsteady(path: Path, error: OSError) -> PetError:
 
 def _check_unchanged(source: Source) -> None:
     try:
-        changed = _stamp(source.path) != source.stamp
-    except OSError:
+        changed = stamp_of(source.path) != source.stamp
+    except OSError as error:
+        if is_remote(source.path) and not isinstance(error, FileNotFoundError):
+            raise _unsteady(source.path, error) from error
         raise PetError(
             f"{source.path}\n  expected: the file that was there at the start\n"
             "  found:    it has disappeared\n  fix:      bring it back, or start again without it"
@@ -268,18 +295,22 @@ def file_digests(paths: Iterable[str | Path], observer: Observer = SILENT) -> di
     Raises:
         PetError: a file has disappeared or cannot be read.
     """
-    files = sorted(Path(path).absolute() for path in paths)
-    base = os.path.commonpath([file.parent for file in files]) if files else ""
+    files = {_whole_name(path_of(path)): path_of(path) for path in paths}
+    base = os.path.commonpath([os.path.dirname(name) for name in files]) if files else ""
     found = {}
     file = Path(base)
     try:
-        blocks = sum(-(-file.stat().st_size // BLOCK) for file in files)
+        blocks = sum(-(-stamp_of(file)[0] // BLOCK) for file in files.values())
         with observer.stage("taking the pool's fingerprint", blocks, "MB") as tick:
-            for file in files:
-                found[file.relative_to(base).as_posix()] = file_digest(file, tick)
+            for name, file in sorted(files.items(), key=lambda item: Path(item[0])):
+                found[Path(name).relative_to(base).as_posix()] = file_digest(file, tick)
     except OSError as error:
-        raise _unsteady(Path(error.filename or file), error) from error
+        raise _unsteady(error.filename or file, error) from error
     return found
+
+
+def _whole_name(path: Path) -> str:
+    return str(path).partition("://")[2] if is_remote(path) else str(path.absolute())
 
 
 def write_parquet(path: str | Path, table: pa.Table, metadata: Mapping[str, str]) -> None:

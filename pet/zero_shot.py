@@ -21,6 +21,7 @@ from pet.inputs import computation, read_tables
 from pet.inspection import check_length, check_patterns, suitable
 from pet.labeling import Predictions, ask_in_turn, label_into, refuse_other_labels
 from pet.loading import choose_device, is_causal, model_digest
+from pet.mirrors import run_folder
 from pet.places import place_in_pool
 from pet.polling import CONTENT_FREE, PRIOR_ROWS
 from pet.progress import Observer, Tick
@@ -36,7 +37,7 @@ SETTINGS = (
 
 
 def label_zero_shot(
-    task_ref: str, pool_path: str, out: Path, model_ref: str, observer: Observer, *,
+    task_ref: str, pool_path: str, out: str | Path, model_ref: str, observer: Observer, *,
     text_column: str | None = None, settings: tuple[str, ...] = (),
 ) -> tuple[int, int, dict[str, Any]]:  # fmt: skip
     """Label a pool with a task's patterns and a language model as they are.
@@ -73,7 +74,8 @@ def label_zero_shot(
         id=config.id_column, calibration=config.calibration,
         seed=config.seed if config.calibration == "pool" else None, **computation(config),
     )  # fmt: skip
-    refuse_other_labels(out, source)
+    home = run_folder(out)
+    refuse_other_labels(home, source)
     texts = _texts_of_prior(config, task, tables.pool, observer)
     model = ClozeModel.load(
         config.model, config.model_revision, choose_device(config.device),
@@ -89,7 +91,7 @@ def label_zero_shot(
         return Predictions(probabilities, agreement(logits.argmax(axis=-1), best))
 
     return label_into(
-        out, tables.pool, task.labels, say, source=source, config=config, observer=observer,
+        home, tables.pool, task.labels, say, source=source, config=config, observer=observer,
         metadata={
             "task": task.name, "model": str(digest), "labeled_with": "zero-shot",
             "pet": pet.__version__,

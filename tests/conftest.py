@@ -9,8 +9,9 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ.pop("COLUMNS", None)  # or a screen that is made early keeps that width for all tests
 os.environ.pop("LINES", None)
 
+import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -94,3 +95,35 @@ def config_for(
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """The address of a server that speaks S3."""
+    moto = pytest.importorskip("moto.server", reason="no S3 server without moto[s3,server]")
+    server = moto.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of an empty bucket, on a machine with an empty scratch disk."""
+    from pet import mirrors
+    from pet.object_storage import file_system
+
+    for name, value in {
+        "AWS_ENDPOINT_URL": s3_server, "AWS_ACCESS_KEY_ID": "key", "AWS_DEFAULT_REGION":
+        "us-east-1", "AWS_SECRET_ACCESS_KEY": "secret", "PET_SCRATCH": str(tmp_path / "scratch"),
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    address = f"s3://tests-{secrets.token_hex(4)}"
+    files = file_system(address)
+    files.clear_instance_cache()  # one of another server, or of other credentials
+    files = file_system(address)
+    files.mkdir(address)
+    yield address
+    mirrors._mirror.cache_clear()
+    files.clear_instance_cache()

@@ -27,6 +27,7 @@ from pet.labeling import (
     refuse_other_labels,
     write_labels,
 )  # fmt: skip
+from pet.mirrors import run_folder
 from pet.progress import SILENT, Tick, no_tick
 from pet.scoring import score_columns
 from pet.tables import find_files
@@ -236,9 +237,9 @@ def test_rejected_rows_of_other_labels_are_not_written_over(tmp_path: Path) -> N
     folder = tmp_path / "labels"
     write(tmp_path, [None], Say(), rejected=folder / LABELS_REJECTED)
     (folder / "part-00000.parquet").unlink()
-    refuse_other_labels(folder, "m1")
+    refuse_other_labels(run_folder(folder), "m1")
     with pytest.raises(InputError, match=LABELS_REJECTED):
-        refuse_other_labels(folder, "m2")
+        refuse_other_labels(run_folder(folder), "m2")
 
 
 TEXTS_TO_ASK = ["the game", "a rocket to the moon", "stock", "it was a big match today", "news"]

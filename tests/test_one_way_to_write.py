@@ -34,12 +34,12 @@ INSIDE = {
     "pet/reviewing/annotation_files.py: _write_csv", "pet/student_folder.py: save",
 }  # fmt: skip
 # These are no results: who holds a lock, what a server said, what an environment was made from,
-# a temporary folder's files; and a rename by itself, which is one step.
+# a temporary folder's files; what was fetched from a bucket; a rename by itself, which is one step.
 OTHERS = {
     "pet/locks.py: _name", "flows/server.py: _start", "tests/bench/setfit.py: environment",
     "tests/bench/runs.py: measure_larger", "pet/comparison.py: _deal",
     "pet/student_folder.py: __getstate__", "pet/student_folder.py: __setstate__",
-    "pet/nights/label_store.py: _rename",
+    "pet/nights/label_store.py: _rename", "pet/mirrors.py: _get",
 }  # fmt: skip
 # Benchmarks write their tables and what they measure with; a killed one is started again.
 TABLES = {"jobs", "review", "size", "speed", "tuning"}

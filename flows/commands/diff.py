@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,15 +16,18 @@ Labels = typer.Argument(help="a run, or a folder of label files")
 
 
 def diff(
-    before: Annotated[Path, Labels], after: Annotated[Path, Labels],
+    before: Annotated[str, Labels], after: Annotated[str, Labels],
     json_out: Json = False, debug: Debug = False,
 ) -> None:  # fmt: skip
     """Show what changed from one run's labels to another's, row by row."""
 
     def work() -> None:
         from pet.comparison import compare_labels
+        from pet.mirrors import ALL_LABELS, bring
 
-        found = compare_labels(before, after)
+        sides = [bring(place, ALL_LABELS, parts=("labels",)) for place in (before, after)]
+        found = compare_labels(*(side.path for side in sides))
+        found["before"]["path"], found["after"]["path"] = map(str, sides)
         if json_out:
             sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
         else:

@@ -31,10 +31,12 @@ def export(
 
     def work() -> None:
         from pet.exporting.exports import export_run
+        from pet.mirrors import ALL_LABELS, bring
 
         stop.install()
         observer = screens.progress(err, stop)
-        found = export_run(folder, kind, out_folder, int8=int8, pool=pool, observer=observer)
+        run = bring(folder, ALL_LABELS).path
+        found = export_run(run, kind, out_folder, int8=int8, pool=pool, observer=observer)
         if json_out:
             sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
         else:

@@ -13,6 +13,7 @@ from flows import screens
 from flows.commands.console import answer, err, out, stop
 from flows.commands.options import Debug, Json, LabelColumn, PoolPath, RunFolder, TextColumn, With
 from pet.errors import InputError, Problem
+from pet.mirrors import bring
 from pet.places import check_places
 from pet.tasks import shipped_tasks
 
@@ -37,28 +38,34 @@ def label(
 
     def work() -> None:
         _check_label_options(source, who, zero_shot, model, setting)
-        check_places(pool=pool, out=out_folder)
+        check_places(stores=True, pool=pool, out=out_folder)
         stop.install()
-        folder, observer = Path(out_folder), screens.progress(err, stop)
+        observer = screens.progress(err, stop)
         if zero_shot:
             from pet.zero_shot import label_zero_shot
 
             written, reused, counts = label_zero_shot(
-                source, pool, folder, model or "", observer, text_column=text_column,
+                source, pool, out_folder, model or "", observer, text_column=text_column,
                 settings=tuple(setting or ()),
             )  # fmt: skip
         else:
             from pet.finished import label_new_pool
 
             written, reused, counts = label_new_pool(
-                Path(source), pool, folder, who or "student", text_column, observer
-            )
+                bring(source, parts=parts_of(who)).path, pool, out_folder, who or "student",
+                text_column, observer,
+            )  # fmt: skip
         if json_out:
             sys.stdout.write(json.dumps(counts, indent=2, ensure_ascii=False) + "\n")
         else:
-            screens.labels(out, counts, folder, written, reused)
+            screens.labels(out, counts, out_folder, written, reused)
 
     answer(work, debug)
+
+
+def parts_of(who: str | None = "student") -> tuple[str, ...] | None:
+    """Name the folders of a run that are needed to ask somebody: all, but for the student."""
+    return ("student",) if who in (None, "student") else None
 
 
 def _check_label_options(
@@ -102,7 +109,7 @@ def predict(
         from pet.finished import predict_texts
 
         lines = [line.rstrip("\n") for line in sys.stdin] if texts == ["-"] else texts
-        found = predict_texts(folder, lines)
+        found = predict_texts(bring(folder, parts=parts_of()).path, lines)
         if json_out:
             sys.stdout.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in found)
         else:
@@ -121,9 +128,9 @@ def evaluate(
     def work() -> None:
         from pet.finished import evaluate_run
 
-        check_places(test=test)
+        check_places(stores=True, test=test)
         found = evaluate_run(
-            folder, test, who, screens.progress(err, stop),
+            bring(folder, parts=parts_of(who)).path, test, who, screens.progress(err, stop),
             label_column=label_column, text_column=text_column,
         )  # fmt: skip
         if json_out:

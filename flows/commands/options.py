@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 Task = Annotated[str, typer.Argument(help="a task file, or a shipped task's name")]
-PoolPath = Annotated[str, typer.Option("--pool", help="raw texts: a file or a folder")]
-Out = Annotated[str, typer.Option("--out", help="the run folder")]
+PoolPath = Annotated[
+    str, typer.Option("--pool", help="raw texts: a file or a folder; s3://, gs://, too")
+]
+Out = Annotated[str, typer.Option("--out", help="the run folder; s3://, gs://, too")]
 Test = Annotated[str | None, typer.Option(help="labeled texts to measure on")]
 Model = Annotated[str | None, typer.Option(help="the teacher: a hub id or a local folder")]
 Settings = Annotated[
@@ -19,5 +20,5 @@ LabelColumn = Annotated[str | None, typer.Option(help="the label's column [defau
 TextColumn = Annotated[str | None, typer.Option(help="the text's column, of a one-field task")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON, for scripts")]
 Debug = Annotated[bool, typer.Option("--debug", help="show tracebacks")]
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="the folder of a run")]
+RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="the folder of a run")]
 With = Annotated[str, typer.Option("--with", help="student or ensemble")]

@@ -43,10 +43,12 @@ def runs_show(folder: RunFolder, json_out: Json = False, debug: Debug = False) -
     """Show one run, or a store of nightly labels: what it made, from what, how good, and when."""
 
     def work() -> None:
+        from pet.mirrors import bring
         from pet.nights.ledger import describe, is_store
 
-        if is_store(folder):
-            about = describe(folder)
+        run = bring(folder, parts=())
+        if is_store(run.path):
+            about = describe(run.path)
             if json_out:
                 sys.stdout.write(json.dumps(about, indent=2, ensure_ascii=False) + "\n")
             else:
@@ -54,10 +56,10 @@ def runs_show(folder: RunFolder, json_out: Json = False, debug: Debug = False) -
             return
         from pet.past_runs import show_run
 
-        found = show_run(folder)
+        found = show_run(run.path)
         if json_out:
             sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
         else:
-            run_screens.run_record(out, found, folder)
+            run_screens.run_record(out, found, run)
 
     answer(work, debug)

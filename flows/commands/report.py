@@ -10,8 +10,12 @@ def report(folder: RunFolder, debug: Debug = False) -> None:
     """Draw a run's report.html anew, from what lies in its folder."""
 
     def work() -> None:
+        from pet.mirrors import bring
         from pet.reporting.report_page import write_page
 
-        out.print(str(write_page(folder)), markup=False, highlight=False, soft_wrap=True)
+        run = bring(folder)
+        page = write_page(run.path)
+        run.push()
+        out.print(f"{run}/{page.name}", markup=False, highlight=False, soft_wrap=True)
 
     answer(work, debug)

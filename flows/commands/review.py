@@ -16,6 +16,7 @@ from flows import screens
 from flows.commands.console import answer, err, out, stop
 from flows.commands.options import Debug, Json, RunFolder
 from pet.errors import InputError, Problem
+from pet.places import place_problem
 
 
 def review(
@@ -53,8 +54,11 @@ def review(
             {"--format": format, "--by": by, "--seed": seed},
         )  # fmt: skip
         stop.install()
-        # A run is called by its folder's name, which `.` does not tell.
-        run = folder if folder.name not in ("", "..") else folder.resolve()
+        if problem := place_problem("RUN", folder):
+            raise InputError(problem)
+        run = Path(folder)
+        if run.name in ("", ".."):  # a run is called by its folder's name, which `.` does not tell
+            run = run.resolve()
         if rows is not None and out_file is not None:
             _hand_out(run, rows, out_file, format, by, seed, json_out)
         elif answers is not None:

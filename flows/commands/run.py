@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -29,6 +28,7 @@ from flows.ray_workers import RayOptions, workers_of
 from pet.config import RunConfig, make_config
 from pet.errors import Problem
 from pet.jobs import Plainly
+from pet.mirrors import run_folder
 from pet.progress import Observer
 
 
@@ -95,7 +95,7 @@ def run(
         if json_out:
             sys.stdout.write(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
         else:
-            screens.result(out, report, Path(config.out))
+            screens.result(out, report, run_folder(config.out))
 
     answer(work, debug)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pet.config import RunConfig, load_config
 from pet.invocation import run_command
+from pet.places import is_on_store
 from pet.reporting import plots
 from pet.reporting import report_tables as tables
 from pet.reporting.report_file import Manifest, Report, read_report
@@ -49,7 +50,8 @@ def draw_page(
     absent = {"models": not models, "confusion": confusion is None,
               "generations": len(report.generations) < 2}  # fmt: skip
     return load_template("report.html.jinja").render(
-        report=report, manifest=manifest, verdict=judge(report, str(folder)), levels=LEVELS,
+        report=report, manifest=manifest, verdict=judge(report, _called(config, folder)),
+        levels=LEVELS,
         sections=[(key, name) for key, name in SECTIONS.items() if not absent.get(key)],
         tiles=tables.tiles(report), models=models, judged=judged, confusion=confusion,
         where=_where(report), judged_note=_judged_note(report),
@@ -80,6 +82,11 @@ def _charts(
     if len(report.generations) > 1:
         charts["generations"] = plots.generations_chart(report.generations)
     return charts
+
+
+def _called(config: RunConfig, folder: Path) -> str:
+    """Return what a run is called in commands: a mirror is named by the address it is of."""
+    return config.out if is_on_store(config.out) else str(folder)
 
 
 def _where(report: Report) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from pet.errors import PetError
 from pet.inputs import Inputs
 from pet.members import Member
-from pet.mirrors import RunFolder
+from pet.run_folders import RunFolder
 from pet.runs import Unit
 
 

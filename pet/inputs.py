@@ -19,9 +19,10 @@ from pet.inheritance import check_start
 from pet.inspection import inspect_models
 from pet.labeled import LabeledSet, read_labeled, table_digest
 from pet.loading import choose_device, model_digest
-from pet.mirrors import RunFolder, run_folder
+from pet.mirrors import run_folder
 from pet.places import place_in_pool
 from pet.progress import NOTES, SILENT, Observer
+from pet.run_folders import RunFolder
 from pet.runs import derive_seed, fingerprint, read_record
 from pet.sentence_encoders import encoder_digest
 from pet.tables import combined_digest, file_digests

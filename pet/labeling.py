@@ -21,8 +21,9 @@ from pet.ensembling import entropy
 from pet.errors import InputError, Problem
 from pet.locks import LOCK
 from pet.logits import stored_fingerprint
-from pet.mirrors import ALL_LABELS, LABEL_FILE, RunFolder
+from pet.mirrors import LABEL_FILE
 from pet.progress import Observer, Tick
+from pet.run_folders import ALL_LABELS, RunFolder
 from pet.runs import (
     TEMPORARY_PREFIX,
     fingerprint,

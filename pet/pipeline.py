@@ -27,7 +27,6 @@ from pet.members import (
     trains_at_once,
     untrained_members,
 )
-from pet.mirrors import ALL_LABELS
 from pet.polling import embed_texts, measure_prior, score_member
 from pet.pool_labeling import cut_shards, label_with_student
 from pet.progress import SILENT, Observer
@@ -35,6 +34,7 @@ from pet.provenance import write_provenance
 from pet.reference import write_reference
 from pet.reporting.report import write_report
 from pet.reporting.report_page import write_page
+from pet.run_folders import ALL_LABELS
 from pet.runs import Unit, read_record, sweep, write_json
 from pet.sampling import pool_rows, sample_pool, unlabeled_rows
 from pet.students import (

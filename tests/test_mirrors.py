@@ -14,9 +14,10 @@ from typer.testing import CliRunner
 from flows import cli
 from pet import mirrors
 from pet.errors import InputError, LockedError, PetError
-from pet.mirrors import ALL_LABELS, Mirror, bring, run_folder
+from pet.mirrors import Mirror, bring, run_folder
 from pet.object_storage import file_system
 from pet.pipeline import label_pool
+from pet.run_folders import ALL_LABELS
 from pet.runs import make_unit
 from tests.test_leases import write_lock
 from tests.test_object_storage import send

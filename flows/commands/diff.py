@@ -23,7 +23,8 @@ def diff(
 
     def work() -> None:
         from pet.comparison import compare_labels
-        from pet.mirrors import ALL_LABELS, bring
+        from pet.mirrors import bring
+        from pet.run_folders import ALL_LABELS
 
         sides = [bring(place, ALL_LABELS, parts=("labels",)) for place in (before, after)]
         found = compare_labels(*(side.path for side in sides))

@@ -31,7 +31,8 @@ def export(
 
     def work() -> None:
         from pet.exporting.exports import export_run
-        from pet.mirrors import ALL_LABELS, bring
+        from pet.mirrors import bring
+        from pet.run_folders import ALL_LABELS
 
         stop.install()
         observer = screens.progress(err, stop)

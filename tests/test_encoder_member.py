@@ -13,17 +13,18 @@ import pytest
 import torch
 
 from pet.compilation import plain_encoder
-from pet.ensembling import combine, softmax
+from pet.ensembling import combine, fit_temperature, softmax
 from pet.errors import InputError
 from pet.finished import label_new_pool
 from pet.inputs import read_inputs
 from pet.logits import read_logits
+from pet.members import members_of
 from pet.pipeline import label_pool
 from pet.progress import SILENT
 from pet.runs import DONE, read_json
 from pet.scoring import score_columns
 from pet.sentence_encoders import POOLING, SentenceEncoder
-from pet.weighing import voices
+from pet.weighing import member_weights, unseen_answers, voices
 from tests import samples
 from tests.test_pipeline import Counter
 from tests.tiny_models import save_model
@@ -218,7 +219,12 @@ def test_what_was_not_learned_sets_how_sure_the_ensemble_may_be(
 ) -> None:
     config = config_for(encoder=str(model_folder("bert")), member={"steps": 0}, generations=0)
     report = label_pool(config)
-    assert report["ensemble_temperature"] != 1.0
+    inputs = read_inputs(config)
+    members = members_of(inputs, 0)
+    found = unseen_answers(inputs, members, member_weights(inputs, members))
+    assert found is not None
+    best = fit_temperature(found[1], inputs.labeled.labels[found[0]])
+    assert report["ensemble_temperature"] == pytest.approx(best)
     assert report["labeled"]["unseen"] is True
     name = next(name for name in report["weights"] if name.startswith("encoder-"))
     record = read_json(Path(config.out) / "members" / name / DONE)

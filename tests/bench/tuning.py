@@ -158,25 +158,14 @@ def speed(run: Path) -> dict[str, float]:
     finished = open_run(run)
     texts = pq.read_table(finished.config.pool).slice(0, ROWS).to_pydict()
     columns = {field: texts[field] for field in finished.task.fields}
-    before = memory()
     voice = ensemble_voice(finished)
     voice({name: column[:100] for name, column in columns.items()}, no_tick)  # loads them
-    loaded = memory()
     started = time.perf_counter()
     voice(columns, no_tick)
     return {
         "rows a second, 9 members": ROWS / (time.perf_counter() - started),
-        "MiB for 9 members": loaded - before,
         "peak MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
-
-
-def memory() -> float:
-    """Return this process's resident memory now, in MiB."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
-    raise OSError("/proc/self/status says nothing of memory")
 
 
 def write_table(cells: Sequence[Cell], path: Path) -> None:

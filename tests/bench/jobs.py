@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -30,19 +29,27 @@ class Took:
     memory: int
 
 
+# A process inherits the peak memory of the one that started it (Linux keeps it over exec), and a
+# benchmark of models is larger than what it measures. So a small process starts the command.
+LAUNCHER = """
+import resource, subprocess, sys
+status = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(status)
+"""
+
+
 def pet(*arguments: str) -> Took:
     """Run a `pet` command to its end."""
     command = [sys.executable, "-m", "flows.cli", *arguments]
     started = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    assert process.stderr is not None
-    said = process.stderr.read().decode()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"{' '.join(command)}: exit status {process.returncode}\n{said}")
+    done = subprocess.run(
+        [sys.executable, "-c", LAUNCHER, *command], capture_output=True, text=True
+    )
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}: exit status {done.returncode}\n{done.stderr}")
     unit = 1 if sys.platform == "darwin" else 1024
-    return Took(time.monotonic() - started, usage.ru_maxrss * unit)
+    return Took(time.monotonic() - started, int(done.stdout) * unit)
 
 
 def settings(**values: Any) -> list[str]:

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
 
 from pet.errors import PetError
-from pet.inputs import Inputs
-from pet.members import Member
-from pet.run_folders import RunFolder
+from pet.run_folders import NO_LABELS, RunFolder
 from pet.runs import Unit
 
 
-def bordered(home: RunFolder, work: Callable[[], Any]) -> Any:
+def bordered(
+    home: RunFolder, work: Callable[[], Any], labels: range = NO_LABELS,
+    weights: Collection[str] = (),
+) -> Any:  # fmt: skip
     """Do a job between fetching what others made and sending what it makes.
 
     Its units are told by their place in the run folder, which may lie elsewhere in the process
     that asked.
+
+    Args:
+        labels, weights: the label files, and the members whose weights, that it may find there
+            already; see `RunFolder.fetch`.
     """
-    home.fetch()
+    home.fetch(labels, weights=weights)
     try:
         result = work()
     except PetError:
@@ -31,12 +36,6 @@ def bordered(home: RunFolder, work: Callable[[], Any]) -> Any:
     if isinstance(result, Unit):
         return _by_place(home, result)
     return [_by_place(home, unit) for unit in result] if isinstance(result, list) else result
-
-
-def about_member(inputs: Inputs, member: Member, work: Callable[[Inputs, Member], Any]) -> Any:
-    """Do a job for which a member's weights are needed, where they are there already."""
-    inputs.home.fetch(weights=[member.name])
-    return work(inputs, member)
 
 
 def _by_place(home: RunFolder, unit: Unit) -> Unit:

@@ -21,7 +21,7 @@ from typing import Any
 from pet.errors import InputError, Problem
 from pet.leases import Lease, leased
 from pet.locks import LOCK, locked
-from pet.object_storage import file_system, files_below, key_of, told, version_of
+from pet.object_storage import file_system, files_below, key_of, names_in, told, version_of
 from pet.places import is_on_store, place_problem
 from pet.run_folders import NO_LABELS, RunFolder
 from pet.runs import DONE, TEMPORARY_PREFIX, read_record, unwritable, write_json
@@ -59,14 +59,7 @@ class Mirror(RunFolder):
         return run_folder, (self.address,)
 
     def names(self) -> list[str]:
-        with told(self.address):
-            try:
-                found = self._files.ls(key_of(self.address), detail=False)
-            except FileNotFoundError as error:
-                if "bucket" in str(error):
-                    raise
-                return []
-        return [key.rstrip("/").rpartition("/")[2] for key in found]
+        return names_in(self.address)
 
     def fetch_records(self) -> None:
         there = set(self.names()) & set(RECORDS)

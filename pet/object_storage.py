@@ -59,15 +59,11 @@ def file_system(address: str) -> Any:
     scheme = address.partition(":")[0]
     # gcsfs logs a traceback for what it raises: where nobody logs, one screen is enough.
     logging.getLogger(STORES[scheme]).addHandler(_QUIET)
-    try:
-        return fsspec.filesystem(scheme, **_OPTIONS)
-    except ImportError:
-        raise missing_package(STORES[scheme], scheme, f"{scheme}://...") from None
-    except Exception as error:
-        told = as_os_error(error, address)
-        if told is None:
-            raise
-        raise trouble(address, told) from error
+    with told(address):
+        try:
+            return fsspec.filesystem(scheme, **_OPTIONS)
+        except ImportError:
+            raise missing_package(STORES[scheme], scheme, f"{scheme}://...") from None
 
 
 def key_of(address: str) -> str:
@@ -81,10 +77,10 @@ def as_on_disk(address: object) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        told = as_os_error(error, str(address))
-        if told is None or told is error:
+        found = as_os_error(error, str(address))
+        if found is None or found is error:
             raise
-        raise told from error
+        raise found from error
 
 
 @contextlib.contextmanager
@@ -192,10 +188,7 @@ def stamp_of(path: Path) -> Stamp:
         status = path.stat()
         return status.st_size, status.st_mtime_ns
     with as_on_disk(path):
-        return _stamp(file_system(str(path)).info(key_of(str(path))))
-
-
-def _stamp(info: dict[str, Any]) -> Stamp:
+        info = file_system(str(path)).info(key_of(str(path)))
     return int(info["size"]), version_of(info)
 
 
@@ -215,9 +208,30 @@ def kind_of(path: Path) -> str | None:
         try:
             return str(file_system(str(path)).info(key_of(str(path)))["type"])
         except FileNotFoundError as error:
-            if "bucket" in str(error):
-                raise
+            _refuse_bucket(error)
             return None
+
+
+def names_in(address: str) -> list[str]:
+    """Name what is directly below an address; nothing, where there is no such folder.
+
+    Raises:
+        InputError: the bucket cannot be used.
+        PetError: the storage does not answer.
+    """
+    with told(address):
+        try:
+            found = file_system(address).ls(key_of(address), detail=False)
+        except FileNotFoundError as error:
+            _refuse_bucket(error)
+            return []
+    return [key.rstrip("/").rpartition("/")[2] for key in found]
+
+
+def _refuse_bucket(error: FileNotFoundError) -> None:
+    """Raise what is missing if it is the bucket: below one that is there, nothing is no error."""
+    if "bucket" in str(error):
+        raise error
 
 
 def files_below(address: str) -> dict[str, dict[str, Any]]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import Any
 
 from pet.adaptation import adapt
-from pet.borders import about_member, bordered
+from pet.borders import bordered
 from pet.claims import check_folder, claim_folder
 from pet.config import RunConfig
 from pet.errors import InputError
@@ -34,7 +34,7 @@ from pet.provenance import write_provenance
 from pet.reference import write_reference
 from pet.reporting.report import write_report
 from pet.reporting.report_page import write_page
-from pet.run_folders import ALL_LABELS
+from pet.run_folders import ALL_LABELS, NO_LABELS
 from pet.runs import Unit, read_record, sweep, write_json
 from pet.sampling import pool_rows, sample_pool, unlabeled_rows
 from pet.students import (
@@ -110,7 +110,7 @@ class _Stages:
         if inputs.config.calibration != "none":
             priors = [partial(measure_prior, inputs, m.pattern) for m in untrained]
             names = [f"measure the prior of {member.pattern}" for member in untrained]
-            jobs = [Job(name, work) for name, work in zip(names, priors, strict=True)]
+            jobs = [self.job(name, work) for name, work in zip(names, priors, strict=True)]
             self.stage("calibration", jobs)
         self.stage("zero-shot", self.jobs("score", partial(score_member, pool=False), untrained))
         members = self.grow()
@@ -121,7 +121,7 @@ class _Stages:
         if len(inputs.labeled):
             classifiers.append(self.one("supervised", partial(train_supervised, inputs)))
         self.stage("evaluation", [
-            Job(f"evaluate {unit.path.name}", partial(score_classifier, inputs, unit))
+            self.job(f"evaluate {unit.path.name}", partial(score_classifier, inputs, unit))
             for unit in classifiers
         ])  # fmt: skip
         labels = self.label(members, student)
@@ -159,9 +159,9 @@ class _Stages:
         blocks = cut_shards(shards, self.execute.at_once)
         names = [f"labels from file {block.start} on" for block in blocks]
         units = self.stage("labels", [
-            Job(
+            self.job(
                 name if len(blocks) > 1 else "labels",
-                partial(label_with_student, inputs, members, student, block),
+                partial(label_with_student, inputs, members, student, block), labels=block,
             )
             for name, block in zip(names, blocks, strict=True)
         ])  # fmt: skip
@@ -185,25 +185,32 @@ class _Stages:
     def generations(self) -> int:
         return generations_of(self.inputs, int(unlabeled_rows(self.inputs).trainable.sum()))
 
+    def job(
+        self, name: str, work: Callable[[], Any], *, here: bool = False,
+        labels: range = NO_LABELS, weights: Collection[str] = (),
+    ) -> Job:  # fmt: skip
+        """Make a job of a stage; of `labels` and `weights`, see `bordered`."""
+        return Job(name, partial(bordered, self.inputs.home, work, labels, weights), here)
+
     def jobs(self, verb: str, work: Any, members: Iterable[Member]) -> list[Job]:
         return [
-            Job(f"{verb} {member.name}", partial(about_member, self.inputs, member, work))
+            self.job(
+                f"{verb} {member.name}", partial(work, self.inputs, member), weights=[member.name]
+            )
             for member in members
         ]
 
     def one(self, name: str, work: Callable[[], Any]) -> Any:
-        return self.stage(name, [Job(name, work)])[0]
+        return self.stage(name, [self.job(name, work)])[0]
 
     def here(self, name: str, work: Callable[[], Any]) -> Any:
-        return self.stage(name, [Job(name, work, here=True)])[0]
+        return self.stage(name, [self.job(name, work, here=True)])[0]
 
     def stage(self, name: str, jobs: list[Job]) -> list[Any]:
         """Execute a stage's jobs, say what was reused, and note the time in the manifest."""
         started = time.monotonic()
         home = self.inputs.home
-        results = self.execute([
-            Job(job.name, partial(bordered, home, job.work), job.here) for job in jobs
-        ])  # fmt: skip
+        results = self.execute(jobs)
         home.fetch()  # what was made elsewhere
         units = [unit for result in results for unit in _units(result)]
         reused = sum(unit.reused and str(unit.path) not in self.of_now for unit in units)

@@ -35,7 +35,6 @@ def cut_shards(shards: int, workers: int) -> list[range]:
 def label_with_student(inputs: Inputs, members: list[Member], student: Unit, shards: range) -> Unit:
     """Write shards of `labels/` with the student's probabilities and the members' agreement."""
     config = inputs.config
-    inputs.home.fetch(labels=shards)
     model = load_classifier(config, inputs.folder / student.path)
     encoder = plain_encoder(model.tokenizer, inputs.task.fields, config.student_length)
     votes = MemberVotes(inputs, members)

@@ -22,6 +22,7 @@ from pet.errors import InputError, PetError, Problem
 from pet.object_storage import (
     files_below,
     is_remote,
+    key_of,
     kind_of,
     open_binary,
     path_of,
@@ -295,7 +296,7 @@ def file_digests(paths: Iterable[str | Path], observer: Observer = SILENT) -> di
     Raises:
         PetError: a file has disappeared or cannot be read.
     """
-    files = {_whole_name(path_of(path)): path_of(path) for path in paths}
+    files = {_whole_name(path): path for path in map(path_of, paths)}
     base = os.path.commonpath([os.path.dirname(name) for name in files]) if files else ""
     found = {}
     file = Path(base)
@@ -310,7 +311,7 @@ def file_digests(paths: Iterable[str | Path], observer: Observer = SILENT) -> di
 
 
 def _whole_name(path: Path) -> str:
-    return str(path).partition("://")[2] if is_remote(path) else str(path.absolute())
+    return key_of(str(path)) if is_remote(path) else str(path.absolute())
 
 
 def write_parquet(path: str | Path, table: pa.Table, metadata: Mapping[str, str]) -> None:

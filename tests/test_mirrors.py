@@ -80,23 +80,28 @@ class Died(BaseException):
     """Stands for the moment in which a process is killed."""
 
 
+def fail_to_put(patch: pytest.MonkeyPatch, bucket: str, part: str, error: BaseException) -> None:
+    """Raise where an object is to be sent whose key holds a certain part."""
+    files = file_system(bucket)
+    put = files.put
+
+    def fail(sources: list[str], keys: list[str]) -> None:
+        if any(part in key for key in keys):
+            raise error
+        put(sources, keys)
+
+    patch.setattr(files, "put", fail)
+
+
 def test_a_kill_between_a_units_files_and_its_done_json_costs_that_unit_alone(
     bucket: str, config_for: Configure, tiny_run: Path, tmp_path: Path, elsewhere: Move,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     config = config_for(out=f"{bucket}/news")
-    files = file_system(bucket)
-    put = files.put
-
-    def die(sources: list[str], keys: list[str]) -> None:
-        if any(key.endswith("student/done.json") for key in keys):
-            raise Died
-        put(sources, keys)
-
-    monkeypatch.setattr(files, "put", die)
-    with pytest.raises(Died):
-        label_pool(config)
-    monkeypatch.setattr(files, "put", put)
+    with monkeypatch.context() as patch:
+        fail_to_put(patch, bucket, "/student/done.json", Died())
+        with pytest.raises(Died):
+            label_pool(config)
     assert "news/student/model.safetensors" in names_in(config.out)
     assert "news/student/done.json" not in names_in(config.out)
     elsewhere()
@@ -158,18 +163,11 @@ def test_a_network_that_fails_midway_loses_nothing_that_was_made(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     config = config_for(out=f"{bucket}/news")
-    files = file_system(bucket)
-    put = files.put
-
-    def fail(sources: list[str], keys: list[str]) -> None:
-        if any("/student/" in key for key in keys):
-            raise ConnectionResetError(104, "Connection reset by peer")
-        put(sources, keys)
-
-    monkeypatch.setattr(files, "put", fail)
-    with pytest.raises(PetError, match=r"found:    Connection reset by peer[\s\S]*it goes on"):
-        label_pool(config)
-    monkeypatch.setattr(files, "put", put)
+    with monkeypatch.context() as patch:
+        error = ConnectionResetError(104, "Connection reset by peer")
+        fail_to_put(patch, bucket, "/student/", error)
+        with pytest.raises(PetError, match=r"found:    Connection reset by peer[\s\S]*it goes on"):
+            label_pool(config)
     seen = Counter()
     label_pool(config, observer=seen)
     assert "student: 1 of 1 reused, up to date" in seen.said

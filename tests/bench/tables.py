@@ -43,7 +43,7 @@ def write_tables(cells: Sequence[Cell], name: str) -> Path:
                 shown = [_shown(figures.get(measure), 4) for measure in MEASURES]
                 rows.writerow([cell.task, cell.labels, cell.seed, method, *shown])
     path = RESULTS / f"{name}.md"
-    write_text(path, _document(measured))
+    write_text(path, _document(measured) + notes(path))
     return path
 
 

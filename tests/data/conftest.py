@@ -7,6 +7,7 @@ import io
 import shutil
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -76,32 +77,22 @@ def newsgroups(index) -> Recipe:
         for half in ("train", "test"):
             table = newsgroup_table(20, half)
             zipped.writestr(texts.NEWSGROUPS_MEMBER.format(half=half), table)
-    return Recipe(
-        "newsgroups",
-        "newsgroups",
-        pinned(path),
-        lambda archive, folder: texts.build_newsgroups(archive, folder, TINY),
-    )
+    return tiny_recipe("newsgroups", path, texts.build_newsgroups)
 
 
 @pytest.fixture
 def movies(index) -> Recipe:
-    return Recipe(
-        "movies",
-        "movies",
-        pinned(snippets(index.folder / "movies.tar.gz")),
-        lambda archive, folder: texts.build_movies(archive, folder, TINY),
-    )
+    return tiny_recipe("movies", snippets(index.folder / "movies.tar.gz"), texts.build_movies)
 
 
 @pytest.fixture
 def domains(index) -> Recipe:
-    return Recipe(
-        "domains",
-        "domains",
-        pinned(snippets(index.folder / "domains.tar.gz")),
-        lambda archive, folder: texts.build_domains(archive, folder, TINY),
-    )
+    return tiny_recipe("domains", snippets(index.folder / "domains.tar.gz"), texts.build_domains)
+
+
+def tiny_recipe(name: str, path: Path, build: Callable[[Path, Path, Sizes], None]) -> Recipe:
+    """Cut the archive at `path` into parts of a few rows."""
+    return Recipe(name, name, pinned(path), lambda archive, folder: build(archive, folder, TINY))
 
 
 def snippets(path: Path) -> Path:

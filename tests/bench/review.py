@@ -6,9 +6,10 @@
 
 A run learns from a small labeled set; rows of its pool are chosen one way or another and answered
 with the truth (`pool-labels.parquet`, which no run sees), by the same path as people's answers; a
-second run learns from both. One cell is a way on a labeled set; its figures are a file under
-PET_CACHE/bench/review, so an interrupted benchmark goes on. Ways are chosen between on `--split
-validation` with seeds 5 to 7 only; what is reported is `test` with seeds 0 to 2.
+second run learns from both. One cell is a draw of a way on a labeled set; its figures are a file
+under PET_CACHE/bench/review, so an interrupted benchmark goes on. `--workers 2` measures two
+labeled sets side by side. Ways are chosen between on `--split validation` with seeds 5 to 7 only;
+what is reported is `test` with seeds 0 to 4.
 """
 
 from __future__ import annotations
@@ -17,7 +18,11 @@ import argparse
 import csv
 import itertools
 import json
+import os
 import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -38,18 +43,21 @@ from pet.reviewing.reviewed import take_answers
 from tests.bench.tables import RESULTS, notes
 
 TASKS = ("newsgroups", "movies")
-SEEDS = (0, 1, 2)
+LABELS = (10, 50)
+SEEDS = (0, 1, 2, 3, 4)
+DRAWS = 2  # of the rows, and of the training that follows
 # What one core does in a minute: no generations, short texts, a part of the pool, fewer steps.
 SETTINGS = (
     "generations=0", "max_length=64", "unlabeled_rows=1000", "member.steps=100",
     "student.steps=200", "supervised.steps=0",
 )  # fmt: skip
 EVERY_WAY = ("none", "random", *WAYS)
+MEASURED = ("none", "random", "coverage")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One way of choosing rows for people, after a run on one labeled set."""
+    """One draw of a way of choosing rows for people, after a run on one labeled set."""
 
     way: str
     task: str
@@ -57,6 +65,7 @@ class Cell:
     seed: int
     rows: int
     split: str
+    draw: int = 0
 
     @property
     def folder(self) -> Path:
@@ -69,7 +78,12 @@ class Cell:
 
     @property
     def path(self) -> Path:
-        return self.folder / f"{self.way}-{self.rows}.json"
+        return self.folder / f"{self.way}-{self.rows}-draw{self.draw}.json"
+
+    @property
+    def draw_seed(self) -> int:
+        """Of the rows that are chosen, and of the run that learns from them."""
+        return self.seed + 1000 * self.draw
 
 
 def measure(cell: Cell) -> dict[str, Any]:
@@ -77,7 +91,7 @@ def measure(cell: Cell) -> dict[str, Any]:
     texts = cache_root() / cell.task
     first = texts / f"labeled-{cell.labels}-seed{cell.seed}.parquet"
     if cell.way == "none" or not (cell.base / "report.json").exists():
-        before = _run(cell, first, cell.base)
+        before = _run(cell, first, cell.base, cell.seed)
         if cell.way == "none":
             return {"accuracy": before["accuracy"]}
     answers, labeled = cell.path.with_suffix(".csv"), cell.path.with_suffix(".parquet")
@@ -85,18 +99,18 @@ def measure(cell: Cell) -> dict[str, Any]:
         path.unlink(missing_ok=True)
     right = _answer(cell, answers)
     taken = take_answers(cell.base, answers, labeled, SILENT)
-    after = _run(cell, labeled, cell.path.with_suffix(""))
+    after = _run(cell, labeled, cell.path.with_suffix(""), cell.draw_seed)
     shutil.rmtree(cell.path.with_suffix(""))
     return {"accuracy": after["accuracy"], "added": taken.added, "already_right": right}
 
 
-def _run(cell: Cell, labeled: Path, out: Path) -> dict[str, Any]:
+def _run(cell: Cell, labeled: Path, out: Path, seed: int) -> dict[str, Any]:
     models, texts = cache_root() / "models", cache_root() / cell.task
     out.parent.mkdir(parents=True, exist_ok=True)
     config = make_config(
         {
             "task": cell.task, "labeled": str(labeled), "pool": str(texts / "pool.parquet"),
-            "model": str(models / "bert-tiny"), "out": str(out), "seed": cell.seed,
+            "model": str(models / "bert-tiny"), "out": str(out), "seed": seed,
         },
         SETTINGS,
     )  # fmt: skip
@@ -111,10 +125,13 @@ def _answer(cell: Cell, path: Path) -> float:
     known = dict(zip(truth["id"], truth["label"], strict=True))
     said = pq.read_table(cell.base / "labels", columns=["id", "label"]).to_pydict()
     if cell.way == "random":
-        chosen = np.random.default_rng(cell.seed).choice(said["id"], cell.rows, replace=False)
+        chosen = np.random.default_rng(cell.draw_seed).choice(said["id"], cell.rows, replace=False)
         ids = chosen.tolist()
     else:
-        ids = [row.id for row in write_review(cell.base, path, cell.rows, SILENT, by=cell.way)[1]]
+        _, asked = write_review(
+            cell.base, path, cell.rows, SILENT, by=cell.way, seed=cell.draw_seed
+        )
+        ids = [row.id for row in asked]
     with path.open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream).writerows([("id", "answer"), *((id, known[id]) for id in ids)])
     before = dict(zip(said["id"], said["label"], strict=True))
@@ -124,39 +141,62 @@ def _answer(cell: Cell, path: Path) -> float:
 def write_table(cells: list[Cell], name: str) -> Path:
     """Write `results/NAME.md` of the cells that have been measured."""
     found = {cell: json.loads(cell.path.read_text()) for cell in cells if cell.path.exists()}
-    rows, labels, split = cells[0].rows, cells[0].labels, cells[0].split
+    rows, split = cells[0].rows, cells[0].split
     lines = [
         f"# {rows} reviewed rows against {rows} random ones",
         "",
-        f"{date.today()}, {split} rows. Accuracy of the student after a run on {labels} "
-        f"labeled rows (none chosen), and after a second run on {rows} more; mean ± standard "
-        "deviation over labeled sets (seeds). \"Over random\" is the difference on the same "
-        "labeled set; \"already right\" the share of the chosen rows that the first run had "
-        "labeled rightly. BERT-tiny, `--set " + " --set ".join(SETTINGS) + "`. "
+        f"{date.today()}, {split} rows. Accuracy of the student after a run on a labeled set "
+        f"(none chosen), and after a second run on {rows} more; mean ± standard deviation over "
+        f"labeled sets (seeds), each the mean of {DRAWS} draws of rows and of training. \"Over "
+        "random\" is the difference on the same labeled set; \"already right\" the share of the "
+        "chosen rows that the first run had labeled rightly. BERT-tiny, `--set "
+        + " --set ".join(SETTINGS) + "`. "
         + ", ".join(f"{package} {number}" for package, number in versions().items()) + ".",
     ]  # fmt: skip
-    for task in dict.fromkeys(cell.task for cell in found):
-        lines += ["", f"## {task}", "",
+    every: dict[str, list[float]] = {}
+    for task, labels in dict.fromkeys((cell.task, cell.labels) for cell in found):
+        lines += ["", f"## {task}, {labels} labels", "",
                   "| rows chosen | accuracy | over random | already right | every seed |",
                   "|---|---|---|---|---|"]  # fmt: skip
+        own = {c: figures for c, figures in found.items() if (c.task, c.labels) == (task, labels)}
+        random = _by_seed(own, "random", "accuracy")
         for way in EVERY_WAY:
-            own = {cell.seed: found[cell] for cell in found if (cell.task, cell.way) == (task, way)}
-            random = {c.seed: found[c] for c in found if (c.task, c.way) == (task, "random")}
-            if own:
-                lines.append(_line(way, own, random))
+            accuracy = _by_seed(own, way, "accuracy")
+            if not accuracy:
+                continue
+            over = [accuracy[seed] - random[seed] for seed in accuracy if seed in random]
+            if way not in ("none", "random"):
+                every.setdefault(way, []).extend(over)
+            lines.append(_line(way, accuracy, over, _by_seed(own, way, "already_right")))
+    lines += ["", "## Over all of them", ""]
+    lines += [_together(way, over) for way, over in every.items() if len(over) > 1]
     path = RESULTS / f"{name}.md"
     path.write_text("\n".join(lines) + "\n" + notes(path))
     return path
 
 
-def _line(way: str, own: dict[int, Any], random: dict[int, Any]) -> str:
-    paired = [own[s]["accuracy"] - random[s]["accuracy"] for s in own if s in random]
-    over = _spread(paired, "+") if way not in ("none", "random") else ""
-    right = [figures["already_right"] for figures in own.values() if "already_right" in figures]
-    accuracies = [figures["accuracy"] for figures in own.values()]
-    shown = f"{np.mean(right):.2f}" if right else ""
-    every = ", ".join(f"{accuracy:.3f}" for accuracy in accuracies)
-    return f"| {way} | {_spread(accuracies)} | {over} | {shown} | {every} |"
+def _by_seed(found: dict[Cell, Any], way: str, figure: str) -> dict[int, float]:
+    """Return a way's figure on every labeled set: the mean of its draws."""
+    own: dict[int, list[float]] = {}
+    for cell, figures in found.items():
+        if cell.way == way and figure in figures:
+            own.setdefault(cell.seed, []).append(figures[figure])
+    return {seed: float(np.mean(values)) for seed, values in own.items()}
+
+
+def _line(way: str, accuracy: dict[int, float], over: list[float], right: dict[int, float]) -> str:
+    shown = _spread(over, "+") if way not in ("none", "random") else ""
+    known = f"{np.mean(list(right.values())):.2f}" if right else ""
+    every = ", ".join(f"{value:.3f}" for value in accuracy.values())
+    return f"| {way} | {_spread(list(accuracy.values()))} | {shown} | {known} | {every} |"
+
+
+def _together(way: str, over: list[float]) -> str:
+    error = np.std(over, ddof=1) / np.sqrt(len(over))
+    return (
+        f"{way}: {np.mean(over):+.3f} over random, standard error {error:.3f}, "
+        f"ahead on {sum(value > 0 for value in over)} of {len(over)} labeled sets."
+    )
 
 
 def _spread(values: list[float], sign: str = "") -> str:
@@ -166,29 +206,54 @@ def _spread(values: list[float], sign: str = "") -> str:
     return text if len(values) == 1 else f"{text} ± {np.std(values, ddof=1):.3f}"
 
 
+def measure_all(options: argparse.Namespace) -> None:
+    """Measure what is missing; with workers, labeled sets in processes of their own."""
+    if options.workers == 1:
+        for cell in cells_of(options):
+            if not cell.path.exists():
+                found = measure(cell)
+                cell.path.write_text(json.dumps(found))
+                print(f"{cell.folder.name} {cell.path.stem}: {found}", flush=True)
+        return
+    os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // options.workers))
+    sets = itertools.product(options.seeds, options.tasks, options.labels)
+    commands = [
+        [sys.executable, "-m", "tests.bench.review", "--only-measure", "--split", options.split,
+         "--rows", str(options.rows), "--seeds", str(seed), "--tasks", task,
+         "--labels", str(labels), "--ways", *options.ways]
+        for seed, task, labels in sets
+    ]  # fmt: skip
+    with ThreadPoolExecutor(options.workers) as pool:
+        for done in pool.map(subprocess.run, commands):
+            done.check_returncode()
+
+
+def cells_of(options: argparse.Namespace) -> list[Cell]:
+    every = itertools.product(options.seeds, options.tasks, options.labels, options.ways)
+    return [
+        Cell(way, task, labels, seed, options.rows, options.split, draw)
+        for seed, task, labels, way in every
+        for draw in range(1 if way == "none" else DRAWS)
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--tasks", nargs="+", default=TASKS, choices=TASKS)
-    parser.add_argument("--labels", type=int, default=50)
+    parser.add_argument("--labels", nargs="+", type=int, default=LABELS)
     parser.add_argument("--rows", type=int, default=50)
     parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
-    parser.add_argument("--ways", nargs="+", default=EVERY_WAY, choices=EVERY_WAY)
+    parser.add_argument("--ways", nargs="+", default=MEASURED, choices=EVERY_WAY)
     parser.add_argument("--split", default="test", choices=["test", "validation"])
     parser.add_argument("--write", default="review", help="the name of the table's file")
+    parser.add_argument("--workers", type=int, default=1, help="labeled sets side by side")
+    parser.add_argument("--only-measure", action="store_true", help="write no table")
     options = parser.parse_args()
-    every = itertools.product(options.seeds, options.tasks, options.ways)
-    cells = [
-        Cell(way, task, options.labels, seed, options.rows, options.split)
-        for seed, task, way in every
-    ]
-    for cell in cells:
-        if not cell.path.exists():
-            found = measure(cell)
-            cell.path.write_text(json.dumps(found))
-            print(f"{cell.folder.name} {cell.way}: {found}", flush=True)
-    print(write_table(cells, options.write).read_text())
+    measure_all(options)
+    if not options.only_measure:
+        print(write_table(cells_of(options), options.write).read_text())
 
 
 if __name__ == "__main__":

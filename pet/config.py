@@ -168,8 +168,11 @@ class RunConfig(Frozen):
     lm_weight: float = Field(
         0.0, ge=0, lt=1, description="share of the auxiliary language-model loss; the paper: 1e-4"
     )
-    calibration: Literal["none", "pool", "content-free"] = Field(
-        "pool", description="what label scores are set against: the labels' prior, or nothing"
+    calibration: Literal["none", "content-free", "pool", "matched", "half-matched"] = Field(
+        "half-matched",
+        description="which prior of the labels is taken out of their scores: none; that of texts "
+        "without content; their mean probability on the pool; the one that makes it even; or half "
+        "way between these two",
     )
     generations: Annotated[int, Field(ge=0, le=10)] | Literal["paper"] = Field(
         "paper", description="iPET generations after the first; `paper`: until 1,000 rows were seen"
@@ -222,6 +225,11 @@ class RunConfig(Frozen):
     def student_length(self) -> int:
         """Tokens of a text that the student reads."""
         return self.student_max_length or self.max_length
+
+    @property
+    def prior_of_pool(self) -> bool:
+        """Whether the labels' prior is measured on rows of the pool."""
+        return self.calibration not in ("none", "content-free")
 
     def shape_of(self, training: TrainingConfig) -> dict[str, Any]:
         """Return what shapes a trained model: `training`, and the settings of its tuning alone."""

@@ -1,4 +1,4 @@
-"""From member logits to one voice: weights, soft labels, confidence. Numpy in, numpy out."""
+"""From member logits to one voice: weights, agreement, soft labels. Numpy in, numpy out."""
 
 from __future__ import annotations
 
@@ -46,25 +46,6 @@ def combine(
     return together
 
 
-def soft_labels(logits: Array, weights: Sequence[float], temperature: float = 2.0) -> Array:
-    """Return q = softmax(s_M / T): the targets of distillation. [rows, labels]"""
-    return softmax(combine(logits, weights), temperature)
-
-
-def calibration_offset(logits: Array) -> Array:
-    """Return what to add to label scores to take out the labels' prior. [labels]
-
-    The prior is the mean probability that each label gets on texts that say nothing of it:
-    content-free ones (Zhao et al. 2021, contextual calibration) or the pool as a whole
-    (domain-conditional PMI, Holtzman et al. 2021). The offsets have mean zero.
-
-    Args:
-        logits: of the untrained model on such texts. [rows, labels]
-    """
-    prior = np.log(np.clip(softmax(logits).mean(axis=0), 1e-9, 1.0))
-    return prior.mean() - prior
-
-
 def agreement(votes: NDArray[np.integer], labels: NDArray[np.integer]) -> Array:
     """Return the share of members whose vote is the given label. [rows]
 
@@ -104,72 +85,6 @@ def entropy(probabilities: Array) -> Array:
     """Return the entropy of each row in nats: 0 is sure, log(labels) is a shrug. [rows]"""
     safe = np.clip(probabilities, 1e-12, 1.0)
     return -(safe * np.log(safe)).sum(axis=-1)
-
-
-def fit_temperature(
-    logits: Array, labels: NDArray[np.integer], prior_strength: float = 4.0, expected: float = 1.0
-) -> float:
-    """Find the temperature under which the true labels are likeliest (Guo et al. 2017).
-
-    With a handful of rows the likelihood alone runs off to zero or infinity, so log T has a
-    normal prior around the expected one that weighs as much as `prior_strength` rows.
-
-    Args:
-        logits: [rows, labels] of rows that the model was not trained on.
-        labels: [rows]
-        expected: the temperature that is likeliest before any row is seen.
-    """
-    candidates = np.exp(np.arange(-115, 171) / 50)  # 0.1 to 30
-    losses = [
-        surprise(softmax(logits, t), labels) + prior_strength * np.log(t / expected) ** 2 / 2
-        for t in candidates
-    ]
-    return float(candidates[int(np.argmin(losses))])
-
-
-def surprise(probabilities: Array, labels: NDArray[np.integer]) -> float:
-    """Return the negative log-likelihood of the labels, summed over the rows, in nats."""
-    chances = probabilities[np.arange(len(labels)), labels]
-    return float(-np.log(np.clip(chances, 1e-12, 1)).sum())
-
-
-def fit_share(voices: Array, labels: NDArray[np.integer], prior_strength: float = 2.0) -> float:
-    """Find the second voice's share of two under which the labels are likeliest.
-
-    Stacking (Wolpert 1992) of two log-linear voices, at the best temperature of each mixture. The
-    share has a prior around a half, a Beta distribution, for the rows are few.
-
-    Args:
-        voices: logits of rows that neither has learned from. [2, rows, labels]
-        labels: [rows]
-
-    Returns:
-        A share between 0.05 and 0.95.
-    """
-    shares = np.linspace(0.05, 0.95, 19)
-    losses = []
-    for share in shares:
-        together = combine(voices, [1 - share, share])
-        honest = softmax(together, fit_temperature(together, labels))
-        prior = prior_strength * float(np.log(share * (1 - share)))
-        losses.append(surprise(honest, labels) - prior)
-    return float(shares[int(np.argmin(losses))])
-
-
-def match_confidence(logits: Array, confidence: float) -> float:
-    """Find the temperature at which the mean probability of the best label is `confidence`.
-
-    Args:
-        logits: [rows, labels]
-    """
-    low, high = np.log(0.1), np.log(30.0)
-    for _ in range(20):  # a higher temperature makes every row less sure
-        middle = (low + high) / 2
-        if softmax(logits, float(np.exp(middle))).max(axis=-1).mean() > confidence:
-            low = middle
-        else:
-            high = middle
-    return float(np.exp((low + high) / 2))
 
 
 def folds_of(

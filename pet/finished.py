@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pet.backbones import Backbone
+from pet.calibration import Scaling
 from pet.config import RunConfig, load_config
 from pet.data import PoolBatch, open_pool
 from pet.encoding import Encoder
@@ -104,7 +105,7 @@ def student_voice(run: FinishedRun) -> Voice:
 
 def ensemble_voice(run: FinishedRun) -> Voice:
     """Return the function that asks the last generation's members, loaded as they are needed."""
-    members, weights, temperature = _ensemble_of(run)
+    members, weights, scaling = _ensemble_of(run)
     for member in members:
         if member.generation is not None:
             refuse_changed(run.folder / "members" / member.name)
@@ -122,7 +123,7 @@ def ensemble_voice(run: FinishedRun) -> Voice:
             logits = ask_in_turn(voices, len(members), columns, run.config.tokens_per_batch, tick)
         else:
             tick(logits.shape[1])
-        probabilities = softmax(combine(logits, weights), temperature)
+        probabilities = scaling.probabilities(combine(logits, weights))
         best = probabilities.argmax(axis=-1)
         return Predictions(probabilities, agreement(logits.argmax(axis=-1), best))
 
@@ -145,8 +146,8 @@ def refuse_changed(folder: Path) -> dict[str, Any]:
     return record
 
 
-def _ensemble_of(run: FinishedRun) -> tuple[list[Member], list[float], float]:
-    """Read who is in the ensemble, with what weights, and its temperature.
+def _ensemble_of(run: FinishedRun) -> tuple[list[Member], list[float], Scaling]:
+    """Read who is in the ensemble, with what weights, and how their scores are scaled.
 
     Raises:
         InputError: the record is gone, or names members that no run of this task has.
@@ -156,7 +157,11 @@ def _ensemble_of(run: FinishedRun) -> tuple[list[Member], list[float], float]:
     try:
         weights = {str(name): float(weight) for name, weight in record["weights"].items()}
         members = [parse_member(name) for name in weights]
-        temperature = float(record["ensemble_temperature"])
+        none = [0.0] * len(run.task.labels)  # as in runs of earlier versions
+        offsets = [float(offset) for offset in record.get("ensemble_offsets", none)]
+        scaling = Scaling(float(record["ensemble_temperature"]), tuple(offsets))
+        if len(offsets) != len(none):
+            raise ValueError("offsets of other labels")
         known = {"", *(pattern.name for pattern in run.task.patterns)}
         if not members or any(member.pattern not in known for member in members):
             raise ValueError("members of other patterns")
@@ -165,7 +170,7 @@ def _ensemble_of(run: FinishedRun) -> tuple[list[Member], list[float], float]:
             Problem(str(folder), "the record of an ensemble", f"another {DONE}",
                     "give the run's `pet run` command again")
         ) from None  # fmt: skip
-    return members, list(weights.values()), temperature
+    return members, list(weights.values()), scaling
 
 
 def _refuse_other_models(run: FinishedRun, members: Sequence[Member], backbone: Backbone) -> None:

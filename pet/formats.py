@@ -10,8 +10,8 @@ import pet
 from pet.errors import InputError, Problem
 
 # Raised when this version writes what earlier ones would misread. A later version reads every
-# format up to its own, or says here which it no longer does.
-FORMAT = 1
+# format up to its own, or says here which it no longer does. 2: ensembles have offsets.
+FORMAT = 2
 
 
 def check_format(where: Path, record: Mapping[str, Any] | None) -> None:

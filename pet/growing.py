@@ -8,13 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from pet.answers import pool_logits
-from pet.ensembling import combine
 from pet.inputs import Inputs
 from pet.ipet import KEPT, Growth, harm, knowledge_kept, measure_growth
 from pet.members import Member, folder_of, trains_at_once
 from pet.runs import DONE, read_record
 from pet.sampling import unlabeled_rows
-from pet.weighing import member_weights, teachers_say
+from pet.weighing import teachers_say, together
 
 
 @dataclass(frozen=True)
@@ -28,8 +27,7 @@ class Generation:
 def generation_of(inputs: Inputs, members: list[Member]) -> Generation:
     """Measure a generation on the unlabeled rows."""
     logits = pool_logits(inputs, members)
-    together = combine(logits, member_weights(inputs, members))
-    return Generation(members, measure_growth(logits, together))
+    return Generation(members, measure_growth(logits, together(inputs, members, logits)))
 
 
 def harm_of(inputs: Inputs, generations: Sequence[Generation]) -> str:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from pet.ensembling import fit_temperature, folds_of, softmax
+from pet.calibration import fit_temperature
+from pet.ensembling import folds_of, softmax
 
 Array = NDArray[np.floating]
 PENALTIES = (1.0, 10.0, 100.0)  # C, the inverse strength of the L2 penalty

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from pet.adaptation import base_digest
 from pet.adapters import is_adapter
 from pet.backbones import Backbone
+from pet.calibration import calibration_offset
 from pet.cloze_models import ClozeModel
 from pet.compilation import plain_encoder
 from pet.config import RunConfig
 from pet.encoding import Encoder
-from pet.ensembling import calibration_offset
 from pet.inheritance import start_digest, takes_others
 from pet.inputs import Inputs, computation
 from pet.ipet import choose_teachers, count_generations, generation_quotas
@@ -220,7 +220,7 @@ def _pattern_shape(inputs: Inputs, member: Member) -> dict[str, Any]:
         "calibration": config.calibration,
         **computation(config),
     }
-    if config.calibration == "pool":
+    if config.prior_of_pool:
         shape["prior"] = [texts_fingerprint(inputs), inputs.seed("prior")]
     if member.generation is not None:
         if config.lm_weight:
@@ -286,4 +286,5 @@ def prior_offset(config: RunConfig, run: Path, pattern: str) -> NDArray[np.float
     """What is added to label scores so that none is likelier before a text is read. [labels]"""
     if config.calibration == "none":
         return None
-    return calibration_offset(read_logits(prior_path(run, pattern))[1]).astype(np.float32)
+    said = read_logits(prior_path(run, pattern))[1]
+    return calibration_offset(said, config.calibration).astype(np.float32)

@@ -57,7 +57,8 @@ def score(
                 scores = model.outputs(encoder, texts, rows[batch])
             except MEMORY_ERRORS as error:
                 tokens_per_batch = halved(error, tokens_per_batch, int(lengths[batch].max()))
-                queue += split_by_tokens(batch, lengths[batch], tokens_per_batch)[::-1]
+                rest = np.concatenate([batch, *queue])  # all are cut anew, or each would fail
+                queue = split_by_tokens(rest, lengths[rest], tokens_per_batch)[::-1]
                 continue
             done.append((batch, scores))
             tick(len(batch))

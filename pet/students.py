@@ -15,7 +15,7 @@ from pet.compilation import plain_encoder
 from pet.config import RunConfig, WholeTrainingConfig
 from pet.distillation import distillation_loss
 from pet.divergence import divergence_told
-from pet.ensembling import soft_labels
+from pet.ensembling import combine, softmax
 from pet.inputs import Inputs, computation
 from pet.loading import choose_device
 from pet.logits import logits_table, read_logits, write_logits
@@ -30,7 +30,7 @@ from pet.tables import write_parquet
 from pet.teaching import cross_entropy, one_hot
 from pet.training import train
 from pet.tuning import add_lora, merge_lora
-from pet.weighing import ensemble_temperature, member_weights
+from pet.weighing import ensemble_scaling, member_weights
 
 
 def write_soft_labels(inputs: Inputs, members: list[Member]) -> Unit:
@@ -41,20 +41,24 @@ def write_soft_labels(inputs: Inputs, members: list[Member]) -> Unit:
     """
     config = inputs.config
     weights = member_weights(inputs, members)
-    confidence = ensemble_temperature(inputs, members, weights)
+    scaling = ensemble_scaling(inputs, members, weights)
     expected = fingerprint(
         members=[member_fingerprint(inputs, member) for member in members], weights=weights,
         rows=unlabeled_fingerprint(inputs), shard_rows=config.shard_rows,
-        temperature=[config.temperature, confidence],
+        softened=config.temperature, scaled=[scaling.temperature, scaling.offsets],
     )  # fmt: skip
 
     def build(folder: Path) -> dict[str, Any]:
         for name in shard_names(inputs):
             ids, logits = stacked_logits(inputs, members, name)
-            soft = soft_labels(logits, weights, config.temperature * confidence)
+            together = scaling.of(combine(logits, weights))
+            soft = softmax(together, config.temperature)
             write_parquet(folder / name, logits_table(ids, soft), {})
         named = {member.name: w for member, w in zip(members, weights, strict=True)}
-        return {"weights": named, "ensemble_temperature": confidence}
+        return {
+            "weights": named, "ensemble_temperature": scaling.temperature,
+            "ensemble_offsets": scaling.offsets,
+        }  # fmt: skip
 
     return make_unit(inputs.folder / "soft_labels", expected, build)
 

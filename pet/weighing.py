@@ -11,14 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pet.answers import pool_logits
-from pet.ensembling import (
-    agreement_weights,
-    combine,
-    fit_share,
-    fit_temperature,
-    match_confidence,
-    softmax,
-)
+from pet.calibration import TRAINED, UNTRAINED, Scaling, fit_scaling, fit_share, fit_temperature
+from pet.ensembling import agreement_weights, combine, softmax
 from pet.evaluation import metrics
 from pet.inputs import Inputs
 from pet.logits import read_logits
@@ -60,7 +54,9 @@ def member_weights(
     if not patterns or len(patterns) == len(members):
         return [of_pattern.get(member, 1.0) for member in members]
     loud = voices(inputs)
-    total = sum(of_pattern.values()) or 1.0
+    total = sum(of_pattern.values())
+    if not total:  # none was right about any row: they count alike, and together as ever
+        of_pattern, total = dict.fromkeys(patterns, 1.0), float(len(patterns))
     return [
         loud.encoder if member.kind == "encoder" else loud.patterns * of_pattern[member] / total
         for member in members
@@ -96,10 +92,10 @@ def voices(inputs: Inputs) -> Voices:
         return Voices(0.5, 0.5)
     rows, mine, theirs = np.intersect1d(said[0], sensed[0], return_indices=True)
     labels = inputs.labeled.labels[rows]
-    temperature = _temperature(patterns, said[1], inputs.labeled.labels[said[0]])
-    stack = np.stack([said[1][mine] / temperature, sensed[1][theirs]])
+    scaling = _scaling(patterns, said[1], inputs.labeled.labels[said[0]])
+    stack = np.stack([scaling.of(said[1][mine]), sensed[1][theirs]])
     share = fit_share(stack, labels)
-    return Voices((1 - share) / temperature, share)
+    return Voices((1 - share) / scaling.temperature, share)
 
 
 def zero_shot_accuracy(inputs: Inputs, pattern: str) -> float:
@@ -145,9 +141,6 @@ def _was_told(inputs: Inputs, member: Member) -> bool:
 
 
 ENOUGH = 5  # labeled rows from which anything is concluded
-# What members that learned from a few rows many times are expected to be too sure by. Chosen on
-# validation rows, where 2.4 and 2.6 were best on topics, and 15 and 17 on films (50 labels).
-OVERCONFIDENCE = 3.0
 
 
 def unseen_answers(
@@ -175,39 +168,62 @@ def unseen_answers(
     return rows, combine(np.stack(stack), weights, heard[:, rows])
 
 
-def ensemble_temperature(
+def ensemble_scaling(
     inputs: Inputs, members: Sequence[Member], weights: Sequence[float]
-) -> float:
-    """Return what to divide the members' combined logits by, so that they are as sure as right.
+) -> Scaling:
+    """Return what makes the members' combined logits as sure as they are right.
 
-    It is fitted on labeled rows by members that have not learned from them. Fitted on rows that
-    were learned from, it made every ensemble and every student overconfident. Later generations
-    have no such rows: there it is 1, or the first generation's where only the encoder member has
+    It is fitted on labeled rows by members that have not learned from them; where there are none,
+    the first generation is scaled as is expected of its kind. Fitted on rows that were learned
+    from, it made every ensemble and every student overconfident. Later generations have no such
+    rows: there nothing is scaled, or as in the first generation where only the encoder member has
     learned since; but they are never less sure of the pool than the first was. Members that are
     taught by soft labels of others would lose heart with every generation, while they become
-    better. Without labels it is 1 too.
+    better. With `out_of_bag` 0 all are taken at their word.
     """
+    as_they_are = Scaling(1.0, (0.0,) * len(inputs.task.labels))
+    if not inputs.config.out_of_bag:
+        return as_they_are
     found = unseen_answers(inputs, members, weights)
     if found is not None:
         rows, logits = found
-        return _temperature(members, logits, inputs.labeled.labels[rows])
+        return _scaling(members, logits, inputs.labeled.labels[rows])
     first = members_of(inputs, 0)
+    if list(members) == first:
+        return _scaling(members, np.zeros((0, len(inputs.task.labels))), np.zeros(0, np.int64))
     of_first = member_weights(inputs, first)
-    known = unseen_answers(inputs, first, of_first) is not None
-    if list(members) == first or not (known or all(m.generation is None for m in first)):
-        return 1.0
-    at_first = ensemble_temperature(inputs, first, of_first)
-    before = softmax(combine(pool_logits(inputs, first), of_first), at_first).max(axis=1).mean()
+    at_first = ensemble_scaling(inputs, first, of_first)
+    before = at_first.probabilities(combine(pool_logits(inputs, first), of_first))
     same_patterns = all(m.kind == "encoder" or m.generation is None for m in members)
-    usual = at_first if same_patterns else 1.0
-    return min(usual, match_confidence(combine(pool_logits(inputs, members), weights), before))
+    usual = at_first if same_patterns else as_they_are
+    now = combine(pool_logits(inputs, members), weights)
+    return usual.no_less_sure(now, float(before.max(axis=1).mean()))
 
 
-def _temperature(
+def _scaling(
     members: Sequence[Member], logits: NDArray[np.floating], labels: NDArray[np.int64]
-) -> float:
-    trained = any(m.kind == "pattern" and m.generation is not None for m in members)
-    return fit_temperature(logits, labels, expected=OVERCONFIDENCE if trained else 1.0)
+) -> Scaling:
+    """Fit temperature and offsets; for trained members, of whom judges speak, no offsets.
+
+    How sure training makes a model is much the same for member and judge; which label it prefers
+    is chance.
+    """
+    if all(m.kind == "encoder" or m.generation is None for m in members):
+        return fit_scaling(logits, labels, expected=UNTRAINED)
+    temperature = fit_temperature(logits, labels, expected=TRAINED)
+    return Scaling(temperature, (0.0,) * logits.shape[1])
+
+
+def together(
+    inputs: Inputs, members: Sequence[Member], logits: NDArray[np.floating]
+) -> NDArray[np.floating]:
+    """Return what members say together, weighed and scaled. [rows, labels]
+
+    Args:
+        logits: what each says. [members, rows, labels]
+    """
+    weights = member_weights(inputs, members)
+    return ensemble_scaling(inputs, members, weights).of(combine(logits, weights))
 
 
 def teachers_say(inputs: Inputs, member: Member) -> NDArray[np.floating]:
@@ -218,5 +234,5 @@ def teachers_say(inputs: Inputs, member: Member) -> NDArray[np.floating]:
     """
     teachers, everybody = teachers_of(inputs, member), generation_before(inputs, member)
     weights = member_weights(inputs, teachers, among=everybody)
-    temperature = ensemble_temperature(inputs, everybody, member_weights(inputs, everybody))
-    return softmax(combine(pool_logits(inputs, teachers), weights), temperature)
+    scaling = ensemble_scaling(inputs, everybody, member_weights(inputs, everybody))
+    return scaling.probabilities(combine(pool_logits(inputs, teachers), weights))

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 import pet
+from pet.calibration import UNTRAINED, calibration_offset
 from pet.cloze_models import ClozeModel
 from pet.config import RunConfig, make_config
 from pet.data import Pool, PoolBatch
 from pet.encoding import Encoder
-from pet.ensembling import agreement, calibration_offset, combine, softmax
+from pet.ensembling import agreement, combine, softmax
 from pet.errors import InputError, Problem, gather
 from pet.inputs import computation, read_tables
 from pet.inspection import check_length, check_patterns, suitable
@@ -72,7 +73,7 @@ def label_zero_shot(
         patterns=[[p.template, task.words_in_order(p.name)] for p in task.patterns],
         pool=content_digest(tables.pool.files, observer), columns=tables.columns,
         id=config.id_column, calibration=config.calibration,
-        seed=config.seed if config.calibration == "pool" else None, **computation(config),
+        seed=config.seed if config.prior_of_pool else None, **computation(config),
     )  # fmt: skip
     home = run_folder(out)
     refuse_other_labels(home, source)
@@ -83,10 +84,11 @@ def label_zero_shot(
     )  # fmt: skip
     encoders = _calibrated(config, task, model, texts, observer)
     voices = [(model, encoder) for encoder in encoders]
+    temperature = 1.0 if config.calibration == "none" else UNTRAINED
 
     def say(batch: PoolBatch, tick: Tick) -> Predictions:
         logits = ask_in_turn(voices, len(voices), batch.columns, config.tokens_per_batch, tick)
-        probabilities = softmax(combine(logits, [1.0] * len(logits)))
+        probabilities = softmax(combine(logits, [1.0] * len(logits)), temperature)
         best = probabilities.argmax(axis=-1)
         return Predictions(probabilities, agreement(logits.argmax(axis=-1), best))
 
@@ -161,5 +163,5 @@ def _calibrated(
             voices = [(model, encoder) for encoder in encoders]
             said = ask_in_turn(voices, len(voices), texts, config.tokens_per_batch, tick)
         for encoder, logits in zip(encoders, said, strict=True):
-            encoder.offset = calibration_offset(logits).astype(np.float32)
+            encoder.offset = calibration_offset(logits, config.calibration).astype(np.float32)
     return encoders

@@ -111,6 +111,7 @@ def figures(
             "g0-topic-r0": {**member, "pattern": "topic"},
         },
         "ensemble_temperature": 1.0,
+        "ensemble_offsets": dict.fromkeys(LABELS, 0.0),
         "seconds": {"student": 61.0, "labels": 2.0},
         "generations": [{"members": list(weights), "rows": 20, "agreement": 0.9,
                          "shares": dict.fromkeys(labels, round(1 / count, 4)),

@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from pet.calibration import UNTRAINED, Scaling, fit_scaling
 from pet.compilation import plain_encoder
-from pet.ensembling import combine, fit_temperature, softmax
+from pet.ensembling import combine
 from pet.errors import InputError
 from pet.finished import label_new_pool
 from pet.inputs import read_inputs
@@ -91,7 +92,8 @@ def test_a_model_asked_anew_says_what_was_written_down(encoded: Any, tmp_path: P
     parts = [pq.read_table(path) for path in sorted(out.glob("part-*.parquet"))]
     rows = [row for part in parts for row in part["probabilities"].to_pylist()]
     found = np.array([list(row.values()) for row in rows])
-    expected = softmax(together, record["ensemble_temperature"])
+    scaling = Scaling(record["ensemble_temperature"], tuple(record["ensemble_offsets"]))
+    expected = scaling.probabilities(together)
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
@@ -223,8 +225,9 @@ def test_what_was_not_learned_sets_how_sure_the_ensemble_may_be(
     members = members_of(inputs, 0)
     found = unseen_answers(inputs, members, member_weights(inputs, members))
     assert found is not None
-    best = fit_temperature(found[1], inputs.labeled.labels[found[0]])
-    assert report["ensemble_temperature"] == pytest.approx(best)
+    best = fit_scaling(found[1], inputs.labeled.labels[found[0]], expected=UNTRAINED)
+    assert report["ensemble_temperature"] == pytest.approx(best.temperature)
+    assert list(report["ensemble_offsets"].values()) == pytest.approx(best.offsets)
     assert report["labeled"]["unseen"] is True
     name = next(name for name in report["weights"] if name.startswith("encoder-"))
     record = read_json(Path(config.out) / "members" / name / DONE)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,11 +12,7 @@ from pet.ensembling import (
     agreement_weights,
     combine,
     entropy,
-    fit_share,
-    fit_temperature,
     folds_of,
-    match_confidence,
-    soft_labels,
     softmax,
 )
 
@@ -74,14 +69,6 @@ def test_wrong_weights_are_our_own_mistake(weights: list[float]) -> None:
         combine(LOGITS, weights)
 
 
-def test_soft_labels_are_the_combined_logits_at_temperature_two() -> None:
-    # Uniform weights: row 0 gaps (2 - 1) / 2 = 0.5, halved 0.25; row 1 (-4 + 2) / 2 = -1, -0.5.
-    soft = soft_labels(LOGITS, [1, 1], temperature=2.0)
-    expected = [1 / (1 + math.exp(-0.25)), 1 / (1 + math.exp(0.5))]
-    np.testing.assert_allclose(soft[:, 0], expected)
-    np.testing.assert_allclose(soft.sum(1), 1)
-
-
 def test_agreement_is_the_share_of_members_with_the_label() -> None:
     # Row 0: members say 0 and 1; row 1: they say 1 and 0.
     votes = LOGITS.argmax(axis=-1)
@@ -123,57 +110,8 @@ def test_entropy_runs_from_zero_to_the_log_of_the_labels() -> None:
     np.testing.assert_allclose(found, [0, math.log(3), math.log(2)], atol=1e-9)
 
 
-def test_a_calibration_temperature_above_one_is_found_for_an_overconfident_model() -> None:
-    # 1000 rows of logits [4, 0] of which 731 are right: the honest gap is 1, so T is 4.
-    logits = np.tile([4.0, 0.0], (1000, 1))
-    labels = (np.arange(1000) >= 731).astype(int)
-    assert fit_temperature(logits, labels) == pytest.approx(4, rel=0.05)
-
-
-def test_a_handful_of_rows_cannot_drive_the_temperature_to_an_end() -> None:
-    """Three rows that are all right have their best likelihood at T = 0."""
-    logits = np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]])
-    assert 0.3 < fit_temperature(logits, np.zeros(3, int)) < 1
-    assert 1 < fit_temperature(logits, np.ones(3, int)) < 5
-
-
-def test_no_rows_at_all_leave_the_temperature_at_what_is_expected() -> None:
-    nothing = np.zeros((0, 3)), np.zeros(0, int)
-    assert fit_temperature(*nothing) == pytest.approx(1)
-    assert fit_temperature(*nothing, expected=3.0) == pytest.approx(3, rel=0.02)
-
-
-def test_a_temperature_that_matches_a_confidence_is_found() -> None:
-    # Gaps of 4: at T = 4 the gap is 1, and softmax gives e / (e + 1).
-    logits = np.tile([4.0, 0.0], (10, 1))
-    assert match_confidence(logits, math.e / (math.e + 1)) == pytest.approx(4, rel=0.02)
-
-
 def test_folds_hold_every_label_evenly() -> None:
     labels = np.repeat([0, 1, 2], [10, 5, 5])
     folds = folds_of(labels, 5, np.random.default_rng(0))
     for fold in range(5):
         assert np.bincount(labels[folds == fold], minlength=3).tolist() == [2, 1, 1]
-
-
-def voices_of(rows: int, right: float, sure: float, rng: np.random.Generator) -> Any:
-    """Labels, and the logits of somebody who is right about so many of them."""
-    labels = np.arange(rows) % 3
-    said = np.where(rng.random(rows) < right, labels, (labels + 1) % 3)
-    return labels, sure * np.eye(3)[said] + 0.3 * rng.normal(size=(rows, 3))
-
-
-@pytest.mark.parametrize(("first", "second"), [(0.95, 0.4), (0.4, 0.95)])
-def test_the_voice_that_knows_more_gets_the_larger_share(first: float, second: float) -> None:
-    rng = np.random.default_rng(0)
-    labels, one = voices_of(60, first, 2.0, rng)
-    _, other = voices_of(60, second, 2.0, rng)
-    share = fit_share(np.stack([one, other]), labels)
-    assert (share > 0.7) if second > first else (share < 0.3)
-
-
-def test_few_rows_leave_two_voices_alike() -> None:
-    """Both are right about four rows, and of no row is it known who of them is better."""
-    labels = np.array([0, 1, 2, 0])
-    logits = 2.0 * np.eye(3)[labels]
-    assert fit_share(np.stack([logits, logits]), labels) == pytest.approx(0.5, abs=0.051)

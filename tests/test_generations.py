@@ -8,11 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from pet.config import make_config
-from pet.ensembling import calibration_offset, softmax
 from pet.errors import InputError
 from pet.inputs import read_inputs
 from pet.members import Member, members_of, prior_offset, teachers_of
@@ -95,7 +93,7 @@ def test_hard_drawn_labels_and_the_auxiliary_loss_train_other_members(
         ).read_bytes()
 
 
-@pytest.mark.parametrize("calibration", ["pool", "content-free", "none"])
+@pytest.mark.parametrize("calibration", ["half-matched", "matched", "pool", "content-free", "none"])
 def test_each_calibration_runs_and_its_offset_has_mean_zero(
     config_for: Configure, calibration: str
 ) -> None:
@@ -128,12 +126,6 @@ def test_the_papers_settings_run_from_end_to_end(
     assert len(report["generations"]) >= 2
     assert len(report["generations"][0]["members"]) == 3 * len(samples.PATTERNS)
     assert not list((tmp_path / "run").rglob("prior.parquet"))
-
-
-def test_calibration_takes_out_a_prior_that_is_known_by_hand() -> None:
-    # Every text is said to be label 0 with probability 0.8: after the offset, none is preferred.
-    logits = np.log(np.tile([0.8, 0.2], (5, 1)))
-    assert softmax(logits + calibration_offset(logits)) == pytest.approx(np.full((5, 2), 0.5))
 
 
 def test_growing_ends_with_the_generation_that_has_the_whole_pool(config_for: Configure) -> None:

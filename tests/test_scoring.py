@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -65,6 +67,28 @@ def test_full_memory_halves_the_batch_and_loses_no_row(model_folder: ModelFolder
     np.testing.assert_allclose(found, expected, atol=1e-4)
     assert sum(ticks) == len(MANY)
     assert calls.sizes[1] < calls.sizes[0]
+
+
+def test_a_full_memory_is_met_once_and_not_again_by_every_batch(model_folder: ModelFolder) -> None:
+    """The batches that wait are cut anew, too: each would fail, and halve the size once more."""
+    model = load_cloze(model_folder("bert"))
+    encoder = encoder_for(model.tokenizer, "{text} it is {mask}")
+    texts = tokenized(encoder, model.tokenizer, {"text": MANY * 20})
+    expected = score(model, encoder, texts, tokens_per_batch=400)
+    failed: list[int] = []
+    outputs = model.outputs
+
+    def limited(encoder: Any, texts: Any, rows: Any) -> Any:
+        tokens = int(encoder.lengths(texts, rows).max()) * len(rows)
+        if tokens > 250:
+            failed.append(tokens)
+            raise torch.OutOfMemoryError("full")
+        return outputs(encoder, texts, rows)
+
+    model.outputs = limited  # type: ignore[method-assign]
+    found = score(model, encoder, texts, tokens_per_batch=400)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert len(failed) == 1
 
 
 def test_one_row_too_large_for_the_memory_is_an_error(model_folder: ModelFolder) -> None:

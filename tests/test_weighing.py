@@ -10,16 +10,18 @@ import numpy as np
 import pytest
 
 from pet.answers import pool_logits
-from pet.ensembling import agreement_weights, combine, fit_temperature, softmax
+from pet.calibration import UNTRAINED, fit_scaling
+from pet.ensembling import agreement_weights, combine
 from pet.inputs import read_inputs
 from pet.logits import read_logits
 from pet.members import Member, judges_of, left_out, member_fingerprint, members_of
 from pet.pipeline import label_pool
+from pet.runs import DONE, read_json
 from pet.sampling import sample_pool
 from pet.teaching import draw, training_rows
 from pet.weighing import (
     answers_path,
-    ensemble_temperature,
+    ensemble_scaling,
     member_weights,
     unseen_answers,
     unseen_rows,
@@ -44,9 +46,9 @@ def from_untrained(
 
 def confidence(inputs: Any, members: list[Member]) -> float:
     weights = member_weights(inputs, members)
-    temperature = ensemble_temperature(inputs, members, weights)
+    scaling = ensemble_scaling(inputs, members, weights)
     together = combine(pool_logits(inputs, members), weights)
-    return float(softmax(together, temperature).max(axis=1).mean())
+    return float(scaling.probabilities(together).max(axis=1).mean())
 
 
 def test_a_generation_is_never_less_sure_than_the_untrained_one_it_grew_from(
@@ -144,7 +146,7 @@ def test_one_labeled_row_weighs_nobody(
     assert set(report["weights"].values()) == {1.0}
 
 
-def test_the_temperature_of_untrained_members_is_the_one_that_fits_their_own_logits(
+def test_untrained_members_are_scaled_by_what_fits_their_own_logits(
     from_untrained: Any,
 ) -> None:
     first = members_of(from_untrained, 0)
@@ -152,5 +154,13 @@ def test_the_temperature_of_untrained_members_is_the_one_that_fits_their_own_log
     found = unseen_answers(from_untrained, first, weights)
     assert found is not None
     assert len(found[0]) == len(from_untrained.labeled)
-    expected = fit_temperature(found[1], from_untrained.labeled.labels)
-    assert ensemble_temperature(from_untrained, first, weights) == expected
+    expected = fit_scaling(found[1], from_untrained.labeled.labels, expected=UNTRAINED)
+    assert ensemble_scaling(from_untrained, first, weights) == expected
+    assert any(expected.offsets)
+
+
+def test_judges_say_nothing_of_which_label_a_member_prefers(tiny_run: Path) -> None:
+    """A member's preference is chance of its training; another's would be put on top of it."""
+    record = read_json(tiny_run / "soft_labels" / DONE)
+    assert record["ensemble_temperature"] != 1
+    assert not any(record["ensemble_offsets"])

@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pet import zero_shot
+from pet.calibration import UNTRAINED, calibration_offset
 from pet.cloze_models import ClozeModel
-from pet.ensembling import calibration_offset, softmax
+from pet.ensembling import softmax
 from pet.errors import InputError, Interrupted
 from pet.labeling import LABELS_DONE
 from pet.locks import LOCK
@@ -75,8 +76,9 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
 
 
 def pattern_logits(
-    task_path: Path, model_path: Path, texts: Sequence[str], prior: Sequence[str] | None
-) -> np.ndarray:
+    task_path: Path, model_path: Path, texts: Sequence[str], prior: Sequence[str] | None,
+    calibration: Any,
+) -> np.ndarray:  # fmt: skip
     """Ask every pattern by itself. [patterns, rows, labels]"""
     task = load_task(task_path)
     model = ClozeModel.load(str(model_path), None, CPU)
@@ -85,24 +87,25 @@ def pattern_logits(
         encoder = cloze_encoder(model, task, pattern.name, 32)
         if prior is not None:
             before = score_columns(model, encoder, {"text": prior}, 512)
-            encoder.offset = calibration_offset(before).astype(np.float32)
+            encoder.offset = calibration_offset(before, calibration).astype(np.float32)
         stack.append(score_columns(model, encoder, {"text": texts}, 512))
     return np.stack(stack)
 
 
-@pytest.mark.parametrize("calibration", ["pool", "content-free", "none"])
+@pytest.mark.parametrize("calibration", ["half-matched", "pool", "content-free", "none"])
 def test_labels_are_the_mean_of_the_calibrated_patterns(
     label: Any, inputs_folder: Path, model_folder: ModelFolder, tmp_path: Path, calibration: str
 ) -> None:
     written, reused, counts = label("out", f"calibration={calibration}")
     usable = [t for t in samples.pool_texts() if t is not None and t.strip()]
     assert (written, reused, counts["rows"], counts["rejected"]) == (3, 0, len(usable), 3)
-    priors = {"pool": usable, "content-free": ["N/A", "[MASK]", ""], "none": None}
+    priors = {"content-free": ["N/A", "[MASK]", ""], "none": None}
     logits = pattern_logits(
-        inputs_folder / "task.toml", model_folder("bert"), usable, priors[calibration]
-    )
+        inputs_folder / "task.toml", model_folder("bert"), usable,
+        priors.get(calibration, usable), calibration,
+    )  # fmt: skip
     centred = logits - logits.mean(axis=-1, keepdims=True)
-    expected = softmax(centred.mean(axis=0))
+    expected = softmax(centred.mean(axis=0), 1.0 if calibration == "none" else UNTRAINED)
     rows = rows_of(tmp_path / "out")
     found = np.array([list(row["probabilities"].values()) for row in rows])
     np.testing.assert_allclose(found, expected, atol=1e-5)

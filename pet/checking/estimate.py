@@ -36,7 +36,7 @@ def estimate(
     patterns = [member for member in distinct if member.kind == "pattern"]
     trained = [member for member in patterns if member.generation is not None]
     untrained = len(untrained_members(inputs))
-    prior = PRIOR_ROWS if config.calibration == "pool" else 0
+    prior = PRIOR_ROWS if config.prior_of_pool else 0
     rows = {
         "zero-shot": ("model", untrained * (min(prior, scored) + measured)),
         "members": ("model", (len(trained) + len(judges_of(inputs))) * _learned(config.member)),

@@ -10,15 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pet.calibration import calibration_offset
 from pet.cloze_models import ClozeModel
 from pet.compilation import word_tokens
 from pet.config import RunConfig
 from pet.encoding import Encoder, tokenize
-from pet.ensembling import calibration_offset, combine, softmax
+from pet.ensembling import combine, softmax
 from pet.errors import InputError, Problem
 from pet.evaluation import accuracy
 from pet.labeled import LabeledSet
 from pet.models import Texts
+from pet.polling import CONTENT_FREE
 from pet.scoring import Columns, cloze_encoder, score, tokenize_columns
 from pet.tasks import Task
 
@@ -106,10 +108,13 @@ def look(
     rate = asked / (time.monotonic() - started)
     rows = int(np.clip(SECONDS * rate / len(encoders), FEWEST, MOST))
     of_labeled, of_pool = ask(labeled, rows), ask(pool, rows)
-    offsets = np.zeros((len(encoders), of_pool.shape[2]), np.float32)
-    if config.calibration != "none" and _count(pool):
-        offsets = np.stack([calibration_offset(own) for own in of_pool]).astype(np.float32)
-    return Glimpse(of_labeled, of_pool, offsets, rate)
+    prior = of_pool
+    if config.calibration == "content-free":
+        prior = ask(dict.fromkeys(pool, CONTENT_FREE), rows)
+    offsets = np.zeros((len(encoders), of_pool.shape[2]))
+    if _count(pool):
+        offsets = np.stack([calibration_offset(own, config.calibration) for own in prior])
+    return Glimpse(of_labeled, of_pool, offsets.astype(np.float32), rate)
 
 
 def _count(columns: Columns) -> int:

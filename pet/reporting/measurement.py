@@ -25,8 +25,9 @@ from pet.members import Member, folder_of
 from pet.weighing import (
     Weighing,
     answers_path,
-    ensemble_temperature,
+    ensemble_scaling,
     member_weights,
+    together,
     unseen_answers,
     unseen_rows,
 )
@@ -48,15 +49,15 @@ def measure(inputs: Inputs, members: Sequence[Member], source: str) -> dict[str,
     weights = member_weights(inputs, members)
     known = unseen_answers(inputs, members, weights) if source == "labeled" else None
     rows, heard = (np.arange(len(truth)), combine(logits, weights)) if known is None else known
-    together = softmax(heard, ensemble_temperature(inputs, members, weights))
+    said_together = ensemble_scaling(inputs, members, weights).probabilities(heard)
     found: dict[str, Any] = {
         **_of_members(inputs, members, logits, source),
         "unseen": source == "test" or known is not None,
-        "ensemble": metrics(together, truth[rows]),
+        "ensemble": metrics(said_together, truth[rows]),
     }
     if source == "test":
         found["ensembles"] = _by_weighing(inputs, members, logits, truth)
-    said = {"ensemble": together}
+    said = {"ensemble": said_together}
     for name in ("supervised", "student") if len(inputs.labeled) else ("student",):
         said[name] = softmax(
             read_logits(inputs.folder / "evaluation" / f"{name}-{source}.parquet")[1]
@@ -126,13 +127,13 @@ def _by_weighing(
     ways: tuple[Weighing, ...] = get_args(Weighing)
     for way in ways:
         weights = member_weights(inputs, members, weighing=way)
-        temperature = ensemble_temperature(inputs, members, weights)
-        found[way] = metrics(softmax(combine(logits, weights), temperature), truth)
+        scaling = ensemble_scaling(inputs, members, weights)
+        found[way] = metrics(scaling.probabilities(combine(logits, weights)), truth)
     return found
 
 
 def ensemble_accuracy(inputs: Inputs, members: Sequence[Member], source: str) -> float:
     """Return the accuracy of some members together."""
     _, logits = stacked_logits(inputs, members, f"{source}.parquet")
-    together = softmax(combine(logits, member_weights(inputs, members)))
-    return metrics(together, inputs.measured()[source].labels)["accuracy"]
+    said = softmax(together(inputs, members, logits))
+    return metrics(said, inputs.measured()[source].labels)["accuracy"]

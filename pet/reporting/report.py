@@ -11,7 +11,6 @@ import numpy as np
 
 import pet
 from pet.answers import pool_logits
-from pet.ensembling import combine
 from pet.growing import Generation
 from pet.inputs import Inputs, count_leaks
 from pet.labeled import LabeledSet
@@ -21,7 +20,7 @@ from pet.reporting.examples import count_rejected, find_examples
 from pet.reporting.measurement import ensemble_accuracy, measure
 from pet.reporting.model_card import model_card
 from pet.runs import DONE, read_record, write_json, write_text
-from pet.weighing import ensemble_temperature, member_weights
+from pet.weighing import ensemble_scaling, member_weights, together
 
 
 def write_report(
@@ -37,6 +36,7 @@ def write_report(
     """
     manifest = read_record(inputs.folder / "manifest.json")
     weights = member_weights(inputs, members)
+    scaling = ensemble_scaling(inputs, members, weights)
     sampled = read_record(inputs.folder / "unlabeled" / "done.json")
     report: dict[str, Any] = {
         "task": inputs.task.name,
@@ -55,8 +55,9 @@ def write_report(
         "examples": find_examples(inputs),
         "weighing": inputs.config.weights,
         "weights": dict(zip([m.name for m in members], weights, strict=True)),
-        "members": _members(inputs, members, weights),
-        "ensemble_temperature": ensemble_temperature(inputs, members, weights),
+        "members": _members(inputs, members),
+        "ensemble_temperature": scaling.temperature,
+        "ensemble_offsets": dict(zip(inputs.task.labels, scaling.offsets, strict=True)),
         "seconds": seconds,
         "generations": [_generation(inputs, generation) for generation in generations],
         "warnings": list(inputs.labeled.warnings),
@@ -79,11 +80,11 @@ def _count(inputs: Inputs, table: LabeledSet) -> dict[str, Any]:
     return {"rows": len(table), "counts": dict(zip(inputs.task.labels, counts, strict=True))}
 
 
-def _members(inputs: Inputs, members: list[Member], weights: list[float]) -> dict[str, Any]:
+def _members(inputs: Inputs, members: list[Member]) -> dict[str, Any]:
     """Say of every member what it is, and how often the ensemble says the same of pool rows."""
     logits = pool_logits(inputs, members)
-    together = combine(logits, weights).argmax(axis=-1)
-    agreement = (logits.argmax(axis=-1) == together).mean(axis=1).round(4).tolist()
+    best = together(inputs, members, logits).argmax(axis=-1)
+    agreement = (logits.argmax(axis=-1) == best).mean(axis=1).round(4).tolist()
     return {
         member.name: {
             "kind": member.kind,

@@ -168,6 +168,7 @@ class Report(_Part):
     weights: dict[str, float]
     members: dict[str, Member]
     ensemble_temperature: float
+    ensemble_offsets: dict[str, float] = {}  # none in reports of earlier versions
     seconds: dict[str, float]
     generations: list[Generation]
     warnings: list[str]

@@ -93,11 +93,12 @@ class _Night:
         compare(self.found, self.state, self.has_labels)
         self.label()
         tidy(self.store, self.state, self.config.keep_deleted)
+        nights = self.state.nights  # a new model begins a list of its own
         if reason := reason_to_renew(self.config, self.state, self.first):
             self.renew(reason)
             tidy(self.store, self.state, self.config.keep_deleted)
         return {
-            **standing(self.store, self.state),
+            **standing(self.store, self.state, nights[-1] if nights else None),
             **news(self.found, self.labeled, self.first.task.labels),
             "labeled_anew": sorted(self.labeled_anew),
             "came_into_use": self.came_into_use.model_dump() if self.came_into_use else None,

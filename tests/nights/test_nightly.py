@@ -240,9 +240,13 @@ def test_drift_renews_the_model_and_then_is_over(place: Path, night: Night) -> N
     assert "words" in found["came_into_use"]["reason"]
     entry = read_entries(place / "store")[-2]
     assert {"words", "length"} <= set(entry.drifted)
-    arrive(place / "pool", "c.csv", 120, text="trade of the market and a stock price " * 4)
-    calm = night(retrain_on_drift=False)
-    assert calm["drift_rows"] == 120
+    assert (found["drift"], found["drift_rows"]) == (entry.drift, 120), "it must not go untold"
+    arrive(place / "pool", "c.csv", 30)  # the same mixture as in the pool by now
+    arrive(place / "pool", "d.csv", 120, text="trade of the market and a stock price " * 4)
+    calm = night(retrain_on_drift=True)
+    assert calm["drift_rows"] == 150
+    assert not [test["what"] for test in calm["drift"] if test["drifted"]]
+    assert calm["came_into_use"] is None
 
 
 def test_few_rows_are_no_drift_until_nights_add_up(place: Path, night: Night) -> None:

@@ -29,7 +29,14 @@ from pet.nights.ledger import (
     read_state,
     write_entry,
 )
-from pet.nights.model_choice import FirstRun, describe_model, is_known, reason_to_renew
+from pet.nights.model_choice import (
+    NAMED,
+    FirstRun,
+    describe_model,
+    identity_of,
+    is_another,
+    reason_to_renew,
+)
 from pet.nights.night_summary import news, standing
 from pet.nights.nightly_config import NightlyConfig
 from pet.places import place_in_pool
@@ -135,10 +142,13 @@ class _Night:
         return FileLabeler(self.store, first.config, first.task, model, self.observer)
 
     def adopt(self) -> None:
-        """Bring the run into use that the settings name, if the ledger does not know it."""
-        model = self.describe(self.first.folder, "the settings name it")
-        if not is_known(model, self.state):
+        """Bring the run into use that the settings name, if they have named another before."""
+        model = self.describe(self.first.folder, NAMED)
+        if is_another(model, self.state):
             self.bring_into_use(model)
+        elif identity_of(self.model) == identity_of(model):
+            # The run may have been moved since, and the settings say where it is.
+            self.state.models[-1] = self.model.model_copy(update={"run": model.run})
 
     def describe(self, run: Path, reason: str) -> ModelRecord:
         return describe_model(run, self.config.voice, len(self.state.models) + 1, reason)

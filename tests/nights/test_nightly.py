@@ -265,16 +265,50 @@ def test_enough_nights_renew_the_model(place: Path, night: Night) -> None:
     assert night(retrain_nights=2)["came_into_use"]["reason"] == "2 nights with new texts"
 
 
-def test_another_run_in_the_settings_labels_from_then_on(
+def another_model(run: Path) -> str:
+    """Let a copy of a run pass for one that was made from other texts."""
+    record = json.loads((run / "student" / "done.json").read_text())
+    changed = {**record, "fingerprint": record["fingerprint"][::-1]}
+    (run / "student" / "done.json").write_text(json.dumps(changed))
+    return str(run)
+
+
+def test_another_run_in_the_settings_labels_from_then_on_and_so_does_the_first_again(
+    place: Path, night: Night, run_copy: Path
+) -> None:
+    """Who takes a change back would else be labeled for by what he has just got rid of."""
+    arrive(place / "pool", "a.csv", 5)
+    night()
+    other = another_model(run_copy)
+    found = night(run=other)
+    assert (found["came_into_use"]["version"], found["labeled_anew"]) == (2, ["a.csv"])
+    assert night(run=other)["came_into_use"] is None
+    ensemble = night(run=other, voice="ensemble")
+    assert ensemble["came_into_use"]["voice"] == "ensemble"
+    assert night(run=other)["came_into_use"]["version"] == 4
+    back = night()
+    assert (back["came_into_use"]["version"], back["labeled_anew"]) == (5, ["a.csv"])
+
+
+def test_another_path_of_the_same_run_rolls_back_no_renewal(
+    place: Path, night: Night, run_copy: Path, tiny_run: Path
+) -> None:
+    arrive(place / "pool", "a.csv", 20)
+    assert night(run=str(run_copy), retrain_nights=1)["came_into_use"]["version"] == 2
+    for path in (os.path.relpath(run_copy), str(tiny_run)):
+        found = night(run=path)
+        assert (found["came_into_use"], found["model"]["version"]) == (None, 2)
+
+
+def test_a_run_that_was_moved_labels_from_its_new_place(
     place: Path, night: Night, run_copy: Path
 ) -> None:
     arrive(place / "pool", "a.csv", 5)
-    night()
-    found = night(run=str(run_copy))
-    assert (found["came_into_use"]["version"], found["labeled_anew"]) == (2, ["a.csv"])
-    assert night(run=str(run_copy))["came_into_use"] is None
-    ensemble = night(run=str(run_copy), voice="ensemble")
-    assert ensemble["came_into_use"]["voice"] == "ensemble"
+    night(run=str(run_copy))
+    moved = run_copy.rename(place / "moved")
+    arrive(place / "pool", "b.csv", 5)
+    found = night(run=str(moved))
+    assert (list(found["labeled"]), found["came_into_use"]) == (["b.csv"], None)
 
 
 class Killed(BaseException):

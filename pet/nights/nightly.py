@@ -158,6 +158,7 @@ class _Night:
         files = [
             file for name, file in self.found.present.items()
             if name in self.state.files and self.state.files[name].digest == file.digest
+            and name not in self.found.late
         ]  # fmt: skip
         labeled: dict[str, FileRecord] = {}
 
@@ -258,10 +259,14 @@ class _Night:
         self.observer.say(f"a new model is trained: {reason}")
         version = len(self.state.models) + 1
         renewal = Renewal(
-            self.labeler(self.model), files, self.first.labeled, self.first.folder, version
-        )
-        self.one("sample the pool for training", renewal.sample)
-        renewal.train(self.execute)
+            self.labeler(self.model), files, self.first.labeled, self.first.folder, version,
+            self.leave,
+        )  # fmt: skip
+        pool = self.one("sample the pool for training", renewal.sample)
+        if pool is None:
+            self.observer.say("the new model is left for the next night, too")
+            return
+        renewal.train(pool, self.execute)
         self.bring_into_use(self.describe(renewal.folder, reason))
 
     def write(self, started: float, **what: Any) -> None:

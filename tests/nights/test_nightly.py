@@ -375,6 +375,51 @@ def test_a_renewal_that_was_killed_is_gone_on_with(
     assert {name: now[name] for name in whole} == whole
 
 
+def test_a_drift_whose_renewal_was_killed_is_not_forgotten_by_a_calm_night(
+    place: Path, night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pet.nights import renewal
+
+    def die(*_: Any, **__: Any) -> Any:
+        raise Killed
+
+    arrive(place / "pool", "a.csv", 120, text="trade of the market and a stock price " * 4)
+    with monkeypatch.context() as patch:
+        patch.setattr(renewal, "label_pool", die)
+        with pytest.raises(Killed):
+            night(retrain_on_drift=True)
+    arrive(place / "pool", "b.csv", 40)
+    found = night(retrain_on_drift=True)
+    assert not [test["what"] for test in found["drift"] if test["drifted"]]
+    assert "words" in found["came_into_use"]["reason"]
+
+
+@pytest.mark.parametrize("replaced", [["b.csv"], ["a.csv", "b.csv"]])
+def test_a_file_that_is_replaced_after_it_was_labeled_does_not_fail_the_renewal(
+    place: Path, night: Night, monkeypatch: pytest.MonkeyPatch, replaced: list[str]
+) -> None:
+    from pet.nights.renewal import Renewal
+
+    arrive(place / "pool", "a.csv", 20)
+    arrive(place / "pool", "b.csv", 20)
+    sample = Renewal.sample
+
+    def replace_first(self: Any) -> Any:
+        for name in replaced:
+            arrive(place / "pool", name, 10, first=30)
+        return sample(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Renewal, "sample", replace_first)
+        found = night(retrain_nights=1)
+    assert found["late"] == replaced
+    assert found["labeled_anew"] == (["a.csv"] if replaced == ["b.csv"] else [])
+    assert found["model"]["version"] == (2 if replaced == ["b.csv"] else 1)
+    again = night(retrain_nights=1)
+    assert sorted(again["labeled"]) == replaced
+    assert again["came_into_use"], "the next night does what this one has left"
+
+
 def test_a_stop_keeps_what_is_labeled(
     place: Path, settings: Callable[..., NightlyConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,19 +27,22 @@ def review(
     ] = None,
     format: Annotated[
         str | None,
-        typer.Option(help="csv, jsonl, label-studio or argilla [default: by the file's ending]"),
+        typer.Option(
+            help="csv, jsonl, label-studio or argilla", show_default="by the file's ending"
+        ),
     ] = None,
     by: Annotated[
         str | None,
-        typer.Option(help="coverage: one row of each kind, for the next run [default]; "
-                     "doubt: where labels are most often wrong"),
+        typer.Option(help="coverage: one row of each kind, for the next run; "
+                     "doubt: where labels are most often wrong", show_default="coverage"),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="for another choice of rows")] = None,
     answers: Annotated[
         Path | None, typer.Option(help="the file with people's answers, to be taken back")
     ] = None,
     labeled: Annotated[
-        Path | None, typer.Option(help="the new labeled set [default: beside the run folder]")
+        Path | None,
+        typer.Option(help="the new labeled set", show_default="beside the run folder"),
     ] = None,
     json_out: Json = False, debug: Debug = False,
 ) -> None:  # fmt: skip

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from flows import cli
@@ -13,6 +16,35 @@ def test_help_is_help_and_no_mistake(words: list[str]) -> None:
     result = CliRunner().invoke(cli.app, words)
     assert "Usage" in result.output
     assert "expected:" not in result.output
+
+
+# Words of help in brackets are markup to who draws it: they vanish, and so did these.
+DEFAULTS = {
+    "run": ["none, a zero-shot start", "the teacher's", "one on this machine alone", "1",
+            "1, where there are any", "label", "default", "here"],
+    "review": ["by the file's ending", "coverage", "beside the run folder"],
+    "check": ["default", "label"],
+    "evaluate": ["student", "label"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("command", DEFAULTS)
+def test_help_says_what_holds_where_an_option_is_left_out(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    result = CliRunner().invoke(cli.app, [command, "--help"])
+    shown = re.findall(r"\[default: \(?([^\]]*?)\)?\]", result.output)
+    assert sorted(shown) == sorted(DEFAULTS[command])
+
+
+def test_no_help_holds_brackets_that_would_vanish() -> None:
+    group = typer.main.get_command(cli.app)
+    helps = [parameter.help or "" for command in group.commands.values()  # type: ignore[attr-defined]
+             for own in [command, *getattr(command, "commands", {}).values()]
+             for parameter in own.params]  # fmt: skip
+    assert len(helps) > 50
+    assert [text for text in helps if "[" in text] == []
 
 
 @pytest.mark.parametrize(

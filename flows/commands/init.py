@@ -12,6 +12,7 @@ import typer
 from flows.commands.console import answer, out
 from flows.commands.options import Debug
 from pet.errors import InputError, Problem
+from pet.places import place_problem
 
 if TYPE_CHECKING:
     from pet.checking.task_draft import Sample
@@ -20,7 +21,7 @@ ID_COLUMNS = ("id", "row_id")
 
 
 def init(
-    out_file: Annotated[Path, typer.Argument(metavar="OUT", help="the task file: tickets.toml")],
+    place: Annotated[str, typer.Argument(metavar="OUT", help="the task file: tickets.toml")],
     sample: Annotated[
         str | None, typer.Option(help="a file of your texts: CSV, JSONL or Parquet")
     ] = None,
@@ -46,6 +47,9 @@ def init(
     def work() -> None:
         from pet.checking import task_draft
 
+        if problem := place_problem("OUT", place):
+            raise InputError(problem)
+        out_file = Path(place)
         _check_place(out_file, force)
         ask = Questions(sys.stdin.isatty())
         path = sample or ask.maybe("a file with some of your texts (nothing: none)")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from flows import cli
+from flows.commands import console
 
 
 @pytest.mark.parametrize("words", [[], ["--help"], ["run", "--help"], ["runs", "show", "--help"]])
@@ -45,6 +47,32 @@ def test_no_help_holds_brackets_that_would_vanish() -> None:
              for parameter in own.params]  # fmt: skip
     assert len(helps) > 50
     assert [text for text in helps if "[" in text] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (["export", "RUN", "--format", "hf"], "--out"),
+        (["review", "RUN", "--rows", "5"], "--out"),
+        (["review", "RUN", "--answers", "a.csv"], "--labeled"),
+        (["review", "RUN"], "--answers"),
+        (["runs"], "--under"),
+        (["transfer", "RUN", "RUN"], "--out"),
+        (["init"], "OUT"),
+    ],
+)
+def test_an_address_does_not_become_a_folder_of_this_machine(
+    words: list[str], option: str, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was meant for a bucket would lie in a folder `s3:`, and nobody would know."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(console.Stop, "install", lambda self: None)
+    words = [str(tiny_run) if word == "RUN" else word for word in words]
+    words += [option] if option.startswith("--") else []
+    result = CliRunner().invoke(cli.app, [*words, "s3://bucket/place.csv"])
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"{option}\n  expected: a path on this machine\n")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

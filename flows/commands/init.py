@@ -11,6 +11,7 @@ import typer
 
 from flows.commands.console import answer, out
 from flows.commands.options import Debug
+from pet.display import visible
 from pet.errors import InputError, Problem
 from pet.places import place_problem
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pet.checking.task_draft import Sample
 
 ID_COLUMNS = ("id", "row_id")
+LABEL_COLUMN = "label"  # as it is mostly called
 
 
 def init(
@@ -56,7 +58,7 @@ def init(
         column = label_column
         seen = task_draft.read_sample(path, column) if path else task_draft.Sample((), ())
         if path and column is None and not label:
-            likely = "label" if "label" in seen.columns else ""
+            likely = LABEL_COLUMN if LABEL_COLUMN in seen.columns else ""
             question = "its column of labels" + ("" if likely else " (nothing: none)")
             column = ask.maybe(question, likely) or likely or None
             seen = task_draft.read_sample(path, column)
@@ -92,12 +94,12 @@ class Questions:
         """Ask for what may be left out."""
         if not self._somebody:
             return ""
-        return str(typer.prompt(question, default=default, show_default=bool(default))).strip()
+        return _prompt(question, default)
 
     def one(self, question: str, option: str, default: str = "") -> str:
         """Ask for what has to be said."""
         if self._somebody:
-            return str(typer.prompt(question, default=default or None)).strip()
+            return _prompt(question, default or None)
         if default:
             return default
         raise InputError(
@@ -124,6 +126,12 @@ class Questions:
         return self.several(f"words for {label}", "--word", ", ".join(proposal))
 
 
+def _prompt(question: str, default: str | None) -> str:
+    """Ask at the terminal. Questions and proposals hold words of the data: none is a command."""
+    shown = f" [{visible(default)}]" if default else ""
+    return str(typer.prompt(visible(question) + shown, default=default, show_default=False)).strip()
+
+
 def _check_place(out_file: Path, force: bool) -> None:
     problems = []
     if out_file.suffix.lower() != ".toml":
@@ -142,7 +150,8 @@ def _check_place(out_file: Path, force: bool) -> None:
 
 def _likely_fields(seen: Sample, label_column: str | None) -> str:
     """Propose the columns of text: `text`, or the only other columns, up to two."""
-    others = [name for name in seen.columns if name not in (*ID_COLUMNS, label_column)]
+    known = (*ID_COLUMNS, label_column or LABEL_COLUMN)
+    others = [name for name in seen.columns if name not in known]
     if "text" in others:
         return "text"
     return ", ".join(others) if len(others) <= 2 else ""

@@ -164,6 +164,20 @@ def test_a_file_of_mostly_unusable_rows_is_set_aside_whole(place: Path, night: N
     assert not found["labeled"]
 
 
+def test_a_file_without_a_column_to_keep_is_labeled_all_the_same(
+    place: Path, settings: Callable[..., NightlyConfig], run_copy: Path
+) -> None:
+    config = json.loads((run_copy / "config.json").read_text())
+    (run_copy / "config.json").write_text(json.dumps({**config, "keep_columns": ["source"]}))
+    arrive(place / "pool", "a.csv", 5)
+    said: list[str] = []
+    observer = Observer()
+    observer.say = said.append  # type: ignore[method-assign]
+    found = label_new(settings(run=str(run_copy)), observer=observer)
+    assert (list(found["labeled"]), found["bad"]) == (["a.csv"], {})
+    assert "warning: a.csv has no column 'source': it is not kept" in said
+
+
 def test_labels_that_were_lost_are_made_again(place: Path, night: Night) -> None:
     arrive(place / "pool", "a.csv", 5)
     first = night()

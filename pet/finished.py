@@ -281,11 +281,11 @@ def predict_texts(folder: Path, texts: Sequence[str]) -> list[dict[str, Any]]:
     wrong = [
         text for row, text in zip(rows, texts, strict=True) if len(row) != len(run.task.fields)
     ]
-    if wrong or not rows or any(not field.strip() for row in rows for field in row):
-        raise InputError(
-            Problem("TEXT", f"{len(run.task.fields)} fields a text, parted by tabs, none empty",
-                    repr(wrong[0]) if wrong else "an empty text", "quote each text")
-        )  # fmt: skip
+    # As in pools: one field of a pair may be empty.
+    if wrong or not rows or not all(any(map(str.strip, row)) for row in rows):
+        expected = f"{len(run.task.fields)} fields a text, parted by tabs, not all of them empty"
+        found = repr(wrong[0]) if wrong else "an empty text"
+        raise InputError(Problem("TEXT", expected, found, "quote each text"))
     columns = {name: [row[i] for row in rows] for i, name in enumerate(run.task.fields)}
     probabilities = student_voice(run)(columns, no_tick).probabilities
     return [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -41,10 +42,10 @@ def test_help_says_what_holds_where_an_option_is_left_out(
 
 
 def test_no_help_holds_brackets_that_would_vanish() -> None:
-    group = typer.main.get_command(cli.app)
-    helps = [parameter.help or "" for command in group.commands.values()  # type: ignore[attr-defined]
-             for own in [command, *getattr(command, "commands", {}).values()]
-             for parameter in own.params]  # fmt: skip
+    group: Any = typer.main.get_command(cli.app)
+    every = [own for command in group.commands.values()
+             for own in (command, *getattr(command, "commands", {}).values())]  # fmt: skip
+    helps = [parameter.help or "" for own in every for parameter in own.params]
     assert len(helps) > 50
     assert [text for text in helps if "[" in text] == []
 

@@ -3,7 +3,7 @@
     export PREFECT_API_URL=http://127.0.0.1:4200/api     # of `prefect server start`
     python -m flows.serve nightly.toml --cron "0 2 * * *" --timezone Europe/Berlin
 
-For several machines, or queues: work pools and `flows/prefect.yaml`; see flows/README.md.
+For several machines, or queues: work pools and `flows/prefect.yaml`; see flows/nightly.md.
 """
 
 from __future__ import annotations

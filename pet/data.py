@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,6 +98,21 @@ class Pool:
         schema = self.kept_schema(keep_columns)
         groups = enumerate(_regroup(self._chunks(schema.names, first * rows), rows), first)
         return (self._clean(group, number * rows, schema) for number, group in groups)
+
+    def keepable(self, names: Sequence[str], say: Callable[[str], None]) -> tuple[str, ...]:
+        """Return those columns that every file has; of the others say so.
+
+        For a pool that comes to a run which was made with other files: nobody can take its
+        settings back any more.
+        """
+        kept = []
+        for name in names:
+            without = [source for source in self.sources if name not in source.schema.names]
+            if without:
+                say(f"warning: {without[0].name} has no column {name!r}: it is not kept")
+            else:
+                kept.append(name)
+        return tuple(kept)
 
     def kept_schema(self, keep_columns: Sequence[str]) -> pa.Schema:
         """Find the types of the pool's own columns: those that hold every file's values.

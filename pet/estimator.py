@@ -24,6 +24,7 @@ from pet.finished import open_run, student_of
 from pet.fitting import FitInputs, read_task
 from pet.labeled import label_name
 from pet.pipeline import label_pool
+from pet.places import place_problem
 from pet.progress import SILENT, Observer
 from pet.runs import writing
 from pet.student_folder import Student, open_student
@@ -139,6 +140,10 @@ class PetClassifier(ClassifierMixin, BaseEstimator):
 
     def _given(self, X: Any, y: Any, pool: Any) -> FitInputs:
         """Put everything that `fit` was given, and the parameters, into one checked value."""
+        named = {"pool": pool, "runs_dir": self.runs_dir}
+        places = {name: place for name, place in named.items() if isinstance(place, str)}
+        if problems := [found for found in map(place_problem, places, places.values()) if found]:
+            raise InputError(problems)  # a `Path` of an address would be a local folder `s3:`
         task = read_task(self.task)
         texts = text_columns(X, task.fields)
         names, classes = known_labels(y, task.labels, rows=len(next(iter(texts.values()))))

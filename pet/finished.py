@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -240,6 +241,10 @@ def label_new_pool(
     )
     if pool is not None and not pool.count_rows():
         problems.append(Problem(pool_path, "at least one row", "none", "check the path"))
+    kept: tuple[str, ...] = ()
+    if pool is not None:
+        kept = pool.keepable(run.config.keep_columns, observer.say)
+        gather(problems, partial(pool.kept_schema, kept))
     if problems or pool is None:
         raise InputError(problems)
     source = fingerprint(
@@ -255,7 +260,8 @@ def label_new_pool(
         return voice(batch.columns, tick)
 
     return label_into(
-        home, pool, run.task.labels, say, source=source, config=run.config, observer=observer,
+        home, pool, run.task.labels, say, source=source,
+        config=run.config.model_copy(update={"keep_columns": kept}), observer=observer,
         metadata={"task": run.task.name, "run": folder.name, "labeled_with": who},
     )  # fmt: skip
 
@@ -275,11 +281,11 @@ def predict_texts(folder: Path, texts: Sequence[str]) -> list[dict[str, Any]]:
     wrong = [
         text for row, text in zip(rows, texts, strict=True) if len(row) != len(run.task.fields)
     ]
-    if wrong or not rows or any(not field.strip() for row in rows for field in row):
-        raise InputError(
-            Problem("TEXT", f"{len(run.task.fields)} fields a text, parted by tabs, none empty",
-                    repr(wrong[0]) if wrong else "an empty text", "quote each text")
-        )  # fmt: skip
+    # As in pools: one field of a pair may be empty.
+    if wrong or not rows or not all(any(map(str.strip, row)) for row in rows):
+        expected = f"{len(run.task.fields)} fields a text, parted by tabs, not all of them empty"
+        found = repr(wrong[0]) if wrong else "an empty text"
+        raise InputError(Problem("TEXT", expected, found, "quote each text"))
     columns = {name: [row[i] for row in rows] for i, name in enumerate(run.task.fields)}
     probabilities = student_voice(run)(columns, no_tick).probabilities
     return [

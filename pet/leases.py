@@ -10,6 +10,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from pet.errors import LockedError
@@ -35,7 +36,7 @@ class Lease:
         self.key = f"{key_of(address)}/.lock"
         self.taken_by = ""  # who took the lock from us, if anybody did
         self._files = file_system(address)
-        own = {"process": os.getpid(), "host": socket.gethostname(), "token": secrets.token_hex(8)}
+        own = {"process": os.getpid(), **where_processes_are(), "token": secrets.token_hex(8)}
         self._content = json.dumps(own).encode()
         self._ended = threading.Event()
 
@@ -142,9 +143,34 @@ def _name(holder: dict[str, Any]) -> str:
     return f"process {holder['process']} on {holder['host']}" if known else "another process"
 
 
+def where_processes_are() -> dict[str, str]:
+    """Say among which processes ours has its number: of which machine, start and container.
+
+    Containers may share a host's name, as copies of one have it, and still not see each other.
+    Where a system has no such marks, they are empty.
+    """
+    return {"host": socket.gethostname(), "boot": _boot(), "namespace": _namespace()}
+
+
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def _namespace() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+
+
 def _is_dead(holder: dict[str, Any]) -> bool:
-    """Say whether a holder was a process of this machine that is no more."""
-    if holder.get("host") != socket.gethostname() or type(holder.get("process")) is not int:
+    """Say whether a holder was a process that we would see, and is no more."""
+    if not where_processes_are().items() <= holder.items():
+        return False
+    if type(holder.get("process")) is not int:
         return False
     try:
         os.kill(holder["process"], 0)

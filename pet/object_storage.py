@@ -207,8 +207,8 @@ def kind_of(path: Path) -> str | None:
     with told(str(path)):
         try:
             return str(file_system(str(path)).info(key_of(str(path)))["type"])
-        except FileNotFoundError as error:
-            _refuse_bucket(error)
+        except FileNotFoundError:
+            _refuse_bucket(str(path))
             return None
 
 
@@ -222,16 +222,25 @@ def names_in(address: str) -> list[str]:
     with told(address):
         try:
             found = file_system(address).ls(key_of(address), detail=False)
-        except FileNotFoundError as error:
-            _refuse_bucket(error)
+        except FileNotFoundError:
+            _refuse_bucket(address)
             return []
     return [key.rstrip("/").rpartition("/")[2] for key in found]
 
 
-def _refuse_bucket(error: FileNotFoundError) -> None:
-    """Raise what is missing if it is the bucket: below one that is there, nothing is no error."""
-    if "bucket" in str(error):
-        raise error
+def _refuse_bucket(address: str) -> None:
+    """Raise if it is the bucket that is missing: below one that is there, nothing is no error.
+
+    The bucket itself is asked for: clients tell the two apart by their texts at best, and a text
+    may be any name that a user has chosen.
+    """
+    bucket = key_of(address).partition("/")[0]
+    try:
+        file_system(address).info(bucket)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"no bucket of the name {bucket}") from None
+    except OSError:
+        return  # who may only use a part of a bucket may not look at it as a whole
 
 
 def files_below(address: str) -> dict[str, dict[str, Any]]:

@@ -140,7 +140,7 @@ def read_rows(
     Args:
         source: the file.
         texts: columns that must hold text.
-        others: columns that may hold anything (in JSONL, what is not text comes as JSON).
+        others: columns that may hold anything (in JSONL, lists and objects come as JSON).
         skip: row groups to leave unread (Parquet).
     """
     if source.suffix == ".parquet":
@@ -249,15 +249,24 @@ def _values(
     name: str,
     is_text: bool,
 ) -> list[str | None]:
-    """Collect one column; what is no string becomes JSON, and a fault where it should be text."""
+    """Collect one column; what is no string is written as one, a fault where it should be text."""
     values: list[str | None] = []
     for row, record in enumerate(records):
         value = None if isinstance(record, Reason) else record.get(name)
         if value is not None and not isinstance(value, str):
-            value = str(value) if type(value) is int else json.dumps(value)
+            value = _written(value)
             faults[row] = Reason.NOT_TEXT if is_text else faults[row]
         values.append(value)
     return values
+
+
+def _written(value: Any) -> str | None:
+    """Write a JSON value as the same one in Parquet reads as a label: True, and 1 for 1.0."""
+    if isinstance(value, float):
+        if value != value:
+            return None
+        return str(int(value)) if value.is_integer() else str(value)
+    return str(value) if isinstance(value, int) else json.dumps(value)  # a bool is an int, too
 
 
 def _as_batch(

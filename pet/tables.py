@@ -200,7 +200,7 @@ def read_chunks(
     Args:
         source: the file.
         texts: columns that must hold text.
-        others: columns that may hold anything (in JSONL, what is not text comes as JSON).
+        others: columns that may hold anything (in JSONL, lists and objects come as JSON).
         start: the first row that is wanted; row groups before it are not read.
 
     Raises:

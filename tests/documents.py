@@ -14,7 +14,7 @@ from markdown_it.token import Token
 
 REPOSITORY = Path(__file__).parents[1]
 RUN = ("sh", "python")  # the fences that somebody pastes
-SHOWN = ("text", "toml")  # those that show what a file, a folder or a screen looks like
+SHOWN = ("text", "toml", "yaml")  # those that show what a file, a folder or a screen looks like
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,19 @@ def fitted(make: Make) -> PetClassifier:
     return make().fit(X, Y, pool=POOL)
 
 
+@pytest.mark.parametrize("name", ["pool", "runs_dir"])
+def test_an_address_does_not_become_a_folder_of_this_machine(
+    make: Make, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    address = "s3://bucket/texts"
+    given = {"pool": POOL, "runs_dir": None, name: address}
+    with pytest.raises(InputError, match="a path on this machine") as caught:
+        make(runs_dir=given["runs_dir"]).fit(X, Y, pool=given["pool"])
+    assert [problem.where for problem in caught.value.problems] == [name]
+    assert not list(tmp_path.iterdir())
+
+
 def test_predictions_are_the_likeliest_classes(fitted: PetClassifier) -> None:
     probabilities = fitted.predict_proba(POOL)
     assert fitted.classes_.tolist() == sorted(samples.LABELS)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -21,8 +22,8 @@ from pet.finished import (
     predict_texts,
 )  # fmt: skip
 from pet.pipeline import label_pool
-from pet.progress import SILENT
-from pet.runs import DONE, read_json
+from pet.progress import SILENT, Observer
+from pet.runs import DONE, read_json, write_json
 from tests import samples
 
 TEXTS: list[str | None] = ["the team won", None, "a rocket to the moon", "stock price", "the bank"]
@@ -102,6 +103,41 @@ def test_members_of_an_ensemble_are_loaded_once_while_they_fit(
     assert rows_of(tmp_path / "again") == rows_of(tmp_path / "kept")
 
 
+def keep(run: Path, *columns: str) -> Path:
+    """Let a run be one that was told to keep columns."""
+    config = read_json(run / "config.json")
+    write_json(run / "config.json", {**config, "keep_columns": columns})
+    return run
+
+
+def test_a_pool_without_a_column_to_keep_is_labeled_with_those_it_has(
+    run_copy: Path, tmp_path: Path
+) -> None:
+    """Nobody can take the setting back: it is the finished run's."""
+    said: list[str] = []
+    observer = Observer()
+    observer.say = said.append  # type: ignore[method-assign]
+    pool = samples.write_csv(tmp_path / "new.csv", [("a goal", "7"), ("b", "8")], ("text", "n"))
+    run = keep(run_copy, "n", "source")
+    label_new_pool(run, str(pool), tmp_path / "out", "student", None, observer)
+    assert [(row["n"], "source" in row) for row in rows_of(tmp_path / "out")] == [
+        ("7", False), ("8", False)
+    ]  # fmt: skip
+    assert said == ["warning: new.csv has no column 'source': it is not kept"]
+
+
+def test_columns_that_cannot_be_kept_are_refused_before_a_model_is_loaded(
+    run_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = tmp_path / "pool"
+    pool.mkdir()
+    for name, values in (("a", pa.array([1])), ("b", pa.array([[1]]))):
+        pq.write_table(pa.table({"text": ["x"], "n": values}), pool / f"{name}.parquet")
+    monkeypatch.setattr(finished, "voice_of", None)
+    with pytest.raises(InputError, match="one type for the column 'n'"):
+        label(keep(run_copy, "n"), pool, tmp_path / "out")
+
+
 def test_rows_that_are_not_labeled_are_listed_beside_the_labels(
     tiny_run: Path, new_pool: Path, tmp_path: Path
 ) -> None:
@@ -170,7 +206,7 @@ def test_texts_are_predicted_with_every_labels_probability(tiny_run: Path) -> No
 
 @pytest.mark.parametrize("texts", [[], [""], ["good", "  "]])
 def test_an_empty_text_cannot_be_predicted(tiny_run: Path, texts: list[str]) -> None:
-    with pytest.raises(InputError, match="none empty"):
+    with pytest.raises(InputError, match="not all of them empty"):
         predict_texts(tiny_run, texts)
 
 
@@ -282,8 +318,11 @@ def test_fields_of_a_pair_are_parted_by_a_tab(
     config = config_for(inputs=inputs, pool=str(inputs / "pool.csv"), out=tmp_path / "run")
     label_pool(config)
     assert predict_texts(tmp_path / "run", ["the game\twas on"])[0]["label"] in samples.LABELS
-    with pytest.raises(InputError, match="2 fields a text, parted by tabs"):
-        predict_texts(tmp_path / "run", ["the game"])
+    half = predict_texts(tmp_path / "run", ["the game\t", "\twas on"])  # as pools may have it
+    assert [said["text"] for said in half] == ["the game\t", "\twas on"]
+    for text in ("the game", " \t "):
+        with pytest.raises(InputError, match="2 fields a text, parted by tabs"):
+            predict_texts(tmp_path / "run", [text])
 
 
 def test_a_text_column_for_a_task_of_several_fields_is_not_passed_over(

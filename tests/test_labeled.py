@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,21 @@ def test_number_labels_meet_the_tasks_text_in_every_format(tmp_path: Path) -> No
     assert len(paths) == 5
     for path in paths:
         assert read_labeled(path, ["text"], ["0", "1"]).labels.tolist() == [0, 1], path
+
+
+def test_true_and_whole_floats_as_labels_are_the_same_in_json_as_in_parquet(
+    tmp_path: Path,
+) -> None:
+    """A task of the labels True and False, as boolq is, would know none of a JSON file's."""
+    values = {"bool": [True, False], "float": [1.0, 0.0], "half": [0.5, 1.5]}
+    names = {"bool": ["True", "False"], "float": ["1", "0"], "half": ["0.5", "1.5"]}
+    for kind, labels in values.items():
+        parquet(tmp_path / f"{kind}.parquet", text=["a", "b"], label=labels)
+        lines = [json.dumps({"text": t, "label": v}) for t, v in zip("ab", labels, strict=True)]
+        write(tmp_path / f"{kind}.jsonl", "\n".join([*lines, '{"text": "c", "label": NaN}']))
+        for path in tmp_path.glob(f"{kind}.*"):
+            table = read_labeled(path, ["text"], names[kind], max_rejected=0.5)
+            assert (table.ids[:2], table.labels.tolist()) == (table.ids, [0, 1]), path
 
 
 def test_unknown_labels_are_listed_with_counts_beside_the_tasks(tmp_path: Path) -> None:

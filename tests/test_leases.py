@@ -60,11 +60,31 @@ def test_the_lock_of_a_process_of_this_machine_that_died_is_taken_over_at_once(
     """After a kill, the same command goes on: nobody waits two minutes for himself."""
     with hold(tmp_path) as dead:
         dead.kill()
-    write_lock(bucket, process=dead.pid, host=socket.gethostname())
+    write_lock(bucket, process=dead.pid, **leases.where_processes_are())
     said: list[str] = []
     with leased(f"{bucket}/run", said.append):
         pass
     assert len(said) == 1
+
+
+@pytest.mark.parametrize("other", ["host", "boot", "namespace"])
+def test_a_process_of_another_container_is_not_taken_for_dead(
+    bucket: str, tmp_path: Any, other: str
+) -> None:
+    """Its number is nobody's here; two runs would write to one folder."""
+    with hold(tmp_path) as dead:
+        dead.kill()
+    write_lock(bucket, process=dead.pid, **{**leases.where_processes_are(), other: "another"})
+    with pytest.raises(LockedError, match=f"held by process {dead.pid}"):
+        Lease(f"{bucket}/run").take(print)
+
+
+def test_a_lock_of_an_earlier_version_ends_with_its_lease(bucket: str, tmp_path: Any) -> None:
+    with hold(tmp_path) as dead:
+        dead.kill()
+    write_lock(bucket, process=dead.pid, host=socket.gethostname())
+    with pytest.raises(LockedError, match="its lock ends"):
+        Lease(f"{bucket}/run").take(print)
 
 
 def test_a_lock_that_nobody_can_read_is_nobodys_once_its_lease_is_over(

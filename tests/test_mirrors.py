@@ -364,6 +364,15 @@ def test_a_finished_run_in_a_bucket_is_used_by_its_address(
     assert "news/report.html" in names_in(sent_run)
 
 
+def test_a_report_drawn_anew_sends_nothing_but_itself(sent_run: str) -> None:
+    """It holds no lock: what else it sent or removed could be what another process works on."""
+    (bring(sent_run).path / "members" / "stray.txt").write_text("what could not be sent")
+    before = names_in(sent_run)
+    file_system(sent_run).rm_file(f"{sent_run}/report.html")
+    pet("report", sent_run)
+    assert names_in(sent_run) == before
+
+
 def test_labels_of_another_pool_in_a_bucket_are_protected(sent_run: str, bucket: str) -> None:
     file_system(bucket).pipe_file(f"{bucket}/p.csv", b"text\na goal\n")
     result = CliRunner().invoke(

@@ -16,7 +16,17 @@ from pet.data import open_pool
 from pet.errors import InputError, PetError
 from pet.inputs import read_inputs
 from pet.labeled import read_labeled, table_digest
-from pet.object_storage import BLOCKS, as_on_disk, file_system, open_binary, path_of, trouble
+from pet.object_storage import (
+    BLOCKS,
+    as_on_disk,
+    file_system,
+    key_of,
+    kind_of,
+    names_in,
+    open_binary,
+    path_of,
+    trouble,
+)
 from pet.tables import content_digest
 from tests import samples
 from tests.test_pipeline import Configure
@@ -135,6 +145,38 @@ def test_neither_memory_nor_traffic_grows_with_what_is_not_read(
 def test_a_place_where_nothing_is_says_so(bucket: str, address: str, said: str) -> None:
     with pytest.raises(InputError, match=said):
         open_pool(address if "://" in address else bucket + address, ["text"])
+
+
+@pytest.mark.parametrize("name", ["my-bucket-{}", "acme-{}"])
+@pytest.mark.parametrize("key", ["runs/a", "bucket/a"])
+def test_a_new_folder_in_a_bucket_whose_name_says_bucket_is_no_missing_bucket(
+    bucket: str, name: str, key: str
+) -> None:
+    """Else nobody could begin a run in s3://acme-bucket."""
+    address = f"s3://{name.format(bucket.removeprefix('s3://'))}"
+    files = file_system(address)
+    files.mkdir(key_of(address))
+    assert names_in(f"{address}/{key}") == []
+    assert kind_of(path_of(f"{address}/{key}")) is None
+    files.rmdir(key_of(address))
+    with pytest.raises(InputError, match="no bucket of the name"):
+        names_in(f"{address}/{key}")
+
+
+def test_who_may_not_look_at_a_whole_bucket_may_use_a_part_of_it(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = file_system(bucket)
+    info = files.info
+
+    def refuse(key: str) -> Any:
+        if "/" not in key:
+            raise PermissionError("Forbidden")
+        return info(key)
+
+    monkeypatch.setattr(files, "info", refuse)
+    assert names_in(f"{bucket}/nothing") == []
+    assert kind_of(path_of(f"{bucket}/nothing")) is None
 
 
 def test_all_places_that_are_wrong_are_told_at_once(bucket: str, config_for: Configure) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import itertools
+import re
 import shlex
 import shutil
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pyarrow.csv
@@ -32,7 +34,7 @@ from tests.tiny_models import save_model
 
 README = REPOSITORY / "README.md"
 DOCUMENTS = ["README.md", "flows/README.md", "pet/README.md", "verbalizers/README.md",
-             "data/README.md", "tests/README.md"]  # fmt: skip
+             "data/README.md", "tests/README.md", "flows/nightly.md", "flows/ray.md"]  # fmt: skip
 STEPS = steps(README)
 MODEL = ".cache/models/bert-tiny"  # as README has it
 REAL_MODEL = cache_root() / "models" / "bert-tiny"
@@ -175,6 +177,28 @@ def test_a_link_leads_to_a_file_that_is_there_and_to_a_heading_in_it(document: s
         file = place.parent / path if path else place
         assert file.exists(), target
         assert not heading or heading in anchors(file), target
+
+
+def test_every_file_of_the_flows_has_its_line_in_their_table() -> None:
+    place = REPOSITORY / "flows"
+    named = [*code_in_text(place / "README.md"), *links(place / "README.md")]
+    files = [path.name for path in place.glob("*.py") if path.name != "__init__.py"]
+    assert len(files) > 15
+    assert [name for name in files if not any(fnmatch(name, own) for own in named)] == []
+
+
+def test_every_benchmark_has_its_line_in_the_guide_to_tests() -> None:
+    told = code_in_text(REPOSITORY / "tests" / "README.md")
+    targets = {name for name in make_targets() if name.startswith("bench")}
+    assert len(targets) >= 5
+    assert {f"make {name}" for name in targets} <= set(told)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_nobody_is_sent_to_an_index_for_a_package_that_is_not_there(document: str) -> None:
+    """Under this name an index may hold anything: it is installed from a checkout."""
+    text = (REPOSITORY / document).read_text(encoding="utf-8")
+    assert not re.search(r"pip install[^`\n]*[ '\"]pet\b", text)
 
 
 def options_of_commands() -> dict[str, set[str]]:

@@ -13,6 +13,7 @@ from rich.console import Console
 from flows import screens
 from flows.commands.console import answer, err, out, stop
 from flows.commands.options import Debug, Json, RunFolder
+from pet.places import check_places
 
 
 def export(
@@ -20,7 +21,7 @@ def export(
     kind: Annotated[
         str, typer.Option("--format", help="the student: hf, onnx; labels and texts: datasets, csv")
     ],
-    out_folder: Annotated[Path, typer.Option("--out", help="a new folder")],
+    out_folder: Annotated[str, typer.Option("--out", help="a new folder")],
     int8: Annotated[bool, typer.Option("--int8", help="onnx: an int8 model, too")] = False,
     pool: Annotated[
         str | None, typer.Option("--pool", help="datasets, csv: where the pool is now")
@@ -34,10 +35,11 @@ def export(
         from pet.mirrors import bring
         from pet.run_folders import ALL_LABELS
 
+        check_places(out=out_folder)
         stop.install()
         observer = screens.progress(err, stop)
         run = bring(folder, ALL_LABELS).path
-        found = export_run(run, kind, out_folder, int8=int8, pool=pool, observer=observer)
+        found = export_run(run, kind, Path(out_folder), int8=int8, pool=pool, observer=observer)
         if json_out:
             sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from pathlib import Path
@@ -108,14 +109,20 @@ def predict(
     def work() -> None:
         from pet.finished import predict_texts
 
-        lines = [line.rstrip("\n") for line in sys.stdin] if texts == ["-"] else texts
-        found = predict_texts(bring(folder, parts=parts_of()).path, lines)
+        given = _lines_of_stdin() if texts == ["-"] else texts
+        found = predict_texts(bring(folder, parts=parts_of()).path, given)
         if json_out:
             sys.stdout.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in found)
         else:
             screens.predictions(out, found)
 
     answer(work, debug)
+
+
+def _lines_of_stdin() -> list[str]:
+    """Read texts as a command line has them: what is no UTF-8 comes too, and is refused there."""
+    text = sys.stdin.buffer.read().decode("utf-8-sig", "surrogateescape")
+    return [line.rstrip("\n") for line in io.StringIO(text, newline=None)]
 
 
 def evaluate(

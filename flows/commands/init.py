@@ -11,16 +11,19 @@ import typer
 
 from flows.commands.console import answer, out
 from flows.commands.options import Debug
+from pet.display import visible
 from pet.errors import InputError, Problem
+from pet.places import place_problem
 
 if TYPE_CHECKING:
     from pet.checking.task_draft import Sample
 
 ID_COLUMNS = ("id", "row_id")
+LABEL_COLUMN = "label"  # as it is mostly called
 
 
 def init(
-    out_file: Annotated[Path, typer.Argument(metavar="OUT", help="the task file: tickets.toml")],
+    place: Annotated[str, typer.Argument(metavar="OUT", help="the task file: tickets.toml")],
     sample: Annotated[
         str | None, typer.Option(help="a file of your texts: CSV, JSONL or Parquet")
     ] = None,
@@ -46,13 +49,16 @@ def init(
     def work() -> None:
         from pet.checking import task_draft
 
+        if problem := place_problem("OUT", place):
+            raise InputError(problem)
+        out_file = Path(place)
         _check_place(out_file, force)
         ask = Questions(sys.stdin.isatty())
         path = sample or ask.maybe("a file with some of your texts (nothing: none)")
         column = label_column
         seen = task_draft.read_sample(path, column) if path else task_draft.Sample((), ())
         if path and column is None and not label:
-            likely = "label" if "label" in seen.columns else ""
+            likely = LABEL_COLUMN if LABEL_COLUMN in seen.columns else ""
             question = "its column of labels" + ("" if likely else " (nothing: none)")
             column = ask.maybe(question, likely) or likely or None
             seen = task_draft.read_sample(path, column)
@@ -88,12 +94,12 @@ class Questions:
         """Ask for what may be left out."""
         if not self._somebody:
             return ""
-        return str(typer.prompt(question, default=default, show_default=bool(default))).strip()
+        return _prompt(question, default)
 
     def one(self, question: str, option: str, default: str = "") -> str:
         """Ask for what has to be said."""
         if self._somebody:
-            return str(typer.prompt(question, default=default or None)).strip()
+            return _prompt(question, default or None)
         if default:
             return default
         raise InputError(
@@ -120,6 +126,12 @@ class Questions:
         return self.several(f"words for {label}", "--word", ", ".join(proposal))
 
 
+def _prompt(question: str, default: str | None) -> str:
+    """Ask at the terminal. Questions and proposals hold words of the data: none is a command."""
+    shown = f" [{visible(default)}]" if default else ""
+    return str(typer.prompt(visible(question) + shown, default=default, show_default=False)).strip()
+
+
 def _check_place(out_file: Path, force: bool) -> None:
     problems = []
     if out_file.suffix.lower() != ".toml":
@@ -138,7 +150,8 @@ def _check_place(out_file: Path, force: bool) -> None:
 
 def _likely_fields(seen: Sample, label_column: str | None) -> str:
     """Propose the columns of text: `text`, or the only other columns, up to two."""
-    others = [name for name in seen.columns if name not in (*ID_COLUMNS, label_column)]
+    known = (*ID_COLUMNS, label_column or LABEL_COLUMN)
+    others = [name for name in seen.columns if name not in known]
     if "text" in others:
         return "text"
     return ", ".join(others) if len(others) <= 2 else ""

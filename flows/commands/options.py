@@ -16,7 +16,7 @@ Model = Annotated[str | None, typer.Option(help="the teacher: a hub id or a loca
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="any setting: --set student.steps=500")
 ]
-LabelColumn = Annotated[str | None, typer.Option(help="the label's column [default: label]")]
+LabelColumn = Annotated[str | None, typer.Option(help="the label's column", show_default="label")]
 TextColumn = Annotated[str | None, typer.Option(help="the text's column, of a one-field task")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON, for scripts")]
 Debug = Annotated[bool, typer.Option("--debug", help="show tracebacks")]

@@ -12,6 +12,7 @@ import typer
 from flows import night_screen, run_screens
 from flows.commands.console import answer, out
 from flows.commands.options import Debug, Json, RunFolder
+from pet.places import check_places
 
 app = typer.Typer(no_args_is_help=False, help="List runs, or show one.")
 
@@ -19,7 +20,7 @@ app = typer.Typer(no_args_is_help=False, help="List runs, or show one.")
 @app.callback(invoke_without_command=True)
 def runs_list(
     context: typer.Context,
-    under: Annotated[Path, typer.Option("--under", help="where run folders lie")] = Path("runs"),
+    under: Annotated[str, typer.Option("--under", help="where run folders lie")] = "runs",
     json_out: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -28,11 +29,12 @@ def runs_list(
     def work() -> None:
         from pet.past_runs import list_runs
 
-        rows = list_runs(under)
+        check_places(under=under)
+        rows = list_runs(Path(under))
         if json_out:
             sys.stdout.write(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
         else:
-            run_screens.run_list(out, rows, under)
+            run_screens.run_list(out, rows, Path(under))
 
     if context.invoked_subcommand is None:
         answer(work, debug)

@@ -15,7 +15,8 @@ def report(folder: RunFolder, debug: Debug = False) -> None:
 
         run = bring(folder)
         page = write_page(run.path)
-        run.push()
+        # No more: another process may work on the rest of the folder, and holds its lock.
+        run.push([page])
         out.print(f"{run}/{page.name}", markup=False, highlight=False, soft_wrap=True)
 
     answer(work, debug)

@@ -16,30 +16,33 @@ from flows import screens
 from flows.commands.console import answer, err, out, stop
 from flows.commands.options import Debug, Json, RunFolder
 from pet.errors import InputError, Problem
-from pet.places import place_problem
+from pet.places import check_places, place_problem
 
 
 def review(
     folder: RunFolder,
     rows: Annotated[int | None, typer.Option(help="how many rows to choose")] = None,
     out_file: Annotated[
-        Path | None, typer.Option("--out", help="the file for them: .csv, .jsonl or .json")
+        str | None, typer.Option("--out", help="the file for them: .csv, .jsonl or .json")
     ] = None,
     format: Annotated[
         str | None,
-        typer.Option(help="csv, jsonl, label-studio or argilla [default: by the file's ending]"),
+        typer.Option(
+            help="csv, jsonl, label-studio or argilla", show_default="by the file's ending"
+        ),
     ] = None,
     by: Annotated[
         str | None,
-        typer.Option(help="coverage: one row of each kind, for the next run [default]; "
-                     "doubt: where labels are most often wrong"),
+        typer.Option(help="coverage: one row of each kind, for the next run; "
+                     "doubt: where labels are most often wrong", show_default="coverage"),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="for another choice of rows")] = None,
     answers: Annotated[
-        Path | None, typer.Option(help="the file with people's answers, to be taken back")
+        str | None, typer.Option(help="the file with people's answers, to be taken back")
     ] = None,
     labeled: Annotated[
-        Path | None, typer.Option(help="the new labeled set [default: beside the run folder]")
+        str | None,
+        typer.Option(help="the new labeled set", show_default="beside the run folder"),
     ] = None,
     json_out: Json = False, debug: Debug = False,
 ) -> None:  # fmt: skip
@@ -53,6 +56,9 @@ def review(
             {"--labeled": labeled},
             {"--format": format, "--by": by, "--seed": seed},
         )  # fmt: skip
+        named = {"out": out_file, "answers": answers, "labeled": labeled}
+        given = {name: place for name, place in named.items() if place is not None}
+        check_places(stores=False, **given)
         stop.install()
         if problem := place_problem("RUN", folder):
             raise InputError(problem)
@@ -60,15 +66,15 @@ def review(
         if run.name in ("", ".."):  # a run is called by its folder's name, which `.` does not tell
             run = run.resolve()
         if rows is not None and out_file is not None:
-            _hand_out(run, rows, out_file, format, by, seed, json_out)
+            _hand_out(run, rows, Path(out_file), format, by, seed, json_out)
         elif answers is not None:
-            _take_back(run, answers, labeled, json_out)
+            _take_back(run, Path(answers), Path(labeled) if labeled else None, json_out)
 
     answer(work, debug)
 
 
 def _check_options(
-    rows: int | None, out_file: Path | None, answers: Path | None,
+    rows: int | None, out_file: str | None, answers: str | None,
     for_answers: dict[str, Any], for_rows: dict[str, Any],
 ) -> None:  # fmt: skip
     """Refuse options that do not go together: rows go out, or answers come in."""

@@ -42,12 +42,13 @@ class Runner(StrEnum):
 def run(
     task: Task, pool: PoolPath, out_folder: Out,
     labeled: Annotated[
-        str | None, typer.Option(help="labeled texts [default: none, a zero-shot start]")
+        str | None,
+        typer.Option(help="labeled texts", show_default="none, a zero-shot start"),
     ] = None,
     test: Test = None,
     model: Model = None,
     student_model: Annotated[
-        str | None, typer.Option(help="the student's model [default: the teacher's]")
+        str | None, typer.Option(help="the student's model", show_default="the teacher's")
     ] = None,
     encoder: Annotated[
         str | None, typer.Option(help="a sentence encoder: one more member of the ensemble")
@@ -60,13 +61,15 @@ def run(
         Runner, typer.Option(help="where jobs are done: here, or by a Ray cluster")
     ] = Runner.here,
     address: Annotated[
-        str | None, typer.Option(help="of the Ray cluster [default: one on this machine alone]")
+        str | None,
+        typer.Option(help="of the Ray cluster", show_default="one on this machine alone"),
     ] = None,
     cpus_per_job: Annotated[
-        float | None, typer.Option(help="CPUs of a job on Ray [default: 1]")
+        float | None, typer.Option(help="CPUs of a job on Ray", show_default="1")
     ] = None,
     gpus_per_job: Annotated[
-        float | None, typer.Option(help="GPUs of a job on Ray [default: 1, where there are any]")
+        float | None,
+        typer.Option(help="GPUs of a job on Ray", show_default="1, where there are any"),
     ] = None,
     update: Annotated[
         bool, typer.Option("--update", help="let new inputs into an old run folder")

@@ -93,8 +93,9 @@ class FileLabeler:
             )
         rng = np.random.default_rng(derive_seed(0, file.digest))
         found = empty_texts()
+        kept = pool.keepable(self.settings.keep_columns, self.observer.say)
         with self.observer.stage(f"reading {file.name}", total, "rows") as tick:
-            for batch in pool.batches(self.settings.shard_rows, self.settings.keep_columns):
+            for batch in pool.batches(self.settings.shard_rows, kept):
                 rejected += len(batch.rejected)
                 chosen = np.flatnonzero(rng.random(len(batch)) < SKETCHED_ROWS / total)
                 columns = [batch.columns[name] for name in self.task.fields]
@@ -126,7 +127,8 @@ class FileLabeler:
             write_labels(
                 pool, folder, self.task.labels, self._say, model=source,
                 shard_rows=self.settings.shard_rows, abstain_below=self.settings.abstain_below,
-                keep_columns=self.settings.keep_columns, metadata=self._metadata(file),
+                keep_columns=pool.keepable(self.settings.keep_columns, lambda line: None),
+                metadata=self._metadata(file),
                 observer=self.observer, rejected=folder / LABELS_REJECTED,
             )  # fmt: skip
         except PetError as error:

@@ -42,6 +42,9 @@ class FirstRun:
         )  # fmt: skip
 
 
+NAMED = "the settings name it"  # why a model came into use, if no night had trained it
+
+
 def describe_model(run: Path, voice: str, version: int, reason: str) -> ModelRecord:
     """Name a run's model by what went into it."""
     unit = "student" if voice == "student" else "soft_labels"
@@ -55,10 +58,19 @@ def describe_model(run: Path, voice: str, version: int, reason: str) -> ModelRec
     )  # fmt: skip
 
 
-def is_known(model: ModelRecord, state: State) -> bool:
-    """Tell whether the ledger has seen a model, whatever has come into use after it."""
-    seen = [(known.run, known.made_from, known.voice) for known in state.models]
-    return (model.run, model.made_from, model.voice) in seen
+def is_another(model: ModelRecord, state: State) -> bool:
+    """Tell whether the settings name another model than when they last brought one into use.
+
+    By what it was made from: the same run may be named by several paths. Models that nights have
+    trained since do not count: they are what became of the one that was named.
+    """
+    named = [known for known in state.models if known.reason == NAMED]
+    return not named or identity_of(named[-1]) != identity_of(model)
+
+
+def identity_of(model: ModelRecord) -> tuple[str, str]:
+    """Return what a model is known by: what it was made from, and who of its run speaks."""
+    return model.made_from, model.voice
 
 
 def reason_to_renew(config: NightlyConfig, state: State, first: FirstRun) -> str:
@@ -69,8 +81,10 @@ def reason_to_renew(config: NightlyConfig, state: State, first: FirstRun) -> str
         more = len(table) - model.labeled_rows
         if more >= config.retrain_labeled and table_digest(table) != model.labeled_digest:
             return f"{more} more labeled rows"
-    if config.retrain_on_drift and nights and nights[-1].drifted:
-        return f"drift of {', '.join(nights[-1].drifted)}"
+    # Not the last night alone: one that drifted may have been killed while it trained.
+    drifted = next((night.drifted for night in reversed(nights) if night.drifted), [])
+    if config.retrain_on_drift and drifted:
+        return f"drift of {', '.join(drifted)}"
     if config.retrain_nights and len(nights) >= config.retrain_nights:
         return f"{len(nights)} nights with new texts"
     return ""

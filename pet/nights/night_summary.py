@@ -8,13 +8,16 @@ from typing import Any
 
 from pet.nights.arrivals import Arrivals
 from pet.nights.label_store import version_folder
-from pet.nights.ledger import FileRecord, State
+from pet.nights.ledger import Entry, FileRecord, State
 
 
-def standing(store: Path, state: State) -> dict[str, Any]:
-    """Say how a store stands: the model, its labels, files that need a person, drift."""
+def standing(store: Path, state: State, last: Entry | None) -> dict[str, Any]:
+    """Say how a store stands: the model, its labels, files that need a person, drift.
+
+    Args:
+        last: the last night with new texts, also if the drift of it has just renewed the model.
+    """
     assert state.model is not None, "a model was adopted first"
-    last = state.nights[-1] if state.nights else None
     return {
         "store": str(store),
         "labels": str(version_folder(store, state.model)),

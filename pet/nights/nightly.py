@@ -29,7 +29,14 @@ from pet.nights.ledger import (
     read_state,
     write_entry,
 )
-from pet.nights.model_choice import FirstRun, describe_model, is_known, reason_to_renew
+from pet.nights.model_choice import (
+    NAMED,
+    FirstRun,
+    describe_model,
+    identity_of,
+    is_another,
+    reason_to_renew,
+)
 from pet.nights.night_summary import news, standing
 from pet.nights.nightly_config import NightlyConfig
 from pet.places import place_in_pool
@@ -93,11 +100,12 @@ class _Night:
         compare(self.found, self.state, self.has_labels)
         self.label()
         tidy(self.store, self.state, self.config.keep_deleted)
+        nights = self.state.nights  # a new model begins a list of its own
         if reason := reason_to_renew(self.config, self.state, self.first):
             self.renew(reason)
             tidy(self.store, self.state, self.config.keep_deleted)
         return {
-            **standing(self.store, self.state),
+            **standing(self.store, self.state, nights[-1] if nights else None),
             **news(self.found, self.labeled, self.first.task.labels),
             "labeled_anew": sorted(self.labeled_anew),
             "came_into_use": self.came_into_use.model_dump() if self.came_into_use else None,
@@ -134,10 +142,13 @@ class _Night:
         return FileLabeler(self.store, first.config, first.task, model, self.observer)
 
     def adopt(self) -> None:
-        """Bring the run into use that the settings name, if the ledger does not know it."""
-        model = self.describe(self.first.folder, "the settings name it")
-        if not is_known(model, self.state):
+        """Bring the run into use that the settings name, if they have named another before."""
+        model = self.describe(self.first.folder, NAMED)
+        if is_another(model, self.state):
             self.bring_into_use(model)
+        elif identity_of(self.model) == identity_of(model):
+            # The run may have been moved since, and the settings say where it is.
+            self.state.models[-1] = self.model.model_copy(update={"run": model.run})
 
     def describe(self, run: Path, reason: str) -> ModelRecord:
         return describe_model(run, self.config.voice, len(self.state.models) + 1, reason)
@@ -147,6 +158,7 @@ class _Night:
         files = [
             file for name, file in self.found.present.items()
             if name in self.state.files and self.state.files[name].digest == file.digest
+            and name not in self.found.late
         ]  # fmt: skip
         labeled: dict[str, FileRecord] = {}
 
@@ -247,10 +259,14 @@ class _Night:
         self.observer.say(f"a new model is trained: {reason}")
         version = len(self.state.models) + 1
         renewal = Renewal(
-            self.labeler(self.model), files, self.first.labeled, self.first.folder, version
-        )
-        self.one("sample the pool for training", renewal.sample)
-        renewal.train(self.execute)
+            self.labeler(self.model), files, self.first.labeled, self.first.folder, version,
+            self.leave,
+        )  # fmt: skip
+        pool = self.one("sample the pool for training", renewal.sample)
+        if pool is None:
+            self.observer.say("the new model is left for the next night, too")
+            return
+        renewal.train(pool, self.execute)
         self.bring_into_use(self.describe(renewal.folder, reason))
 
     def write(self, started: float, **what: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from pet.config import RunConfig
+from pet.errors import Interrupted, PetError
 from pet.inputs import ROWS_PER_LABEL
 from pet.jobs import Execute
 from pet.logits import stored_fingerprint
@@ -34,6 +35,7 @@ class Renewal:
         files: the pool.
         labeled: the labeled set's path, None for a start from words alone.
         run: the first run's folder, whose settings and task hold.
+        leave: what is done about a file that is replaced while it is read.
     """
 
     labeler: FileLabeler
@@ -41,15 +43,15 @@ class Renewal:
     labeled: str | None
     run: Path
     version: int
+    leave: Callable[[PoolFile, Exception], None]
 
     @property
     def folder(self) -> Path:
         return self.labeler.store / MODELS / f"{self.version:04d}"
 
-    def train(self, execute: Execute) -> dict[str, Any]:
+    def train(self, pool: Path, execute: Execute) -> dict[str, Any]:
         """Train the model, or go on where an earlier try was killed; return its report."""
-        observer = self.labeler.observer
-        return label_pool(self.config(self.sample()), execute, observer, update=True)
+        return label_pool(self.config(pool), execute, self.labeler.observer, update=True)
 
     def config(self, pool: Path) -> RunConfig:
         """Return the first run's settings with this pool and labeled set."""
@@ -60,20 +62,37 @@ class Renewal:
         }  # fmt: skip
         return settings.model_copy(update=changes)
 
-    def sample(self) -> Path:
-        """Write a uniform sample of the pool: as many rows as members would score of it.
+    def sample(self) -> Path | None:
+        """Write a uniform sample of the pool; None if all of its files are being replaced.
 
         A run is long, and its pool has to stay as it is: files that come, change or go meanwhile
         do not disturb it, and it can be repeated when they have gone.
         """
+        files = list(self.files)
+        while files:
+            try:
+                return self._sample(files)
+            except Interrupted:
+                raise
+            except PetError as error:
+                late = [file for file in files if file.has_changed()]
+                if not late:
+                    raise
+                for file in late:
+                    self.leave(file, error)
+                files = [file for file in files if file not in late]
+        return None
+
+    def _sample(self, files: Sequence[PoolFile]) -> Path:
+        """Write as many rows of files as members would score of them."""
         settings, task = self.labeler.settings, self.labeler.task
         path = self.labeler.store / POOLS / f"{self.version:04d}.parquet"
         limit = settings.unlabeled_rows or ROWS_PER_LABEL * len(task.labels)
-        files = {file.name: file.digest for file in self.files}
-        expected = fingerprint(files=files, limit=limit, seed=settings.seed)
+        digests = {file.name: file.digest for file in files}
+        expected = fingerprint(files=digests, limit=limit, seed=settings.seed)
         if stored_fingerprint(path) == expected:
             return path
-        kept = sorted(heapq.nsmallest(limit, self._rows()), key=lambda row: row[1:3])
+        kept = sorted(heapq.nsmallest(limit, self._rows(files)), key=lambda row: row[1:3])
         columns = [settings.text_column or name for name in task.fields]
         table = {settings.id_column: [row[3] for row in kept]}
         for index, column in enumerate(columns):
@@ -82,10 +101,12 @@ class Renewal:
         write_parquet(path, pa.table(strings), {"fingerprint": expected})
         return path
 
-    def _rows(self) -> Iterator[tuple[float, int, int, str, tuple[str, ...]]]:
-        """Stream the pool: a random number, file, row, id and texts. The lowest are a sample."""
+    def _rows(
+        self, files: Sequence[PoolFile]
+    ) -> Iterator[tuple[float, int, int, str, tuple[str, ...]]]:
+        """Stream files: a random number, file, row, id and texts. The lowest are a sample."""
         settings, fields = self.labeler.settings, self.labeler.task.fields
-        for index, file in enumerate(self.files):
+        for index, file in enumerate(files):
             rng = np.random.default_rng(derive_seed(settings.seed, "sample", file.digest))
             for batch in self.labeler.open(file).batches(settings.shard_rows):
                 texts = zip(*(batch.columns[name] for name in fields), strict=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 FIGURES = {"accuracy": 0.75, "macro_f1": 0.5}
 LABEL = "<img src=x onerror=alert(1)> | `a` [b](javascript:1)\n# c"
 
@@ -15,11 +17,27 @@ def test_names_stay_in_their_cell_and_markup_stays_out(prefect_home: Path) -> No
     report: dict[str, Any] = {
         "pool": {"rows": 1, "rejected": 0},
         "labels": {"counts": {LABEL: 1}, "abstained": 0},
-        "labeled": {"patterns": {"a|b": {"zero_shot": FIGURES, "trained": FIGURES}}},
+        "test": {"patterns": {"a|b": {"zero_shot": FIGURES, "trained": FIGURES}}},
     }
-    assert "| labeled | pattern a\\|b, trained | 0.750 | 0.500 |" in _accuracies(report)
+    assert "| test | pattern a\\|b, trained | 0.750 | 0.500 |" in _accuracies(report)
     (row,) = (line for line in _labels(report) if "onerror" in line)
     assert row == (
         "| &lt;img src\\=x onerror\\=alert\\(1\\)&gt; \\| \\`a\\` "
         "\\[b\\]\\(javascript\\:1\\) \\# c | 1 |"
     )
+
+
+@pytest.mark.parametrize("unseen", [True, False])
+def test_models_are_not_shown_by_the_rows_that_taught_them(
+    prefect_home: Path, unseen: bool
+) -> None:
+    """A student that repeats its lessons is right on each of them."""
+    from flows.artifacts import _accuracies
+
+    models = dict.fromkeys(("encoder", "supervised", "ensemble", "student"), FIGURES)
+    patterns = {"a": {"zero_shot": FIGURES, "trained": FIGURES}}
+    shown = _accuracies({"labeled": {"patterns": patterns, "unseen": unseen, **models}})
+    wanted = ["| labeled | pattern a, zero-shot | 0.750 | 0.500 |"]
+    if unseen:
+        wanted.append("| labeled, rows not learned from | ensemble | 0.750 | 0.500 |")
+    assert [line for line in shown[2:] if line] == wanted

@@ -125,3 +125,31 @@ def test_a_kind_that_there_is_not_is_asked_again(asked: Callable[..., Result]) -
     typed = ["", "yes, no", "text", "opinion", "sentiment", "good", "bad", ""]
     assert asked("t.toml", typed=typed).exit_code == 0
     assert load_task("t.toml").patterns[0].name == "it_was"
+
+
+@pytest.mark.parametrize(
+    ("rows", "words", "field"),
+    [
+        ("body,label\nx,a\ny,b\n", ("--label", "a", "--label", "b"), "body"),
+        ("body,kind\nx,a\ny,b\n", ("--label-column", "kind"), "body"),
+    ],
+)
+def test_the_column_of_labels_is_no_text(
+    pet: Pet, rows: str, words: tuple[str, ...], field: str
+) -> None:
+    """Else a model reads the answer beside the text, and looks perfect until it meets a pool."""
+    Path("t.csv").write_text(rows)
+    result = pet("t.toml", "--sample", "t.csv", *words)
+    assert result.exit_code == 0, result.output
+    assert load_task("t.toml").fields == (field,)
+
+
+def test_a_question_with_words_of_the_data_is_no_command_to_the_terminal(
+    asked: Callable[..., Result],
+) -> None:
+    title = "\x1b]0;mine\x07"  # sets a window's title
+    Path("t.csv").write_text(f"text,label,{title}\nx,{title}news,1\ny,sport,2\n")
+    result = asked("t.toml", typed=["t.csv", "", "", "", "news", "", ""])
+    assert "words for \\x1b]0;mine\\x07news" in result.output
+    assert "\x1b" not in result.output
+    assert "\x07" not in result.output

@@ -30,6 +30,7 @@ REPORT: dict[str, Any] = {
         "supervised": FIGURES,
         "ensemble": FIGURES,
         "student": FIGURES,
+        "unseen": False,
     },
 }
 
@@ -162,7 +163,7 @@ def test_a_run_is_recorded(prefect_server: None, sequence: Any, config: RunConfi
     assert run.state.name == "Completed"
     assert states == {"train a": "Completed", "old b": "Reused"}
     assert artifacts["label-pool-progress"].data == 100.0
-    assert "| labeled | pattern topic, trained | 0.750 | 0.500 |" in (
+    assert "| labeled | pattern topic, zero-shot | 0.750 | 0.500 |" in (
         artifacts["label-pool-result"].data
     )
     assert "| a\\|b | 5 |" in artifacts["label-pool-result"].data

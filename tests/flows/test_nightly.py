@@ -96,6 +96,22 @@ def test_a_night_is_recorded_with_its_artifacts_and_events(
     assert "words" in told[0][1]["of"]
 
 
+def test_drift_that_renews_the_model_is_an_event_as_well(
+    config: NightlyConfig, told: list[tuple[str, dict[str, Any]]]
+) -> None:
+    """With settings as they are shipped: the model's own nights begin anew when it comes."""
+    from flows.night_artifacts import _emit
+    from pet.nights.nightly import label_new
+
+    renewing = config.model_copy(update={"retrain_on_drift": True})
+    arrive(Path(config.pool), "a.csv", 60, text="trade of the market and a stock price " * 4)
+    found = label_new(renewing)
+    assert found["came_into_use"]["version"] == 2
+    _emit(found)
+    assert [event for event, _ in told] == ["pet.drift", "pet.model.renewed"]
+    assert "words" in told[0][1]["of"]
+
+
 @pytest.mark.prefect
 def test_a_night_that_fails_is_an_event_with_the_reason(
     prefect_server: None, config: NightlyConfig, told: list[tuple[str, dict[str, Any]]]

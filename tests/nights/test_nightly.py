@@ -164,6 +164,20 @@ def test_a_file_of_mostly_unusable_rows_is_set_aside_whole(place: Path, night: N
     assert not found["labeled"]
 
 
+def test_a_file_without_a_column_to_keep_is_labeled_all_the_same(
+    place: Path, settings: Callable[..., NightlyConfig], run_copy: Path
+) -> None:
+    config = json.loads((run_copy / "config.json").read_text())
+    (run_copy / "config.json").write_text(json.dumps({**config, "keep_columns": ["source"]}))
+    arrive(place / "pool", "a.csv", 5)
+    said: list[str] = []
+    observer = Observer()
+    observer.say = said.append  # type: ignore[method-assign]
+    found = label_new(settings(run=str(run_copy)), observer=observer)
+    assert (list(found["labeled"]), found["bad"]) == (["a.csv"], {})
+    assert "warning: a.csv has no column 'source': it is not kept" in said
+
+
 def test_labels_that_were_lost_are_made_again(place: Path, night: Night) -> None:
     arrive(place / "pool", "a.csv", 5)
     first = night()
@@ -240,9 +254,13 @@ def test_drift_renews_the_model_and_then_is_over(place: Path, night: Night) -> N
     assert "words" in found["came_into_use"]["reason"]
     entry = read_entries(place / "store")[-2]
     assert {"words", "length"} <= set(entry.drifted)
-    arrive(place / "pool", "c.csv", 120, text="trade of the market and a stock price " * 4)
-    calm = night(retrain_on_drift=False)
-    assert calm["drift_rows"] == 120
+    assert (found["drift"], found["drift_rows"]) == (entry.drift, 120), "it must not go untold"
+    arrive(place / "pool", "c.csv", 30)  # the same mixture as in the pool by now
+    arrive(place / "pool", "d.csv", 120, text="trade of the market and a stock price " * 4)
+    calm = night(retrain_on_drift=True)
+    assert calm["drift_rows"] == 150
+    assert not [test["what"] for test in calm["drift"] if test["drifted"]]
+    assert calm["came_into_use"] is None
 
 
 def test_few_rows_are_no_drift_until_nights_add_up(place: Path, night: Night) -> None:
@@ -261,16 +279,50 @@ def test_enough_nights_renew_the_model(place: Path, night: Night) -> None:
     assert night(retrain_nights=2)["came_into_use"]["reason"] == "2 nights with new texts"
 
 
-def test_another_run_in_the_settings_labels_from_then_on(
+def another_model(run: Path) -> str:
+    """Let a copy of a run pass for one that was made from other texts."""
+    record = json.loads((run / "student" / "done.json").read_text())
+    changed = {**record, "fingerprint": record["fingerprint"][::-1]}
+    (run / "student" / "done.json").write_text(json.dumps(changed))
+    return str(run)
+
+
+def test_another_run_in_the_settings_labels_from_then_on_and_so_does_the_first_again(
+    place: Path, night: Night, run_copy: Path
+) -> None:
+    """Who takes a change back would else be labeled for by what he has just got rid of."""
+    arrive(place / "pool", "a.csv", 5)
+    night()
+    other = another_model(run_copy)
+    found = night(run=other)
+    assert (found["came_into_use"]["version"], found["labeled_anew"]) == (2, ["a.csv"])
+    assert night(run=other)["came_into_use"] is None
+    ensemble = night(run=other, voice="ensemble")
+    assert ensemble["came_into_use"]["voice"] == "ensemble"
+    assert night(run=other)["came_into_use"]["version"] == 4
+    back = night()
+    assert (back["came_into_use"]["version"], back["labeled_anew"]) == (5, ["a.csv"])
+
+
+def test_another_path_of_the_same_run_rolls_back_no_renewal(
+    place: Path, night: Night, run_copy: Path, tiny_run: Path
+) -> None:
+    arrive(place / "pool", "a.csv", 20)
+    assert night(run=str(run_copy), retrain_nights=1)["came_into_use"]["version"] == 2
+    for path in (os.path.relpath(run_copy), str(tiny_run)):
+        found = night(run=path)
+        assert (found["came_into_use"], found["model"]["version"]) == (None, 2)
+
+
+def test_a_run_that_was_moved_labels_from_its_new_place(
     place: Path, night: Night, run_copy: Path
 ) -> None:
     arrive(place / "pool", "a.csv", 5)
-    night()
-    found = night(run=str(run_copy))
-    assert (found["came_into_use"]["version"], found["labeled_anew"]) == (2, ["a.csv"])
-    assert night(run=str(run_copy))["came_into_use"] is None
-    ensemble = night(run=str(run_copy), voice="ensemble")
-    assert ensemble["came_into_use"]["voice"] == "ensemble"
+    night(run=str(run_copy))
+    moved = run_copy.rename(place / "moved")
+    arrive(place / "pool", "b.csv", 5)
+    found = night(run=str(moved))
+    assert (list(found["labeled"]), found["came_into_use"]) == (["b.csv"], None)
 
 
 class Killed(BaseException):
@@ -335,6 +387,51 @@ def test_a_renewal_that_was_killed_is_gone_on_with(
     whole = bytes_below(place / "whole" / label)
     now = bytes_below(place / "store" / label)
     assert {name: now[name] for name in whole} == whole
+
+
+def test_a_drift_whose_renewal_was_killed_is_not_forgotten_by_a_calm_night(
+    place: Path, night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pet.nights import renewal
+
+    def die(*_: Any, **__: Any) -> Any:
+        raise Killed
+
+    arrive(place / "pool", "a.csv", 120, text="trade of the market and a stock price " * 4)
+    with monkeypatch.context() as patch:
+        patch.setattr(renewal, "label_pool", die)
+        with pytest.raises(Killed):
+            night(retrain_on_drift=True)
+    arrive(place / "pool", "b.csv", 40)
+    found = night(retrain_on_drift=True)
+    assert not [test["what"] for test in found["drift"] if test["drifted"]]
+    assert "words" in found["came_into_use"]["reason"]
+
+
+@pytest.mark.parametrize("replaced", [["b.csv"], ["a.csv", "b.csv"]])
+def test_a_file_that_is_replaced_after_it_was_labeled_does_not_fail_the_renewal(
+    place: Path, night: Night, monkeypatch: pytest.MonkeyPatch, replaced: list[str]
+) -> None:
+    from pet.nights.renewal import Renewal
+
+    arrive(place / "pool", "a.csv", 20)
+    arrive(place / "pool", "b.csv", 20)
+    sample = Renewal.sample
+
+    def replace_first(self: Any) -> Any:
+        for name in replaced:
+            arrive(place / "pool", name, 10, first=30)
+        return sample(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Renewal, "sample", replace_first)
+        found = night(retrain_nights=1)
+    assert found["late"] == replaced
+    assert found["labeled_anew"] == (["a.csv"] if replaced == ["b.csv"] else [])
+    assert found["model"]["version"] == (2 if replaced == ["b.csv"] else 1)
+    again = night(retrain_nights=1)
+    assert sorted(again["labeled"]) == replaced
+    assert again["came_into_use"], "the next night does what this one has left"
 
 
 def test_a_stop_keeps_what_is_labeled(

@@ -40,6 +40,15 @@ def start_digest(config: RunConfig, task: Task, pattern: str, repetition: int) -
     return None if start is None else file_digest(start / WEIGHTS)
 
 
+def start_digests(config: RunConfig, task: Task) -> list[str | None]:
+    """Name what all the members start from by its content."""
+    return [
+        start_digest(config, task, pattern.name, repetition)
+        for pattern in task.patterns
+        for repetition in range(config.repetitions)
+    ]
+
+
 def takes_others(config: RunConfig) -> bool:
     """Say whether adapters of another model may be started from: prompts, through a projector."""
     return config.member.tuning == "soft-prompt" and config.projector.steps > 0

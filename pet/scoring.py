@@ -65,13 +65,26 @@ def score(
     out = np.empty((len(rows), done[0][1].shape[1]), dtype=np.float32)
     for batch, scores in done:
         out[batch] = scores.cpu().numpy()
-    if wrong := int(np.isnan(out).any(axis=1).sum()):
+    refuse_nan(out)
+    return out
+
+
+def refuse_nan(scores: NDArray[np.float32]) -> None:
+    """Refuse scores that are no numbers: of them the first label would be the best.
+
+    Args:
+        scores: of one model or several. [(models,) rows, labels]
+
+    Raises:
+        PetError: some are NaN.
+    """
+    wrong = np.isnan(scores).any(axis=-1).reshape(-1, scores.shape[-2]).any(axis=0)
+    if wrong.any():
         raise PetError(
             f"scoring\n  expected: scores that are numbers\n"
-            f"  found:    NaN for {wrong:,} of {len(out):,} rows\n"
+            f"  found:    NaN for {wrong.sum():,} of {len(wrong):,} rows\n"
             "  fix:      --set precision=float32, or another model: this one's weights are damaged"
         )
-    return out
 
 
 def in_scoring_precision(model: Model) -> contextlib.AbstractContextManager[None]:

@@ -14,11 +14,12 @@ from pet.cloze_models import ClozeModel
 from pet.compilation import pattern_encoder
 from pet.encoding import Encoder, TextSlot, TokenizedTexts, tokenize
 from pet.errors import PetError
+from pet.memory import MEMORY_ERRORS
 from pet.models import Model, Rows, Texts
 from pet.progress import Tick, no_tick
 from pet.quantization import linears_in_int8
 from pet.tasks import Task
-from pet.training import MEMORY_ERRORS, halved, split_by_tokens
+from pet.training import halved, split_by_tokens
 
 Columns = Mapping[str, Sequence[str]]  # field -> texts
 # On a CPU, what one layer hands to the next should not outgrow the caches: with more tokens than
@@ -78,11 +79,11 @@ def refuse_nan(scores: NDArray[np.float32]) -> None:
     Raises:
         PetError: some are NaN.
     """
-    wrong = np.isnan(scores).any(axis=-1).reshape(-1, scores.shape[-2]).any(axis=0)
-    if wrong.any():
+    rows = scores.shape[-2]
+    if wrong := int(np.isnan(scores).any(axis=-1).reshape(-1, rows).any(axis=0).sum()):
         raise PetError(
             f"scoring\n  expected: scores that are numbers\n"
-            f"  found:    NaN for {wrong.sum():,} of {len(wrong):,} rows\n"
+            f"  found:    NaN for {wrong:,} of {rows:,} rows\n"
             "  fix:      --set precision=float32, or another model: this one's weights are damaged"
         )
 

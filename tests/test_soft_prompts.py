@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from pet.errors import PetError
+from pet.heads import head_for
 from pet.prompt_ensembles import JOINT_TOKENS, PromptEnsemble
 from pet.scoring import score
 from pet.soft_prompts import SoftPrompt, first_tokens, nearest_words
@@ -154,6 +155,26 @@ def test_many_prompts_in_one_pass_say_what_they_say_alone(
         texts = tokenized(encoder, model.tokenizer, {"text": TEXTS})
         assert np.allclose(score(worn, encoder, texts, tokens_per_batch=512), said, atol=1e-4)
     assert not np.allclose(together[0], together[2], atol=1e-3)
+
+
+def test_many_prompts_in_one_pass_compute_the_label_words_only(
+    model_folder: ModelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The trial on one row failed for two prompts, so the whole vocabulary was computed."""
+    model = load_cloze(model_folder("bert"))
+    ensemble = PromptEnsemble.of([on(model, seed) for seed in range(2)])
+    assert ensemble is not None
+    ensemble.score({"text": TEXTS})
+    asked = []
+
+    def note(module: Any, vocabulary: Any) -> Any:
+        asked.append(vocabulary)
+        return head_for(module, vocabulary)
+
+    monkeypatch.setattr("pet.cloze_models.head_for", note)
+    ensemble.score({"text": TEXTS})
+    assert len(asked) == 1
+    assert asked[0] is not None
 
 
 def test_many_prompts_in_one_pass_say_in_int8_what_they_say_alone_in_int8(

@@ -19,9 +19,15 @@ from pet.ensembling import agreement, combine, entropy, softmax
 from pet.errors import InputError, Problem, gather
 from pet.evaluation import above, confusion_matrix, coverage_curve, metrics
 from pet.formats import check_format
-from pet.inputs import computation, recorded_inputs
+from pet.inputs import computation, recorded_inputs, recorded_run_id
 from pet.labeled import read_labeled
-from pet.labeling import Predictions, ask_in_turn, label_into, refuse_other_labels
+from pet.labeling import (
+    Predictions,
+    ask_in_turn,
+    label_into,
+    label_metadata,
+    refuse_other_labels,
+)
 from pet.members import Member, load_member, parse_member
 from pet.mirrors import run_folder
 from pet.places import place_in_pool
@@ -242,9 +248,9 @@ def label_new_pool(
         problems.append(Problem(pool_path, "at least one row", "none", "check the path"))
     if problems or pool is None:
         raise InputError(problems)
+    model = run.fingerprint_of("student" if who == "student" else "soft_labels")
     source = fingerprint(
-        model=run.fingerprint_of("student" if who == "student" else "soft_labels"),
-        who=who, pool=content_digest(pool.files, observer), columns=columns,
+        model=model, who=who, pool=content_digest(pool.files, observer), columns=columns,
         **computation(run.config),
     )  # fmt: skip
     home = run_folder(out)
@@ -256,7 +262,7 @@ def label_new_pool(
 
     return label_into(
         home, pool, run.task.labels, say, source=source, config=run.config, observer=observer,
-        metadata={"task": run.task.name, "run": folder.name, "labeled_with": who},
+        metadata=label_metadata(run.task.name, recorded_run_id(folder), model, who),
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+import pet
 from pet.config import RunConfig
 from pet.data import Pool, PoolBatch, RejectedRow
 from pet.encoding import Encoder, TextSlot, TokenizedTexts, tokenize
@@ -88,6 +89,20 @@ def ask_in_turn(
         )
         del model, encoder  # before the next is loaded: not every machine has room for two
     return np.stack(stack)
+
+
+def label_metadata(task: str, run: str | None, model: str, who: str) -> dict[str, str]:
+    """Say in a label file where its labels come from, by whatever way they were made.
+
+    Args:
+        run: the run's id; None for labels that were made without one.
+        model: the fingerprint of the model.
+        who: student, ensemble or zero-shot.
+    """
+    of_run = {} if run is None else {"run": run}
+    return {
+        "task": task, **of_run, "model": model, "labeled_with": who, "pet": pet.__version__,
+    }  # fmt: skip
 
 
 def label_into(

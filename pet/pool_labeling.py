@@ -7,13 +7,12 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
-import pet
 from pet.answers import pool_logits
 from pet.compilation import plain_encoder
 from pet.data import PoolBatch
 from pet.ensembling import agreement, softmax
 from pet.inputs import Inputs, computation
-from pet.labeling import Predictions, write_labels
+from pet.labeling import Predictions, label_metadata, write_labels
 from pet.members import Member
 from pet.progress import Tick
 from pet.runs import Unit, fingerprint
@@ -49,15 +48,19 @@ def label_with_student(inputs: Inputs, members: list[Member], student: Unit, sha
         **computation(config, config.student_length),
     )
     written, reused = write_labels(
-        inputs.pool, inputs.folder / "labels", inputs.task.labels, say, model=expected,
-        shard_rows=config.shard_rows, abstain_below=config.abstain_below,
-        keep_columns=config.keep_columns, observer=inputs.observer, shards=shards,
+        inputs.pool,
+        inputs.folder / "labels",
+        inputs.task.labels,
+        say,
+        model=expected,
+        shard_rows=config.shard_rows,
+        abstain_below=config.abstain_below,
+        keep_columns=config.keep_columns,
+        observer=inputs.observer,
+        shards=shards,
         keep=lambda path: inputs.home.push([path]),
-        metadata={
-            "task": inputs.task.name, "run": inputs.run_id, "model": student.fingerprint,
-            "labeled_with": "student", "pet": pet.__version__,
-        },
-    )  # fmt: skip
+        metadata=label_metadata(inputs.task.name, inputs.run_id, student.fingerprint, "student"),
+    )
     return Unit(inputs.folder / "labels", expected, written == 0 and reused > 0)
 
 

@@ -77,20 +77,23 @@ def test_a_run_without_any_label_starts_from_words_alone(
     assert set(report["weights"].values()) == {1.0}
 
 
-def test_hard_drawn_labels_and_the_auxiliary_loss_train_other_members(
-    config_for: Configure, grown: Any
+@pytest.mark.parametrize(
+    ("switch", "changed"),
+    [({"drawn_labels": "hard"}, {"g1"}), ({"lm_weight": 0.1}, {"g0", "g1"}),
+     ({"adapt_steps": 2}, {"g0", "g1"})],
+    ids=["hard drawn labels", "auxiliary loss", "adaptation"],
+)  # fmt: skip
+def test_a_switch_of_the_training_trains_other_members(
+    config_for: Configure, grown: Any, switch: dict[str, Any], changed: set[str]
 ) -> None:
-    config = config_for(
-        generations=1, growth_factor=1.5, drawn_labels="hard", lm_weight=0.1, adapt_steps=2
-    )
+    """Each by itself: of several at once, one alone would make others of all members."""
+    config = config_for(generations=1, growth_factor=1.5, **switch)
     label_pool(config)
-    folder = Path(config.out)
-    assert (folder / "adapted" / "model.safetensors").exists()
+    assert (Path(config.out) / "adapted" / "model.safetensors").exists() == ("adapt_steps" in switch)
+    member = "category-r0/model.safetensors"
     for name in ("g0", "g1"):
-        own, other = (next((Path(c.out) / "members").glob(f"{name}-*")) for c in (config, grown[0]))
-        assert (own / "model.safetensors").read_bytes() != (
-            other / "model.safetensors"
-        ).read_bytes()
+        own, other = (Path(c.out) / "members" / f"{name}-{member}" for c in (config, grown[0]))
+        assert (own.read_bytes() != other.read_bytes()) == (name in changed)
 
 
 @pytest.mark.parametrize("calibration", ["half-matched", "matched", "pool", "content-free", "none"])

@@ -89,7 +89,8 @@ def test_a_switch_of_the_training_trains_other_members(
     """Each by itself: of several at once, one alone would make others of all members."""
     config = config_for(generations=1, growth_factor=1.5, **switch)
     label_pool(config)
-    assert (Path(config.out) / "adapted" / "model.safetensors").exists() == ("adapt_steps" in switch)
+    adapted = Path(config.out) / "adapted" / "model.safetensors"
+    assert adapted.exists() == ("adapt_steps" in switch)
     member = "category-r0/model.safetensors"
     for name in ("g0", "g1"):
         own, other = (Path(c.out) / "members" / f"{name}-{member}" for c in (config, grown[0]))

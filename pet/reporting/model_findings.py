@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from pet.display import shown_threshold
 from pet.evaluation import wilson_interval
 from pet.reporting.findings import Finding, Rule, percent, quoted
 from pet.reporting.report_file import Judged, Measured, Pair, Report
@@ -181,17 +182,20 @@ def mean_confidence(judged: Judged) -> float:
 
 
 def _wanted_accuracy(report: Report, run: str) -> Finding | None:
-    """Say which threshold gives an accuracy that people ask for."""
+    """Say which threshold gives an accuracy that people ask for, by more than chance."""
     if report.test is None:
         return None
-    student = report.test.student
+    student, rows = report.test.student, report.sets["test"].rows
     for wanted in WANTED:
-        good = [point for point in student.coverage if point.accuracy >= wanted]
+        good = [
+            point for point in student.coverage
+            if wilson_interval(point.accuracy, point.coverage * rows)[0] >= wanted
+        ]  # fmt: skip
         if student.accuracy < wanted and good:
             point = max(good, key=lambda point: point.coverage)
             return Finding(
                 "good", f"If you need {100 * wanted:.0f} of 100 right",
-                f"Keep rows with a confidence of {point.threshold:.2f} and more: "
+                f"Keep rows with a confidence of {shown_threshold(point.threshold):g} and more: "
                 f"{percent(point.coverage)} of the test rows, {percent(point.accuracy)} of them "
                 "right. Leave the others to a person.",
             )  # fmt: skip

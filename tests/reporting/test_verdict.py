@@ -126,8 +126,25 @@ def test_a_few_test_rows_are_no_proof_that_a_model_is_wrong_about_itself() -> No
 def test_a_threshold_is_named_for_an_accuracy_that_people_ask_for() -> None:
     [found] = [own for own in verdict(reports.figures()).findings if "need" in own.title]
     assert found.title == "If you need 90 of 100 right"
-    assert "0.75 and more" in found.text
-    assert "50.0" in found.text
+    assert "0.85 and more" in found.text
+    assert "30.0" in found.text
+
+
+def test_a_threshold_is_named_on_no_handful_of_rows() -> None:
+    """Of 20 test rows the surest two are right by chance as often as not."""
+    sets = {"test": {"rows": 20, "counts": {"sport": 10, "space": 10}}}
+    found = reports.figures(test=few, sets={**reports.figures()["sets"], **sets})
+    assert max(point["accuracy"] for point in found["test"]["student"]["coverage"]) > 0.9
+    assert "need" not in titles(found)
+
+
+def test_a_threshold_that_is_named_keeps_the_rows_that_it_was_found_on() -> None:
+    """A student that is all but sure has its surest rows at 0.9968: nobody reaches 1.00."""
+    test = reports.measured(2)
+    for point in test["student"]["coverage"]:
+        point["threshold"] = 0.9968
+    [found] = [own for own in verdict(reports.figures(test=test)).findings if "need" in own.title]
+    assert "0.996 and more" in found.text
 
 
 def test_the_most_serious_comes_first() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+
 import numpy as np
 
 from pet.display import shown_threshold
@@ -103,10 +106,17 @@ def _baseline(report: Report, run: str) -> Finding | None:
     if plain > ensemble:
         return Finding(
             "care", "The supervised baseline beats the ensemble", what,
-            "Prefer the baseline (the folder supervised/), or look at the words and patterns with "
-            "pet check: the language model does not understand them.",
+            "Look at the words and patterns with pet check: the language model does not understand "
+            "them. Or take the baseline, which is a classifier like the student; in Python:",
+            _load_line(run, "supervised"),
         )  # fmt: skip
     return Finding("good", "The patterns pay", what)
+
+
+def _load_line(run: str, name: str) -> str:
+    """Say in Python how a classifier of a run is loaded; the folder comes quoted for a shell."""
+    folder = Path(*shlex.split(run), name).as_posix()
+    return f"from pet.estimator import PetClassifier; PetClassifier.load({folder!r})"
 
 
 def _student_behind(report: Report, run: str) -> Finding | None:

@@ -11,8 +11,8 @@ from pet.reporting.verdict import Verdict, judge
 from tests import reports
 
 
-def verdict(found: dict[str, Any]) -> Verdict:
-    return judge(Report.model_validate(found), "runs/first")
+def verdict(found: dict[str, Any], folder: str = "runs/first") -> Verdict:
+    return judge(Report.model_validate(found), folder)
 
 
 def titles(found: dict[str, Any]) -> str:
@@ -158,3 +158,9 @@ def test_a_run_folder_with_a_space_can_be_copied_into_a_shell() -> None:
     found = reports.without_test(reports.figures())
     command = judge(Report.model_validate(found), "my runs/x").findings[0].command
     assert "'my runs/x'" in command
+
+
+def test_a_run_folder_with_a_space_can_be_copied_into_python() -> None:
+    found = verdict(with_test(supervised=0.95), "my runs/x").findings
+    [command] = [own.command for own in found if "baseline beats" in own.title]
+    assert command.endswith("PetClassifier.load('my runs/x/supervised')")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pet.backbones import Backbone
 from pet.calibration import Scaling
 from pet.config import RunConfig, load_config
-from pet.data import PoolBatch, open_pool
+from pet.data import Pool, PoolBatch, open_pool
 from pet.encoding import Encoder
 from pet.ensembling import agreement, combine, entropy, softmax
 from pet.errors import InputError, Problem, gather
@@ -264,6 +264,27 @@ def label_new_pool(
         home, pool, run.task.labels, say, source=source, config=run.config, observer=observer,
         metadata=label_metadata(run.task.name, recorded_run_id(folder), model, who),
     )  # fmt: skip
+
+
+def open_run_pool(run: FinishedRun, path: str | None = None) -> Pool:
+    """Open the pool that a run has labeled: ids alone (file and row) do not tell it from others.
+
+    Args:
+        path: where the pool is now, if not where it was.
+
+    Raises:
+        InputError: it is not there, or is another one by now.
+    """
+    config, path = run.config, path or run.config.pool
+    columns = _columns(run, None)
+    pool = open_pool(path, run.task.fields, columns=columns, id_column=config.id_column)
+    if content_digest(pool.files) != recorded_inputs(run.folder).get("pool"):
+        raise InputError(
+            Problem(path, "the pool that the run labeled", "other files or another content",
+                    "put it back as it was (pet export: name it with --pool), or label this one "
+                    "with `pet run --update`")
+        )  # fmt: skip
+    return pool
 
 
 def _columns(run: FinishedRun, text_column: str | None) -> dict[str, str] | None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pet.labeled import read_labeled
 from pet.reporting.report_file import Report
 from pet.reporting.verdict import Verdict, judge
-from tests import reports
+from tests import reports, samples
 
 
 def verdict(found: dict[str, Any], folder: str = "runs/first") -> Verdict:
@@ -76,6 +78,7 @@ AMISS: dict[str, dict[str, Any]] = {
     "note: Rows were set aside": reports.figures(
         pool={"rows": 1000, "rejected": 50, "scored_by_members": 950}),
     "care: About the labeled rows": reports.figures(warnings=["two texts contradict"]),
+    "care: About the test rows": reports.figures(test_warnings=["two texts contradict"]),
 }  # fmt: skip
 
 
@@ -83,6 +86,17 @@ AMISS: dict[str, dict[str, Any]] = {
 def test_what_is_amiss_is_said(title: str) -> None:
     assert title in titles(AMISS[title])
     assert title not in titles(reports.figures())
+
+
+def test_rows_that_are_missing_are_not_to_be_corrected(tmp_path: Path) -> None:
+    path = samples.write_csv(
+        tmp_path / "l.csv", [("x", "a"), ("x", "b"), ("y", "b")], ("text", "label")
+    )
+    warnings = read_labeled(path, ["text"], ["a", "b", "c"]).warnings
+    found = verdict(reports.figures(warnings=warnings, test_warnings=warnings)).findings
+    actions = [own.action for own in found if own.title.startswith("About the")]
+    assert actions == 2 * ["Add rows with that label, and run again.",
+                           "Correct them, and run again."]  # fmt: skip
 
 
 def test_shares_off_a_labeled_set_that_was_not_balanced_are_no_mere_note() -> None:

@@ -21,20 +21,14 @@ from pet.evaluation import above, confusion_matrix, coverage_curve, metrics
 from pet.formats import check_format
 from pet.inputs import computation, recorded_inputs, recorded_run_id
 from pet.labeled import read_labeled
-from pet.labeling import (
-    Predictions,
-    ask_in_turn,
-    label_into,
-    label_metadata,
-    refuse_other_labels,
-)
+from pet.labeling import Predictions, label_into, label_metadata, refuse_other_labels
 from pet.members import Member, load_member, parse_member
 from pet.mirrors import run_folder
 from pet.places import place_in_pool
 from pet.progress import Observer, Tick, no_tick
 from pet.prompt_ensembles import PromptEnsemble
 from pet.runs import DONE, fingerprint, finished, read_record
-from pet.scoring import Columns
+from pet.scoring import Columns, ask_in_turn
 from pet.sentence_encoders import encoder_digest
 from pet.student_folder import CARD, Student, record_of
 from pet.students import load_classifier

@@ -52,7 +52,7 @@ class Inputs:
     digests: Mapping[str, str]
     observer: Observer = field(default=SILENT, compare=False)
     pool_files: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
-    tokens: dict[tuple[str, TextSlot], TokenizedTexts] = field(
+    tokens: dict[str, dict[TextSlot, TokenizedTexts]] = field(
         default_factory=dict, compare=False, repr=False
     )
     names: dict[Hashable, str] = field(default_factory=dict, init=False, compare=False, repr=False)

@@ -148,7 +148,7 @@ def member_seed(inputs: Inputs, use: str, member: Member) -> int:
 def judges_of(inputs: Inputs) -> list[Member]:
     """List the judges of generation 0: one beside each member that is trained there.
 
-    Where a share of a label's rows is less than half a row, nothing is left out, nor judged.
+    Where a share of a label's rows is half a row or less, nothing is left out, nor judged.
     """
     trained = (m for m in members_of(inputs) if m.kind == "pattern" and m.generation == 0)
     return [judge_of(member) for member in trained if len(left_out(inputs, member))]

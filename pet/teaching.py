@@ -182,7 +182,8 @@ def _auxiliary(
     if not weight:
         return None
     unlabeled = unlabeled_rows(inputs)
-    texts = tokenize_columns(encoder, model.tokenizer, unlabeled.columns)
+    known = inputs.tokens.setdefault("all unlabeled rows", {})
+    texts = tokenize_columns(encoder, model.tokenizer, unlabeled.columns, known)
     trainable = np.flatnonzero(unlabeled.trainable)
     rng = np.random.default_rng(member_seed(inputs, "auxiliary", member))
 

@@ -10,12 +10,16 @@ from typing import Any
 
 import pytest
 
+from pet import scoring
 from pet.config import make_config
 from pet.errors import InputError
 from pet.inputs import read_inputs
 from pet.members import Member, members_of, prior_offset, teachers_of
 from pet.pipeline import label_pool
+from pet.polling import measure_prior
 from pet.runs import DONE, read_json
+from pet.sampling import sample_pool, unlabeled_rows
+from pet.teaching import train_member
 from tests import samples
 
 Configure = Callable[..., Any]
@@ -146,3 +150,25 @@ def test_a_folder_that_is_not_a_run_is_left_alone(
     with pytest.raises(InputError, match="a folder with other files"):
         label_pool(config_for(out=foreign))
     assert sorted(path.name for path in foreign.iterdir()) == before
+
+
+def test_the_auxiliary_loss_does_not_tokenise_the_pool_for_every_member(
+    config_for: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts: list[int] = []
+    once = scoring.tokenize
+
+    def note(tokenizer: Any, texts: list[str], *more: Any) -> Any:
+        counts.append(len(texts))
+        return once(tokenizer, texts, *more)
+
+    config = config_for(lm_weight=0.1, out_of_bag=0, student={"steps": 0})
+    inputs = read_inputs(config)
+    sample_pool(inputs)
+    for pattern in inputs.task.patterns:
+        measure_prior(inputs, pattern.name)
+    monkeypatch.setattr(scoring, "tokenize", note)
+    for member in members_of(inputs):
+        train_member(inputs, member)
+    slots = 2  # the text behind a space, and at the beginning
+    assert counts.count(len(unlabeled_rows(inputs))) == slots < len(members_of(inputs))

@@ -128,7 +128,7 @@ def test_inputs_that_travel_arrive_once_and_leave_what_is_heavy_behind(
     config_for: Configure,
 ) -> None:
     inputs = read_inputs(config_for())
-    inputs.tokens["pool", TextSlot("text", False)] = object()  # type: ignore[assignment]
+    inputs.tokens["pool"] = {TextSlot("text", False): object()}  # type: ignore[dict-item]
     sent = pickle.dumps(inputs)
     there, again = pickle.loads(sent), pickle.loads(sent)
     assert there is again

@@ -15,7 +15,7 @@ from pet.backbones import Backbone
 from pet.calibration import calibration_offset
 from pet.cloze_models import ClozeModel
 from pet.compilation import plain_encoder
-from pet.config import RunConfig
+from pet.config import MOST_GENERATIONS, RunConfig
 from pet.encoding import Encoder
 from pet.inheritance import start_digest, takes_others
 from pet.inputs import Inputs, computation
@@ -102,7 +102,8 @@ def generations_of(inputs: Inputs, rows: int) -> int:
         return 0  # nobody would learn anything
     wanted = config.generations
     if wanted == "paper":
-        wanted = count_generations(len(labeled), config.growth_factor, config.growth_goal)
+        of_paper = count_generations(len(labeled), config.growth_factor, config.growth_goal)
+        wanted = min(of_paper, MOST_GENERATIONS)
     counts = np.bincount(labeled.labels, minlength=len(inputs.task.labels)).tolist()
     sizes = [generation_quotas(counts, j, config.growth_factor).sum() for j in range(1, wanted)]
     return min(wanted, 1 + sum(int(size) < rows for size in sizes))

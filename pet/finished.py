@@ -22,7 +22,8 @@ from pet.formats import check_format
 from pet.inputs import computation, recorded_inputs, recorded_run_id
 from pet.labeled import read_labeled
 from pet.labeling import Predictions, label_into, label_metadata, refuse_other_labels
-from pet.members import Member, load_member, parse_member
+from pet.member_models import load_member
+from pet.members import Member, parse_member
 from pet.mirrors import run_folder
 from pet.places import place_in_pool
 from pet.progress import Observer, Tick, no_tick

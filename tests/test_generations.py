@@ -14,7 +14,8 @@ from pet import scoring
 from pet.config import make_config
 from pet.errors import InputError
 from pet.inputs import read_inputs
-from pet.members import Member, members_of, prior_offset, teachers_of
+from pet.member_models import prior_offset
+from pet.members import Member, members_of, teachers_of
 from pet.pipeline import label_pool
 from pet.polling import measure_prior
 from pet.runs import DONE, read_json

@@ -147,7 +147,8 @@ def show_result(report: Mapping[str, Any], folder: Path) -> None:
         "\n".join([*_accuracies(report), *_labels(report), *_stages(report)]),
         key="label-pool-result", description=f"what came out of {as_markdown(report['run'])}",
     )  # fmt: skip
-    show_warnings("label-pool", report.get("warnings") or [])
+    warnings = [report.get(name) or [] for name in ("warnings", "test_warnings")]
+    show_warnings("label-pool", [line for lines in warnings for line in lines])
     link_report("label-pool", folder)
 
 

@@ -21,7 +21,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from pet.display import visible
+from pet.display import shown_threshold, visible
 from pet.progress import Observer
 
 WORTH_A_LINE = 1.0  # seconds: shorter stages pass without leaving a line
@@ -149,7 +149,7 @@ def _coverage(measured: dict[str, Any]) -> str:
     return (
         f"confidence of {own['threshold']:g} and more: {percent(own['coverage'])} of the rows, "
         f"{percent(own['accuracy']) or 'none'} right; the surest half (from "
-        f"{half['threshold']:.2f}): {percent(half['accuracy'])} right"
+        f"{shown_threshold(half['threshold']):g}): {percent(half['accuracy'])} right"
     )
 
 

@@ -30,10 +30,12 @@ class Adapter(ABC):
 
     Attributes:
         prompt_length: places in front of every text that it needs.
+        fewest_rows: rows that a batch needs for it.
     """
 
     tuning: ClassVar[Tuning]
     prompt_length: int = 0
+    fewest_rows: int = 1
 
     @abstractmethod
     def enter(self) -> None:

@@ -17,8 +17,22 @@ from pet.sampling import unlabeled_rows
 
 def pool_logits(inputs: Inputs, members: Sequence[Member]) -> NDArray[np.float32]:
     """Read what members say of all unlabeled rows. [members, rows, labels]"""
+    shape = (len(members), len(unlabeled_rows(inputs)), len(inputs.task.labels))
+    found = np.empty(shape, np.float32)  # there are rows for every label: no room for it twice
+    end = 0
+    for name in shard_names(inputs):
+        ids, logits = stacked_logits(inputs, members, name)
+        start, end = end, end + len(ids)
+        found[:, start:end] = logits
+    assert end == shape[1], "every unlabeled row is in one file"
+    return found
+
+
+def pool_votes(inputs: Inputs, members: Sequence[Member]) -> NDArray[np.int64]:
+    """Read which label members find best for each unlabeled row. [members, rows]"""
     return np.concatenate(
-        [stacked_logits(inputs, members, name)[1] for name in shard_names(inputs)], axis=1
+        [stacked_logits(inputs, members, name)[1].argmax(axis=-1) for name in shard_names(inputs)],
+        axis=1,
     )
 
 

@@ -22,6 +22,7 @@ from pet.loading import (
     refuse_unloadable,
 )  # fmt: skip
 from pet.masking import mask_tokens
+from pet.memory import is_out_of_memory
 from pet.models import Model, Precision, Rows, Texts, batch_tensors
 
 Word = tuple[int, ...]  # its token ids
@@ -85,6 +86,11 @@ class ClozeModel(Model):
         """How many labels are scored."""
         return len(encoder.words.tokens)
 
+    @property
+    def vocabulary(self) -> int:
+        """How many tokens there are: some tokenizers have more, behind the embeddings."""
+        return min(len(self.tokenizer), len(self.module.get_input_embeddings().weight))
+
     def language_model_loss(self, encoder: Encoder, texts: Texts, rows: Rows) -> Tensor:
         """Return the mean loss of the model's own pre-training task on filled patterns.
 
@@ -95,7 +101,7 @@ class ClozeModel(Model):
         batch = encoder.batch(texts, rows)
         if self.causal:
             return self._next_token_loss(batch, encoder.prompt_end)
-        hidden, targets, columns = mask_tokens(batch, self.tokenizer)
+        hidden, targets, columns = mask_tokens(batch, self.tokenizer, self.vocabulary)
         if not len(targets):
             return torch.zeros((), device=self.device)
         places = [torch.from_numpy(place).to(self.device) for place in columns]
@@ -209,18 +215,19 @@ class ClozeModel(Model):
         return (logits if gathered else logits[rows, columns]).float()
 
     def _can_restrict(self, inputs: Inputs, columns: Tensor, vocabulary: Sequence[int]) -> bool:
-        """Try once, on one row, whether the head can be cut down to some words of this model."""
+        """Try once, on few rows, whether the head can be cut down to some words of this model."""
         if self._restricts is None:
-            one = {name: tensor[:1] for name, tensor in inputs.items()}
+            rows = 1 if self.adapter is None else self.adapter.fewest_rows
+            few = {name: tensor[:rows] for name, tensor in inputs.items()}
             training = self.module.training
             self.module.eval()
             try:
                 with torch.no_grad():
-                    whole = self._forward(one, columns[:1], None)[:, :, vocabulary]
-                    some = self._forward(one, columns[:1], vocabulary)
+                    whole = self._forward(few, columns[:rows], None)[:, :, vocabulary]
+                    some = self._forward(few, columns[:rows], vocabulary)
                 self._restricts = torch.allclose(whole, some, rtol=1e-2, atol=1e-2)
             except (RuntimeError, IndexError) as error:
-                if isinstance(error, torch.OutOfMemoryError):
+                if is_out_of_memory(error):
                     raise
                 self._restricts = False  # a head with parts of the vocabulary's size (BART)
             finally:

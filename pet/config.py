@@ -58,6 +58,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+MOST_GENERATIONS = 10  # `paper` with a growth_factor near 1 would be hundreds
+
+
 class TrainingConfig(Frozen):
     """How one model is trained: AdamW, linear decay."""
 
@@ -174,7 +177,7 @@ class RunConfig(Frozen):
         "without content; their mean probability on the pool; the one that makes it even; or half "
         "way between these two",
     )
-    generations: Annotated[int, Field(ge=0, le=10)] | Literal["paper"] = Field(
+    generations: Annotated[int, Field(ge=0, le=MOST_GENERATIONS)] | Literal["paper"] = Field(
         "paper", description="iPET generations after the first; `paper`: until 1,000 rows were seen"
     )
     train_from: float = Field(

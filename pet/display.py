@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 # Control characters but tab and new line; what turns the direction of writing; half characters.
@@ -36,3 +37,8 @@ def escape_formula(text: str) -> str:
 def unescape_formula(text: str) -> str:
     """Undo `escape_formula`."""
     return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
+
+
+def shown_threshold(confidence: float) -> float:
+    """Shorten a confidence from which rows are kept: never up, or the surest would be left out."""
+    return min(math.floor(1000 * confidence + 1e-6) / 1000, 0.999)

@@ -223,7 +223,11 @@ class Encoder:
     def lengths(
         self, texts: Mapping[TextSlot, TokenizedTexts], rows: NDArray[np.int64]
     ) -> NDArray[np.int64]:
-        """Tokens of each filled row, so that rows of like length can share a batch. [rows]"""
+        """Tokens of each filled row, so that rows of like length can share a batch. [rows]
+
+        The masks of the longest label word are counted in. A causal model has none of them, and
+        takes fewer: there it is a bound.
+        """
         return self._field_lengths(texts, rows).sum(axis=1) + self._fixed + self.longest_word
 
     def batch(

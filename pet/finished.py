@@ -14,22 +14,23 @@ from numpy.typing import NDArray
 from pet.backbones import Backbone
 from pet.calibration import Scaling
 from pet.config import RunConfig, load_config
-from pet.data import PoolBatch, open_pool
+from pet.data import Pool, PoolBatch, open_pool
 from pet.encoding import Encoder
 from pet.ensembling import agreement, combine, entropy, softmax
 from pet.errors import InputError, Problem, gather
 from pet.evaluation import above, confusion_matrix, coverage_curve, metrics
 from pet.formats import check_format
-from pet.inputs import computation, recorded_inputs
+from pet.inputs import computation, recorded_inputs, recorded_run_id
 from pet.labeled import read_labeled
-from pet.labeling import Predictions, ask_in_turn, label_into, refuse_other_labels
-from pet.members import Member, load_member, parse_member
+from pet.labeling import Predictions, label_into, label_metadata, refuse_other_labels
+from pet.member_models import load_member
+from pet.members import Member, parse_member
 from pet.mirrors import run_folder
 from pet.places import place_in_pool
 from pet.progress import Observer, Tick, no_tick
 from pet.prompt_ensembles import PromptEnsemble
 from pet.runs import DONE, fingerprint, finished, read_record
-from pet.scoring import Columns
+from pet.scoring import Columns, ask_in_turn
 from pet.sentence_encoders import encoder_digest
 from pet.student_folder import CARD, Student, record_of
 from pet.students import load_classifier
@@ -247,9 +248,9 @@ def label_new_pool(
         gather(problems, partial(pool.kept_schema, kept))
     if problems or pool is None:
         raise InputError(problems)
+    model = run.fingerprint_of("student" if who == "student" else "soft_labels")
     source = fingerprint(
-        model=run.fingerprint_of("student" if who == "student" else "soft_labels"),
-        who=who, pool=content_digest(pool.files, observer), columns=columns,
+        model=model, who=who, pool=content_digest(pool.files, observer), columns=columns,
         **computation(run.config),
     )  # fmt: skip
     home = run_folder(out)
@@ -262,8 +263,29 @@ def label_new_pool(
     return label_into(
         home, pool, run.task.labels, say, source=source,
         config=run.config.model_copy(update={"keep_columns": kept}), observer=observer,
-        metadata={"task": run.task.name, "run": folder.name, "labeled_with": who},
+        metadata=label_metadata(run.task.name, recorded_run_id(folder), model, who),
     )  # fmt: skip
+
+
+def open_run_pool(run: FinishedRun, path: str | None = None) -> Pool:
+    """Open the pool that a run has labeled: ids alone (file and row) do not tell it from others.
+
+    Args:
+        path: where the pool is now, if not where it was.
+
+    Raises:
+        InputError: it is not there, or is another one by now.
+    """
+    config, path = run.config, path or run.config.pool
+    columns = _columns(run, None)
+    pool = open_pool(path, run.task.fields, columns=columns, id_column=config.id_column)
+    if content_digest(pool.files) != recorded_inputs(run.folder).get("pool"):
+        raise InputError(
+            Problem(path, "the pool that the run labeled", "other files or another content",
+                    "put it back as it was (pet export: name it with --pool), or label this one "
+                    "with `pet run --update`")
+        )  # fmt: skip
+    return pool
 
 
 def _columns(run: FinishedRun, text_column: str | None) -> dict[str, str] | None:

@@ -28,7 +28,8 @@ def start_of(config: RunConfig, task: Task, pattern: str, repetition: int) -> Pa
 
 def counterpart(adapters: Sequence[Path], task: Task, pattern: str, repetition: int) -> Path:
     """Choose another run's adapter for a member: of its pattern's name, or else in order."""
-    alike = [path for path in adapters if path.name.endswith(f"-{pattern}-r{repetition}")]
+    wanted = f"{pattern}-r{repetition}"  # behind the generation; names may end in one another
+    alike = [path for path in adapters if path.name.partition("-")[2] == wanted]
     names = [own.name for own in task.patterns]
     return alike[0] if alike else adapters[names.index(pattern) % len(adapters)]
 
@@ -37,6 +38,15 @@ def start_digest(config: RunConfig, task: Task, pattern: str, repetition: int) -
     """Name what a member starts from by its content."""
     start = start_of(config, task, pattern, repetition)
     return None if start is None else file_digest(start / WEIGHTS)
+
+
+def start_digests(config: RunConfig, task: Task) -> list[str | None]:
+    """Name what all the members start from by its content."""
+    return [
+        start_digest(config, task, pattern.name, repetition)
+        for pattern in task.patterns
+        for repetition in range(config.repetitions)
+    ]
 
 
 def takes_others(config: RunConfig) -> bool:

@@ -15,7 +15,7 @@ from pet.config import RunConfig
 from pet.data import Pool, open_pool
 from pet.encoding import TextSlot, TokenizedTexts
 from pet.errors import InputError, PetError, Problem, gather
-from pet.inheritance import check_start
+from pet.inheritance import check_start, start_digests
 from pet.inspection import inspect_models
 from pet.labeled import LabeledSet, read_labeled, table_digest
 from pet.loading import choose_device, model_digest
@@ -52,7 +52,7 @@ class Inputs:
     digests: Mapping[str, str]
     observer: Observer = field(default=SILENT, compare=False)
     pool_files: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
-    tokens: dict[tuple[str, TextSlot], TokenizedTexts] = field(
+    tokens: dict[str, dict[TextSlot, TokenizedTexts]] = field(
         default_factory=dict, compare=False, repr=False
     )
     names: dict[Hashable, str] = field(default_factory=dict, init=False, compare=False, repr=False)
@@ -86,10 +86,13 @@ class Inputs:
 
     @property
     def run_id(self) -> str:
-        """Name the run by its inputs and settings, wherever its folder lies."""
+        """Name the run by its inputs and settings, wherever it and what it starts from lie."""
         paths = {"out", "task", "labeled", "pool", "test", "model", "student_model"}
         settings = self.config.model_dump(mode="json", exclude=paths)
-        content = {name: digest for name, digest in self.digests.items() if name != "test"}
+        settings |= {"encoder": None, "init_from": None}  # paths, too: their digests are names
+        content: dict[str, Any] = {n: own for n, own in self.digests.items() if n != "test"}
+        if self.config.init_from is not None:
+            content["starts"] = start_digests(self.config, self.task)
         return fingerprint(inputs=content, toml=self.task.toml, **settings)[:12]
 
     def seed(self, *names: object) -> int:
@@ -237,8 +240,7 @@ def read_inputs(
     if (task := gather([], partial(load_task, config.task))) is not None:
         found = {name: model for name, model in models.items() if digests[name]}
         home = gather(problems, partial(_known_folder, config.out))
-        before = recorded_inputs(home.path) if home is not None else {}
-        to_load = [name for name in found if digests[name] != before.get(name)]
+        to_load = [*found] if home is None else _not_loaded_yet(config, home.path, digests)
         usable = gather(problems, partial(inspect_models, config, found, task, to_load))
     tables = read_tables(config, problems)
     digests["labeled"] = table_digest(tables.labeled)
@@ -262,6 +264,23 @@ def read_inputs(
         config, task, tables.labeled, tables.test, tables.pool, digests, observer,
         pool_files=pool_files,
     )  # fmt: skip
+
+
+def _not_loaded_yet(config: RunConfig, run: Path, digests: Mapping[str, str]) -> list[str]:
+    """Name the models that no earlier start has loaded, or not for adapters like these."""
+    before = recorded_inputs(run)
+    names = [name for name in digests if digests[name] != before.get(name)]
+    settings = config.model_dump(mode="json")
+    if _adapters(settings) != _adapters(read_record(run / "config.json")):
+        names.append("model")
+    return names
+
+
+def _adapters(settings: Mapping[str, Any]) -> list[object]:
+    """Return what of a run's settings says which adapters its members are."""
+    member = settings.get("member")
+    tuning = str(member.get("tuning")) if isinstance(member, dict) else "full"
+    return [tuning, settings.get(tuning.replace("-", "_"))]
 
 
 def _known_folder(out: str) -> RunFolder:
@@ -295,3 +314,8 @@ def recorded_inputs(folder: Path) -> dict[str, str]:
     """Return the digests of what a run was made from; none where the folder is no run."""
     found = read_record(folder / "manifest.json").get("inputs")
     return found if isinstance(found, dict) else {}
+
+
+def recorded_run_id(folder: Path) -> str:
+    """Return the name that a run was given; its folder's where its record cannot be read."""
+    return str(read_record(folder / "manifest.json").get("run_id", folder.name))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -20,10 +20,10 @@ from pet.tasks import Task
 from pet.tuning import start_adapter
 
 CPU = torch.device("cpu")
-LOADERS: dict[str, Callable[[str, str | None], object]] = {
-    "model": lambda ref, revision: ClozeModel.load(ref, revision, CPU),
-    "student_model": lambda ref, revision: Classifier.fresh(ref, revision, ("a", "b"), CPU, 0),
-    "encoder": lambda ref, revision: SentenceEncoder.load(ref, revision, CPU),
+LOADERS: dict[str, Callable[[str, str | None, Sequence[str]], object]] = {
+    "model": lambda ref, revision, labels: ClozeModel.load(ref, revision, CPU),
+    "student_model": lambda ref, revision, labels: Classifier.fresh(ref, revision, labels, CPU, 0),
+    "encoder": lambda ref, revision, labels: SentenceEncoder.load(ref, revision, CPU),
 }
 
 
@@ -58,7 +58,7 @@ def inspect_models(
             gather(problems, partial(check_length, config, *models[name], setting))
     for name, (ref, revision) in models.items():
         if name in to_load:
-            loaded = gather(problems, partial(LOADERS[name], ref, revision))
+            loaded = gather(problems, partial(LOADERS[name], ref, revision, task.labels))
             if name == "model" and config.member.tuning != "full":
                 teacher = loaded
     usable: tuple[Task, list[str]] | None = task, []

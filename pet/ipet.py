@@ -33,7 +33,8 @@ def generation_quotas(counts: Sequence[int], generation: int, factor: float = 5.
     """Return how many rows of each label generation j draws: c_j(l) - c_0(l), c_j = d^j c_0.
 
     So the labeled set's ratio of labels is kept. A label without a single labeled row is drawn as
-    if it had one, or it could never be learned. Without any labeled row, generation 1 has 10 rows
+    if it had one, or it could never be learned; and of every label one row is drawn at least, or
+    few rows would not grow by a small factor. Without any labeled row, generation 1 has 10 rows
     in equal shares (at least one a label), and grows from there.
 
     Args:
@@ -46,7 +47,7 @@ def generation_quotas(counts: Sequence[int], generation: int, factor: float = 5.
         start = max(1.0, 10 / len(own))
         return np.round(np.full(len(own), start * factor ** (generation - 1))).astype(np.int64)
     base = np.maximum(own, 1.0)
-    return np.round(base * factor**generation - own).astype(np.int64)
+    return np.maximum(np.round(base * factor**generation - own), 1).astype(np.int64)
 
 
 def choose_teachers(

@@ -184,11 +184,14 @@ def _describe(rejected: Sequence[RejectedRow], total: int) -> str:
     return f"{len(rejected)} of {total}: {counts}; the first: {first}"
 
 
+MISSING = "no example of the label"  # of warnings that ask for rows, not for corrections
+
+
 def _labeled_warnings(
     path: Path, table: TextTable, names: Sequence[str], labels: Sequence[str]
 ) -> list[str]:
     warnings = [
-        f"{path}: no example of the label {label!r}: it is known by its words alone, and "
+        f"{path}: {MISSING} {label!r}: it is known by its words alone, and "
         "accuracy measured on this file says nothing about it"
         for label in labels
         if label not in names

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+import pet
 from pet.config import RunConfig
 from pet.data import Pool, PoolBatch, RejectedRow
-from pet.encoding import Encoder, TextSlot, TokenizedTexts, tokenize
 from pet.ensembling import entropy
 from pet.errors import InputError, Problem
 from pet.locks import LOCK
@@ -33,7 +33,6 @@ from pet.runs import (
     writing,
 )
 from pet.sampling import REJECTED_SCHEMA
-from pet.scoring import Columns, score
 from pet.tables import write_parquet
 
 
@@ -53,41 +52,18 @@ CONFIDENCE_BINS = 20  # of 0.05 each
 Say = Callable[[PoolBatch, Tick], Predictions]
 
 
-def ask_in_turn(
-    voices: Iterable[tuple[Any, Encoder]], count: int, columns: Columns, tokens_per_batch: int,
-    tick: Tick,
-) -> NDArray[np.float32]:  # fmt: skip
-    """Ask models about the same texts, which are tokenised once for all models of a class.
+def label_metadata(task: str, run: str | None, model: str, who: str) -> dict[str, str]:
+    """Say in a label file where its labels come from, by whatever way they were made.
 
     Args:
-        voices: a model and its encoder each; may load them one after another. Models of one class
-            share a tokenizer.
-        count: how many voices there are. A row counts as done when all have been asked.
-
-    Returns:
-        [voices, rows, labels]
+        run: the run's id; None for labels that were made without one.
+        model: the fingerprint of the model.
+        who: student, ensemble or zero-shot.
     """
-    asked = 0
-
-    def count_once(rows: int) -> None:
-        nonlocal asked
-        before, asked = asked, asked + rows
-        tick(asked // count - before // count)
-
-    of_class: dict[type, dict[TextSlot, TokenizedTexts]] = {}
-    stack = []
-    for model, encoder in voices:
-        tokens = of_class.setdefault(type(model), {})
-        for slot in encoder.slots:
-            if slot not in tokens:
-                tokens[slot] = tokenize(
-                    model.tokenizer, columns[slot.name], encoder.max_length, slot.space
-                )
-        stack.append(
-            score(model, encoder, tokens, tokens_per_batch=tokens_per_batch, tick=count_once)
-        )
-        del model, encoder  # before the next is loaded: not every machine has room for two
-    return np.stack(stack)
+    of_run = {} if run is None else {"run": run}
+    return {
+        "task": task, **of_run, "model": model, "labeled_with": who, "pet": pet.__version__,
+    }  # fmt: skip
 
 
 def label_into(
@@ -166,7 +142,7 @@ def write_labels(
     pool: Pool, folder: Path, labels: tuple[str, ...], say: Say, *, model: str, shard_rows: int,
     abstain_below: float, keep_columns: tuple[str, ...], metadata: Mapping[str, str],
     observer: Observer, rejected: Path | None = None, shards: range | None = None,
-    keep: Callable[[Path], None] = lambda path: None,
+    total: int | None = None, keep: Callable[[Path], None] = lambda path: None,
 ) -> tuple[int, int]:  # fmt: skip
     """Label a pool into `folder/part-*.parquet`; shards that are there and up to date stay.
 
@@ -176,12 +152,13 @@ def write_labels(
         rejected: the file for the rows that cannot be used, if one is wanted.
         shards: the part of the pool to label, of several that are labeled side by side: whoever
             has them labeled then says that the folder is whole, by `close_labels`.
+        total: rows of the pool, where they are known: to count them may take as long as to read.
         keep: what to do with each file that was written.
 
     Returns:
         (shards written, shards reused)
     """
-    total = pool.count_rows()
+    total = pool.count_rows() if total is None else total
     mine = shards or range(count_shards(total, shard_rows))
     rows = min(total, mine.stop * shard_rows) - mine.start * shard_rows
     written = reused = 0

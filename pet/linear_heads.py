@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from pet.calibration import fit_temperature
+from pet.calibration import fit_temperature, surprise
 from pet.ensembling import folds_of, softmax
 
 Array = NDArray[np.floating]
@@ -147,7 +147,7 @@ def fit_calibrated(
         for penalty in PENALTIES:
             held_out = _held_out(points, targets, counts, folds, penalty)
             temperature = fit_temperature(held_out, labels)
-            loss = _loss(held_out / temperature, labels)
+            loss = surprise(softmax(held_out / temperature), labels) / len(labels)
             if best is None or loss < best[0]:
                 head = fit_head(points, targets, penalty, counts).divided(temperature)
                 best = loss, Fitted(head, penalty, trust, temperature, held_out / temperature)
@@ -166,8 +166,3 @@ def _held_out(
         head = fit_head(points[others], targets[others], penalty, counts[others])
         found[inside] = head.logits(points[inside])
     return found
-
-
-def _loss(logits: Array, labels: NDArray[np.int64]) -> float:
-    chances = softmax(logits)[np.arange(len(labels)), labels]
-    return float(-np.log(np.clip(chances, 1e-12, 1)).mean())

@@ -10,25 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pet.adaptation import base_digest
-from pet.adapters import is_adapter
-from pet.backbones import Backbone
-from pet.calibration import calibration_offset
-from pet.cloze_models import ClozeModel
-from pet.compilation import plain_encoder
-from pet.config import RunConfig
-from pet.encoding import Encoder
+from pet.config import MOST_GENERATIONS, RunConfig
 from pet.inheritance import start_digest, takes_others
 from pet.inputs import Inputs, computation
 from pet.ipet import choose_teachers, count_generations, generation_quotas
-from pet.linear_heads import load_head
-from pet.loading import choose_device, longest_input
-from pet.logits import read_logits
-from pet.models import Model
+from pet.loading import longest_input
 from pet.runs import fingerprint
 from pet.sampling import texts_fingerprint, unlabeled_fingerprint
-from pet.scoring import cloze_encoder
-from pet.sentence_encoders import EncoderClassifier, SentenceEncoder
-from pet.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -100,9 +88,11 @@ def generations_of(inputs: Inputs, rows: int) -> int:
     config, labeled = inputs.config, inputs.labeled
     if not config.member.steps and config.encoder is None:
         return 0  # nobody would learn anything
-    wanted = config.generations
-    if wanted == "paper":
-        wanted = count_generations(len(labeled), config.growth_factor, config.growth_goal)
+    if config.generations == "paper":
+        of_paper = count_generations(len(labeled), config.growth_factor, config.growth_goal)
+        wanted = min(of_paper, MOST_GENERATIONS)
+    else:
+        wanted = config.generations
     counts = np.bincount(labeled.labels, minlength=len(inputs.task.labels)).tolist()
     sizes = [generation_quotas(counts, j, config.growth_factor).sum() for j in range(1, wanted)]
     return min(wanted, 1 + sum(int(size) < rows for size in sizes))
@@ -148,7 +138,7 @@ def member_seed(inputs: Inputs, use: str, member: Member) -> int:
 def judges_of(inputs: Inputs) -> list[Member]:
     """List the judges of generation 0: one beside each member that is trained there.
 
-    Where a share of a label's rows is less than half a row, nothing is left out, nor judged.
+    Where a share of a label's rows is half a row or less, nothing is left out, nor judged.
     """
     trained = (m for m in members_of(inputs) if m.kind == "pattern" and m.generation == 0)
     return [judge_of(member) for member in trained if len(left_out(inputs, member))]
@@ -241,50 +231,8 @@ def _encoder_shape(inputs: Inputs) -> dict[str, Any]:
     return {**shape, **computation(inputs.config, encoder_length(inputs.config))}
 
 
-def load_member(
-    config: RunConfig, task: Task, run: Path, member: Member, backbone: Backbone,
-    calibrated: bool = True,
-) -> tuple[Model, Encoder]:  # fmt: skip
-    """Load a trained member of a run; adapters and untrained members share the backbone."""
-    folder = run / "members" / member.name
-    if member.kind == "encoder":
-        sentences, encoder = load_sentence_encoder(config, task)
-        return EncoderClassifier(sentences, load_head(folder)), encoder
-    if member.generation is None:
-        model = backbone.model
-    elif is_adapter(folder):
-        model = backbone.wearing(folder)
-    else:
-        device = choose_device(config.device)
-        model = ClozeModel.load(str(folder), None, device, precision=config.precision)
-    offset = prior_offset(config, run, member.pattern) if calibrated else None
-    return model, cloze_encoder(model, task, member.pattern, config.max_length, offset)
-
-
-def load_sentence_encoder(config: RunConfig, task: Task) -> tuple[SentenceEncoder, Encoder]:
-    """Load the encoder of the encoder member, and what puts texts into it."""
-    assert config.encoder is not None, "only a run with an encoder has an encoder member"
-    model = SentenceEncoder.load(
-        config.encoder, config.encoder_revision, choose_device(config.device),
-        precision=config.precision,
-    )  # fmt: skip
-    return model, plain_encoder(model.tokenizer, task.fields, encoder_length(config))
-
-
 def encoder_length(config: RunConfig) -> int:
     """Tokens of a text that the sentence encoder reads: it reads once, so it may read more."""
     assert config.encoder is not None, "only a run with an encoder asks"
     longest = longest_input(config.encoder, config.encoder_revision)
     return min(config.encoder_max_length, longest)
-
-
-def prior_path(run: Path, pattern: str) -> Path:
-    return run / "members" / Member(pattern, generation=None).name / "logits" / "prior.parquet"
-
-
-def prior_offset(config: RunConfig, run: Path, pattern: str) -> NDArray[np.float32] | None:
-    """What is added to label scores so that none is likelier before a text is read. [labels]"""
-    if config.calibration == "none":
-        return None
-    said = read_logits(prior_path(run, pattern))[1]
-    return calibration_offset(said, config.calibration).astype(np.float32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -16,6 +16,7 @@ from transformers import AutoModelForSequenceClassification
 
 from pet.adapters import Adapter, Switch
 from pet.encoding import Batch, Encoder, TextSlot, TokenizedTexts
+from pet.errors import InputError, Problem
 from pet.loading import (
     check_vocabulary,
     load_tokenizer,
@@ -139,6 +140,34 @@ class Model(ABC):
         return torch.autocast(self.device.type, torch.bfloat16, enabled=lower)
 
 
+def head_weights(module: Any) -> frozenset[str]:
+    """Name the weights that a classifier has in front of its backbone."""
+    inside = {id(parameter) for parameter in module.base_model.parameters()}
+    return frozenset(n for n, parameter in module.named_parameters() if id(parameter) not in inside)
+
+
+def _refuse_other_shapes(
+    ref: str, mismatched: Iterable[tuple[str, Any, Any]], head: frozenset[str]
+) -> None:
+    """Refuse weights of the backbone that transformers drew anew, since they did not fit."""
+    for name, found, expected in sorted(mismatched, key=str):
+        if name not in head:
+            raise InputError(
+                Problem(f"{ref}: its weights", f"{name} of the shape {list(expected)}",
+                        f"{list(found)}", "copy config.json and weights of one and the same model")
+            )  # fmt: skip
+
+
+def _draw_head(module: Any, head: frozenset[str], seed: int) -> None:
+    """Put new weights in the place of a head that was trained for other labels."""
+    with seeded(seed), quiet():
+        new = AutoModelForSequenceClassification.from_config(module.config, dtype=torch.float32)
+    with torch.no_grad():
+        for name, parameter in new.named_parameters():
+            if name in head:
+                module.get_parameter(name).copy_(parameter)
+
+
 class Classifier(Model):
     """A plain sequence classifier: the student, and the supervised baseline.
 
@@ -153,7 +182,13 @@ class Classifier(Model):
         cls, ref: str, revision: str | None, labels: Sequence[str], device: torch.device,
         seed: int, *, precision: Precision = "auto",
     ) -> Classifier:  # fmt: skip
-        """Put a new classification head, drawn from `seed`, on a pretrained model."""
+        """Put a new classification head, drawn from `seed`, on a pretrained model.
+
+        A head that the checkpoint has of another task is not taken, whatever its labels are.
+
+        Raises:
+            InputError: the model cannot be had, or its weights are of another shape than it says.
+        """
         names = dict(enumerate(labels))
         refuse_unloadable(ref, revision)
         tokenizer = load_tokenizer(ref, revision)
@@ -162,12 +197,17 @@ class Classifier(Model):
                 ref, revision=revision, use_safetensors=True, trust_remote_code=False,
                 dtype=torch.float32, num_labels=len(labels), id2label=names,
                 label2id={label: index for index, label in names.items()},
-                output_loading_info=True,
+                output_loading_info=True, ignore_mismatched_sizes=True,
             )  # fmt: skip
+        drawn, head = frozenset(loaded["missing_keys"]), head_weights(module)
+        _refuse_other_shapes(ref, loaded["mismatched_keys"], head)
+        if not head & drawn:
+            _draw_head(module, head, seed)
+            drawn |= head
         check_vocabulary(tokenizer, module.config, ref)
         module.config.pad_token_id = tokenizer.pad_token_id
         model = cls(module, tokenizer, device, precision=precision)
-        model.drawn = frozenset(loaded["missing_keys"])
+        model.drawn = drawn
         return model
 
     @classmethod

@@ -10,25 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pet.answers import embeddings_path, shard_names
-from pet.encoding import Encoder, tokenize
+from pet.encoding import Encoder
 from pet.inputs import Inputs, computation
 from pet.labeled import LabeledSet
 from pet.linear_heads import load_head
 from pet.logits import read_logits, write_logits
-from pet.members import (
-    Member,
-    encoder_length,
-    folder_of,
-    load_member,
-    load_sentence_encoder,
-    member_fingerprint,
-    prior_path,
-)
+from pet.member_models import load_member, load_sentence_encoder, prior_path
+from pet.members import Member, encoder_length, folder_of, member_fingerprint
 from pet.models import Model
 from pet.progress import Tick
 from pet.runs import Unit, fingerprint
 from pet.sampling import texts_fingerprint, unlabeled_rows
-from pet.scoring import Columns, score, score_columns
+from pet.scoring import Columns, score_columns
 
 Load = Callable[[], tuple[Model, Encoder]]
 PRIOR_ROWS = 1000  # pool rows on which the labels' prior is measured
@@ -132,13 +125,8 @@ def _ask(
 ) -> NDArray[np.float32]:
     """Score texts that every member is asked about: they are tokenised once for all of them."""
     model, encoder = load()
-    for slot in encoder.slots:
-        if (source, slot) not in inputs.tokens:
-            inputs.tokens[source, slot] = tokenize(
-                model.tokenizer, columns[slot.name], encoder.max_length, slot.space
-            )
-    texts = {slot: inputs.tokens[source, slot] for slot in encoder.slots}
-    return score(model, encoder, texts, tokens_per_batch=inputs.config.tokens_per_batch, tick=tick)
+    known = inputs.tokens.setdefault(source, {})
+    return score_columns(model, encoder, columns, inputs.config.tokens_per_batch, tick, known)
 
 
 def prior_rows(count: int, seed: int) -> NDArray[np.int64]:

@@ -7,17 +7,16 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
-import pet
-from pet.answers import pool_logits
+from pet.answers import pool_votes
 from pet.compilation import plain_encoder
 from pet.data import PoolBatch
 from pet.ensembling import agreement, softmax
 from pet.inputs import Inputs, computation
-from pet.labeling import Predictions, write_labels
+from pet.labeling import Predictions, label_metadata, write_labels
 from pet.members import Member
 from pet.progress import Tick
 from pet.runs import Unit, fingerprint
-from pet.sampling import unlabeled_rows
+from pet.sampling import pool_rows, unlabeled_rows
 from pet.scoring import score_columns
 from pet.students import load_classifier
 
@@ -52,11 +51,8 @@ def label_with_student(inputs: Inputs, members: list[Member], student: Unit, sha
         inputs.pool, inputs.folder / "labels", inputs.task.labels, say, model=expected,
         shard_rows=config.shard_rows, abstain_below=config.abstain_below,
         keep_columns=config.keep_columns, observer=inputs.observer, shards=shards,
-        keep=lambda path: inputs.home.push([path]),
-        metadata={
-            "task": inputs.task.name, "run": inputs.run_id, "model": student.fingerprint,
-            "labeled_with": "student", "pet": pet.__version__,
-        },
+        total=pool_rows(inputs), keep=lambda path: inputs.home.push([path]),
+        metadata=label_metadata(inputs.task.name, inputs.run_id, student.fingerprint, "student"),
     )  # fmt: skip
     return Unit(inputs.folder / "labels", expected, written == 0 and reused > 0)
 
@@ -65,7 +61,7 @@ class MemberVotes:
     """What the members' best labels were, for the pool rows that they scored."""
 
     def __init__(self, inputs: Inputs, members: list[Member]):
-        self._votes = pool_logits(inputs, members).argmax(axis=-1)  # [members, rows]
+        self._votes = pool_votes(inputs, members)
         self._rows = unlabeled_rows(inputs).rows
 
     def agreement(self, rows: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.floating]:

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from pet.cloze_models import ClozeModel
-from pet.encoding import Encoder, TextSlot, TokenizedTexts
+from pet.encoding import Encoder
 from pet.models import Model
-from pet.scoring import Columns, tokenize_columns
+from pet.scoring import Columns, Tokens, in_scoring_precision, refuse_nan, tokenize_columns
 from pet.soft_prompts import SoftPrompt, stacked
 
 # Tokens of all members' rows together up to which one pass is the faster way: 1.9 times for one
@@ -45,17 +45,22 @@ class PromptEnsemble:
         return cls(models, prompts)
 
     def score(self, columns: Columns) -> NDArray[np.float32] | None:
-        """Score all rows by all members; None for more than pays. [members, rows, labels]"""
+        """Score all rows by all members; None for more than pays. [members, rows, labels]
+
+        Raises:
+            PetError: the model says NaN.
+        """
         rows = np.arange(len(next(iter(columns.values()))))
         if not len(rows) or len(rows) * len(self._encoders) > JOINT_TOKENS:
             return None
-        texts: dict[TextSlot, TokenizedTexts] = {}
+        texts: Tokens = {}
         for encoder in self._encoders:
-            texts |= tokenize_columns(encoder, self._model.tokenizer, columns)
+            tokenize_columns(encoder, self._model.tokenizer, columns, texts)
         longest = max(int(encoder.lengths(texts, rows).max()) for encoder in self._encoders)
         if longest * len(rows) * len(self._encoders) > JOINT_TOKENS:
             return None
         self._model.module.eval()
-        with torch.inference_mode():
-            scores = self._model.outputs_of(self._encoders, texts, rows)
-        return scores.cpu().numpy()
+        with torch.inference_mode(), in_scoring_precision(self._model):
+            scores = self._model.outputs_of(self._encoders, texts, rows).cpu().numpy()
+        refuse_nan(scores)
+        return scores

@@ -76,8 +76,3 @@ def _unit(folder: Path) -> dict[str, Any]:
     if "weights" in record:
         found = {"made_from": record.get("fingerprint"), "members": record["weights"]}
     return found
-
-
-def read_provenance(folder: Path) -> dict[str, Any]:
-    """Read the record of a run; empty where there is none."""
-    return read_record(folder / PROVENANCE)

@@ -62,6 +62,8 @@ def sample_pool(inputs: Inputs) -> Unit:
     unit = make_unit(
         inputs.folder / "unlabeled", expected, lambda folder: _sample(inputs, limit, folder)
     )
+    # The setting makes no other sample: one that is reused may be of a time when more was allowed.
+    _check_rejected(inputs, int(unit.record["rejected"]), int(unit.record["rows"]))
     with writing(inputs.folder / REJECTED) as temporary:
         shutil.copyfile(unit.path / REJECTED, temporary)
     return unit

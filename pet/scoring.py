@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,13 +14,15 @@ from pet.cloze_models import ClozeModel
 from pet.compilation import pattern_encoder
 from pet.encoding import Encoder, TextSlot, TokenizedTexts, tokenize
 from pet.errors import PetError
+from pet.memory import MEMORY_ERRORS
 from pet.models import Model, Rows, Texts
 from pet.progress import Tick, no_tick
 from pet.quantization import linears_in_int8
 from pet.tasks import Task
-from pet.training import MEMORY_ERRORS, halved, split_by_tokens
+from pet.training import halved, split_by_tokens
 
 Columns = Mapping[str, Sequence[str]]  # field -> texts
+Tokens = dict[TextSlot, TokenizedTexts]
 # On a CPU, what one layer hands to the next should not outgrow the caches: with more tokens than
 # these in a pass, models of every size are slower.
 CPU_TOKENS = 2048
@@ -65,13 +67,26 @@ def score(
     out = np.empty((len(rows), done[0][1].shape[1]), dtype=np.float32)
     for batch, scores in done:
         out[batch] = scores.cpu().numpy()
-    if wrong := int(np.isnan(out).any(axis=1).sum()):
+    refuse_nan(out)
+    return out
+
+
+def refuse_nan(scores: NDArray[np.float32]) -> None:
+    """Refuse scores that are no numbers: of them the first label would be the best.
+
+    Args:
+        scores: of one model or several. [(models,) rows, labels]
+
+    Raises:
+        PetError: some are NaN.
+    """
+    rows = scores.shape[-2]
+    if wrong := int(np.isnan(scores).any(axis=-1).reshape(-1, rows).any(axis=0).sum()):
         raise PetError(
             f"scoring\n  expected: scores that are numbers\n"
-            f"  found:    NaN for {wrong:,} of {len(out):,} rows\n"
+            f"  found:    NaN for {wrong:,} of {rows:,} rows\n"
             "  fix:      --set precision=float32, or another model: this one's weights are damaged"
         )
-    return out
 
 
 def in_scoring_precision(model: Model) -> contextlib.AbstractContextManager[None]:
@@ -95,18 +110,55 @@ def cloze_encoder(
 
 
 def tokenize_columns(
-    encoder: Encoder, tokenizer: Any, columns: Columns
-) -> dict[TextSlot, TokenizedTexts]:
-    """Tokenise every field that the encoder uses, as it stands in its pattern."""
-    return {
-        slot: tokenize(tokenizer, columns[slot.name], encoder.max_length, slot.space)
-        for slot in encoder.slots
-    }
+    encoder: Encoder, tokenizer: Any, columns: Columns, known: Tokens | None = None
+) -> Tokens:
+    """Tokenise every field that the encoder uses, as it stands in its pattern.
+
+    Args:
+        known: what encoders of this tokenizer and length have tokenised of these texts before; what
+            is new is put there.
+    """
+    known = {} if known is None else known
+    for slot in encoder.slots:
+        if slot not in known:
+            known[slot] = tokenize(tokenizer, columns[slot.name], encoder.max_length, slot.space)
+    return {slot: known[slot] for slot in encoder.slots}
 
 
 def score_columns(
-    model: Model, encoder: Encoder, columns: Columns, tokens_per_batch: int, tick: Tick = no_tick
-) -> NDArray[np.float32]:
-    """Tokenise and score texts, given by field. [rows, labels]"""
-    texts = tokenize_columns(encoder, model.tokenizer, columns)
+    model: Model, encoder: Encoder, columns: Columns, tokens_per_batch: int, tick: Tick = no_tick,
+    known: Tokens | None = None,
+) -> NDArray[np.float32]:  # fmt: skip
+    """Tokenise and score texts, given by field; `known` as above. [rows, labels]"""
+    texts = tokenize_columns(encoder, model.tokenizer, columns, known)
     return score(model, encoder, texts, tokens_per_batch=tokens_per_batch, tick=tick)
+
+
+def ask_in_turn(
+    voices: Iterable[tuple[Any, Encoder]], count: int, columns: Columns, tokens_per_batch: int,
+    tick: Tick = no_tick,
+) -> NDArray[np.float32]:  # fmt: skip
+    """Ask models about the same texts, which are tokenised once for all models of a class.
+
+    Args:
+        voices: a model and its encoder each; may load them one after another. Models of one class
+            share a tokenizer.
+        count: how many voices there are. A row counts as done when all have been asked.
+
+    Returns:
+        [voices, rows, labels]
+    """
+    asked = 0
+
+    def count_once(rows: int) -> None:
+        nonlocal asked
+        before, asked = asked, asked + rows
+        tick(asked // count - before // count)
+
+    of_class: dict[type, Tokens] = {}
+    stack = []
+    for model, encoder in voices:
+        known = of_class.setdefault(type(model), {})
+        stack.append(score_columns(model, encoder, columns, tokens_per_batch, count_once, known))
+        del model, encoder  # before the next is loaded: not every machine has room for two
+    return np.stack(stack)

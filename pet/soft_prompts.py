@@ -54,7 +54,7 @@ class SoftPrompt(Adapter):
         device = self._layer.weight.device
         self.vectors = Parameter(vectors.to(device), requires_grad=projector is None)
         self.projector = None if projector is None else projector.to(device)
-        self.prompt_length = vectors.shape[1]
+        self.fewest_rows, self.prompt_length = vectors.shape[:2]  # a row for each prompt
         self.end = end
         self._hook: Any = None
 

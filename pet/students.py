@@ -99,11 +99,17 @@ def _distil(inputs: Inputs, folder: Path) -> dict[str, Any]:
             student, encoder, texts, np.flatnonzero(unlabeled.trainable), loss, config.student,
             seed=inputs.seed("student"), tokens_per_batch=config.tokens_per_batch, tick=tick,
         )  # fmt: skip
-    merge_lora(student)
-    student.tokenizer.model_max_length = config.student_length  # what `truncation=True` cuts to
-    student.save(folder)
-    write_record(folder, record_of(inputs.task, config.student_length))
+    _keep(inputs, student, folder)
     return {"losses": [round(v, 4) for v in losses]}
+
+
+def _keep(inputs: Inputs, model: Classifier, folder: Path) -> None:
+    """Save a classifier so that it can be asked by itself: by us, and by plain transformers."""
+    length = inputs.config.student_length
+    merge_lora(model)
+    model.tokenizer.model_max_length = length  # what `truncation=True` cuts to
+    model.save(folder)
+    write_record(folder, record_of(inputs.task, length))
 
 
 def _fresh_classifier(inputs: Inputs, name: str, training: WholeTrainingConfig) -> Classifier:
@@ -145,8 +151,7 @@ def train_supervised(inputs: Inputs) -> Unit:
                 cross_entropy(gold, model.device), config.supervised,
                 seed=inputs.seed("supervised"), tokens_per_batch=config.tokens_per_batch, tick=tick,
             )  # fmt: skip
-        merge_lora(model)
-        model.save(folder)
+        _keep(inputs, model, folder)
         return {"losses": [round(value, 4) for value in losses]}
 
     return make_unit(inputs.folder / "supervised", expected, build)

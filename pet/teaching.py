@@ -25,13 +25,13 @@ from pet.inputs import Inputs
 from pet.ipet import draw_rows, generation_quotas
 from pet.linear_heads import fit_calibrated
 from pet.logits import logits_table
+from pet.member_models import prior_offset
 from pet.members import (
     Member,
     folder_of,
     left_out,
     member_fingerprint,
     member_seed,
-    prior_offset,
     teachers_of,
 )
 from pet.models import Loss, Rows
@@ -182,7 +182,8 @@ def _auxiliary(
     if not weight:
         return None
     unlabeled = unlabeled_rows(inputs)
-    texts = tokenize_columns(encoder, model.tokenizer, unlabeled.columns)
+    known = inputs.tokens.setdefault("all unlabeled rows", {})
+    texts = tokenize_columns(encoder, model.tokenizer, unlabeled.columns, known)
     trainable = np.flatnonzero(unlabeled.trainable)
     rng = np.random.default_rng(member_seed(inputs, "auxiliary", member))
 

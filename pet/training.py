@@ -15,6 +15,7 @@ from pet.config import TrainingConfig
 from pet.encoding import Encoder
 from pet.errors import PetError
 from pet.loading import seeded
+from pet.memory import MEMORY_ERRORS, is_out_of_memory
 from pet.models import Loss, Model, Rows, Texts
 from pet.progress import Tick, no_tick
 
@@ -76,17 +77,6 @@ class Diverged(PetError):
 
 
 # What a full memory raises: on the CPU an error of torch's or of Python's.
-MEMORY_ERRORS = (RuntimeError, MemoryError)
-OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "ALLOC_FAILED", "bad_alloc")
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Recognise an allocation failure on any device."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and any(text in str(error) for text in OUT_OF_MEMORY)
-
-
 def train(
     model: Model, encoder: Encoder, texts: Texts, rows: Rows, loss: Loss,
     settings: TrainingConfig, *, seed: int, tokens_per_batch: int, tick: Tick = no_tick,

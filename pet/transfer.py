@@ -19,11 +19,11 @@ from pet.finished import FinishedRun, open_run, refuse_changed
 from pet.inheritance import adapters_of, counterpart
 from pet.inputs import recorded_inputs
 from pet.labeled import LabeledSet, read_labeled, table_digest
-from pet.labeling import ask_in_turn
-from pet.members import parse_member, prior_offset
+from pet.member_models import prior_offset
+from pet.members import parse_member
 from pet.neurons import active_neurons, overlap
 from pet.progress import Observer
-from pet.scoring import cloze_encoder
+from pet.scoring import ask_in_turn, cloze_encoder
 from pet.similarity import compare_vectors, read_vectors
 from pet.tasks import column_names
 

@@ -209,7 +209,7 @@ def start_adapter(model: ClozeModel, config: RunConfig, encoder: Encoder, seed: 
                     tuning, "--set member.tuning=lora")
         )  # fmt: skip
     special = set(tokenizer.all_special_ids)
-    vocabulary = [token for token in range(len(tokenizer)) if token not in special]
+    vocabulary = [token for token in range(model.vocabulary) if token not in special]
     wanted = config.prefix if tuning == "prefix" else config.soft_prompt
     first = first_tokens(
         wanted.init, wanted.length, [word for of in encoder.words.tokens for word in of],

@@ -35,7 +35,7 @@ def member_weights(
 ) -> list[float]:  # fmt: skip
     """Weigh members alike, by accuracy before training (section 3.3), or by agreement on the pool.
 
-    By accuracy, patterns and encoder are two voices, as loud as `voices` says: patterns of one
+    By accuracy, patterns and encoder are two voices, as loud as `loudness` says: patterns of one
     model are wrong about the same texts, so their number says little.
 
     Args:
@@ -53,7 +53,7 @@ def member_weights(
     of_pattern = dict(zip(patterns, _pattern_weights(inputs, patterns), strict=True))
     if not patterns or len(patterns) == len(members):
         return [of_pattern.get(member, 1.0) for member in members]
-    loud = voices(inputs)
+    loud = loudness(inputs)
     total = sum(of_pattern.values())
     if not total:  # none was right about any row: they count alike, and together as ever
         of_pattern, total = dict.fromkeys(patterns, 1.0), float(len(patterns))
@@ -68,14 +68,14 @@ def _pattern_weights(inputs: Inputs, members: Sequence[Member]) -> list[float]:
 
 
 @dataclass(frozen=True)
-class Voices:
+class Loudness:
     """What the patterns together, and the encoder member, are multiplied with."""
 
     patterns: float
     encoder: float
 
 
-def voices(inputs: Inputs) -> Voices:
+def loudness(inputs: Inputs) -> Loudness:
     """Weigh patterns against encoder, by labeled rows that neither has learned from.
 
     Each is first made as sure as it is right, then the encoder's share is fitted. Only generation
@@ -85,17 +85,17 @@ def voices(inputs: Inputs) -> Voices:
     patterns = [member for member in first if member.kind == "pattern"]
     encoder = [member for member in first if member.kind == "encoder"]
     if not encoder:
-        return Voices(0.5, 0.5)
+        return Loudness(0.5, 0.5)
     said = unseen_answers(inputs, patterns, _pattern_weights(inputs, patterns))
     sensed = unseen_answers(inputs, encoder, [1.0])
     if said is None or sensed is None:
-        return Voices(0.5, 0.5)
+        return Loudness(0.5, 0.5)
     rows, mine, theirs = np.intersect1d(said[0], sensed[0], return_indices=True)
     labels = inputs.labeled.labels[rows]
     scaling = _scaling(patterns, said[1], inputs.labeled.labels[said[0]])
     stack = np.stack([scaling.of(said[1][mine]), sensed[1][theirs]])
     share = fit_share(stack, labels)
-    return Voices((1 - share) / scaling.temperature, share)
+    return Loudness((1 - share) / scaling.temperature, share)
 
 
 def zero_shot_accuracy(inputs: Inputs, pattern: str) -> float:

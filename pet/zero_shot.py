@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-import pet
 from pet.calibration import UNTRAINED, calibration_offset
 from pet.cloze_models import ClozeModel
 from pet.config import RunConfig, make_config
@@ -20,14 +19,14 @@ from pet.ensembling import agreement, combine, softmax
 from pet.errors import InputError, Problem, gather
 from pet.inputs import computation, read_tables
 from pet.inspection import check_length, check_patterns, suitable
-from pet.labeling import Predictions, ask_in_turn, label_into, refuse_other_labels
+from pet.labeling import Predictions, label_into, label_metadata, refuse_other_labels
 from pet.loading import choose_device, is_causal, model_digest
 from pet.mirrors import run_folder
 from pet.places import place_in_pool
 from pet.polling import CONTENT_FREE, PRIOR_ROWS
 from pet.progress import Observer, Tick
 from pet.runs import derive_seed, fingerprint
-from pet.scoring import Columns, cloze_encoder
+from pet.scoring import Columns, ask_in_turn, cloze_encoder
 from pet.tables import content_digest
 from pet.tasks import Task, shipped_tasks
 
@@ -94,10 +93,7 @@ def label_zero_shot(
 
     return label_into(
         home, tables.pool, task.labels, say, source=source, config=config, observer=observer,
-        metadata={
-            "task": task.name, "model": str(digest), "labeled_with": "zero-shot",
-            "pet": pet.__version__,
-        },
+        metadata=label_metadata(task.name, None, str(digest), "zero-shot"),
     )  # fmt: skip
 
 

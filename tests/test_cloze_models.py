@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pet.cloze_models import ClozeModel
 from pet.encoding import Encoder
+from pet.heads import head_for
 from tests.cloze import CPU, TEXTS, ask, encoder_for, load_cloze, tokenized
 from tests.conftest import ModelFolder
 
@@ -54,6 +55,32 @@ def test_label_scores_are_the_full_logits_at_the_mask(model_folder: ModelFolder,
         at = full_logits(model, batch.ids[0])[batch.masks[0, 0]]
         by_hand = [float(at[[word[0] for word in of]].mean()) for of in encoder.words.tokens]
         np.testing.assert_allclose(scores[row], by_hand, atol=1e-5)
+
+
+def test_a_memory_that_is_full_at_the_first_trial_does_not_make_all_that_follows_slow(
+    model_folder: ModelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a CPU it is no error of its own kind: it passed for a head that cannot be cut down."""
+    model = load_cloze(model_folder("bert"))
+
+    def full(module: Any, vocabulary: Any) -> Any:
+        if vocabulary is not None:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ...")
+        return head_for(module, vocabulary)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pet.cloze_models.head_for", full)
+        with pytest.raises(RuntimeError, match="can't allocate memory"):
+            ask(model, template_for("bert"))
+    asked = []
+
+    def note(module: Any, vocabulary: Any) -> Any:
+        asked.append(vocabulary)
+        return head_for(module, vocabulary)
+
+    monkeypatch.setattr("pet.cloze_models.head_for", note)
+    ask(model, template_for("bert"))
+    assert asked[-1] is not None
 
 
 def test_the_mean_is_of_raw_logits_over_a_labels_words(model_folder: ModelFolder) -> None:

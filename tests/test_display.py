@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from pet.display import as_markdown, visible
+from pet.display import as_markdown, shown_threshold, visible
 
 HOSTILE = [
     "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "[a](javascript:alert(1))",
@@ -52,3 +52,14 @@ def test_what_a_terminal_would_act_upon_is_written_out() -> None:
         "a\\x1b[2Jb\\x9b1m\\x07\\r\\u202ec\\udcff"
     )
     assert visible("größe 中文 👩‍👩‍👧\n\ta") == "größe 中文 👩‍👩‍👧\n\ta"
+
+
+@given(st.floats(min_value=0, max_value=1))
+def test_a_threshold_is_never_shown_above_what_it_is(confidence: float) -> None:
+    assert shown_threshold(confidence) <= confidence + 1e-6
+    assert shown_threshold(confidence) < 1
+    assert confidence - shown_threshold(confidence) <= 0.001 + 1e-6
+
+
+def test_a_threshold_of_few_digits_is_shown_as_it_is() -> None:
+    assert [shown_threshold(share / 100) for share in (29, 57, 99)] == [0.29, 0.57, 0.99]

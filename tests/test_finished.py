@@ -46,6 +46,23 @@ def rows_of(folder: Path) -> list[dict[str, Any]]:
     ]
 
 
+def test_labels_of_a_new_pool_say_of_their_origin_what_the_runs_own_say(
+    tiny_run: Path, new_pool: Path, tmp_path: Path
+) -> None:
+    """A folder's name says little once the folder was renamed, and nothing of the model."""
+    label(tiny_run, new_pool, tmp_path / "out", "student")
+    own, new = (
+        pq.read_metadata(folder / "part-00000.parquet").metadata
+        for folder in (tiny_run / "labels", tmp_path / "out")
+    )
+    for name in (b"task", b"run", b"model", b"labeled_with", b"pet"):
+        assert new[name] == own[name]
+    label(tiny_run, new_pool, tmp_path / "ensemble", "ensemble")
+    other = pq.read_metadata(tmp_path / "ensemble" / "part-00000.parquet").metadata
+    assert other[b"labeled_with"] == b"ensemble"
+    assert other[b"model"] != own[b"model"]
+
+
 @pytest.mark.parametrize("who", ["student", "ensemble"])
 def test_a_new_pool_is_labeled_and_then_reused(
     tiny_run: Path, new_pool: Path, tmp_path: Path, who: str

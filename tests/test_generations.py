@@ -10,12 +10,17 @@ from typing import Any
 
 import pytest
 
+from pet import scoring
 from pet.config import make_config
 from pet.errors import InputError
 from pet.inputs import read_inputs
-from pet.members import Member, members_of, prior_offset, teachers_of
+from pet.member_models import prior_offset
+from pet.members import Member, members_of, teachers_of
 from pet.pipeline import label_pool
+from pet.polling import measure_prior
 from pet.runs import DONE, read_json
+from pet.sampling import sample_pool, unlabeled_rows
+from pet.teaching import train_member
 from tests import samples
 
 Configure = Callable[..., Any]
@@ -77,20 +82,24 @@ def test_a_run_without_any_label_starts_from_words_alone(
     assert set(report["weights"].values()) == {1.0}
 
 
-def test_hard_drawn_labels_and_the_auxiliary_loss_train_other_members(
-    config_for: Configure, grown: Any
+@pytest.mark.parametrize(
+    ("switch", "changed"),
+    [({"drawn_labels": "hard"}, {"g1"}), ({"lm_weight": 0.1}, {"g0", "g1"}),
+     ({"adapt_steps": 2}, {"g0", "g1"})],
+    ids=["hard drawn labels", "auxiliary loss", "adaptation"],
+)  # fmt: skip
+def test_a_switch_of_the_training_trains_other_members(
+    config_for: Configure, grown: Any, switch: dict[str, Any], changed: set[str]
 ) -> None:
-    config = config_for(
-        generations=1, growth_factor=1.5, drawn_labels="hard", lm_weight=0.1, adapt_steps=2
-    )
+    """Each by itself: of several at once, one alone would make others of all members."""
+    config = config_for(generations=1, growth_factor=1.5, **switch)
     label_pool(config)
-    folder = Path(config.out)
-    assert (folder / "adapted" / "model.safetensors").exists()
+    adapted = Path(config.out) / "adapted" / "model.safetensors"
+    assert adapted.exists() == ("adapt_steps" in switch)
+    member = "category-r0/model.safetensors"
     for name in ("g0", "g1"):
-        own, other = (next((Path(c.out) / "members").glob(f"{name}-*")) for c in (config, grown[0]))
-        assert (own / "model.safetensors").read_bytes() != (
-            other / "model.safetensors"
-        ).read_bytes()
+        own, other = (Path(c.out) / "members" / f"{name}-{member}" for c in (config, grown[0]))
+        assert (own.read_bytes() != other.read_bytes()) == (name in changed)
 
 
 @pytest.mark.parametrize("calibration", ["half-matched", "matched", "pool", "content-free", "none"])
@@ -142,3 +151,25 @@ def test_a_folder_that_is_not_a_run_is_left_alone(
     with pytest.raises(InputError, match="a folder with other files"):
         label_pool(config_for(out=foreign))
     assert sorted(path.name for path in foreign.iterdir()) == before
+
+
+def test_the_auxiliary_loss_does_not_tokenise_the_pool_for_every_member(
+    config_for: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts: list[int] = []
+    once = scoring.tokenize
+
+    def note(tokenizer: Any, texts: list[str], *more: Any) -> Any:
+        counts.append(len(texts))
+        return once(tokenizer, texts, *more)
+
+    config = config_for(lm_weight=0.1, out_of_bag=0, student={"steps": 0})
+    inputs = read_inputs(config)
+    sample_pool(inputs)
+    for pattern in inputs.task.patterns:
+        measure_prior(inputs, pattern.name)
+    monkeypatch.setattr(scoring, "tokenize", note)
+    for member in members_of(inputs):
+        train_member(inputs, member)
+    slots = 2  # the text behind a space, and at the beginning
+    assert counts.count(len(unlabeled_rows(inputs))) == slots < len(members_of(inputs))

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from pet.errors import InputError
 from pet.finished import ensemble_voice, open_run
-from pet.inheritance import adapters_of, start_of
+from pet.inheritance import adapters_of, counterpart, start_of
 from pet.inputs import read_inputs
 from pet.members import members_of
 from pet.pipeline import label_pool
@@ -62,6 +62,20 @@ def test_a_pattern_of_another_name_takes_the_adapter_in_its_place(
         "g0-category-r0", sorted(MEMBERS)[1], "g0-last-r0",
     ]  # fmt: skip
     assert start_of(config_for(), task, "last", 0) is None
+
+
+def test_a_pattern_whose_name_ends_in_another_ones_keeps_its_adapter_to_itself(
+    tmp_path: Path,
+) -> None:
+    """`topic` would start from what `sub-topic` has learned, since that comes first by name."""
+    path = tmp_path / "task.toml"
+    toml = samples.task_toml(("category", "last"))
+    path.write_text(toml.replace("category =", "sub-topic =").replace("last =", "topic ="))
+    task = load_task(str(path))
+    adapters = [Path(f"g0-{name}-r0") for name in ("sub-topic", "topic")]
+    for name in ("sub-topic", "topic"):
+        assert counterpart(adapters, task, name, 0).name == f"g0-{name}-r0"
+    assert counterpart(adapters[:1], task, "topic", 0) == adapters[0]  # for want of another
 
 
 def test_what_a_member_starts_from_belongs_to_its_name(

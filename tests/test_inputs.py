@@ -128,7 +128,7 @@ def test_inputs_that_travel_arrive_once_and_leave_what_is_heavy_behind(
     config_for: Configure,
 ) -> None:
     inputs = read_inputs(config_for())
-    inputs.tokens["pool", TextSlot("text", False)] = object()  # type: ignore[assignment]
+    inputs.tokens["pool"] = {TextSlot("text", False): object()}  # type: ignore[dict-item]
     sent = pickle.dumps(inputs)
     there, again = pickle.loads(sent), pickle.loads(sent)
     assert there is again
@@ -140,6 +140,22 @@ def test_inputs_that_travel_arrive_once_and_leave_what_is_heavy_behind(
     other = pickle.loads(pickle.dumps(read_inputs(config_for(seed=7))))
     assert other is not there
     assert other.config.seed == 7
+
+
+def test_a_run_has_one_name_wherever_its_encoder_and_its_start_lie(
+    config_for: Configure, adapted_runs: dict[str, Path], model_folder: ModelFolder, tmp_path: Path
+) -> None:
+    """The same run, made again on another machine, would pass for another one."""
+    encoder = shutil.copytree(model_folder("bert"), tmp_path / "encoder")
+    start = shutil.copytree(adapted_runs["lora"], tmp_path / "moved")
+    settings = samples.adapted("lora", encoder=str(model_folder("bert")))
+    here = read_inputs(config_for(**settings, init_from=str(adapted_runs["lora"])))
+    settings["encoder"] = str(encoder)
+    assert read_inputs(config_for(**settings, init_from=str(start))).run_id == here.run_id
+    names = {read_inputs(config_for(**settings)).run_id, here.run_id}
+    settings["encoder"] = str(model_folder("roberta"))
+    names.add(read_inputs(config_for(**settings, init_from=str(start))).run_id)
+    assert len(names) == 3
 
 
 def test_work_for_another_device_is_refused_where_it_arrives(

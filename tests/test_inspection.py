@@ -15,7 +15,9 @@ from pet import inspection
 from pet.errors import InputError
 from pet.inputs import read_inputs, read_tables
 from pet.inspection import suitable
+from pet.models import Classifier
 from pet.pipeline import label_pool
+from tests.cloze import CPU, fresh_classifier
 from tests.conftest import ModelFolder
 
 Configure = Callable[..., Any]
@@ -62,6 +64,34 @@ def test_tokens_that_were_added_for_others_may_lie_behind_the_vocabulary(
     tokenizer["added_tokens"].append(extra)
     path.write_text(json.dumps(tokenizer))
     assert read_inputs(config_for(model=str(model)))
+
+
+def test_an_adapter_without_a_place_is_refused_in_the_folder_of_an_earlier_run_too(
+    config_for: Configure, run_copy: Path
+) -> None:
+    """The model is known from that run, but not whether it has a place for what is new."""
+    lora = {"member": {"steps": 2, "batch_size": 4, "tuning": "lora"}}
+    for changes in (lora, {**lora, "lora": {"rank": 2}}):
+        if "lora" in changes:
+            label_pool(config_for(out=run_copy, **changes))  # now the tuning is known as well
+        config = config_for(out=run_copy, **lora, lora={"targets": ["q_proj"]})
+        with pytest.raises(InputError, match=r"lora\.targets"):
+            label_pool(config)
+        assert (run_copy / "report.json").exists(), "the run in the folder was taken apart"
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_a_student_model_that_was_a_classifier_may_have_had_any_number_of_labels(
+    config_for: Configure, model_folder: ModelFolder, tmp_path: Path, count: int
+) -> None:
+    """One of two labels passed, and failed after all members were trained; others never passed."""
+    names = tuple(f"old {place}" for place in range(count))
+    fresh_classifier(model_folder("bert"), names).save(tmp_path / "classifier")
+    config = config_for(student_model=str(tmp_path / "classifier"))
+    inputs = read_inputs(config)
+    ref, revision = inputs.student_ref
+    student = Classifier.fresh(ref, revision, inputs.task.labels, CPU, 0)
+    assert tuple(student.module.config.id2label.values()) == inputs.task.labels
 
 
 @pytest.mark.parametrize(

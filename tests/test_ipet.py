@@ -35,6 +35,12 @@ def test_a_label_without_a_labeled_row_is_still_drawn() -> None:
     assert generation_quotas([0, 4], 1).tolist() == [5, 16]
 
 
+def test_a_small_factor_draws_a_row_of_every_label_all_the_same() -> None:
+    """Half a row rounds to none: the run ended, and the pool was blamed for it."""
+    assert generation_quotas([1, 1], 1, 1.5).tolist() == [1, 1]
+    assert generation_quotas([1, 4], 1, 1.05).tolist() == [1, 1]
+
+
 def test_without_labels_the_first_generation_has_ten_rows_in_equal_shares() -> None:
     assert generation_quotas([0, 0], 1).tolist() == [5, 5]
     assert generation_quotas([0, 0], 2).tolist() == [25, 25]

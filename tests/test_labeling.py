@@ -12,15 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import dataset
 
-from pet import labeling
-from pet.cloze_models import ClozeModel
-from pet.data import PoolBatch, open_pool
+from pet.data import Pool, PoolBatch, open_pool
 from pet.errors import InputError, Interrupted
 from pet.labeling import (
     LABELS_DONE,
     LABELS_REJECTED,
     Predictions,
-    ask_in_turn,
     close_labels,
     count_labels,
     label_table,
@@ -28,12 +25,10 @@ from pet.labeling import (
     write_labels,
 )  # fmt: skip
 from pet.mirrors import run_folder
-from pet.progress import SILENT, Tick, no_tick
-from pet.scoring import score_columns
+from pet.pipeline import label_pool
+from pet.progress import SILENT, Tick
 from pet.tables import find_files
 from tests import samples
-from tests.cloze import CPU, encoder_for
-from tests.conftest import ModelFolder
 
 LABELS = ("sport", "space", "a b/c")
 
@@ -242,35 +237,6 @@ def test_rejected_rows_of_other_labels_are_not_written_over(tmp_path: Path) -> N
         refuse_other_labels(run_folder(folder), "m2")
 
 
-TEXTS_TO_ASK = ["the game", "a rocket to the moon", "stock", "it was a big match today", "news"]
-
-
-def test_voices_are_asked_in_their_order_and_a_row_counts_once(model_folder: ModelFolder) -> None:
-    model = ClozeModel.load(str(model_folder("bert")), None, CPU)
-    encoders = [encoder_for(model.tokenizer, t) for t in ("{mask}: {text}", "{text} {mask}")]
-    ticks: list[int] = []
-    voices = [(model, encoder) for encoder in encoders]
-    found = ask_in_turn(voices, 2, {"text": TEXTS_TO_ASK}, 64, ticks.append)
-    assert sum(ticks) == len(TEXTS_TO_ASK)
-    for encoder, own in zip(encoders, found, strict=True):
-        alone = score_columns(model, encoder, {"text": TEXTS_TO_ASK}, 64)
-        np.testing.assert_array_equal(own, alone)
-
-
-def test_texts_are_tokenised_once_for_all_voices(
-    model_folder: ModelFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = ClozeModel.load(str(model_folder("bert")), None, CPU)
-    templates = ("{mask}: {text}", "{mask} {text}", "it was {mask}. {text}")
-    voices = [(model, encoder_for(model.tokenizer, t)) for t in templates]
-    assert len({slot for _, encoder in voices for slot in encoder.slots}) == 1
-    calls: list[Any] = []
-    once = labeling.tokenize
-    monkeypatch.setattr(labeling, "tokenize", lambda *a: calls.append(a) or once(*a))
-    ask_in_turn(voices, 3, {"text": TEXTS_TO_ASK}, 64, no_tick)
-    assert len(calls) == 1
-
-
 def test_shards_labeled_apart_make_the_same_folder_as_all_in_one_go(tmp_path: Path) -> None:
     texts = ["x"] * 10
     for place in ("whole", "apart"):
@@ -286,3 +252,18 @@ def test_shards_labeled_apart_make_the_same_folder_as_all_in_one_go(tmp_path: Pa
     }
     assert found["whole"] == found["apart"]
     assert len(found["whole"]) == 4
+
+
+def test_rows_that_are_known_are_not_counted_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To count the rows of a CSV pool is to read it: once for every block of shards."""
+    monkeypatch.setattr(Pool, "count_rows", lambda pool: pytest.fail("the pool was counted"))
+    assert write(tmp_path, ["x"] * 10, Say(), total=10) == (3, 0)
+
+
+def test_a_run_that_goes_on_does_not_count_its_pool(
+    config_for: Any, run_copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Pool, "count_rows", lambda pool: pytest.fail("the pool was counted"))
+    assert label_pool(config_for(out=run_copy))["labels"]["rows"] == 37

@@ -21,7 +21,9 @@ def test_hidden_tokens_are_never_special_padding_or_the_patterns_own_mask() -> N
     with torch.random.fork_rng():
         torch.manual_seed(0)
         hidden, targets, (rows, columns) = mask_tokens(
-            Batch(ids, attention, None, np.zeros((400, 1), np.int64)), tokenizer
+            Batch(ids, attention, None, np.zeros((400, 1), np.int64)),
+            tokenizer,
+            len(tokenizer),
         )
     assert set(targets.tolist()) <= set(plain)
     assert (ids[rows, columns] == targets).all()

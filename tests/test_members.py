@@ -14,7 +14,14 @@ from pet.answers import stacked_logits
 from pet.errors import PetError
 from pet.inputs import Inputs, read_inputs
 from pet.logits import logits_table, read_logits, stored_fingerprint
-from pet.members import Member, member_fingerprint, members_of, parse_member, untrained_members
+from pet.members import (
+    Member,
+    generations_of,
+    member_fingerprint,
+    members_of,
+    parse_member,
+    untrained_members,
+)
 from pet.runs import DONE, read_json
 from pet.tables import write_parquet
 from pet.weighing import zero_shot_accuracy
@@ -172,6 +179,14 @@ def test_a_file_that_is_cut_off_or_missing_has_no_fingerprint(tmp_path: Path) ->
     write_parquet(path, logits_table(["x"], np.zeros((1, 3), np.float32)), {"fingerprint": "f"})
     path.write_bytes(path.read_bytes()[:-5])
     assert stored_fingerprint(path) is None
+
+
+def test_the_papers_way_to_count_generations_has_the_limit_of_the_setting(
+    config_for: Configure,
+) -> None:
+    """By a factor of 1.05 there would be a hundred of them, each of a night."""
+    inputs = read_inputs(config_for(generations="paper", growth_factor=1.05))
+    assert generations_of(inputs, 10**6) == 10
 
 
 def test_an_untrained_member_has_no_generation() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,8 @@ import torch
 from safetensors.torch import load_file
 
 from pet.cloze_models import ClozeModel
-from pet.models import Classifier, Model, Precision
+from pet.errors import InputError
+from pet.models import Classifier, Model, Precision, head_weights
 from tests.cloze import (
     CPU,
     TEXTS,
@@ -38,6 +40,41 @@ def test_the_seed_draws_the_classification_head(model_folder: ModelFolder) -> No
     ]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "llama"])
+@pytest.mark.parametrize("before", [("a", "b"), ("x", "y", "z")], ids=["other count", "same count"])
+def test_a_head_that_was_trained_for_another_task_is_not_taken_over(
+    model_folder: ModelFolder, tmp_path: Path, kind: str, before: tuple[str, ...]
+) -> None:
+    """Its labels would keep their old meaning; with LoRA they would even be frozen in it."""
+    other = fresh_classifier(model_folder(kind), before, seed=5)
+    with torch.no_grad():
+        for parameter in other.module.parameters():
+            parameter.add_(0.5)
+    other.save(tmp_path / "classifier")
+    one, same, another = (fresh_classifier(tmp_path / "classifier", seed=s) for s in (1, 1, 2))
+    head = head_weights(other.module)
+    assert len(head) >= 1
+    assert one.drawn == head
+    assert one.module.config.id2label == {0: "a", 1: "b", 2: "c"}
+    for name, weight in one.module.named_parameters():
+        old = other.module.get_parameter(name)
+        assert torch.equal(weight, same.module.get_parameter(name))
+        assert torch.equal(weight, old) == (name not in head)
+        if name in head and weight.ndim > 1:
+            assert not torch.equal(weight, another.module.get_parameter(name))
+
+
+def test_weights_of_the_backbone_that_do_not_fit_are_not_drawn_anew(
+    model_folder: ModelFolder, tmp_path: Path
+) -> None:
+    """Transformers that may draw a head anew would draw embeddings as well, without a word."""
+    model = Path(shutil.copytree(model_folder("bert"), tmp_path / "model"))
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "intermediate_size": 48}))
+    with pytest.raises(InputError, match=r"intermediate\.dense\.\w+ of the shape \[48"):
+        fresh_classifier(model)
 
 
 PLAIN = """

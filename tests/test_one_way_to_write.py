@@ -21,7 +21,7 @@ INSIDE = {
     "pet/labeling.py: set_aside", "pet/labeling.py: reject",
     "pet/tables.py: write_parquet", "pet/models.py: save", "pet/linear_heads.py: save",
     "pet/teaching.py: _fit", "pet/teaching.py: _train", "pet/adaptation.py: build",
-    "pet/students.py: _distil", "pet/students.py: build",
+    "pet/students.py: _keep",
     "data/cache.py: write_seal", "data/texts.py: write_rows", "data/models.py: convert_gguf",
     "data/archives.py: pip_download", "data/archives.py: extract_members",
     "tests/bench/baselines.py: cached_embeddings", "tests/bench/tables.py: write_tables",

@@ -321,6 +321,14 @@ def test_too_many_bad_rows_stop_the_run(config_for: Configure, tmp_path: Path) -
         label_pool(config_for(out=tmp_path / "other", pool=pool))
 
 
+def test_too_many_bad_rows_stop_a_second_start_that_allows_fewer(
+    config_for: Configure, run_copy: Path
+) -> None:
+    """The rows were read when more was allowed, and what was read is reused."""
+    with pytest.raises(InputError, match=r"at most 5% unusable rows(.|\n)*3 or more of 40"):
+        label_pool(config_for(out=run_copy, max_rejected=0.05))
+
+
 def test_a_shard_of_bad_rows_only_does_not_stop_the_run(
     config_for: Configure, tmp_path: Path
 ) -> None:

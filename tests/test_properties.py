@@ -201,7 +201,9 @@ def test_quotas_grow_and_keep_the_labeled_sets_ratio(
     if sum(counts):
         whole = quotas + np.array(counts)
         base = np.maximum(counts, 1)
-        np.testing.assert_allclose(whole, base * factor**generation, atol=0.5)
+        at_least = np.array(counts) + 1  # one row more, however slowly they grow
+        wanted = np.maximum(base * factor**generation, at_least)
+        np.testing.assert_allclose(whole, wanted, atol=0.5)
     else:
         assert len(set(quotas.tolist())) == 1
         assert quotas.min() >= 1

@@ -230,3 +230,12 @@ def test_a_document_names_commands_options_settings_and_targets_that_exist(docum
         assert options <= known[words[1] if words[0] == "pet" else "any"], text
         settings = [value for word, value in itertools.pairwise(words) if word == "--set"]
         make_config({"task": "t", "pool": "p", "out": "o", "model": "m"}, tuple(settings))
+
+
+def test_every_module_stands_on_the_map() -> None:
+    """Who looks for where drift is measured would not find it."""
+    text = (REPOSITORY / "pet" / "README.md").read_text(encoding="utf-8")
+    drawn = text.partition("## A map")[2].partition("Three habits")[0]
+    names = {path.stem for path in (REPOSITORY / "pet").rglob("*.py")} - {"__init__"}
+    assert len(names) > 100
+    assert [name for name in sorted(names) if f"`{name}`" not in drawn] == []

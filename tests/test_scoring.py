@@ -10,7 +10,8 @@ import torch
 
 from pet import scoring
 from pet.errors import PetError
-from pet.scoring import score
+from pet.progress import no_tick
+from pet.scoring import ask_in_turn, score, score_columns
 from tests.cloze import TEXTS, encoder_for, fresh_classifier, load_cloze, plain_batchable, tokenized
 from tests.conftest import ModelFolder
 from tests.test_training import Failing
@@ -138,3 +139,29 @@ def test_a_cpu_gets_small_batches_and_the_same_scores(
         found.append(score(model, encoder, texts, tokens_per_batch=100_000))
     assert calls.sizes[-1] == len(MANY) > max(calls.sizes[:-1])
     np.testing.assert_allclose(found[0], found[1], atol=1e-4)
+
+
+def test_voices_are_asked_in_their_order_and_a_row_counts_once(model_folder: ModelFolder) -> None:
+    model = load_cloze(model_folder("bert"))
+    encoders = [encoder_for(model.tokenizer, t) for t in ("{mask}: {text}", "{text} {mask}")]
+    ticks: list[int] = []
+    voices = [(model, encoder) for encoder in encoders]
+    found = ask_in_turn(voices, 2, {"text": TEXTS}, 64, ticks.append)
+    assert sum(ticks) == len(TEXTS)
+    for encoder, own in zip(encoders, found, strict=True):
+        alone = score_columns(model, encoder, {"text": TEXTS}, 64)
+        np.testing.assert_array_equal(own, alone)
+
+
+def test_texts_are_tokenised_once_for_all_voices(
+    model_folder: ModelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load_cloze(model_folder("bert"))
+    templates = ("{mask}: {text}", "{mask} {text}", "it was {mask}. {text}")
+    voices = [(model, encoder_for(model.tokenizer, t)) for t in templates]
+    assert len({slot for _, encoder in voices for slot in encoder.slots}) == 1
+    calls: list[Any] = []
+    once = scoring.tokenize
+    monkeypatch.setattr(scoring, "tokenize", lambda *a: calls.append(a) or once(*a))
+    ask_in_turn(voices, 3, {"text": TEXTS}, 64, no_tick)
+    assert len(calls) == 1

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+from pet.errors import PetError
+from pet.heads import head_for
 from pet.prompt_ensembles import JOINT_TOKENS, PromptEnsemble
 from pet.scoring import score
 from pet.soft_prompts import SoftPrompt, first_tokens, nearest_words
@@ -153,6 +155,54 @@ def test_many_prompts_in_one_pass_say_what_they_say_alone(
         texts = tokenized(encoder, model.tokenizer, {"text": TEXTS})
         assert np.allclose(score(worn, encoder, texts, tokens_per_batch=512), said, atol=1e-4)
     assert not np.allclose(together[0], together[2], atol=1e-3)
+
+
+def test_many_prompts_in_one_pass_compute_the_label_words_only(
+    model_folder: ModelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The trial on one row failed for two prompts, so the whole vocabulary was computed."""
+    model = load_cloze(model_folder("bert"))
+    ensemble = PromptEnsemble.of([on(model, seed) for seed in range(2)])
+    assert ensemble is not None
+    ensemble.score({"text": TEXTS})
+    asked = []
+
+    def note(module: Any, vocabulary: Any) -> Any:
+        asked.append(vocabulary)
+        return head_for(module, vocabulary)
+
+    monkeypatch.setattr("pet.cloze_models.head_for", note)
+    ensemble.score({"text": TEXTS})
+    assert len(asked) == 1
+    assert asked[0] is not None
+
+
+def test_many_prompts_in_one_pass_say_in_int8_what_they_say_alone_in_int8(
+    model_folder: ModelFolder,
+) -> None:
+    """A few texts would be labeled in float32, and the same texts among many in int8."""
+    model = load_cloze(model_folder("bert"))
+    model.precision = "int8"
+    voices = [on(model, seed) for seed in range(2)]
+    ensemble = PromptEnsemble.of(voices)
+    assert ensemble is not None
+    together = ensemble.score({"text": TEXTS})
+    assert together is not None
+    texts = tokenized(voices[0][1], model.tokenizer, {"text": TEXTS})
+    alone = np.stack([score(*voice, texts, tokens_per_batch=512) for voice in voices])
+    model.precision = "float32"
+    exact = np.stack([score(*on(model, seed), texts, tokens_per_batch=512) for seed in range(2)])
+    assert np.abs(together - exact).max() > 10 * np.abs(together - alone).max()
+
+
+def test_many_prompts_in_one_pass_that_say_nan_label_nothing(model_folder: ModelFolder) -> None:
+    model = load_cloze(model_folder("bert"))
+    voices = [on(model, seed) for seed in range(2)]
+    voices[1][0].adapter.vectors.data[:] = torch.nan
+    ensemble = PromptEnsemble.of(voices)
+    assert ensemble is not None
+    with pytest.raises(PetError, match=f"NaN for {len(TEXTS)} of {len(TEXTS)} rows"):
+        ensemble.score({"text": TEXTS})
 
 
 def test_prompts_that_cannot_share_a_pass_are_asked_in_turn(model_folder: ModelFolder) -> None:

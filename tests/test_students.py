@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
+from pet.ensembling import softmax
 from pet.errors import PetError
 from pet.inputs import read_inputs
 from pet.loading import choose_device
@@ -17,9 +19,11 @@ from pet.logits import read_logits
 from pet.members import members_of
 from pet.models import Classifier
 from pet.pipeline import label_pool
+from pet.reporting.report_file import Report
+from pet.reporting.verdict import judge
 from pet.runs import DONE, read_json
 from pet.students import write_soft_labels
-from tests import samples
+from tests import reports, samples
 
 Configure = Callable[..., Any]
 
@@ -90,6 +94,24 @@ def test_the_student_knows_the_labels_and_its_losses(tiny_run: Path) -> None:
     assert model.module.config.id2label == dict(enumerate(samples.LABELS))
     record = read_json(tiny_run / "student" / DONE)
     assert len(record["losses"]) == 3
+
+
+def test_the_baseline_can_be_loaded_as_the_report_says(tiny_run: Path) -> None:
+    """Where the report tells to prefer it, no command and no class could do anything with it."""
+    test = {**reports.measured(2, supervised=0.95)}
+    report = Report.model_validate(reports.figures(test=test))
+    [found] = [own for own in judge(report, str(tiny_run)).findings if "baseline" in own.title]
+    said: dict[str, Any] = {}
+    exec(found.command.replace("PetClassifier.load", "loaded = PetClassifier.load"), said)
+    texts = [text for text, _ in samples.test_rows()]
+    _, logits = read_logits(tiny_run / "evaluation" / "supervised-test.parquet")
+    by_label = np.argsort(samples.LABELS)
+    assert list(said["loaded"].classes_) == sorted(samples.LABELS)
+    np.testing.assert_allclose(
+        said["loaded"].predict_proba(texts), softmax(logits)[:, by_label], atol=1e-4
+    )
+    read = json.loads((tiny_run / "supervised" / "tokenizer_config.json").read_text())
+    assert read["model_max_length"] == 32
 
 
 def test_the_baseline_and_the_student_are_different_models(tiny_run: Path) -> None:

@@ -18,10 +18,10 @@ from pet.cloze_models import ClozeModel
 from pet.config import TrainingConfig
 from pet.errors import Interrupted, PetError
 from pet.loading import seeded
+from pet.memory import is_out_of_memory
 from pet.training import (
     Diverged,
     halved,
-    is_out_of_memory,
     shuffled_batches,
     split_by_tokens,
     train,

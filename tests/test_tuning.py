@@ -51,6 +51,30 @@ def start(model: ClozeModel, tuning: str, seed: int = 1, **more: Any) -> ClozeMo
     return model.wearing(start_adapter(model, settings(tuning, **more), encoder, seed))
 
 
+def test_tokens_behind_the_embeddings_are_neither_drawn_nor_started_from(
+    model_folder: ModelFolder,
+) -> None:
+    """Tokens that were added for others are no reason to refuse a model, nor to fail in training.
+
+    Of 5,000 of them, one would be drawn at once.
+    """
+    model = load_cloze(model_folder("bert"))
+    usual, rows = len(model.tokenizer), model.vocabulary
+    assert usual == rows, "an ordinary model draws from all its words"
+    model.tokenizer.add_tokens([f"<image {number}>" for number in range(5000)])
+    assert model.vocabulary == rows
+    encoder = encoder_for(model.tokenizer, TEMPLATE)
+    texts = tokenized(encoder, model.tokenizer, {"text": TEXTS})
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        losses = [
+            model.language_model_loss(encoder, texts, np.arange(len(TEXTS))) for _ in range(20)
+        ]
+    assert np.isfinite(losses).all()
+    for tuning in ("prefix", "soft-prompt"):
+        assert start(model, tuning, init="vocabulary").adapter is not None
+
+
 def disturb(adapter: Adapter) -> None:
     """Change every weight, as a training would."""
     torch.manual_seed(0)

@@ -21,7 +21,7 @@ from pet.evaluation import accuracy
 from pet.labeled import LabeledSet
 from pet.models import Texts
 from pet.polling import CONTENT_FREE
-from pet.scoring import Columns, cloze_encoder, score, tokenize_columns
+from pet.scoring import Columns, ask_in_turn, cloze_encoder, tokenize_columns
 from pet.tasks import Task
 
 EXAMPLES = 2  # filled-in rows to show per pattern
@@ -93,12 +93,9 @@ def look(
     """Ask about as many rows as some seconds allow: of the labeled set, and of the pool."""
 
     def ask(columns: Columns, rows: int) -> NDArray[np.float32]:
-        stack = []
-        for encoder in encoders:
-            some = {name: texts[:rows] for name, texts in columns.items()}
-            texts = tokenize_columns(encoder, model.tokenizer, some)
-            stack.append(score(model, encoder, texts, tokens_per_batch=config.tokens_per_batch))
-        return np.stack(stack)
+        some = {name: texts[:rows] for name, texts in columns.items()}
+        voices = [(model, encoder) for encoder in encoders]
+        return ask_in_turn(voices, len(voices), some, config.tokens_per_batch)
 
     some = labeled if _count(labeled) else pool
     ask(some, 1)  # a warm-up

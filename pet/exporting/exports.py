@@ -153,7 +153,10 @@ def compared_rows(run: FinishedRun) -> tuple[str, Columns, NDArray[np.int64] | N
 
 def _onnx_card(student: Student) -> str:
     """Say how to load the ONNX file in place of how to load the PyTorch model."""
-    texts = ", ".join(["['a text']", "['another']"][: len(student.record.fields)])
+    more = len(student.record.fields) - 2
+    texts = ", ".join(["['a text']", "['another']"][: 2 + min(more, 0)])
+    if more > 0:  # as in training: all behind the first are one segment
+        texts = f"['a text'], [' '.join({['another', *['one more'] * more]})]"
     about = student.card.partition(USE)[0]
     return f"""{about}{USE}
 ```python

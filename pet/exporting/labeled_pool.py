@@ -12,16 +12,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pet.data import Pool, PoolBatch, open_pool
+from pet.data import PoolBatch
 from pet.display import as_markdown, escape_formula
 from pet.errors import InputError, PetError, Problem
-from pet.finished import FinishedRun
+from pet.finished import FinishedRun, open_run_pool
 from pet.inputs import LABEL_COLUMNS
 from pet.labeling import LABELS_DONE
 from pet.progress import Observer
 from pet.runs import read_json
-from pet.tables import content_digest, write_parquet
-from pet.tasks import Task, column_names
+from pet.tables import write_parquet
+from pet.tasks import Task
 
 
 def write_labeled_pool(
@@ -59,11 +59,12 @@ def write_labeled_csv(
     are those of `write_labeled_pool`.
     """
     labels = run.task.labels
-    rows = 0
+    rows, headed = 0, False
     with (out / "labeled.csv").open("w", encoding="utf-8-sig", newline="") as stream:
         lines = csv.writer(stream)
         for table in _joined(run, _label_files(run), pool_path, observer):
-            if not rows:
+            if not headed:  # a shard of unusable rows is a table without any
+                headed = True
                 names = [name for name in table.column_names if name != "probabilities"]
                 lines.writerow(map(_cell, [*names, *(f"probability: {name}" for name in labels)]))
             for row in table.to_pylist():
@@ -85,7 +86,7 @@ def _joined(
     run: FinishedRun, shards: list[Path], pool_path: str | None, observer: Observer
 ) -> Iterator[pa.Table]:
     """Join the run's labels with the texts, shard by shard."""
-    pool = _same_pool(run, pool_path or run.config.pool)
+    pool = open_run_pool(run, pool_path)
     with observer.stage("joining labels and texts", pool.count_rows(), "rows") as tick:
         for number, batch in enumerate(pool.batches(run.config.shard_rows)):
             yield _join(batch, shards, number, run.task)
@@ -102,19 +103,6 @@ def _label_files(run: FinishedRun) -> list[Path]:
                     "give the run's `pet run` command again: missing ones are made anew")
         )  # fmt: skip
     return files
-
-
-def _same_pool(run: FinishedRun, path: str) -> Pool:
-    config = run.config
-    columns = column_names(run.task, config.text_column)
-    pool = open_pool(path, run.task.fields, columns=columns, id_column=config.id_column)
-    known = (read_json(run.folder / "manifest.json") or {}).get("inputs", {})
-    if content_digest(pool.files) != known.get("pool"):
-        raise InputError(
-            Problem(path, "the pool that the run labeled", "other files or another content",
-                    "name the pool as it was with --pool, or label this one: `pet run --update`")
-        )  # fmt: skip
-    return pool
 
 
 def _join(batch: PoolBatch, shards: list[Path], number: int, task: Task) -> pa.Table:

@@ -14,8 +14,14 @@ from pet.data import Pool, PoolBatch, pool_of
 from pet.drift import Sketch, TextSketch, empty_texts, sketch_texts
 from pet.errors import InputError, Interrupted, PetError, Problem
 from pet.finished import Voice, open_run, voice_of
-from pet.inputs import computation
-from pet.labeling import LABELS_REJECTED, Predictions, count_labels, write_labels
+from pet.inputs import computation, recorded_run_id
+from pet.labeling import (
+    LABELS_REJECTED,
+    Predictions,
+    count_labels,
+    label_metadata,
+    write_labels,
+)
 from pet.nights.arrivals import PoolFile
 from pet.nights.label_store import labels_folder, take_back
 from pet.nights.ledger import FileRecord, ModelRecord
@@ -153,9 +159,11 @@ class FileLabeler:
 
     def _metadata(self, file: PoolFile) -> Mapping[str, str]:
         """Say in every label file who labeled what, from which labeled set, with which code."""
+        model = self.model
+        run = recorded_run_id(Path(model.run))
         return {
-            "task": self.task.name, "run": Path(self.model.run).name,
-            "model_version": str(self.model.version), "made_from": self.model.made_from,
-            "labeled_with": self.model.voice, "labeled_set": self.model.labeled_digest or "",
+            **label_metadata(self.task.name, run, model.made_from, model.voice),
+            "model_version": str(model.version), "made_from": model.made_from,
+            "labeled_set": model.labeled_digest or "",
             "file": file.name, "file_sha256": file.digest, **code_version(),
         }  # fmt: skip

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+
 import numpy as np
 
+from pet.display import shown_threshold
 from pet.evaluation import wilson_interval
 from pet.reporting.findings import Finding, Rule, percent, quoted
 from pet.reporting.report_file import Judged, Measured, Pair, Report
@@ -102,10 +106,17 @@ def _baseline(report: Report, run: str) -> Finding | None:
     if plain > ensemble:
         return Finding(
             "care", "The supervised baseline beats the ensemble", what,
-            "Prefer the baseline (the folder supervised/), or look at the words and patterns with "
-            "pet check: the language model does not understand them.",
+            "Look at the words and patterns with pet check: the language model does not understand "
+            "them. Or take the baseline, which is a classifier like the student; in Python:",
+            _load_line(run, "supervised"),
         )  # fmt: skip
     return Finding("good", "The patterns pay", what)
+
+
+def _load_line(run: str, name: str) -> str:
+    """Say in Python how a classifier of a run is loaded; the folder comes quoted for a shell."""
+    folder = Path(*shlex.split(run), name).as_posix()
+    return f"from pet.estimator import PetClassifier; PetClassifier.load({folder!r})"
 
 
 def _student_behind(report: Report, run: str) -> Finding | None:
@@ -181,17 +192,20 @@ def mean_confidence(judged: Judged) -> float:
 
 
 def _wanted_accuracy(report: Report, run: str) -> Finding | None:
-    """Say which threshold gives an accuracy that people ask for."""
+    """Say which threshold gives an accuracy that people ask for, by more than chance."""
     if report.test is None:
         return None
-    student = report.test.student
+    student, rows = report.test.student, report.sets["test"].rows
     for wanted in WANTED:
-        good = [point for point in student.coverage if point.accuracy >= wanted]
+        good = [
+            point for point in student.coverage
+            if wilson_interval(point.accuracy, point.coverage * rows)[0] >= wanted
+        ]  # fmt: skip
         if student.accuracy < wanted and good:
             point = max(good, key=lambda point: point.coverage)
             return Finding(
                 "good", f"If you need {100 * wanted:.0f} of 100 right",
-                f"Keep rows with a confidence of {point.threshold:.2f} and more: "
+                f"Keep rows with a confidence of {shown_threshold(point.threshold):g} and more: "
                 f"{percent(point.coverage)} of the test rows, {percent(point.accuracy)} of them "
                 "right. Leave the others to a person.",
             )  # fmt: skip

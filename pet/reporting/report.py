@@ -61,6 +61,7 @@ def write_report(
         "seconds": seconds,
         "generations": [_generation(inputs, generation) for generation in generations],
         "warnings": list(inputs.labeled.warnings),
+        "test_warnings": [] if inputs.test is None else list(inputs.test.warnings),
     }
     if prompts := _prompts(inputs, members):
         report["prompts"] = prompts

@@ -172,6 +172,7 @@ class Report(_Part):
     seconds: dict[str, float]
     generations: list[Generation]
     warnings: list[str]
+    test_warnings: list[str] = []  # none in reports of earlier versions
     labeled: Measured | None = None
     test: Measured | None = None
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from pet.display import shown_threshold
 from pet.reporting.findings import percent
 
 
@@ -20,6 +21,7 @@ def load_template(name: str) -> Any:
         "short_percent": lambda share: "–" if share is None else f"{100 * share:.0f}\u202f%",
         "count": lambda number: f"{number:,.0f}",
         "duration": duration,
+        "threshold": shown_threshold,
     }
     return environment.get_template(name)
 

@@ -6,6 +6,7 @@ import shlex
 from dataclasses import dataclass
 
 from pet.evaluation import wilson_interval
+from pet.labeled import MISSING
 from pet.reporting import label_findings, model_findings
 from pet.reporting.findings import LEVELS, Finding, percent
 from pet.reporting.report_file import Report
@@ -29,13 +30,17 @@ def judge(report: Report, folder: str) -> Verdict:
         for rule in (*model_findings.RULES, *label_findings.RULES)
         if (found := rule(report, run)) is not None
     ]
-    findings += [
-        Finding("care", "About the labeled rows", warning, "Correct them, and run again.")
-        for warning in report.warnings
-    ]
+    findings += [_about("labeled", warning) for warning in report.warnings]
+    findings += [_about("test", warning) for warning in report.test_warnings]
     findings.sort(key=lambda finding: LEVELS.index(finding.level))
     headline, quality = _quality(report)
     return Verdict(headline, quality, _made(report), findings)
+
+
+def _about(kind: str, warning: str) -> Finding:
+    """Say what is odd about the rows that people labeled, and what to do about it."""
+    action = "Add rows with that label" if MISSING in warning else "Correct them"
+    return Finding("care", f"About the {kind} rows", warning, f"{action}, and run again.")
 
 
 def _made(report: Report) -> str:

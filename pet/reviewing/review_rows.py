@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from pet.data import Pool, open_pool
 from pet.errors import InputError, Problem
-from pet.finished import FinishedRun, open_run
+from pet.finished import FinishedRun, open_run, open_run_pool
 from pet.labeled import LabeledSet, read_labeled
 from pet.labeling import LABELS_DONE
 from pet.progress import Observer
@@ -107,18 +106,14 @@ def sample_labels(run: FinishedRun, seed: int, observer: Observer, per_label: in
     return sample.kept
 
 
-def open_run_pool(run: FinishedRun) -> Pool:
-    """Open the pool that a run has labeled."""
-    config = run.config
-    columns = column_names(run.task, config.text_column)
-    return open_pool(config.pool, run.task.fields, columns=columns, id_column=config.id_column)
-
-
 def texts_of_ids(run: FinishedRun, ids: set[str], observer: Observer) -> dict[str, dict[str, str]]:
     """Look rows of the run's pool up in one pass; ids that it does not have are left out.
 
     Returns:
         id -> field -> text
+
+    Raises:
+        InputError: the pool is another one by now.
     """
     pool, found = open_run_pool(run), dict[str, dict[str, str]]()
     with observer.stage("reading the pool", pool.count_rows(), "rows") as tick:

@@ -15,9 +15,14 @@ from pet.errors import InputError, PetError
 from pet.estimator import PetClassifier
 from pet.exporting import exports
 from pet.exporting.exports import compared_rows, export_run
+from pet.exporting.onnx_students import export_onnx
 from pet.finished import open_run, predict_texts
+from pet.pipeline import label_pool
 from pet.runs import read_json, write_json
+from pet.student_folder import Record, Student
 from tests import samples
+from tests.cloze import fresh_classifier
+from tests.conftest import ModelFolder
 
 
 @pytest.fixture(scope="module")
@@ -149,3 +154,33 @@ def test_a_spreadsheet_gets_a_row_per_text_and_no_formula(run_copy: Path, tmp_pa
         assert not any(cell.startswith(("=", "+", "-", "@")) for cell in row.values())
     texts = [text for text in samples.pool_texts() if (text or "").strip()]
     assert [unescape_formula(row["text"]) for row in rows] == texts
+
+
+def test_a_spreadsheet_has_one_heading_where_the_first_rows_cannot_be_used(
+    config_for: Any, tmp_path: Path
+) -> None:
+    texts = [None, *(text for text, _ in samples.labeled_rows()), "the bank", "a rocket"]
+    pool = samples.write_pool(tmp_path / "pool.parquet", texts)
+    config = config_for(pool=str(pool), shard_rows=1)
+    label_pool(config)
+    export_run(Path(config.out), "csv", tmp_path / "csv")
+    with (tmp_path / "csv" / "labeled.csv").open(encoding="utf-8-sig", newline="") as stream:
+        lines = list(csv.reader(stream))
+    assert len(lines) == 1 + len(texts) - 1
+    assert [line[0] for line in lines].count("id") == 1
+
+
+def test_the_onnx_card_of_several_fields_says_how_they_are_put_together(
+    model_folder: ModelFolder, tmp_path: Path
+) -> None:
+    """Two of three were tokenised, and the model answered all the same."""
+    fields = ("title", "body", "author")
+    model = fresh_classifier(model_folder("bert"))
+    student = Student(model, Record(task="t", labels=("a", "b", "c"), fields=fields, max_length=32))
+    student.save(tmp_path)
+    export_onnx(student, tmp_path / "model.onnx")
+    code = exports._onnx_card(student).split("```python")[1].split("```")[0]
+    said: dict[str, Any] = {}
+    exec(code.replace("path/to/this/folder", str(tmp_path)), said)
+    texts = {"title": ["a text"], "body": ["another"], "author": ["one more"]}
+    np.testing.assert_allclose(said["logits"], student.logits(texts), atol=1e-4)

@@ -202,6 +202,8 @@ def test_every_label_file_says_who_labeled_what_from_which_labeled_set(
     assert stored["labeled_set"] == record["labeled_set"]["digest"]
     assert stored["model_version"] == "1"
     assert {"pet", "source"} <= set(stored)
+    assert stored["run"] == json.loads((tiny_run / "manifest.json").read_text())["run_id"]
+    assert stored["model"] == stored["made_from"]
 
 
 def grow(labeled: Path, rows: Sequence[tuple[str, str]]) -> None:

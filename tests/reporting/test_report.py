@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from pet.logits import read_logits
+from pet.pipeline import label_pool
 from pet.runs import read_json
 from tests import samples
 
@@ -41,6 +43,17 @@ def test_the_stable_names_are_there(report: dict[str, Any]) -> None:
     assert (report["pool"]["rows"], report["pool"]["rejected"]) == (40, 3)
     assert report["seconds"]["student"] >= 0
     assert report["task"] == "tiny_news"
+
+
+def test_what_is_odd_about_the_test_set_is_reported_too(
+    config_for: Callable[..., Any], tmp_path: Path
+) -> None:
+    """It was said once, while the run began, and then never again."""
+    rows = samples.test_rows()[:6]  # none of the third label
+    test = samples.write_csv(tmp_path / "test.csv", rows, ("text", "label"))
+    report = label_pool(config_for(test=str(test)))
+    assert report["warnings"] == []
+    assert ["no example of the label" in line for line in report["test_warnings"]] == [True]
 
 
 def test_the_figures_are_those_of_the_files(report: dict[str, Any], tiny_run: Path) -> None:

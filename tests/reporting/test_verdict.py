@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pet.labeled import read_labeled
 from pet.reporting.report_file import Report
 from pet.reporting.verdict import Verdict, judge
-from tests import reports
+from tests import reports, samples
 
 
-def verdict(found: dict[str, Any]) -> Verdict:
-    return judge(Report.model_validate(found), "runs/first")
+def verdict(found: dict[str, Any], folder: str = "runs/first") -> Verdict:
+    return judge(Report.model_validate(found), folder)
 
 
 def titles(found: dict[str, Any]) -> str:
@@ -76,6 +78,7 @@ AMISS: dict[str, dict[str, Any]] = {
     "note: Rows were set aside": reports.figures(
         pool={"rows": 1000, "rejected": 50, "scored_by_members": 950}),
     "care: About the labeled rows": reports.figures(warnings=["two texts contradict"]),
+    "care: About the test rows": reports.figures(test_warnings=["two texts contradict"]),
 }  # fmt: skip
 
 
@@ -83,6 +86,17 @@ AMISS: dict[str, dict[str, Any]] = {
 def test_what_is_amiss_is_said(title: str) -> None:
     assert title in titles(AMISS[title])
     assert title not in titles(reports.figures())
+
+
+def test_rows_that_are_missing_are_not_to_be_corrected(tmp_path: Path) -> None:
+    path = samples.write_csv(
+        tmp_path / "l.csv", [("x", "a"), ("x", "b"), ("y", "b")], ("text", "label")
+    )
+    warnings = read_labeled(path, ["text"], ["a", "b", "c"]).warnings
+    found = verdict(reports.figures(warnings=warnings, test_warnings=warnings)).findings
+    actions = [own.action for own in found if own.title.startswith("About the")]
+    assert actions == 2 * ["Add rows with that label, and run again.",
+                           "Correct them, and run again."]  # fmt: skip
 
 
 def test_shares_off_a_labeled_set_that_was_not_balanced_are_no_mere_note() -> None:
@@ -126,8 +140,25 @@ def test_a_few_test_rows_are_no_proof_that_a_model_is_wrong_about_itself() -> No
 def test_a_threshold_is_named_for_an_accuracy_that_people_ask_for() -> None:
     [found] = [own for own in verdict(reports.figures()).findings if "need" in own.title]
     assert found.title == "If you need 90 of 100 right"
-    assert "0.75 and more" in found.text
-    assert "50.0" in found.text
+    assert "0.85 and more" in found.text
+    assert "30.0" in found.text
+
+
+def test_a_threshold_is_named_on_no_handful_of_rows() -> None:
+    """Of 20 test rows the surest two are right by chance as often as not."""
+    sets = {"test": {"rows": 20, "counts": {"sport": 10, "space": 10}}}
+    found = reports.figures(test=few, sets={**reports.figures()["sets"], **sets})
+    assert max(point["accuracy"] for point in found["test"]["student"]["coverage"]) > 0.9
+    assert "need" not in titles(found)
+
+
+def test_a_threshold_that_is_named_keeps_the_rows_that_it_was_found_on() -> None:
+    """A student that is all but sure has its surest rows at 0.9968: nobody reaches 1.00."""
+    test = reports.measured(2)
+    for point in test["student"]["coverage"]:
+        point["threshold"] = 0.9968
+    [found] = [own for own in verdict(reports.figures(test=test)).findings if "need" in own.title]
+    assert "0.996 and more" in found.text
 
 
 def test_the_most_serious_comes_first() -> None:
@@ -141,3 +172,9 @@ def test_a_run_folder_with_a_space_can_be_copied_into_a_shell() -> None:
     found = reports.without_test(reports.figures())
     command = judge(Report.model_validate(found), "my runs/x").findings[0].command
     assert "'my runs/x'" in command
+
+
+def test_a_run_folder_with_a_space_can_be_copied_into_python() -> None:
+    found = verdict(with_test(supervised=0.95), "my runs/x").findings
+    [command] = [own.command for own in found if "baseline beats" in own.title]
+    assert command.endswith("PetClassifier.load('my runs/x/supervised')")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -66,6 +67,19 @@ def test_labels_that_are_not_whole_are_not_chosen_from(run_copy: Path, tmp_path:
     (run_copy / "labels" / LABELS_DONE).unlink()
     with pytest.raises(InputError, match="the labels of the whole pool"):
         write_review(run_copy, tmp_path / "r.csv", 3, SILENT)
+
+
+def test_texts_of_another_pool_are_not_shown_as_the_runs(
+    run_copy: Path, inputs_folder: Path, tmp_path: Path
+) -> None:
+    """Rows are known by file and number: a person would correct labels of other texts."""
+    texts = [text and f"{text}!" for text in samples.pool_texts()]  # the same ids
+    other = samples.write_pool(tmp_path / "pool.parquet", texts)
+    config = json.loads((run_copy / "config.json").read_text())
+    (run_copy / "config.json").write_text(json.dumps({**config, "pool": str(other)}))
+    with pytest.raises(InputError, match="the pool that the run labeled"):
+        write_review(run_copy, tmp_path / "r.csv", 3, SILENT)
+    assert not (tmp_path / "r.csv").exists()
 
 
 def test_no_rows_are_refused(tiny_run: Path, tmp_path: Path) -> None:

@@ -42,7 +42,8 @@ from pet.soft_prompts import SoftPrompt, nearest_words
 from pet.tables import write_parquet
 from pet.training import train
 from pet.tuning import load_adapter, start_adapter
-from pet.weighing import HELD_OUT, teachers_say
+from pet.unseen import HELD_OUT
+from pet.weighing import teachers_say
 
 LM_ROWS = 3  # unlabeled rows per labeled row of the auxiliary loss: Table 5 of the paper
 

@@ -25,7 +25,8 @@ from pet.progress import SILENT
 from pet.runs import DONE, read_json
 from pet.scoring import score_columns
 from pet.sentence_encoders import POOLING, SentenceEncoder
-from pet.weighing import loudness, member_weights, unseen_answers
+from pet.unseen import unseen_answers
+from pet.weighing import loudness, member_weights
 from tests import samples
 from tests.test_pipeline import Counter
 from tests.tiny_models import save_model

@@ -11,21 +11,16 @@ import pytest
 
 from pet.answers import pool_logits
 from pet.calibration import UNTRAINED, fit_scaling
-from pet.ensembling import agreement_weights, combine
+from pet.ensembling import agreement_weights, combine, softmax
 from pet.inputs import read_inputs
 from pet.logits import read_logits
-from pet.members import Member, judges_of, left_out, member_fingerprint, members_of
+from pet.members import Member, judges_of, left_out, member_fingerprint, members_of, teachers_of
 from pet.pipeline import label_pool
 from pet.runs import DONE, read_json
 from pet.sampling import sample_pool
 from pet.teaching import draw, training_rows
-from pet.weighing import (
-    answers_path,
-    ensemble_scaling,
-    member_weights,
-    unseen_answers,
-    unseen_rows,
-)
+from pet.unseen import answers_path, unseen_answers, unseen_rows
+from pet.weighing import ensemble_scaling, member_weights, teachers_say
 from tests import samples
 
 Configure = Callable[..., Any]
@@ -164,3 +159,16 @@ def test_judges_say_nothing_of_which_label_a_member_prefers(tiny_run: Path) -> N
     record = read_json(tiny_run / "soft_labels" / DONE)
     assert record["ensemble_temperature"] != 1
     assert not any(record["ensemble_offsets"])
+
+
+def test_without_labels_teachers_are_no_surer_than_they_are(config_for: Configure) -> None:
+    """Made as sure as is likely, they handed their errors on, and every generation was worse."""
+    config = config_for(labeled=None, generations=1)
+    label_pool(config)
+    inputs = read_inputs(config)
+    first = members_of(inputs, 0)
+    assert ensemble_scaling(inputs, first, member_weights(inputs, first)).temperature == UNTRAINED
+    learner = members_of(inputs, 1)[0]
+    teachers = teachers_of(inputs, learner)
+    own = combine(pool_logits(inputs, teachers), [1.0] * len(teachers))
+    np.testing.assert_allclose(teachers_say(inputs, learner), softmax(own))

@@ -22,15 +22,8 @@ from pet.evaluation import (
 from pet.inputs import Inputs
 from pet.logits import read_logits
 from pet.members import Member, folder_of
-from pet.weighing import (
-    Weighing,
-    answers_path,
-    ensemble_scaling,
-    member_weights,
-    together,
-    unseen_answers,
-    unseen_rows,
-)
+from pet.unseen import answers_path, unseen_answers, unseen_rows
+from pet.weighing import Weighing, ensemble_scaling, member_weights, together
 
 Array = NDArray[np.floating]
 

@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pet import weighing
 from pet.answers import pool_logits
 from pet.calibration import UNTRAINED, fit_scaling
 from pet.ensembling import agreement_weights, combine, softmax
 from pet.inputs import read_inputs
-from pet.logits import read_logits
 from pet.members import Member, judges_of, left_out, member_fingerprint, members_of, teachers_of
 from pet.pipeline import label_pool
 from pet.runs import DONE, read_json
 from pet.sampling import sample_pool
 from pet.teaching import draw, training_rows
-from pet.unseen import answers_path, unseen_answers, unseen_rows
+from pet.unseen import unseen_answers, unseen_rows
 from pet.weighing import ensemble_scaling, member_weights, teachers_say
 from tests import samples
 
@@ -94,23 +94,6 @@ def test_nobody_judges_where_members_are_not_trained_or_are_taken_at_their_word(
     assert not judges_of(read_inputs(config_for(member={"steps": 0})))
 
 
-def test_a_row_is_judged_by_those_only_who_left_it_out(config_for: Configure) -> None:
-    config = config_for()
-    label_pool(config)
-    judge = Path(config.out) / "members" / "judge-last-r0"
-    assert {path.name for path in judge.iterdir()} == {"done.json", "held_out.parquet"}
-    inputs = read_inputs(config)
-    members = members_of(inputs)
-    found = unseen_answers(inputs, members, [1.0] * len(members))
-    assert found is not None
-    rows, logits = found
-    assert set(rows.tolist()) == {row for m in members for row in left_out(inputs, m).tolist()}
-    for row, together in zip(rows, logits, strict=True):
-        judges = [member for member in members if row in left_out(inputs, member)]
-        own = np.mean([read_logits(answers_path(inputs, m))[1][row] for m in judges], axis=0)
-        np.testing.assert_allclose(together, own - own.mean(), atol=1e-5)
-
-
 def test_weights_by_agreement_are_of_the_whole_generation(from_untrained: Any) -> None:
     """A single teacher, weighed among itself, would have nobody to agree with."""
     generation = members_of(from_untrained, 0)
@@ -118,18 +101,6 @@ def test_weights_by_agreement_are_of_the_whole_generation(from_untrained: Any) -
     assert member_weights(from_untrained, generation) == expected
     alone = member_weights(from_untrained, generation[:1], among=generation)
     assert alone == expected[:1]
-
-
-def test_an_encoder_that_was_taught_by_trained_members_has_seen_the_labeled_rows(
-    config_for: Configure, model_folder: Any
-) -> None:
-    """They know these rows, and hand it on: its cross-validation is no longer one."""
-    config = config_for(encoder=str(model_folder("bert")), generations=1, growth_factor=1.5)
-    label_pool(config)
-    inputs = read_inputs(config)
-    encoders = [Member("", 0, number, "encoder") for number in (0, 1)]
-    assert unseen_rows(inputs, encoders[0]).all()
-    assert not unseen_rows(inputs, encoders[1]).any()
 
 
 def test_one_labeled_row_weighs_nobody(
@@ -172,3 +143,18 @@ def test_without_labels_teachers_are_no_surer_than_they_are(config_for: Configur
     teachers = teachers_of(inputs, learner)
     own = combine(pool_logits(inputs, teachers), [1.0] * len(teachers))
     np.testing.assert_allclose(teachers_say(inputs, learner), softmax(own))
+
+
+def test_patterns_that_were_right_about_no_row_are_heard_beside_the_encoder(
+    config_for: Configure, model_folder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would weigh nothing in every generation, trained or not, by a handful of rows."""
+    config = config_for(encoder=str(model_folder("bert")), generations=0)
+    label_pool(config)
+    inputs = read_inputs(config)
+    monkeypatch.setattr(weighing, "zero_shot_accuracy", lambda inputs, pattern: 0.0)
+    members = members_of(inputs, 0)
+    weights = member_weights(inputs, members)
+    patterns = [w for m, w in zip(members, weights, strict=True) if m.kind == "pattern"]
+    assert len(set(patterns)) == 1
+    assert sum(patterns) == pytest.approx(weighing.loudness(inputs).patterns)

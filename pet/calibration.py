@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pet.config import Prior
 from pet.ensembling import Array, combine, softmax
 
 FEW = 10  # texts that say as much of a prior as not to have read any
-Prior = Literal["none", "content-free", "pool", "matched", "half-matched"]
 
 
-def calibration_offset(logits: Array, prior: Prior = "pool") -> Array:
+def calibration_offset(logits: Array, prior: Prior) -> Array:
     """Return what to add to label scores to take out the labels' prior. [labels]
 
     The prior is the mean probability that each label gets on texts that say nothing of it:
@@ -64,6 +63,11 @@ class Scaling:
 
     temperature: float
     offsets: tuple[float, ...]
+
+    @classmethod
+    def plain(cls, temperature: float, labels: int) -> Scaling:
+        """Return a scaling without offsets."""
+        return cls(temperature, (0.0,) * labels)
 
     def of(self, logits: Array) -> Array:
         """Return the scaled scores. [rows, labels]"""

@@ -25,6 +25,10 @@ from pet.tuning_config import (
 )
 
 Preset = Literal["default", "fast", "paper"]
+# Ways to take the labels' prior out of their scores, and to weigh members.
+Prior = Literal["none", "content-free", "pool", "matched", "half-matched"]
+Weighing = Literal["uniform", "accuracy", "agreement"]
+
 LONGEST_SHOWN = 80  # characters of a wrong value
 
 # What a preset says stands under whatever the user says. The paper's settings are Table 5 and
@@ -151,7 +155,7 @@ class RunConfig(Frozen):
     encoder_max_length: int = Field(
         256, ge=8, description="tokens per text for the encoder, as far as it has positions"
     )
-    weights: Literal["uniform", "accuracy", "agreement"] = Field(
+    weights: Weighing = Field(
         "accuracy",
         description="how members are weighed: alike, by accuracy on labeled rows before training, "
         "or by agreement with each other on the pool",
@@ -171,7 +175,7 @@ class RunConfig(Frozen):
     lm_weight: float = Field(
         0.0, ge=0, lt=1, description="share of the auxiliary language-model loss; the paper: 1e-4"
     )
-    calibration: Literal["none", "content-free", "pool", "matched", "half-matched"] = Field(
+    calibration: Prior = Field(
         "half-matched",
         description="which prior of the labels is taken out of their scores: none; that of texts "
         "without content; their mean probability on the pool; the one that makes it even; or half "

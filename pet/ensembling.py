@@ -1,4 +1,4 @@
-"""From member logits to one voice: weights, agreement, soft labels. Numpy in, numpy out."""
+"""From member logits to one voice: the weighted mean, agreement, entropy. Numpy in, numpy out."""
 
 from __future__ import annotations
 

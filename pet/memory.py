@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+# What a full memory raises: on the CPU an error of torch's or of Python's.
 MEMORY_ERRORS = (RuntimeError, MemoryError)
 OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "ALLOC_FAILED", "bad_alloc")
 

@@ -76,7 +76,6 @@ class Diverged(PetError):
         )
 
 
-# What a full memory raises: on the CPU an error of torch's or of Python's.
 def train(
     model: Model, encoder: Encoder, texts: Texts, rows: Rows, loss: Loss,
     settings: TrainingConfig, *, seed: int, tokens_per_batch: int, tick: Tick = no_tick,

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pet.answers import pool_logits
 from pet.calibration import TRAINED, UNTRAINED, Scaling, fit_scaling, fit_share, fit_temperature
+from pet.config import Weighing
 from pet.ensembling import agreement_weights, combine, softmax
 from pet.evaluation import metrics
 from pet.inputs import Inputs
 from pet.logits import read_logits
 from pet.members import Member, folder_of, generation_before, members_of, teachers_of
 from pet.unseen import unseen_answers
-
-Weighing = Literal["uniform", "accuracy", "agreement"]
 
 
 def member_weights(
@@ -113,8 +111,7 @@ def ensemble_scaling(
     Args:
         guess: the temperature of an untrained first generation of which no row tells anything.
     """
-    nowhere = (0.0,) * len(inputs.task.labels)
-    as_they_are = Scaling(1.0, nowhere)
+    as_they_are = Scaling.plain(1.0, len(inputs.task.labels))
     if not inputs.config.out_of_bag:
         return as_they_are
     found = unseen_answers(inputs, members, weights)
@@ -123,7 +120,7 @@ def ensemble_scaling(
         return _scaling(members, logits, inputs.labeled.labels[rows])
     first = members_of(inputs, 0)
     if list(members) == first:
-        return Scaling(guess if _untrained(members) else TRAINED, nowhere)
+        return Scaling.plain(guess if _untrained(members) else TRAINED, len(inputs.task.labels))
     of_first = member_weights(inputs, first)
     at_first = ensemble_scaling(inputs, first, of_first, guess=guess)
     before = at_first.probabilities(combine(pool_logits(inputs, first), of_first))
@@ -143,7 +140,7 @@ def _scaling(
     if _untrained(members):
         return fit_scaling(logits, labels, expected=UNTRAINED)
     temperature = fit_temperature(logits, labels, expected=TRAINED)
-    return Scaling(temperature, (0.0,) * logits.shape[1])
+    return Scaling.plain(temperature, logits.shape[1])
 
 
 def _untrained(members: Sequence[Member]) -> bool:

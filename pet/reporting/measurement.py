@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pet.answers import stacked_logits
+from pet.config import Weighing
 from pet.ensembling import combine, softmax
 from pet.evaluation import (
     above,
@@ -23,7 +24,7 @@ from pet.inputs import Inputs
 from pet.logits import read_logits
 from pet.members import Member, folder_of
 from pet.unseen import answers_path, unseen_answers, unseen_rows
-from pet.weighing import Weighing, ensemble_scaling, member_weights, together
+from pet.weighing import ensemble_scaling, member_weights, together
 
 Array = NDArray[np.floating]
 

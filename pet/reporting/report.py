@@ -11,6 +11,8 @@ import numpy as np
 
 import pet
 from pet.answers import pool_logits
+from pet.calibration import Scaling
+from pet.ensembling import combine
 from pet.growing import Generation
 from pet.inputs import Inputs, count_leaks
 from pet.labeled import LabeledSet
@@ -20,7 +22,7 @@ from pet.reporting.examples import count_rejected, find_examples
 from pet.reporting.measurement import ensemble_accuracy, measure
 from pet.reporting.model_card import model_card
 from pet.runs import DONE, read_record, write_json, write_text
-from pet.weighing import ensemble_scaling, member_weights, together
+from pet.weighing import ensemble_scaling, member_weights
 
 
 def write_report(
@@ -55,7 +57,7 @@ def write_report(
         "examples": find_examples(inputs),
         "weighing": inputs.config.weights,
         "weights": dict(zip([m.name for m in members], weights, strict=True)),
-        "members": _members(inputs, members),
+        "members": _members(inputs, members, weights, scaling),
         "ensemble_temperature": scaling.temperature,
         "ensemble_offsets": dict(zip(inputs.task.labels, scaling.offsets, strict=True)),
         "seconds": seconds,
@@ -81,10 +83,12 @@ def _count(inputs: Inputs, table: LabeledSet) -> dict[str, Any]:
     return {"rows": len(table), "counts": dict(zip(inputs.task.labels, counts, strict=True))}
 
 
-def _members(inputs: Inputs, members: list[Member]) -> dict[str, Any]:
+def _members(
+    inputs: Inputs, members: list[Member], weights: list[float], scaling: Scaling
+) -> dict[str, Any]:
     """Say of every member what it is, and how often the ensemble says the same of pool rows."""
     logits = pool_logits(inputs, members)
-    best = together(inputs, members, logits).argmax(axis=-1)
+    best = scaling.of(combine(logits, weights)).argmax(axis=-1)
     agreement = (logits.argmax(axis=-1) == best).mean(axis=1).round(4).tolist()
     return {
         member.name: {

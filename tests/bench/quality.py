@@ -15,17 +15,16 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import os
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from data.cache import cache_root
 from pet.runs import write_json
+from tests.bench.workers import side_by_side
 
 TASKS = ("newsgroups", "movies")
 LABELS = (0, 10, 50, 100)
@@ -148,10 +147,8 @@ def main() -> None:
         write_json(cell.path, found)
         print(", ".join(f"{name} {figures['accuracy']:.3f}" for name, figures in found.items()))
         return
-    os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // options.workers))
     missing = [cell for cell in cells_of(options) if not cell.path.exists()]
-    with ThreadPoolExecutor(options.workers) as pool:
-        list(pool.map(measure, missing))
+    side_by_side(measure, missing, options.workers)
     from tests.bench.tables import write_tables
 
     every = cells_of(argparse.Namespace(**{**vars(options), "methods": METHODS}))

@@ -18,11 +18,9 @@ import argparse
 import csv
 import itertools
 import json
-import os
 import shutil
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -41,6 +39,7 @@ from pet.reviewing.review import WAYS
 from pet.reviewing.review_rows import write_review
 from pet.reviewing.reviewed import take_answers
 from tests.bench.tables import RESULTS, notes
+from tests.bench.workers import side_by_side
 
 TASKS = ("newsgroups", "movies")
 LABELS = (10, 50)
@@ -215,7 +214,6 @@ def measure_all(options: argparse.Namespace) -> None:
                 cell.path.write_text(json.dumps(found))
                 print(f"{cell.folder.name} {cell.path.stem}: {found}", flush=True)
         return
-    os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // options.workers))
     sets = itertools.product(options.seeds, options.tasks, options.labels)
     commands = [
         [sys.executable, "-m", "tests.bench.review", "--only-measure", "--split", options.split,
@@ -223,9 +221,8 @@ def measure_all(options: argparse.Namespace) -> None:
          "--labels", str(labels), "--ways", *options.ways]
         for seed, task, labels in sets
     ]  # fmt: skip
-    with ThreadPoolExecutor(options.workers) as pool:
-        for done in pool.map(subprocess.run, commands):
-            done.check_returncode()
+    for done in side_by_side(subprocess.run, commands, options.workers):
+        done.check_returncode()
 
 
 def cells_of(options: argparse.Namespace) -> list[Cell]:

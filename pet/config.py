@@ -55,6 +55,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "lm_weight": 1e-4,
         "calibration": "none",
         "generations": "paper",
+        "first_rows": 10,
         "drawn_labels": "hard",
         "train_from": 0,
         "out_of_bag": 0,
@@ -199,6 +200,12 @@ class RunConfig(Frozen):
     teacher_share: float = Field(0.25, gt=0, le=1, description="share of the others that teach")
     drawn_labels: Literal["hard", "soft"] = Field(
         "soft", description="what a member learns of rows that its teachers labeled"
+    )
+    first_rows: int | None = Field(
+        None,
+        ge=1,
+        description="rows of the first generation without labels; 10 per label if not given; the "
+        "paper: 10",
     )
     most_likely: int = Field(
         100, ge=1, description="candidates per label of the first generation without labels"

@@ -17,34 +17,37 @@ Array = NDArray[np.floating]
 Rows = NDArray[np.int64]
 
 
-def count_generations(labeled: int, factor: float = 5.0, goal: int = 1000) -> int:
+def count_generations(labeled: int, factor: float = 5.0, goal: int = 1000, first: int = 10) -> int:
     """Return k, the generations after generation 0 until each member has seen `goal` rows.
 
     k = ceil(log_d(goal / |T|)): 3 for 10 labeled rows, 2 for 50 and for 100. Generation 0 is not
-    counted. Without labeled rows the first generation has 10 of them, and k is one more.
+    counted. Without labeled rows the first generation has `first` of them, and k is one more.
     """
     if labeled == 0:
-        return 1 + count_generations(10, factor, goal)
+        return 1 + count_generations(first, factor, goal)
     # The rounding keeps exact powers exact: log(125) / log(5) is 3.0000000000000004.
     return max(0, math.ceil(round(math.log(goal / labeled, factor), 9)))
 
 
-def generation_quotas(counts: Sequence[int], generation: int, factor: float = 5.0) -> Rows:
+def generation_quotas(
+    counts: Sequence[int], generation: int, factor: float = 5.0, first: int = 10
+) -> Rows:
     """Return how many rows of each label generation j draws: c_j(l) - c_0(l), c_j = d^j c_0.
 
     So the labeled set's ratio of labels is kept. A label without a single labeled row is drawn as
     if it had one, or it could never be learned; and of every label one row is drawn at least, or
-    few rows would not grow by a small factor. Without any labeled row, generation 1 has 10 rows
-    in equal shares (at least one a label), and grows from there.
+    few rows would not grow by a small factor. Without any labeled row, generation 1 has `first`
+    rows in equal shares (at least one a label), and grows from there.
 
     Args:
         counts: labeled rows per label, c_0. [labels]
         generation: j, from 1.
+        first: 10 in the paper.
     """
     assert generation >= 1, "generation 0 draws nothing"
     own = np.asarray(counts, dtype=np.float64)
     if own.sum() == 0:
-        start = max(1.0, 10 / len(own))
+        start = max(1.0, first / len(own))
         return np.round(np.full(len(own), start * factor ** (generation - 1))).astype(np.int64)
     base = np.maximum(own, 1.0)
     return np.maximum(np.round(base * factor**generation - own), 1).astype(np.int64)

@@ -18,6 +18,8 @@ from pet.loading import longest_input
 from pet.runs import fingerprint
 from pet.sampling import texts_fingerprint, unlabeled_fingerprint
 
+FIRST_ROWS_PER_LABEL = 10  # of the first generation without labels
+
 
 @dataclass(frozen=True)
 class Member:
@@ -85,17 +87,29 @@ def generations_of(inputs: Inputs, rows: int) -> int:
     Args:
         rows: how many unlabeled rows there are to learn from.
     """
-    config, labeled = inputs.config, inputs.labeled
+    config = inputs.config
     if not config.member.steps and config.encoder is None:
         return 0  # nobody would learn anything
     if config.generations == "paper":
-        of_paper = count_generations(len(labeled), config.growth_factor, config.growth_goal)
+        of_paper = count_generations(
+            len(inputs.labeled), config.growth_factor, config.growth_goal, _first_rows(inputs)
+        )
         wanted = min(of_paper, MOST_GENERATIONS)
     else:
         wanted = config.generations
-    counts = np.bincount(labeled.labels, minlength=len(inputs.task.labels)).tolist()
-    sizes = [generation_quotas(counts, j, config.growth_factor).sum() for j in range(1, wanted)]
+    sizes = [quotas_of(inputs, generation).sum() for generation in range(1, wanted)]
     return min(wanted, 1 + sum(int(size) < rows for size in sizes))
+
+
+def quotas_of(inputs: Inputs, generation: int) -> NDArray[np.int64]:
+    """How many rows of each label the members of a generation after the first draw. [labels]"""
+    counts = np.bincount(inputs.labeled.labels, minlength=len(inputs.task.labels)).tolist()
+    factor = inputs.config.growth_factor
+    return generation_quotas(counts, generation, factor, _first_rows(inputs))
+
+
+def _first_rows(inputs: Inputs) -> int:
+    return inputs.config.first_rows or FIRST_ROWS_PER_LABEL * len(inputs.task.labels)
 
 
 def parse_member(name: str) -> Member:
@@ -194,7 +208,12 @@ def _fingerprint(inputs: Inputs, member: Member) -> str:
             "teachers": [teacher.name for teacher in teachers],
             "heard": [member_fingerprint(inputs, other) for other in heard],
             "pool": unlabeled_fingerprint(inputs),
-            "drawn": [config.growth_factor, config.drawn_labels, config.most_likely],
+            "drawn": [
+                config.growth_factor,
+                config.drawn_labels,
+                config.most_likely,
+                *([] if len(inputs.labeled) else [_first_rows(inputs)]),
+            ],
             "judged": config.out_of_bag,
             "weights": config.weights,
         }

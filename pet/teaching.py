@@ -22,7 +22,7 @@ from pet.encoding import Encoder
 from pet.errors import PetError
 from pet.inheritance import start_of
 from pet.inputs import Inputs
-from pet.ipet import draw_rows, generation_quotas
+from pet.ipet import draw_rows
 from pet.linear_heads import fit_calibrated
 from pet.logits import logits_table
 from pet.member_models import prior_offset
@@ -32,6 +32,7 @@ from pet.members import (
     left_out,
     member_fingerprint,
     member_seed,
+    quotas_of,
     teachers_of,
 )
 from pet.models import Loss, Rows
@@ -217,10 +218,9 @@ def draw(inputs: Inputs, member: Member) -> Drawn:
         nothing = np.zeros((0, len(task.labels)), np.float32)
         return Drawn(np.zeros(0, np.int64), nothing, {})
     said = teachers_say(inputs, member)
-    counts = np.bincount(labeled.labels, minlength=len(task.labels)).tolist()
     first = not len(labeled) and member.generation == 1
     drawn = draw_rows(
-        said, generation_quotas(counts, member.generation, inputs.config.growth_factor),
+        said, quotas_of(inputs, member.generation),
         np.random.default_rng(member_seed(inputs, "draw", member)),
         trainable=unlabeled_rows(inputs).trainable,
         most_likely=inputs.config.most_likely if first else None,

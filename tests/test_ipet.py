@@ -41,10 +41,17 @@ def test_a_small_factor_draws_a_row_of_every_label_all_the_same() -> None:
     assert generation_quotas([1, 4], 1, 1.05).tolist() == [1, 1]
 
 
-def test_without_labels_the_first_generation_has_ten_rows_in_equal_shares() -> None:
+def test_without_labels_the_first_generation_has_the_papers_ten_rows_in_equal_shares() -> None:
     assert generation_quotas([0, 0], 1).tolist() == [5, 5]
     assert generation_quotas([0, 0], 2).tolist() == [25, 25]
     assert generation_quotas([0] * 20, 1).tolist() == [1] * 20
+
+
+def test_more_rows_for_the_first_generation_without_labels_leave_fewer_generations() -> None:
+    assert generation_quotas([0] * 5, 1, first=50).tolist() == [10] * 5
+    assert generation_quotas([0] * 5, 2, first=50).tolist() == [50] * 5
+    assert count_generations(0, first=50) == 3
+    assert count_generations(0, first=1000) == 1
 
 
 def test_a_member_never_teaches_itself() -> None:

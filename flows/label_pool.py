@@ -24,11 +24,12 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows.calls import call, carry_out, run_name
 from flows.hooks import tell_failure
 from flows.ray_workers import MOST_AT_ONCE, RayOptions
-from pet.config import RunConfig, load_config, make_config
+from pet.config import RunConfig
 from pet.errors import Interrupted, PetError
 from pet.jobs import Execute
 from pet.mirrors import run_folder
 from pet.progress import SILENT, Observer
+from pet.settings import load_config, make_config
 
 
 # Jobs of this process are submitted one after another: the seeds of a process are shared by its

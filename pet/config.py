@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
-import json
-from collections.abc import Mapping, Sequence
-from copy import deepcopy
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from pet.errors import InputError, Problem
 from pet.places import place_problem
 from pet.tuning_config import (
     Frozen,
@@ -28,8 +22,6 @@ Preset = Literal["default", "fast", "paper"]
 # Ways to take the labels' prior out of their scores, and to weigh members.
 Prior = Literal["none", "content-free", "pool", "matched", "half-matched"]
 Weighing = Literal["uniform", "accuracy", "agreement"]
-
-LONGEST_SHOWN = 80  # characters of a wrong value
 
 # What a preset says stands under whatever the user says. The paper's settings are Table 5 and
 # section 4 of arXiv 2001.07676.
@@ -280,146 +272,3 @@ def _training_defaults(
                 under.pop("learning_rate", None)  # a preset's is for all weights
             filled[name] = {**field.default.model_dump(), **under, **given}
     return filled
-
-
-def make_config(
-    values: Mapping[str, Any], settings: tuple[str, ...] = (),
-    problems: list[Problem] | None = None,
-) -> RunConfig:  # fmt: skip
-    """Build the configuration from options and `key=value` settings (`student.steps=100`).
-
-    Args:
-        problems: where to put what is wrong instead of raising it. The configuration is then made
-            of the rest, so that a typo does not hide what is wrong with the files; it is not to
-            be run.
-
-    Raises:
-        InputError: every unknown key and bad value at once; with `problems`, only where nothing
-            is left to make a configuration of.
-    """
-    data: dict[str, Any] = deepcopy({k: v for k, v in values.items() if v is not None})
-    found = [problem for setting in settings if (problem := _apply(data, setting))]
-    config = None
-    try:
-        config = RunConfig(**data)
-    except ValidationError as error:
-        found += _as_problems(error)
-        if problems is not None:
-            config = _of_the_rest(data, error)
-    if config is None or (found and problems is None):
-        raise InputError([*(problems or []), *found])
-    if problems is not None:
-        problems += found
-    return config
-
-
-def _of_the_rest(data: dict[str, Any], error: ValidationError) -> RunConfig | None:
-    """Leave out what is wrong; None if a setting without a default is."""
-    for name, *inner in (detail["loc"] for detail in error.errors()):
-        group = data.get(str(name))
-        if inner and isinstance(group, dict):
-            group.pop(inner[0], None)
-        else:
-            data.pop(str(name), None)
-    try:
-        return RunConfig(**data)
-    except ValidationError:
-        return None
-
-
-def _apply(data: dict[str, Any], setting: str) -> Problem | None:
-    key, equals, text = setting.partition("=")
-    group, _, name = key.strip().rpartition(".")
-    if not equals or not name:
-        return Problem(
-            f"--set {setting}", "key=value", repr(setting), "for example --set student.steps=500"
-        )
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        value = text
-    place = data
-    if group:
-        place = data.setdefault(group, {})
-        if not isinstance(place, dict):
-            return Problem(f"--set {setting}", "a group of settings", group, _KNOWN_SETTINGS)
-    place[name] = value
-    return None
-
-
-def _as_problems(error: ValidationError) -> list[Problem]:
-    """Make one problem per setting: where either of two kinds would do, both are told."""
-    found: dict[str, Problem] = {}
-    for detail in error.errors():
-        problem = as_problem(detail)
-        if (first := found.get(problem.where)) is not None:
-            problem = replace(first, expected=f"{first.expected}; or: {problem.expected}")
-        found[problem.where] = problem
-    return list(found.values())
-
-
-def as_problem(detail: Any, known: Sequence[str] | None = None) -> Problem:
-    """Say what pydantic found wrong; `known` are the settings there are, a run's by default."""
-    names = _setting_names() if known is None else known
-    parts = [str(part) for part in detail["loc"]]
-    field = RunConfig.model_fields.get(parts[0]) if parts else None
-    if field is not None and not isinstance(field.default, TrainingConfig):
-        parts = parts[:1]  # what follows is pydantic's own name for a kind of value
-    where = ".".join(parts)
-    if detail["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(where, names, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        return Problem(f"setting {where}", "a known setting", where, hint + _listed(names))
-    if detail["type"] == "missing":
-        return Problem(f"setting {where}", "a value", "nothing", "add it")
-    if detail["type"] == "place":
-        context = detail["ctx"]
-        return Problem(f"setting {where}", context["expected"], context["found"], context["fix"])
-    found = repr(detail.get("input"))
-    found = found if len(found) <= LONGEST_SHOWN else f"{found[:LONGEST_SHOWN]}..."
-    return Problem(f"setting {where}", detail["msg"], found, "give another value")
-
-
-def _setting_names() -> list[str]:
-    names = []
-    for name, info in RunConfig.model_fields.items():
-        if isinstance(info.default, Frozen):
-            names += [f"{name}.{inner}" for inner in type(info.default).model_fields]
-        else:
-            names.append(name)
-    return sorted(names)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return "the settings are: " + ", ".join(names)
-
-
-_KNOWN_SETTINGS = _listed(_setting_names())
-
-
-def load_config(path: Path) -> RunConfig:
-    """Read the configuration that a run folder holds.
-
-    Raises:
-        InputError: no run is there, or its file is not one of ours.
-    """
-    try:
-        return RunConfig.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError):
-        raise InputError(
-            Problem(
-                str(path.parent),
-                "a run folder with config.json",
-                "none that can be read",
-                "give the folder that was --out of `pet run`",
-            )
-        ) from None
-    except ValidationError as error:
-        raise InputError(
-            Problem(
-                str(path),
-                "settings that this version knows",
-                "; ".join(str(as_problem(detail).where) for detail in error.errors()),
-                "run it again into a new folder with this version",
-            )
-        ) from None

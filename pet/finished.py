@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pet.backbones import Backbone
 from pet.calibration import Scaling
-from pet.config import RunConfig, load_config
+from pet.config import RunConfig
 from pet.data import Pool, PoolBatch, open_pool
 from pet.encoding import Encoder
 from pet.ensembling import agreement, combine, entropy, softmax
@@ -32,6 +32,7 @@ from pet.prompt_ensembles import PromptEnsemble
 from pet.runs import DONE, fingerprint, finished, read_record
 from pet.scoring import Columns, ask_in_turn
 from pet.sentence_encoders import encoder_digest
+from pet.settings import load_config
 from pet.student_folder import CARD, Student, record_of
 from pet.students import load_classifier
 from pet.tables import content_digest

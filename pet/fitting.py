@@ -13,10 +13,11 @@ import tomli_w
 from numpy.typing import NDArray
 
 from pet.arrays import Texts
-from pet.config import RunConfig, make_config
+from pet.config import RunConfig
 from pet.errors import InputError, Problem
 from pet.inputs import INPUTS
 from pet.runs import fingerprint, write_text
+from pet.settings import make_config
 from pet.tables import write_parquet
 from pet.tasks import Task, load_task, parse_task
 

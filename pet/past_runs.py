@@ -7,9 +7,9 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from pet.config import load_config
 from pet.invocation import changed_settings
 from pet.runs import read_json, read_record
+from pet.settings import load_config
 
 # What a report has, whatever was asked for: the screen shows it.
 SHOWN = frozenset({"generations", "labels", "pool", "warnings", "weighing", "weights"})

@@ -12,7 +12,7 @@ import numpy as np
 
 from pet.calibration import UNTRAINED, calibration_offset
 from pet.cloze_models import ClozeModel
-from pet.config import RunConfig, make_config
+from pet.config import RunConfig
 from pet.data import Pool, PoolBatch
 from pet.encoding import Encoder
 from pet.ensembling import agreement, combine, softmax
@@ -27,6 +27,7 @@ from pet.polling import CONTENT_FREE, PRIOR_ROWS
 from pet.progress import Observer, Tick
 from pet.runs import derive_seed, fingerprint
 from pet.scoring import Columns, ask_in_turn, cloze_encoder
+from pet.settings import make_config
 from pet.tables import content_digest
 from pet.tasks import Task, shipped_tasks
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pet.config import make_config
 from pet.reporting.report_file import Report
+from pet.settings import make_config
 
 LABELS = ("sport", "space")
 

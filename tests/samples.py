@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pet.config import RunConfig, make_config
+from pet.config import RunConfig
+from pet.settings import make_config
 
 LABELS = ("sport", "space", "business")
 HEAD = """\

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from pet import scoring
-from pet.config import make_config
 from pet.errors import InputError
 from pet.inputs import read_inputs
 from pet.member_models import prior_offset
@@ -20,6 +19,7 @@ from pet.pipeline import label_pool
 from pet.polling import measure_prior
 from pet.runs import DONE, read_json
 from pet.sampling import sample_pool, unlabeled_rows
+from pet.settings import make_config
 from pet.teaching import train_member
 from tests import samples
 

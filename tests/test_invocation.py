@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pet.config import make_config
 from pet.invocation import OPTIONS, changed_settings, run_command
+from pet.settings import make_config
 
 NEEDED = {"task": "a task.toml", "pool": "p/x y.parquet", "out": "runs/it's", "model": "bert"}
 GIVEN: list[dict[str, Any]] = [

@@ -211,7 +211,7 @@ import numpy, pandas, pyarrow.compute, pyarrow.dataset, pyarrow.parquet, pydanti
 before = dict(os.environ), logging.root.level, list(logging.root.handlers), list(warnings.filters)
 folder = sorted(os.listdir("."))
 import pet
-import pet.runs, pet.config, pet.tasks, pet.labeled, pet.ensembling, pet.evaluation
+import pet.runs, pet.settings, pet.tasks, pet.labeled, pet.ensembling, pet.evaluation
 assert "torch" not in sys.modules and "transformers" not in sys.modules, "a slow start"
 assert list(warnings.filters) == before[3]
 import torch, numpy, transformers

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pet.config import make_config
 from pet.errors import InputError
 from pet.past_runs import list_runs, show_run
+from pet.settings import make_config
 
 
 def test_a_damaged_report_ends_no_list_of_runs(run_copy: Path) -> None:

@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pet.config import load_config
 from pet.errors import InputError, Interrupted, LockedError, PetError
 from pet.jobs import Job, Plainly
 from pet.locks import LOCK, locked
@@ -20,6 +19,7 @@ from pet.logits import read_logits
 from pet.pipeline import label_pool
 from pet.progress import Observer
 from pet.runs import DONE, read_json
+from pet.settings import load_config
 from tests import samples
 from tests.conftest import ModelFolder
 

@@ -20,7 +20,8 @@ from typer.testing import CliRunner
 from data.cache import cache_root
 from flows import cli
 from flows.commands import console
-from pet.config import PRESETS, make_config
+from pet.config import PRESETS
+from pet.settings import make_config
 from tests.documents import (
     REPOSITORY,
     Step,

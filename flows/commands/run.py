@@ -25,11 +25,12 @@ from flows.commands.options import (
     TextColumn,
 )
 from flows.ray_workers import RayOptions, workers_of
-from pet.config import RunConfig, make_config
+from pet.config import RunConfig
 from pet.errors import Problem
 from pet.jobs import Plainly
 from pet.mirrors import run_folder
 from pet.progress import Observer
+from pet.settings import make_config
 
 
 class Runner(StrEnum):

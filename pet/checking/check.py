@@ -16,7 +16,7 @@ from pet.checking.label_noise import suspects
 from pet.checking.preview import Glimpse, encoders_of, filled_examples, look, preview_pattern
 from pet.cloze_models import ClozeModel
 from pet.compilation import plain_encoder
-from pet.config import RunConfig, make_config
+from pet.config import RunConfig
 from pet.errors import Problem, gather
 from pet.inputs import Inputs, Tables, count_leaks, read_tables
 from pet.inspection import inspect_models
@@ -26,6 +26,7 @@ from pet.members import encoder_length
 from pet.models import Classifier, Model
 from pet.scoring import Columns, score_columns
 from pet.sentence_encoders import SentenceEncoder, encoder_digest
+from pet.settings import make_config
 from pet.tasks import Task
 
 COMPARED = 2000  # rows of each set that are held against each other

@@ -5,12 +5,13 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 
-from pet.config import RunConfig, load_config
+from pet.config import RunConfig
 from pet.errors import InputError, Problem
 from pet.labeled import LabeledSet, read_labeled, table_digest
 from pet.nights.ledger import ModelRecord, State
 from pet.nights.nightly_config import NightlyConfig
 from pet.runs import DONE, read_record
+from pet.settings import load_config
 from pet.tasks import Task, column_names, parse_task
 
 

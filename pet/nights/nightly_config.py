@@ -9,9 +9,10 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from pet.config import Place, as_problem
+from pet.config import Place
 from pet.drift import Thresholds
 from pet.errors import InputError, Problem
+from pet.settings import as_problem
 from pet.tuning_config import Frozen
 
 

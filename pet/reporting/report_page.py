@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from pet.config import RunConfig, load_config
+from pet.config import RunConfig
 from pet.invocation import run_command
 from pet.places import is_on_store
 from pet.reporting import plots
@@ -14,6 +14,7 @@ from pet.reporting.report_file import Manifest, Report, read_report
 from pet.reporting.templates import load_template
 from pet.reporting.verdict import judge
 from pet.runs import write_text
+from pet.settings import load_config
 
 LEVELS = {"serious": "Serious", "care": "Take care", "note": "Note", "good": "Good"}
 SECTIONS = {

@@ -30,7 +30,6 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from data.cache import cache_root
-from pet.config import make_config
 from pet.finished import evaluate_run
 from pet.pipeline import label_pool
 from pet.progress import SILENT
@@ -38,6 +37,7 @@ from pet.reporting.report import versions
 from pet.reviewing.review import WAYS
 from pet.reviewing.review_rows import write_review
 from pet.reviewing.reviewed import take_answers
+from pet.settings import make_config
 from tests.bench.tables import RESULTS, notes
 from tests.bench.workers import side_by_side
 

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from data.cache import cache_root
-from pet.config import make_config
 from pet.pipeline import label_pool
+from pet.settings import make_config
 
 if TYPE_CHECKING:
     from tests.bench.quality import Cell

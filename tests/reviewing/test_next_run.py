@@ -8,8 +8,8 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from flows import cli
-from pet.config import load_config
 from pet.reviewing.next_run import next_command
+from pet.settings import load_config
 from tests import samples
 
 

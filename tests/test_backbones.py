@@ -17,7 +17,7 @@ import pytest
 from pet.backbones import Backbone
 from pet.cloze_models import ClozeModel
 from pet.errors import InputError, Interrupted
-from pet.finished import evaluate_run, label_new_pool
+from pet.inference import evaluate_run, label_new_pool
 from pet.logits import read_logits
 from pet.pipeline import label_pool
 from pet.progress import SILENT
@@ -65,7 +65,8 @@ def test_another_process_finds_every_kind_of_member_as_it_was_trained(
     code = (
         "import json, sys\n"
         "from pathlib import Path\n"
-        "from pet.finished import ensemble_voice, open_run\n"
+        "from pet.finished import open_run\n"
+        "from pet.voices import ensemble_voice\n"
         "from pet.progress import no_tick\n"
         "texts = {'text': json.loads(sys.argv[1])}\n"
         "for run in sys.argv[2:]:\n"

@@ -16,7 +16,7 @@ from pet.calibration import UNTRAINED, Scaling, fit_scaling
 from pet.compilation import plain_encoder
 from pet.ensembling import combine
 from pet.errors import InputError
-from pet.finished import label_new_pool
+from pet.inference import label_new_pool
 from pet.inputs import read_inputs
 from pet.logits import read_logits
 from pet.members import members_of

@@ -20,7 +20,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from pet.errors import InputError, PetError
 from pet.estimator import PetClassifier
-from pet.finished import predict_texts
+from pet.inference import predict_texts
 from pet.runs import read_json
 from tests import samples
 from tests.conftest import ModelFolder

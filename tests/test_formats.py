@@ -12,8 +12,9 @@ import pytest
 from pet.errors import InputError
 from pet.estimator import PetClassifier
 from pet.exporting.exports import export_run
-from pet.finished import evaluate_run, label_new_pool, open_run, predict_texts
+from pet.finished import open_run
 from pet.formats import FORMAT, check_format
+from pet.inference import evaluate_run, label_new_pool, predict_texts
 from pet.past_runs import list_runs, show_run
 from pet.pipeline import label_pool
 from pet.progress import SILENT

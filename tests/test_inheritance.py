@@ -11,7 +11,7 @@ import pytest
 from safetensors.torch import load_file
 
 from pet.errors import InputError
-from pet.finished import ensemble_voice, open_run
+from pet.finished import open_run
 from pet.inheritance import adapters_of, counterpart, start_of
 from pet.inputs import read_inputs
 from pet.members import members_of
@@ -20,6 +20,7 @@ from pet.progress import no_tick
 from pet.runs import DONE, read_record
 from pet.soft_prompts import SoftPrompt
 from pet.tasks import load_task
+from pet.voices import ensemble_voice
 from tests import samples, tiny_models
 from tests.cloze import encoder_for, load_cloze, tokenized
 from tests.conftest import ModelFolder

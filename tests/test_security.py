@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from flows import cli
 from flows.commands import console
 from pet.errors import InputError
-from pet.finished import predict_texts
+from pet.inference import predict_texts
 from pet.locks import LOCK, locked
 from pet.pipeline import label_pool
 from tests import samples

@@ -50,7 +50,7 @@ def label(
                 settings=tuple(setting or ()),
             )  # fmt: skip
         else:
-            from pet.finished import label_new_pool
+            from pet.inference import label_new_pool
 
             written, reused, counts = label_new_pool(
                 bring(source, parts=parts_of(who)).path, pool, out_folder, who or "student",
@@ -107,7 +107,7 @@ def predict(
     """Say what the student thinks of some texts."""
 
     def work() -> None:
-        from pet.finished import predict_texts
+        from pet.inference import predict_texts
 
         given = _lines_of_stdin() if texts == ["-"] else texts
         found = predict_texts(bring(folder, parts=parts_of()).path, given)
@@ -133,7 +133,7 @@ def evaluate(
     """Measure a finished run's student or ensemble on labeled texts."""
 
     def work() -> None:
-        from pet.finished import evaluate_run
+        from pet.inference import evaluate_run
 
         check_places(stores=True, test=test)
         found = evaluate_run(

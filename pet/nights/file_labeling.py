@@ -13,7 +13,7 @@ from pet.config import RunConfig
 from pet.data import Pool, PoolBatch, pool_of
 from pet.drift import Sketch, TextSketch, empty_texts, sketch_texts
 from pet.errors import InputError, Interrupted, PetError, Problem
-from pet.finished import Voice, open_run, voice_of
+from pet.finished import open_run
 from pet.inputs import computation, recorded_run_id
 from pet.labeling import (
     LABELS_REJECTED,
@@ -31,6 +31,7 @@ from pet.reference import sketch_label_files
 from pet.runs import derive_seed, fingerprint
 from pet.tables import open_source
 from pet.tasks import Task, column_names
+from pet.voices import Voice, voice_of
 
 SKETCHED_ROWS = 50_000  # texts of a file that are sketched; a uniform sample if there are more
 

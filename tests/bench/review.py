@@ -30,7 +30,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from data.cache import cache_root
-from pet.finished import evaluate_run
+from pet.inference import evaluate_run
 from pet.pipeline import label_pool
 from pet.progress import SILENT
 from pet.reporting.report import versions

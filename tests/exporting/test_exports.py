@@ -16,7 +16,8 @@ from pet.estimator import PetClassifier
 from pet.exporting import exports
 from pet.exporting.exports import compared_rows, export_run
 from pet.exporting.onnx_students import export_onnx
-from pet.finished import open_run, predict_texts
+from pet.finished import open_run
+from pet.inference import predict_texts
 from pet.pipeline import label_pool
 from pet.runs import read_json, write_json
 from pet.student_folder import Record, Student

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from sklearn.utils import column_or_1d
 
-from pet.data import listed
+from pet.columns import listed
 from pet.errors import InputError, Problem
 from pet.labeled import label_name
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pet.data import PoolBatch, open_pool
+from pet.batches import PoolBatch
+from pet.data import open_pool
 from pet.ensembling import entropy
 from pet.errors import InputError, Problem, gather
 from pet.evaluation import above, confusion_matrix, coverage_curve, metrics

@@ -12,16 +12,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pet.data import (
-    Need,
-    Pool,
-    PoolBatch,
-    RejectedRow,
-    TextTable,
-    join_batches,
-    listed,
-    open_pool,
-)
+from pet.batches import PoolBatch, RejectedRow, TextTable, join_batches
+from pet.columns import Need, listed
+from pet.data import Pool, open_pool
 from pet.errors import InputError, Problem
 from pet.object_storage import path_of
 from pet.patterns import did_you_mean

@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 import pet
+from pet.batches import PoolBatch, RejectedRow
 from pet.config import RunConfig
-from pet.data import Pool, PoolBatch, RejectedRow
+from pet.data import Pool
 from pet.ensembling import entropy
 from pet.errors import InputError, Problem
 from pet.locks import LOCK

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pet.answers import pool_votes
+from pet.batches import PoolBatch
 from pet.compilation import plain_encoder
-from pet.data import PoolBatch
 from pet.ensembling import agreement, softmax
 from pet.inputs import Inputs, computation
 from pet.labeling import Predictions, label_metadata, write_labels

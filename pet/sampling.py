@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pet.data import RejectedRow
+from pet.batches import RejectedRow
 from pet.errors import InputError, Problem
 from pet.inputs import ROWS_PER_LABEL, Inputs, texts_of
 from pet.runs import DONE, Unit, fingerprint, make_unit, read_record, writing

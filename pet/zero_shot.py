@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from pet.batches import PoolBatch
 from pet.calibration import UNTRAINED, calibration_offset
 from pet.cloze_models import ClozeModel
 from pet.config import RunConfig
-from pet.data import Pool, PoolBatch
+from pet.data import Pool
 from pet.encoding import Encoder
 from pet.ensembling import agreement, combine, softmax
 from pet.errors import InputError, Problem, gather

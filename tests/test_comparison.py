@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pet import comparison
+from pet.batches import PoolBatch
 from pet.comparison import compare_labels
-from pet.data import PoolBatch
 from pet.errors import InputError
 from pet.labeling import Predictions, label_table
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pet.data import RejectedRow
+from pet.batches import RejectedRow
 from pet.errors import InputError
 from pet.labeled import read_labeled
 from tests.files import parquet, write

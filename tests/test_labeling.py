@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import dataset
 
-from pet.data import Pool, PoolBatch, open_pool
+from pet.batches import PoolBatch
+from pet.data import Pool, open_pool
 from pet.errors import InputError, Interrupted
 from pet.labeling import (
     LABELS_DONE,

@@ -218,7 +218,7 @@ import torch, numpy, transformers
 filters, verbosity = list(warnings.filters), transformers.utils.logging.get_verbosity()
 env, state, seed = dict(os.environ), random.getstate(), torch.random.get_rng_state()
 threads = torch.get_num_threads()
-import pet.pipeline, pet.finished, pet.checking.check
+import pet.pipeline, pet.inference, pet.checking.check
 assert (dict(os.environ), logging.root.level, list(logging.root.handlers)) == (env, *before[1:3])
 assert list(warnings.filters) == filters
 assert transformers.utils.logging.get_verbosity() == verbosity

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pet.batches import PoolBatch
 from pet.compilation import plain_encoder
-from pet.data import PoolBatch
 from pet.encoding import Encoder, TokenizedTexts, tokenize
 from pet.errors import InputError
 from pet.ipet import draw_rows, generation_quotas

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pet.data import Need, listed, open_pool
+from pet.columns import Need, listed
+from pet.data import open_pool
 from pet.errors import InputError, Problem
 from pet.labeled import label_names
 from pet.runs import writing

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pet.data import PoolBatch
+from pet.batches import PoolBatch
 from pet.display import as_markdown, escape_formula
 from pet.errors import InputError, PetError, Problem
 from pet.finished import FinishedRun, open_run_pool

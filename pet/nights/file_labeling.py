@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from pet.batches import PoolBatch
 from pet.config import RunConfig
-from pet.data import Pool, PoolBatch, pool_of
+from pet.data import Pool, pool_of
 from pet.drift import Sketch, TextSketch, empty_texts, sketch_texts
 from pet.errors import InputError, Interrupted, PetError, Problem
 from pet.finished import open_run

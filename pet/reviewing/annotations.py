@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pet.data import listed
+from pet.columns import listed
 from pet.display import unescape_formula
 from pet.errors import InputError, Problem
 from pet.reviewing.annotation_files import ANSWER, ROW_ID, file_names, tool_names

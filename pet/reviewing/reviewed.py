@@ -12,7 +12,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from pet.data import listed, open_pool
+from pet.columns import listed
+from pet.data import open_pool
 from pet.errors import InputError, Problem
 from pet.finished import FinishedRun, open_run
 from pet.progress import Observer

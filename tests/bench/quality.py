@@ -90,7 +90,7 @@ def cells_of(options: argparse.Namespace) -> list[Cell]:
 
 
 def _works_without_labels(method: str, seed: int) -> bool:
-    """Baselines need labels; a run of the larger models has one seed, so labeled sets alone vary."""
+    """Baselines need labels; runs of the larger models differ by the labeled set alone."""
     return method not in NEEDS_LABELS and (method != "larger" or seed == SEEDS[0])
 
 

@@ -178,7 +178,10 @@ class RunConfig(Frozen):
         "paper", description="iPET generations after the first; `paper`: until 1,000 rows were seen"
     )
     train_from: float = Field(
-        8, ge=0, description="labeled rows per label from which generation 0 is trained at all"
+        8,
+        ge=0,
+        description="labeled rows per label from which generation 0 is trained in any case; with "
+        "fewer, only where untrained patterns are worse than the commonest label",
     )
     out_of_bag: float = Field(
         0.25,

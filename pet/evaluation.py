@@ -23,6 +23,11 @@ def accuracy(truth: Labels, predicted: Labels) -> float:
     return float((truth == predicted).mean())
 
 
+def beats_commonest(truth: Labels, predicted: Labels) -> bool:
+    """Say whether as many rows are right as if the commonest label were said of all, or more."""
+    return bool((truth == predicted).sum() >= np.bincount(truth).max())
+
+
 def macro_f1(truth: Labels, predicted: Labels, labels: int) -> float:
     """Return the mean F1 over the labels that occur in the truth or among the predictions."""
     counts = confusion_matrix(truth, predicted, labels)

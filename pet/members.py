@@ -11,14 +11,18 @@ from numpy.typing import NDArray
 
 from pet.adaptation import base_digest
 from pet.config import MOST_GENERATIONS, RunConfig
+from pet.ensembling import combine
+from pet.evaluation import beats_commonest
 from pet.inheritance import start_digest, takes_others
 from pet.inputs import Inputs, computation
 from pet.ipet import choose_teachers, count_generations, generation_quotas
 from pet.loading import longest_input
+from pet.logits import read_logits
 from pet.runs import fingerprint
 from pet.sampling import texts_fingerprint, unlabeled_fingerprint
 
 FIRST_ROWS_PER_LABEL = 10  # of the first generation without labels
+ENOUGH = 5  # labeled rows from which anything is concluded
 
 
 @dataclass(frozen=True)
@@ -76,9 +80,30 @@ def trains_at_once(inputs: Inputs) -> bool:
 
     A handful of rows teaches a small model less about the task than it makes it forget: such a
     run starts with untrained members, and learns from the labeled rows beside the drawn ones.
+    But not where they know next to nothing of these labels. On Reuters R8, of which half is one
+    label, BERT-tiny's patterns were right about 8 of 50 labeled rows; untrained they led to an
+    ensemble of .79, trained at once to one of .87.
     """
-    enough = inputs.config.train_from * len(inputs.task.labels)
-    return len(inputs.labeled) >= max(1, enough)
+    rows = len(inputs.labeled)
+    if rows >= max(1, inputs.config.train_from * len(inputs.task.labels)):
+        return True
+    return rows >= ENOUGH and not know_labels(inputs)
+
+
+def know_labels(inputs: Inputs) -> bool:
+    """Say whether the patterns know more of the labels, untrained, than which is the commonest.
+
+    True as long as they have not been asked about the labeled rows.
+    """
+    untrained = [folder_of(inputs, member) for member in untrained_members(inputs)]
+    paths = [folder / "logits" / "labeled.parquet" for folder in untrained]
+    if not all(path.exists() for path in paths):
+        return True
+    logits = np.stack([read_logits(path)[1] for path in paths])
+    labels = inputs.labeled.labels
+    if logits.shape[1] != len(labels):  # of another labeled set: they will be asked again
+        return True
+    return beats_commonest(labels, combine(logits, [1.0] * len(logits)).argmax(axis=1))
 
 
 def generations_of(inputs: Inputs, rows: int) -> int:

@@ -102,7 +102,6 @@ class _Stages:
     def run(self) -> dict[str, Any]:
         inputs = self.inputs
         untrained = untrained_members(inputs)
-        self.say_who_is_not_trained()
         if inputs.config.encoder is not None:
             self.one("embeddings", partial(embed_texts, inputs))
         if inputs.config.adapt_steps:
@@ -113,6 +112,7 @@ class _Stages:
             jobs = [self.job(name, work) for name, work in zip(names, priors, strict=True)]
             self.stage("calibration", jobs)
         self.stage("zero-shot", self.jobs("score", partial(score_member, pool=False), untrained))
+        self.say_how_it_begins()
         members = self.grow()
         inputs.backbone.drop()  # members have said what they had to
         soft = self.here("soft labels", partial(write_soft_labels, inputs, members))
@@ -170,9 +170,17 @@ class _Stages:
         close_labels(inputs.folder / made.path, made.fingerprint, shards, rows)
         return Unit(made.path, made.fingerprint, all(unit.reused for unit in units))
 
-    def say_who_is_not_trained(self) -> None:
+    def say_how_it_begins(self) -> None:
+        """Say of few labeled rows whether generation 0 is trained on them, and why."""
         config, rows = self.inputs.config, len(self.inputs.labeled)
-        if not rows or not config.member.steps or trains_at_once(self.inputs):
+        enough = config.train_from * len(self.inputs.task.labels)
+        if not rows or not config.member.steps or rows >= enough:
+            return
+        if trains_at_once(self.inputs):
+            self.inputs.observer.say(
+                "untrained, the patterns are right about fewer labeled rows than the commonest "
+                f"label alone would be: generation 0 is trained on these {rows}"
+            )
             return
         later = "they are learned from in generation 1"
         if not self.generations():

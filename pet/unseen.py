@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pet.ensembling import combine
 from pet.inputs import Inputs
 from pet.logits import read_logits
-from pet.members import Member, folder_of, judge_of, left_out, teachers_of
+from pet.members import ENOUGH, Member, folder_of, judge_of, left_out, teachers_of
 
 HELD_OUT = "held_out.parquet"  # what is said of labeled rows by who had not learned from them
 
@@ -47,9 +47,6 @@ def _was_told(inputs: Inputs, member: Member) -> bool:
     """Say whether some teacher of an encoder member knows the labeled rows, and hands them on."""
     teachers = teachers_of(inputs, member) if member.generation else []
     return any(not (t.kind == "pattern" and t.generation is None) for t in teachers)
-
-
-ENOUGH = 5  # labeled rows from which anything is concluded
 
 
 def unseen_answers(

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pet.config import RunConfig
+from pet.progress import Observer
 from pet.settings import make_config
 
 LABELS = ("sport", "space", "business")
@@ -58,6 +59,16 @@ SUBJECTS = {
     "business": ("the bank and the market", "stock price is bad", "a new trade in money",
                  "the price of the stock", "big money in the bank"),
 }  # fmt: skip
+
+
+class Listener(Observer):
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, message: str) -> None:
+        self.said.append(message)
 
 
 def task_toml(names: Sequence[str] = tuple(PATTERNS)) -> str:

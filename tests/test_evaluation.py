@@ -8,6 +8,7 @@ import pytest
 from pet.evaluation import (
     above,
     accuracy,
+    beats_commonest,
     compare,
     confusion_matrix,
     coverage_curve,
@@ -24,6 +25,12 @@ SAID = np.array([0, 0, 1, 1, 0, 2])
 
 def test_rows_of_the_confusion_matrix_are_true_labels() -> None:
     assert confusion_matrix(TRUTH, SAID, 3).tolist() == [[2, 1, 0], [1, 1, 0], [0, 0, 1]]
+
+
+def test_who_is_right_less_often_than_the_commonest_label_does_not_beat_it() -> None:
+    truth = np.array([0, 0, 0, 1, 2])
+    assert beats_commonest(truth, np.array([0, 0, 1, 1, 0]))
+    assert not beats_commonest(truth, np.array([0, 0, 1, 2, 1]))
 
 
 def test_accuracy_is_the_share_that_is_right() -> None:

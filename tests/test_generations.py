@@ -82,6 +82,19 @@ def test_a_run_without_any_label_starts_from_words_alone(
     assert set(report["weights"].values()) == {1.0}
 
 
+def test_patterns_that_know_less_than_the_commonest_label_are_trained_at_once_and_it_is_said(
+    config_for: Configure, tmp_path: Path
+) -> None:
+    """Their labels of the pool would be worth less than no look at it."""
+    rows = [(text, samples.LABELS[0]) for text, _ in samples.labeled_rows()[:11]]
+    samples.write_csv(tmp_path / "odd.csv", [*rows, ("the moon", "space")], ("text", "label"))
+    listener = samples.Listener()
+    config = config_for(labeled=str(tmp_path / "odd.csv"), train_from=100)
+    report = label_pool(config, observer=listener)
+    assert all(name.startswith("g0-") for name in report["weights"])
+    assert [line for line in listener.said if line.startswith("untrained, the patterns")]
+
+
 @pytest.mark.parametrize(
     ("switch", "changed"),
     [({"drawn_labels": "hard"}, {"g1"}), ({"lm_weight": 0.1}, {"g0", "g1"}),

@@ -13,19 +13,11 @@ import pytest
 from pet.encoding import TextSlot
 from pet.errors import InputError, PetError
 from pet.inputs import read_inputs, read_tables, table_digest
-from pet.progress import NOTES, Observer
+from pet.progress import NOTES
 from tests import samples
 from tests.conftest import ModelFolder
 
 Configure = Callable[..., Any]
-
-
-class Listener(Observer):
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def say(self, line: str) -> None:
-        self.said.append(line)
 
 
 @pytest.fixture
@@ -102,7 +94,7 @@ def test_a_text_column_needs_a_task_of_one_field(config_for: Configure, own_inpu
 def test_a_causal_model_leaves_out_what_it_cannot_ask_and_says_so(
     config_for: Configure, model_folder: ModelFolder
 ) -> None:
-    listener = Listener()
+    listener = samples.Listener()
     inputs = read_inputs(config_for(model=str(model_folder("gpt2"))), listener)
     assert [pattern.name for pattern in inputs.task.patterns] == ["last"]
     assert len(listener.said) == 1

@@ -16,10 +16,12 @@ from pet.inputs import Inputs, read_inputs
 from pet.logits import logits_table, read_logits, stored_fingerprint
 from pet.members import (
     Member,
+    folder_of,
     generations_of,
     member_fingerprint,
     members_of,
     parse_member,
+    trains_at_once,
     untrained_members,
 )
 from pet.runs import DONE, read_json
@@ -187,6 +189,23 @@ def test_the_papers_way_to_count_generations_has_the_limit_of_the_setting(
     """By a factor of 1.05 there would be a hundred of them, each of a night."""
     inputs = read_inputs(config_for(generations="paper", growth_factor=1.05))
     assert generations_of(inputs, 10**6) == 10
+
+
+@pytest.mark.parametrize(
+    ("right", "rows", "trained"), [(True, 12, False), (False, 12, True), (False, 4, False)],
+    ids=["they know the labels", "they do not", "scores of another labeled set"],
+)  # fmt: skip
+def test_few_labeled_rows_are_trained_on_where_untrained_patterns_know_nothing(
+    run_copy: Path, config_for: Configure, right: bool, rows: int, trained: bool
+) -> None:
+    """Half of the rows are of one label, the patterns are right about a sixth: so it began."""
+    inputs = read_inputs(config_for(out=run_copy, train_from=100))
+    truth = np.eye(3)[inputs.labeled.labels][:rows]
+    said = logits_table(inputs.labeled.ids[:rows], truth if right else 1 - truth)
+    for member in untrained_members(inputs):
+        write_parquet(folder_of(inputs, member) / "logits" / "labeled.parquet", said, {})
+    assert trains_at_once(inputs) is trained
+    assert {member.generation for member in members_of(inputs, 0)} == {0 if trained else None}
 
 
 def test_an_untrained_member_has_no_generation() -> None:

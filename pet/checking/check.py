@@ -18,11 +18,12 @@ from pet.cloze_models import ClozeModel
 from pet.compilation import plain_encoder
 from pet.config import RunConfig
 from pet.errors import Problem, gather
+from pet.evaluation import beats_commonest
 from pet.inputs import Inputs, Tables, count_leaks, read_tables
 from pet.inspection import inspect_models
 from pet.labeled import LabeledSet
 from pet.loading import choose_device, model_digest
-from pet.members import encoder_length
+from pet.members import ENOUGH, encoder_length
 from pet.models import Classifier, Model
 from pet.scoring import Columns, score_columns
 from pet.sentence_encoders import SentenceEncoder, encoder_digest
@@ -171,6 +172,9 @@ def _of_model(
     for pattern in found["patterns"]:
         pattern["examples"] = [asdict(example) for example in pattern["examples"]]
     if with_pool and _count(sample):
+        said = glimpse.together(glimpse.labeled).argmax(axis=1)
+        if len(said) >= ENOUGH and not beats_commonest(labeled.labels[: len(said)], said):
+            config = config.model_copy(update={"train_from": 0.0})  # as the run will find, too
         inputs = Inputs(config, task, labeled, tables.test, tables.pool, {})
         rates, weights = _other_rates(config, task, model, glimpse, sample)
         found["estimate"] = estimate(inputs, tables.pool.count_rows(), rates, weights)

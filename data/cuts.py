@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -32,27 +32,37 @@ class Sizes:
     seeds: int = 8
 
 
-def cut(train: Sequence[Row], held_out: Sequence[Row], sizes: Sizes) -> dict[str, list[Row]]:
+Share = Callable[[Sequence[Row], int, str], list[Row]]
+
+
+def cut(
+    train: Sequence[Row], held_out: Sequence[Row], sizes: Sizes, share: Share | None = None
+) -> dict[str, list[Row]]:
     """Return every part by name: `pool`, `test`, `validation`, `labeled-<size>-seed<seed>`.
 
     The pool and the labeled sets come from `train`; test and validation from `held_out`, which
     may be the same rows. No row is in two parts, but for the nesting within one seed.
+
+    Args:
+        share: draws the rows of every part but the pool; `balanced` if not given. With
+            `proportional`, labels are as rare there as whoever labels random rows finds them.
     """
-    test = balanced(held_out, sizes.test, "test")
-    validation = balanced(without(held_out, test), sizes.validation, "validation")
+    share = share or balanced
+    test = share(held_out, sizes.test, "test")
+    validation = share(without(held_out, test), sizes.validation, "validation")
     free = without(train, test, validation)
     pool = proportional(free, sizes.pool, "pool")
     parts = {"pool": pool, "test": test, "validation": validation}
-    return parts | labeled_sets(without(free, pool), sizes)
+    return parts | labeled_sets(without(free, pool), sizes, share)
 
 
-def labeled_sets(rows: Sequence[Row], sizes: Sizes) -> dict[str, list[Row]]:
-    """Return balanced labeled sets; those of different seeds have no row in common."""
+def labeled_sets(rows: Sequence[Row], sizes: Sizes, share: Share) -> dict[str, list[Row]]:
+    """Return the labeled sets; those of different seeds have no row in common."""
     sets = {}
     for seed in range(sizes.seeds):
         drawn = rows
         for size in sorted(sizes.labeled, reverse=True):
-            drawn = balanced(drawn, size, f"labeled-{seed}")
+            drawn = share(drawn, size, f"labeled-{seed}")
             sets[f"labeled-{size}-seed{seed}"] = drawn
         rows = without(rows, sets[f"labeled-{max(sizes.labeled)}-seed{seed}"])
     return sets

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from data.cache import Recipe, cache_root, fetch
 from data.models import BERT_TINY, MINILM, SMOLLM2
-from data.texts import DOMAINS, MOVIES, NEWSGROUPS
+from data.texts import DOMAINS, MOVIES, NEWSGROUPS, REUTERS
 from pet.errors import Interrupted, PetError
 
 RECIPES = {
-    recipe.name: recipe for recipe in (NEWSGROUPS, MOVIES, DOMAINS, BERT_TINY, SMOLLM2, MINILM)
+    recipe.name: recipe
+    for recipe in (NEWSGROUPS, MOVIES, REUTERS, DOMAINS, BERT_TINY, SMOLLM2, MINILM)
 }
 
 

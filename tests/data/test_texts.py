@@ -7,7 +7,15 @@ import pytest
 
 from data.cache import cache_root, fetch
 from data.cuts import Row
-from data.texts import MOVIES, NEWSGROUPS, OTHER_KINDS, movie_rows, newsgroup_rows
+from data.texts import (
+    MOVIES,
+    NEWSGROUPS,
+    OTHER_KINDS,
+    REUTERS,
+    TOPICS,
+    collection_rows,
+    movie_rows,
+)  # fmt: skip
 
 
 def test_the_pool_does_not_give_its_labels_away(newsgroups, cache):
@@ -56,7 +64,7 @@ def test_fetching_twice_gives_the_same_bytes(movies, cache, tmp_path):
 
 def test_a_group_that_is_no_topic_stays_out():
     table = b"Category\tText\nd\tstring\nclass\t\nalt.atheism\tno\nsci.med\tyes\n"
-    assert list(newsgroup_rows(table, "train")) == [Row("train-00001", "yes", "medicine")]
+    assert list(collection_rows(table, "train", TOPICS)) == [Row("train-00001", "yes", "medicine")]
 
 
 def test_a_snippet_without_a_clear_opinion_stays_out():
@@ -75,8 +83,18 @@ def test_another_domain_has_no_rows_of_both_opinions(domains, cache):
         assert all(row_id.startswith(f"{name}-") for row_id in table["id"])
 
 
+def test_rare_news_is_as_rare_among_labeled_and_test_rows(reuters, cache):
+    """Even sets would hide what becomes of a rare label."""
+    fetch(reuters, cache)
+    for name, rows in {"test": 20, "labeled-10-seed0": 10}.items():
+        labels = pq.read_table(cache / f"reuters/{name}.parquet")["label"].to_pylist()
+        assert len(labels) == rows
+        shares = {label: labels.count(label) / rows for label in sorted(set(labels))}
+        assert shares == {"acquisitions": 0.4, "earnings": 0.5, "grain": 0.1}
+
+
 @pytest.mark.demo
-@pytest.mark.parametrize("recipe", [NEWSGROUPS, MOVIES], ids=lambda recipe: recipe.name)
+@pytest.mark.parametrize("recipe", [NEWSGROUPS, MOVIES, REUTERS], ids=lambda recipe: recipe.name)
 def test_no_real_text_is_in_two_parts(recipe):
     folder = cache_root() / recipe.target
     if not folder.is_dir():

@@ -9,7 +9,7 @@ import numpy as np
 
 from pet.answers import pool_logits
 from pet.inputs import Inputs
-from pet.ipet import KEPT, Growth, harm, knowledge_kept, measure_growth
+from pet.ipet import KEPT, KEPT_WITHOUT_LABELS, Growth, harm, knowledge_kept, measure_growth
 from pet.members import Member, folder_of, trains_at_once
 from pet.runs import DONE, read_record
 from pet.sampling import unlabeled_rows
@@ -42,24 +42,32 @@ def harm_of(inputs: Inputs, generations: Sequence[Generation]) -> str:
 
 
 def _not_taken_up(inputs: Inputs, members: Sequence[Member]) -> str:
-    """Say what an encoder member that learned alone did not take up from its teachers.
+    """Say what members that learned from their teachers alone did not take up from them.
 
-    Films' opinions, for one, do not show in embeddings that were made to tell subjects: there such
-    a member makes the ensemble worse with every generation. Patterns that learn too would carry it.
+    Films' opinions, for one, do not show in embeddings that were made to tell subjects: there an
+    encoder makes the ensemble worse with every generation. Patterns that learn too would carry it,
+    if labeled rows carry them: without any, they spread what is wrong as well as what is right.
     """
     learners = [member for member in members if member.generation]
-    if [member.kind for member in learners] != ["encoder"]:
+    alone = {member.kind for member in learners} == {"encoder"}
+    if not alone and len(inputs.labeled):
         return ""
-    (encoder,) = learners
-    drawn = read_record(folder_of(inputs, encoder) / DONE)["drawn"]["rows"]
+    wanted = KEPT if alone else KEPT_WITHOUT_LABELS
+    shares = [share for member in learners if (share := _taken_up(inputs, member)) is not None]
+    if not shares or (kept := float(np.mean(shares))) >= wanted:
+        return ""
+    who = "the encoder says" if alone else "without labeled rows, a member says"
+    return (
+        f"{who} {kept:.0%} of what its teachers know of rows that it has not learned from; "
+        f"{wanted:.0%} are wanted"
+    )
+
+
+def _taken_up(inputs: Inputs, member: Member) -> float | None:
+    """How much of its teachers' knowledge a member has of rows that it was not taught."""
+    drawn = read_record(folder_of(inputs, member) / DONE)["drawn"]["rows"]
     new = ~np.isin(unlabeled_rows(inputs).ids, drawn)
     if not new.any():
-        return ""
-    own = pool_logits(inputs, [encoder])[0].argmax(axis=1)
-    kept = knowledge_kept(teachers_say(inputs, encoder)[new], own[new])
-    if kept >= KEPT:
-        return ""
-    return (
-        f"the encoder says {kept:.0%} of what its teachers know of rows that it has not learned "
-        f"from; {KEPT:.0%} are wanted"
-    )
+        return None
+    own = pool_logits(inputs, [member])[0].argmax(axis=1)
+    return knowledge_kept(teachers_say(inputs, member)[new], own[new])

@@ -15,6 +15,7 @@ from pet.members import Member, members_of
 from pet.pipeline import label_pool
 from pet.runs import DONE, read_record
 from pet.sampling import unlabeled_rows
+from tests import samples
 from tests.test_pipeline import Counter
 
 Configure = Callable[..., Any]
@@ -40,6 +41,20 @@ def test_an_encoder_that_cannot_say_what_it_was_taught_leads_the_ensemble_astray
     told = [line for line in counter.said if "did harm, 0 is kept" in line]
     assert len(told) == (1 if generation == 0 else 0)
     assert all(f"the encoder says {kept:.0%} of what its teachers" in line for line in told)
+
+
+@pytest.mark.parametrize(("kept", "stopped"), [(0.79, True), (0.81, False)])
+def test_without_labeled_rows_patterns_that_lose_what_they_were_taught_are_not_kept(
+    config_for: Configure, monkeypatch: pytest.MonkeyPatch, kept: float, stopped: bool
+) -> None:
+    """Nothing else would tell: films' labels came from .58 right to .52, and nobody minded."""
+    monkeypatch.setattr(growing, "knowledge_kept", lambda said, labels: kept)
+    monkeypatch.setattr(growing, "harm", lambda *signs, **others: "")
+    listener = samples.Listener()
+    report = label_pool(config_for(labeled=None, generations=1), observer=listener)
+    assert all(name.startswith("untrained-") for name in report["weights"]) is stopped
+    told = [line for line in listener.said if f"a member says {kept:.0%} of what" in line]
+    assert len(told) == stopped
 
 
 def test_it_is_asked_about_rows_that_it_has_not_learned_from(

@@ -22,6 +22,7 @@ from pet.labeling import Predictions, label_into, label_metadata, refuse_other_l
 from pet.mirrors import run_folder
 from pet.places import place_in_pool
 from pet.progress import Observer, Tick, no_tick
+from pet.readers import is_unicode
 from pet.runs import fingerprint
 from pet.tables import content_digest
 from pet.voices import student_voice, voice_of
@@ -71,7 +72,7 @@ def label_new_pool(
 def predict_texts(folder: Path, texts: Sequence[str]) -> list[dict[str, Any]]:
     """Ask a run's student about texts; fields of a pair are parted by a tab."""
     run = open_run(folder)
-    if broken := [text for text in texts if not _is_unicode(text)]:
+    if broken := [text for text in texts if not is_unicode(text)]:
         raise InputError(
             Problem("TEXT", "text in UTF-8", repr(broken[0]), "convert it, or set LANG to C.UTF-8")
         )
@@ -96,15 +97,6 @@ def predict_texts(folder: Path, texts: Sequence[str]) -> list[dict[str, Any]]:
         }
         for text, row in zip(texts, probabilities, strict=True)
     ]
-
-
-def _is_unicode(text: str) -> bool:
-    """Tell whether no byte was left over when the command line was decoded."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def evaluate_run(

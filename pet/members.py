@@ -84,17 +84,21 @@ def trains_at_once(inputs: Inputs) -> bool:
     label, BERT-tiny's patterns were right about 8 of 50 labeled rows; untrained they led to an
     ensemble of .79, trained at once to one of .87.
     """
-    rows = len(inputs.labeled)
-    if rows >= max(1, inputs.config.train_from * len(inputs.task.labels)):
-        return True
-    return rows >= ENOUGH and not know_labels(inputs)
+    return not has_few_labels(inputs) or not _patterns_know_labels(inputs)
 
 
-def know_labels(inputs: Inputs) -> bool:
-    """Say whether the patterns know more of the labels, untrained, than which is the commonest.
+def has_few_labels(inputs: Inputs) -> bool:
+    """Say whether the labeled rows are fewer than `train_from` for every label."""
+    return len(inputs.labeled) < max(1, inputs.config.train_from * len(inputs.task.labels))
 
-    True as long as they have not been asked about the labeled rows.
-    """
+
+def know_labels(truth: NDArray[np.int64], said: NDArray[np.int64]) -> bool:
+    """Say whether as many rows are right as the commonest label would be, if there are enough."""
+    return len(truth) < ENOUGH or beats_commonest(truth, said)
+
+
+def _patterns_know_labels(inputs: Inputs) -> bool:
+    """Hold what untrained patterns said against the labeled rows; True until they were asked."""
     untrained = [folder_of(inputs, member) for member in untrained_members(inputs)]
     paths = [folder / "logits" / "labeled.parquet" for folder in untrained]
     if not all(path.exists() for path in paths):
@@ -103,7 +107,7 @@ def know_labels(inputs: Inputs) -> bool:
     labels = inputs.labeled.labels
     if logits.shape[1] != len(labels):  # of another labeled set: they will be asked again
         return True
-    return beats_commonest(labels, combine(logits, [1.0] * len(logits)).argmax(axis=1))
+    return know_labels(labels, combine(logits, [1.0] * len(logits)).argmax(axis=1))
 
 
 def generations_of(inputs: Inputs, rows: int) -> int:

@@ -22,6 +22,7 @@ from pet.locks import LOCK
 from pet.members import (
     Member,
     generations_of,
+    has_few_labels,
     judges_of,
     members_of,
     trains_at_once,
@@ -173,8 +174,7 @@ class _Stages:
     def say_how_it_begins(self) -> None:
         """Say of few labeled rows whether generation 0 is trained on them, and why."""
         config, rows = self.inputs.config, len(self.inputs.labeled)
-        enough = config.train_from * len(self.inputs.task.labels)
-        if not rows or not config.member.steps or rows >= enough:
+        if not rows or not config.member.steps or not has_few_labels(self.inputs):
             return
         if trains_at_once(self.inputs):
             self.inputs.observer.say(

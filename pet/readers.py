@@ -281,7 +281,7 @@ def _as_batch(
         try:
             arrays.append(pa.array(column, pa.large_string()))
         except UnicodeEncodeError:
-            valid = [value if value is None or _is_valid(value) else None for value in column]
+            valid = [value if value is None or is_unicode(value) else None for value in column]
             for row, value in enumerate(column):
                 if name in texts and value is not None and valid[row] is None:
                     faults[row] = Reason.UNDECODABLE
@@ -289,7 +289,7 @@ def _as_batch(
     return pa.RecordBatch.from_arrays(arrays, list(columns)), np.array(faults, object)
 
 
-def _is_valid(text: str) -> bool:
+def is_unicode(text: str) -> bool:
     """Tell whether no half of a surrogate pair is there: from JSON's \\u, or for a broken byte."""
     try:
         text.encode()

@@ -16,7 +16,6 @@ from pet.pipeline import label_pool
 from pet.runs import DONE, read_record
 from pet.sampling import unlabeled_rows
 from tests import samples
-from tests.test_pipeline import Counter
 
 Configure = Callable[..., Any]
 
@@ -35,10 +34,10 @@ def test_an_encoder_that_cannot_say_what_it_was_taught_leads_the_ensemble_astray
     config: Any, monkeypatch: pytest.MonkeyPatch, kept: float, generation: int
 ) -> None:
     monkeypatch.setattr(growing, "knowledge_kept", lambda said, labels: kept)
-    counter = Counter()
-    report = label_pool(config, observer=counter)
+    listener = samples.Listener()
+    report = label_pool(config, observer=listener)
     assert f"encoder-g{generation}" in report["weights"]
-    told = [line for line in counter.said if "did harm, 0 is kept" in line]
+    told = [line for line in listener.said if "did harm, 0 is kept" in line]
     assert len(told) == (1 if generation == 0 else 0)
     assert all(f"the encoder says {kept:.0%} of what its teachers" in line for line in told)
 

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pet.checking.duplicates import duplicate_rows, near_duplicates
 from pet.checking.estimate import estimate
@@ -18,12 +19,11 @@ from pet.cloze_models import ClozeModel
 from pet.compilation import plain_encoder
 from pet.config import RunConfig
 from pet.errors import Problem, gather
-from pet.evaluation import beats_commonest
 from pet.inputs import Inputs, Tables, count_leaks, read_tables
 from pet.inspection import inspect_models
 from pet.labeled import LabeledSet
 from pet.loading import choose_device, model_digest
-from pet.members import ENOUGH, encoder_length
+from pet.members import encoder_length, know_labels
 from pet.models import Classifier, Model
 from pet.scoring import Columns, score_columns
 from pet.sentence_encoders import SentenceEncoder, encoder_digest
@@ -160,20 +160,20 @@ def _of_model(
     model = ClozeModel.load(config.model, config.model_revision, device, precision=config.precision)
     encoders = encoders_of(model, task, config.max_length)
     glimpse = look(config, model, encoders, labeled.columns, sample)
+    said = glimpse.together(glimpse.labeled).argmax(axis=1)
     found: dict[str, Any] = {
         "kind": "causal" if model.causal else "masked",
         "patterns": [
             preview_pattern(task, place, labeled, model, encoder, glimpse)
             for place, encoder in enumerate(encoders)
         ],
-        "zero_shot": _zero_shot(task, glimpse, labeled),
+        "zero_shot": _zero_shot(task, glimpse, labeled, said),
         "suspects": _suspects(task, glimpse, labeled),
     }
     for pattern in found["patterns"]:
         pattern["examples"] = [asdict(example) for example in pattern["examples"]]
     if with_pool and _count(sample):
-        said = glimpse.together(glimpse.labeled).argmax(axis=1)
-        if len(said) >= ENOUGH and not beats_commonest(labeled.labels[: len(said)], said):
+        if not know_labels(labeled.labels[: len(said)], said):
             config = config.model_copy(update={"train_from": 0.0})  # as the run will find, too
         inputs = Inputs(config, task, labeled, tables.test, tables.pool, {})
         rates, weights = _other_rates(config, task, model, glimpse, sample)
@@ -185,9 +185,10 @@ def _count(columns: Columns) -> int:
     return len(next(iter(columns.values())))
 
 
-def _zero_shot(task: Task, glimpse: Glimpse, labeled: LabeledSet) -> dict[str, Any]:
+def _zero_shot(
+    task: Task, glimpse: Glimpse, labeled: LabeledSet, said: NDArray[np.int64]
+) -> dict[str, Any]:
     """What all patterns together say before any training: how right, and of which labels."""
-    said = glimpse.together(glimpse.labeled).argmax(axis=1)
     found: dict[str, Any] = {"labeled_rows": len(said), "pool_rows": glimpse.pool.shape[1]}
     if len(said):
         found["accuracy"] = round(float((said == labeled.labels[: len(said)]).mean()), 4)

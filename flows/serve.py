@@ -17,6 +17,7 @@ import typer
 from flows.commands.console import answer
 from flows.server import check_reachable, prepare
 from pet.errors import InputError, Problem
+from pet.nights.ledger import unit_name
 from pet.nights.nightly_config import NightlyConfig, load_nightly_config
 
 
@@ -60,9 +61,9 @@ def serve_nights(settings: NightlyConfig, cron: str, timezone: str) -> None:
             limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW
         )
         deployment = nightly.to_deployment(
-            name=Path(settings.out).name, schedule=schedule, concurrency_limit=limit,
+            name=deployment_name(Path(settings.out)), schedule=schedule, concurrency_limit=limit,
             parameters={"config": settings.model_dump(mode="json")}, tags=["pet"],
-            description="labels what is new in the pool", version_type=None,
+            description=f"labels what is new in the pool, into {settings.out}", version_type=None,
             entrypoint_type=EntrypointType.MODULE_PATH,
         )  # fmt: skip
     except ValueError as error:
@@ -72,6 +73,12 @@ def serve_nights(settings: NightlyConfig, cron: str, timezone: str) -> None:
         ) from None  # fmt: skip
     assert isinstance(deployment, RunnerDeployment), "outside of an event loop it is no coroutine"
     serve(deployment, limit=1)
+
+
+def deployment_name(store: Path) -> str:
+    """Name a store's deployment: readable, and another one for a folder of the same name."""
+    place = store.absolute()
+    return unit_name(place.name, str(place.parent))
 
 
 if __name__ == "__main__":

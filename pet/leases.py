@@ -9,12 +9,13 @@ import secrets
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from pet.errors import LockedError
 from pet.object_storage import file_system, key_of, told
+from pet.runs import TEMPORARY_PREFIX
 
 LEASE_SECONDS = 120.0  # after which a lock that nobody renewed is nobody's
 RENEWALS = 4  # in the time of a lease
@@ -24,11 +25,12 @@ class Lease:
     """A lock that this process holds and renews.
 
     The lock is an object that only one of several processes can create (a conditional put). Its
-    time stamp is the storage's own, and is held against this machine's clock: S3 refuses requests
-    from clocks that are far off, but a minute is possible. So two processes may, rarely, both hold
-    it for the time of a renewal. That does no harm: both write the same bytes under the same names,
-    and a unit counts only if its files are those that its `done.json` names. The one that has lost
-    the lock sees it at its next renewal, and ends.
+    time stamp is the storage's own, and is held against that of an object written now: S3 takes
+    requests from clocks that are a quarter of an hour off. A holder without network for longer than
+    a lease loses the lock, so two processes may, rarely, both work for the time of a renewal. That
+    does no harm: both write the same bytes under the same names, and a unit counts only if its
+    files are those that its `done.json` names. The one that has lost the lock sees it at its next
+    renewal, and ends.
     """
 
     def __init__(self, address: str):
@@ -50,7 +52,8 @@ class Lease:
             found = self._look()
             if found is None:
                 continue  # it was given back just now
-            holder, age = found
+            holder, renewed = found
+            age = (self._now() - renewed).total_seconds()
             if age < LEASE_SECONDS and not _is_dead(holder):
                 raise _refusal(self.address, _name(holder), age)
             say(f"the lock of {_name(holder)}, which is gone, is taken over")
@@ -68,8 +71,8 @@ class Lease:
             return False  # S3's answer to two that try in the same moment: look again
         return True
 
-    def _look(self) -> tuple[dict[str, Any], float] | None:
-        """Return who holds the lock, and how many seconds ago it was renewed."""
+    def _look(self) -> tuple[dict[str, Any], datetime] | None:
+        """Return who holds the lock, and when it was renewed, by the storage's clock."""
         try:
             content = self._files.cat_file(self.key)
             renewed: datetime = self._files.modified(self.key)
@@ -79,7 +82,17 @@ class Lease:
             holder = json.loads(content)
         except ValueError:
             holder = None
-        return holder if isinstance(holder, dict) else {}, (_now() - renewed).total_seconds()
+        return holder if isinstance(holder, dict) else {}, renewed
+
+    def _now(self) -> datetime:
+        """Ask the storage what time it is."""
+        probe = f"{key_of(self.address)}/{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
+        self._files.pipe_file(probe, b"")
+        try:
+            now: datetime = self._files.modified(probe)
+        finally:
+            self._files.rm_file(probe)
+        return now
 
     def renew(self) -> None:
         """Renew the lock until it is given back, or somebody else holds it."""
@@ -132,10 +145,6 @@ def leased(address: str, say: Callable[[str], None] = lambda line: None) -> Iter
         with contextlib.suppress(Exception):  # one that stays ends with its lease
             lease.give_back()
         renewing.join()
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 def _name(holder: dict[str, Any]) -> str:

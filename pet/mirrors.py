@@ -45,7 +45,8 @@ class Mirror(RunFolder):
         self.address = address.rstrip("/")
         self._files = file_system(address)
         self._room = free_room(self.address)
-        super().__init__(self._room / self.address.rpartition("/")[2])
+        # A folder of its own: an address may end in the name of one of the room's files.
+        super().__init__(self._room / "mirror" / self.address.rpartition("/")[2])
         found = read_record(self._room / "index.json")
         self._index = {name: tuple(known) for name, known in found.items()}
         self._lease: Lease | None = None

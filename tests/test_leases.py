@@ -45,9 +45,9 @@ def test_the_lock_of_a_machine_that_died_ends_with_its_lease(
     write_lock(bucket)
     with pytest.raises(LockedError, match=r"on elsewhere[\s\S]*its lock ends \d+ s from now"):
         Lease(f"{bucket}/run").take(print)
-    now = leases._now()
+    now = Lease(f"{bucket}/run")._now()
     later = timedelta(seconds=leases.LEASE_SECONDS + 60)
-    monkeypatch.setattr(leases, "_now", lambda: now + later)
+    monkeypatch.setattr(Lease, "_now", lambda lease: now + later)
     said: list[str] = []
     with leased(f"{bucket}/run", said.append):
         pass

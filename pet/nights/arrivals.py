@@ -10,6 +10,7 @@ from pathlib import Path
 from pet.errors import InputError, Problem
 from pet.nights.ledger import State
 from pet.progress import Observer
+from pet.readers import is_unicode
 from pet.runs import file_digest, read_record, write_json
 from pet.tables import list_files
 
@@ -95,7 +96,11 @@ def look(
                     "check the path; if it is a mounted disk, mount it")
         )  # fmt: skip
     found = Arrivals({})
-    paths = {path.relative_to(pool).as_posix(): path for path in list_files(pool)[1]}
+    listed = {path.relative_to(pool).as_posix(): path for path in list_files(pool)[1]}
+    paths = {name: path for name, path in listed.items() if is_unicode(name)}
+    for name in listed.keys() - paths.keys():
+        printable = name.encode(errors="backslashreplace").decode()
+        found.unreadable[printable] = "its name is not UTF-8; rename it"
     settled, fresh = _settled(paths, settle_seconds, sleep, found)
     _digest(paths, settled, fresh, memory, found, observer)
     return found

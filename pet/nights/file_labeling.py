@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -38,7 +39,7 @@ SKETCHED_ROWS = 50_000  # texts of a file that are sketched; a uniform sample if
 
 
 class Late(PetError):
-    """The file is being written: it is left for the next night."""
+    """The file is left for the next night: it is being written, or cannot be read just now."""
 
 
 @dataclass(frozen=True)
@@ -81,16 +82,10 @@ class FileLabeler:
 
         Raises:
             InputError: it cannot be used, or too many of its rows cannot.
-            Late: it changed meanwhile.
+            Late: it changed meanwhile, or could not be read.
         """
-        try:
+        with _as_looked_at(file):
             return self._read(file)
-        except (InputError, Interrupted):
-            raise
-        except PetError as error:
-            if file.has_changed():
-                raise Late(str(error)) from error
-            raise
 
     def _read(self, file: PoolFile) -> TextSketch:
         pool = self.open(file)
@@ -121,7 +116,8 @@ class FileLabeler:
         """Label a file; shards that an earlier try has written stay.
 
         Raises:
-            Late: it changed meanwhile.
+            InputError: it cannot be used.
+            Late: it changed meanwhile, or could not be read.
         """
         folder = labels_folder(self.store, self.model, file.name, file.digest)
         take_back(folder)
@@ -130,7 +126,7 @@ class FileLabeler:
             columns=self.settings.text_column, ids=self.settings.id_column,
             **computation(self.settings),
         )  # fmt: skip
-        try:
+        with _as_looked_at(file):
             pool = self.open(file)
             write_labels(
                 pool, folder, self.task.labels, self._say, model=source,
@@ -139,10 +135,6 @@ class FileLabeler:
                 metadata=self._metadata(file),
                 observer=self.observer, rejected=folder / LABELS_REJECTED,
             )  # fmt: skip
-        except PetError as error:
-            if file.has_changed():
-                raise Late(str(error)) from error
-            raise
         counts = count_labels(folder, self.task.labels)
         return FileRecord(
             digest=file.digest, rows=counts["rows"], rejected=pool.count_rows() - counts["rows"],
@@ -169,3 +161,21 @@ class FileLabeler:
             "labeled_set": model.labeled_digest or "",
             "file": file.name, "file_sha256": file.digest, **code_version(),
         }  # fmt: skip
+
+
+@contextlib.contextmanager
+def _as_looked_at(file: PoolFile) -> Iterator[None]:
+    """Blame a file for what is wrong with it only if it is the one that was looked at, and is read.
+
+    A verdict stands until the content changes; a disk that failed once may work tomorrow.
+    """
+    try:
+        yield
+    except Interrupted:
+        raise
+    except PetError as error:
+        if file.has_changed():
+            raise Late(str(error)) from error
+        if isinstance(error, InputError) and isinstance(error.__cause__, OSError):
+            raise Late(f"it cannot be read: {error.problems[0].found}") from error
+        raise

@@ -23,8 +23,10 @@ from pet.errors import InputError, Problem
 from pet.runs import write_json
 
 LEDGER = "ledger"
+MODELS = "models"
 _SLUG = re.compile(r"[^A-Za-z0-9._-]+")
 LONGEST_SLUG = 60
+NAMED = "the settings name it"  # why a model came into use, if no night had trained it
 
 
 class _Record(BaseModel):
@@ -42,7 +44,10 @@ class FileRecord(_Record):
 
 
 class BadFile(_Record):
-    """A pool file that cannot be used, by content: it is looked at again when that changes."""
+    """A pool file that cannot be used, by content.
+
+    It is looked at again when that changes, or when the settings name another run.
+    """
 
     digest: str
     expected: str
@@ -143,6 +148,8 @@ class State:
         if entry.came_into_use is not None:
             self.models.append(entry.came_into_use)
             self.nights = []
+            if entry.came_into_use.reason == NAMED:  # another run may read what this one could not
+                self.bad = {}
         elif entry.sketch is not None:
             self.nights.append(entry)
         self.files |= entry.labeled
@@ -187,11 +194,24 @@ def read_entries(store: Path) -> list[Entry]:
 
 
 def read_state(store: Path) -> State:
-    """Sum up the ledger; an empty state where there is none."""
+    """Sum up the ledger; an empty state where there is none.
+
+    Models that nights have trained lie in the store, wherever it was when they came into use.
+    """
     state = State()
     for entry in read_entries(store):
         state.add(entry)
+    state.models = [
+        model if model.reason == NAMED
+        else model.model_copy(update={"run": str(renewed_run(store, model.version))})
+        for model in state.models
+    ]  # fmt: skip
     return state
+
+
+def renewed_run(store: Path, version: int) -> Path:
+    """Say where the run of a model is that a night trained."""
+    return store / MODELS / f"{version:04d}"
 
 
 def entry_path(store: Path, number: int) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 from pet.config import RunConfig
 from pet.errors import InputError, Problem
 from pet.labeled import LabeledSet, read_labeled, table_digest
-from pet.nights.ledger import ModelRecord, State
+from pet.nights.ledger import NAMED, ModelRecord, State
 from pet.nights.nightly_config import NightlyConfig
 from pet.runs import DONE, read_record
 from pet.settings import load_config
@@ -41,9 +41,6 @@ class FirstRun:
             columns=column_names(task, config.text_column), id_column=config.id_column,
             max_rejected=config.max_rejected,
         )  # fmt: skip
-
-
-NAMED = "the settings name it"  # why a model came into use, if no night had trained it
 
 
 def describe_model(run: Path, voice: str, version: int, reason: str) -> ModelRecord:

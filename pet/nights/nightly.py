@@ -21,6 +21,8 @@ from pet.nights.arrivals import DIGESTS, Arrivals, PoolFile, compare, look
 from pet.nights.label_store import has_labels, tidy
 from pet.nights.ledger import (
     LEDGER,
+    MODELS,
+    NAMED,
     BadFile,
     Entry,
     FileRecord,
@@ -30,7 +32,6 @@ from pet.nights.ledger import (
     write_entry,
 )
 from pet.nights.model_choice import (
-    NAMED,
     FirstRun,
     describe_model,
     identity_of,
@@ -43,7 +44,7 @@ from pet.places import place_in_pool
 from pet.progress import SILENT, Observer
 from pet.runs import TEMPORARY_PREFIX, sweep
 
-OURS = {LEDGER, "labels", "models", "pools", DIGESTS}
+OURS = {LEDGER, "labels", MODELS, "pools", DIGESTS}
 
 
 def label_new(
@@ -161,6 +162,7 @@ class _Night:
             and name not in self.found.late
         ]  # fmt: skip
         labeled: dict[str, FileRecord] = {}
+        bad: dict[str, BadFile] = {}
 
         def label_anew() -> None:
             labeler = self.labeler(model)
@@ -169,13 +171,15 @@ class _Night:
             for file in files:
                 try:
                     labeled[file.name] = labeler.label(file)
+                except InputError as error:  # another run may look for other columns
+                    bad[file.name] = self.set_aside(file, error)
                 except Late as late:
                     self.leave(file, late)
 
         started = time.monotonic()
         if files:
             self.one(f"label {len(files)} files anew", label_anew)
-        self.write(started, came_into_use=model, labeled=labeled)
+        self.write(started, came_into_use=model, labeled=labeled, bad=bad)
         self.labeled_anew |= labeled
         self.came_into_use = model
         line = f"model {model.version} is in use ({model.reason})"
@@ -194,6 +198,7 @@ class _Night:
 
         def work() -> None:
             nonlocal sketch
+            sketch = None  # work that failed midway is begun anew
             labeler = self.labeler(self.model)
             from pet.nights.file_labeling import Late
 

@@ -18,11 +18,11 @@ from pet.jobs import Execute
 from pet.logits import stored_fingerprint
 from pet.nights.arrivals import PoolFile
 from pet.nights.file_labeling import FileLabeler
+from pet.nights.ledger import renewed_run
 from pet.pipeline import label_pool
 from pet.runs import derive_seed, fingerprint
 from pet.tables import write_parquet
 
-MODELS = "models"
 POOLS = "pools"
 
 
@@ -47,7 +47,7 @@ class Renewal:
 
     @property
     def folder(self) -> Path:
-        return self.labeler.store / MODELS / f"{self.version:04d}"
+        return renewed_run(self.labeler.store, self.version)
 
     def train(self, pool: Path, execute: Execute) -> dict[str, Any]:
         """Train the model, or go on where an earlier try was killed; return its report."""

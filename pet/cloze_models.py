@@ -102,8 +102,8 @@ class ClozeModel(Model):
         if self.causal:
             return self._next_token_loss(batch, encoder.prompt_end)
         hidden, targets, columns = mask_tokens(batch, self.tokenizer, self.vocabulary)
-        if not len(targets):
-            return torch.zeros((), device=self.device)
+        if not len(targets):  # chance has chosen none of a few tokens: a step that changes nothing
+            return torch.zeros((), device=self.device, requires_grad=True)
         places = [torch.from_numpy(place).to(self.device) for place in columns]
         where = head_at(self._backbone, places[0][None], places[1][None])
         with where as gathered:

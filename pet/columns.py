@@ -46,8 +46,10 @@ def _problem(source: Source, need: Need) -> Problem | None:
         found = f"{names.count(need.column)} columns of that name"
         return Problem(str(source.path), expected, found, "give every column its own name")
     kind = source.schema.field(need.column).type
-    whole_ids = need.what == "of ids" and pa.types.is_integer(kind)
-    if need.what in ("of text", "of ids") and not (whole_ids or _is_text(kind)):
+    is_id = need.what == "of ids" and is_number_or_uuid(kind)
+    if need.what == "of ids" and pa.types.is_floating(kind):
+        option = "write the numbers as integers, or as text"
+    if need.what in ("of text", "of ids") and not (is_id or _is_text(kind)):
         return Problem(str(source.path), expected, f"values of type {kind}", option)
     return None
 
@@ -67,14 +69,21 @@ def listed(names: Sequence[str], limit: int = 20) -> str:
 
 
 def plain(kind: pa.DataType) -> pa.DataType:
-    """Return the type of the values, where they stand in a dictionary."""
-    return kind.value_type if pa.types.is_dictionary(kind) else kind
+    """Return the type of the values, where they stand in a dictionary or a view."""
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    views = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
+    return views.get(kind, kind)  # a view can be neither filtered nor joined
 
 
 def is_string(kind: pa.DataType) -> bool:
     """Say whether values are strings, of whatever layout."""
     types = pa.types
     return types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+
+
+def is_number_or_uuid(kind: pa.DataType) -> bool:
+    """Say whether values may be ids that are no strings; of floats nobody knows the digits."""
+    return pa.types.is_integer(kind) or isinstance(kind, pa.UuidType)
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -104,7 +104,7 @@ def compare_labels(before: Path, after: Path) -> dict[str, Any]:
 def _deal(side: LabelFiles, parts: int, room: Path) -> Any:
     """Return the function that reads one part of the rows; equal ids come into equal parts."""
     if parts == 1:
-        return lambda part: _unique(pa.concat_tables([*_tables(side)]))
+        return lambda part: _unique(pa.concat_tables([SCHEMA.empty_table(), *_tables(side)]))
     room.mkdir()
     names = [room / f"{part}.arrow" for part in range(parts)]
     writers = [pa.ipc.new_file(str(name), SCHEMA) for name in names]

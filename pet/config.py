@@ -217,7 +217,7 @@ class RunConfig(Frozen):
     )
     member: TrainingConfig = Field(TrainingConfig(), description="training of a member")
     student: WholeTrainingConfig = Field(
-        WholeTrainingConfig(steps=300, batch_size=16, dropout=None),
+        WholeTrainingConfig(steps=1000, batch_size=16, dropout=None),
         description="training of the student",
     )
     supervised: WholeTrainingConfig = Field(

@@ -199,6 +199,8 @@ class Encoder:
         if any(isinstance(part, Boundary) for part in parts):
             fixed += len(self.special.between)
         self._fixed = fixed + len(self._before) + len(self.special.after)
+        # A causal model speaks behind a token; where there is no text, and no word, it needs one.
+        self._lone = np.full(1, self._pad, np.int32)
 
     @property
     def fixed_ids(self) -> list[int]:
@@ -228,7 +230,8 @@ class Encoder:
         The masks of the longest label word are counted in. A causal model has none of them, and
         takes fewer: there it is a bound.
         """
-        return self._field_lengths(texts, rows).sum(axis=1) + self._fixed + self.longest_word
+        own = self._field_lengths(texts, rows).sum(axis=1) + self._fixed
+        return np.maximum(own, 1) + self.longest_word
 
     def batch(
         self, texts: Mapping[TextSlot, TokenizedTexts], rows: NDArray[np.int64], masks: int = 1
@@ -260,8 +263,8 @@ class Encoder:
         masks: int,
     ) -> tuple[Ids, int | None, int | None]:
         """Return one row's ids, the column of its mask, and where its second segment starts."""
-        pieces = [self._before]
-        length, field = len(self._before), 0
+        pieces = [self._before if self._fixed or kept.sum() else self._lone]
+        length, field = len(pieces[0]), 0
         mask = second = None
         for part in self._parts:
             if isinstance(part, TextSlot):

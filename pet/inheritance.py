@@ -9,14 +9,31 @@ from pet.adapters import WEIGHTS, is_adapter, read_backbone
 from pet.config import RunConfig
 from pet.errors import InputError, Problem
 from pet.runs import DONE, file_digest, finished, read_record
-from pet.tasks import Task
+from pet.tasks import Task, parse_task
 
 
 def adapters_of(run: Path) -> list[Path]:
-    """List the adapters of a run's first trained generation, by name."""
-    found = [path for path in sorted(run.glob("members/g*")) if is_adapter(path)]
+    """List the adapters of a run's first trained generation, by name.
+
+    Members of other patterns or repetitions, of before the run was updated, may still lie there.
+    """
+    own = _members_of(run)
+    found = [
+        path for path in sorted(run.glob("members/g*"))
+        if path.name.partition("-")[2] in own and is_adapter(path)
+    ]  # fmt: skip
     first = {path.name.partition("-")[0] for path in found[:1]}
     return [path for path in found if path.name.partition("-")[0] in first]
+
+
+def _members_of(run: Path) -> set[str]:
+    """Name the members of a run, as far as they are the same in every generation."""
+    toml = run / "task.toml"
+    repetitions = read_record(run / "config.json").get("repetitions", 1)
+    if not toml.exists():
+        return set()
+    patterns = parse_task(toml.read_text(encoding="utf-8"), str(toml)).patterns
+    return {f"{own.name}-r{number}" for own in patterns for number in range(repetitions)}
 
 
 def start_of(config: RunConfig, task: Task, pattern: str, repetition: int) -> Path | None:

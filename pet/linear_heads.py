@@ -34,6 +34,18 @@ class LinearHead:
         """Return the head whose logits are divided by a temperature."""
         return LinearHead(self.weight / temperature, self.bias / temperature)
 
+    def silent_about(self, labels: NDArray[np.bool_]) -> LinearHead:
+        """Return the head without an opinion on some labels: they score as others do on average.
+
+        In an ensemble, who knows nothing of a label must not outvote those who do. [labels]
+        """
+        if labels.all() or not labels.any():
+            return self
+        weight, bias = self.weight.copy(), self.bias.copy()
+        weight[:, labels] = weight[:, ~labels].mean(axis=1, keepdims=True)
+        bias[labels] = bias[~labels].mean()
+        return LinearHead(weight, bias)
+
     def save(self, folder: Path) -> None:
         """Write the head as safetensors."""
         save_file({"weight": self.weight, "bias": self.bias}, folder / FILE)
@@ -61,7 +73,7 @@ def fit_head(
         counts: what each row counts; one if not given. [rows]
     """
     wanted = np.asarray(targets if counts is None else targets * counts[:, None], np.float64)
-    shown = (wanted > 1e-3).any(axis=0)
+    shown = _shown(wanted)
     counted = wanted[:, shown].any(axis=1)
     weight = np.zeros((embeddings.shape[1], targets.shape[1]), np.float32)
     bias = np.zeros(targets.shape[1], np.float32)
@@ -71,6 +83,11 @@ def fit_head(
     if not shown.all():
         bias[~shown] = (embeddings @ weight[:, shown] + bias[shown]).min() - 1
     return LinearHead(weight, bias)
+
+
+def _shown(wanted: Array) -> NDArray[np.bool_]:
+    """Say which labels some row shows. [labels]"""
+    return np.asarray((wanted > 1e-3).any(axis=0))
 
 
 def _minimum(points: Array, wanted: Array, penalty: float) -> tuple[Array, Array]:
@@ -139,7 +156,8 @@ def fit_calibrated(
     gold = np.eye(drawn_targets.shape[1], dtype=np.float32)[labels]
     points, targets = np.concatenate([embeddings, drawn]), np.concatenate([gold, drawn_targets])
     if len(labels) < 2:
-        return Fitted(fit_head(points, targets, PENALTIES[1]), PENALTIES[1], TRUST[0], 1.0, None)
+        head = fit_head(points, targets, PENALTIES[1]).silent_about(~_shown(targets))
+        return Fitted(head, PENALTIES[1], TRUST[0], 1.0, None)
     folds = folds_of(labels, min(FOLDS, len(labels)), rng)
     best: tuple[float, Fitted] | None = None
     for trust in TRUST if len(drawn) else TRUST[:1]:
@@ -150,6 +168,7 @@ def fit_calibrated(
             loss = surprise(softmax(held_out / temperature), labels) / len(labels)
             if best is None or loss < best[0]:
                 head = fit_head(points, targets, penalty, counts).divided(temperature)
+                head = head.silent_about(~_shown(targets * counts[:, None]))
                 best = loss, Fitted(head, penalty, trust, temperature, held_out / temperature)
     assert best is not None, "there is a penalty to try"
     return best[1]

@@ -88,13 +88,20 @@ def trains_at_once(inputs: Inputs) -> bool:
 
 
 def has_few_labels(inputs: Inputs) -> bool:
-    """Say whether the labeled rows are fewer than `train_from` for every label."""
-    return len(inputs.labeled) < max(1, inputs.config.train_from * len(inputs.task.labels))
+    """Say whether the labeled rows are fewer than `train_from` for every label, or all alike."""
+    train_from, rows = inputs.config.train_from, len(inputs.labeled)
+    if not rows or not train_from:
+        return not rows
+    return rows < train_from * len(inputs.task.labels) or len(np.unique(inputs.labeled.labels)) < 2
 
 
 def know_labels(truth: NDArray[np.int64], said: NDArray[np.int64]) -> bool:
-    """Say whether as many rows are right as the commonest label would be, if there are enough."""
-    return len(truth) < ENOUGH or beats_commonest(truth, said)
+    """Say whether as many rows are right as the commonest label would be.
+
+    Of a few rows, and of rows of one label alone, which the commonest label is right about, nothing
+    is concluded.
+    """
+    return len(truth) < ENOUGH or len(np.unique(truth)) < 2 or beats_commonest(truth, said)
 
 
 def _patterns_know_labels(inputs: Inputs) -> bool:

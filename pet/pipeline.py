@@ -9,6 +9,8 @@ from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from pet.adaptation import adapt
 from pet.borders import bordered
 from pet.claims import check_folder, claim_folder
@@ -103,7 +105,7 @@ class _Stages:
     def run(self) -> dict[str, Any]:
         inputs = self.inputs
         untrained = untrained_members(inputs)
-        if inputs.config.encoder is not None:
+        if inputs.config.encoder is not None and (len(inputs.labeled) or self.generations()):
             self.one("embeddings", partial(embed_texts, inputs))
         if inputs.config.adapt_steps:
             self.one("adaptation", partial(adapt, inputs))
@@ -174,6 +176,11 @@ class _Stages:
     def say_how_it_begins(self) -> None:
         """Say of few labeled rows whether generation 0 is trained on them, and why."""
         config, rows = self.inputs.config, len(self.inputs.labeled)
+        if not rows and config.encoder is not None and not self.generations():
+            self.inputs.observer.say(
+                "warning: without labeled rows and generations the encoder has nothing to learn "
+                "from: it is no member"
+            )
         if not rows or not config.member.steps or not has_few_labels(self.inputs):
             return
         if trains_at_once(self.inputs):
@@ -185,9 +192,13 @@ class _Stages:
         later = "they are learned from in generation 1"
         if not self.generations():
             later = "nobody learns from them; --set train_from=0 trains on them"
+            if config.encoder is not None:
+                later = "only the encoder learns from them; --set train_from=0 trains patterns, too"
+        why = f"fewer than train_from, {config.train_from:g} per label"
+        if len(np.unique(self.inputs.labeled.labels)) < 2:
+            why = "all of one label"
         self.inputs.observer.say(
-            f"{rows} labeled rows are fewer than train_from, {config.train_from:g} per label: "
-            f"generation 0 is not trained, {later}"
+            f"{rows} labeled rows are {why}: generation 0 is not trained, {later}"
         )
 
     def generations(self) -> int:

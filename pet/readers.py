@@ -128,7 +128,7 @@ def _peek_jsonl(path: Path) -> tuple[pa.Schema, int | None]:
         raise input_error(
             path, "one JSON object per line", found, "write it with one row per line, as JSON Lines"
         )
-    names = dict.fromkeys(name for record in records for name in record)
+    names = dict.fromkeys(name for record in records for name in record if is_unicode(name))
     return pa.schema([(name, pa.string()) for name in names]), None
 
 

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from pet.batches import RejectedRow
 from pet.errors import InputError, Problem
 from pet.inputs import ROWS_PER_LABEL, Inputs, texts_of
+from pet.repeats import RepeatedIds
 from pet.runs import DONE, Unit, fingerprint, make_unit, read_record, writing
 from pet.tables import write_parquet
 
@@ -62,6 +63,8 @@ def sample_pool(inputs: Inputs) -> Unit:
     unit = make_unit(
         inputs.folder / "unlabeled", expected, lambda folder: _sample(inputs, limit, folder)
     )
+    if warning := unit.record.get("repeated_ids"):
+        inputs.observer.say(f"warning: {warning}")
     # The setting makes no other sample: one that is reused may be of a time when more was allowed.
     _check_rejected(inputs, int(unit.record["rejected"]), int(unit.record["rows"]))
     with writing(inputs.folder / REJECTED) as temporary:
@@ -80,6 +83,7 @@ def _sample(inputs: Inputs, limit: int, folder: Path) -> dict[str, Any]:
     kept: dict[str, list[Any]] = {"id": [], "row": [], "trainable": []}
     kept |= {f"field:{name}": [] for name in fields}
     rejected = 0
+    repeated = RepeatedIds()
     texts = hashlib.sha256()
     with (
         inputs.observer.stage("reading the pool", total, "rows") as tick,
@@ -90,6 +94,8 @@ def _sample(inputs: Inputs, limit: int, folder: Path) -> dict[str, Any]:
                 aside.write_table(_rejected_table(batch.rejected))
                 rejected += len(batch.rejected)
                 _check_rejected(inputs, rejected, total)
+            if inputs.pool.id_column is not None:
+                repeated.offer(batch.ids)
             inside = slice(None) if chosen is None else np.isin(batch.rows, chosen)
             for index in np.arange(len(batch))[inside]:
                 row = tuple(batch.columns[name][index] for name in fields)
@@ -111,8 +117,10 @@ def _sample(inputs: Inputs, limit: int, folder: Path) -> dict[str, Any]:
                     "none", "give a pool of other texts: the student learns from them")
         )  # fmt: skip
     write_parquet(folder / "rows.parquet", pa.table(kept), {})
-    counts = {"rows": total, "rejected": rejected, "sampled": len(kept["id"])}
-    return {**counts, "texts": texts.hexdigest()}
+    return {
+        "rows": total, "rejected": rejected, "sampled": len(kept["id"]),
+        "repeated_ids": repeated.warning, "texts": texts.hexdigest(),
+    }  # fmt: skip
 
 
 def _rejected_table(rejected: Sequence[RejectedRow]) -> pa.Table:

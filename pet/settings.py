@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pet.config import RunConfig, TrainingConfig
+from pet.config import RunConfig
 from pet.errors import InputError, Problem
 from pet.tuning_config import Frozen
 
@@ -100,7 +100,7 @@ def as_problem(detail: Any, known: Sequence[str] | None = None) -> Problem:
     names = _setting_names() if known is None else known
     parts = [str(part) for part in detail["loc"]]
     field = RunConfig.model_fields.get(parts[0]) if parts else None
-    if field is not None and not isinstance(field.default, TrainingConfig):
+    if field is not None and not isinstance(field.default, Frozen):
         parts = parts[:1]  # what follows is pydantic's own name for a kind of value
     where = ".".join(parts)
     if detail["type"] == "extra_forbidden":

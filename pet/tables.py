@@ -131,8 +131,14 @@ def list_files(folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    for root, folders, names in os.walk(folder, onerror=_refuse_folder):
-        folders[:] = [name for name in folders if not name.startswith((".", "_"))]
+    been: set[tuple[int, int]] = set()  # a link may lead to where the walk comes from
+    for root, folders, names in os.walk(folder, onerror=_refuse_folder, followlinks=True):
+        status = os.stat(root)
+        if (status.st_dev, status.st_ino) in been:
+            folders.clear()
+            continue
+        been.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "_")))
         yield from (Path(root, name) for name in names if not name.startswith((".", "_")))
 
 

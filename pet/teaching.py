@@ -233,8 +233,8 @@ def draw(inputs: Inputs, member: Member) -> Drawn:
     if drawn.missing.any():
         few = [f"{task.labels[i]} ({n})" for i, n in enumerate(drawn.missing) if n]
         inputs.observer.say(
-            f"{member.name} learns from fewer rows than it might; the teachers found too few, and "
-            f"how many are missing: {', '.join(few)}"
+            f"{member.name} learns from fewer rows than it might; there are too few for these "
+            f"labels, and how many are missing: {', '.join(few)}"
         )
     hard = one_hot(drawn.labels, len(task.labels))
     soft = said[drawn.rows].astype(np.float32)

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
+from pet.data import open_pool
 from pet.errors import InputError
 from tests.files import parquet, write
 from tests.pools import everything, pool_of
+
+
+def test_ids_that_are_uuids_are_written_as_everybody_writes_them(tmp_path: Path) -> None:
+    own = uuid.uuid4()
+    ids = pa.array([own.bytes], pa.uuid())
+    path = parquet(tmp_path / "a.parquet", id=ids, text=pa.array(["a"]))
+    [batch] = open_pool(path, ["text"]).batches()
+    assert batch.ids == [str(own)]
 
 
 def test_ids_that_became_floats_are_refused_not_printed_as_1_0(tmp_path: Path) -> None:

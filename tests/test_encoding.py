@@ -257,3 +257,19 @@ def test_padding_and_truncation_in_the_tokenizers_file_change_nothing(
         load_tokenizer(str(tmp_path)), "category: {mask}. {text}", text="the game was on"
     )
     assert found == expected
+
+
+@pytest.mark.parametrize("template", ["{text} {mask}", "{text}{mask}"])
+def test_a_text_without_a_token_still_gives_the_model_one_to_speak_behind(
+    tokenizer_of: Any, template: str
+) -> None:
+    tokenizer = tokenizer_of("gpt2")
+    for encoder in (
+        encoder_for(tokenizer, template, causal=True), plain_encoder(tokenizer, ("text",), 8)
+    ):  # fmt: skip
+        texts = tokenized(encoder, tokenizer, {"text": ["", "the game"]})
+        rows = np.arange(2)
+        batch = encoder.batch(texts, rows)
+        assert batch.attention.sum(axis=1).min() == 1
+        assert encoder.lengths(texts, rows).min() >= 1
+        assert (batch.masks >= 0).all()

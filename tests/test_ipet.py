@@ -150,6 +150,24 @@ def test_a_label_that_is_forgotten_is_harm_whatever_the_members_agree_on() -> No
     assert "a label is on 0.5% of the pool instead of 10.0%" in found
 
 
+def test_where_teachers_say_one_label_alone_nothing_is_held_against_a_learner() -> None:
+    """Agreement is all chance there: a learner that said the same of every row had kept nothing."""
+    said = np.tile([0.95, 0.05], (100, 1))
+    said[:4] = [0.4, 0.6]
+    assert knowledge_kept(said, said.argmax(axis=1)) is None
+    said[:10] = [0.4, 0.6]
+    assert knowledge_kept(said, said.argmax(axis=1)) == pytest.approx(1)
+
+
+def test_a_start_from_few_rows_gives_every_label_its_share_of_them() -> None:
+    """The first labels took all rows, and those that came last had none."""
+    said = np.random.default_rng(0).dirichlet(np.ones(4), 20)
+    rng = np.random.default_rng(0)
+    drawn = draw_rows(said, np.full(4, 10), rng, trainable=np.ones(20, bool), most_likely=100)
+    assert np.bincount(drawn.labels, minlength=4).tolist() == [5, 5, 5, 5]
+    assert drawn.missing.tolist() == [5, 5, 5, 5]
+
+
 def test_a_learner_that_says_what_chance_says_has_kept_nothing() -> None:
     said = np.array([[0.9, 0.1], [0.8, 0.2], [0.2, 0.8], [0.1, 0.9]])
     own = said.argmax(axis=1)
@@ -158,7 +176,6 @@ def test_a_learner_that_says_what_chance_says_has_kept_nothing() -> None:
     # By hand: (0.9 + 0.8 + 0.8 + 0.1) / 4 = 0.65; chance is 3/4 x 0.5 + 1/4 x 0.5; best is 0.85.
     assert knowledge_kept(said, np.array([0, 0, 1, 0])) == pytest.approx((0.65 - 0.5) / 0.35)
     assert knowledge_kept(said, 1 - own) < 0
-    assert knowledge_kept(np.full((4, 2), 0.5), own) == 0, "who knows nothing hands nothing on"
 
 
 def test_label_shares_that_run_away_from_what_is_drawn_are_harm() -> None:

@@ -54,6 +54,24 @@ def test_the_lock_of_a_machine_that_died_ends_with_its_lease(
     assert said == [f"the lock of process {os.getpid()} on elsewhere, which is gone, is taken over"]
 
 
+def test_a_clock_that_is_ahead_takes_no_lock_from_whoever_holds_it(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a sleep a machine may be minutes off: a lock renewed just now looked abandoned."""
+    import datetime as clock
+
+    class Ahead(clock.datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> Any:
+            return super().now(tz) + timedelta(minutes=10)
+
+    write_lock(bucket)
+    monkeypatch.setattr(leases, "datetime", Ahead, raising=False)
+    with pytest.raises(LockedError):
+        Lease(f"{bucket}/run").take(print)
+    assert [name.rpartition("/")[2] for name in file_system(bucket).find(bucket)] == [".lock"]
+
+
 def test_the_lock_of_a_process_of_this_machine_that_died_is_taken_over_at_once(
     bucket: str, tmp_path: Any
 ) -> None:

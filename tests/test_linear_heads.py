@@ -53,6 +53,16 @@ def test_a_single_label_gives_that_label_and_does_not_fail() -> None:
     assert set(logits.argmax(axis=1)) == {0}
 
 
+def test_a_label_that_no_row_shows_is_not_vetoed_in_the_ensemble() -> None:
+    """It was the least likely of all on every row, and an ensemble gave it to none."""
+    two = LABELS < 2
+    found = fit_calibrated(POINTS[two], LABELS[two], *NOTHING, np.random.default_rng(0))
+    logits = found.head.logits(POINTS)
+    np.testing.assert_allclose(logits[:, 2], logits[:, :2].mean(axis=1), atol=1e-5)
+    assert found.held_out is not None
+    assert (found.held_out[:, 2] < found.held_out[:, :2].max(axis=1) - 1).all()
+
+
 def test_labels_that_are_noise_make_a_quiet_voice() -> None:
     """A head that learned nothing must not drown the patterns with confident nonsense."""
     noise = np.random.default_rng(1).integers(0, 3, 24)

@@ -208,5 +208,22 @@ def test_few_labeled_rows_are_trained_on_where_untrained_patterns_know_nothing(
     assert {member.generation for member in members_of(inputs, 0)} == {0 if trained else None}
 
 
+def test_rows_of_one_label_alone_are_not_trained_on_at_once(
+    config_for: Configure, tmp_path: Path
+) -> None:
+    """The commonest label is right about all of them; such members gave the whole pool to it."""
+    rows = [row for row in samples.labeled_rows() if row[1] == "sport"] * 8
+    own = [(f"{text} {number}", label) for number, (text, label) in enumerate(rows)]
+    labeled = samples.write_csv(tmp_path / "one.csv", own, ("text", "label"))
+    inputs = read_inputs(config_for(labeled=str(labeled), train_from=8))
+    said = logits_table(inputs.labeled.ids, np.eye(3)[np.arange(len(own)) % 3])
+    for member in untrained_members(inputs):
+        path = folder_of(inputs, member) / "logits" / "labeled.parquet"
+        path.parent.mkdir(parents=True)
+        write_parquet(path, said, {})
+    assert not trains_at_once(inputs)
+    assert trains_at_once(read_inputs(config_for(labeled=str(labeled), train_from=0)))
+
+
 def test_an_untrained_member_has_no_generation() -> None:
     assert Member("last", generation=None).name == "untrained-last"

@@ -87,3 +87,13 @@ def test_the_settings_of_a_tuning_are_known_by_name() -> None:
     assert config("soft_prompt.length=20").soft_prompt.length == 20
     with pytest.raises(InputError, match=r"did you mean lora\.rank"):
         config("lora.rnk=3")
+
+
+@pytest.mark.parametrize(
+    ("given", "where"),
+    [("lora.dropuot=0.1", "lora.dropuot"), ("projector.steps=-1", "projector.steps"),
+     ("prefix.length=0", "prefix.length"), ("soft_prompt.bogus=1", "soft_prompt.bogus")],
+)  # fmt: skip
+def test_a_wrong_setting_of_an_adapter_is_named_whole(given: str, where: str) -> None:
+    with pytest.raises(InputError, match=f"^setting {where}\n"):
+        make_config(NEEDED, (given,))

@@ -16,7 +16,7 @@ import pytest
 
 from pet.errors import InputError, PetError
 from pet.tables import content_digest, count_rows, open_sources, read_chunks, write_parquet
-from tests.files import read, write
+from tests.files import parquet, read, write
 
 
 @pytest.fixture
@@ -207,3 +207,16 @@ def test_a_folder_that_is_a_file_cannot_be_written_into(tmp_path: Path, texts: p
     write(tmp_path / "labels", "a file")
     with pytest.raises(PetError, match="a place that can be written"):
         write_parquet(tmp_path / "labels" / "a.parquet", texts, {})
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links need a privilege elsewhere")
+def test_a_linked_folder_is_read_like_a_linked_file_and_a_ring_of_links_ends(
+    tmp_path: Path,
+) -> None:
+    """A pool of links to where the data lies had fewer rows, and nothing said so."""
+    parquet(tmp_path / "elsewhere" / "deep" / "b.parquet", text=["b"])
+    parquet(tmp_path / "pool" / "a.parquet", text=["a"])
+    (tmp_path / "pool" / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "pool")
+    names = [source.name for source in open_sources(tmp_path / "pool")]
+    assert names == ["a.parquet", "linked/deep/b.parquet"]

@@ -25,6 +25,7 @@ from pet.labeled import LabeledSet
 from pet.loading import choose_device, model_digest
 from pet.members import encoder_length, know_labels
 from pet.models import Classifier, Model
+from pet.repeats import RepeatedIds
 from pet.scoring import Columns, score_columns
 from pet.sentence_encoders import SentenceEncoder, encoder_digest
 from pet.settings import make_config
@@ -64,7 +65,10 @@ def check_inputs(options: Mapping[str, Any], settings: tuple[str, ...] = ()) -> 
     tables = read_tables(config, problems)
     with_pool = options.get("pool") is not None
     found = _of_tables(tables, with_pool)
-    sample = _sample(tables, config.seed) if with_pool else {n: [] for n in tables.task.fields}
+    sample: Columns = {name: [] for name in tables.task.fields}
+    if with_pool:
+        sample, repeated = _sample(tables, config.seed)
+        found["warnings"] += [repeated.warning] if repeated.share else []
     found |= _of_texts(tables, sample)
     if "model" not in models:
         found["patterns"] = [
@@ -118,14 +122,16 @@ def _describe(task: Task, table: LabeledSet) -> dict[str, Any]:
     }
 
 
-def _sample(tables: Tables, seed: int) -> Columns:
+def _sample(tables: Tables, seed: int) -> tuple[Columns, RepeatedIds]:
     """Draw pool rows from the first batch: a look that takes seconds reads no whole pool."""
-    batch = next(iter(tables.pool.batches()), None)
+    batch, repeated = next(iter(tables.pool.batches()), None), RepeatedIds()
     if batch is None:
-        return {name: [] for name in tables.task.fields}
+        return {name: [] for name in tables.task.fields}, repeated
+    repeated.offer(batch.ids)
     count = len(batch.ids)
     rows = np.random.default_rng(seed).permutation(count)[:COMPARED]
-    return {name: [texts[row] for row in rows] for name, texts in batch.columns.items()}
+    columns = {name: [texts[row] for row in rows] for name, texts in batch.columns.items()}
+    return columns, repeated
 
 
 def _of_texts(tables: Tables, sample: Columns) -> dict[str, Any]:

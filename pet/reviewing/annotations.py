@@ -107,7 +107,9 @@ def _table_records(path: Path) -> Iterator[Record]:
     is_ours = path.suffix.lower() == ".csv" and ROW_ID not in names
     wrong: list[str] = []
     for source in sources:
-        for chunk in read_chunks(source, [], source.schema.names):
+        names = source.schema.names
+        texts = names if source.suffix == ".csv" else []  # elsewhere an answer may be a list
+        for chunk in read_chunks(source, texts, [name for name in names if name not in texts]):
             for number, row in enumerate(chunk.table.to_pylist()):
                 if chunk.faults[number] is not None:
                     wrong.append(f"row {chunk.first + number + 1}: {chunk.faults[number]}")
@@ -144,14 +146,14 @@ def _annotations(record: Record, fields: Sequence[str]) -> Iterator[Annotation]:
         names = tool_names(fields) if key == ROW_ID else file_names(fields)
         cancelled = str(record.get("was_cancelled") or "").lower() == "true"
         yield Annotation(
-            _text(record.get(key)), "" if cancelled else _label(record.get(ANSWER)),
+            _id(record.get(key)), "" if cancelled else _label(record.get(ANSWER)),
             _texts(record, names), _person(record.get("annotator")),
             _text(record.get("date") or record.get("updated_at") or record.get("created_at")),
         )  # fmt: skip
 
 
 def _of_studio(record: Record, data: Record, fields: Sequence[str]) -> Iterator[Annotation]:
-    id, texts = _text(data.get(ROW_ID)), _texts(data, tool_names(fields))
+    id, texts = _id(data.get(ROW_ID)), _texts(data, tool_names(fields))
     given = [own for own in record["annotations"] or [] if isinstance(own, dict)]
     if not given:
         yield Annotation(id, "", texts)
@@ -170,7 +172,7 @@ def _of_studio(record: Record, data: Record, fields: Sequence[str]) -> Iterator[
 
 
 def _of_argilla(record: Record, shown: Record, fields: Sequence[str]) -> Iterator[Annotation]:
-    id, texts = _text(record.get("id")), _texts(shown, tool_names(fields))
+    id, texts = _id(record.get("id")), _texts(shown, tool_names(fields))
     responses = record.get("responses")
     given = responses.get(ANSWER) if isinstance(responses, dict) else None
     if not given:
@@ -209,6 +211,11 @@ def _person(value: Any) -> str:
 
 
 def _text(value: Any) -> str:
+    return _id(value).strip()
+
+
+def _id(value: Any) -> str:
+    """Return an id as it is: databases pad theirs with blanks."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return "" if value is None else str(value).strip()
+    return "" if value is None else str(value)

@@ -107,7 +107,7 @@ def sample_labels(run: FinishedRun, seed: int, observer: Observer, per_label: in
 
 
 def texts_of_ids(run: FinishedRun, ids: set[str], observer: Observer) -> dict[str, dict[str, str]]:
-    """Look rows of the run's pool up in one pass; ids that it does not have are left out.
+    """Look rows of the run's pool up in one pass; ids that it has not, or twice, are left out.
 
     Returns:
         id -> field -> text
@@ -116,13 +116,16 @@ def texts_of_ids(run: FinishedRun, ids: set[str], observer: Observer) -> dict[st
         InputError: the pool is another one by now.
     """
     pool, found = open_run_pool(run), dict[str, dict[str, str]]()
+    twice = set[str]()
     with observer.stage("reading the pool", pool.count_rows(), "rows") as tick:
         for batch in pool.batches(BATCH):
             for row, id in enumerate(batch.ids):
-                if id in ids:
+                if id in found:
+                    twice.add(id)
+                elif id in ids:
                     found[id] = {name: batch.columns[name][row] for name in run.task.fields}
             tick(len(batch) + len(batch.rejected))
-    return found
+    return {id: texts for id, texts in found.items() if id not in twice}
 
 
 def labeled_set(run: FinishedRun, path: str) -> LabeledSet:

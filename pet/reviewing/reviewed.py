@@ -156,12 +156,12 @@ def _old_rows(run: FinishedRun) -> list[Row]:
         return []
     table = labeled_set(run, config.labeled)
     pool = open_pool(config.labeled, run.task.fields, columns=columns, id_column=config.id_column)
-    names = {name for source in pool.sources for name in source.schema.names}
-    kept = [name for name in _provenance(run) if name in names]
+    kept = pool.keepable([*_provenance(run)], lambda line: None)
     earlier: dict[str, Row] = {}
     for batch in pool.batches(keep_columns=kept):
         own = batch.kept.to_pylist() if batch.kept is not None else [{}] * len(batch)
-        earlier.update(zip(batch.ids, own, strict=True))
+        told = [{name: _written(value) for name, value in row.items()} for row in own]
+        earlier.update(zip(batch.ids, told, strict=True))
     return [
         {
             config.id_column: id,
@@ -171,6 +171,11 @@ def _old_rows(run: FinishedRun) -> list[Row]:
         }
         for row, id in enumerate(table.ids)
     ]
+
+
+def _written(value: object) -> str | None:
+    """Write provenance as text: a set of labels may have dates and numbers of its own there."""
+    return None if value is None else str(value)
 
 
 def _columns(run: FinishedRun) -> dict[str, str]:

@@ -125,6 +125,13 @@ def test_labels_of_a_sample_are_what_the_data_holds(tmp_path: Path) -> None:
     assert read_sample(str(path), None).columns == ("text", "kind")
 
 
+def test_labels_in_another_encoding_are_not_left_out_in_silence(tmp_path: Path) -> None:
+    path = tmp_path / "s.csv"
+    path.write_bytes("text,kind\na,Lieferung\nb,Störung\n".encode("latin-1"))
+    with pytest.raises(InputError, match="other bytes in row 2"):
+        read_sample(str(path), "kind")
+
+
 def test_a_column_of_texts_is_not_taken_for_labels(tmp_path: Path) -> None:
     path = files.parquet(tmp_path / "s.parquet", text=[f"text {n}" for n in range(200)])
     with pytest.raises(InputError, match="is --label-column right"):

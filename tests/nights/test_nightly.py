@@ -16,13 +16,14 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import dataset
 
-from pet.errors import InputError, Interrupted
+from pet.errors import InputError, Interrupted, Problem
 from pet.jobs import Job, Plainly
 from pet.nights import file_labeling
 from pet.nights.ledger import read_entries, read_state
 from pet.nights.nightly import label_new
 from pet.nights.nightly_config import NightlyConfig
 from pet.past_runs import show_run
+from pet.pipeline import label_pool
 from pet.progress import Observer
 from tests import samples
 from tests.nights.samples import arrive, night_settings
@@ -46,6 +47,24 @@ def settings(place: Path, tiny_run: Path, inputs_folder: Path) -> Callable[..., 
 @pytest.fixture
 def night(settings: Callable[..., NightlyConfig]) -> Night:
     return lambda **changes: label_new(settings(**changes))
+
+
+@pytest.fixture(scope="module")
+def other_run(
+    inputs_folder: Path, model_folder: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A run that reads its texts from the column `body`."""
+    folder = tmp_path_factory.mktemp("body")
+    texts = [text for text in samples.pool_texts() if text and text.strip()]
+    pool = samples.write_csv(folder / "pool.csv", [(text,) for text in texts], ("body",))
+    rows = samples.labeled_rows()
+    labeled = samples.write_csv(folder / "labeled.csv", rows, ("body", "label"))
+    config = samples.tiny_config(
+        inputs_folder, model_folder("bert"), folder / "run", pool=str(pool), labeled=str(labeled),
+        text_column="body", test=None,
+    )  # fmt: skip
+    label_pool(config)
+    return folder / "run"
 
 
 def labels_of(folder: str | Path) -> dict[str, str]:
@@ -499,3 +518,100 @@ def test_a_missing_pool_is_no_empty_pool(place: Path, night: Night) -> None:
     with pytest.raises(InputError, match="mount it"):
         night()
     assert not read_state(place / "store").deleted
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_a_name_that_is_not_utf8_stops_no_night(place: Path, night: Night) -> None:
+    """Old archives leave such names; nothing at all was labeled because of one of them."""
+    arrive(place / "pool", "monday.csv", 4)
+    shutil.copy(place / "pool" / "monday.csv", os.fsencode(place / "pool") + b"/caf\xe9.csv")
+    done = night()
+    assert list(done["labeled"]) == ["monday.csv"]
+    assert "rename it" in done["unreadable"]["caf\\udce9.csv"]
+
+
+def test_a_disk_that_failed_once_makes_no_file_bad(
+    place: Path, night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrive(place / "pool", "monday.csv", 4)
+    opened = file_labeling.open_source
+
+    def fails(path: Path, name: str) -> Any:
+        raise InputError(
+            Problem(str(path), "a file that can be read", "Input/output error", "-")
+        ) from OSError(5, "Input/output error")
+
+    monkeypatch.setattr(file_labeling, "open_source", fails)
+    assert (night()["late"], night()["bad"]) == (["monday.csv"], {})
+    monkeypatch.setattr(file_labeling, "open_source", opened)
+    assert list(night()["labeled"]) == ["monday.csv"]
+
+
+def test_a_file_that_was_half_written_when_it_was_opened_is_not_bad_for_ever(
+    place: Path, night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is whole again under the very digest that would have been called bad."""
+    path = arrive(place / "pool", "monday.csv", 4)
+    whole, opened = path.read_bytes(), file_labeling.open_source
+
+    def early(path: Path, name: str) -> Any:
+        path.write_bytes(b"")
+        return opened(path, name)
+
+    monkeypatch.setattr(file_labeling, "open_source", early)
+    assert night()["late"] == ["monday.csv"]
+    path.write_bytes(whole)
+    monkeypatch.setattr(file_labeling, "open_source", opened)
+    assert list(night()["labeled"]) == ["monday.csv"]
+
+
+def test_another_run_looks_again_at_files_that_the_first_could_not_use(
+    place: Path, night: Night, other_run: Path
+) -> None:
+    rows = [("a", samples.pool_texts()[0])]
+    samples.write_csv(place / "pool" / "other.csv", rows, ("id", "body"))
+    arrive(place / "pool", "monday.csv", 4)
+    assert list(night()["bad"]) == ["other.csv"]
+    shutil.copy(other_run.parent / "labeled.csv", place / "labeled.csv")
+    done = night(run=str(other_run))
+    assert list(done["bad"]) == ["monday.csv"], "the night ended before anything new was labeled"
+    assert list(done["labeled"]) == ["other.csv"]
+
+
+def test_a_store_that_was_moved_has_its_renewed_model_with_it(place: Path, night: Night) -> None:
+    arrive(place / "pool", "monday.csv", 10)
+    night()
+    arrive(place / "pool", "tuesday.csv", 10, first=20)
+    assert night(retrain_nights=2)["model"]["version"] == 2
+    (place / "store").rename(place / "moved")
+    arrive(place / "pool", "wednesday.csv", 4, first=40)
+    done = night(out=str(place / "moved"))
+    assert list(done["labeled"]) == ["wednesday.csv"]
+    assert done["model"]["run"] == str(place / "moved" / "models" / "0002")
+
+
+def test_a_job_that_is_begun_anew_counts_no_text_twice_for_drift(
+    place: Path, settings: Callable[..., NightlyConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrive(place / "pool", "monday.csv", 10)
+    arrive(place / "pool", "tuesday.csv", 10)
+    labeled, tries = file_labeling.FileLabeler.label, []
+
+    def fails_once(labeler: Any, file: Any) -> Any:
+        tries.append(file.name)
+        if tries == ["monday.csv", "tuesday.csv"]:
+            raise OSError(116, "Stale file handle")
+        return labeled(labeler, file)
+
+    class Retrying(Plainly):
+        def __call__(self, jobs: Sequence[Job]) -> list[Any]:
+            try:
+                return super().__call__(jobs)
+            except OSError:
+                return super().__call__(jobs)
+
+    monkeypatch.setattr(file_labeling.FileLabeler, "label", fails_once)
+    label_new(settings(), Retrying())
+    assert len(tries) == 4
+    [sketch] = [entry.sketch for entry in read_entries(place / "store") if entry.sketch]
+    assert sum(sketch["lengths"]) == 20

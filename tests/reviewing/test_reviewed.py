@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -223,3 +225,64 @@ def test_what_goes_out_comes_back_with_every_answer(
     assert [(row["id"], row["label"]) for row in rows_of(taken.path)[12:]] == [
         (row.id, row.label) for row in chosen
     ]
+
+
+def test_answers_in_another_encoding_are_refused_not_taken_for_none(
+    tiny_run: Path, tmp_path: Path
+) -> None:
+    """A spreadsheet saves "Störung" in the encoding of its country; every such answer was lost."""
+    path = tmp_path / "a.csv"
+    path.write_bytes(f"id,answer\n{id_of(0)},sport\n{id_of(1)},St\xf6rung\n".encode("latin-1"))
+    with pytest.raises(InputError, match=r"row 2: not valid UTF-8"):
+        take_answers(tiny_run, path, tmp_path / "new.jsonl", SILENT)
+
+
+def test_ids_that_a_database_has_padded_are_found_again(
+    config_for: Callable[..., RunConfig], tmp_path: Path
+) -> None:
+    texts = [text for text in samples.pool_texts() if text and text.strip()]
+    rows = [(f"{number}  ", text) for number, text in enumerate(texts)]
+    pool = samples.write_csv(tmp_path / "pool.csv", rows, ("id", "text"))
+    config = config_for(pool=str(pool))
+    label_pool(config)
+    assert take(Path(config.out), tmp_path, [("0  ", "sport")]).added == 1
+
+
+@pytest.mark.parametrize("name", ["new.jsonl", "new.parquet"])
+def test_a_labeled_set_with_dates_and_sources_of_its_own_takes_answers(
+    config_for: Callable[..., RunConfig], tmp_path: Path, name: str
+) -> None:
+    texts, labels = zip(*samples.labeled_rows(), strict=True)
+    when = [datetime(2026, 1, 1)] * len(texts)
+    labeled = tmp_path / "labeled.parquet"
+    pq.write_table(
+        pa.table({"text": texts, "label": labels, "date": when, "source": range(len(texts))}),
+        labeled,
+    )
+    config = config_for(labeled=str(labeled))
+    label_pool(config)
+    given = answers(tmp_path / "a.csv", [(id_of(0), "sport")])
+    taken = take_answers(Path(config.out), given, tmp_path / name, SILENT)
+    assert len(read_labeled(taken.path, ["text"], list(samples.LABELS))) == len(texts) + 1
+
+
+def test_an_id_that_the_pool_has_twice_is_shown_to_nobody(
+    config_for: Callable[..., RunConfig], tmp_path: Path
+) -> None:
+    """One row's text stood beside the other's label."""
+    texts = [text for text in samples.pool_texts() if text and text.strip()]
+    (tmp_path / "pool").mkdir()
+    for day, own in (("one", texts[:20]), ("two", texts[20:])):
+        rows = [(str(number), text) for number, text in enumerate(own)]
+        samples.write_csv(tmp_path / "pool" / f"{day}.csv", rows, ("id", "text"))
+    config = config_for(pool=str(tmp_path / "pool"))
+    listener = samples.Listener()
+    label_pool(config, observer=listener)
+    assert any("stand on earlier rows, too" in line for line in listener.said)
+    review = tmp_path / "review.csv"
+    write_review(Path(config.out), review, 40, SILENT)
+    with review.open(encoding="utf-8-sig", newline="") as stream:
+        shown = [row["id"] for row in csv.DictReader(stream)]
+    twice = {str(number) for number in range(len(texts) - 20)}
+    assert shown
+    assert not twice & set(shown)

@@ -66,6 +66,15 @@ def test_every_way_of_storing_text_is_text(tmp_path: Path, kind: pa.DataType) ->
     assert everything(pool_of(path))[1] == ["a", "b"]
 
 
+def test_a_column_to_keep_may_be_stored_as_views(tmp_path: Path) -> None:
+    """They can be neither filtered nor joined: the run ended when its labels were written."""
+    views = pa.array(["x", "y"]).cast(pa.string_view())
+    path = parquet(tmp_path / "a.parquet", text=["a", ""], more=views)
+    [batch] = open_pool(path, ["text"]).batches(keep_columns=["more"])
+    assert batch.kept is not None
+    assert batch.kept["more"].to_pylist() == ["x"]
+
+
 def test_a_column_of_nothing_but_nulls_rejects_every_row(tmp_path: Path) -> None:
     path = parquet(tmp_path / "a.parquet", text=pa.nulls(2))
     assert [row.reason for row in everything(pool_of(path))[2]] == ["no text", "no text"]

@@ -419,3 +419,16 @@ def test_gradients_reach_every_weight_that_the_full_logits_reach(
     for name, parameter in model.module.named_parameters():
         if parameter.grad is not None:
             torch.testing.assert_close(ours[name], parameter.grad, atol=1e-4, rtol=1e-3)
+
+
+def test_a_batch_of_which_no_token_is_hidden_does_not_end_the_training(
+    model_folder: ModelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch of one short row comes up; every try with that seed ended there."""
+    model = load_cloze(model_folder("bert"))
+    encoder = encoder_for(model.tokenizer, template_for("bert"))
+    columns = tokenized(encoder, model.tokenizer, {"text": TEXTS})
+    monkeypatch.setattr(torch, "rand", lambda *shape: torch.full(shape, 0.99))
+    loss = model.language_model_loss(encoder, columns, ROWS)
+    loss.backward()
+    assert float(loss.detach()) == 0

@@ -84,3 +84,10 @@ def test_files_that_are_no_labels_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no file"):
         compare_labels(labels, tmp_path / "empty")
+
+
+def test_a_side_without_a_row_is_compared_too(tmp_path: Path) -> None:
+    labels, none = write(tmp_path / "a", {"1": 0}), write(tmp_path / "b", {"1": 0})
+    table = pq.read_table(none / "part-00000.parquet")
+    pq.write_table(table.slice(0, 0), none / "part-00000.parquet")
+    assert compare_labels(none, labels)["before"]["rows"] == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,15 @@ def test_a_pattern_of_another_name_takes_the_adapter_in_its_place(
         "g0-category-r0", sorted(MEMBERS)[1], "g0-last-r0",
     ]  # fmt: skip
     assert start_of(config_for(), task, "last", 0) is None
+
+
+def test_members_of_before_an_update_are_nobodys_start(adapted_runs: Runs, tmp_path: Path) -> None:
+    """Folders of patterns and repetitions that a run has no more still lie there."""
+    run = tmp_path / "run"
+    shutil.copytree(adapted_runs["lora"], run)
+    for stale in ("g0-category-r1", "g0-aside-r0"):
+        shutil.copytree(run / "members" / MEMBERS[0], run / "members" / stale)
+    assert [path.name for path in adapters_of(run)] == sorted(MEMBERS)
 
 
 def test_a_pattern_whose_name_ends_in_another_ones_keeps_its_adapter_to_itself(

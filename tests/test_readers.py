@@ -104,3 +104,9 @@ def test_a_column_whose_name_begins_another_does_not_bring_it_along(tmp_path: Pa
     write_parquet(tmp_path / "a.parquet", table, {})
     assert read(tmp_path / "a.parquet") == ["t"]
     assert read(tmp_path / "a.parquet", "text.en") == ["en"]
+
+
+def test_half_a_character_in_a_key_is_no_column(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", '{"text": "a", "\\ud83d": 1}\n')
+    [source] = open_sources(path)
+    assert source.schema.names == ["text"]

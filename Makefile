@@ -35,7 +35,7 @@ demo: $(VENV)/.installed  ## label real posts with a real model; MODEL=smollm2 f
 
 # Two processes of a thread each: more of them would start more Prefect servers and Ray nodes at once.
 test: $(VENV)/.installed  ## run every test
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-thorough: $(VENV)/.installed  ## tests by random examples, with far more of them
 	$(PYTHON) -m pytest --hypothesis-profile=thorough --timeout=0 tests/test_properties.py \

@@ -26,6 +26,14 @@ settings.load_profile("short")
 
 ModelFolder = Callable[[str], Path]
 
+# Files of few tests that take a minute and more: begun last, they were all that one process did.
+LONGEST = ("test_real_model.py", "test_readme.py", "test_faults.py", "test_pipeline.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files, so that two processes end together."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
 
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:

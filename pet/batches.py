@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pet.columns import is_number_or_uuid, is_string, plain
+from pet.columns import is_string, plain
 from pet.readers import Reason
 from pet.tables import Chunk
 
@@ -93,7 +93,7 @@ def _decode(column: pa.Array) -> tuple[pa.Array, NDArray[np.bool_]]:
     """Return strings, null where bytes are not UTF-8, and a mask of those places."""
     if pa.types.is_integer(column.type):
         return column.cast(pa.large_string()), np.zeros(len(column), bool)
-    if is_number_or_uuid(column.type):
+    if isinstance(column.type, pa.UuidType):
         texts = [None if value is None else str(value) for value in column.to_pylist()]
         return pa.array(texts, pa.large_string()), np.zeros(len(column), bool)
     raw = column.cast(pa.large_binary())

@@ -46,7 +46,7 @@ def _problem(source: Source, need: Need) -> Problem | None:
         found = f"{names.count(need.column)} columns of that name"
         return Problem(str(source.path), expected, found, "give every column its own name")
     kind = source.schema.field(need.column).type
-    is_id = need.what == "of ids" and is_number_or_uuid(kind)
+    is_id = need.what == "of ids" and _is_number_or_uuid(kind)
     if need.what == "of ids" and pa.types.is_floating(kind):
         option = "write the numbers as integers, or as text"
     if need.what in ("of text", "of ids") and not (is_id or _is_text(kind)):
@@ -81,7 +81,7 @@ def is_string(kind: pa.DataType) -> bool:
     return types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
 
 
-def is_number_or_uuid(kind: pa.DataType) -> bool:
+def _is_number_or_uuid(kind: pa.DataType) -> bool:
     """Say whether values may be ids that are no strings; of floats nobody knows the digits."""
     return pa.types.is_integer(kind) or isinstance(kind, pa.UuidType)
 

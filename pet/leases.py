@@ -15,9 +15,9 @@ from typing import Any
 
 from pet.errors import LockedError
 from pet.object_storage import file_system, key_of, told
+from pet.runs import TEMPORARY_PREFIX
 
 LEASE_SECONDS = 120.0  # after which a lock that nobody renewed is nobody's
-PROBE = ".pet-tmp-"  # objects of such a name are in passing: nobody reads them
 RENEWALS = 4  # in the time of a lease
 
 
@@ -86,7 +86,7 @@ class Lease:
 
     def _now(self) -> datetime:
         """Ask the storage what time it is."""
-        probe = f"{key_of(self.address)}/{PROBE}{secrets.token_hex(8)}"
+        probe = f"{key_of(self.address)}/{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
         self._files.pipe_file(probe, b"")
         try:
             now: datetime = self._files.modified(probe)

@@ -92,7 +92,7 @@ def has_few_labels(inputs: Inputs) -> bool:
     train_from, rows = inputs.config.train_from, len(inputs.labeled)
     if not rows or not train_from:
         return not rows
-    return rows < train_from * len(inputs.task.labels) or len(np.unique(inputs.labeled.labels)) < 2
+    return rows < train_from * len(inputs.task.labels) or are_alike(inputs.labeled.labels)
 
 
 def know_labels(truth: NDArray[np.int64], said: NDArray[np.int64]) -> bool:
@@ -101,7 +101,12 @@ def know_labels(truth: NDArray[np.int64], said: NDArray[np.int64]) -> bool:
     Of a few rows, and of rows of one label alone, which the commonest label is right about, nothing
     is concluded.
     """
-    return len(truth) < ENOUGH or len(np.unique(truth)) < 2 or beats_commonest(truth, said)
+    return len(truth) < ENOUGH or are_alike(truth) or beats_commonest(truth, said)
+
+
+def are_alike(labels: NDArray[np.int64]) -> bool:
+    """Say whether all rows have one label: they tell it from no other."""
+    return len(np.unique(labels)) < 2
 
 
 def _patterns_know_labels(inputs: Inputs) -> bool:

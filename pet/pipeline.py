@@ -9,8 +9,6 @@ from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from pet.adaptation import adapt
 from pet.borders import bordered
 from pet.claims import check_folder, claim_folder
@@ -23,6 +21,7 @@ from pet.labeling import close_labels, count_shards
 from pet.locks import LOCK
 from pet.members import (
     Member,
+    are_alike,
     generations_of,
     has_few_labels,
     judges_of,
@@ -195,7 +194,7 @@ class _Stages:
             if config.encoder is not None:
                 later = "only the encoder learns from them; --set train_from=0 trains patterns, too"
         why = f"fewer than train_from, {config.train_from:g} per label"
-        if len(np.unique(self.inputs.labeled.labels)) < 2:
+        if are_alike(self.inputs.labeled.labels):
             why = "all of one label"
         self.inputs.observer.say(
             f"{rows} labeled rows are {why}: generation 0 is not trained, {later}"

@@ -223,6 +223,15 @@ def read_chunks(
                 yield chunk.cut(max(0, start - chunk.first), len(chunk))
 
 
+def read_answers(source: Source, columns: Sequence[str]) -> Iterator[Chunk]:
+    """Stream columns of which nothing may get lost: in CSV, what is not UTF-8 is a fault, not null.
+
+    Elsewhere a label or an answer may be no text, but a number or a list.
+    """
+    texts = columns if source.suffix == ".csv" else ()
+    return read_chunks(source, texts, [name for name in columns if name not in texts])
+
+
 def count_rows(source: Source) -> int:
     """Count a file's rows: from a Parquet footer, else in one pass over the file."""
     if source.rows is not None:

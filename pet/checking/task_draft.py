@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from pet.columns import Need, listed
-from pet.data import Pool, open_pool
+from pet.data import open_pool
 from pet.errors import InputError, Problem
 from pet.labeled import label_names
-from pet.readers import Reason, Source
+from pet.readers import Reason
 from pet.runs import writing
-from pet.tables import Chunk, open_sources, read_chunks
+from pet.tables import open_sources, read_answers
 from pet.tasks import load_task
 
 MOST_LABELS = 100  # more distinct values are texts or ids, not labels
@@ -92,11 +92,12 @@ def read_sample(path: str, label_column: str | None) -> Sample:
         return Sample(columns, ())
     pool = open_pool(path, [], needs=[Need(label_column, "of labels", "--label-column")])
     labels: set[str] = set()
-    for source, chunk in _label_chunks(pool, label_column):
+    chunks = (chunk for source in pool.sources for chunk in read_answers(source, [label_column]))
+    for chunk in chunks:
         if Reason.UNDECODABLE in chunk.faults:
             row = chunk.first + int(np.flatnonzero(chunk.faults == Reason.UNDECODABLE)[0]) + 1
             raise InputError(
-                Problem(str(source.path), "labels in UTF-8", f"other bytes in row {row:,}",
+                Problem(str(chunk.source.path), "labels in UTF-8", f"other bytes in row {row:,}",
                         "save the file as UTF-8")
             )  # fmt: skip
         labels |= {name for name in label_names(chunk.table.column(0)) if name is not None}
@@ -107,12 +108,6 @@ def read_sample(path: str, label_column: str | None) -> Sample:
                         "is --label-column right? else name the labels: --label A --label B")
             )  # fmt: skip
     return Sample(columns, tuple(sorted(labels)))
-
-
-def _label_chunks(pool: Pool, column: str) -> Iterator[tuple[Source, Chunk]]:
-    for source in pool.sources:
-        texts, others = ([column], []) if source.suffix == ".csv" else ([], [column])
-        yield from ((source, chunk) for chunk in read_chunks(source, texts, others))
 
 
 def task_name(path: Path) -> str:

@@ -66,16 +66,23 @@ class FileLabeler:
 
         Raises:
             InputError: it cannot be used.
-            Late: it is another one than was looked at.
+            Late: it is another one than was looked at, or cannot be read just now.
         """
         settings = self.settings
-        source = open_source(file.path, file.name)
-        if file.has_changed():
-            raise Late(f"{file.name} has changed since it was looked at")
-        return pool_of(
-            file.path, [source], self.task.fields,
-            columns=column_names(self.task, settings.text_column), id_column=settings.id_column,
-        )  # fmt: skip
+        with _as_looked_at(file):
+            try:
+                source = open_source(file.path, file.name)
+            except InputError as error:
+                if isinstance(error.__cause__, OSError):  # a disk that failed may work tomorrow
+                    raise Late(f"it cannot be read: {error.problems[0].found}") from error
+                raise
+            if file.has_changed():
+                raise Late(f"{file.name} has changed since it was looked at")
+            return pool_of(
+                file.path, [source], self.task.fields,
+                columns=column_names(self.task, settings.text_column),
+                id_column=settings.id_column,
+            )  # fmt: skip
 
     def read(self, file: PoolFile) -> TextSketch:
         """Read a file to its end, before anything is written.
@@ -116,7 +123,7 @@ class FileLabeler:
         """Label a file; shards that an earlier try has written stay.
 
         Raises:
-            InputError: it cannot be used.
+            InputError: it cannot be used, or the store cannot be written.
             Late: it changed meanwhile, or could not be read.
         """
         folder = labels_folder(self.store, self.model, file.name, file.digest)
@@ -165,9 +172,9 @@ class FileLabeler:
 
 @contextlib.contextmanager
 def _as_looked_at(file: PoolFile) -> Iterator[None]:
-    """Blame a file for what is wrong with it only if it is the one that was looked at, and is read.
+    """Blame a file for what is wrong with it only if it is the one that was looked at.
 
-    A verdict stands until the content changes; a disk that failed once may work tomorrow.
+    A verdict stands until the content changes.
     """
     try:
         yield
@@ -176,6 +183,4 @@ def _as_looked_at(file: PoolFile) -> Iterator[None]:
     except PetError as error:
         if file.has_changed():
             raise Late(str(error)) from error
-        if isinstance(error, InputError) and isinstance(error.__cause__, OSError):
-            raise Late(f"it cannot be read: {error.problems[0].found}") from error
         raise

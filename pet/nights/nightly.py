@@ -170,9 +170,15 @@ class _Night:
 
             for file in files:
                 try:
-                    labeled[file.name] = labeler.label(file)
+                    labeler.open(file)
                 except InputError as error:  # another run may look for other columns
                     bad[file.name] = self.set_aside(file, error)
+                    continue
+                except Late as late:
+                    self.leave(file, late)
+                    continue
+                try:
+                    labeled[file.name] = labeler.label(file)
                 except Late as late:
                     self.leave(file, late)
 

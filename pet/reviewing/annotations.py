@@ -12,7 +12,7 @@ from pet.columns import listed
 from pet.display import unescape_formula
 from pet.errors import InputError, Problem
 from pet.reviewing.annotation_files import ANSWER, ROW_ID, file_names, tool_names
-from pet.tables import open_sources, read_chunks
+from pet.tables import open_sources, read_answers
 
 Record = Mapping[str, Any]
 SUFFIXES = (".csv", ".jsonl", ".json")
@@ -107,9 +107,7 @@ def _table_records(path: Path) -> Iterator[Record]:
     is_ours = path.suffix.lower() == ".csv" and ROW_ID not in names
     wrong: list[str] = []
     for source in sources:
-        names = source.schema.names
-        texts = names if source.suffix == ".csv" else []  # elsewhere an answer may be a list
-        for chunk in read_chunks(source, texts, [name for name in names if name not in texts]):
+        for chunk in read_answers(source, source.schema.names):
             for number, row in enumerate(chunk.table.to_pylist()):
                 if chunk.faults[number] is not None:
                     wrong.append(f"row {chunk.first + number + 1}: {chunk.faults[number]}")

@@ -615,3 +615,27 @@ def test_a_job_that_is_begun_anew_counts_no_text_twice_for_drift(
     assert len(tries) == 4
     [sketch] = [entry.sketch for entry in read_entries(place / "store") if entry.sketch]
     assert sum(sketch["lengths"]) == 20
+
+
+def test_a_full_disk_is_no_files_fault(
+    place: Path, night: Night, other_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Called bad, a file would never be labeled again; left for later, nobody would know."""
+
+    def full(*args: Any, **options: Any) -> None:
+        raise InputError(Problem("store", "room on the disk", "none", "-")) from OSError(28, "full")
+
+    rows = [(str(number), text, text) for number, text in enumerate(samples.pool_texts()[:4])]
+    samples.write_csv(place / "pool" / "a.csv", rows, ("id", "text", "body"))
+    write_labels = file_labeling.write_labels
+    for run, labeled in ((None, None), (other_run, other_run.parent / "labeled.csv")):
+        changes = {}
+        if labeled is not None:
+            shutil.copy(labeled, place / "labeled.csv")
+            changes = {"run": str(run)}
+        monkeypatch.setattr(file_labeling, "write_labels", full)
+        with pytest.raises(InputError, match="room on the disk"):
+            night(**changes)
+        assert read_state(place / "store").bad == {}
+        monkeypatch.setattr(file_labeling, "write_labels", write_labels)
+        assert night(**changes)["bad"] == {}

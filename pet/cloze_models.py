@@ -13,6 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from pet.encoding import Batch, Encoder, LabelWords, joined
 from pet.heads import head_at, head_for
+from pet.last_layer import only_at
 from pet.loading import (
     check_vocabulary,
     kind_of,
@@ -22,11 +23,9 @@ from pet.loading import (
     refuse_unloadable,
 )  # fmt: skip
 from pet.masking import mask_tokens
-from pet.memory import is_out_of_memory
-from pet.models import Model, Precision, Rows, Texts, batch_tensors
+from pet.models import Inputs, Model, Precision, Rows, Texts, batch_tensors
 
 Word = tuple[int, ...]  # its token ids
-Inputs = dict[str, Tensor]  # what the module takes, each [rows, tokens]
 
 
 class ClozeModel(Model):
@@ -208,30 +207,32 @@ class ClozeModel(Model):
         return self._forward(inputs, columns, vocabulary)
 
     def _forward(self, inputs: Inputs, columns: Tensor, vocabulary: Sequence[int] | None) -> Tensor:
+        layer = self.last_layer(self._backbone, inputs, columns, self._whole_logits)
+        with head_for(self.module, vocabulary):
+            if layer is None:
+                return self._whole_logits(inputs, columns)
+            with only_at(layer, columns):
+                logits: Tensor = self.forward(inputs).logits
+            return logits.float()
+
+    def _whole_logits(self, inputs: Inputs, columns: Tensor) -> Tensor:
+        """Compute every layer everywhere, and the head at the columns."""
         rows = torch.arange(len(columns), device=self.device)[:, None]
-        where, words = head_at(self._backbone, rows, columns), head_for(self.module, vocabulary)
-        with where as gathered, words:
+        with head_at(self._backbone, rows, columns) as gathered:
             logits = self.forward(inputs).logits
         return (logits if gathered else logits[rows, columns]).float()
 
     def _can_restrict(self, inputs: Inputs, columns: Tensor, vocabulary: Sequence[int]) -> bool:
-        """Try once, on few rows, whether the head can be cut down to some words of this model."""
+        """Try once, on few rows, whether the head can be cut down to some words of this model.
+
+        It cannot where the head has parts of the vocabulary's size (BART).
+        """
         if self._restricts is None:
-            rows = 1 if self.adapter is None else self.adapter.fewest_rows
-            few = {name: tensor[:rows] for name, tensor in inputs.items()}
-            training = self.module.training
-            self.module.eval()
-            try:
-                with torch.no_grad():
-                    whole = self._forward(few, columns[:rows], None)[:, :, vocabulary]
-                    some = self._forward(few, columns[:rows], vocabulary)
-                self._restricts = torch.allclose(whole, some, rtol=1e-2, atol=1e-2)
-            except (RuntimeError, IndexError) as error:
-                if is_out_of_memory(error):
-                    raise
-                self._restricts = False  # a head with parts of the vocabulary's size (BART)
-            finally:
-                self.module.train(training)
+            few = self.few(inputs, columns)
+            self._restricts = self.agree(
+                lambda: self._forward(*few, None)[:, :, vocabulary],
+                lambda: self._forward(*few, vocabulary),
+            )
         return self._restricts
 
 

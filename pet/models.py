@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,11 +13,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import Module
 from transformers import AutoModelForSequenceClassification
 
 from pet.adapters import Adapter, Switch
 from pet.encoding import Batch, Encoder, TextSlot, TokenizedTexts
 from pet.errors import InputError, Problem
+from pet.last_layer import last_layer, only_at
 from pet.loading import (
     check_vocabulary,
     load_tokenizer,
@@ -26,15 +29,18 @@ from pet.loading import (
     refuse_unloadable,
     seeded,
 )
+from pet.memory import is_out_of_memory
 
 Texts = Mapping[TextSlot, TokenizedTexts]
 Rows = NDArray[np.int64]
 Loss = Callable[[Tensor, Rows], Tensor]
+Inputs = dict[str, Tensor]  # what a module takes, each [rows, tokens]
+Ask = Callable[[Inputs, Tensor], Tensor]
 Precision = Literal["auto", "float32", "bfloat16", "int8"]
 
 
-def batch_tensors(batch: Batch, device: torch.device) -> dict[str, Tensor]:
-    """Put a batch on the device, under the names that a module takes. Each [rows, tokens]"""
+def batch_tensors(batch: Batch, device: torch.device) -> Inputs:
+    """Put a batch on the device, under the names that a module takes."""
     inputs = {"input_ids": batch.ids, "attention_mask": batch.attention}
     if batch.types is not None:
         inputs["token_type_ids"] = batch.types
@@ -56,6 +62,7 @@ class Model(ABC):
     """
 
     adapter: Adapter | None = None
+    _shortens: bool | None = None
 
     def __init__(
         self, module: Any, tokenizer: Any, device: torch.device, *, precision: Precision = "auto"
@@ -76,11 +83,48 @@ class Model(ABC):
         worn.adapter = adapter
         return worn
 
-    def forward(self, inputs: dict[str, Tensor]) -> Any:
+    def forward(self, inputs: Inputs) -> Any:
         """Run the module in the model's precision, with its adapter in force."""
         self.switch.to(self.adapter)
         with self.autocast():
             return self.module(**inputs)
+
+    def last_layer(self, backbone: Any, inputs: Inputs, columns: Tensor, ask: Ask) -> Module | None:
+        """Return the last layer, if it may be computed at the columns alone; tried once.
+
+        Args:
+            columns: where the rows are looked at. [rows, columns]
+            ask: gives what the model says of inputs, looked at in these columns.
+        """
+        layer = last_layer(backbone)
+        if layer is not None and self._shortens is None:
+            few, places = self.few(inputs, columns)
+
+            def in_part() -> Tensor:
+                with only_at(layer, places):
+                    return ask(few, torch.arange(places.shape[1]).expand(places.shape))
+
+            self._shortens = self.agree(lambda: ask(few, places), in_part)
+        return layer if self._shortens else None
+
+    def few(self, inputs: Inputs, columns: Tensor) -> tuple[Inputs, Tensor]:
+        """Take as few rows as the model can be asked about."""
+        rows = 1 if self.adapter is None else self.adapter.fewest_rows
+        return {name: tensor[:rows] for name, tensor in inputs.items()}, columns[:rows]
+
+    def agree(self, whole: Callable[[], Tensor], short: Callable[[], Tensor]) -> bool:
+        """Say whether a short way gives what the whole way gives, while nothing is learned."""
+        training = self.module.training
+        self.module.eval()
+        try:
+            with torch.no_grad():
+                return torch.allclose(whole(), short(), rtol=1e-2, atol=1e-2)
+        except (RuntimeError, IndexError) as error:
+            if is_out_of_memory(error):
+                raise
+            return False
+        finally:
+            self.module.train(training)
 
     def trained(self) -> dict[str, torch.nn.Parameter]:
         """What training changes, by name: what is not frozen of the module, and the adapter."""
@@ -226,9 +270,20 @@ class Classifier(Model):
         return cls(module, tokenizer, device, precision=precision)
 
     def outputs(self, encoder: Encoder, texts: Texts, rows: Rows) -> Tensor:
-        """Return the classifier's logits. [rows, labels], float32"""
-        batch = encoder.batch(texts, rows)
-        return self.forward(batch_tensors(batch, self.device)).logits.float()
+        """Return the classifier's logits. [rows, labels], float32
+
+        Classifiers of BERT's make look at the first token alone.
+        """
+        inputs = batch_tensors(encoder.batch(texts, rows), self.device)
+        first = torch.zeros((len(rows), 1), dtype=torch.long, device=self.device)
+        backbone = getattr(self.module, "base_model", None)  # an ONNX session has none
+        layer = self.last_layer(backbone, inputs, first, self._logits)
+        with contextlib.nullcontext() if layer is None else only_at(layer, first):
+            return self._logits(inputs, first)
+
+    def _logits(self, inputs: Inputs, _columns: Tensor) -> Tensor:
+        logits: Tensor = self.forward(inputs).logits
+        return logits.float()
 
     def output_width(self, encoder: Encoder) -> int:
         """How many labels are scored."""

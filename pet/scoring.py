@@ -26,6 +26,7 @@ Tokens = dict[TextSlot, TokenizedTexts]
 # On a CPU, what one layer hands to the next should not outgrow the caches: with more tokens than
 # these in a pass, models of every size are slower.
 CPU_TOKENS = 2048
+PADDING = 1 / 16  # of a batch's tokens at most: where few rows are of like length, less is computed
 
 
 def score(
@@ -50,7 +51,12 @@ def score(
     if model.device.type == "cpu":
         tokens_per_batch = min(tokens_per_batch, CPU_TOKENS)
     model.module.eval()
-    queue = split_by_tokens(np.arange(len(rows)), lengths, tokens_per_batch)[::-1]
+
+    def split(part: Rows) -> list[Rows]:
+        padding = int(PADDING * tokens_per_batch)
+        return split_by_tokens(part, lengths[part], tokens_per_batch, padding)[::-1]
+
+    queue = split(np.arange(len(rows)))
     done: list[tuple[Rows, torch.Tensor]] = []
     with torch.inference_mode(), in_scoring_precision(model):
         while queue:
@@ -60,7 +66,7 @@ def score(
             except MEMORY_ERRORS as error:
                 tokens_per_batch = halved(error, tokens_per_batch, int(lengths[batch].max()))
                 rest = np.concatenate([batch, *queue])  # all are cut anew, or each would fail
-                queue = split_by_tokens(rest, lengths[rest], tokens_per_batch)[::-1]
+                queue = split(rest)
                 continue
             done.append((batch, scores))
             tick(len(batch))

@@ -24,6 +24,9 @@ from pet.progress import Tick, no_tick
 # a small labeled set is not sorted at all, or like lengths would always meet.
 WINDOW = 50
 WINDOWS_PER_EPOCH = 8
+# On a CPU, a step of rows of unlike length is taken in several passes: this much padding (tokens)
+# takes as long as a further pass does, in models of every size. A GPU is done with it sooner.
+CPU_PADDING = 256
 
 
 def shuffled_batches(
@@ -45,14 +48,23 @@ def shuffled_batches(
 
 
 def split_by_tokens(
-    rows: Rows, lengths: NDArray[np.int64], tokens_per_batch: int
+    rows: Rows, lengths: NDArray[np.int64], tokens_per_batch: int, padding: int | None = None
 ) -> list[NDArray[np.int64]]:
-    """Cut rows, longest first, into batches of at most so many tokens, padding counted."""
+    """Cut rows, longest first, into batches of at most so many tokens, padding counted.
+
+    Args:
+        padding: tokens of padding that a batch may hold: with more, the shorter rows are worth a
+            batch of their own. Any number if not given.
+    """
     order = rows[np.argsort(-lengths, kind="stable")]
     longest = np.sort(lengths)[::-1]
     batches, start = [], 0
     while start < len(order):
-        count = max(1, tokens_per_batch // int(longest[start]))
+        first = int(longest[start])
+        count = max(1, tokens_per_batch // first)
+        if padding is not None:
+            wasted = np.cumsum(first - longest[start : start + count])
+            count = int(np.searchsorted(wasted, padding, side="right"))
         batches.append(order[start : start + count])
         start += count
     return batches
@@ -87,8 +99,8 @@ def train(
         rows: the rows of `texts` to train on.
         loss: (scores [rows, labels], row numbers [rows]) -> the sum of the rows' losses.
         auxiliary: the number of rows -> a further loss of that weight, summed like the first.
-        tokens_per_batch: a step of more tokens is taken in several passes, gradients added up;
-            when memory runs out it is halved.
+        tokens_per_batch: a step of more tokens, or on a CPU of much padding, is taken in several
+            passes, gradients added up; when memory runs out it is halved.
 
     Raises:
         Diverged: the loss, or its gradient, is no longer a number.
@@ -123,6 +135,7 @@ def optimize(
         eps=settings.adam_epsilon, fused=model.device.type in ("cpu", "cuda"),
     )  # fmt: skip
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _linear_decay(settings))
+    padding = CPU_PADDING if model.device.type == "cpu" else None
     drawn = shuffled_batches(lengths, settings.batch_size, np.random.default_rng(seed))
     history: list[float] = []
     model.module.train()
@@ -132,7 +145,7 @@ def optimize(
             batch = next(drawn)
             while True:
                 try:
-                    passes = split_by_tokens(rows[batch], lengths[batch], tokens_per_batch)
+                    passes = split_by_tokens(rows[batch], lengths[batch], tokens_per_batch, padding)
                     value = _accumulate(model, passes, loss, len(batch))
                     break
                 except MEMORY_ERRORS as error:

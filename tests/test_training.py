@@ -285,6 +285,16 @@ def test_passes_hold_at_most_so_many_tokens_with_padding() -> None:
     assert length_of[int(passes[0][0])] == lengths.max(), "the largest pass does not come first"
 
 
+def test_rows_of_unlike_length_do_not_pad_each_other() -> None:
+    """One long row among seven short ones made a step three times as long."""
+    lengths = np.array([30, 250, 31, 30, 29, 30, 31, 30])
+    rows = np.arange(8)
+    passes = split_by_tokens(rows, lengths, 4096, 64)
+    assert [part.tolist() for part in passes] == [[1], [2, 6, 0, 3, 5, 7, 4]]
+    assert len(split_by_tokens(rows, lengths, 4096)) == 1
+    assert [len(part) for part in split_by_tokens(rows, lengths, 4096, 0)] == [1, 2, 4, 1]
+
+
 def test_a_row_longer_than_the_batch_goes_alone() -> None:
     passes = split_by_tokens(np.array([7, 8]), np.array([300, 2]), 64)
     assert [part.tolist() for part in passes] == [[7], [8]]

@@ -19,6 +19,7 @@ from pet.config import RunConfig, TrainingConfig
 from pet.encoding import Encoder
 from pet.loading import load_tokenizer
 from pet.models import Texts
+from pet.progress import Tick
 from pet.scoring import cloze_encoder, score, tokenize_columns
 from pet.tasks import load_task
 from pet.training import train
@@ -28,6 +29,7 @@ from tests.bench.machine import Geometry, ceiling, wait_for
 ROUNDS = 3  # each measures ceiling, ours and the plain loop; ratios are taken within a round
 LONGEST = 30.0  # seconds of a line's rounds after which no further one is begun
 BATCH_SIZE = 8  # rows of a training step
+FEWEST = 3 * BATCH_SIZE  # rows that are measured: steps after the first are timed
 KINDS = ("films", "posts", "mixed")
 TOKENS_PER_BATCH = RunConfig.model_fields["tokens_per_batch"].default
 PLAIN_LENGTHS = np.full(1, MAX_LENGTH)  # tokens of a row in the plain loop
@@ -93,6 +95,21 @@ def seconds_of(work: Callable[[], object], device: torch.device) -> float:
     return time.perf_counter() - started
 
 
+def seconds_of_steps(training: Callable[[Tick], object], device: torch.device) -> float:
+    """Time a training that ticks after every step, as if all steps took as long as the later ones.
+
+    The first one makes room for gradients and the optimizer's state, once in a training.
+    """
+    ends: list[float] = []
+
+    def tick(_: int) -> None:
+        wait_for(device)
+        ends.append(time.perf_counter())
+
+    training(tick)
+    return (ends[-1] - ends[0]) * len(ends) / (len(ends) - 1)
+
+
 def measure(geometry: Geometry, kind: str, device: torch.device, budget: float) -> list[Rates]:
     """Measure scoring and training at a size of model on a kind of text.
 
@@ -110,7 +127,7 @@ def measure(geometry: Geometry, kind: str, device: torch.device, budget: float) 
     affordable = _affordable(geometry, encoder, model, texts_of(kind), device, dtype, budget)
     lines = []
     for what, share in (("scoring", 1), ("training", 3)):  # backward: twice the forward's work
-        texts = affordable[: max(BATCH_SIZE, len(affordable) // share)]
+        texts = affordable[: max(FEWEST, len(affordable) // share)]
         cut = _cutting(encoder, model, texts)
         tokens = cut()
         lengths = encoder.lengths(tokens, np.arange(len(texts)))
@@ -120,10 +137,13 @@ def measure(geometry: Geometry, kind: str, device: torch.device, budget: float) 
         plain = _plain_way(what, model, texts[:few], words)
         score(model, encoder, tokens, np.arange(BATCH_SIZE), tokens_per_batch=TOKENS_PER_BATCH)
         found = _rounds(
-            [lambda: ceiling(geometry, device, dtype), *(
-                lambda work=work: seconds_of(work, device) for work in (cut, ours, plain)
-            )]
-        )  # fmt: skip
+            [
+                lambda: ceiling(geometry, device, dtype),
+                lambda cut=cut: seconds_of(cut, device),
+                ours,
+                plain,
+            ]
+        )
         best, cutting, took, plainly = (np.array(column) for column in zip(*found, strict=True))
         plainly *= len(texts) / few
         lines.append(
@@ -149,8 +169,8 @@ def _rounds(works: list[Callable[[], float]]) -> list[list[float]]:
 
 def _plain_rows(what: str, rows: int, useful: float, of_plain: float) -> int:
     """Take as many rows as cost the plain loop what all of them cost us, in whole batches."""
-    batch = BATCH if what == "scoring" else BATCH_SIZE
-    return min(rows, batch * max(1, int(useful / of_plain / batch)))
+    batch, fewest = (BATCH, 1) if what == "scoring" else (BATCH_SIZE, 2)
+    return min(rows, batch * max(fewest, int(useful / of_plain / batch)))
 
 
 def _cutting(encoder: Encoder, model: ClozeModel, texts: list[str]) -> Callable[[], Texts]:
@@ -166,15 +186,17 @@ def _affordable(
     tokens = tokenize_columns(encoder, model.tokenizer, {"text": some})
     of_row = geometry.useful(encoder.lengths(tokens, np.arange(len(some)))) / len(some)
     affordable = int(0.5 * budget * ceiling(geometry, device, dtype) / of_row)
-    return texts[: max(BATCH_SIZE, affordable)]
+    return texts[: max(FEWEST, affordable)]
 
 
 def _our_way(
     what: str, model: ClozeModel, encoder: Encoder, tokens: Texts, labels: int
-) -> Callable[[], object]:
-    """Score all rows, or learn from each once."""
+) -> Callable[[], float]:
+    """Score all rows, or learn from each once; return the seconds."""
     if what == "scoring":
-        return lambda: score(model, encoder, tokens, tokens_per_batch=TOKENS_PER_BATCH)
+        return lambda: seconds_of(
+            lambda: score(model, encoder, tokens, tokens_per_batch=TOKENS_PER_BATCH), model.device
+        )
     rows = np.arange(len(next(iter(tokens.values()))))
     gold = torch.arange(len(rows), device=model.device) % labels
     settings = TrainingConfig(  # with the model's own dropout, as in the plain loop
@@ -185,17 +207,26 @@ def _our_way(
         own = gold[torch.from_numpy(part).to(gold.device)]
         return functional.cross_entropy(scores, own, reduction="sum")
 
-    return lambda: train(
-        model, encoder, tokens, rows, loss, settings, seed=0, tokens_per_batch=TOKENS_PER_BATCH
-    )
+    def training(tick: Tick) -> None:
+        train(
+            model, encoder, tokens, rows, loss, settings, seed=0,
+            tokens_per_batch=TOKENS_PER_BATCH, tick=tick,
+        )  # fmt: skip
+
+    return lambda: seconds_of_steps(training, model.device)
 
 
 def _plain_way(
     what: str, model: ClozeModel, texts: list[str], words: list[int]
-) -> Callable[[], object]:
+) -> Callable[[], float]:
     """Do the same as most people do, with a tokenizer that then pads whatever it is given."""
-    tokenizer = copy.deepcopy(model.tokenizer)
+    tokenizer, device = copy.deepcopy(model.tokenizer), model.device
     if what == "scoring":
-        return lambda: plain_scores(model.module, tokenizer, texts, words)
+        return lambda: seconds_of(
+            lambda: plain_scores(model.module, tokenizer, texts, words), device
+        )
     gold = [row % len(words) for row in range(len(texts))]
-    return lambda: plain_training(model.module, tokenizer, texts, words, gold, BATCH_SIZE)
+    return lambda: seconds_of_steps(
+        lambda tick: plain_training(model.module, tokenizer, texts, words, gold, BATCH_SIZE, tick),
+        device,
+    )

@@ -30,12 +30,15 @@ class Geometry:
         """Count the operations of a forward pass over rows of so many tokens, without padding.
 
         Matrix products only, a multiplication and an addition each: four projections of the
-        attention, two of the feed-forward network, and the attention itself. The head is left
-        out: at the masks alone it is next to nothing.
+        attention, two of the feed-forward network, and the attention itself; of the last layer,
+        which is looked at in one place of a row, keys and values alone. The head is left out: at
+        the masks alone it is next to nothing.
         """
         tokens = lengths.astype(np.float64)
         of_token = 2 * (4 * self.width**2 + 2 * self.width * self.inner)
-        return float(self.layers * (tokens * of_token + 4 * self.width * tokens**2).sum())
+        whole = (self.layers - 1) * (tokens * of_token + 4 * self.width * tokens**2)
+        last = tokens * 2 * 2 * self.width**2 + of_token + 4 * self.width * tokens
+        return float((whole + last).sum())
 
 
 GEOMETRIES = (

@@ -15,7 +15,7 @@ from pet.labeling import LABELS_DONE
 from pet.progress import Observer
 from pet.reviewing.annotation_files import ReviewRow, ReviewTask, format_of, write_rows
 from pet.reviewing.review import WAYS, Candidates, Choice, Sample, choose, margins
-from pet.reviewing.text_vectors import text_vectors
+from pet.reviewing.row_vectors import row_vectors
 from pet.runs import derive_seed
 from pet.tasks import column_names
 
@@ -77,8 +77,9 @@ def review_rows(
                     "label another pool, or give back the pool that the run was made with")
         )  # fmt: skip
     candidates = sampled.take(np.array(fresh))
-    joined = ["\n".join(texts[id].values()) for id in candidates.ids]
-    picked = choose(candidates, text_vectors(joined, seed), rows, seed, by)
+    columns = {name: [texts[id][name] for id in candidates.ids] for name in run.task.fields}
+    vectors = row_vectors(run, candidates.ids, columns, seed, observer)
+    picked = choose(candidates, vectors, rows, seed, by)
     return [_row(run, candidates, choice, texts) for choice in picked]
 
 

@@ -3,13 +3,16 @@
     python -m tests.bench.review                                   what is missing, then the table
     python -m tests.bench.review --tasks movies --seeds 0 --ways random coverage
     python -m tests.bench.review --split validation --seeds 5 6 7 --write review-validation
+    python -m tests.bench.review --learner encoder --write review-encoder
 
 A run learns from a small labeled set; rows of its pool are chosen one way or another and answered
 with the truth (`pool-labels.parquet`, which no run sees), by the same path as people's answers; a
 second run learns from both. One cell is a draw of a way on a labeled set; its figures are a file
 under PET_CACHE/bench/review, so an interrupted benchmark goes on. `--workers 2` measures two
-labeled sets side by side. Ways are chosen between on `--split validation` with seeds 5 to 7 only;
-what is reported is `test` with seeds 0 to 4.
+labeled sets side by side. The learner is BERT-tiny, trained, and its student is measured; or an
+encoder member, MiniLM with logistic regression, beside BERT-tiny untrained, and their ensemble is.
+Ways are chosen between on `--split validation` with seeds 5 to 7 only; what is reported is `test`
+with seeds 0 to 4.
 """
 
 from __future__ import annotations
@@ -46,10 +49,16 @@ LABELS = (10, 50)
 SEEDS = (0, 1, 2, 3, 4)
 DRAWS = 2  # of the rows, and of the training that follows
 # What one core does in a minute: no generations, short texts, a part of the pool, fewer steps.
-SETTINGS = (
-    "generations=0", "max_length=64", "unlabeled_rows=1000", "member.steps=100",
-    "student.steps=200", "supervised.steps=0",
-)  # fmt: skip
+SHORT = ("generations=0", "max_length=64", "supervised.steps=0")
+SETTINGS = {
+    "tiny": (*SHORT, "unlabeled_rows=1000", "member.steps=100", "student.steps=200"),
+    "encoder": (*SHORT, "member.steps=0", "student.steps=50", "encoder_max_length=128"),
+}
+LEARNERS = {
+    "tiny": "Accuracy of the student of a run with BERT-tiny",
+    "encoder": "Accuracy of the ensemble of MiniLM with logistic regression, as `--encoder`, and "
+    "BERT-tiny untrained",
+}
 EVERY_WAY = ("none", "random", *WAYS)
 MEASURED = ("none", "random", "coverage")
 
@@ -64,12 +73,13 @@ class Cell:
     seed: int
     rows: int
     split: str
+    learner: str
     draw: int = 0
 
     @property
     def folder(self) -> Path:
         place = f"{self.task}-{self.labels}-seed{self.seed}"
-        return cache_root() / "bench" / "review" / self.split / place
+        return cache_root() / "bench" / "review" / self.learner / self.split / place
 
     @property
     def base(self) -> Path:
@@ -92,7 +102,7 @@ def measure(cell: Cell) -> dict[str, Any]:
     if cell.way == "none" or not (cell.base / "report.json").exists():
         before = _run(cell, first, cell.base, cell.seed)
         if cell.way == "none":
-            return {"accuracy": before["accuracy"]}
+            return {"accuracy": before}
     answers, labeled = cell.path.with_suffix(".csv"), cell.path.with_suffix(".parquet")
     for path in (answers, labeled):
         path.unlink(missing_ok=True)
@@ -100,22 +110,27 @@ def measure(cell: Cell) -> dict[str, Any]:
     taken = take_answers(cell.base, answers, labeled, SILENT)
     after = _run(cell, labeled, cell.path.with_suffix(""), cell.draw_seed)
     shutil.rmtree(cell.path.with_suffix(""))
-    return {"accuracy": after["accuracy"], "added": taken.added, "already_right": right}
+    return {"accuracy": after, "added": taken.added, "already_right": right}
 
 
-def _run(cell: Cell, labeled: Path, out: Path, seed: int) -> dict[str, Any]:
+def _run(cell: Cell, labeled: Path, out: Path, seed: int) -> float:
     models, texts = cache_root() / "models", cache_root() / cell.task
+    test, with_encoder = str(texts / f"{cell.split}.parquet"), cell.learner == "encoder"
     out.parent.mkdir(parents=True, exist_ok=True)
-    config = make_config(
-        {
-            "task": cell.task, "labeled": str(labeled), "pool": str(texts / "pool.parquet"),
-            "model": str(models / "bert-tiny"), "out": str(out), "seed": seed,
-        },
-        SETTINGS,
-    )  # fmt: skip
-    label_pool(config, update=True)
+    options = {
+        "task": cell.task, "labeled": str(labeled), "pool": str(texts / "pool.parquet"),
+        "model": str(models / "bert-tiny"), "out": str(out), "seed": seed,
+    }  # fmt: skip
+    if with_encoder:
+        options |= {"encoder": str(models / "minilm"), "test": test}
+        if out != cell.base:  # what models say does not depend on the labels
+            shutil.rmtree(out, ignore_errors=True)  # of a benchmark that was stopped
+            shutil.copytree(cell.base, out)
+    report = label_pool(make_config(options, SETTINGS[cell.learner]), update=True)
+    if with_encoder:
+        return float(report["test"]["ensemble"]["accuracy"])
     # Without --test: members and baseline are not measured, which would take as long as the rest.
-    return evaluate_run(out, str(texts / f"{cell.split}.parquet"), "student", SILENT)
+    return float(evaluate_run(out, test, "student", SILENT)["accuracy"])
 
 
 def _answer(cell: Cell, path: Path) -> float:
@@ -140,16 +155,16 @@ def _answer(cell: Cell, path: Path) -> float:
 def write_table(cells: list[Cell], name: str) -> Path:
     """Write `results/NAME.md` of the cells that have been measured."""
     found = {cell: json.loads(cell.path.read_text()) for cell in cells if cell.path.exists()}
-    rows, split = cells[0].rows, cells[0].split
+    rows, split, learner = cells[0].rows, cells[0].split, cells[0].learner
     lines = [
         f"# {rows} reviewed rows against {rows} random ones",
         "",
-        f"{date.today()}, {split} rows. Accuracy of the student after a run on a labeled set "
+        f"{date.today()}, {split} rows. {LEARNERS[learner]}, after a run on a labeled set "
         f"(none chosen), and after a second run on {rows} more; mean ± standard deviation over "
         f"labeled sets (seeds), each the mean of {DRAWS} draws of rows and of training. \"Over "
         "random\" is the difference on the same labeled set; \"already right\" the share of the "
-        "chosen rows that the first run had labeled rightly. BERT-tiny, `--set "
-        + " --set ".join(SETTINGS) + "`. "
+        "chosen rows that the first run had labeled rightly. `--set "
+        + " --set ".join(SETTINGS[learner]) + "`. "
         + ", ".join(f"{package} {number}" for package, number in versions().items()) + ".",
     ]  # fmt: skip
     every: dict[str, list[float]] = {}
@@ -217,8 +232,8 @@ def measure_all(options: argparse.Namespace) -> None:
     sets = itertools.product(options.seeds, options.tasks, options.labels)
     commands = [
         [sys.executable, "-m", "tests.bench.review", "--only-measure", "--split", options.split,
-         "--rows", str(options.rows), "--seeds", str(seed), "--tasks", task,
-         "--labels", str(labels), "--ways", *options.ways]
+         "--learner", options.learner, "--rows", str(options.rows), "--seeds", str(seed),
+         "--tasks", task, "--labels", str(labels), "--ways", *options.ways]
         for seed, task, labels in sets
     ]  # fmt: skip
     for done in side_by_side(subprocess.run, commands, options.workers):
@@ -228,7 +243,7 @@ def measure_all(options: argparse.Namespace) -> None:
 def cells_of(options: argparse.Namespace) -> list[Cell]:
     every = itertools.product(options.seeds, options.tasks, options.labels, options.ways)
     return [
-        Cell(way, task, labels, seed, options.rows, options.split, draw)
+        Cell(way, task, labels, seed, options.rows, options.split, options.learner, draw)
         for seed, task, labels, way in every
         for draw in range(1 if way == "none" else DRAWS)
     ]
@@ -243,6 +258,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=50)
     parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
     parser.add_argument("--ways", nargs="+", default=MEASURED, choices=EVERY_WAY)
+    parser.add_argument("--learner", default="tiny", choices=LEARNERS)
     parser.add_argument("--split", default="test", choices=["test", "validation"])
     parser.add_argument("--write", default="review", help="the name of the table's file")
     parser.add_argument("--workers", type=int, default=1, help="labeled sets side by side")

@@ -58,9 +58,7 @@ def test_rows_that_it_has_not_read_are_embedded_as_it_would_have(run: FinishedRu
     np.testing.assert_allclose(mixed, known, atol=1e-5)
 
 
-def test_an_encoder_that_is_gone_does_not_stop_a_review(
-    run: FinishedRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_encoder_that_is_gone_does_not_stop_a_review(run: FinishedRun, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "encoder")
     found = row_vectors(run, list("abcd"), TEXTS, 1, SILENT)
     np.testing.assert_array_equal(found, text_vectors(TEXTS["text"], 1))

@@ -130,8 +130,8 @@ def choose(
         vectors: of the texts, of length one. [rows, width]
         rows: how many to choose; fewer are returned where the candidates are too much alike.
         by: "coverage" takes every row for a candidate; "doubt" the most doubtful ones, where most
-            labels are wrong. For the next run coverage is better, and better than random rows:
-            much so with an encoder, else a little. tests/bench/results/review.md, review-encoder.md.
+            labels are wrong. For the next run coverage is better, and where subjects are told
+            apart better than random rows: tests/bench/results/review.md.
 
     Returns:
         Labels in turn, the largest groups first, so that whoever stops early has seen most kinds.

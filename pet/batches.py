@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pet.columns import is_string, plain
-from pet.readers import Reason
+from pet.sources import Reason
 from pet.tables import Chunk
 
 

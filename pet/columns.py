@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from pet.errors import InputError, Problem
-from pet.readers import Source
-from pet.tables import group_problems
+from pet.errors import InputError, Problem, group_problems
+from pet.sources import Source
 
 
 @dataclass(frozen=True)

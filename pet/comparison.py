@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pet.data_files import find_files
 from pet.errors import InputError, Problem
-from pet.tables import find_files
 
 ROWS_AT_ONCE = 1_000_000  # rows of one side that are joined in memory
 EXAMPLES = 20

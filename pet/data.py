@@ -12,7 +12,7 @@ from pet.batches import PoolBatch, clean, join_batches
 from pet.columns import Need, check_columns, plain
 from pet.errors import InputError, Problem
 from pet.object_storage import path_of
-from pet.readers import Source
+from pet.sources import Source
 from pet.tables import Chunk, count_rows, open_sources, read_chunks
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -57,6 +58,32 @@ class InputError(PetError, ValueError):
     def __reduce__(self) -> tuple[type[InputError], tuple[list[Problem]]]:
         """Survive the way from one process to another."""
         return type(self), (self.problems,)
+
+
+def group_problems(problems: Iterable[Problem]) -> list[Problem]:
+    """Make one problem of those that differ only in the file."""
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for problem in problems:
+        key = (problem.expected, problem.found, problem.fix)
+        groups.setdefault(key, []).append(problem.where)
+    grouped = []
+    for (expected, found, fix), places in groups.items():
+        more = f" and {len(places) - 3:,} more files" if len(places) > 3 else ""
+        grouped.append(Problem(", ".join(places[:3]) + more, expected, found, fix))
+    return grouped
+
+
+def input_error(path: Path, expected: str, found: str, fix: str) -> InputError:
+    """Make an error of one problem with a file."""
+    return InputError(Problem(str(path), expected, found, fix))
+
+
+def unsteady(path: Path | str, error: OSError) -> PetError:
+    """Make the error of a file that the disk or the network stopped giving."""
+    return PetError(
+        f"{path}\n  expected: a file that can be read to its end\n  found:    {error.strerror}\n"
+        "  fix:      look after the file, then give the same command again: it goes on"
+    )
 
 
 def missing_package(package: str, extra: str, purpose: str) -> InputError:

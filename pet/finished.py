@@ -8,6 +8,7 @@ from typing import Any
 
 from pet.config import RunConfig
 from pet.data import Pool, open_pool
+from pet.digests import content_digest
 from pet.errors import InputError, Problem
 from pet.formats import check_format
 from pet.inputs import recorded_inputs
@@ -15,7 +16,6 @@ from pet.runs import DONE, finished, read_record
 from pet.settings import load_config
 from pet.student_folder import CARD, Student, record_of
 from pet.students import load_classifier
-from pet.tables import content_digest
 from pet.tasks import Task, column_names, load_task
 
 

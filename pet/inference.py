@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pet.batches import PoolBatch
 from pet.data import open_pool
+from pet.digests import content_digest
 from pet.ensembling import entropy
 from pet.errors import InputError, Problem, gather
 from pet.evaluation import above, confusion_matrix, coverage_curve, metrics
@@ -22,9 +23,8 @@ from pet.labeling import Predictions, label_into, label_metadata, refuse_other_l
 from pet.mirrors import run_folder
 from pet.places import place_in_pool
 from pet.progress import Observer, Tick, no_tick
-from pet.readers import is_unicode
 from pet.runs import fingerprint
-from pet.tables import content_digest
+from pet.text_readers import is_unicode
 from pet.voices import student_voice, voice_of
 
 

@@ -18,8 +18,8 @@ from pet.data import Pool, open_pool
 from pet.errors import InputError, Problem
 from pet.object_storage import path_of
 from pet.patterns import did_you_mean
-from pet.readers import Reason
 from pet.runs import fingerprint
+from pet.sources import Reason
 from pet.tables import count_rows
 
 

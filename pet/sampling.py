@@ -17,8 +17,9 @@ import pyarrow.parquet as pq
 
 from pet.batches import RejectedRow
 from pet.errors import InputError, Problem
-from pet.inputs import ROWS_PER_LABEL, Inputs, texts_of
+from pet.inputs import ROWS_PER_LABEL, Inputs
 from pet.repeats import RepeatedIds
+from pet.run_tables import texts_of
 from pet.runs import DONE, Unit, fingerprint, make_unit, read_record, writing
 from pet.tables import write_parquet
 

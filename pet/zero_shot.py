@@ -15,10 +15,11 @@ from pet.calibration import UNTRAINED, calibration_offset
 from pet.cloze_models import ClozeModel
 from pet.config import RunConfig
 from pet.data import Pool
+from pet.digests import content_digest
 from pet.encoding import Encoder
 from pet.ensembling import agreement, combine, softmax
 from pet.errors import InputError, Problem, gather
-from pet.inputs import computation, read_tables
+from pet.inputs import computation
 from pet.inspection import check_length, check_patterns, suitable
 from pet.labeling import Predictions, label_into, label_metadata, refuse_other_labels
 from pet.loading import choose_device, is_causal, model_digest
@@ -26,10 +27,10 @@ from pet.mirrors import run_folder
 from pet.places import place_in_pool
 from pet.polling import CONTENT_FREE, PRIOR_ROWS
 from pet.progress import Observer, Tick
+from pet.run_tables import read_tables
 from pet.runs import derive_seed, fingerprint
 from pet.scoring import Columns, ask_in_turn, cloze_encoder
 from pet.settings import make_config
-from pet.tables import content_digest
 from pet.tasks import Task, shipped_tasks
 
 SETTINGS = (

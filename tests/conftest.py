@@ -56,6 +56,12 @@ def inputs_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return samples.write_inputs(tmp_path_factory.mktemp("inputs"))
 
 
+@pytest.fixture
+def own_inputs(inputs_folder: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny task with its texts, to be changed at will."""
+    return Path(shutil.copytree(inputs_folder, tmp_path / "inputs"))
+
+
 @pytest.fixture(scope="session")
 def tiny_run(
     tmp_path_factory: pytest.TempPathFactory, inputs_folder: Path, model_folder: ModelFolder

@@ -12,18 +12,13 @@ import pytest
 
 from pet.encoding import TextSlot
 from pet.errors import InputError, PetError
-from pet.inputs import read_inputs, read_tables, table_digest
+from pet.inputs import read_inputs, table_digest
 from pet.progress import NOTES
+from pet.run_tables import read_tables
 from tests import samples
 from tests.conftest import ModelFolder
 
 Configure = Callable[..., Any]
-
-
-@pytest.fixture
-def own_inputs(inputs_folder: Path, tmp_path: Path) -> Path:
-    """A copy of the tiny task with its texts, to be changed at will."""
-    return Path(shutil.copytree(inputs_folder, tmp_path / "inputs"))
 
 
 def test_good_inputs_are_read_and_named_by_content(config_for: Configure) -> None:
@@ -67,28 +62,6 @@ def test_words_that_the_model_cannot_write_are_reported_for_every_pattern(
     with pytest.raises(InputError, match="zebra") as caught:
         read_inputs(config_for(inputs=own_inputs))
     assert len(caught.value.problems) == len(samples.PATTERNS)
-
-
-def test_the_text_column_may_have_another_name(config_for: Configure, own_inputs: Path) -> None:
-    rows = samples.labeled_rows()
-    for name, content in (
-        ("labeled.csv", rows), ("test.csv", samples.test_rows()), ("pool.csv", rows)
-    ):  # fmt: skip
-        samples.write_csv(own_inputs / name, content, ("body", "topic"))
-    config = config_for(
-        inputs=own_inputs,
-        text_column="body",
-        label_column="topic",
-        pool=str(own_inputs / "pool.csv"),
-    )
-    assert read_tables(config).labeled.columns["text"] == [text for text, _ in rows]
-
-
-def test_a_text_column_needs_a_task_of_one_field(config_for: Configure, own_inputs: Path) -> None:
-    text = samples.task_toml(["category"]).replace('["text"]', '["text", "title"]')
-    (own_inputs / "task.toml").write_text(text)
-    with pytest.raises(InputError, match="a task with one field"):
-        read_tables(config_for(inputs=own_inputs, text_column="body"))
 
 
 def test_a_causal_model_leaves_out_what_it_cannot_ask_and_says_so(

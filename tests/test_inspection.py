@@ -13,10 +13,11 @@ import pytest
 
 from pet import inspection
 from pet.errors import InputError
-from pet.inputs import read_inputs, read_tables
+from pet.inputs import read_inputs
 from pet.inspection import suitable
 from pet.models import Classifier
 from pet.pipeline import label_pool
+from pet.run_tables import read_tables
 from tests.cloze import CPU, fresh_classifier
 from tests.conftest import ModelFolder
 

@@ -14,6 +14,7 @@ from pyarrow import dataset
 
 from pet.batches import PoolBatch
 from pet.data import Pool, open_pool
+from pet.data_files import find_files
 from pet.errors import InputError, Interrupted
 from pet.labeling import (
     LABELS_DONE,
@@ -28,7 +29,6 @@ from pet.labeling import (
 from pet.mirrors import run_folder
 from pet.pipeline import label_pool
 from pet.progress import SILENT, Tick
-from pet.tables import find_files
 from tests import samples
 
 LABELS = ("sport", "space", "a b/c")

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pet.data import open_pool
+from pet.digests import content_digest
 from pet.errors import InputError, PetError
 from pet.inputs import read_inputs
 from pet.labeled import read_labeled, table_digest
@@ -27,7 +28,6 @@ from pet.object_storage import (
     path_of,
     trouble,
 )
-from pet.tables import content_digest
 from tests import samples
 from tests.test_pipeline import Configure
 

@@ -154,7 +154,8 @@ def _model_problems(model: str | None) -> list[Problem]:
 
 def _refuse(config: RunConfig, problems: list[Problem]) -> None:
     """Raise what is wrong with the command line, with what is wrong with the files."""
-    from pet.inputs import read_inputs, read_tables
+    from pet.inputs import read_inputs
+    from pet.run_tables import read_tables
 
     if config.model == "-":
         read_tables(config, problems)

@@ -19,13 +19,14 @@ from pet.cloze_models import ClozeModel
 from pet.compilation import plain_encoder
 from pet.config import RunConfig
 from pet.errors import Problem, gather
-from pet.inputs import Inputs, Tables, count_leaks, read_tables
+from pet.inputs import Inputs
 from pet.inspection import inspect_models
 from pet.labeled import LabeledSet
 from pet.loading import choose_device, model_digest
 from pet.members import encoder_length, know_labels
 from pet.models import Classifier, Model
 from pet.repeats import RepeatedIds
+from pet.run_tables import Tables, count_leaks, read_tables
 from pet.scoring import Columns, score_columns
 from pet.sentence_encoders import SentenceEncoder, encoder_digest
 from pet.settings import make_config
@@ -106,7 +107,7 @@ def _of_tables(tables: Tables, with_pool: bool) -> dict[str, Any]:
     }
     if tables.test is not None:
         found["test"] = _describe(tables.task, tables.test)
-        if leaked := count_leaks(tables):
+        if leaked := count_leaks(tables.task, tables.labeled, tables.test):
             found["warnings"].append(f"{leaked} test rows stand in the labeled set: a leak")
     if with_pool:
         found["pool"] = {"rows": tables.pool.count_rows(), "files": len(tables.pool.files)}

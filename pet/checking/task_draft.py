@@ -15,8 +15,8 @@ from pet.columns import Need, listed
 from pet.data import open_pool
 from pet.errors import InputError, Problem
 from pet.labeled import label_names
-from pet.readers import Reason
 from pet.runs import writing
+from pet.sources import Reason
 from pet.tables import open_sources, read_answers
 from pet.tasks import load_task
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pet.data_files import list_files
 from pet.errors import InputError, Problem
 from pet.nights.ledger import State
 from pet.progress import Observer
-from pet.readers import is_unicode
 from pet.runs import file_digest, read_record, write_json
-from pet.tables import list_files
+from pet.text_readers import is_unicode
 
 DIGESTS = ".digests.json"  # a memory of what was hashed; it may be deleted at any time
 

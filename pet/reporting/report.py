@@ -14,13 +14,14 @@ from pet.answers import pool_logits
 from pet.calibration import Scaling
 from pet.ensembling import combine
 from pet.growing import Generation
-from pet.inputs import Inputs, count_leaks
+from pet.inputs import Inputs
 from pet.labeled import LabeledSet
 from pet.labeling import count_labels
 from pet.members import Member, folder_of
 from pet.reporting.examples import count_rejected, find_examples
 from pet.reporting.measurement import ensemble_accuracy, measure
 from pet.reporting.model_card import model_card
+from pet.run_tables import count_leaks
 from pet.runs import DONE, read_record, write_json, write_text
 from pet.weighing import ensemble_scaling, member_weights
 
@@ -51,7 +52,7 @@ def write_report(
             "scored_by_members": sampled["sampled"],
         },
         "sets": {name: _count(inputs, table) for name, table in inputs.measured().items()},
-        "leaked": count_leaks(inputs),
+        "leaked": count_leaks(inputs.task, inputs.labeled, inputs.test),
         "rejected": count_rejected(inputs),
         "labels": count_labels(inputs.folder / "labels", inputs.task.labels),
         "examples": find_examples(inputs),

@@ -1,0 +1,89 @@
+"""Data files: which there are at a path, on a disk or on object storage."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from pet.errors import input_error
+from pet.object_storage import files_below, is_remote, kind_of
+
+SUFFIXES = (".csv", ".jsonl", ".parquet")
+
+
+def find_files(path: Path) -> list[Path]:
+    """List the data files of a folder and its subfolders, or the one file that `path` is.
+
+    Raises:
+        InputError: there is no such path, or nothing in it that can be read.
+    """
+    kind = _kind(path)
+    if kind == "directory":
+        files, usable = list_files(path)
+        if usable:
+            return usable
+        found = ", ".join(file.name for file in files[:5]) or "no file"
+        fix = "check the path (names that begin with . or _ are ignored)"
+        raise input_error(path, "a folder with .parquet, .csv or .jsonl files", found, fix)
+    if kind is None:
+        raise input_error(path, "a file or a folder", "nothing there", _nearby(path))
+    if path.suffix.lower() not in SUFFIXES:
+        expected = "a file that ends in .parquet, .csv or .jsonl"
+        raise input_error(path, expected, path.name, "convert it, or rename it")
+    return [path]
+
+
+def _kind(path: Path) -> str | None:
+    """Say whether a path is that of a "file" or a "directory", or of nothing."""
+    if is_remote(path):
+        return kind_of(path)
+    if os.path.isdir(path):
+        return "directory"
+    return "file" if os.path.exists(path) else None  # Path.exists raises where a name is too long
+
+
+def list_files(folder: Path) -> tuple[list[Path], list[Path]]:
+    """List the files of a folder and its subfolders, and those among them that hold data.
+
+    Both are sorted by relative name; names that begin with `.` or `_` are ignored.
+    """
+    walk = _walk_store if is_remote(folder) else _walk
+    files = sorted(walk(folder), key=lambda file: file.relative_to(folder).as_posix())
+    return files, [file for file in files if file.suffix.lower() in SUFFIXES]
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    been: set[tuple[int, int]] = set()  # a link may lead to where the walk comes from
+    for root, folders, names in os.walk(folder, onerror=_refuse_folder, followlinks=True):
+        status = os.stat(root)
+        if (status.st_dev, status.st_ino) in been:
+            folders.clear()
+            continue
+        been.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "_")))
+        yield from (Path(root, name) for name in names if not name.startswith((".", "_")))
+
+
+def _walk_store(folder: Path) -> Iterator[Path]:
+    for name in files_below(str(folder)):
+        if not any(part.startswith((".", "_")) for part in name.split("/")):
+            yield folder / name
+
+
+def _refuse_folder(error: OSError) -> None:
+    found = error.strerror or str(error)
+    raise input_error(
+        Path(error.filename), "a folder that can be read", found, "check the permissions"
+    ) from error
+
+
+def _nearby(path: Path) -> str:
+    if is_remote(path):
+        return "check the bucket's and the file's name"
+    if not os.path.isdir(path.parent):
+        return f"check the path: the folder {path.parent} does not exist either"
+    names = sorted(entry.name for entry in islice(path.parent.iterdir(), 200))
+    listed = ", ".join(names[:8]) or "nothing"
+    return f"check the path: {path.parent} holds {listed}{', ...' if len(names) > 8 else ''}"

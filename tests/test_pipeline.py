@@ -247,11 +247,6 @@ def test_removing_a_pattern_takes_its_member_out_of_the_ensemble(
     assert {row["agreement"] for row in labels_of(run_copy)} <= {0.0, 0.5, 1.0}
 
 
-@pytest.fixture
-def own_inputs(inputs_folder: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(inputs_folder, tmp_path / "inputs"))
-
-
 def change_inputs(what: str, inputs: Path, model_folder: ModelFolder) -> dict[str, Any]:
     if what == "task":
         (inputs / "task.toml").write_text(samples.task_toml(["last"]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +55,9 @@ def adapt(inputs: Inputs) -> Unit:
             for pattern in inputs.task.patterns
         ]
         texts = [tokenize_columns(e, model.tokenizer, unlabeled.columns) for e in encoders]
-        turn = itertools.cycle(range(len(encoders)))
 
-        def loss(rows: Rows) -> Tensor:
-            place = next(turn)
+        def loss(rows: Rows, *, step: int) -> Tensor:
+            place = step % len(encoders)
             return len(rows) * model.language_model_loss(encoders[place], texts[place], rows)
 
         rows = np.flatnonzero(unlabeled.trainable)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from contextvars import ContextVar
+from types import MethodType
 from typing import Any
 
 import torch
@@ -18,12 +20,19 @@ ATTENTION = ("sdpa", "pet_prefix")  # takes queries of fewer places than keys, a
 def last_layer(backbone: Any) -> Module | None:
     """Find the layer that need not be computed everywhere; None in a model of another make."""
     layers = getattr(getattr(backbone, "encoder", None), "layer", None)
-    if not layers or type(layers[-1]).__name__ not in FAMILY or "forward" in vars(layers[-1]):
-        return None  # or one that somebody else has changed
+    if not layers or type(layers[-1]).__name__ not in FAMILY:
+        return None
+    changed = vars(layers[-1]).get("forward")  # by us, or by somebody else
+    if changed is not None and getattr(changed, "__func__", None) is not _forward:
+        return None
     if backbone.config.is_decoder or backbone.config._attn_implementation not in ATTENTION:
         return None
     last: Module = layers[-1]
     return last
+
+
+# Of the thread that asks: a student may be asked by several at once.
+_asked: ContextVar[tuple[Any, Tensor] | None] = ContextVar("asked", default=None)
 
 
 @contextlib.contextmanager
@@ -36,29 +45,40 @@ def only_at(layer: Any, columns: Tensor) -> Iterator[None]:
     Args:
         columns: where each row is looked at. [rows, columns]
     """
-    attention = layer.attention.self
+    if "forward" not in vars(layer):
+        layer.forward = MethodType(_forward, layer)
+    token = _asked.set((layer, columns))
+    try:
+        yield
+    finally:
+        _asked.reset(token)
+
+
+def _forward(
+    layer: Any, hidden: Tensor, attention_mask: Tensor | None = None, *others: Any, **settings: Any
+) -> Any:
+    """Compute the layer where it is asked about; everywhere, if nobody says where."""
+    asked = _asked.get()
+    if asked is None or asked[0] is not layer:
+        return type(layer).forward(layer, hidden, attention_mask, *others, **settings)
+    columns, attention = asked[1], layer.attention.self
+    rows = torch.arange(len(hidden), device=hidden.device)[:, None]
 
     def heads(projected: Tensor) -> Tensor:
         split = (*projected.shape[:2], -1, attention.attention_head_size)
         return projected.view(split).transpose(1, 2)
 
-    def forward(hidden: Tensor, attention_mask: Tensor | None = None, *_: Any, **__: Any) -> Tensor:
-        asked = hidden[torch.arange(len(hidden), device=hidden.device)[:, None], columns]
-        if attention_mask is not None:  # whoever asks, the same tokens may be attended to
-            attention_mask = attention_mask[:, :, :1]
-        found, _ = _interface(attention)(
-            attention, heads(attention.query(asked)), heads(attention.key(hidden)),
-            heads(attention.value(hidden)), attention_mask,
-            dropout=attention.dropout.p if layer.training else 0.0, scaling=attention.scaling,
-        )  # fmt: skip
-        attended = layer.attention.output(found.reshape((*asked.shape[:2], -1)), asked)
-        return layer.feed_forward_chunk(attended)
-
-    layer.forward = forward
-    try:
-        yield
-    finally:
-        del layer.forward
+    if attention_mask is not None and attention_mask.shape[2] > 1:  # a mask for each who asks
+        of_row = attention_mask.expand(len(hidden), -1, -1, -1)
+        attention_mask = of_row[rows, :, columns].transpose(1, 2)
+    queries = hidden[rows, columns]
+    found, _ = _interface(attention)(
+        attention, heads(attention.query(queries)), heads(attention.key(hidden)),
+        heads(attention.value(hidden)), attention_mask,
+        dropout=attention.dropout.p if layer.training else 0.0, scaling=attention.scaling,
+    )  # fmt: skip
+    attended = layer.attention.output(found.reshape((*queries.shape[:2], -1)), queries)
+    return layer.feed_forward_chunk(attended)
 
 
 def _interface(attention: Any) -> Any:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -24,9 +26,15 @@ from pet.progress import Tick, no_tick
 # a small labeled set is not sorted at all, or like lengths would always meet.
 WINDOW = 50
 WINDOWS_PER_EPOCH = 8
-# On a CPU, a step of rows of unlike length is taken in several passes: this much padding (tokens)
-# takes as long as a further pass does, in models of every size. A GPU is done with it sooner.
-CPU_PADDING = 256
+# On a CPU, a step of rows of unlike length is taken in several passes: a pass more takes as long as
+# this much padding (tokens), in models of every size. A GPU is done with padding sooner.
+CPU_PASS = 256
+
+
+class StepLoss(Protocol):
+    """The sum of some rows' losses, in a step of the training."""
+
+    def __call__(self, rows: Rows, *, step: int) -> Tensor: ...
 
 
 def shuffled_batches(
@@ -70,6 +78,35 @@ def split_by_tokens(
     return batches
 
 
+def cheapest_passes(
+    rows: Rows, lengths: NDArray[np.int64], tokens_per_batch: int, tokens_of_pass: int
+) -> list[NDArray[np.int64]]:
+    """Cut rows, longest first, into the batches of least tokens, padding counted, and passes.
+
+    Args:
+        tokens_of_pass: how many tokens a further batch may cost.
+    """
+    order = rows[np.argsort(-lengths, kind="stable")]
+    longest = np.sort(lengths)[::-1].tolist()
+    # Of the first `stop` rows: what they cost at least, and where the last of their batches begins.
+    costs, starts = [0.0], [0]
+    for stop in range(1, len(order) + 1):
+        tokens = ((stop - start) * longest[start] for start in range(stop))
+        ways = [
+            (costs[start] + own + tokens_of_pass, start)
+            for start, own in enumerate(tokens)
+            if own <= tokens_per_batch or start == stop - 1
+        ]
+        cost, start = min(ways)
+        costs.append(cost)
+        starts.append(start)
+    batches, stop = [], len(order)
+    while stop:
+        batches.append(order[starts[stop] : stop])
+        stop = starts[stop]
+    return batches[::-1]
+
+
 class Diverged(PetError):
     """The loss, or its gradient, is no longer a number.
 
@@ -107,24 +144,29 @@ def train(
         PetError: one row alone, or the optimizer's state, does not fit into memory.
     """
 
-    def total(part: Rows) -> Tensor:
-        value = loss(model.outputs(encoder, texts, part), part)
-        return value if auxiliary is None else value + auxiliary(len(part))
+    tokens_of_pass = CPU_PASS if model.device.type == "cpu" else None
+
+    def total(rows: Rows, *, step: int) -> Tensor:
+        value = loss(model.outputs(encoder, texts, rows), rows)
+        return value if auxiliary is None else value + auxiliary(len(rows))
 
     return optimize(
         model, encoder.lengths(texts, rows), rows, total, settings,
-        seed=seed, tokens_per_batch=tokens_per_batch, tick=tick,
+        seed=seed, tokens_per_batch=tokens_per_batch, tokens_of_pass=tokens_of_pass, tick=tick,
     )  # fmt: skip
 
 
 def optimize(
-    model: Model, lengths: NDArray[np.int64], rows: Rows, loss: Callable[[Rows], Tensor],
+    model: Model, lengths: NDArray[np.int64], rows: Rows, loss: StepLoss,
     settings: TrainingConfig, *, seed: int, tokens_per_batch: int, tick: Tick = no_tick,
+    tokens_of_pass: int | None = None,
 ) -> list[float]:  # fmt: skip
     """Run AdamW with linear decay on any loss that is a sum over rows; see `train`.
 
     Args:
         lengths: tokens of each row. [rows]
+        tokens_of_pass: how much padding a further pass of a step is worth; as few passes as
+            `tokens_per_batch` allows if not given.
     """
     if not len(rows):
         raise PetError("training\n  expected: rows to train on\n  found:    none")
@@ -135,18 +177,22 @@ def optimize(
         eps=settings.adam_epsilon, fused=model.device.type in ("cpu", "cuda"),
     )  # fmt: skip
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _linear_decay(settings))
-    padding = CPU_PADDING if model.device.type == "cpu" else None
     drawn = shuffled_batches(lengths, settings.batch_size, np.random.default_rng(seed))
     history: list[float] = []
     model.module.train()
     model.set_dropout(settings.dropout)
     with seeded(seed):
-        for _ in range(settings.steps):
+        for step in range(settings.steps):
             batch = next(drawn)
             while True:
                 try:
-                    passes = split_by_tokens(rows[batch], lengths[batch], tokens_per_batch, padding)
-                    value = _accumulate(model, passes, loss, len(batch))
+                    own = rows[batch], lengths[batch], tokens_per_batch
+                    passes = (
+                        split_by_tokens(*own)
+                        if tokens_of_pass is None
+                        else cheapest_passes(*own, tokens_of_pass)
+                    )
+                    value = _accumulate(model, passes, partial(loss, step=step), len(batch))
                     break
                 except MEMORY_ERRORS as error:
                     optimizer.zero_grad(set_to_none=True)

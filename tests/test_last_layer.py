@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -9,6 +11,7 @@ from torch import Tensor
 from pet import models
 from pet.last_layer import last_layer
 from pet.models import Model
+from pet.prefixes import Prefix
 from tests.cloze import TEXTS, encoder_for, fresh_classifier, load_cloze, plain_batchable, tokenized
 from tests.conftest import ModelFolder
 from tests.test_models import ROWS
@@ -88,3 +91,62 @@ def test_a_layer_that_somebody_else_has_changed_is_left_alone(model_folder: Mode
     assert layer is not None
     layer.forward = layer.forward  # as hooks of accelerate do
     assert last_layer(model.module.base_model) is None
+
+
+def test_a_student_may_be_asked_by_several_threads_at_once(model_folder: ModelFolder) -> None:
+    """Each looks at other places; one thread's were taken for another's, or the layer was gone."""
+    model, encoder, texts = model_of(model_folder("bert"), "classifier")
+    parts = [np.array(part) for part in ([0], [1, 2], [0, 1, 2, 0], [2, 0, 1])]
+
+    def ask(number: int) -> Tensor:
+        with torch.no_grad():
+            return model.outputs(encoder, texts, parts[number % len(parts)])
+
+    alone = [ask(number) for number in range(len(parts))]
+    with ThreadPoolExecutor(4) as threads:
+        for number, found in enumerate(threads.map(ask, range(200))):
+            torch.testing.assert_close(found, alone[number % len(parts)])
+
+
+def test_a_model_of_its_own_attention_is_asked_after_one_with_a_prefix(
+    model_folder: ModelFolder,
+) -> None:
+    """The prefix's way to attend was still in force when the layer was looked up."""
+    model, encoder, texts = model_of(model_folder("bert"), "words")
+    model.module.set_attn_implementation("eager")
+    whole = model.outputs(encoder, texts, ROWS)
+    words = model.tokenizer.convert_tokens_to_ids(["game", "star"])
+    worn = model.wearing(Prefix.fresh(model.module, words, words, 0, 1))
+    assert not torch.allclose(worn.outputs(encoder, texts, ROWS), whole, atol=1e-3)
+    torch.testing.assert_close(model.outputs(encoder, texts, ROWS), whole)
+
+
+@pytest.mark.parametrize("what", ["words", "longer words", "classifier"])
+def test_a_mask_of_each_place_that_asks_is_kept(
+    model_folder: ModelFolder, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Of a model that attends to its neighbours only: the first token's mask is not the mask's."""
+    model, encoder, texts = model_of(model_folder("bert"), what)
+    backbone = model.module.base_model
+
+    def near(mask: Tensor, length: int) -> Tensor:
+        places = torch.arange(length)
+        return mask[:, None, None].bool() & ((places[:, None] - places).abs() <= 1)
+
+    usual = backbone.encoder.forward
+
+    def windowed(hidden: Tensor, mask: Tensor | None = None, **settings: Any) -> Any:
+        return usual(hidden, attention_mask=near(seen[-1], hidden.shape[1]), **settings)
+
+    seen: list[Tensor] = []
+    backbone.register_forward_pre_hook(
+        lambda _module, _arguments, given: seen.append(given["attention_mask"]), with_kwargs=True
+    )
+    backbone.encoder.forward = lambda hidden, attention_mask=None, **settings: windowed(
+        hidden, attention_mask, **settings
+    )
+    short = scores_and_gradients(model, encoder, texts)
+    monkeypatch.setattr(models, "last_layer", lambda backbone: None)
+    torch.testing.assert_close(
+        short, scores_and_gradients(model, encoder, texts), rtol=1e-4, atol=1e-5
+    )

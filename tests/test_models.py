@@ -126,14 +126,16 @@ def test_saved_weights_come_back_as_they_were(model_folder: ModelFolder, tmp_pat
     assert torch.equal(saved["classifier.weight"], model.module.classifier.weight)
 
 
-def test_dropout_can_be_set_for_the_whole_model(model_folder: ModelFolder) -> None:
-    model = load_cloze(model_folder("bert"))
+@pytest.mark.parametrize("kind", ["bert", "bart", "opt", "gpt2", "deberta"])
+def test_dropout_can_be_set_for_the_whole_model(model_folder: ModelFolder, kind: str) -> None:
+    """Some models keep it as a number, under one name or another."""
+    model = load_cloze(model_folder(kind))
     own = {m.p for m in model.module.modules() if isinstance(m, torch.nn.Dropout)}
     model.set_dropout(None)
     assert {m.p for m in model.module.modules() if isinstance(m, torch.nn.Dropout)} == own
     model.set_dropout(0.0)
     model.module.train()
-    encoder = encoder_for(model.tokenizer, "{text} {mask}", words=WORDS)
+    encoder = encoder_for(model.tokenizer, "{text} it is {mask}", causal=model.causal)
     texts = tokenized(encoder, model.tokenizer, {"text": TEXTS})
     with torch.no_grad():
         assert torch.equal(model.outputs(encoder, texts, ROWS), model.outputs(encoder, texts, ROWS))
@@ -188,7 +190,7 @@ def test_precision_reaches_the_forward_pass_of_every_way_to_load(
                 encoder = encoder_for(model.tokenizer, "{text} {mask}", words=WORDS)
                 texts = tokenized(encoder, model.tokenizer, {"text": TEXTS})
             scores = model.outputs(encoder, texts, ROWS)
-            assert set(logits) == {getattr(torch, precision)}
+            assert logits[-1] == getattr(torch, precision)  # before, short ways are tried
             assert scores.dtype == torch.float32
             assert {p.dtype for p in model.module.parameters()} == {torch.float32}
             assert model.output_width(encoder) == scores.shape[1]

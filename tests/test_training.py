@@ -21,6 +21,7 @@ from pet.loading import seeded
 from pet.memory import is_out_of_memory
 from pet.training import (
     Diverged,
+    cheapest_passes,
     halved,
     shuffled_batches,
     split_by_tokens,
@@ -295,6 +296,28 @@ def test_rows_of_unlike_length_do_not_pad_each_other() -> None:
     assert [len(part) for part in split_by_tokens(rows, lengths, 4096, 0)] == [1, 2, 4, 1]
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_no_other_way_to_cut_a_step_costs_less(seed: int) -> None:
+    """Cut greedily, one row of 95 tokens among seven of 12 took three of the seven along."""
+    rng = np.random.default_rng(seed)
+    rows, lengths = np.arange(7), rng.integers(1, 100, 7)
+    most, of_pass = int(rng.integers(60, 400)), int(rng.integers(0, 120))
+
+    def cost(parts: list[NDArray[np.int64]]) -> float:
+        return sum(len(part) * lengths[part].max() + of_pass for part in parts)
+
+    order, ways = np.argsort(-lengths, kind="stable"), []
+    for cuts in itertools.product((False, True), repeat=6):
+        parts = np.split(order, 1 + np.flatnonzero(cuts))
+        if all(len(part) == 1 or len(part) * lengths[part].max() <= most for part in parts):
+            ways.append(cost(parts))
+    found = cheapest_passes(rows, lengths, most, of_pass)
+    assert sorted(np.concatenate(found).tolist()) == rows.tolist()
+    assert cost(found) == min(ways)
+
+
 def test_a_row_longer_than_the_batch_goes_alone() -> None:
     passes = split_by_tokens(np.array([7, 8]), np.array([300, 2]), 64)
+    assert [part.tolist() for part in passes] == [[7], [8]]
+    passes = cheapest_passes(np.array([7, 8]), np.array([300, 2]), 64, 1000)
     assert [part.tolist() for part in passes] == [[7], [8]]

@@ -6,39 +6,38 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
 from torch import Tensor
 
-from pet.adaptation import adapt
+from pet import adaptation
 from pet.cloze_models import ClozeModel
 from pet.inputs import read_inputs
 from pet.models import Rows
-
-Configure = Callable[..., Any]
+from pet.sampling import sample_pool
 
 
 def test_the_passes_of_a_step_are_of_one_pattern(
-    config_for: Configure, monkeypatch: pytest.MonkeyPatch
+    config_for: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Taken in turn by pass, one pattern had the long texts of every step, the other the short."""
-    asked: list[tuple[int, int]] = []
-    usual = ClozeModel.language_model_loss
+    asked: list[Any] = []
 
     def note(model: ClozeModel, encoder: Any, texts: Any, rows: Rows) -> Tensor:
-        asked.append((id(encoder), len(rows)))
-        return usual(model, encoder, texts, rows)
+        asked.append(encoder)
+        return torch.zeros(())
+
+    def two_passes_a_step(
+        model: Any, lengths: Any, rows: Rows, loss: Any, settings: Any, **_: Any
+    ) -> list[float]:
+        for step in range(settings.steps):
+            for part in (rows[:2], rows[2:4]):
+                loss(part, step=step)
+        return []
 
     monkeypatch.setattr(ClozeModel, "language_model_loss", note)
-    inputs = read_inputs(
-        config_for(adapt_steps=6, adaptation={"batch_size": 8}, tokens_per_batch=64)
-    )
-    adapt(inputs)
-    assert len(asked) > 6, "no step was taken in several passes"
-    steps, left = [set[int]()], 8
-    for encoder, rows in asked:
-        if not left:
-            steps.append(set())
-            left = 8
-        steps[-1].add(encoder)
-        left -= rows
-    assert [len(encoders) for encoders in steps] == [1] * 6
-    assert len(set.union(*steps)) == len(inputs.task.patterns)
+    monkeypatch.setattr(adaptation, "optimize", two_passes_a_step)
+    inputs = read_inputs(config_for(adapt_steps=6))
+    sample_pool(inputs)
+    adaptation.adapt(inputs)
+    assert asked[::2] == asked[1::2]
+    assert len(set(map(id, asked))) == len(inputs.task.patterns)

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pet.columns import is_string, plain
+from pet.errors import first_line, input_error
 from pet.sources import Reason
 from pet.tables import Chunk
 
@@ -58,7 +59,11 @@ class PoolBatch(TextTable):
 def clean(
     chunk: Chunk, place: int, columns: Mapping[str, str], id_column: str | None, schema: pa.Schema
 ) -> PoolBatch:
-    """Set aside what cannot be used; the later reason wins where a row has several."""
+    """Set aside what cannot be used; the later reason wins where a row has several.
+
+    Raises:
+        InputError: a column to keep has values that its common type cannot hold.
+    """
     texts, reasons = {}, np.full(len(chunk), None)
     broken = np.zeros(len(chunk), bool)
     blank = np.ones(len(chunk), bool)
@@ -84,7 +89,7 @@ def clean(
         _take(ids, usable) if ids is not None else [f"{name}:{chunk.first + n}" for n in numbers],
         {key: _take(text, usable) for key, text in texts.items()},
         place + numbers,
-        _keep(chunk.table, schema, usable) if len(schema) else None,
+        _keep(chunk, schema, usable) if len(schema) else None,
         [RejectedRow(name, int(chunk.first + n), str(reasons[n])) for n in np.flatnonzero(~usable)],
     )
 
@@ -130,14 +135,23 @@ def _take(texts: pa.Array, usable: NDArray[np.bool_]) -> list[str]:
     return list(chosen.to_pylist())
 
 
-def _keep(table: pa.RecordBatch, schema: pa.Schema, usable: NDArray[np.bool_]) -> pa.Table:
+def _keep(chunk: Chunk, schema: pa.Schema, usable: NDArray[np.bool_]) -> pa.Table:
     arrays = []
     for wanted in schema:
-        column = table.column(wanted.name)
+        column = chunk.table.column(wanted.name)
         if is_string(plain(column.type)):
             column, _ = _decode(column)  # what is not UTF-8 is null
-        arrays.append(column if column.type == wanted.type else column.cast(wanted.type))
-    return pa.Table.from_arrays(arrays, schema=schema).filter(pa.array(usable))
+        try:
+            column = column if column.type == wanted.type else column.cast(wanted.type)
+            arrays.append(column.filter(pa.array(usable)))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise input_error(
+                chunk.source.path,
+                f"values of the column {wanted.name!r} that can be kept as {wanted.type}",
+                f"{column.type}: {first_line(error)}",
+                "write the files with the same types, or do not keep the column",
+            ) from error
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def join_batches(pieces: Sequence[PoolBatch], columns: Mapping[str, str]) -> PoolBatch:

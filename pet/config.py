@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, model_validator
+from pydantic import AfterValidator, BaseModel, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from pet.places import place_problem
@@ -246,6 +246,13 @@ class RunConfig(Frozen):
         if training.tuning == "full":
             return {name: value for name, value in shape.items() if name != "tuning"}
         return {**shape, "tuned": getattr(self, training.tuning.replace("-", "_")).model_dump()}
+
+    @field_validator("adaptation")
+    @classmethod
+    def _adaptation_has_its_steps_elsewhere(cls, value: TrainingConfig) -> TrainingConfig:
+        if value.steps != TrainingConfig().steps:
+            raise PydanticCustomError("steps", "adaptation's steps as adapt_steps")
+        return value
 
     @model_validator(mode="before")
     @classmethod

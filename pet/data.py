@@ -58,7 +58,7 @@ class Pool:
         return (self._batch(group, number * rows, schema) for number, group in groups)
 
     def keepable(self, names: Sequence[str], say: Callable[[str], None]) -> tuple[str, ...]:
-        """Return those columns that every file has; of the others say so.
+        """Return those columns that every file has, of one type; of the others say so.
 
         For a pool that comes to a run which was made with other files: nobody can take its
         settings back any more.
@@ -68,6 +68,12 @@ class Pool:
             without = [source for source in self.sources if name not in source.schema.names]
             if without:
                 say(f"warning: {without[0].name} has no column {name!r}: it is not kept")
+                continue
+            try:
+                self.kept_schema([name])
+            except InputError as error:
+                found = error.problems[0].found
+                say(f"warning: the column {name!r} is not kept: {found} in different files")
             else:
                 kept.append(name)
         return tuple(kept)

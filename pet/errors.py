@@ -78,6 +78,11 @@ def input_error(path: Path, expected: str, found: str, fix: str) -> InputError:
     return InputError(Problem(str(path), expected, found, fix))
 
 
+def first_line(error: Exception) -> str:
+    """Cut a message down to its first line; without a message, name the error."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 def unsteady(path: Path | str, error: OSError) -> PetError:
     """Make the error of a file that the disk or the network stopped giving."""
     return PetError(

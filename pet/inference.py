@@ -14,15 +14,16 @@ from pet.batches import PoolBatch
 from pet.data import open_pool
 from pet.digests import content_digest
 from pet.ensembling import entropy
-from pet.errors import InputError, Problem, gather
+from pet.errors import InputError, PetError, Problem, gather
 from pet.evaluation import above, confusion_matrix, coverage_curve, metrics
-from pet.finished import columns_of, open_run
+from pet.finished import FinishedRun, columns_of, open_run
 from pet.inputs import computation, recorded_run_id
-from pet.labeled import read_labeled
+from pet.labeled import LabeledSet, read_labeled
 from pet.labeling import Predictions, label_into, label_metadata, refuse_other_labels
 from pet.mirrors import run_folder
 from pet.places import place_in_pool
 from pet.progress import Observer, Tick, no_tick
+from pet.run_tables import count_leaks
 from pet.runs import fingerprint
 from pet.text_readers import is_unicode
 from pet.voices import student_voice, voice_of
@@ -99,6 +100,23 @@ def predict_texts(folder: Path, texts: Sequence[str]) -> list[dict[str, Any]]:
     ]
 
 
+def _learned_from(run: FinishedRun, table: LabeledSet) -> list[str]:
+    """Warn of rows that the run has learned from, as far as its labeled set is still there."""
+    config = run.config
+    if config.labeled is None:
+        return []
+    try:
+        labeled = read_labeled(
+            config.labeled, run.task.fields, run.task.labels, label_column=config.label_column,
+            columns=columns_of(run, config.text_column), id_column=config.id_column,
+            max_rejected=config.max_rejected,
+        )  # fmt: skip
+    except PetError:
+        return []
+    leaked = count_leaks(run.task, labeled, table)
+    return [f"{leaked} of these texts stand in the labeled set: a leak"] if leaked else []
+
+
 def evaluate_run(
     folder: Path, test: str, who: str, observer: Observer, *,
     label_column: str | None = None, text_column: str | None = None,
@@ -125,5 +143,5 @@ def evaluate_run(
         "mean_entropy": round(float(entropy(probabilities).mean()), 4),
         "labels": list(run.task.labels),
         "confusion": counts.tolist(),
-        "warnings": list(table.warnings),
+        "warnings": [*_learned_from(run, table), *table.warnings],
     }

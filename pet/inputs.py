@@ -215,10 +215,12 @@ def computation(config: RunConfig, max_length: int | None = None) -> dict[str, o
     Args:
         max_length: tokens of a text, where it is not what the pattern members read.
     """
+    device = choose_device(config.device)
+    usual = "bfloat16" if device.type == "cuda" else "float32"
     return {
         "max_length": max_length or config.max_length,
-        "device": str(choose_device(config.device)),
-        "precision": config.precision,
+        "device": str(device),
+        "precision": "auto" if config.precision == usual else config.precision,
         "tokens_per_batch": config.tokens_per_batch,
     }
 

@@ -252,8 +252,7 @@ def _fingerprint(inputs: Inputs, member: Member) -> str:
             "drawn": [
                 config.growth_factor,
                 config.drawn_labels,
-                config.most_likely,
-                *([] if len(inputs.labeled) else [_first_rows(inputs)]),
+                *([] if len(inputs.labeled) else [config.most_likely, _first_rows(inputs)]),
             ],
             "judged": config.out_of_bag,
             "weights": config.weights,

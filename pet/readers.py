@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pet.errors import input_error
+from pet.errors import first_line, input_error
 from pet.object_storage import is_remote, open_binary
 from pet.sources import CHUNK_ROWS, Rows, Source
 from pet.text_readers import peek_csv, peek_jsonl, read_csv, read_jsonl
@@ -88,8 +88,3 @@ def _read_parquet(
 def _opened_parquet(path: Path) -> contextlib.AbstractContextManager[Any]:
     """Leave a file on a disk to Arrow, which reads it without Python in between."""
     return open_binary(path) if is_remote(path) else contextlib.nullcontext(path)
-
-
-def first_line(error: Exception) -> str:
-    """Cut a message down to its first line; without a message, name the error."""
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -60,6 +60,7 @@ def sample_pool(inputs: Inputs) -> Unit:
         pool=inputs.digests["pool"], labeled=inputs.digests["labeled"], limit=limit,
         fields=task.fields, text_column=config.text_column, id_column=config.id_column,
         seed=config.seed, test=inputs.digests.get("test"), labeled_too=config.learn_from_labeled,
+        names="learned",
     )  # fmt: skip
     unit = make_unit(
         inputs.folder / "unlabeled", expected, lambda folder: _sample(inputs, limit, folder)
@@ -85,12 +86,13 @@ def _sample(inputs: Inputs, limit: int, folder: Path) -> dict[str, Any]:
     kept |= {f"field:{name}": [] for name in fields}
     rejected = 0
     repeated = RepeatedIds()
-    texts = hashlib.sha256()
+    texts, learned = hashlib.sha256(), hashlib.sha256()
     with (
         inputs.observer.stage("reading the pool", total, "rows") as tick,
         pq.ParquetWriter(folder / REJECTED, REJECTED_SCHEMA, compression="zstd") as aside,
     ):
-        for batch in inputs.pool.batches(inputs.config.shard_rows):
+        # Columns to keep are read, too: one that cannot be kept is found before any training.
+        for batch in inputs.pool.batches(inputs.config.shard_rows, inputs.config.keep_columns):
             if batch.rejected:
                 aside.write_table(_rejected_table(batch.rejected))
                 rejected += len(batch.rejected)
@@ -104,6 +106,7 @@ def _sample(inputs: Inputs, limit: int, folder: Path) -> dict[str, Any]:
                 kept["id"].append(batch.ids[index])
                 kept["row"].append(int(batch.rows[index]))
                 kept["trainable"].append(row not in known)
+                learned.update(bytes([row not in known]))
                 for name, text in zip(fields, row, strict=True):
                     kept[f"field:{name}"].append(text)
             tick(len(batch) + len(batch.rejected))
@@ -118,9 +121,11 @@ def _sample(inputs: Inputs, limit: int, folder: Path) -> dict[str, Any]:
                     "none", "give a pool of other texts: the student learns from them")
         )  # fmt: skip
     write_parquet(folder / "rows.parquet", pa.table(kept), {})
+    of_texts = texts.hexdigest()
     return {
         "rows": total, "rejected": rejected, "sampled": len(kept["id"]),
-        "repeated_ids": repeated.warning, "texts": texts.hexdigest(),
+        "repeated_ids": repeated.warning, "texts": of_texts,
+        "learned": fingerprint(texts=of_texts, rows=learned.hexdigest()),
     }  # fmt: skip
 
 
@@ -161,8 +166,11 @@ def pool_rows(inputs: Inputs) -> int:
 
 
 def unlabeled_fingerprint(inputs: Inputs) -> str:
-    """Name the unlabeled rows, and which of them may be learned from."""
-    return str(read_record(inputs.folder / "unlabeled" / DONE)["fingerprint"])
+    """Name the unlabeled rows by their texts, and by which of them may be learned from.
+
+    So a test set that comes later, of other texts than the pool's, makes no other model.
+    """
+    return str(read_record(inputs.folder / "unlabeled" / DONE)["learned"])
 
 
 def texts_fingerprint(inputs: Inputs) -> str:

@@ -134,7 +134,8 @@ def train_supervised(inputs: Inputs) -> Unit:
     expected = fingerprint(
         unit="supervised", labeled=inputs.digests["labeled"], seed=inputs.seed("supervised"),
         model=inputs.digests["student_model"], training=config.shape_of(config.supervised),
-        labels=inputs.task.labels, **computation(config, config.student_length),
+        labels=inputs.task.labels, fields=inputs.task.fields,
+        **computation(config, config.student_length),
     )  # fmt: skip
 
     def build(folder: Path) -> dict[str, Any]:

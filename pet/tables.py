@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pet.data_files import find_files
-from pet.errors import InputError, PetError, group_problems, input_error, unsteady
+from pet.errors import InputError, PetError, first_line, group_problems, input_error, unsteady
 from pet.object_storage import (
     is_remote,
     open_binary,
@@ -23,7 +23,7 @@ from pet.object_storage import (
     stamp_of,
     trouble,
 )
-from pet.readers import first_line, group_starts, peek, read_rows
+from pet.readers import group_starts, peek, read_rows
 from pet.runs import writing
 from pet.sources import Source
 from pet.text_readers import filled_lines

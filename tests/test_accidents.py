@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pet import pipeline
@@ -15,7 +18,9 @@ from pet.inputs import read_inputs
 from pet.loading import HUB_ID
 from pet.members import member_fingerprint, members_of
 from pet.pipeline import label_pool
+from pet.runs import read_json
 from pet.sampling import load_unlabeled
+from pet.students import train_supervised
 from tests import samples
 
 Configure = Callable[..., Any]
@@ -32,6 +37,66 @@ def test_labels_in_another_order_make_other_members(config_for: Configure, run_c
     assert member_fingerprint(inputs, member) != member_fingerprint(
         replace(inputs, task=task), member
     )
+
+
+def test_columns_that_cannot_be_kept_are_found_before_anything_is_trained(
+    config_for: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = tmp_path / "pool"
+    pool.mkdir()
+    for name, values in (("a", [2**60 + 1, 1]), ("b", [1.5, None])):
+        pq.write_table(
+            pa.table({"text": ["a game", "a star"], "n": values}), pool / f"{name}.parquet"
+        )
+    monkeypatch.setattr(pipeline, "train_member", None)
+    with pytest.raises(InputError, match="values of the column 'n'"):
+        label_pool(config_for(pool=str(pool), keep_columns=["n"]))
+
+
+def units_of(run: Path) -> dict[str, str]:
+    """The fingerprints of what a run has trained."""
+    found = [*run.glob("members/*/done.json"), *run.glob("*/done.json")]
+    return {
+        path.parent.name: read_json(path)["fingerprint"]
+        for path in found
+        if (path.parent / "model.safetensors").exists()
+    }
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"test": None}, {}),
+        ({}, {"precision": "float32"}),
+        ({}, {"most_likely": 7}),
+    ],
+    ids=["a test set that comes later", "what auto means on a CPU", "a start without labels"],
+)
+def test_what_no_model_depends_on_trains_none_again(
+    config_for: Configure, before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    """The report itself sends people to add a test set: hours of training for the same weights."""
+    grown = {"generations": 1, "growth_factor": 1.5, "adapt_steps": 1}
+    label_pool(config_for(**grown, **before))
+    config = config_for(**grown, **after)
+    made = units_of(Path(config.out))
+    assert {"student", "adapted"} < made.keys()
+    label_pool(config, update=True)
+    assert units_of(Path(config.out)) == made
+
+
+def test_fields_in_another_order_make_another_baseline(
+    config_for: Configure, run_copy: Path
+) -> None:
+    inputs = read_inputs(config_for(out=run_copy))
+    turned = replace(inputs, task=replace(inputs.task, fields=("more", *inputs.task.fields)))
+    names = {
+        name: json.loads((run_copy / name / "done.json").read_text())["fingerprint"]
+        for name in ("student", "supervised")
+    }
+    assert train_supervised(inputs).fingerprint == names["supervised"]
+    with pytest.raises(KeyError):  # it is trained anew: there is no such column here
+        train_supervised(turned)
 
 
 def test_wrong_input_that_shows_late_does_not_delete_what_was_made(

@@ -63,6 +63,11 @@ def test_a_value_out_of_bounds_is_refused(setting: str) -> None:
     assert problems_of(setting) == [f"setting {setting.partition('=')[0]}"]
 
 
+def test_the_steps_of_an_adaptation_are_not_taken_where_they_would_do_nothing() -> None:
+    assert problems_of("adaptation.steps=500") == ["setting adaptation"]
+    assert config("adapt_steps=500").adapt_steps == 500
+
+
 def test_a_preset_that_is_no_text_is_refused() -> None:
     assert problems_of('preset=["fast"]') == ["setting preset"]
 

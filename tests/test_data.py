@@ -40,6 +40,25 @@ def test_kept_columns_whose_types_do_not_meet_are_named(tmp_path: Path) -> None:
         pool_of(tmp_path).batches(keep_columns=["n"])
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (pa.array([1_540_000_000_000_000_001]), pa.array([1.0, None])),  # as pandas writes a gap
+        (pa.array([2**63], pa.uint64()), pa.array([1], pa.int64())),
+        (pa.array([32_503_680_000_000], pa.timestamp("ms")), pa.array([0], pa.timestamp("ns"))),
+    ],
+    ids=["integers and floats", "without and with a sign", "times"],
+)
+def test_values_that_no_type_of_a_kept_column_holds_are_named_by_file(
+    tmp_path: Path, first: pa.Array, second: pa.Array
+) -> None:
+    """It was Arrow's own error, after all models had been trained."""
+    parquet(tmp_path / "a.parquet", text=["a"] * len(first), n=first)
+    parquet(tmp_path / "b.parquet", text=["a"] * len(second), n=second)
+    with pytest.raises(InputError, match=r"a\.parquet\n +expected: values of the column 'n'"):
+        list(pool_of(tmp_path).batches(keep_columns=["n"]))
+
+
 def test_a_pool_that_changes_between_two_passes_fails_the_run(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "text\na\n")
     pool = pool_of(path)

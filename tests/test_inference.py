@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pet import inference
 from pet.errors import InputError, PetError
 from pet.inference import evaluate_run, label_new_pool, predict_texts
 from pet.pipeline import label_pool
@@ -105,16 +104,25 @@ def test_a_pool_without_a_column_to_keep_is_labeled_with_those_it_has(
     assert said == ["warning: new.csv has no column 'source': it is not kept"]
 
 
-def test_columns_that_cannot_be_kept_are_refused_before_a_model_is_loaded(
-    run_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_column_of_types_that_do_not_meet_is_not_kept_of_a_new_pool(
+    run_copy: Path, tmp_path: Path
 ) -> None:
+    """Nobody can take the setting back: it is the finished run's."""
     pool = tmp_path / "pool"
     pool.mkdir()
     for name, values in (("a", pa.array([1])), ("b", pa.array([[1]]))):
         pq.write_table(pa.table({"text": ["x"], "n": values}), pool / f"{name}.parquet")
-    monkeypatch.setattr(inference, "voice_of", None)
-    with pytest.raises(InputError, match="one type for the column 'n'"):
-        label(keep(run_copy, "n"), pool, tmp_path / "out")
+    label(keep(run_copy, "n"), pool, tmp_path / "out")
+    assert [sorted({"n"} & row.keys()) for row in rows_of(tmp_path / "out")] == [[], []]
+
+
+def test_measured_on_rows_that_it_has_learned_from_a_run_says_so(
+    tiny_run: Path, inputs_folder: Path
+) -> None:
+    found = evaluate_run(tiny_run, str(inputs_folder / "labeled.csv"), "student", SILENT)
+    assert "12 of these texts stand in the labeled set: a leak" in found["warnings"]
+    found = evaluate_run(tiny_run, str(inputs_folder / "test.csv"), "student", SILENT)
+    assert not any("leak" in line for line in found["warnings"])
 
 
 def test_rows_that_are_not_labeled_are_listed_beside_the_labels(

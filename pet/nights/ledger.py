@@ -66,6 +66,8 @@ class ModelRecord(_Record):
         labeled_digest: the name of that set, by content.
         code: the version of the library, and the digest of its source.
         reason: why it came into use.
+        labels_as: the name of the settings that labels are written with, and not made by; None in
+            a ledger of before there was one.
     """
 
     version: int
@@ -76,6 +78,7 @@ class ModelRecord(_Record):
     labeled_digest: str | None
     code: dict[str, str]
     reason: str
+    labels_as: str | None = None
 
     @property
     def folder(self) -> str:

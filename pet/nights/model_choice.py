@@ -10,7 +10,7 @@ from pet.errors import InputError, Problem
 from pet.labeled import LabeledSet, read_labeled, table_digest
 from pet.nights.ledger import NAMED, ModelRecord, State
 from pet.nights.nightly_config import NightlyConfig
-from pet.runs import DONE, read_record
+from pet.runs import DONE, fingerprint, read_record
 from pet.settings import load_config
 from pet.tasks import Task, column_names, parse_task
 
@@ -47,12 +47,14 @@ def describe_model(run: Path, voice: str, version: int, reason: str) -> ModelRec
     """Name a run's model by what went into it."""
     unit = "student" if voice == "student" else "soft_labels"
     provenance = read_record(run / "provenance.json")
+    config = load_config(run / "config.json")
     learned_from = provenance.get("labeled_set") or {}
     return ModelRecord(
         version=version, run=str(run), voice=voice, reason=reason,
         made_from=str(read_record(run / unit / DONE).get("fingerprint")),
         labeled_rows=int(learned_from.get("rows", 0)), labeled_digest=learned_from.get("digest"),
         code=provenance.get("code") or {},
+        labels_as=fingerprint(threshold=config.abstain_below, kept=config.keep_columns),
     )  # fmt: skip
 
 
@@ -63,7 +65,9 @@ def is_another(model: ModelRecord, state: State) -> bool:
     trained since do not count: they are what became of the one that was named.
     """
     named = [known for known in state.models if known.reason == NAMED]
-    return not named or identity_of(named[-1]) != identity_of(model)
+    if not named or identity_of(named[-1]) != identity_of(model):
+        return True
+    return named[-1].labels_as not in (None, model.labels_as)
 
 
 def identity_of(model: ModelRecord) -> tuple[str, str]:

@@ -19,6 +19,7 @@ from pet.logits import stored_fingerprint
 from pet.nights.arrivals import PoolFile
 from pet.nights.file_labeling import FileLabeler
 from pet.nights.ledger import renewed_run
+from pet.object_storage import is_remote, path_of
 from pet.pipeline import label_pool
 from pet.runs import derive_seed, fingerprint
 from pet.tables import write_parquet
@@ -56,9 +57,13 @@ class Renewal:
     def config(self, pool: Path) -> RunConfig:
         """Return the first run's settings with this pool and labeled set."""
         settings = self.labeler.settings
+        test = settings.test
+        if test is not None and not (is_remote(path_of(test)) or Path(test).exists()):
+            self.labeler.observer.say(f"warning: {test} is gone: the new model is not measured")
+            test = None
         changes = {
             "task": str(self.run / "task.toml"), "pool": str(pool), "out": str(self.folder),
-            "labeled": self.labeled, "keep_columns": (),
+            "labeled": self.labeled, "test": test, "keep_columns": (),
         }  # fmt: skip
         return settings.model_copy(update=changes)
 

@@ -346,6 +346,29 @@ def test_a_run_that_was_moved_labels_from_its_new_place(
     assert (list(found["labeled"]), found["came_into_use"]) == (["b.csv"], None)
 
 
+def test_labels_of_other_settings_are_another_versions(
+    place: Path, night: Night, run_copy: Path
+) -> None:
+    """The student is the same, but half the files of a version would lack what is kept."""
+    arrive(place / "pool", "a.csv", 5)
+    assert night(run=str(run_copy))["model"]["version"] == 1
+    config = json.loads((run_copy / "config.json").read_text())
+    (run_copy / "config.json").write_text(json.dumps({**config, "abstain_below": 0.0}))
+    found = night(run=str(run_copy))
+    assert (found["model"]["version"], found["labeled_anew"]) == (2, ["a.csv"])
+    assert night(run=str(run_copy))["came_into_use"] is None
+
+
+def test_a_test_set_that_is_gone_stops_no_renewal(
+    place: Path, night: Night, run_copy: Path
+) -> None:
+    config = json.loads((run_copy / "config.json").read_text())
+    gone = {**config, "test": str(place / "gone.csv")}
+    (run_copy / "config.json").write_text(json.dumps(gone))
+    arrive(place / "pool", "a.csv", 20)
+    assert night(run=str(run_copy), retrain_nights=1)["model"]["version"] == 2
+
+
 class Killed(BaseException):
     """Stands in for a kill: nothing in the library catches it."""
 

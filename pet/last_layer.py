@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from contextvars import ContextVar
-from types import MethodType
 from typing import Any
 
 import torch
@@ -20,11 +20,8 @@ ATTENTION = ("sdpa", "pet_prefix")  # takes queries of fewer places than keys, a
 def last_layer(backbone: Any) -> Module | None:
     """Find the layer that need not be computed everywhere; None in a model of another make."""
     layers = getattr(getattr(backbone, "encoder", None), "layer", None)
-    if not layers or type(layers[-1]).__name__ not in FAMILY:
-        return None
-    changed = vars(layers[-1]).get("forward")  # by us, or by somebody else
-    if changed is not None and getattr(changed, "__func__", None) is not _forward:
-        return None
+    if not layers or type(layers[-1]).__name__ not in FAMILY or "forward" in vars(layers[-1]):
+        return None  # or one that somebody else has changed
     if backbone.config.is_decoder or backbone.config._attn_implementation not in ATTENTION:
         return None
     last: Module = layers[-1]
@@ -45,8 +42,8 @@ def only_at(layer: Any, columns: Tensor) -> Iterator[None]:
     Args:
         columns: where each row is looked at. [rows, columns]
     """
-    if "forward" not in vars(layer):
-        layer.forward = MethodType(_forward, layer)
+    if not issubclass(type(layer), Shortened):
+        layer.__class__ = _shortened(type(layer))  # type: ignore[arg-type]
     token = _asked.set((layer, columns))
     try:
         yield
@@ -54,14 +51,32 @@ def only_at(layer: Any, columns: Tensor) -> Iterator[None]:
         _asked.reset(token)
 
 
-def _forward(
-    layer: Any, hidden: Tensor, attention_mask: Tensor | None = None, *others: Any, **settings: Any
-) -> Any:
-    """Compute the layer where it is asked about; everywhere, if nobody says where."""
-    asked = _asked.get()
-    if asked is None or asked[0] is not layer:
-        return type(layer).forward(layer, hidden, attention_mask, *others, **settings)
-    columns, attention = asked[1], layer.attention.self
+class Shortened:
+    """A layer that is computed where it is asked about; everywhere, if nobody says where."""
+
+    whole: type[Any]
+
+    def forward(
+        self, hidden: Tensor, attention_mask: Tensor | None = None, *others: Any, **settings: Any
+    ) -> Any:
+        asked = _asked.get()
+        if asked is None or asked[0] is not self:
+            return self.whole.forward(self, hidden, attention_mask, *others, **settings)
+        return _in_part(self, hidden, attention_mask, asked[1])
+
+
+@functools.cache
+def _shortened(whole: type[Any]) -> type[Any]:
+    """Make the class that stands in for a layer's: one set on the layer would be a ring.
+
+    What is in a ring of references, here all weights of a model, is freed some time later.
+    """
+    names = {"whole": whole, "__module__": whole.__module__, "__doc__": whole.__doc__}
+    return type(whole.__name__, (Shortened, whole), names)
+
+
+def _in_part(layer: Any, hidden: Tensor, attention_mask: Tensor | None, columns: Tensor) -> Tensor:
+    attention = layer.attention.self
     rows = torch.arange(len(hidden), device=hidden.device)[:, None]
 
     def heads(projected: Tensor) -> Tensor:
@@ -78,7 +93,8 @@ def _forward(
         dropout=attention.dropout.p if layer.training else 0.0, scaling=attention.scaling,
     )  # fmt: skip
     attended = layer.attention.output(found.reshape((*queries.shape[:2], -1)), queries)
-    return layer.feed_forward_chunk(attended)
+    shortened: Tensor = layer.feed_forward_chunk(attended)
+    return shortened
 
 
 def _interface(attention: Any) -> Any:

@@ -86,7 +86,7 @@ def test_another_process_finds_every_kind_of_member_as_it_was_trained(
         assert np.allclose(tempered / tempered.sum(axis=1, keepdims=True), kept, atol=1e-4)
 
 
-@pytest.mark.parametrize("tuning", TUNINGS)
+@pytest.mark.parametrize("tuning", ["prefix"])  # its layers hold more of it than others' do
 def test_a_killed_run_of_adapters_ends_with_the_same_bytes(
     adapted_runs: dict[str, Path], config_for: Configure, tmp_path: Path, tuning: str
 ) -> None:
@@ -164,8 +164,9 @@ def test_adapters_sit_on_the_model_that_was_adapted_to_the_pool(
     assert backbone.digest != "of the teacher"
 
 
-@pytest.mark.parametrize("kind", ["roberta", "llama"])
-@pytest.mark.parametrize("tuning", TUNINGS)
+@pytest.mark.parametrize(
+    ("kind", "tuning"), [("roberta", "lora"), ("llama", "prefix"), ("llama", "soft-prompt")]
+)
 def test_adapters_of_other_models_run_from_end_to_end(
     config_for: Configure, model_folder: ModelFolder, tuning: str, kind: str
 ) -> None:

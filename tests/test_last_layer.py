@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gc
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -150,3 +152,20 @@ def test_a_mask_of_each_place_that_asks_is_kept(
     torch.testing.assert_close(
         short, scores_and_gradients(model, encoder, texts), rtol=1e-4, atol=1e-5
     )
+
+
+@pytest.mark.parametrize("what", ["words", "classifier"])
+def test_a_model_that_was_asked_is_freed_when_it_is_dropped(
+    model_folder: ModelFolder, what: str
+) -> None:
+    """In a ring of references every member's weights would stay until Python looks for rings."""
+    model, encoder, texts = model_of(model_folder("bert"), what)
+    with torch.no_grad():
+        model.outputs(encoder, texts, ROWS)
+    weights = weakref.ref(model.module.base_model.encoder)
+    gc.disable()
+    try:
+        del model
+        assert weights() is None
+    finally:
+        gc.enable()

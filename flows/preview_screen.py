@@ -102,7 +102,8 @@ def _zero_shot(console: Console, found: dict[str, Any]) -> None:
     said = found["zero_shot"]
     if "accuracy" in said:
         _line(console, f"all patterns together, untrained: {percent(said['accuracy'])} of "
-                       f"{said['labeled_rows']:,} labeled rows")  # fmt: skip
+                       f"{said['labeled_rows']:,} labeled rows; the most frequent label would be "
+                       f"right on {percent(said['most_frequent'])}")  # fmt: skip
     if "pool_shares" in said:
         shares = ", ".join(f"{label} {share:.0%}" for label, share in said["pool_shares"].items())
         _line(console, f"of {said['pool_rows']:,} pool rows they say: {shares}")
@@ -112,7 +113,9 @@ def _suspects(console: Console, rows: list[dict[str, Any]]) -> None:
     if not rows:
         return
     console.print()
-    _line(console, "labels in doubt: the untrained model is surer of another one", "bold")
+    of_files = any(":" in row["id"] for row in rows)
+    where = " (rows of a file are counted from 0)" if of_files else ""
+    _line(console, f"labels in doubt: the untrained model is surer of another one{where}", "bold")
     for row in rows:
         text = " ".join(visible(row["text"]).split())
         _line(

@@ -31,7 +31,9 @@ def find_files(path: Path) -> list[Path]:
         raise input_error(path, "a file or a folder", "nothing there", _nearby(path))
     if path.suffix.lower() not in SUFFIXES:
         expected = "a file that ends in .parquet, .csv or .jsonl"
-        raise input_error(path, expected, path.name, "convert it, or rename it")
+        jsonl = path.suffix.lower() == ".ndjson"
+        fix = "rename it to .jsonl" if jsonl else "write it as one of these, or rename it if it is"
+        raise input_error(path, expected, path.name, fix)
     return [path]
 
 

@@ -219,8 +219,9 @@ def draw(inputs: Inputs, member: Member) -> Drawn:
         return Drawn(np.zeros(0, np.int64), nothing, {})
     said = teachers_say(inputs, member)
     first = not len(labeled) and member.generation == 1
+    quotas = quotas_of(inputs, member.generation)
     drawn = draw_rows(
-        said, quotas_of(inputs, member.generation),
+        said, quotas,
         np.random.default_rng(member_seed(inputs, "draw", member)),
         trainable=unlabeled_rows(inputs).trainable,
         most_likely=inputs.config.most_likely if first else None,
@@ -230,7 +231,13 @@ def draw(inputs: Inputs, member: Member) -> Drawn:
             f"{member.name}\n  expected: rows that its teachers label\n  found:    none\n"
             "  fix:      give a larger pool, or fewer generations"
         )
-    if drawn.missing.any():
+    wanted, room = int(quotas.sum()), int(unlabeled_rows(inputs).trainable.sum())
+    if drawn.missing.any() and wanted > room:
+        inputs.observer.say(
+            f"{member.name} learns from {len(drawn.rows):,} rows: it might from {wanted:,}, but "
+            f"members were asked about {room:,} rows that may be learned from"
+        )
+    elif drawn.missing.any():
         few = [f"{task.labels[i]} ({n})" for i, n in enumerate(drawn.missing) if n]
         inputs.observer.say(
             f"{member.name} learns from fewer rows than it might; there are too few for these "

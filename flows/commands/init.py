@@ -62,7 +62,9 @@ def init(
             question = "its column of labels" + ("" if likely else " (nothing: none)")
             column = ask.maybe(question, likely) or likely or None
             seen = task_draft.read_sample(path, column)
-        names = tuple(label or seen.labels) or ask.several("the labels", "--label")
+        names = tuple(label or seen.labels) or ask.several(
+            "the labels", "--label", fix=_columns_hint(seen, column)
+        )
         fields = tuple(field or ()) or ask.several(
             "the columns of text", "--field", _likely_fields(seen, column)
         )
@@ -96,14 +98,19 @@ class Questions:
             return ""
         return _prompt(question, default)
 
-    def one(self, question: str, option: str, default: str = "") -> str:
+    def one(self, question: str, option: str, default: str = "", fix: str = "") -> str:
         """Ask for what has to be said."""
         if self._somebody:
             return _prompt(question, default or None)
         if default:
             return default
         raise InputError(
-            Problem(option, f"an answer: {question}", "nothing, and nobody to ask", f"add {option}")
+            Problem(
+                option,
+                f"an answer: {question}",
+                "nothing, and nobody to ask",
+                fix or f"add {option}",
+            )
         )
 
     def choice(self, question: str, names: list[str], default: str) -> str:
@@ -114,9 +121,11 @@ class Questions:
             typer.echo(f"{said} is none of these")
         return said
 
-    def several(self, question: str, option: str, default: str = "") -> tuple[str, ...]:
+    def several(
+        self, question: str, option: str, default: str = "", fix: str = ""
+    ) -> tuple[str, ...]:
         """Ask for a list."""
-        said = self.one(f"{question}, with commas between", option, default)
+        said = self.one(f"{question}, with commas between", option, default, fix)
         return tuple(dict.fromkeys(part.strip() for part in said.split(",") if part.strip()))
 
     def words(self, label: str, proposal: tuple[str, ...]) -> tuple[str, ...]:
@@ -148,6 +157,13 @@ def _check_place(out_file: Path, force: bool) -> None:
         raise InputError(problems)
 
 
+def _columns_hint(seen: Sample, column: str | None) -> str:
+    """Say how labels can be had of a sample whose column of labels has not been named."""
+    if column or not seen.columns:
+        return ""
+    return f"add --label, or --label-column with one of {', '.join(map(repr, seen.columns))}"
+
+
 def _likely_fields(seen: Sample, label_column: str | None) -> str:
     """Propose the columns of text: `text`, or the only other columns, up to two."""
     known = (*ID_COLUMNS, label_column or LABEL_COLUMN)
@@ -167,7 +183,7 @@ def _given_words(pairs: list[str], labels: tuple[str, ...]) -> dict[str, tuple[s
         if own is None or not words:
             problems.append(
                 Problem(f"--word {pair}", f"LABEL=WORD, a label of {', '.join(labels)}",
-                        repr(pair), "for example --word 0=terrible,bad")
+                        repr(pair), f"for example --word '{labels[0]}=WORD,WORD'")
             )  # fmt: skip
         else:
             found[own] = words

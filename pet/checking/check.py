@@ -198,7 +198,9 @@ def _zero_shot(
     """What all patterns together say before any training: how right, and of which labels."""
     found: dict[str, Any] = {"labeled_rows": len(said), "pool_rows": glimpse.pool.shape[1]}
     if len(said):
-        found["accuracy"] = round(float((said == labeled.labels[: len(said)]).mean()), 4)
+        given = labeled.labels[: len(said)]
+        found["accuracy"] = round(float((said == given).mean()), 4)
+        found["most_frequent"] = round(float(np.bincount(given).max() / len(given)), 4)
     if found["pool_rows"]:
         votes = glimpse.together(glimpse.pool).argmax(axis=1)
         shares = np.bincount(votes, minlength=len(task.labels)) / len(votes)
@@ -213,6 +215,8 @@ def _suspects(task: Task, glimpse: Glimpse, labeled: LabeledSet) -> list[dict[st
     probabilities = glimpse.together(glimpse.labeled)
     given = labeled.labels[: len(probabilities)]
     likeliest = probabilities.argmax(axis=1)
+    if not know_labels(given, likeliest):
+        return []  # who knows no more than the commonest label doubts rows that are right
     doubted = [row for row in suspects(probabilities, given) if likeliest[row] != given[row]]
     return [
         {

@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pet.display import shown_threshold
 from pet.evaluation import wilson_interval
@@ -17,7 +18,8 @@ WIDE = 0.05  # half an interval: more, and a test set is small
 MISCALIBRATED = 0.1  # expected calibration error
 BEHIND = 0.03  # accuracy of the student against the ensemble's
 WEAK_PATTERN = 0.1  # accuracy of a pattern against the best one's
-MISSED, ENOUGH = 0.6, 10  # recall of a label, and the rows from which it is spoken of
+POOR, ENOUGH = 0.6, 10  # recall or precision of a label, and the rows from which it is spoken of
+NAMED = 3  # labels at most
 WANTED = (0.9, 0.95, 0.99)  # accuracies that people ask for
 
 
@@ -110,7 +112,13 @@ def _baseline(report: Report, run: str) -> Finding | None:
             "them. Or take the baseline, which is a classifier like the student; in Python:",
             _load_line(run, "supervised"),
         )  # fmt: skip
-    return Finding("good", "The patterns pay", what)
+    if test.encoder is not None and test.encoder.accuracy >= ensemble:
+        return Finding(
+            "note", "The sentence encoder alone does as well",
+            f"{what} The encoder's member by itself: {percent(test.encoder.accuracy)}.",
+        )  # fmt: skip
+    pay = "The patterns pay" if test.encoder is None else "Patterns and encoder pay"
+    return Finding("good", pay, what)
 
 
 def _load_line(run: str, name: str) -> str:
@@ -212,27 +220,71 @@ def _wanted_accuracy(report: Report, run: str) -> Finding | None:
     return None
 
 
-def _missed_label(report: Report, run: str) -> Finding | None:
+def _missed_labels(report: Report, run: str) -> Finding | None:
     if report.test is None:
         return None
-    confusion, names = np.array(report.test.student.confusion), report.label_names
-    rows = confusion.sum(axis=1)
-    recall = np.where(rows >= ENOUGH, confusion.diagonal() / np.maximum(rows, 1), 1.0)
-    worst = int(recall.argmin())
-    if recall[worst] >= MISSED:
+    confusion = np.array(report.test.student.confusion)
+    poor = poor_labels(confusion)
+    if not poor:
         return None
-    others = confusion[worst].copy()
-    others[worst] = 0
-    taken = int(others.argmax())
+    lines = [
+        f"{percent(share)} of the {rows:,} test rows of {quoted(report.label_names[label])} are "
+        f"found{_mostly(report, confusion[label], label, 'are taken for')}."
+        for label, share, rows in poor[:NAMED]
+    ]
     return Finding(
-        "care", f"{quoted(names[worst])} is often missed",
-        f"{percent(float(recall[worst]))} of its {rows[worst]:,} test rows are found; "
-        f"{others[taken]:,} are taken for {quoted(names[taken])}.",
-        "Add labeled rows of both, or better words for them.",
+        "care", f"{_named(report, poor)} often missed", " ".join(lines),
+        "Add labeled rows of them and of what they are taken for, or better words.",
     )  # fmt: skip
+
+
+def _wrong_labels(report: Report, run: str) -> Finding | None:
+    if report.test is None:
+        return None
+    confusion = np.array(report.test.student.confusion)
+    poor = poor_labels(confusion.T)
+    if not poor:
+        return None
+    lines = [
+        f"Of the {rows:,} test rows that are given {quoted(report.label_names[label])}, "
+        f"{percent(share)} are{_mostly(report, confusion[:, label], label, 'are really')}."
+        for label, share, rows in poor[:NAMED]
+    ]
+    return Finding(
+        "care", f"{_named(report, poor)} often wrong", " ".join(lines),
+        "Whoever takes the rows of one label has to read them. Add labeled rows of what they "
+        "really are, or better words.",
+    )  # fmt: skip
+
+
+def poor_labels(confusion: NDArray[np.int64]) -> list[tuple[int, float, int]]:
+    """Find labels of which few rows are right, the worst first: label, share, rows.
+
+    Args:
+        confusion: [true label, predicted one]: labels that are missed; transposed, that are wrong.
+    """
+    rows = confusion.sum(axis=1)
+    share = confusion.diagonal() / np.maximum(rows, 1)
+    found = np.flatnonzero((rows >= ENOUGH) & (share < POOR))
+    worst = found[np.argsort(share[found], kind="stable")]
+    return [(int(label), float(share[label]), int(rows[label])) for label in worst]
+
+
+def _named(report: Report, poor: list[tuple[int, float, int]]) -> str:
+    names = [quoted(report.label_names[label]) for label, _, _ in poor[:NAMED]]
+    more = f" and {len(poor) - NAMED} more labels" if len(poor) > NAMED else ""
+    return f"{', '.join(names)}{more} {'is' if len(poor) == 1 else 'are'}"
+
+
+def _mostly(report: Report, counts: NDArray[np.int64], label: int, verb: str) -> str:
+    """Name the other label that most rows have."""
+    others = counts.copy()
+    others[label] = 0
+    other = int(others.argmax())
+    return f"; {others[other]:,} {verb} {quoted(report.label_names[other])}"
 
 
 RULES: tuple[Rule, ...] = (
     _no_test_set, _leak, _guess, _student_behind, _baseline, _small_test_set, _confidence,
-    _missed_label, _wanted_accuracy, _best_pattern, _weak_pattern,
+    _missed_labels, _wrong_labels, _wanted_accuracy, _best_pattern, _weak_pattern,
 )  # fmt: skip

@@ -11,6 +11,8 @@ from pet.reporting import label_findings, model_findings
 from pet.reporting.findings import LEVELS, Finding, percent
 from pet.reporting.report_file import Report
 
+UNEVEN = 0.02  # of accuracy above macro-F1
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -68,6 +70,9 @@ def _quality(report: Report) -> tuple[str, str]:
         f"On {rows:,} test rows the student is right on {percent(student.accuracy)} (95\u202f% "
         f"interval: {percent(low)} to {percent(high)})."
     )
+    if student.accuracy - student.macro_f1 >= UNEVEN:
+        fair = percent(student.macro_f1)
+        quality += f" Some labels fare worse: each counted alike, the F1 score is {fair}."
     if 0 < sure.coverage < 1:
         quality += (
             f" Rows with a confidence of {sure.threshold:g} and more are "

@@ -115,9 +115,24 @@ def test_a_label_that_is_the_likeliest_one_all_the_same_is_in_no_doubt(
     own: Path, model_folder: ModelFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pet.checking.check.suspects", lambda said, given: np.arange(len(given)))
+    monkeypatch.setattr("pet.checking.check.know_labels", lambda truth, said: True)
     found = check(own, model_folder("bert"))["suspects"]
     assert found
     assert [row for row in found if row["label"] == row["likelier"]] == []
+
+
+def test_a_model_that_knows_no_more_than_the_commonest_label_doubts_nobody(
+    own: Path, model_folder: ModelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that it named was labeled rightly: spam that it took for the commoner ham."""
+    monkeypatch.setattr("pet.checking.check.suspects", lambda said, given: np.arange(len(given)))
+    monkeypatch.setattr("pet.checking.check.know_labels", lambda truth, said: False)
+    rows = [*samples.labeled_rows(), *[(f"goal {n}", "sport") for n in range(40)]]
+    samples.write_csv(own / "labeled.csv", rows, ("text", "label"))
+    found = check(own, model_folder("bert"))
+    assert found["suspects"] == []
+    most = sum(label == "sport" for _, label in rows) / len(rows)
+    assert found["zero_shot"]["most_frequent"] == pytest.approx(most, abs=1e-4)
 
 
 def test_without_labeled_texts_a_zero_shot_start_is_previewed(

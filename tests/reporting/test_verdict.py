@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pet.labeled import read_labeled
+from pet.reporting.model_findings import poor_labels
 from pet.reporting.report_file import Report
 from pet.reporting.verdict import Verdict, judge
 from tests import reports, samples
@@ -65,6 +67,9 @@ AMISS: dict[str, dict[str, Any]] = {
     "note: Confidence is lower": reports.figures(test={
         **reports.measured(2), "student": reports.judged(0.8, 1000, 2, confidence=0.6)}),
     "care: “\u2068space\u2069” is often missed": confused([[500, 0], [300, 200]]),
+    "care: “\u2068sport\u2069” is often wrong": confused([[90, 10], [310, 590]]),
+    "note: The sentence encoder alone": reports.figures(test={
+        **reports.measured(2), "encoder": reports.metrics(0.85, 1000)}),
     "care: The test set is not like the pool": confused([[490, 10], [300, 200]]),
     "note: The pool's label shares": with_labels(counts={"sport": 900, "space": 100}),
     "care: 40.0": with_labels(abstained=400),
@@ -109,6 +114,23 @@ def test_two_labels_and_a_low_threshold_never_abstain() -> None:
     test = reports.measured(2)
     test["student"]["abstaining"]["threshold"] = 0.5
     assert "note: No row can abstain" in titles(reports.figures(test=test))
+
+
+def test_rare_labels_that_fare_worse_are_not_hidden_by_the_accuracy() -> None:
+    test = reports.measured(2)
+    test["student"]["macro_f1"] = test["student"]["accuracy"] - 0.1
+    assert "F1 score is 71.0" in verdict(reports.figures(test=test)).quality
+    assert "F1" not in verdict(reports.figures()).quality
+
+
+def test_of_many_poor_labels_the_worst_are_named() -> None:
+    confusion = np.full((6, 6), 10)
+    confusion[5] = [0, 0, 0, 0, 0, 100]
+    poor = poor_labels(confusion)
+    assert [(label, round(share, 2), rows) for label, share, rows in poor] == [
+        (label, 0.17, 60) for label in range(5)
+    ]
+    assert [label for label, _, _ in poor_labels(confusion.T)] == [0, 1, 2, 3, 4]
 
 
 def test_without_a_test_set_no_accuracy_is_claimed() -> None:

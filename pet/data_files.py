@@ -32,7 +32,7 @@ def find_files(path: Path) -> list[Path]:
     if path.suffix.lower() not in SUFFIXES:
         expected = "a file that ends in .parquet, .csv or .jsonl"
         jsonl = path.suffix.lower() == ".ndjson"
-        fix = "rename it to .jsonl" if jsonl else "write it as one of these, or rename it if it is"
+        fix = "rename it to .jsonl" if jsonl else "convert it, or rename it if it is one"
         raise input_error(path, expected, path.name, fix)
     return [path]
 

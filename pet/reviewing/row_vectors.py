@@ -24,8 +24,8 @@ def row_vectors(
 ) -> Array:
     """Turn rows of a run's pool into vectors of length one.
 
-    A sentence encoder tells kinds apart better than words do: tests/bench/results/review-encoder.md. What
-    it said of the run's unlabeled rows is read again, and it is asked about the others.
+    A sentence encoder tells kinds apart better than words do: tests/bench/results/review-encoder.md.
+    What it said of the run's unlabeled rows is read again, and it is asked about the others.
 
     Args:
         ids: of the rows. [rows]

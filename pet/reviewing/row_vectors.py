@@ -24,7 +24,7 @@ def row_vectors(
 ) -> Array:
     """Turn rows of a run's pool into vectors of length one.
 
-    A sentence encoder tells kinds apart better than words do: tests/bench/results/review-encoder.md.
+    An encoder tells kinds apart better than words do: tests/bench/results/review-encoder.md.
     What it said of the run's unlabeled rows is read again, and it is asked about the others.
 
     Args:

@@ -1,4 +1,4 @@
-"""Texts and labels as Python holds them: lists, arrays, Series and DataFrames."""
+"""TextColumns and labels as Python holds them: lists, arrays, Series and DataFrames."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pet.columns import listed
 from pet.errors import InputError, Problem
 from pet.labeled import label_name
 
-Texts = dict[str, list[str | None]]
+TextColumns = dict[str, list[str | None]]
 UNLABELED = -1  # scikit-learn's mark of a row without a label
 
 
-def text_columns(X: Any, fields: Sequence[str], where: str = "X") -> Texts:
+def text_columns(X: Any, fields: Sequence[str], where: str = "X") -> TextColumns:
     """Return the texts of every field; None where there is none (None, NaN, NA).
 
     Args:
@@ -50,7 +50,7 @@ def text_columns(X: Any, fields: Sequence[str], where: str = "X") -> Texts:
     return {fields[0]: _texts(rows, where)}
 
 
-def _split_rows(rows: Sequence[Any], fields: Sequence[str], where: str) -> Texts:
+def _split_rows(rows: Sequence[Any], fields: Sequence[str], where: str) -> TextColumns:
     widths = sorted({len(row) if isinstance(row, list | tuple | np.ndarray) else 1 for row in rows})
     if widths != [len(fields)]:
         raise InputError(
@@ -78,7 +78,7 @@ def _no_texts(where: str, found: str) -> InputError:
     )  # fmt: skip
 
 
-def complete(texts: Texts, where: str = "X") -> dict[str, list[str]]:
+def complete(texts: TextColumns, where: str = "X") -> dict[str, list[str]]:
     """Return the texts where none is missing, and there is at least one row.
 
     Raises:

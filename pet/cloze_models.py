@@ -23,7 +23,7 @@ from pet.loading import (
     refuse_unloadable,
 )  # fmt: skip
 from pet.masking import mask_tokens
-from pet.models import Inputs, Model, Precision, Rows, Texts, batch_tensors
+from pet.models import Model, Precision, Rows, Tensors, Texts, batch_tensors
 
 Word = tuple[int, ...]  # its token ids
 
@@ -160,7 +160,7 @@ class ClozeModel(Model):
                 found[word] = self._best_first(inputs, columns, word, logs)
         return found
 
-    def _best_first(self, inputs: Inputs, columns: Tensor, word: Word, logs: Tensor) -> Tensor:
+    def _best_first(self, inputs: Tensors, columns: Tensor, word: Word, logs: Tensor) -> Tensor:
         """Fill a word's masks, each row its likeliest next, and sum the log p of each. [rows]
 
         All stays on the device: the next pass is queued before this one's choices are known here.
@@ -194,19 +194,21 @@ class ClozeModel(Model):
                 found[word] = found[word] + _word_logs(logits, [word[1:]])[word[1:]].sum(1)
         return found
 
-    def _inputs(self, batch: Batch) -> tuple[Inputs, Tensor]:
+    def _inputs(self, batch: Batch) -> tuple[Tensors, Tensor]:
         """Put a batch on the device, and the columns of its masks. [rows, masks]"""
         return batch_tensors(batch, self.device), torch.from_numpy(batch.masks).to(self.device)
 
     def _logits(
-        self, inputs: Inputs, columns: Tensor, vocabulary: Sequence[int] | None = None
+        self, inputs: Tensors, columns: Tensor, vocabulary: Sequence[int] | None = None
     ) -> Tensor:
         """Return logits at the columns: [rows, columns, words], or all words if none are named."""
         if vocabulary is not None and not self._can_restrict(inputs, columns, vocabulary):
             return self._forward(inputs, columns, None)[:, :, vocabulary]
         return self._forward(inputs, columns, vocabulary)
 
-    def _forward(self, inputs: Inputs, columns: Tensor, vocabulary: Sequence[int] | None) -> Tensor:
+    def _forward(
+        self, inputs: Tensors, columns: Tensor, vocabulary: Sequence[int] | None
+    ) -> Tensor:
         layer = self.last_layer(self._backbone, inputs, columns, self._whole_logits)
         with head_for(self.module, vocabulary):
             if layer is None:
@@ -215,14 +217,14 @@ class ClozeModel(Model):
                 logits: Tensor = self.forward(inputs).logits
             return logits.float()
 
-    def _whole_logits(self, inputs: Inputs, columns: Tensor) -> Tensor:
+    def _whole_logits(self, inputs: Tensors, columns: Tensor) -> Tensor:
         """Compute every layer everywhere, and the head at the columns."""
         rows = torch.arange(len(columns), device=self.device)[:, None]
         with head_at(self._backbone, rows, columns) as gathered:
             logits = self.forward(inputs).logits
         return (logits if gathered else logits[rows, columns]).float()
 
-    def _can_restrict(self, inputs: Inputs, columns: Tensor, vocabulary: Sequence[int]) -> bool:
+    def _can_restrict(self, inputs: Tensors, columns: Tensor, vocabulary: Sequence[int]) -> bool:
         """Try once, on few rows, whether the head can be cut down to some words of this model.
 
         It cannot where the head has parts of the vocabulary's size (BART).

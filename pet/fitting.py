@@ -12,7 +12,7 @@ import pyarrow as pa
 import tomli_w
 from numpy.typing import NDArray
 
-from pet.arrays import Texts
+from pet.arrays import TextColumns
 from pet.config import RunConfig
 from pet.errors import InputError, Problem
 from pet.inputs import INPUTS
@@ -70,10 +70,10 @@ class FitInputs:
     """
 
     task: Task
-    texts: Texts
+    texts: TextColumns
     names: list[str | None]
     classes: NDArray[Any]
-    pool: Texts | Path | None
+    pool: TextColumns | Path | None
     values: Mapping[str, Any]
     settings: Mapping[str, Any]
 
@@ -118,7 +118,7 @@ class FitInputs:
         """Whether there is any text that is not labeled."""
         return self.pool is not None or None in self.names
 
-    def pool_texts(self) -> Texts:
+    def pool_texts(self) -> TextColumns:
         """The unlabeled rows of X and the texts of the pool; without any, all texts of X."""
         if not self.has_pool():
             return self.texts
@@ -176,5 +176,5 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else str(value)
 
 
-def _arrow(columns: Texts) -> dict[str, pa.Array]:
+def _arrow(columns: TextColumns) -> dict[str, pa.Array]:
     return {name: pa.array(column, pa.large_string()) for name, column in columns.items()}

@@ -18,12 +18,12 @@ from pet.errors import InputError, PetError, Problem, gather
 from pet.evaluation import above, confusion_matrix, coverage_curve, metrics
 from pet.finished import FinishedRun, columns_of, open_run
 from pet.inputs import computation, recorded_run_id
-from pet.labeled import LabeledSet, read_labeled
+from pet.labeled import LabeledSet
 from pet.labeling import Predictions, label_into, label_metadata, refuse_other_labels
 from pet.mirrors import run_folder
 from pet.places import place_in_pool
 from pet.progress import Observer, Tick, no_tick
-from pet.run_tables import count_leaks
+from pet.run_tables import count_leaks, labeled_of
 from pet.runs import fingerprint
 from pet.text_readers import is_unicode
 from pet.voices import student_voice, voice_of
@@ -106,11 +106,7 @@ def _learned_from(run: FinishedRun, table: LabeledSet) -> list[str]:
     if config.labeled is None:
         return []
     try:
-        labeled = read_labeled(
-            config.labeled, run.task.fields, run.task.labels, label_column=config.label_column,
-            columns=columns_of(run, config.text_column), id_column=config.id_column,
-            max_rejected=config.max_rejected,
-        )  # fmt: skip
+        labeled = labeled_of(config, run.task, config.labeled)
     except PetError:
         return []
     leaked = count_leaks(run.task, labeled, table)
@@ -125,11 +121,7 @@ def evaluate_run(
     run = open_run(folder)
     config = run.config
     voice = voice_of(run, who)
-    table = read_labeled(
-        test, run.task.fields, run.task.labels, label_column=label_column or config.label_column,
-        columns=columns_of(run, text_column),
-        id_column=config.id_column, max_rejected=config.max_rejected,
-    )  # fmt: skip
+    table = labeled_of(config, run.task, test, label_column=label_column, text_column=text_column)
     with observer.stage(f"the {who} on {Path(test).name}", len(table), "rows") as tick:
         probabilities = voice(table.columns, tick).probabilities
     counts: NDArray[np.int64] = confusion_matrix(

@@ -26,6 +26,7 @@ from pet.mirrors import LABEL_FILE
 from pet.progress import Observer, Tick
 from pet.run_folders import ALL_LABELS, RunFolder
 from pet.runs import (
+    LABELS_DONE,
     TEMPORARY_PREFIX,
     fingerprint,
     read_json,
@@ -46,7 +47,6 @@ class Predictions:
 
 
 # Readers of a folder of Parquet files pass over names that begin with a point or an underscore.
-LABELS_DONE = ".done.json"
 LABELS_REJECTED = "_rejected.parquet"
 OURS = re.compile(rf"{re.escape(LOCK)}|{re.escape(TEMPORARY_PREFIX)}.*|{LABELS_REJECTED}")
 CONFIDENCE_BINS = 20  # of 0.05 each

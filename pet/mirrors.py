@@ -24,10 +24,10 @@ from pet.locks import LOCK, locked
 from pet.object_storage import file_system, files_below, key_of, names_in, told, version_of
 from pet.places import is_on_store, place_problem
 from pet.run_folders import NO_LABELS, RunFolder
-from pet.runs import DONE, TEMPORARY_PREFIX, read_record, unwritable, write_json
+from pet.runs import DONE, LABELS_DONE, TEMPORARY_PREFIX, read_record, unwritable, write_json
 from pet.scratch import free_room
 
-MARKERS = (DONE, ".done.json")  # of a unit, and of a folder of labels: they say that it is whole
+MARKERS = (DONE, LABELS_DONE)
 RECORDS = ("manifest.json", "config.json", "task.toml")  # by which a run is known
 LABEL_FILE = re.compile(r"(?:labels/)?part-(\d+)\.parquet")
 WEIGHTS = re.compile(r"members/([^/]+)/[^/]+\.safetensors")

@@ -34,12 +34,12 @@ from pet.memory import is_out_of_memory
 Texts = Mapping[TextSlot, TokenizedTexts]
 Rows = NDArray[np.int64]
 Loss = Callable[[Tensor, Rows], Tensor]
-Inputs = dict[str, Tensor]  # what a module takes, each [rows, tokens]
-Ask = Callable[[Inputs, Tensor], Tensor]
+Tensors = dict[str, Tensor]  # what a module takes, each [rows, tokens]
+Ask = Callable[[Tensors, Tensor], Tensor]
 Precision = Literal["auto", "float32", "bfloat16", "int8"]
 
 
-def batch_tensors(batch: Batch, device: torch.device) -> Inputs:
+def batch_tensors(batch: Batch, device: torch.device) -> Tensors:
     """Put a batch on the device, under the names that a module takes."""
     inputs = {"input_ids": batch.ids, "attention_mask": batch.attention}
     if batch.types is not None:
@@ -83,13 +83,15 @@ class Model(ABC):
         worn.adapter = adapter
         return worn
 
-    def forward(self, inputs: Inputs) -> Any:
+    def forward(self, inputs: Tensors) -> Any:
         """Run the module in the model's precision, with its adapter in force."""
         self.switch.to(self.adapter)
         with self.autocast():
             return self.module(**inputs)
 
-    def last_layer(self, backbone: Any, inputs: Inputs, columns: Tensor, ask: Ask) -> Module | None:
+    def last_layer(
+        self, backbone: Any, inputs: Tensors, columns: Tensor, ask: Ask
+    ) -> Module | None:
         """Return the last layer, if it may be computed at the columns alone; tried once.
 
         Args:
@@ -108,7 +110,7 @@ class Model(ABC):
             self._shortens = self.agree(lambda: ask(few, places), in_part)
         return layer if self._shortens else None
 
-    def few(self, inputs: Inputs, columns: Tensor) -> tuple[Inputs, Tensor]:
+    def few(self, inputs: Tensors, columns: Tensor) -> tuple[Tensors, Tensor]:
         """Take as few rows as the model can be asked about."""
         rows = 1 if self.adapter is None else self.adapter.fewest_rows
         return {name: tensor[:rows] for name, tensor in inputs.items()}, columns[:rows]
@@ -289,7 +291,7 @@ class Classifier(Model):
         with contextlib.nullcontext() if layer is None else only_at(layer, first):
             return self._logits(inputs, first)
 
-    def _logits(self, inputs: Inputs, _columns: Tensor) -> Tensor:
+    def _logits(self, inputs: Tensors, _columns: Tensor) -> Tensor:
         logits: Tensor = self.forward(inputs).logits
         return logits.float()
 

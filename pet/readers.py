@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from pet.errors import first_line, input_error
 from pet.object_storage import is_remote, open_binary
-from pet.sources import CHUNK_ROWS, Rows, Source
+from pet.sources import CHUNK_ROWS, RawRows, Source
 from pet.text_readers import peek_csv, peek_jsonl, read_csv, read_jsonl
 
 
@@ -45,7 +45,7 @@ def _peek_parquet(path: Path) -> tuple[pa.Schema, int | None]:
 
 def read_rows(
     source: Source, texts: Sequence[str], others: Sequence[str], skip: int = 0
-) -> Iterator[Rows]:
+) -> Iterator[RawRows]:
     """Stream some columns of a file, with the reason why a row could not be read.
 
     Args:
@@ -71,7 +71,7 @@ def group_starts(path: Path) -> list[int]:
 
 def _read_parquet(
     source: Source, texts: Sequence[str], others: Sequence[str], skip: int
-) -> Iterator[Rows]:
+) -> Iterator[RawRows]:
     columns = list(dict.fromkeys([*texts, *others]))
     # Buffered, memory does not grow with a row group: 90 MB for one of 900 MB, instead of 950.
     with (

@@ -46,10 +46,10 @@ def read_tables(config: RunConfig, problems: list[Problem] | None = None) -> Tab
     columns = gather(problems, lambda: column_names(task, config.text_column))
     labeled: LabeledSet | None = _no_labels(task)
     if (path := config.labeled) is not None:
-        labeled = gather(problems, lambda: _read(config, task, columns, path))
+        labeled = gather(problems, lambda: labeled_of(config, task, path))
     test = None
     if (test_path := config.test) is not None:
-        test = gather(problems, lambda: _read(config, task, columns, test_path))
+        test = gather(problems, lambda: labeled_of(config, task, test_path))
     pool = gather(
         problems,
         lambda: open_pool(config.pool, task.fields, columns=columns, id_column=config.id_column),
@@ -96,8 +96,20 @@ def _no_labels(task: Task) -> LabeledSet:
     return LabeledSet([], {name: [] for name in task.fields}, nothing, [], Path("-"))
 
 
-def _read(config: RunConfig, task: Task, columns: dict[str, str] | None, path: str) -> LabeledSet:
+def labeled_of(
+    config: RunConfig, task: Task, path: str, *,
+    label_column: str | None = None, text_column: str | None = None,
+) -> LabeledSet:  # fmt: skip
+    """Read labeled texts as a run reads its own.
+
+    Args:
+        label_column, text_column: where this file names them otherwise.
+
+    Raises:
+        InputError: all problems of the file at once.
+    """
     return read_labeled(
-        path, task.fields, task.labels, label_column=config.label_column, columns=columns,
+        path, task.fields, task.labels, label_column=label_column or config.label_column,
+        columns=column_names(task, text_column or config.text_column),
         id_column=config.id_column, max_rejected=config.max_rejected,
     )  # fmt: skip

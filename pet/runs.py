@@ -19,7 +19,9 @@ import pet
 from pet.errors import InputError, PetError, Problem
 from pet.object_storage import open_binary
 
+# Written last, they say that a unit, or a folder of labels, is whole.
 DONE = "done.json"
+LABELS_DONE = ".done.json"
 TEMPORARY_PREFIX = ".pet-tmp-"
 BLOCK = 1 << 20
 

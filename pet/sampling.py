@@ -188,4 +188,5 @@ def _load_unlabeled(folder: str, expected: str) -> Unlabeled:
 
 def unlabeled_rows(inputs: Inputs) -> Unlabeled:
     """The pool rows that members score, read once per process."""
-    return _load_unlabeled(str(inputs.folder), unlabeled_fingerprint(inputs))
+    sample = str(read_record(inputs.folder / "unlabeled" / DONE)["fingerprint"])
+    return _load_unlabeled(str(inputs.folder), sample)

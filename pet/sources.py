@@ -14,7 +14,7 @@ from pet.object_storage import Stamp
 
 CHUNK_ROWS = 8192  # rows that a reader holds at a time
 
-Rows = tuple[pa.RecordBatch, NDArray[np.object_]]  # columns, and what is wrong per row
+RawRows = tuple[pa.RecordBatch, NDArray[np.object_]]  # columns, and what is wrong per row
 
 
 class Reason(StrEnum):

@@ -67,7 +67,7 @@ def write_record(folder: Path, record: Record) -> None:
     write_json(folder / RECORD, content)
 
 
-def read_record(folder: Path) -> Record:
+def read_student_record(folder: Path) -> Record:
     """Read what a student reads and says.
 
     Raises:
@@ -150,9 +150,9 @@ def open_student(
     """Load a student from its folder.
 
     Raises:
-        InputError: as `read_record`, or the weights are not those of a whole classifier.
+        InputError: as `read_student_record`, or the weights are not those of a whole classifier.
     """
-    record = read_record(folder)
+    record = read_student_record(folder)
     model = Classifier.load(str(folder), choose_device(device), precision=precision)
     if tuple(model.module.config.id2label.values()) != record.labels:
         raise _no_record(folder, "one of other labels than the weights are of")

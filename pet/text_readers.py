@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from pet.errors import input_error
 from pet.object_storage import open_binary
-from pet.sources import CHUNK_ROWS, Reason, Rows, Source
+from pet.sources import CHUNK_ROWS, RawRows, Reason, Source
 
 LONGEST_ROW = 16 << 20  # bytes of one CSV or JSONL row; more is an unclosed quote, or no JSONL
 END_MARK = "\x00end of the file\x00"  # a row of our own behind a CSV file's last
@@ -67,7 +67,7 @@ def _open_text(path: Path, errors: str) -> TextIO:
     return io.TextIOWrapper(open_binary(path), "utf-8-sig", errors, newline="")
 
 
-def read_csv(source: Source, texts: Sequence[str], others: Sequence[str]) -> Iterator[Rows]:
+def read_csv(source: Source, texts: Sequence[str], others: Sequence[str]) -> Iterator[RawRows]:
     columns = list(dict.fromkeys([*texts, *others]))
     width = len(source.schema)
     places = [source.schema.names.index(name) for name in columns]
@@ -116,7 +116,7 @@ def _csv_rows(stream: TextIO, path: Path) -> Iterator[list[str]]:
     raise input_error(path, "rows with closed quotes", found, "close the quote, or double it")
 
 
-def read_jsonl(source: Source, texts: Sequence[str], others: Sequence[str]) -> Iterator[Rows]:
+def read_jsonl(source: Source, texts: Sequence[str], others: Sequence[str]) -> Iterator[RawRows]:
     columns = list(dict.fromkeys([*texts, *others]))
     with open_binary(source.path) as stream:
         lines = filled_lines(stream, source.path)
@@ -158,7 +158,7 @@ def _as_batch(
     values: Sequence[list[str | None]],
     texts: Sequence[str],
     faults: list[Reason | None],
-) -> Rows:
+) -> RawRows:
     """Make a batch; what is not valid Unicode is null, and a fault where it should be text."""
     arrays = []
     for name, column in zip(columns, values, strict=True):

@@ -18,14 +18,14 @@ from pet.errors import InputError, Problem, gather
 from pet.finished import FinishedRun, open_run, refuse_changed
 from pet.inheritance import adapters_of, counterpart
 from pet.inputs import recorded_inputs
-from pet.labeled import LabeledSet, read_labeled, table_digest
+from pet.labeled import LabeledSet, table_digest
 from pet.member_models import prior_offset
 from pet.members import parse_member
 from pet.neurons import active_neurons, overlap
 from pet.progress import Observer
+from pet.run_tables import labeled_of
 from pet.scoring import ask_in_turn, cloze_encoder
 from pet.similarity import compare_vectors, read_vectors
-from pet.tasks import column_names
 
 MEASURES = ("cosine_average", "cosine_concatenated", "euclidean_average", "euclidean_concatenated",
             "active_neurons")  # fmt: skip
@@ -125,18 +125,14 @@ def _open_side(folder: Path) -> Side:
 
 def _rows_of(run: FinishedRun) -> tuple[LabeledSet, str]:
     """Read the test set of a run again, or else its labeled set."""
-    config, task = run.config, run.task
+    config = run.config
     name, path = ("test", config.test) if config.test else ("labeled", config.labeled)
     if path is None:
         raise InputError(
             Problem(str(run.folder), "a run with a test set, or with labeled rows", "neither",
                     "give its `pet run` command again, with --test FILE")
         )  # fmt: skip
-    table = read_labeled(
-        path, task.fields, task.labels, label_column=config.label_column,
-        columns=column_names(task, config.text_column), id_column=config.id_column,
-        max_rejected=config.max_rejected,
-    )  # fmt: skip
+    table = labeled_of(config, run.task, path)
     if table_digest(table) != recorded_inputs(run.folder).get(name):
         raise InputError(
             Problem(path, f"the {name} rows that {run.folder} was made with", "other rows",

@@ -17,7 +17,6 @@ from pet.data import Pool, open_pool
 from pet.data_files import find_files
 from pet.errors import InputError, Interrupted
 from pet.labeling import (
-    LABELS_DONE,
     LABELS_REJECTED,
     Predictions,
     close_labels,
@@ -29,6 +28,7 @@ from pet.labeling import (
 from pet.mirrors import run_folder
 from pet.pipeline import label_pool
 from pet.progress import SILENT, Tick
+from pet.runs import LABELS_DONE
 from tests import samples
 
 LABELS = ("sport", "space", "a b/c")

@@ -12,7 +12,7 @@ import pytest
 
 from pet.errors import InputError
 from pet.runs import read_json
-from pet.student_folder import open_student, read_record
+from pet.student_folder import open_student, read_student_record
 from tests import samples
 
 TEXTS = {"text": ["the team won", "a rocket to the moon"]}
@@ -24,7 +24,7 @@ def student_copy(tiny_run: Path, tmp_path: Path) -> Path:
 
 
 def test_a_student_of_a_run_says_what_it_reads(tiny_run: Path) -> None:
-    record = read_record(tiny_run / "student")
+    record = read_student_record(tiny_run / "student")
     assert (record.task, record.fields, record.max_length) == ("tiny_news", ("text",), 32)
     assert record.labels == samples.LABELS
     names = read_json(tiny_run / "student" / "config.json")["id2label"]

@@ -15,9 +15,9 @@ from pet.calibration import UNTRAINED, calibration_offset
 from pet.cloze_models import ClozeModel
 from pet.ensembling import softmax
 from pet.errors import InputError, Interrupted
-from pet.labeling import LABELS_DONE
 from pet.locks import LOCK
 from pet.progress import SILENT, Observer
+from pet.runs import LABELS_DONE
 from pet.scoring import cloze_encoder, score_columns
 from pet.tasks import load_task
 from pet.zero_shot import label_zero_shot

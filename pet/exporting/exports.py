@@ -13,14 +13,13 @@ from pet.errors import InputError, PetError, Problem
 from pet.exporting.labeled_pool import write_labeled_csv, write_labeled_pool
 from pet.exporting.onnx_students import export_onnx, open_onnx, quantize, require_onnx
 from pet.finished import FinishedRun, open_run, student_of
-from pet.labeled import read_labeled
 from pet.progress import SILENT, Observer
 from pet.reporting.model_card import USE
+from pet.run_tables import labeled_of
 from pet.runs import writing
 from pet.sampling import load_unlabeled
 from pet.scoring import Columns
 from pet.student_folder import CARD, Student, write_record
-from pet.tasks import column_names
 
 FORMATS = ("hf", "onnx", "datasets", "csv")
 WITH_TEXTS = {"datasets": write_labeled_pool, "csv": write_labeled_csv}
@@ -136,15 +135,11 @@ def compared_rows(run: FinishedRun) -> tuple[str, Columns, NDArray[np.int64] | N
         what they are; field -> texts; the true labels where they are known. [rows]
     """
     config = run.config
-    columns = column_names(run.task, config.text_column)
     for source, path in (("test rows", config.test), ("labeled rows", config.labeled)):
         if path is None:
             continue
         with contextlib.suppress(InputError):  # moved or changed since the run
-            table = read_labeled(
-                path, run.task.fields, run.task.labels, label_column=config.label_column,
-                columns=columns, id_column=config.id_column, max_rejected=config.max_rejected,
-            )  # fmt: skip
+            table = labeled_of(config, run.task, path)
             kept = {name: texts[:COMPARED_ROWS] for name, texts in table.columns.items()}
             return source, kept, table.labels[:COMPARED_ROWS]
     unlabeled = load_unlabeled(run.folder).columns

@@ -16,10 +16,9 @@ from pet.batches import PoolBatch
 from pet.display import as_markdown, escape_formula
 from pet.errors import InputError, PetError, Problem
 from pet.finished import FinishedRun, open_run_pool
-from pet.labeling import LABELS_DONE
 from pet.progress import Observer
 from pet.run_tables import LABEL_COLUMNS
-from pet.runs import read_json
+from pet.runs import LABELS_DONE, read_json
 from pet.tables import write_parquet
 from pet.tasks import Task
 

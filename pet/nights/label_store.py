@@ -12,11 +12,10 @@ import os
 from pathlib import Path
 
 from pet.nights.ledger import ModelRecord, State, unit_name
-from pet.runs import read_record, sync_folder
+from pet.runs import LABELS_DONE, read_record, sync_folder
 
 LABELS = "labels"
 SET_ASIDE = "_set_aside"
-DONE = ".done.json"  # written last by whoever labels
 
 
 def version_folder(store: Path, model: ModelRecord) -> Path:
@@ -33,7 +32,7 @@ def has_labels(store: Path, model: ModelRecord, name: str, digest: str) -> bool:
     """Tell whether a model's labels of a file's content are whole, set aside or not."""
     folder = labels_folder(store, model, name, digest)
     aside = folder.parent / SET_ASIDE / folder.name
-    return any(bool(read_record(place / DONE)) for place in (folder, aside))
+    return any(bool(read_record(place / LABELS_DONE)) for place in (folder, aside))
 
 
 def tidy(store: Path, state: State, keep_deleted: bool) -> tuple[int, int]:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from pet.config import RunConfig
 from pet.errors import InputError, Problem
-from pet.labeled import LabeledSet, read_labeled, table_digest
+from pet.labeled import LabeledSet, table_digest
 from pet.nights.ledger import NAMED, ModelRecord, State
 from pet.nights.nightly_config import NightlyConfig
+from pet.run_tables import labeled_of
 from pet.runs import DONE, fingerprint, read_record
 from pet.settings import load_config
-from pet.tasks import Task, column_names, parse_task
+from pet.tasks import Task, parse_task
 
 
 class FirstRun:
@@ -35,12 +36,7 @@ class FirstRun:
         """The labeled texts to train on, as they are now."""
         if self.labeled is None:
             return None
-        config, task = self.config, self.task
-        return read_labeled(
-            self.labeled, task.fields, task.labels, label_column=config.label_column,
-            columns=column_names(task, config.text_column), id_column=config.id_column,
-            max_rejected=config.max_rejected,
-        )  # fmt: skip
+        return labeled_of(self.config, self.task, self.labeled)
 
 
 def describe_model(run: Path, voice: str, version: int, reason: str) -> ModelRecord:

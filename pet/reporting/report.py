@@ -40,7 +40,7 @@ def write_report(
     manifest = read_record(inputs.folder / "manifest.json")
     weights = member_weights(inputs, members)
     scaling = ensemble_scaling(inputs, members, weights)
-    sampled = read_record(inputs.folder / "unlabeled" / "done.json")
+    sampled = read_record(inputs.folder / "unlabeled" / DONE)
     report: dict[str, Any] = {
         "task": inputs.task.name,
         "description": inputs.task.description,

@@ -10,14 +10,12 @@ import pyarrow.parquet as pq
 
 from pet.errors import InputError, Problem
 from pet.finished import FinishedRun, open_run, open_run_pool
-from pet.labeled import LabeledSet, read_labeled
-from pet.labeling import LABELS_DONE
 from pet.progress import Observer
 from pet.reviewing.annotation_files import ReviewRow, ReviewTask, format_of, write_rows
 from pet.reviewing.review import WAYS, Candidates, Choice, Sample, choose, margins
 from pet.reviewing.row_vectors import row_vectors
-from pet.runs import derive_seed
-from pet.tasks import column_names
+from pet.run_tables import labeled_of
+from pet.runs import LABELS_DONE, derive_seed
 
 PER_LABEL = 2000  # candidates of each predicted label: what is grouped, in seconds
 BATCH = 10_000  # rows read at a time
@@ -129,21 +127,11 @@ def texts_of_ids(run: FinishedRun, ids: set[str], observer: Observer) -> dict[st
     return {id: texts for id, texts in found.items() if id not in twice}
 
 
-def labeled_set(run: FinishedRun, path: str) -> LabeledSet:
-    """Read the run's labeled set or test set."""
-    config = run.config
-    return read_labeled(
-        path, run.task.fields, run.task.labels, label_column=config.label_column,
-        columns=column_names(run.task, config.text_column), id_column=config.id_column,
-        max_rejected=config.max_rejected,
-    )  # fmt: skip
-
-
 def _known_texts(run: FinishedRun) -> set[tuple[str, ...]]:
     def texts() -> Iterator[tuple[str, ...]]:
         for path in (run.config.labeled, run.config.test):
             if path is not None:
-                columns = labeled_set(run, path).columns
+                columns = labeled_of(run.config, run.task, path).columns
                 yield from zip(*(columns[name] for name in run.task.fields), strict=True)
 
     return set(texts())

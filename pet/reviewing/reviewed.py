@@ -19,13 +19,14 @@ from pet.finished import FinishedRun, open_run
 from pet.progress import Observer
 from pet.reviewing.annotations import Annotation, read_annotations
 from pet.reviewing.next_run import next_command
-from pet.reviewing.review_rows import labeled_set, texts_of_ids
+from pet.reviewing.review_rows import texts_of_ids
+from pet.run_tables import labeled_of
 from pet.runs import write_text
 from pet.tables import write_parquet
 from pet.tasks import column_names
 
 PROVENANCE = ("source", "run", "annotator", "date")
-Texts = tuple[str, ...]
+RowTexts = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def _contradictions(
     answered: Sequence[Annotation], texts: Mapping[str, Mapping[str, str]]
 ) -> list[str]:
     """Describe the texts with several answers, under one id or several."""
-    said: dict[Texts, dict[str, str]] = {}
+    said: dict[RowTexts, dict[str, str]] = {}
     for own in answered:
         text = tuple(texts[own.id].values()) if own.id in texts else (own.id,)
         said.setdefault(text, {}).setdefault(own.label, own.id)
@@ -154,7 +155,7 @@ def _old_rows(run: FinishedRun) -> list[Row]:
     config, columns = run.config, _columns(run)
     if config.labeled is None:
         return []
-    table = labeled_set(run, config.labeled)
+    table = labeled_of(config, run.task, config.labeled)
     pool = open_pool(config.labeled, run.task.fields, columns=columns, id_column=config.id_column)
     kept = pool.keepable([*_provenance(run)], lambda line: None)
     earlier: dict[str, Row] = {}
@@ -197,7 +198,7 @@ def _merge(
     """Put answers behind the old rows; an answer about a text that is there replaces its label."""
     config, columns, counts = run.config, _columns(run), Counter[str]()
     rows = [{**row, **{name: row.get(name) for name in _provenance(run)}} for row in old]
-    places: dict[Texts, list[int]] = {}
+    places: dict[RowTexts, list[int]] = {}
     for place, row in enumerate(rows):
         places.setdefault(tuple(row[name] for name in columns.values()), []).append(place)
     ids = {row[config.id_column] for row in rows}

@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from pet.errors import InputError
-from pet.labeling import LABELS_DONE
 from pet.progress import SILENT
 from pet.reviewing import review_rows
 from pet.reviewing.review_rows import write_review
+from pet.runs import LABELS_DONE
 from tests import samples
 
 

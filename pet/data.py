@@ -72,8 +72,11 @@ class Pool:
             try:
                 self.kept_schema([name])
             except InputError as error:
-                found = error.problems[0].found
-                say(f"warning: the column {name!r} is not kept: {found} in different files")
+                problem = error.problems[0]
+                say(
+                    f"warning: the column {name!r} is not kept: expected {problem.expected}, "
+                    f"found {problem.found}"
+                )
             else:
                 kept.append(name)
         return tuple(kept)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +47,6 @@ def label_new_pool(
     kept: tuple[str, ...] = ()
     if pool is not None:
         kept = pool.keepable(run.config.keep_columns, observer.say)
-        gather(problems, partial(pool.kept_schema, kept))
     if problems or pool is None:
         raise InputError(problems)
     model = run.fingerprint_of("student" if who == "student" else "soft_labels")

@@ -17,7 +17,7 @@ from pet.errors import PetError, Problem, gather
 from pet.inheritance import check_start, start_digests
 from pet.inspection import inspect_models
 from pet.labeled import LabeledSet, table_digest
-from pet.loading import choose_device, model_digest
+from pet.loading import choose_device, model_digest, usual_precision
 from pet.mirrors import run_folder
 from pet.places import place_in_pool
 from pet.progress import NOTES, SILENT, Observer
@@ -27,9 +27,6 @@ from pet.runs import derive_seed, fingerprint, read_record
 from pet.sentence_encoders import encoder_digest
 from pet.tasks import Task, load_task
 
-LABEL_COLUMNS = (
-    "id", "label", "confidence", "probabilities", "entropy", "agreement", "abstain"
-)  # fmt: skip
 INPUTS = "inputs"  # in a run folder: texts that came from Python, not from files
 ROWS_PER_LABEL = 10_000  # pool rows that members score, by default: the paper's appendix C
 
@@ -216,11 +213,10 @@ def computation(config: RunConfig, max_length: int | None = None) -> dict[str, o
         max_length: tokens of a text, where it is not what the pattern members read.
     """
     device = choose_device(config.device)
-    usual = "bfloat16" if device.type == "cuda" else "float32"
     return {
         "max_length": max_length or config.max_length,
         "device": str(device),
-        "precision": "auto" if config.precision == usual else config.precision,
+        "precision": "auto" if config.precision == usual_precision(device) else config.precision,
         "tokens_per_batch": config.tokens_per_batch,
     }
 

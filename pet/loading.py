@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from huggingface_hub.utils import logging as hub_logging
@@ -54,6 +54,11 @@ def choose_device(name: str) -> torch.device:
             Problem("setting device", "a device of this machine", name, "try device=auto")
         ) from error
     return device
+
+
+def usual_precision(device: torch.device) -> Literal["bfloat16", "float32"]:
+    """Say what "auto" computes in on a device."""
+    return "bfloat16" if device.type == "cuda" else "float32"
 
 
 def model_digest(ref: str, revision: str | None = None) -> str:

@@ -28,6 +28,7 @@ from pet.loading import (
     quiet,
     refuse_unloadable,
     seeded,
+    usual_precision,
 )
 from pet.memory import is_out_of_memory
 
@@ -189,9 +190,10 @@ class Model(ABC):
 
     def autocast(self) -> torch.autocast:
         """Let the forward pass inside compute in the model's precision."""
-        chosen = self.precision in ("auto", "int8") and self.device.type == "cuda"
-        lower = chosen or self.precision == "bfloat16"
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=lower)
+        chosen = self.precision
+        if chosen in ("auto", "int8"):
+            chosen = usual_precision(self.device)
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=chosen == "bfloat16")
 
 
 def head_weights(module: Any) -> frozenset[str]:

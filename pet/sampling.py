@@ -86,7 +86,7 @@ def _sample(inputs: Inputs, limit: int, folder: Path) -> dict[str, Any]:
     kept |= {f"field:{name}": [] for name in fields}
     rejected = 0
     repeated = RepeatedIds()
-    texts, learned = hashlib.sha256(), hashlib.sha256()
+    texts = hashlib.sha256()
     with (
         inputs.observer.stage("reading the pool", total, "rows") as tick,
         pq.ParquetWriter(folder / REJECTED, REJECTED_SCHEMA, compression="zstd") as aside,
@@ -106,7 +106,6 @@ def _sample(inputs: Inputs, limit: int, folder: Path) -> dict[str, Any]:
                 kept["id"].append(batch.ids[index])
                 kept["row"].append(int(batch.rows[index]))
                 kept["trainable"].append(row not in known)
-                learned.update(bytes([row not in known]))
                 for name, text in zip(fields, row, strict=True):
                     kept[f"field:{name}"].append(text)
             tick(len(batch) + len(batch.rejected))
@@ -121,11 +120,11 @@ def _sample(inputs: Inputs, limit: int, folder: Path) -> dict[str, Any]:
                     "none", "give a pool of other texts: the student learns from them")
         )  # fmt: skip
     write_parquet(folder / "rows.parquet", pa.table(kept), {})
-    of_texts = texts.hexdigest()
+    of_texts, learned = texts.hexdigest(), hashlib.sha256(bytes(kept["trainable"])).hexdigest()
     return {
         "rows": total, "rejected": rejected, "sampled": len(kept["id"]),
         "repeated_ids": repeated.warning, "texts": of_texts,
-        "learned": fingerprint(texts=of_texts, rows=learned.hexdigest()),
+        "learned": fingerprint(texts=of_texts, rows=learned),
     }  # fmt: skip
 
 

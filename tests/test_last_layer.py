@@ -137,16 +137,14 @@ def test_a_mask_of_each_place_that_asks_is_kept(
 
     usual = backbone.encoder.forward
 
-    def windowed(hidden: Tensor, mask: Tensor | None = None, **settings: Any) -> Any:
+    def windowed(hidden: Tensor, attention_mask: Tensor | None = None, **settings: Any) -> Any:
         return usual(hidden, attention_mask=near(seen[-1], hidden.shape[1]), **settings)
 
     seen: list[Tensor] = []
     backbone.register_forward_pre_hook(
         lambda _module, _arguments, given: seen.append(given["attention_mask"]), with_kwargs=True
     )
-    backbone.encoder.forward = lambda hidden, attention_mask=None, **settings: windowed(
-        hidden, attention_mask, **settings
-    )
+    backbone.encoder.forward = windowed
     short = scores_and_gradients(model, encoder, texts)
     monkeypatch.setattr(models, "last_layer", lambda backbone: None)
     torch.testing.assert_close(

@@ -161,7 +161,9 @@ def _columns_hint(seen: Sample, column: str | None) -> str:
     """Say how labels can be had of a sample whose column of labels has not been named."""
     if column or not seen.columns:
         return ""
-    return f"add --label, or --label-column with one of {', '.join(map(repr, seen.columns))}"
+    from pet.columns import listed
+
+    return f"add --label, or --label-column with one of {listed(seen.columns)}"
 
 
 def _likely_fields(seen: Sample, label_column: str | None) -> str:

@@ -221,40 +221,46 @@ def _wanted_accuracy(report: Report, run: str) -> Finding | None:
 
 
 def _missed_labels(report: Report, run: str) -> Finding | None:
-    if report.test is None:
-        return None
-    confusion = np.array(report.test.student.confusion)
-    poor = poor_labels(confusion)
-    if not poor:
-        return None
-    lines = [
-        f"{percent(share)} of the {rows:,} test rows of {quoted(report.label_names[label])} are "
-        f"found{_mostly(report, confusion[label], label, 'are taken for')}."
-        for label, share, rows in poor[:NAMED]
-    ]
-    return Finding(
-        "care", f"{_named(report, poor)} often missed", " ".join(lines),
+    return _poor_labels(
+        report, "missed",
+        "{share} of the {rows} test rows of {label} are found; {mostly} are taken for {other}.",
         "Add labeled rows of them and of what they are taken for, or better words.",
     )  # fmt: skip
 
 
 def _wrong_labels(report: Report, run: str) -> Finding | None:
-    if report.test is None:
-        return None
-    confusion = np.array(report.test.student.confusion)
-    poor = poor_labels(confusion.T)
-    if not poor:
-        return None
-    lines = [
-        f"Of the {rows:,} test rows that are given {quoted(report.label_names[label])}, "
-        f"{percent(share)} are{_mostly(report, confusion[:, label], label, 'are really')}."
-        for label, share, rows in poor[:NAMED]
-    ]
-    return Finding(
-        "care", f"{_named(report, poor)} often wrong", " ".join(lines),
+    return _poor_labels(
+        report, "wrong",
+        "Of the {rows} test rows given {label}, {share} are it; {mostly} are really {other}.",
         "Whoever takes the rows of one label has to read them. Add labeled rows of what they "
         "really are, or better words.",
     )  # fmt: skip
+
+
+def _poor_labels(report: Report, how: str, line: str, action: str) -> Finding | None:
+    """Name the labels that are often missed, or wrong, and what stands in their place."""
+    if report.test is None:
+        return None
+    confusion = np.array(report.test.student.confusion)
+    confusion = confusion if how == "missed" else confusion.T
+    names, poor = [quoted(name) for name in report.label_names], poor_labels(confusion)
+    if not poor:
+        return None
+    lines = []
+    for label, share, rows in poor[:NAMED]:
+        others = confusion[label].copy()
+        others[label] = 0
+        other = int(others.argmax())
+        lines.append(
+            line.format(
+                share=percent(share), rows=f"{rows:,}", label=names[label],
+                mostly=f"{others[other]:,}", other=names[other],
+            )
+        )  # fmt: skip
+    more = f" and {len(poor) - NAMED} more labels" if len(poor) > NAMED else ""
+    first = ", ".join(names[label] for label, _, _ in poor[:NAMED])
+    verb = "is" if len(poor) == 1 else "are"
+    return Finding("care", f"{first}{more} {verb} often {how}", " ".join(lines), action)
 
 
 def poor_labels(confusion: NDArray[np.int64]) -> list[tuple[int, float, int]]:
@@ -268,20 +274,6 @@ def poor_labels(confusion: NDArray[np.int64]) -> list[tuple[int, float, int]]:
     found = np.flatnonzero((rows >= ENOUGH) & (share < POOR))
     worst = found[np.argsort(share[found], kind="stable")]
     return [(int(label), float(share[label]), int(rows[label])) for label in worst]
-
-
-def _named(report: Report, poor: list[tuple[int, float, int]]) -> str:
-    names = [quoted(report.label_names[label]) for label, _, _ in poor[:NAMED]]
-    more = f" and {len(poor) - NAMED} more labels" if len(poor) > NAMED else ""
-    return f"{', '.join(names)}{more} {'is' if len(poor) == 1 else 'are'}"
-
-
-def _mostly(report: Report, counts: NDArray[np.int64], label: int, verb: str) -> str:
-    """Name the other label that most rows have."""
-    others = counts.copy()
-    others[label] = 0
-    other = int(others.argmax())
-    return f"; {others[other]:,} {verb} {quoted(report.label_names[other])}"
 
 
 RULES: tuple[Rule, ...] = (

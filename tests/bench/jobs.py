@@ -118,10 +118,7 @@ def research_job(folder: Path) -> Lines:
     plain = _research_way(task, labeled, pool)
     return [
         ("the research code's job by a plain loop, seconds", f"{plain:.1f}"),
-        (
-            "by `pet run`, all of it",
-            f"{whole:.1f}: {plain / whole:.1f} times as fast",
-        ),
+        ("by `pet run`, all of it", f"{whole:.1f}: {plain / whole:.1f} times as fast"),
         ("by `pet run`, without " + ", ".join(EXTRA), f"{same:.1f}: {plain / same:.1f} times"),
         *((f"of it: {name}", f"{seconds:.1f}") for name, seconds in stages.items()),
         ("peak memory, MiB", f"{took.memory / 2**20:.0f}"),

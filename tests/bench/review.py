@@ -31,6 +31,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+from scipy import stats
 
 from data.cache import cache_root
 from pet.inference import evaluate_run
@@ -207,10 +208,17 @@ def _line(way: str, accuracy: dict[int, float], over: list[float], right: dict[i
 
 def _together(way: str, over: list[float]) -> str:
     error = np.std(over, ddof=1) / np.sqrt(len(over))
+    ahead = sum(value > 0 for value in over)
+    chance = {
+        "the t test": stats.ttest_1samp(over, 0).pvalue,
+        "Wilcoxon's": stats.wilcoxon(over).pvalue,
+        "the sign test": stats.binomtest(ahead, len(over)).pvalue,
+    }
     return (
         f"{way}: {np.mean(over):+.3f} over random, standard error {error:.3f}, "
-        f"ahead on {sum(value > 0 for value in over)} of {len(over)} labeled sets."
-    )
+        f"ahead on {ahead} of {len(over)} labeled sets; two-sided p "
+        + ", ".join(f"{p:.3f} by {test}" for test, p in chance.items()) + "."
+    )  # fmt: skip
 
 
 def _spread(values: list[float], sign: str = "") -> str:

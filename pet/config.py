@@ -190,6 +190,12 @@ class RunConfig(Frozen):
         description="share of the labeled rows left out by the judges: models trained beside "
         "those of generation 0 to tell how sure they may be; 0: they are taken at their word",
     )
+    judges: int = Field(
+        2,
+        ge=0,
+        description="judges beside each later generation, too: models that are taught by judges "
+        "alone, so that no row that these left out is known to them",
+    )
     growth_factor: float = Field(5.0, gt=1, description="d: growth of a generation's rows")
     growth_goal: int = Field(1000, ge=1, description="rows at which `paper` stops growing")
     teacher_share: float = Field(0.25, gt=0, le=1, description="share of the others that teach")

@@ -17,6 +17,7 @@ from pet.errors import InputError
 from pet.growing import Generation, generation_of, harm_of
 from pet.inputs import Inputs, read_inputs
 from pet.jobs import Execute, Job, Plainly
+from pet.judges import judge_lines, judges_of, later_judges
 from pet.labeling import close_labels, count_shards
 from pet.locks import LOCK
 from pet.members import (
@@ -24,7 +25,6 @@ from pet.members import (
     are_alike,
     generations_of,
     has_few_labels,
-    judges_of,
     members_of,
     trains_at_once,
     untrained_members,
@@ -116,6 +116,7 @@ class _Stages:
         self.stage("zero-shot", self.jobs("score", partial(score_member, pool=False), untrained))
         self.say_how_it_begins()
         members = self.grow()
+        self.judge(members[0].generation or 0)
         inputs.backbone.drop()  # members have said what they had to
         soft = self.here("soft labels", partial(write_soft_labels, inputs, members))
         student = self.one("student", partial(train_student, inputs, soft))
@@ -152,6 +153,19 @@ class _Stages:
                 inputs.observer.say(f"{name} did harm, {number - 1} is kept: {found}")
                 return generations[number - 1]
         return generations[-1]
+
+    def judge(self, generations: int) -> None:
+        """Train the judges of the generation that is kept, after those that teach them."""
+        if not later_judges(self.inputs, generations):
+            return
+        for number in range(generations + 1):
+            judges, name = judge_lines(self.inputs, number), f"judges of generation {number}"
+            if number:
+                self.stage(name, self.jobs("train", train_member, judges))
+            elif not trains_at_once(self.inputs):
+                continue  # the first are taught by untrained members
+            ask = partial(score_member, pool=number < generations)
+            self.stage(f"{name}: scoring", self.jobs("score", ask, judges))
 
     def label(self, members: list[Member], student: Unit) -> Unit:
         """Label the pool: in one go, or in blocks of shards where jobs are done side by side."""

@@ -13,10 +13,11 @@ from pet.answers import embeddings_path, shard_names
 from pet.encoding import Encoder
 from pet.inputs import Inputs, computation
 from pet.labeled import LabeledSet
+from pet.lineage import member_fingerprint
 from pet.linear_heads import load_head
 from pet.logits import read_logits, write_logits
 from pet.member_models import load_member, load_sentence_encoder, prior_path
-from pet.members import Member, encoder_length, folder_of, member_fingerprint
+from pet.members import Member, encoder_length, folder_of
 from pet.models import Model
 from pet.progress import Tick
 from pet.runs import Unit, fingerprint

@@ -17,9 +17,10 @@ from pet.distillation import distillation_loss
 from pet.divergence import divergence_told
 from pet.ensembling import combine, softmax
 from pet.inputs import Inputs, computation
+from pet.lineage import member_fingerprint
 from pet.loading import choose_device
 from pet.logits import logits_table, read_logits, write_logits
-from pet.members import Member, member_fingerprint
+from pet.members import Member
 from pet.models import Classifier, Rows
 from pet.progress import Tick
 from pet.runs import Unit, fingerprint, make_unit

@@ -23,18 +23,12 @@ from pet.errors import PetError
 from pet.inheritance import start_of
 from pet.inputs import Inputs
 from pet.ipet import draw_rows
+from pet.judges import begins_line, left_out
+from pet.lineage import member_fingerprint, teachers_of
 from pet.linear_heads import fit_calibrated
 from pet.logits import logits_table
 from pet.member_models import prior_offset
-from pet.members import (
-    Member,
-    folder_of,
-    left_out,
-    member_fingerprint,
-    member_seed,
-    quotas_of,
-    teachers_of,
-)
+from pet.members import Member, folder_of, member_seed, quotas_of
 from pet.models import Loss, Rows
 from pet.runs import Unit, make_unit
 from pet.sampling import unlabeled_rows
@@ -121,14 +115,16 @@ def _train(inputs: Inputs, member: Member, folder: Path) -> dict[str, Any]:
                 )  # fmt: skip
             if isinstance(model.adapter, SoftPrompt):
                 model.adapter.settle()
-    if member.kind == "judge":  # it is asked once, now
+    is_first_judge = member.kind == "judge" and not member.generation
+    if is_first_judge:
         known = inputs.labeled
         said = score_columns(model, encoder, known.columns, config.tokens_per_batch)
         write_parquet(folder / HELD_OUT, logits_table(known.ids, said), {})
-    elif model.adapter is None:
-        model.save(folder)
-    else:
-        save_adapter(model.adapter, folder, inputs.backbone.reference)
+    if not is_first_judge or begins_line(inputs, member):  # others are never asked again
+        if model.adapter is None:
+            model.save(folder)
+        else:
+            save_adapter(model.adapter, folder, inputs.backbone.reference)
     if model.adapter is not None:
         inputs.backbone.take_off(model.adapter)
     record: dict[str, Any] = {"losses": _rounded(losses["member"]), **drawn.record}

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from pet.ensembling import combine
 from pet.inputs import Inputs
+from pet.judges import judge_of, later_judges, left_out
+from pet.lineage import teachers_of
 from pet.logits import read_logits
-from pet.members import ENOUGH, Member, folder_of, judge_of, left_out, teachers_of
+from pet.members import ENOUGH, Member, folder_of
 
 HELD_OUT = "held_out.parquet"  # what is said of labeled rows by who had not learned from them
 
@@ -20,15 +22,19 @@ def unseen_rows(inputs: Inputs, member: Member) -> NDArray[np.bool_]:
     """Say of which labeled rows somebody can speak for a member who has not learned from them.
 
     Untrained members have learned from none; for those of generation 0 their judges speak, of the
-    rows that they left out; the encoder member is cross-validated. Later members have all of it,
-    from their teachers. What has been learned shows even in a student that has never seen these
-    rows: it gets far more of them right than of others. [rows]
+    rows that they left out; the encoder member is cross-validated. Later members know all rows,
+    from their teachers if not from the rows: a student that has never seen these gets far more of
+    them right than of others. For them judges speak, of rows that their teachers had not heard of
+    either. [rows]
     """
     rows = np.zeros(len(inputs.labeled), dtype=bool)
     if member.kind == "encoder":
         rows[:] = not _was_told(inputs, member) and answers_path(inputs, member).exists()
     elif member.generation is None:
         rows[:] = True
+    elif member.generation:
+        if (judge := judge_of(member)) in later_judges(inputs, member.generation):
+            rows[left_out(inputs, judge)] = True
     else:
         rows[left_out(inputs, member)] = True
     return rows
@@ -40,6 +46,8 @@ def answers_path(inputs: Inputs, member: Member) -> Path:
         return folder_of(inputs, member) / HELD_OUT
     if member.generation == 0 and inputs.config.out_of_bag:
         return folder_of(inputs, judge_of(member)) / HELD_OUT
+    if member.generation and unseen_rows(inputs, member).any():
+        member = judge_of(member)
     return folder_of(inputs, member) / "logits" / "labeled.parquet"
 
 

@@ -15,8 +15,9 @@ import pytest
 from pet import pipeline
 from pet.errors import InputError, Problem
 from pet.inputs import read_inputs
+from pet.lineage import member_fingerprint
 from pet.loading import HUB_ID
-from pet.members import member_fingerprint, members_of
+from pet.members import members_of
 from pet.pipeline import label_pool
 from pet.runs import read_json
 from pet.sampling import load_unlabeled

@@ -13,8 +13,9 @@ import pytest
 from pet import scoring
 from pet.errors import InputError
 from pet.inputs import read_inputs
+from pet.lineage import teachers_of
 from pet.member_models import prior_offset
-from pet.members import Member, members_of, teachers_of
+from pet.members import Member, members_of
 from pet.pipeline import label_pool
 from pet.polling import measure_prior
 from pet.runs import DONE, read_json

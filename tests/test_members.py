@@ -1,4 +1,4 @@
-"""Members: named by what shapes them and nothing else; their scores aligned by row id."""
+"""Members: who they are, their files, and their scores aligned by row id."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from pet.members import (
     Member,
     folder_of,
     generations_of,
-    member_fingerprint,
     members_of,
     parse_member,
     trains_at_once,
@@ -36,10 +35,6 @@ Configure = Callable[..., Any]
 def finished_inputs(run_copy: Path, config_for: Configure) -> Inputs:
     """The inputs of a copy of the finished run."""
     return read_inputs(config_for(out=run_copy))
-
-
-def names(inputs: Inputs) -> dict[str, str]:
-    return {member.name: member_fingerprint(inputs, member) for member in members_of(inputs)}
 
 
 def test_members_are_named_by_generation_pattern_and_repetition(config_for: Configure) -> None:
@@ -61,48 +56,6 @@ def test_members_are_named_by_generation_pattern_and_repetition(config_for: Conf
 def test_a_members_name_says_who_it_is(member: Member) -> None:
     """`--with ensemble` finds the members again by their names alone."""
     assert parse_member(member.name) == member
-
-
-def test_every_member_of_a_run_has_a_name_of_its_own(config_for: Configure) -> None:
-    inputs = read_inputs(config_for(repetitions=3, calibration="none"))
-    assert len(set(names(inputs).values())) == 9
-
-
-def test_a_member_does_not_know_the_other_patterns(config_for: Configure, tmp_path: Path) -> None:
-    """Adding a pattern to a task must not train the others again."""
-    before = names(read_inputs(config_for(calibration="none")))
-    task = tmp_path / "other.toml"
-    task.write_text(samples.task_toml(["last", "category"]))
-    after = names(read_inputs(config_for(calibration="none", task=str(task))))
-    assert after == {name: before[name] for name in ("g0-last-r0", "g0-category-r0")}
-
-
-@pytest.mark.parametrize(
-    "change",
-    [{"seed": 1}, {"member": {"steps": 3, "batch_size": 4}}, {"max_length": 40},
-     {"labeled": "test.csv"}, {"model": "roberta"}],
-)  # fmt: skip
-def test_what_shapes_a_member_changes_its_name(
-    config_for: Configure, inputs_folder: Path, model_folder: Any, change: dict[str, Any]
-) -> None:
-    if "labeled" in change:
-        change = {"labeled": str(inputs_folder / change["labeled"]), "test": None}
-    if "model" in change:
-        change = {"model": str(model_folder(change["model"]))}
-    before = names(read_inputs(config_for(calibration="none")))
-    after = names(read_inputs(config_for(calibration="none", **change)))
-    assert not set(before.values()) & set(after.values())
-
-
-@pytest.mark.parametrize(
-    "change", [{"student": {"steps": 9}}, {"temperature": 3.0}, {"abstain_below": 0.9},
-               {"shard_rows": 7}, {"weights": "uniform"}, {"test": None}],
-)  # fmt: skip
-def test_what_does_not_shape_a_member_leaves_its_name(
-    config_for: Configure, change: dict[str, Any]
-) -> None:
-    before = names(read_inputs(config_for(calibration="none")))
-    assert names(read_inputs(config_for(calibration="none", **change))) == before
 
 
 def test_a_members_folder_holds_safetensors_and_its_losses(tiny_run: Path) -> None:

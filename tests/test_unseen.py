@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from pet.inputs import read_inputs
+from pet.judges import left_out
 from pet.logits import read_logits
-from pet.members import Member, left_out, members_of
+from pet.members import Member, members_of
 from pet.pipeline import label_pool
 from pet.unseen import answers_path, unseen_answers, unseen_rows
 

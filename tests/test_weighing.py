@@ -14,11 +14,10 @@ from pet.answers import pool_logits
 from pet.calibration import UNTRAINED, fit_scaling
 from pet.ensembling import agreement_weights, combine, softmax
 from pet.inputs import read_inputs
-from pet.members import Member, judges_of, left_out, member_fingerprint, members_of, teachers_of
+from pet.lineage import teachers_of
+from pet.members import Member, members_of
 from pet.pipeline import label_pool
 from pet.runs import DONE, read_json
-from pet.sampling import sample_pool
-from pet.teaching import draw, training_rows
 from pet.unseen import unseen_answers, unseen_rows
 from pet.weighing import ensemble_scaling, member_weights, teachers_say
 from tests import samples
@@ -30,10 +29,10 @@ Configure = Callable[..., Any]
 def from_untrained(
     inputs_folder: Path, model_folder: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> Any:
-    """A run that started with untrained members, and grew."""
+    """A run that started with untrained members, and grew; nobody judges who came later."""
     config = samples.tiny_config(
         inputs_folder, model_folder("bert"), tmp_path_factory.mktemp("grown") / "run",
-        train_from=100, generations=1, growth_factor=1.5, weights="agreement",
+        train_from=100, generations=1, growth_factor=1.5, weights="agreement", judges=0,
     )  # fmt: skip
     label_pool(config)
     return read_inputs(config)
@@ -60,38 +59,6 @@ def test_what_was_learned_from_the_labeled_rows_does_not_say_how_sure_it_may_be(
 ) -> None:
     assert all(unseen_rows(from_untrained, m).all() for m in members_of(from_untrained, 0))
     assert not any(unseen_rows(from_untrained, m).any() for m in members_of(from_untrained, 1))
-
-
-def test_each_judge_leaves_other_rows_out(config_for: Configure) -> None:
-    inputs = read_inputs(config_for(repetitions=3))
-    rows = [left_out(inputs, judge) for judge in judges_of(inputs)]
-    assert {len(left) for left in rows} == {3}, "a quarter of four rows of each of three labels"
-    for left in rows:
-        assert np.bincount(inputs.labeled.labels[left]).tolist() == [1, 1, 1]
-    assert len({tuple(left) for left in rows}) > 1
-    assert not set.intersection(*(set(left.tolist()) for left in rows))
-
-
-def test_members_learn_from_every_labeled_row_and_only_judges_leave_some_out(
-    config_for: Configure,
-) -> None:
-    inputs = read_inputs(config_for())
-    sample_pool(inputs)
-    for member, judge in zip(members_of(inputs), judges_of(inputs), strict=True):
-        nothing = draw(inputs, member)
-        assert len(training_rows(inputs, member, nothing)[1]) == len(inputs.labeled)
-        kept = len(inputs.labeled) - len(left_out(inputs, judge))
-        assert len(training_rows(inputs, judge, nothing)[1]) == kept
-        assert member_fingerprint(inputs, member) != member_fingerprint(inputs, judge)
-
-
-def test_nobody_judges_where_members_are_not_trained_or_are_taken_at_their_word(
-    config_for: Configure,
-) -> None:
-    assert not judges_of(read_inputs(config_for(out_of_bag=0)))
-    assert not judges_of(read_inputs(config_for(out_of_bag=0.1))), "less than half a row of four"
-    assert not judges_of(read_inputs(config_for(train_from=100)))
-    assert not judges_of(read_inputs(config_for(member={"steps": 0})))
 
 
 def test_weights_by_agreement_are_of_the_whole_generation(from_untrained: Any) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 from pet.config import TrainingConfig
 from pet.inputs import ROWS_PER_LABEL, Inputs
-from pet.members import generations_of, judges_of, members_of, untrained_members
+from pet.judges import begins_line, judges_of, later_judges
+from pet.members import generations_of, members_of, untrained_members
 from pet.polling import PRIOR_ROWS
 
 TRAINING = 3.0  # a row that is learned from costs so many times one that is scored
@@ -35,12 +36,15 @@ def estimate(
     distinct = dict.fromkeys(member for members in generations for member in members)
     patterns = [member for member in distinct if member.kind == "pattern"]
     trained = [member for member in patterns if member.generation is not None]
+    later = [judge for number in range(len(generations)) for judge in later_judges(inputs, number)]
+    kept = later + [judge for judge in judges_of(inputs) if later and begins_line(inputs, judge)]
+    judges = len(judges_of(inputs)) + len(later)
     untrained = len(untrained_members(inputs))
     prior = PRIOR_ROWS if config.prior_of_pool else 0
     rows = {
         "zero-shot": ("model", untrained * (min(prior, scored) + measured)),
-        "members": ("model", (len(trained) + len(judges_of(inputs))) * _learned(config.member)),
-        "scoring": ("model", len(patterns) * (scored + measured)),
+        "members": ("model", (len(trained) + judges) * _learned(config.member)),
+        "scoring": ("model", (len(patterns) + len(kept)) * (scored + measured)),
         "student": ("student_model", _learned(config.student)),
         "labels": ("student_model", pool_rows + measured),
     }
@@ -51,7 +55,9 @@ def estimate(
     if config.encoder is not None:
         rows["embeddings"] = ("encoder", scored + measured)
     minutes = {stage: count / rates[model] / 60 for stage, (model, count) in rows.items()}
-    copies = len(trained) if config.member.tuning == "full" else 0  # adapters are next to nothing
+    copies = (
+        len(trained) + len(kept) if config.member.tuning == "full" else 0
+    )  # adapters are next to nothing
     supervised = weights["student_model"] * ("supervised" in rows)
     disk = (
         copies * weights["model"] + weights["student_model"] + supervised

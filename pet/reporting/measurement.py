@@ -86,30 +86,38 @@ def _judged(probabilities: Array, truth: NDArray[np.int64], threshold: float) ->
 def _of_members(
     inputs: Inputs, members: Sequence[Member], logits: Array, source: str
 ) -> dict[str, Any]:
-    """Measure single patterns (the mean of their repetitions), and the encoder member."""
+    """Measure single patterns (the mean of their repetitions), and the encoder member.
+
+    On the labeled set, who has no rows that it has not learned from has no figures.
+    """
     truth = inputs.measured()[source].labels
     found: dict[str, Any] = {"patterns": {}}
     by_pattern = defaultdict(list)
     for member, own in zip(members, logits, strict=True):
         rows = np.ones(len(truth), dtype=bool)
-        if source == "labeled" and (unseen := unseen_rows(inputs, member)).any():
-            rows, own = unseen, read_logits(answers_path(inputs, member))[1]
+        if source == "labeled":
+            rows = unseen_rows(inputs, member)
+            if not rows.any():
+                continue
+            own = read_logits(answers_path(inputs, member))[1]
         measured = metrics(softmax(own[rows]), truth[rows])
         if member.kind == "encoder":
             found["encoder"] = measured
         else:
             by_pattern[member.pattern].append(measured)
-    for pattern, of_pattern in by_pattern.items():
+    patterns = dict.fromkeys(member.pattern for member in members if member.kind == "pattern")
+    for pattern in patterns:
         untrained = folder_of(inputs, Member(pattern, generation=None))
         before = read_logits(untrained / "logits" / f"{source}.parquet")[1]
-        found["patterns"][pattern] = {
-            "zero_shot": metrics(softmax(before), truth),
-            "trained": {
+        found["patterns"][pattern] = {"zero_shot": metrics(softmax(before), truth)}
+        if of_pattern := by_pattern[pattern]:
+            found["patterns"][pattern]["trained"] = {
                 key: round(float(np.mean([m[key] for m in of_pattern])), 4) for key in of_pattern[0]
-            },
-        }
-    best = max(found["patterns"], key=lambda name: found["patterns"][name]["trained"]["accuracy"])
-    found["best_pattern"] = {"name": best, **found["patterns"][best]["trained"]}
+            }
+    if all(by_pattern[pattern] for pattern in patterns):
+        trained = {name: own["trained"] for name, own in found["patterns"].items()}
+        best = max(trained, key=lambda name: trained[name]["accuracy"])
+        found["best_pattern"] = {"name": best, **trained[best]}
     return found
 
 

@@ -144,7 +144,7 @@ def _student_behind(report: Report, run: str) -> Finding | None:
 
 def _best_pattern(report: Report, run: str) -> Finding | None:
     test = report.test
-    if test is None:
+    if test is None or test.best_pattern is None:
         return None
     _, high = wilson_interval(test.ensemble.accuracy, test.ensemble.rows)
     if test.best_pattern.accuracy <= high:
@@ -160,7 +160,8 @@ def _best_pattern(report: Report, run: str) -> Finding | None:
 def _weak_pattern(report: Report, run: str) -> Finding | None:
     if report.test is None or len(report.test.patterns) < 2:
         return None
-    accuracies = {name: own.trained.accuracy for name, own in report.test.patterns.items()}
+    patterns = report.test.patterns.items()
+    accuracies = {name: own.trained.accuracy for name, own in patterns if own.trained is not None}
     best, worst = max(accuracies.values()), min(accuracies, key=lambda name: accuracies[name])
     low, _ = wilson_interval(best, report.sets["test"].rows)
     if accuracies[worst] > min(low, best - WEAK_PATTERN):

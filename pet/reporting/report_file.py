@@ -56,8 +56,10 @@ class Judged(Metrics):
 
 
 class Pattern(_Part):
+    """What was measured of a pattern; of a trained one nothing, where it has learned all rows."""
+
     zero_shot: Metrics
-    trained: Metrics
+    trained: Metrics | None = None
 
 
 class BestPattern(Metrics):
@@ -75,7 +77,7 @@ class Measured(_Part):
     """Everything that was measured on the labeled set or the test set."""
 
     patterns: dict[str, Pattern]
-    best_pattern: BestPattern
+    best_pattern: BestPattern | None = None
     encoder: Metrics | None = None
     ensemble: Judged
     student: Judged

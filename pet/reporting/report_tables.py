@@ -52,9 +52,10 @@ def model_rows(report: Report) -> list[ModelRow]:
     if measured is None:
         return []
     on_test = report.test is not None  # baseline and student have learned from labeled rows
+    best = measured.best_pattern
     found: list[tuple[str, str, Metrics | None]] = [
         ("supervised baseline", "labeled rows alone", measured.supervised if on_test else None),
-        ("best single pattern", measured.best_pattern.name, measured.best_pattern),
+        ("best single pattern", "" if best is None else best.name, best),
         ("encoder", "", measured.encoder),
         ("ensemble", _count(len(report.members), "model"), measured.ensemble),
         ("student", "it labels the pool", measured.student if on_test else None),
@@ -85,7 +86,8 @@ def pattern_rows(report: Report) -> list[dict[str, Any]]:
         if fair is not None and is_encoder and fair.encoder is not None:
             after = fair.encoder.accuracy
         if fair is not None and not is_encoder and trained:
-            after = fair.patterns[name].trained.accuracy
+            found = fair.patterns[name].trained
+            after = None if found is None else found.accuracy
         rows.append({
             "name": "encoder" if is_encoder else name,
             "template": report.templates.get(name, ""),

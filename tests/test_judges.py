@@ -1,0 +1,210 @@
+"""Judges: who leaves which labeled rows out, and what they say of members after generations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pet import growing
+from pet.calibration import UNTRAINED, fit_temperature
+from pet.inputs import Inputs, read_inputs
+from pet.judges import judges_of, later_judges, left_out
+from pet.lineage import member_fingerprint, teachers_of
+from pet.members import Member, folder_of, members_of
+from pet.pipeline import label_pool
+from pet.runs import read_record
+from pet.sampling import sample_pool
+from pet.teaching import Drawn, draw, training_rows
+from pet.unseen import unseen_answers
+from pet.weighing import (
+    PRIOR_AFTER_TRAINED,
+    PRIOR_AFTER_UNTRAINED,
+    ensemble_scaling,
+    expected_scaling,
+    member_weights,
+)
+from tests import samples
+
+Configure = Callable[..., Any]
+GROWN = {"generations": 2, "growth_factor": 1.5, "out_of_bag": 0.5}
+STARTS = [pytest.param(100, id="untrained"), pytest.param(0, id="trained at once")]
+
+
+@pytest.fixture(scope="module")
+def grown(
+    inputs_folder: Path, model_folder: Any, tmp_path_factory: pytest.TempPathFactory
+) -> dict[int, tuple[Inputs, dict[str, Any]]]:
+    """Runs that grew twice, by `train_from`: inputs and report."""
+    found = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(growing, "harm", lambda *args, **more: "")
+        for start in (100, 0):
+            out = tmp_path_factory.mktemp("grown") / "run"
+            config = samples.tiny_config(
+                inputs_folder, model_folder("bert"), out, train_from=start, **GROWN
+            )
+            found[start] = (label_pool(config), read_inputs(config))[::-1]
+    return found
+
+
+def test_each_judge_leaves_other_rows_out(config_for: Configure) -> None:
+    inputs = read_inputs(config_for(repetitions=3))
+    rows = [left_out(inputs, judge) for judge in judges_of(inputs)]
+    assert {len(left) for left in rows} == {3}, "a quarter of four rows of each of three labels"
+    for left in rows:
+        assert np.bincount(inputs.labeled.labels[left]).tolist() == [1, 1, 1]
+    assert len({tuple(left) for left in rows}) > 1
+    assert not set.intersection(*(set(left.tolist()) for left in rows))
+
+
+def test_members_learn_from_every_labeled_row_and_only_judges_leave_some_out(
+    config_for: Configure,
+) -> None:
+    inputs = read_inputs(config_for())
+    sample_pool(inputs)
+    for member, judge in zip(members_of(inputs), judges_of(inputs), strict=True):
+        nothing = draw(inputs, member)
+        assert len(training_rows(inputs, member, nothing)[1]) == len(inputs.labeled)
+        kept = len(inputs.labeled) - len(left_out(inputs, judge))
+        assert len(training_rows(inputs, judge, nothing)[1]) == kept
+        assert member_fingerprint(inputs, member) != member_fingerprint(inputs, judge)
+
+
+def test_nobody_judges_where_members_are_not_trained_or_are_taken_at_their_word(
+    config_for: Configure,
+) -> None:
+    assert not judges_of(read_inputs(config_for(out_of_bag=0)))
+    assert not judges_of(read_inputs(config_for(out_of_bag=0.1))), "less than half a row of four"
+    assert not judges_of(read_inputs(config_for(train_from=100)))
+    assert not judges_of(read_inputs(config_for(member={"steps": 0})))
+
+
+def heard(inputs: Inputs, member: Member) -> set[int]:
+    """The labeled rows that somebody has learned from, or somebody who taught it."""
+    if member.generation is None:
+        return set()
+    nothing = np.zeros(0, np.int64)
+    alone = Drawn(nothing, np.zeros((0, len(inputs.task.labels)), np.float32), {})
+    columns, _ = training_rows(inputs, member, alone)
+    texts = inputs.labeled.columns["text"]
+    own = {texts.index(text) for text in columns["text"]}
+    teachers = teachers_of(inputs, member) if member.generation else []
+    return own.union(*(heard(inputs, teacher) for teacher in teachers))
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_nobody_in_a_line_of_judges_has_heard_of_the_rows_that_it_left_out(
+    grown: dict[int, tuple[Inputs, dict[str, Any]]], start: int
+) -> None:
+    """What teachers have learned they hand on: such a judge finds every model right."""
+    inputs, _ = grown[start]
+    for generation in (1, 2):
+        judges = later_judges(inputs, generation)
+        assert len(judges) == 2
+        for judge in judges:
+            rows = set(left_out(inputs, judge).tolist())
+            assert len(rows) == (12 if start else 6)
+            assert heard(inputs, judge) == set(range(12)) - rows
+    for member in members_of(inputs, 2):
+        assert heard(inputs, member) == set(range(12)), "members leave nothing out"
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_a_later_ensemble_is_as_sure_as_judges_find_it_right(
+    grown: dict[int, tuple[Inputs, dict[str, Any]]], start: int
+) -> None:
+    inputs, report = grown[start]
+    members = members_of(inputs, 2)
+    weights = member_weights(inputs, members)
+    found = unseen_answers(inputs, members, weights)
+    assert found is not None
+    rows, logits = found
+    judged = [set(left_out(inputs, judge).tolist()) for judge in later_judges(inputs, 2)]
+    assert set(rows.tolist()) == set.union(*judged)
+    expected = expected_scaling(inputs, members, weights, UNTRAINED).temperature
+    truth = inputs.labeled.labels[rows]
+    prior = PRIOR_AFTER_UNTRAINED if start else PRIOR_AFTER_TRAINED
+    temperature = fit_temperature(logits, truth, prior, expected)
+    assert temperature != expected
+    assert ensemble_scaling(inputs, members, weights).temperature == temperature
+    assert report["ensemble_temperature"] == temperature
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_without_a_test_set_a_grown_ensemble_is_measured_on_what_judges_left_out(
+    grown: dict[int, tuple[Inputs, dict[str, Any]]], start: int
+) -> None:
+    """Its members are right about all labeled rows: by that, the report would promise too much."""
+    inputs, report = grown[start]
+    measured = report["labeled"]
+    judges = later_judges(inputs, 2)
+    assert measured["unseen"]
+    assert measured["ensemble"]["rows"] == len({r for j in judges for r in left_out(inputs, j)})
+    judged = {name for name, own in measured["patterns"].items() if "trained" in own}
+    assert judged == {judge.pattern for judge in judges}
+    assert "best_pattern" not in measured, "nobody knows whether it is one of those"
+    assert "best_pattern" in report["test"]
+
+
+def test_only_judges_that_teach_others_are_asked_about_the_pool(
+    grown: dict[int, tuple[Inputs, dict[str, Any]]],
+) -> None:
+    inputs, _ = grown[0]
+    asked = {
+        judge.name: bool(list((folder_of(inputs, judge) / "logits").glob("part-*")))
+        for judge in [*judges_of(inputs), *later_judges(inputs, 1), *later_judges(inputs, 2)]
+    }
+    assert asked == {
+        "judge-category-r0": True, "judge-bracket-r0": True, "judge-last-r0": False,
+        "judge1-bracket-r0": True, "judge1-last-r0": True,
+        "judge2-last-r0": False, "judge2-category-r0": False,
+    }  # fmt: skip
+    kept = {path.parent.name for path in inputs.folder.glob("members/judge-*/*.safetensors")}
+    assert kept == {"judge-category-r0", "judge-bracket-r0"}
+
+
+def test_judges_shape_no_member(config_for: Configure) -> None:
+    """A run that is judged after the fact must not be trained again."""
+    names = []
+    for count in (0, 2):
+        inputs = read_inputs(config_for(judges=count, **GROWN))
+        sample_pool(inputs)
+        names.append([member_fingerprint(inputs, member) for member in members_of(inputs, 2)])
+    assert names[0] == names[1]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"judges": 0}, {"out_of_bag": 0}, {"judges": 1, "out_of_bag": 0.25}, {"member": {"steps": 0}}],
+    ids=["not wanted", "taken at their word", "three rows in all", "nobody is trained"],
+)
+def test_nobody_judges_later_members_where_it_would_tell_nothing(
+    config_for: Configure, changes: dict[str, Any]
+) -> None:
+    inputs = read_inputs(config_for(**{**GROWN, **changes}))
+    assert not later_judges(inputs, 1)
+
+
+def test_an_encoder_that_nobody_judges_leaves_the_ensemble_as_sure_as_expected(
+    config_for: Configure, model_folder: Any
+) -> None:
+    inputs = read_inputs(config_for(encoder=str(model_folder("bert")), **GROWN))
+    assert not later_judges(inputs, 1)
+
+
+def test_judges_are_made_once(
+    grown: dict[int, tuple[Inputs, dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(growing, "harm", lambda *args, **more: "")
+    inputs, _ = grown[100]
+    listener = samples.Listener()
+    label_pool(inputs.config, observer=listener)
+    stages = read_record(inputs.folder / "manifest.json")["stages"]
+    of_judges = {name: stage for name, stage in stages.items() if name.startswith("judges")}
+    assert len(of_judges) == 4, "of two generations, trained and asked"
+    assert not any(stage["made"] for stage in of_judges.values())
+    assert not any("made again" in line for line in listener.said)

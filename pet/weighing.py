@@ -21,8 +21,8 @@ from pet.unseen import unseen_answers
 
 # How many labeled rows the expected temperature of a later generation counts as much as. On
 # validation rows 0.5 to 1.7 times the expected one was best after an untrained start (10 labels),
-# 0.9 to 1.4 times after a trained one (50 labels).
-PRIOR_AFTER_UNTRAINED, PRIOR_AFTER_TRAINED = 2.0, 8.0
+# 1.0 to 1.6 times after a trained one (50 labels).
+PRIOR_AFTER_UNTRAINED, PRIOR_AFTER_TRAINED = 2.0, 4.0
 
 
 def member_weights(

@@ -135,7 +135,8 @@ class RunConfig(Frozen):
     init_from: Place | None = Field(
         None,
         description="a run whose adapters members start from, of the same tuning and model; of "
-        "another model with a projector",
+        "another model with a projector. One that has learned from the same labeled rows makes "
+        "members look surer and better than they are",
     )
 
     preset: Preset = Field("default", description="settings to start from")
@@ -190,11 +191,11 @@ class RunConfig(Frozen):
         description="share of the labeled rows left out by the judges: models trained beside "
         "those of generation 0 to tell how sure they may be; 0: they are taken at their word",
     )
-    judges: int = Field(
+    judge_lines: int = Field(
         2,
         ge=0,
-        description="judges beside each later generation, too: models that are taught by judges "
-        "alone, so that no row that these left out is known to them",
+        description="lines of judges for later generations: each is taught by the judge before "
+        "it, so that nobody in a line has heard of the rows that it left out; none with an encoder",
     )
     growth_factor: float = Field(5.0, gt=1, description="d: growth of a generation's rows")
     growth_goal: int = Field(1000, ge=1, description="rows at which `paper` stops growing")

@@ -1,84 +1,107 @@
-"""Judges: who says how right members are, of labeled rows that it has not learned from."""
+"""Judges: models that leave labeled rows out, to say how right the members are that learn them."""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pet.inputs import Inputs
-from pet.members import ENOUGH, Member, member_seed, members_of, trains_at_once
+from pet.members import (
+    ENOUGH,
+    Member,
+    generations_of,
+    member_seed,
+    members_of,
+    trains_at_once,
+)
 
 
-def judges_of(inputs: Inputs) -> list[Member]:
+def judge_for(inputs: Inputs, member: Member) -> Member | None:
+    """Return the judge that speaks for a member, if there is one."""
+    if member.generation is None:
+        return None
+    judges = later_judges(inputs, member.generation) if member.generation else first_judges(inputs)
+    judge = replace(member, kind="judge")
+    return judge if judge in judges else None
+
+
+def first_judges(inputs: Inputs) -> list[Member]:
     """List the judges of generation 0: one beside each member that is trained there.
 
     Where a share of a label's rows is half a row or less, nothing is left out, nor judged.
     """
     trained = (m for m in members_of(inputs) if m.kind == "pattern" and m.generation == 0)
-    return [judge_of(member) for member in trained if len(left_out(inputs, member))]
+    judges = [replace(member, kind="judge") for member in trained]
+    return [judge for judge in judges if len(left_out(inputs, judge))]
 
 
 def later_judges(inputs: Inputs, generation: int) -> list[Member]:
-    """List the judges of a later generation, one a line; none where too few rows are left for them.
+    """List the judges of a later generation, one a line; none where they would tell too little.
 
     A line of judges goes through the generations beside the members. Each is taught by the one
     before it, and leaves out the same labeled rows: those of a judge of generation 0, or all of
-    them where that was not trained. So nobody in it has heard of these rows, from a teacher either.
+    them where that was not trained. Nobody in it has learned from these rows, or from somebody who
+    has. What it knows of them is how many each label has, and how sure teachers may be.
     """
     config = inputs.config
-    if not (generation and config.out_of_bag and config.member.steps) or config.encoder is not None:
+    if not (generation and config.out_of_bag and config.member.steps):
         return []
-    if len({row for judge in judge_lines(inputs, 0) for row in left_out(inputs, judge)}) < ENOUGH:
+    if config.encoder is not None:  # it would need judges, too: a part of an ensemble says nothing
         return []
-    return judge_lines(inputs, generation)
+    if len({row for judge in _in_line(inputs, 0) for row in left_out(inputs, judge)}) < ENOUGH:
+        return []
+    return _in_line(inputs, generation)
 
 
-def judge_lines(inputs: Inputs, generation: int) -> list[Member]:
-    """Name the judges of a generation, one a line; the lines go from pattern to pattern."""
+def _in_line(inputs: Inputs, generation: int) -> list[Member]:
+    """Name each line's judge of a generation; a line goes from pattern to pattern."""
     config = inputs.config
-    members = [
+    judges = [
         Member(pattern.name, number, generation, "judge")
-        for pattern in inputs.task.patterns
         for number in range(config.repetitions)
+        for pattern in inputs.task.patterns
     ]
-    lines = range(min(config.judges, len(members)))
-    return [members[(line + generation) % len(members)] for line in lines]
+    lines = range(min(config.judge_lines, len(judges)))
+    return [judges[(line + generation) % len(judges)] for line in lines]
 
 
-def begins_line(inputs: Inputs, judge: Member) -> bool:
-    """Say whether a judge of generation 0 may teach others."""
-    return inputs.config.generations != 0 and judge in judge_lines(inputs, 0)
+def teaching_judges(inputs: Inputs, generation: int) -> list[Member]:
+    """List the judges of a generation that may teach the next: they are kept to be asked again.
+
+    Where generation 0 was not trained, untrained members teach the first ones of a line.
+    """
+    wanted = generations_of(inputs, sys.maxsize)  # whatever the pool will allow
+    if generation >= wanted or not later_judges(inputs, generation + 1):
+        return []
+    if not generation and not trains_at_once(inputs):
+        return []
+    return _in_line(inputs, generation)
 
 
 def ancestor(inputs: Inputs, judge: Member, generation: int) -> Member:
     """Return the judge of the same line in an earlier generation."""
     assert judge.generation is not None, "a judge was trained"
-    line = judge_lines(inputs, judge.generation).index(judge)
-    return judge_lines(inputs, generation)[line]
+    line = _in_line(inputs, judge.generation).index(judge)
+    return _in_line(inputs, generation)[line]
 
 
-def judge_of(member: Member) -> Member:
-    return replace(member, kind="judge")
+def left_out(inputs: Inputs, judge: Member) -> NDArray[np.int64]:
+    """Draw the labeled rows, of every label, that a judge does not learn from. [rows]
 
-
-def left_out(inputs: Inputs, member: Member) -> NDArray[np.int64]:
-    """Draw the labeled rows, of every label, that the judge of a member does not learn from.
-
-    Each judge has its own, so that together they speak of most (cross-fitting; out-of-bag
-    estimates, Breiman 1996). The member itself learns from all: what it would lose by leaving
-    rows out is more than their judgement is worth. [rows]
+    Each line has its own, so that together they speak of most (cross-fitting; out-of-bag
+    estimates, Breiman 1996). Members learn from all: what they would lose by leaving rows out is
+    more than their judgement is worth.
     """
     config, labels = inputs.config, inputs.labeled.labels
-    if member.kind == "judge" and not trains_at_once(inputs):
+    if not trains_at_once(inputs):
         return np.arange(len(labels))
-    if member.kind == "judge" and member.generation:
-        member = ancestor(inputs, member, 0)
+    first = ancestor(inputs, judge, 0) if judge.generation else judge
+    rng = np.random.default_rng(member_seed(inputs, "left out", first))
     rows: list[int] = []
-    if member.kind != "encoder" and member.generation == 0:
-        rng = np.random.default_rng(member_seed(inputs, "left out", member))
-        for label in np.unique(labels):
-            own = np.flatnonzero(labels == label)
-            rows += rng.choice(own, round(config.out_of_bag * len(own)), replace=False).tolist()
+    for label in np.unique(labels):
+        own = np.flatnonzero(labels == label)
+        rows += rng.choice(own, round(config.out_of_bag * len(own)), replace=False).tolist()
     return np.sort(np.asarray(rows, dtype=np.int64))

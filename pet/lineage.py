@@ -10,7 +10,7 @@ from pet.adaptation import base_digest
 from pet.inheritance import start_digest, takes_others
 from pet.inputs import Inputs, computation
 from pet.ipet import choose_teachers
-from pet.judges import ancestor, begins_line, left_out
+from pet.judges import ancestor, left_out, teaching_judges
 from pet.members import Member, encoder_length, first_rows, member_seed, members_of
 from pet.runs import fingerprint
 from pet.sampling import texts_fingerprint, unlabeled_fingerprint
@@ -96,8 +96,8 @@ def _pattern_shape(inputs: Inputs, member: Member) -> dict[str, Any]:
                 shape["projector"] = config.projector.model_dump()
         if member.kind == "judge":
             shape["left out"] = left_out(inputs, member).tolist()
-            if begins_line(inputs, member):
-                shape["kept"] = True
+            if member in teaching_judges(inputs, member.generation):  # its model is kept
+                shape["teaches"] = True
     return shape
 
 

@@ -17,7 +17,7 @@ from pet.errors import InputError
 from pet.growing import Generation, generation_of, harm_of
 from pet.inputs import Inputs, read_inputs
 from pet.jobs import Execute, Job, Plainly
-from pet.judges import judge_lines, judges_of, later_judges
+from pet.judges import first_judges, later_judges, teaching_judges
 from pet.labeling import close_labels, count_shards
 from pet.locks import LOCK
 from pet.members import (
@@ -144,7 +144,7 @@ class _Stages:
             if to_train := [member for member in members if member.generation is not None]:
                 self.stage(f"{name}: members", self.jobs("train", train_member, to_train))
             self.stage(f"{name}: scoring", self.jobs("score", score_member, members))
-            if number == 0 and (judges := judges_of(inputs)):
+            if number == 0 and (judges := first_judges(inputs)):
                 self.stage("judges", self.jobs("train", train_member, judges))
             self.made.append(generation_of(inputs, members))
             if number:
@@ -154,18 +154,15 @@ class _Stages:
                 return generations[number - 1]
         return generations[-1]
 
-    def judge(self, generations: int) -> None:
+    def judge(self, kept: int) -> None:
         """Train the judges of the generation that is kept, after those that teach them."""
-        if not later_judges(self.inputs, generations):
-            return
-        for number in range(generations + 1):
-            judges, name = judge_lines(self.inputs, number), f"judges of generation {number}"
-            if number:
+        for number in range(kept + 1):
+            if judges := later_judges(self.inputs, number):
+                name = f"judges of generation {number}"
                 self.stage(name, self.jobs("train", train_member, judges))
-            elif not trains_at_once(self.inputs):
-                continue  # the first are taught by untrained members
-            ask = partial(score_member, pool=number < generations)
-            self.stage(f"{name}: scoring", self.jobs("score", ask, judges))
+            if number < kept and (teachers := teaching_judges(self.inputs, number)):
+                name = f"judges of generation {number}: scoring"
+                self.stage(name, self.jobs("score", score_member, teachers))
 
     def label(self, members: list[Member], student: Unit) -> Unit:
         """Label the pool: in one go, or in blocks of shards where jobs are done side by side."""

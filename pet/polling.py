@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +33,14 @@ Ask = Callable[[str, Columns, Tick], NDArray[np.float32]]
 
 
 def score_member(inputs: Inputs, member: Member, pool: bool = True) -> list[Unit]:
-    """Write what a member says of the labeled set, the test set and the unlabeled rows."""
-    own = member_fingerprint(inputs, member)
+    """Write what a member says of the labeled set, the test set and the unlabeled rows.
+
+    Judges were asked about the labeled set when they were trained; of the test set they say nothing
+    that anybody reads.
+    """
+    own, tables = member_fingerprint(inputs, member), inputs.measured()
+    if member.kind == "judge":
+        tables = {}
     folder = folder_of(inputs, member)
     if member.kind == "encoder":
         head = functools.cache(lambda: load_head(folder))
@@ -49,7 +55,8 @@ def score_member(inputs: Inputs, member: Member, pool: bool = True) -> list[Unit
         def ask(file: str, columns: Columns, tick: Tick) -> NDArray[np.float32]:
             return _ask(inputs, load, file, columns, tick)
 
-    return _ask_of_everything(inputs, folder / "logits", own, member.name, ask, pool)
+    units = _ask_of_tables(inputs, folder / "logits", own, member.name, ask, tables)
+    return units + (_ask_of_pool(inputs, folder / "logits", own, member.name, ask) if pool else [])
 
 
 def embed_texts(inputs: Inputs) -> list[Unit]:
@@ -65,7 +72,9 @@ def embed_texts(inputs: Inputs) -> list[Unit]:
         model, encoder = load()
         return score_columns(model, encoder, columns, inputs.config.tokens_per_batch, tick)
 
-    return _ask_of_everything(inputs, inputs.folder / "embeddings", own, "the encoder", ask, True)
+    folder, name = inputs.folder / "embeddings", "the encoder"
+    units = _ask_of_tables(inputs, folder, own, name, ask, inputs.measured())
+    return units + _ask_of_pool(inputs, folder, own, name, ask)
 
 
 def _once(inputs: Inputs, member: Member, calibrated: bool = True) -> Load:
@@ -77,17 +86,17 @@ def _once(inputs: Inputs, member: Member, calibrated: bool = True) -> Load:
     )
 
 
-def _ask_of_everything(
-    inputs: Inputs, folder: Path, own: str, name: str, ask: Ask, pool: bool
+def _ask_of_tables(
+    inputs: Inputs, folder: Path, own: str, name: str, ask: Ask, tables: Mapping[str, LabeledSet]
 ) -> list[Unit]:
-    """Write a file for each set with known labels, and one for each shard of unlabeled rows.
+    """Write a file for each set with known labels.
 
     Args:
         own: the fingerprint of who is asked.
         ask: returns the answer to a file's texts. [rows, width]
     """
     units = []
-    for source, table in inputs.measured().items():
+    for source, table in tables.items():
         file, expected = f"{source}.parquet", fingerprint(model=own, rows=inputs.digests[source])
 
         def make(
@@ -97,10 +106,11 @@ def _ask_of_everything(
 
         stage = f"{name} on {source}"
         units.append(write_logits(inputs, folder / file, expected, stage, len(table), make))
-    return units + (_ask_of_pool(inputs, folder, own, name, ask) if pool else [])
+    return units
 
 
 def _ask_of_pool(inputs: Inputs, folder: Path, own: str, name: str, ask: Ask) -> list[Unit]:
+    """Write a file for each shard of unlabeled rows."""
     unlabeled = unlabeled_rows(inputs)
     source = texts_fingerprint(inputs)
     size = inputs.config.shard_rows

@@ -23,7 +23,7 @@ from pet.errors import PetError
 from pet.inheritance import start_of
 from pet.inputs import Inputs
 from pet.ipet import draw_rows
-from pet.judges import begins_line, left_out
+from pet.judges import left_out, teaching_judges
 from pet.lineage import member_fingerprint, teachers_of
 from pet.linear_heads import fit_calibrated
 from pet.logits import logits_table
@@ -115,12 +115,11 @@ def _train(inputs: Inputs, member: Member, folder: Path) -> dict[str, Any]:
                 )  # fmt: skip
             if isinstance(model.adapter, SoftPrompt):
                 model.adapter.settle()
-    is_first_judge = member.kind == "judge" and not member.generation
-    if is_first_judge:
+    if member.kind == "judge":
         known = inputs.labeled
         said = score_columns(model, encoder, known.columns, config.tokens_per_batch)
         write_parquet(folder / HELD_OUT, logits_table(known.ids, said), {})
-    if not is_first_judge or begins_line(inputs, member):  # others are never asked again
+    if member.kind != "judge" or member in teaching_judges(inputs, member.generation or 0):
         if model.adapter is None:
             model.save(folder)
         else:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pet.ensembling import combine
 from pet.inputs import Inputs
-from pet.judges import judge_of, later_judges, left_out
+from pet.judges import judge_for, left_out
 from pet.lineage import teachers_of
 from pet.logits import read_logits
 from pet.members import ENOUGH, Member, folder_of
@@ -21,22 +21,18 @@ HELD_OUT = "held_out.parquet"  # what is said of labeled rows by who had not lea
 def unseen_rows(inputs: Inputs, member: Member) -> NDArray[np.bool_]:
     """Say of which labeled rows somebody can speak for a member who has not learned from them.
 
-    Untrained members have learned from none; for those of generation 0 their judges speak, of the
-    rows that they left out; the encoder member is cross-validated. Later members know all rows,
-    from their teachers if not from the rows: a student that has never seen these gets far more of
-    them right than of others. For them judges speak, of rows that their teachers had not heard of
-    either. [rows]
+    Untrained members have learned from none. For trained ones their judges speak, of the rows that
+    they left out; that nobody was shown these rows is not enough, for teachers hand on what they
+    have learned: a student that has never seen them gets far more of them right than of others.
+    The encoder member is cross-validated. [rows]
     """
     rows = np.zeros(len(inputs.labeled), dtype=bool)
     if member.kind == "encoder":
         rows[:] = not _was_told(inputs, member) and answers_path(inputs, member).exists()
     elif member.generation is None:
         rows[:] = True
-    elif member.generation:
-        if (judge := judge_of(member)) in later_judges(inputs, member.generation):
-            rows[left_out(inputs, judge)] = True
-    else:
-        rows[left_out(inputs, member)] = True
+    elif (judge := judge_for(inputs, member)) is not None:
+        rows[left_out(inputs, judge)] = True
     return rows
 
 
@@ -44,10 +40,8 @@ def answers_path(inputs: Inputs, member: Member) -> Path:
     """Where scores of labeled rows lie that speak for a member: its own, or its judge's."""
     if member.kind == "encoder":
         return folder_of(inputs, member) / HELD_OUT
-    if member.generation == 0 and inputs.config.out_of_bag:
-        return folder_of(inputs, judge_of(member)) / HELD_OUT
-    if member.generation and unseen_rows(inputs, member).any():
-        member = judge_of(member)
+    if (judge := judge_for(inputs, member)) is not None:
+        return folder_of(inputs, judge) / HELD_OUT
     return folder_of(inputs, member) / "logits" / "labeled.parquet"
 
 

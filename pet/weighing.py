@@ -19,10 +19,10 @@ from pet.logits import read_logits
 from pet.members import Member, folder_of, members_of
 from pet.unseen import unseen_answers
 
-# How many labeled rows the expected temperature of a later generation counts as much as. On
-# validation rows 0.5 to 1.7 times the expected one was best after an untrained start (10 labels),
-# 1.0 to 1.6 times after a trained one (50 labels).
-PRIOR_AFTER_UNTRAINED, PRIOR_AFTER_TRAINED = 2.0, 4.0
+# How many labeled rows the expected temperature of a later generation counts as much as: after an
+# untrained start less is known of it. On validation rows 0.5 to 1.7 times the expected one was best
+# there (10 labels), and 1.0 to 1.6 times after a trained start (50 labels).
+AFTER_UNTRAINED, AFTER_TRAINED = 2.0, 4.0
 
 
 def member_weights(
@@ -107,21 +107,18 @@ def ensemble_scaling(
 
     It is fitted on labeled rows by members that have not learned from them, or by judges in their
     place. Fitted on rows that were learned from, it made every ensemble and every student
-    overconfident. With `out_of_bag` 0 all are taken at their word.
+    overconfident.
     """
-    if not inputs.config.out_of_bag:
-        return Scaling.plain(1.0, len(inputs.task.labels))
-    found = unseen_answers(inputs, members, weights)
-    if found is None:
-        return expected_scaling(inputs, members, weights, UNTRAINED)
-    rows, logits = found
-    labels = inputs.labeled.labels[rows]
-    if not any(member.generation for member in members if member.kind == "pattern"):
-        return _scaling(members, logits, labels)
-    expected = expected_scaling(inputs, members, weights, UNTRAINED).temperature
+    expected = expected_scaling(inputs, members, weights, UNTRAINED)
     first = members_of(inputs, 0)
-    prior = PRIOR_AFTER_UNTRAINED if _untrained(first) else PRIOR_AFTER_TRAINED
-    temperature = fit_temperature(logits, labels, prior, expected)
+    found = None if list(members) == first else unseen_answers(inputs, members, weights)
+    if found is None:
+        return expected
+    rows, logits = found
+    temperature = fit_temperature(
+        logits, inputs.labeled.labels[rows],
+        AFTER_UNTRAINED if _untrained(first) else AFTER_TRAINED, expected.temperature,
+    )  # fmt: skip
     return Scaling.plain(temperature, logits.shape[1])
 
 
@@ -133,7 +130,8 @@ def expected_scaling(
     The first generation is scaled as labeled rows say, or as is expected of its kind. Later ones
     are not scaled, or as the first where only the encoder member has learned since; but they are
     never less sure of the pool than the first was. Members that are taught by soft labels of
-    others would lose heart with every generation, while they become better.
+    others would lose heart with every generation, while they become better. With `out_of_bag` 0
+    all are taken at their word.
 
     Args:
         guess: the temperature of an untrained first generation of which no row tells anything.
@@ -197,8 +195,10 @@ def teachers_say(inputs: Inputs, member: Member) -> NDArray[np.floating]:
         PetError: scores are missing.
     """
     teachers, everybody = teachers_of(inputs, member), generation_before(inputs, member)
-    weights = [1.0]
-    if len(teachers) > 1:
+    weights = [1.0] * len(teachers)
+    if member.kind != "judge":  # by labeled rows, which judges are not to hear of
         weights = member_weights(inputs, teachers, among=everybody)
     scaling = expected_scaling(inputs, everybody, member_weights(inputs, everybody), guess=1.0)
+    if member.kind == "judge":  # offsets change what its teachers name, by labels it leaves out
+        scaling = Scaling.plain(scaling.temperature, len(inputs.task.labels))
     return scaling.probabilities(combine(pool_logits(inputs, teachers), weights))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from pet import growing
 from pet.calibration import UNTRAINED, fit_temperature
 from pet.inputs import Inputs, read_inputs
-from pet.judges import judges_of, later_judges, left_out
+from pet.judges import first_judges, later_judges, left_out, teaching_judges
 from pet.lineage import member_fingerprint, teachers_of
 from pet.members import Member, folder_of, members_of
 from pet.pipeline import label_pool
@@ -21,11 +22,12 @@ from pet.sampling import sample_pool
 from pet.teaching import Drawn, draw, training_rows
 from pet.unseen import unseen_answers
 from pet.weighing import (
-    PRIOR_AFTER_TRAINED,
-    PRIOR_AFTER_UNTRAINED,
+    AFTER_TRAINED,
+    AFTER_UNTRAINED,
     ensemble_scaling,
     expected_scaling,
     member_weights,
+    teachers_say,
 )
 from tests import samples
 
@@ -53,7 +55,7 @@ def grown(
 
 def test_each_judge_leaves_other_rows_out(config_for: Configure) -> None:
     inputs = read_inputs(config_for(repetitions=3))
-    rows = [left_out(inputs, judge) for judge in judges_of(inputs)]
+    rows = [left_out(inputs, judge) for judge in first_judges(inputs)]
     assert {len(left) for left in rows} == {3}, "a quarter of four rows of each of three labels"
     for left in rows:
         assert np.bincount(inputs.labeled.labels[left]).tolist() == [1, 1, 1]
@@ -66,7 +68,7 @@ def test_members_learn_from_every_labeled_row_and_only_judges_leave_some_out(
 ) -> None:
     inputs = read_inputs(config_for())
     sample_pool(inputs)
-    for member, judge in zip(members_of(inputs), judges_of(inputs), strict=True):
+    for member, judge in zip(members_of(inputs), first_judges(inputs), strict=True):
         nothing = draw(inputs, member)
         assert len(training_rows(inputs, member, nothing)[1]) == len(inputs.labeled)
         kept = len(inputs.labeled) - len(left_out(inputs, judge))
@@ -77,10 +79,10 @@ def test_members_learn_from_every_labeled_row_and_only_judges_leave_some_out(
 def test_nobody_judges_where_members_are_not_trained_or_are_taken_at_their_word(
     config_for: Configure,
 ) -> None:
-    assert not judges_of(read_inputs(config_for(out_of_bag=0)))
-    assert not judges_of(read_inputs(config_for(out_of_bag=0.1))), "less than half a row of four"
-    assert not judges_of(read_inputs(config_for(train_from=100)))
-    assert not judges_of(read_inputs(config_for(member={"steps": 0})))
+    assert not first_judges(read_inputs(config_for(out_of_bag=0)))
+    assert not first_judges(read_inputs(config_for(out_of_bag=0.1))), "less than half a row of four"
+    assert not first_judges(read_inputs(config_for(train_from=100)))
+    assert not first_judges(read_inputs(config_for(member={"steps": 0})))
 
 
 def heard(inputs: Inputs, member: Member) -> set[int]:
@@ -127,7 +129,7 @@ def test_a_later_ensemble_is_as_sure_as_judges_find_it_right(
     assert set(rows.tolist()) == set.union(*judged)
     expected = expected_scaling(inputs, members, weights, UNTRAINED).temperature
     truth = inputs.labeled.labels[rows]
-    prior = PRIOR_AFTER_UNTRAINED if start else PRIOR_AFTER_TRAINED
+    prior = AFTER_UNTRAINED if start else AFTER_TRAINED
     temperature = fit_temperature(logits, truth, prior, expected)
     assert temperature != expected
     assert ensemble_scaling(inputs, members, weights).temperature == temperature
@@ -156,22 +158,24 @@ def test_only_judges_that_teach_others_are_asked_about_the_pool(
     inputs, _ = grown[0]
     asked = {
         judge.name: bool(list((folder_of(inputs, judge) / "logits").glob("part-*")))
-        for judge in [*judges_of(inputs), *later_judges(inputs, 1), *later_judges(inputs, 2)]
+        for judge in [*first_judges(inputs), *later_judges(inputs, 1), *later_judges(inputs, 2)]
     }
     assert asked == {
         "judge-category-r0": True, "judge-bracket-r0": True, "judge-last-r0": False,
         "judge1-bracket-r0": True, "judge1-last-r0": True,
         "judge2-last-r0": False, "judge2-category-r0": False,
     }  # fmt: skip
-    kept = {path.parent.name for path in inputs.folder.glob("members/judge-*/*.safetensors")}
-    assert kept == {"judge-category-r0", "judge-bracket-r0"}
+    kept = {path.parent.name for path in inputs.folder.glob("members/judge*/*.safetensors")}
+    assert kept == {name for name, teaches in asked.items() if teaches}
+    logits = inputs.folder / "members" / "judge1-last-r0" / "logits"
+    assert {path.name[:5] for path in logits.iterdir()} == {"part-"}, "nobody reads the rest"
 
 
 def test_judges_shape_no_member(config_for: Configure) -> None:
     """A run that is judged after the fact must not be trained again."""
     names = []
     for count in (0, 2):
-        inputs = read_inputs(config_for(judges=count, **GROWN))
+        inputs = read_inputs(config_for(judge_lines=count, **GROWN))
         sample_pool(inputs)
         names.append([member_fingerprint(inputs, member) for member in members_of(inputs, 2)])
     assert names[0] == names[1]
@@ -179,7 +183,12 @@ def test_judges_shape_no_member(config_for: Configure) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"judges": 0}, {"out_of_bag": 0}, {"judges": 1, "out_of_bag": 0.25}, {"member": {"steps": 0}}],
+    [
+        {"judge_lines": 0},
+        {"out_of_bag": 0},
+        {"judge_lines": 1, "out_of_bag": 0.25},
+        {"member": {"steps": 0}},
+    ],
     ids=["not wanted", "taken at their word", "three rows in all", "nobody is trained"],
 )
 def test_nobody_judges_later_members_where_it_would_tell_nothing(
@@ -189,11 +198,80 @@ def test_nobody_judges_later_members_where_it_would_tell_nothing(
     assert not later_judges(inputs, 1)
 
 
-def test_an_encoder_that_nobody_judges_leaves_the_ensemble_as_sure_as_expected(
+def test_beside_an_encoder_there_are_no_later_judges_and_none_is_kept_to_teach_them(
     config_for: Configure, model_folder: Any
 ) -> None:
+    """What patterns say is no measure of patterns and encoder together."""
     inputs = read_inputs(config_for(encoder=str(model_folder("bert")), **GROWN))
+    assert first_judges(inputs)
     assert not later_judges(inputs, 1)
+    assert not teaching_judges(inputs, 0)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"generations": 0}, {"generations": "paper", "growth_goal": 10}]
+)
+def test_where_nothing_will_grow_no_judge_is_kept_to_teach(
+    config_for: Configure, changes: dict[str, Any]
+) -> None:
+    """Two models of a gigabyte that nobody is ever going to ask."""
+    inputs = read_inputs(config_for(**{**GROWN, **changes}))
+    assert first_judges(inputs)
+    assert not teaching_judges(inputs, 0)
+
+
+def test_lines_of_judges_go_from_pattern_to_pattern(config_for: Configure) -> None:
+    """Two judges of one pattern would judge that pattern, and not the ensemble."""
+    inputs = read_inputs(config_for(repetitions=3, **GROWN))
+    for generation in (1, 2):
+        judges = later_judges(inputs, generation)
+        assert len({judge.pattern for judge in judges}) == 2
+        for judge in judges:
+            [teacher] = teachers_of(inputs, judge)
+            assert teacher.pattern != judge.pattern
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_labels_of_rows_that_judges_left_out_do_not_change_what_they_are_taught(
+    grown: dict[int, tuple[Inputs, dict[str, Any]]], start: int
+) -> None:
+    """Offsets and weights are fitted on labeled rows: by them, labels came to judges after all."""
+    inputs, _ = grown[start]
+    for judge in later_judges(inputs, 1):
+        own = left_out(inputs, judge)
+        labels = inputs.labeled.labels.copy()
+        labels[own] = np.roll(labels[own], 1)
+        other = replace(inputs, labeled=replace(inputs.labeled, labels=labels))
+        said = [np.log(teachers_say(of, judge)) for of in (inputs, other)]
+        one, two = (own - own.mean(axis=1, keepdims=True) for own in said)
+        sharpness = np.linalg.norm(one) / np.linalg.norm(two)  # they may know how sure to be
+        np.testing.assert_allclose(one, sharpness * two, atol=1e-6)
+
+
+def test_judges_of_the_generation_that_is_kept_speak_for_it(
+    config_for: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of a generation that did harm would say how sure another one may be."""
+    found = iter(["", "it did harm"])
+    monkeypatch.setattr(growing, "harm", lambda *args, **more: next(found))
+    config = config_for(train_from=100, test=None, **GROWN)
+    report = label_pool(config)
+    assert {name[:2] for name in report["weights"]} == {"g1"}
+    judges = {path.name for path in Path(config.out).glob("members/judge*")}
+    assert judges == {"judge1-bracket-r0", "judge1-last-r0"}
+    assert report["labeled"]["unseen"]
+    page = (Path(config.out) / "report.html").read_text(encoding="utf-8")
+    assert "some have none" in page, "of three trained patterns two have a judge"
+
+
+def test_a_run_that_is_to_grow_further_asks_its_last_judges_again(
+    config_for: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They were not kept, for nobody was to be taught by them."""
+    monkeypatch.setattr(growing, "harm", lambda *args, **more: "")
+    label_pool(config_for(train_from=100, **{**GROWN, "generations": 1}))
+    report = label_pool(config_for(train_from=100, **GROWN), update=True)
+    assert {name[:2] for name in report["weights"]} == {"g2"}
 
 
 def test_judges_are_made_once(
@@ -205,6 +283,6 @@ def test_judges_are_made_once(
     label_pool(inputs.config, observer=listener)
     stages = read_record(inputs.folder / "manifest.json")["stages"]
     of_judges = {name: stage for name, stage in stages.items() if name.startswith("judges")}
-    assert len(of_judges) == 4, "of two generations, trained and asked"
+    assert len(of_judges) == 3, "of two generations, the first of which teaches"
     assert not any(stage["made"] for stage in of_judges.values())
     assert not any("made again" in line for line in listener.said)

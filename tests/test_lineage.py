@@ -53,7 +53,7 @@ def test_what_shapes_a_member_changes_its_name(
 
 @pytest.mark.parametrize(
     "change", [{"student": {"steps": 9}}, {"temperature": 3.0}, {"abstain_below": 0.9},
-               {"shard_rows": 7}, {"weights": "uniform"}, {"test": None}, {"judges": 0}],
+               {"shard_rows": 7}, {"weights": "uniform"}, {"test": None}, {"judge_lines": 0}],
 )  # fmt: skip
 def test_what_does_not_shape_a_member_leaves_its_name(
     config_for: Configure, change: dict[str, Any]

@@ -7,7 +7,7 @@ from typing import Any
 
 from pet.config import TrainingConfig
 from pet.inputs import ROWS_PER_LABEL, Inputs
-from pet.judges import begins_line, judges_of, later_judges
+from pet.judges import first_judges, later_judges, teaching_judges
 from pet.members import generations_of, members_of, untrained_members
 from pet.polling import PRIOR_ROWS
 
@@ -36,15 +36,15 @@ def estimate(
     distinct = dict.fromkeys(member for members in generations for member in members)
     patterns = [member for member in distinct if member.kind == "pattern"]
     trained = [member for member in patterns if member.generation is not None]
-    later = [judge for number in range(len(generations)) for judge in later_judges(inputs, number)]
-    kept = later + [judge for judge in judges_of(inputs) if later and begins_line(inputs, judge)]
-    judges = len(judges_of(inputs)) + len(later)
+    numbers = range(len(generations))
+    judges = [*first_judges(inputs), *(j for n in numbers for j in later_judges(inputs, n))]
+    teaching = [judge for number in numbers[:-1] for judge in teaching_judges(inputs, number)]
     untrained = len(untrained_members(inputs))
     prior = PRIOR_ROWS if config.prior_of_pool else 0
     rows = {
         "zero-shot": ("model", untrained * (min(prior, scored) + measured)),
-        "members": ("model", (len(trained) + judges) * _learned(config.member)),
-        "scoring": ("model", (len(patterns) + len(kept)) * (scored + measured)),
+        "members": ("model", (len(trained) + len(judges)) * _learned(config.member)),
+        "scoring": ("model", len(patterns) * (scored + measured) + len(teaching) * scored),
         "student": ("student_model", _learned(config.student)),
         "labels": ("student_model", pool_rows + measured),
     }
@@ -55,13 +55,12 @@ def estimate(
     if config.encoder is not None:
         rows["embeddings"] = ("encoder", scored + measured)
     minutes = {stage: count / rates[model] / 60 for stage, (model, count) in rows.items()}
-    copies = (
-        len(trained) + len(kept) if config.member.tuning == "full" else 0
-    )  # adapters are next to nothing
+    # Adapters are next to nothing.
+    copies = len(trained) + len(teaching) if config.member.tuning == "full" else 0
     supervised = weights["student_model"] * ("supervised" in rows)
     disk = (
         copies * weights["model"] + weights["student_model"] + supervised
-        + len(distinct) * scored * labels * BYTES_PER_SCORE
+        + (len(distinct) + len(teaching)) * scored * labels * BYTES_PER_SCORE
         + pool_rows * (BYTES_PER_LABELED_ROW + 4 * labels)
     )  # fmt: skip
     return {

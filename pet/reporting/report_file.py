@@ -56,7 +56,7 @@ class Judged(Metrics):
 
 
 class Pattern(_Part):
-    """What was measured of a pattern; of a trained one nothing, where it has learned all rows."""
+    """What was measured of a pattern; trained, nothing on the labeled set where no judge speaks."""
 
     zero_shot: Metrics
     trained: Metrics | None = None

@@ -59,7 +59,8 @@ def _fingerprint(inputs: Inputs, member: Member) -> str:
     if member.generation:
         teachers = teachers_of(inputs, member)
         # How sure teachers may be depends on their whole generation, and on the first.
-        heard = dict.fromkeys([*generation_before(inputs, member), *members_of(inputs, 0)])
+        before = [*generation_before(inputs, member), *members_of(inputs, 0)]
+        heard = dict.fromkeys([*before, *teachers])  # a judge's teacher is none of them
         shape |= {
             "teachers": [teacher.name for teacher in teachers],
             "heard": [member_fingerprint(inputs, other) for other in heard],

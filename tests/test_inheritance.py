@@ -25,7 +25,7 @@ from pet.voices import ensemble_voice
 from tests import samples, tiny_models
 from tests.cloze import encoder_for, load_cloze, tokenized
 from tests.conftest import ModelFolder
-from tests.test_members import names
+from tests.test_lineage import names
 
 Configure = Callable[..., Any]
 Runs = dict[str, Path]

@@ -54,8 +54,8 @@ class Stop:
     def end(self) -> None:
         """Heed no more: the work is over, and its exit status shall stand."""
         if self.installed:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            signal.signal(signal.SIGALRM, signal.SIG_IGN)
+            for number in (signal.SIGTERM, signal.SIGALRM, signal.SIGINT):
+                signal.signal(number, signal.SIG_IGN)
 
     def _end(self, *_: Any) -> None:
         said = f"stopped: no safe point came within {GRACE:.0f} s\n{how_to_go_on()}\n"

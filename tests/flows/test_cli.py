@@ -153,6 +153,7 @@ try:
     cli.answer(work, False)
 finally:
     os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGINT)
 time.sleep(0.5)
 print("its end")
 """

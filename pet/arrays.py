@@ -1,4 +1,4 @@
-"""TextColumns and labels as Python holds them: lists, arrays, Series and DataFrames."""
+"""Texts and labels as Python holds them: lists, arrays, Series and DataFrames."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def ensemble_scaling(
     place. Fitted on rows that were learned from, it made every ensemble and every student
     overconfident.
     """
-    expected = expected_scaling(inputs, members, weights, UNTRAINED)
+    expected = expected_scaling(inputs, members, weights)
     first = members_of(inputs, 0)
     found = None if list(members) == first else unseen_answers(inputs, members, weights)
     if found is None:
@@ -123,8 +123,9 @@ def ensemble_scaling(
 
 
 def expected_scaling(
-    inputs: Inputs, members: Sequence[Member], weights: Sequence[float], guess: float
-) -> Scaling:
+    inputs: Inputs, members: Sequence[Member], weights: Sequence[float], *,
+    guess: float = UNTRAINED,
+) -> Scaling:  # fmt: skip
     """Return how sure members are expected to be whom no judge speaks for.
 
     The first generation is scaled as labeled rows say, or as is expected of its kind. Later ones
@@ -146,7 +147,7 @@ def expected_scaling(
             return Scaling.plain(guess if _untrained(members) else TRAINED, len(inputs.task.labels))
         return _scaling(members, found[1], inputs.labeled.labels[found[0]])
     of_first = member_weights(inputs, first)
-    at_first = expected_scaling(inputs, first, of_first, guess)
+    at_first = expected_scaling(inputs, first, of_first, guess=guess)
     before = at_first.probabilities(combine(pool_logits(inputs, first), of_first))
     usual = at_first if _untrained(members) else as_they_are
     now = combine(pool_logits(inputs, members), weights)
@@ -181,7 +182,7 @@ def together(
         logits: what each says. [members, rows, labels]
     """
     weights = member_weights(inputs, members)
-    return expected_scaling(inputs, members, weights, UNTRAINED).of(combine(logits, weights))
+    return expected_scaling(inputs, members, weights).of(combine(logits, weights))
 
 
 def teachers_say(inputs: Inputs, member: Member) -> NDArray[np.floating]:
@@ -195,10 +196,10 @@ def teachers_say(inputs: Inputs, member: Member) -> NDArray[np.floating]:
         PetError: scores are missing.
     """
     teachers, everybody = teachers_of(inputs, member), generation_before(inputs, member)
-    weights = [1.0] * len(teachers)
-    if member.kind != "judge":  # by labeled rows, which judges are not to hear of
-        weights = member_weights(inputs, teachers, among=everybody)
     scaling = expected_scaling(inputs, everybody, member_weights(inputs, everybody), guess=1.0)
-    if member.kind == "judge":  # offsets change what its teachers name, by labels it leaves out
+    if member.kind == "judge":  # weights and offsets tell of labels that it leaves out
+        weights = [1.0] * len(teachers)
         scaling = Scaling.plain(scaling.temperature, len(inputs.task.labels))
+    else:
+        weights = member_weights(inputs, teachers, among=everybody)
     return scaling.probabilities(combine(pool_logits(inputs, teachers), weights))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pet import growing
-from pet.calibration import UNTRAINED, fit_temperature
+from pet.calibration import fit_temperature
 from pet.inputs import Inputs, read_inputs
 from pet.judges import first_judges, later_judges, left_out, teaching_judges
 from pet.lineage import member_fingerprint, teachers_of
@@ -127,7 +127,7 @@ def test_a_later_ensemble_is_as_sure_as_judges_find_it_right(
     rows, logits = found
     judged = [set(left_out(inputs, judge).tolist()) for judge in later_judges(inputs, 2)]
     assert set(rows.tolist()) == set.union(*judged)
-    expected = expected_scaling(inputs, members, weights, UNTRAINED).temperature
+    expected = expected_scaling(inputs, members, weights).temperature
     truth = inputs.labeled.labels[rows]
     prior = AFTER_UNTRAINED if start else AFTER_TRAINED
     temperature = fit_temperature(logits, truth, prior, expected)

@@ -116,6 +116,6 @@ def _patterns_note(report: Report) -> str:
         notes.append("Models without a figure under trained were asked as they are.")
     elif tables.measured_fairly(report) is None and measured is not None:
         notes.append("They have learned from every labeled row, so nothing is said of them after.")
-    elif any(row["trained"] is None for row in tables.pattern_rows(report)):
-        notes.append("Trained, one is judged by a model that left rows out; some have none.")
+    elif measured is not None and any(own.trained is None for own in measured.patterns.values()):
+        notes.append("Trained, they are judged by models that left rows out; some have none.")
     return " ".join(notes)

@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from pet.ensembling import folds_of
 from pet.inputs import Inputs
 from pet.members import (
     ENOUGH,
     Member,
     generations_of,
-    member_seed,
     members_of,
     trains_at_once,
 )
@@ -89,19 +89,22 @@ def ancestor(inputs: Inputs, judge: Member, generation: int) -> Member:
 
 
 def left_out(inputs: Inputs, judge: Member) -> NDArray[np.int64]:
-    """Draw the labeled rows, of every label, that a judge does not learn from. [rows]
+    """Return the labeled rows that a judge does not learn from. [rows]
 
-    Each line has its own, so that together they speak of most (cross-fitting; out-of-bag
-    estimates, Breiman 1996). Members learn from all: what they would lose by leaving rows out is
-    more than their judgement is worth.
+    They are dealt into folds, each label evenly, and each pattern's judge leaves a fold out, so
+    that a few judges speak of as many rows as there can be (cross-fitting). Members learn from all:
+    what they would lose by leaving rows out is more than their judgement is worth.
     """
     config, labels = inputs.config, inputs.labeled.labels
     if not trains_at_once(inputs):
         return np.arange(len(labels))
+    if not config.out_of_bag:
+        return np.zeros(0, dtype=np.int64)
+    folds = round(1 / config.out_of_bag)
+    dealt = np.full(len(labels), -1)
+    enough = np.bincount(labels)[labels] / folds > 0.5  # a label's only row is needed to learn it
+    rng = np.random.default_rng(inputs.seed("left out"))
+    dealt[enough] = folds_of(labels[enough], folds, rng)
     first = ancestor(inputs, judge, 0) if judge.generation else judge
-    rng = np.random.default_rng(member_seed(inputs, "left out", first))
-    rows: list[int] = []
-    for label in np.unique(labels):
-        own = np.flatnonzero(labels == label)
-        rows += rng.choice(own, round(config.out_of_bag * len(own)), replace=False).tolist()
-    return np.sort(np.asarray(rows, dtype=np.int64))
+    place = [pattern.name for pattern in inputs.task.patterns].index(first.pattern)
+    return np.flatnonzero(dealt == (place + first.repetition) % folds)

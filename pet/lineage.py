@@ -10,7 +10,7 @@ from pet.adaptation import base_digest
 from pet.inheritance import start_digest, takes_others
 from pet.inputs import Inputs, computation
 from pet.ipet import choose_teachers
-from pet.judges import ancestor, left_out, teaching_judges
+from pet.judges import ancestor, first_judges, left_out, teaching_judges
 from pet.members import Member, encoder_length, first_rows, member_seed, members_of
 from pet.runs import fingerprint
 from pet.sampling import texts_fingerprint, unlabeled_fingerprint
@@ -70,7 +70,10 @@ def _fingerprint(inputs: Inputs, member: Member) -> str:
                 config.drawn_labels,
                 *([] if len(inputs.labeled) else [config.most_likely, first_rows(inputs)]),
             ],
-            "judged": config.out_of_bag,
+            "judged": [
+                config.out_of_bag,
+                *(left_out(inputs, j).tolist() for j in first_judges(inputs)),
+            ],
             "weights": config.weights,
         }
     return fingerprint(unit="member", **shape)

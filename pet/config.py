@@ -48,6 +48,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "calibration": "none",
         "generations": "paper",
         "first_rows": 10,
+        "teacher_share": 0.25,
         "drawn_labels": "hard",
         "train_from": 0,
         "out_of_bag": 0,
@@ -199,7 +200,9 @@ class RunConfig(Frozen):
     )
     growth_factor: float = Field(5.0, gt=1, description="d: growth of a generation's rows")
     growth_goal: int = Field(1000, ge=1, description="rows at which `paper` stops growing")
-    teacher_share: float = Field(0.25, gt=0, le=1, description="share of the others that teach")
+    teacher_share: float = Field(
+        1.0, gt=0, le=1, description="share of the other members that teach one; the paper: 0.25"
+    )
     drawn_labels: Literal["hard", "soft"] = Field(
         "soft", description="what a member learns of rows that its teachers labeled"
     )

@@ -54,7 +54,7 @@ def generation_quotas(
 
 
 def choose_teachers(
-    student: int | None, members: int, rng: np.random.Generator, share: float = 0.25
+    student: int | None, members: int, rng: np.random.Generator, share: float
 ) -> list[int]:
     """Draw the members that teach one: a share of all others, at least one, never itself.
 
@@ -63,7 +63,7 @@ def choose_teachers(
     Args:
         student: the member's own place among the members; None if it was not among them yet.
         members: how many there are.
-        share: lambda of the paper.
+        share: lambda, 0.25 in the paper.
     """
     others = [place for place in range(members) if place != student]
     if not others:

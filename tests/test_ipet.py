@@ -56,21 +56,22 @@ def test_more_rows_for_the_first_generation_without_labels_leave_fewer_generatio
 
 def test_a_member_never_teaches_itself() -> None:
     for seed in range(50):
-        assert 2 not in choose_teachers(2, 9, np.random.default_rng(seed))
+        assert 2 not in choose_teachers(2, 9, np.random.default_rng(seed), 0.25)
+    assert choose_teachers(2, 4, np.random.default_rng(0), 1.0) == [0, 1, 3]
 
 
 def test_a_quarter_of_two_others_is_one_teacher_and_not_none() -> None:
-    assert len(choose_teachers(0, 3, np.random.default_rng(0))) == 1
-    assert len(choose_teachers(0, 9, np.random.default_rng(0))) == 2
-    assert len(choose_teachers(0, 18, np.random.default_rng(0))) == 4
+    assert len(choose_teachers(0, 3, np.random.default_rng(0), 0.25)) == 1
+    assert len(choose_teachers(0, 9, np.random.default_rng(0), 0.25)) == 2
+    assert len(choose_teachers(0, 18, np.random.default_rng(0), 0.25)) == 4
 
 
 def test_the_only_member_teaches_itself_instead_of_failing() -> None:
-    assert choose_teachers(0, 1, np.random.default_rng(0)) == [0]
+    assert choose_teachers(0, 1, np.random.default_rng(0), 0.25) == [0]
 
 
 def test_a_member_that_was_not_there_before_is_taught_by_any() -> None:
-    chosen = {choose_teachers(None, 2, np.random.default_rng(seed))[0] for seed in range(20)}
+    chosen = {choose_teachers(None, 2, np.random.default_rng(seed), 0.25)[0] for seed in range(20)}
     assert chosen == {0, 1}
 
 

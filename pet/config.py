@@ -193,10 +193,11 @@ class RunConfig(Frozen):
         "those of generation 0 to tell how sure they may be; 0: they are taken at their word",
     )
     judge_lines: int = Field(
-        2,
+        4,
         ge=0,
-        description="lines of judges for later generations: each is taught by the judge before "
-        "it, so that nobody in a line has heard of the rows that it left out; none with an encoder",
+        description="lines of judges for later generations, at most: each is taught by the judge "
+        "before it, so that nobody in a line has heard of the rows that it left out; no more than "
+        "speak of other rows; none with an encoder",
     )
     growth_factor: float = Field(5.0, gt=1, description="d: growth of a generation's rows")
     growth_goal: int = Field(1000, ge=1, description="rows at which `paper` stops growing")

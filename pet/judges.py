@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from pet.config import RunConfig
 from pet.ensembling import folds_of
 from pet.inputs import Inputs
 from pet.members import (
@@ -17,6 +18,8 @@ from pet.members import (
     members_of,
     trains_at_once,
 )
+
+LINES_AFTER_UNTRAINED = 2  # each of them leaves out every labeled row
 
 
 def judge_for(inputs: Inputs, member: Member) -> Member | None:
@@ -64,8 +67,12 @@ def _in_line(inputs: Inputs, generation: int) -> list[Member]:
         for number in range(config.repetitions)
         for pattern in inputs.task.patterns
     ]
-    lines = range(min(config.judge_lines, len(judges)))
-    return [judges[(line + generation) % len(judges)] for line in lines]
+    starts = list(range(LINES_AFTER_UNTRAINED))
+    if trains_at_once(inputs):  # a line a fold: more would speak of the same rows again
+        _, first = np.unique([_fold(inputs, judge) for judge in judges], return_index=True)
+        starts = np.sort(first).tolist()
+    starts = starts[: min(config.judge_lines, len(judges))]
+    return [judges[(start + generation) % len(judges)] for start in starts]
 
 
 def teaching_judges(inputs: Inputs, generation: int) -> list[Member]:
@@ -100,11 +107,20 @@ def left_out(inputs: Inputs, judge: Member) -> NDArray[np.int64]:
         return np.arange(len(labels))
     if not config.out_of_bag:
         return np.zeros(0, dtype=np.int64)
-    folds = round(1 / config.out_of_bag)
     dealt = np.full(len(labels), -1)
-    enough = np.bincount(labels)[labels] / folds > 0.5  # a label's only row is needed to learn it
+    share = np.bincount(labels)[labels] / _folds(config)
+    several = share > 0.5  # a label's only row is needed to learn it
     rng = np.random.default_rng(inputs.seed("left out"))
-    dealt[enough] = folds_of(labels[enough], folds, rng)
+    dealt[several] = folds_of(labels[several], _folds(config), rng)
     first = ancestor(inputs, judge, 0) if judge.generation else judge
-    place = [pattern.name for pattern in inputs.task.patterns].index(first.pattern)
-    return np.flatnonzero(dealt == (place + first.repetition) % folds)
+    return np.flatnonzero(dealt == _fold(inputs, first))
+
+
+def _fold(inputs: Inputs, judge: Member) -> int:
+    """Return the fold that a judge of generation 0 leaves out: the next pattern's is the next."""
+    place = [pattern.name for pattern in inputs.task.patterns].index(judge.pattern)
+    return (place + judge.repetition) % _folds(inputs.config)
+
+
+def _folds(config: RunConfig) -> int:
+    return round(1 / config.out_of_bag)

@@ -254,6 +254,25 @@ def test_where_nothing_will_grow_no_judge_is_kept_to_teach(
     assert not teaching_judges(inputs, 0)
 
 
+@pytest.mark.parametrize(
+    ("changes", "lines"),
+    [
+        pytest.param({"repetitions": 3}, 4, id="a line a fold"),
+        pytest.param({}, 3, id="a line a pattern"),
+        pytest.param({"repetitions": 3, "judge_lines": 2}, 2, id="as many as wanted"),
+        pytest.param({"repetitions": 3, "train_from": 100}, 2, id="each leaves all rows out"),
+    ],
+)
+def test_lines_speak_of_all_labeled_rows_and_none_is_trained_to_repeat_another(
+    config_for: Configure, changes: dict[str, Any], lines: int
+) -> None:
+    inputs = read_inputs(config_for(**{**GROWN, "out_of_bag": 0.25, "judge_lines": 4, **changes}))
+    judges = later_judges(inputs, 2)
+    assert len(judges) == lines
+    rows = {row for judge in judges for row in left_out(inputs, judge)}
+    assert len(rows) == (12 if "train_from" in changes else 3 * lines)
+
+
 def test_lines_of_judges_go_from_pattern_to_pattern(config_for: Configure) -> None:
     """Two judges of one pattern would judge that pattern, and not the ensemble."""
     inputs = read_inputs(config_for(repetitions=3, **GROWN))

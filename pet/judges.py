@@ -11,13 +11,7 @@ from numpy.typing import NDArray
 from pet.config import RunConfig
 from pet.ensembling import folds_of
 from pet.inputs import Inputs
-from pet.members import (
-    ENOUGH,
-    Member,
-    generations_of,
-    members_of,
-    trains_at_once,
-)
+from pet.members import ENOUGH, Member, generations_of, members_of, trains_at_once
 
 LINES_AFTER_UNTRAINED = 2  # each of them leaves out every labeled row
 
@@ -67,12 +61,11 @@ def _in_line(inputs: Inputs, generation: int) -> list[Member]:
         for number in range(config.repetitions)
         for pattern in inputs.task.patterns
     ]
-    starts = list(range(LINES_AFTER_UNTRAINED))
+    starts = list(range(len(judges)))[:LINES_AFTER_UNTRAINED]
     if trains_at_once(inputs):  # a line a fold: more would speak of the same rows again
         _, first = np.unique([_fold(inputs, judge) for judge in judges], return_index=True)
         starts = np.sort(first).tolist()
-    starts = starts[: min(config.judge_lines, len(judges))]
-    return [judges[(start + generation) % len(judges)] for start in starts]
+    return [judges[(start + generation) % len(judges)] for start in starts[: config.judge_lines]]
 
 
 def teaching_judges(inputs: Inputs, generation: int) -> list[Member]:

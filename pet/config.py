@@ -27,7 +27,7 @@ Weighing = Literal["uniform", "accuracy", "agreement"]
 # section 4 of arXiv 2001.07676.
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
-    "fast": {"generations": 0},
+    "fast": {"generations": 0, "student_folds": 1},
     "paper": {
         "repetitions": 3,
         "max_length": 256,
@@ -52,6 +52,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "drawn_labels": "hard",
         "train_from": 0,
         "out_of_bag": 0,
+        "student_folds": 1,
     },
 }  # fmt: skip
 
@@ -156,6 +157,13 @@ class RunConfig(Frozen):
         "or by agreement with each other on the pool",
     )
     temperature: float = Field(2.0, gt=0, description="softens soft labels and student")
+    student_folds: int = Field(
+        2,
+        ge=1,
+        le=20,
+        description="the pool's folds, each labeled by a student of the others before the last "
+        "student learns from all; 1: it learns from the ensemble, as in the paper",
+    )
     unlabeled_rows: int | None = Field(
         None, ge=1, description="pool rows that members score; 10,000 per label if not given"
     )

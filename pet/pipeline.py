@@ -39,12 +39,8 @@ from pet.reporting.report_page import write_page
 from pet.run_folders import ALL_LABELS, NO_LABELS
 from pet.runs import Unit, read_record, sweep, write_json
 from pet.sampling import pool_rows, sample_pool, unlabeled_rows
-from pet.students import (
-    score_classifier,
-    train_student,
-    train_supervised,
-    write_soft_labels,
-)
+from pet.soft_labels import folds_of_pool, write_soft_labels
+from pet.students import score_classifier, train_in_fold, train_student, train_supervised
 from pet.teaching import train_member
 
 
@@ -119,7 +115,8 @@ class _Stages:
         self.judge(members[0].generation or 0)
         inputs.backbone.drop()  # members have said what they had to
         soft = self.here("soft labels", partial(write_soft_labels, inputs, members))
-        student = self.one("student", partial(train_student, inputs, soft))
+        in_folds = self.cross_fit(soft)
+        student = self.one("student", partial(train_student, inputs, soft, in_folds))
         classifiers = [student]
         if len(inputs.labeled):
             classifiers.append(self.one("supervised", partial(train_supervised, inputs)))
@@ -163,6 +160,16 @@ class _Stages:
             if number < kept and (teachers := teaching_judges(self.inputs, number)):
                 name = f"judges of generation {number}: scoring"
                 self.stage(name, self.jobs("score", score_member, teachers))
+
+    def cross_fit(self, soft: Unit) -> list[Unit]:
+        """Let students of other rows label each row, before the last student learns it."""
+        if folds_of_pool(self.inputs) is None:
+            return []
+        return self.stage("cross-fitting", [
+            self.job(f"student without fold {fold}",
+                     partial(train_in_fold, self.inputs, soft, fold))
+            for fold in range(self.inputs.config.student_folds)
+        ])  # fmt: skip
 
     def label(self, members: list[Member], student: Unit) -> Unit:
         """Label the pool: in one go, or in blocks of shards where jobs are done side by side."""

@@ -1,4 +1,4 @@
-"""Soft labels of the ensemble, the student that learns from them, and the supervised baseline."""
+"""The student, those in folds of the rows before it, and the supervised baseline."""
 
 from __future__ import annotations
 
@@ -10,82 +10,110 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pet.answers import shard_names, stacked_logits
 from pet.compilation import plain_encoder
 from pet.config import RunConfig, WholeTrainingConfig
+from pet.cross_fitting import Correction
 from pet.distillation import distillation_loss
 from pet.divergence import divergence_told
-from pet.ensembling import combine, softmax
+from pet.encoding import Encoder
 from pet.inputs import Inputs, computation
-from pet.lineage import member_fingerprint
 from pet.loading import choose_device
-from pet.logits import logits_table, read_logits, write_logits
-from pet.members import Member
-from pet.models import Classifier, Rows
+from pet.logits import logits_table, write_logits
+from pet.models import Classifier, Rows, Texts
 from pet.progress import Tick
 from pet.runs import Unit, fingerprint, make_unit
-from pet.sampling import unlabeled_fingerprint, unlabeled_rows
-from pet.scoring import score_columns, tokenize_columns
+from pet.sampling import unlabeled_rows
+from pet.scoring import score, score_columns, tokenize_columns
+from pet.soft_labels import HELD_OUT, folds_of_pool, read_soft_labels, read_targets
 from pet.student_folder import record_of, write_record
 from pet.tables import write_parquet
 from pet.teaching import cross_entropy, one_hot
 from pet.training import train
 from pet.tuning import add_lora, merge_lora
-from pet.weighing import ensemble_scaling, member_weights
 
 
-def write_soft_labels(inputs: Inputs, members: list[Member]) -> Unit:
-    """Combine the members into soft labels for every unlabeled row, shard by shard.
+def train_in_fold(inputs: Inputs, soft: Unit, fold: int) -> Unit:
+    """Distil the ensemble into a student of the other folds; write what it says of this one.
 
-    They are honest first, then softened: the student that learns from them is as sure as the
-    ensemble, and takes its calibration over.
+    It passes over its rows as often as the last student does. What it says is kept, not itself.
     """
     config = inputs.config
-    weights = member_weights(inputs, members)
-    scaling = ensemble_scaling(inputs, members, weights)
-    expected = fingerprint(
-        members=[member_fingerprint(inputs, member) for member in members], weights=weights,
-        rows=unlabeled_fingerprint(inputs), shard_rows=config.shard_rows,
-        softened=config.temperature, scaled=[scaling.temperature, scaling.offsets],
-    )  # fmt: skip
+    count = config.student_folds
+    share = {"steps": max(1, round(config.student.steps * (count - 1) / count))}
+    training = config.student.model_copy(update=share)
+    name = f"student-without-fold-{fold}"
+    expected = _student_fingerprint(inputs, name, soft, training, folds=count)
 
     def build(folder: Path) -> dict[str, Any]:
-        for name in shard_names(inputs):
-            ids, logits = stacked_logits(inputs, members, name)
-            together = scaling.of(combine(logits, weights))
-            soft = softmax(together, config.temperature)
-            write_parquet(folder / name, logits_table(ids, soft), {})
-        named = {member.name: w for member, w in zip(members, weights, strict=True)}
-        return {
-            "weights": named, "ensemble_temperature": scaling.temperature,
-            "ensemble_offsets": scaling.offsets,
-        }  # fmt: skip
+        ids, folds = unlabeled_rows(inputs).ids, folds_of_pool(inputs)
+        assert folds is not None, "nobody asks for folds where there are none"
+        student, losses = _distil(inputs, name, read_soft_labels(inputs), folds != fold, training)
+        held_out = np.flatnonzero(folds == fold)
+        with inputs.observer.stage(f"scoring fold {fold}", len(held_out), "rows") as tick:
+            logits = score(*student, held_out, tokens_per_batch=config.tokens_per_batch, tick=tick)
+        write_parquet(folder / HELD_OUT, logits_table([ids[r] for r in held_out], logits), {})
+        return {"losses": losses}
 
-    return make_unit(inputs.folder / "soft_labels", expected, build)
+    return make_unit(inputs.folder / "cross_fitting" / f"fold-{fold}", expected, build)
 
 
-def read_soft_labels(inputs: Inputs) -> NDArray[np.float32]:
-    """Read the soft labels of all unlabeled rows, in their order. [rows, labels]"""
-    files = sorted((inputs.folder / "soft_labels").glob("part-*.parquet"))
-    return np.concatenate([read_logits(path)[1] for path in files])
+def train_student(inputs: Inputs, soft: Unit, in_folds: list[Unit]) -> Unit:
+    """Distil the ensemble into a plain classifier, which is as sure as the ensemble is.
+
+    Args:
+        in_folds: students that have labeled what they had not seen; the ensemble itself teaches if
+            there are none.
+    """
+    training = inputs.config.student
+    taught = {"in_folds": [unit.fingerprint for unit in in_folds]} if in_folds else {}
+    expected = _student_fingerprint(inputs, "student", soft, training, **taught)
+
+    def build(folder: Path) -> dict[str, Any]:
+        learned = read_targets(inputs, in_folds)
+        _say_whose(inputs, learned)
+        every = np.ones(len(learned.soft_labels), bool)
+        (student, _, _), losses = _distil(inputs, "student", learned.soft_labels, every, training)
+        _keep(inputs, student, folder)
+        return {"losses": losses, "kept_in_folds": learned.kept, "share_of_folds": learned.share}
+
+    return make_unit(inputs.folder / "student", expected, build)
 
 
-def train_student(inputs: Inputs, soft: Unit) -> Unit:
-    """Distil the ensemble into a plain classifier, which is as sure as the ensemble is."""
+def _say_whose(inputs: Inputs, learned: Correction) -> None:
+    """Say of students that are too weak to correct the ensemble that they hardly do."""
+    if learned.kept is not None and learned.share < 1:
+        inputs.observer.say(
+            f"of rows that they have not seen, students say {max(learned.kept, 0):.0%} of what the "
+            f"ensemble knows: they are heard by {learned.share:.0%}; a larger --student-model "
+            "learns more"
+        )
+
+
+def _student_fingerprint(
+    inputs: Inputs, name: str, soft: Unit, training: WholeTrainingConfig, **more: object
+) -> str:
     config = inputs.config
-    expected = fingerprint(
-        unit="student", soft_labels=soft.fingerprint, model=inputs.digests["student_model"],
-        training=config.shape_of(config.student), temperature=config.temperature,
-        seed=inputs.seed("student"), labels=inputs.task.labels,
-        **computation(config, config.student_length),
+    return fingerprint(
+        unit=name, soft_labels=soft.fingerprint, model=inputs.digests["student_model"],
+        training=config.shape_of(training), temperature=config.temperature,
+        seed=inputs.seed(name), labels=inputs.task.labels,
+        **computation(config, config.student_length), **more,
     )  # fmt: skip
-    return make_unit(inputs.folder / "student", expected, lambda f: _distil(inputs, f))
 
 
-def _distil(inputs: Inputs, folder: Path) -> dict[str, Any]:
+def _distil(
+    inputs: Inputs, name: str, targets: NDArray[np.float32], learned: NDArray[np.bool_],
+    training: WholeTrainingConfig,
+) -> tuple[tuple[Classifier, Encoder, Texts], list[float]]:  # fmt: skip
+    """Train a student; return it, how it reads the unlabeled rows, and its losses.
+
+    Args:
+        targets: softened probabilities of all unlabeled rows. [rows, labels]
+        learned: the rows to learn from, if they may be. [rows]
+    """
     config, unlabeled = inputs.config, unlabeled_rows(inputs)
-    student = _fresh_classifier(inputs, "student", config.student)
-    soft = torch.from_numpy(read_soft_labels(inputs)).to(student.device)
+    student = _fresh_classifier(inputs, name, training)
+    soft = torch.from_numpy(targets).to(student.device)
 
     def loss(scores: Tensor, rows: Rows) -> Tensor:
         return distillation_loss(scores, soft[torch.from_numpy(rows)], config.temperature)
@@ -93,15 +121,14 @@ def _distil(inputs: Inputs, folder: Path) -> dict[str, Any]:
     encoder = plain_encoder(student.tokenizer, inputs.task.fields, config.student_length)
     texts = tokenize_columns(encoder, student.tokenizer, unlabeled.columns)
     with (
-        divergence_told(inputs, "student", "student"),
-        inputs.observer.stage("training the student", config.student.steps, "steps") as tick,
+        divergence_told(inputs, name, "student"),
+        inputs.observer.stage(f"training the {name}", training.steps, "steps") as tick,
     ):
         losses = train(
-            student, encoder, texts, np.flatnonzero(unlabeled.trainable), loss, config.student,
-            seed=inputs.seed("student"), tokens_per_batch=config.tokens_per_batch, tick=tick,
+            student, encoder, texts, np.flatnonzero(unlabeled.trainable & learned), loss, training,
+            seed=inputs.seed(name), tokens_per_batch=config.tokens_per_batch, tick=tick,
         )  # fmt: skip
-    _keep(inputs, student, folder)
-    return {"losses": [round(v, 4) for v in losses]}
+    return (student, encoder, texts), [round(value, 4) for value in losses]
 
 
 def _keep(inputs: Inputs, model: Classifier, folder: Path) -> None:

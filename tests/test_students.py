@@ -1,8 +1,9 @@
-"""Soft labels against the members' scores by hand; the student and the baseline."""
+"""The student, those in folds before it, and the baseline."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,82 +12,21 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
+from pet import students
 from pet.ensembling import softmax
-from pet.errors import PetError
 from pet.inputs import read_inputs
 from pet.loading import choose_device
 from pet.logits import read_logits
-from pet.members import members_of
 from pet.models import Classifier
 from pet.pipeline import label_pool
 from pet.reporting.report_file import Report
 from pet.reporting.verdict import judge
 from pet.runs import DONE, read_json
-from pet.students import write_soft_labels
+from pet.sampling import unlabeled_rows
+from pet.soft_labels import folds_of_pool
 from tests import reports, samples
 
 Configure = Callable[..., Any]
-
-
-def stacked(run: Path, file: str) -> np.ndarray:
-    return np.stack(
-        [
-            read_logits(run / "members" / f"g0-{name}-r0" / "logits" / file)[1]
-            for name in samples.PATTERNS
-        ]
-    )
-
-
-def test_soft_labels_are_the_weighted_members_at_temperature_two(tiny_run: Path) -> None:
-    record = read_json(tiny_run / "soft_labels" / DONE)
-    weights = record["weights"]
-    assert list(weights) == [f"g0-{name}-r0" for name in samples.PATTERNS]
-    files = sorted((tiny_run / "soft_labels").glob("part-*.parquet"))
-    assert len(files) == 3
-    for path in files:
-        ids, soft = read_logits(path)
-        logits = stacked(tiny_run, path.name)
-        share = np.array(list(weights.values())) / sum(weights.values())
-        mean = (share[:, None, None] * logits).sum(0) / record["ensemble_temperature"]
-        mean = (mean + record["ensemble_offsets"]) / 2
-        by_hand = np.exp(mean) / np.exp(mean).sum(1, keepdims=True)
-        np.testing.assert_allclose(soft, by_hand, atol=1e-5)
-        assert ids == read_logits(tiny_run / "members" / "g0-last-r0" / "logits" / path.name)[0]
-
-
-def test_weights_are_the_accuracy_before_training(tiny_run: Path) -> None:
-    weights = read_json(tiny_run / "soft_labels" / DONE)["weights"]
-    truth = np.repeat(np.arange(3), 4)
-    for name in samples.PATTERNS:
-        path = tiny_run / "members" / f"untrained-{name}" / "logits" / "labeled.parquet"
-        right = (read_logits(path)[1].argmax(1) == truth).mean()
-        assert weights[f"g0-{name}-r0"] == pytest.approx(right, abs=1e-4)
-
-
-def test_uniform_weights_are_all_one(config_for: Configure, run_copy: Path) -> None:
-    label_pool(config_for(out=run_copy, weights="uniform"))
-    assert set(read_json(run_copy / "soft_labels" / DONE)["weights"].values()) == {1.0}
-
-
-@pytest.mark.parametrize("which", samples.PATTERNS)
-def test_soft_labels_without_a_members_scores_are_an_error(
-    config_for: Configure, run_copy: Path, which: str
-) -> None:
-    """The ensemble must never silently shrink."""
-    inputs = read_inputs(config_for(out=run_copy))
-    (run_copy / "members" / f"g0-{which}-r0" / "logits" / "part-00001.parquet").unlink()
-    (run_copy / "soft_labels" / DONE).unlink()
-    with pytest.raises(PetError, match=f"g0-{which}-r0"):
-        write_soft_labels(inputs, members_of(inputs))
-
-
-def test_soft_labels_are_of_the_unlabeled_rows_after_the_shards_have_changed(
-    config_for: Configure, run_copy: Path
-) -> None:
-    """Shards of an earlier, finer cut lie beside the new ones; they must not be read."""
-    label_pool(config_for(out=run_copy, shard_rows=30))
-    ids = [i for p in sorted((run_copy / "soft_labels").glob("part-*")) for i in read_logits(p)[0]]
-    assert len(ids) == len(set(ids)) == 37
 
 
 def test_the_student_knows_the_labels_and_its_losses(tiny_run: Path) -> None:
@@ -120,3 +60,44 @@ def test_the_baseline_and_the_student_are_different_models(tiny_run: Path) -> No
         for name in ("student", "supervised")
     ]
     assert not np.array_equal(*heads)
+
+
+def test_a_student_in_a_fold_learns_of_the_other_folds_alone(
+    config_for: Configure, run_copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or it knows the wrong labels of this one by heart."""
+    seen: list[np.ndarray] = []
+    steps: list[int] = []
+
+    def spy(model: Any, encoder: Any, texts: Any, rows: Any, loss: Any, training: Any, **more: Any):
+        seen.append(rows)
+        steps.append(training.steps)
+        return train(model, encoder, texts, rows, loss, training, **more)
+
+    train = students.train
+    monkeypatch.setattr(students, "train", spy)
+    shutil.rmtree(run_copy / "cross_fitting")
+    config = config_for(out=run_copy, student_folds=3, student={"steps": 6, "batch_size": 8})
+    label_pool(config, update=True)
+    inputs = read_inputs(config)
+    folds, trainable = folds_of_pool(inputs), unlabeled_rows(inputs).trainable
+    assert folds is not None
+    for fold in range(3):
+        np.testing.assert_array_equal(seen[fold], np.flatnonzero(trainable & (folds != fold)))
+    np.testing.assert_array_equal(seen[3], np.flatnonzero(trainable))
+    assert steps == [4, 4, 4, 6]
+
+
+def test_after_a_crash_only_the_fold_that_is_missing_is_made_anew(
+    config_for: Configure, run_copy: Path
+) -> None:
+    before = (run_copy / "student" / "model.safetensors").read_bytes()
+    kept = (run_copy / "cross_fitting" / "fold-0" / DONE).stat().st_mtime_ns
+    (run_copy / "cross_fitting" / "fold-1" / DONE).unlink()
+    report = label_pool(config_for(out=run_copy))
+    assert (run_copy / "cross_fitting" / "fold-0" / DONE).stat().st_mtime_ns == kept
+    assert (run_copy / "student" / "model.safetensors").read_bytes() == before
+    stages = read_json(run_copy / "manifest.json")["stages"]
+    assert (stages["cross-fitting"]["made"], stages["cross-fitting"]["reused"]) == (1, 1)
+    assert stages["student"]["made"] == 0
+    assert "cross-fitting" in report["seconds"]

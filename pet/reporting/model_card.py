@@ -48,7 +48,8 @@ Pattern-Exploiting Training (Schick and Schütze 2021): an ensemble of {len(repo
 ({", ".join(as_markdown(name) for name in report["weights"])})
 had {len(inputs.labeled):,} labeled rows and was asked about
 {report["pool"]["scored_by_members"]:,} unlabeled ones; this classifier was distilled from its
-soft labels. Teacher: {_name(config.model)}. Student: {_name(inputs.student_ref[0])}.
+soft labels{_in_folds(inputs, report)}.
+Teacher: {_name(config.model)}. Student: {_name(inputs.student_ref[0])}.
 
 ## Figures
 
@@ -66,6 +67,13 @@ soft labels. Teacher: {_name(config.model)}. Student: {_name(inputs.student_ref[
 Made with pet {pet.__version__} by the run {as_markdown(str(report["run"]))}; its settings
 are in the run's `config.json`.
 """
+
+
+def _in_folds(inputs: Inputs, report: Mapping[str, Any]) -> str:
+    if "cross-fitting" not in report["seconds"]:
+        return ""
+    count = inputs.config.student_folds
+    return f", by way of {count} students that labeled rows which they had not learned from"
 
 
 def _base_model(inputs: Inputs) -> str:

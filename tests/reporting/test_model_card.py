@@ -25,6 +25,7 @@ def test_the_card_of_a_run_names_data_figures_and_limits(tiny_run: Path) -> None
     assert "On 9 test rows" in card
     assert f"| space | 4 | {shares['counts']['space'] / shares['rows']:.1%} |" in card
     assert "cut to 32 tokens" in card
+    assert "by way of 2 students that labeled rows which they had not learned from" in card
     assert f"labeled rows alone: accuracy {report['test']['supervised']['accuracy']:.3f}" in card
 
 

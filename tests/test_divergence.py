@@ -16,12 +16,18 @@ Configure = Callable[..., Any]
 
 
 @pytest.mark.parametrize(
-    ("group", "unit"),
-    [("member", "g0-category-r0"), ("student", "student"), ("supervised", "supervised")],
+    ("group", "unit", "steps_before", "units"),
+    [
+        ("member", "g0-category-r0", 0, 1),
+        ("student", "student-without-fold-0", 12, 8),
+        ("student", "student", 16, 10),
+        ("supervised", "supervised", 19, 11),
+    ],
 )
 def test_a_loss_that_is_no_number_stops_its_unit_alone_and_the_run_goes_on_with_a_lower_rate(
-    config_for: Configure, monkeypatch: pytest.MonkeyPatch, group: str, unit: str
-) -> None:
+    config_for: Configure, monkeypatch: pytest.MonkeyPatch,
+    group: str, unit: str, steps_before: int, units: int,
+) -> None:  # fmt: skip
     from pet import training
 
     config = config_for()
@@ -32,10 +38,9 @@ def test_a_loss_that_is_no_number_stops_its_unit_alone_and_the_run_goes_on_with_
         return float("nan") if at(len(steps)) else steps[-1]
 
     folder = Path(config.out)
-    trained = {"member": 0, "student": 12, "supervised": 15}[group]  # steps of the units before
 
     def at(step: int) -> bool:
-        return step == trained + 2
+        return step == steps_before + 2
 
     with monkeypatch.context() as patch:
         patch.setattr(training, "_accumulate", diverge)
@@ -46,10 +51,10 @@ def test_a_loss_that_is_no_number_stops_its_unit_alone_and_the_run_goes_on_with_
     assert problem.fix.startswith(f"lower it: --set {group}.learning_rate=")
     log = folder / "diverged" / f"{unit}.json"
     assert str(log) in problem.found
-    assert read_json(log)["losses"] == [steps[trained]]
+    assert read_json(log)["losses"] == [steps[steps_before]]
     made = {path.parent.name for path in folder.rglob("done.json")}
     assert unit not in made
-    assert len(made) == {"member": 1, "student": 8, "supervised": 9}[group]
+    assert len(made) == units
     lower = {**getattr(config, group).model_dump(), "learning_rate": 1e-5}
     assert label_pool(config_for(**{group: lower}))["labels"]["rows"]
     assert not log.exists()

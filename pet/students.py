@@ -84,8 +84,8 @@ def _say_whose(inputs: Inputs, learned: Correction) -> None:
     if learned.kept is not None and learned.share < 1:
         inputs.observer.say(
             f"of rows that they have not seen, students say {max(learned.kept, 0):.0%} of what the "
-            f"ensemble knows: they are heard by {learned.share:.0%}; a larger --student-model "
-            "learns more"
+            f"ensemble knows: they are heard by {learned.share:.0%}; more pool rows, or a larger "
+            "--student-model, would teach them more"
         )
 
 

@@ -43,7 +43,7 @@ def test_students_three_times_too_sure_say_what_the_ensemble_says() -> None:
 
 
 def test_rows_on_which_students_and_ensemble_differ_make_students_less_sure() -> None:
-    """Two rows by hand: right about the ensemble on three of four rows, so 3/4 is what they say."""
+    """Four rows by hand: they say what the ensemble says of three, so 3/4 is how sure they are."""
     ensemble = np.array([[1.0, 0.0]] * 3 + [[0.0, 1.0]])
     said = as_sure_as(np.array([[9.0, 0.0]] * 4), ensemble, 1.0)
     np.testing.assert_allclose(said, [[0.75, 0.25]] * 4, atol=1e-3)

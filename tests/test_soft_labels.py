@@ -112,9 +112,7 @@ def test_each_row_is_learned_as_a_student_without_it_labels_it(
     )
 
 
-def test_with_one_fold_the_ensemble_itself_teaches(
-    config_for: Configure, tmp_path: Path, tiny_run: Path
-) -> None:
+def test_with_one_fold_the_ensemble_itself_teaches(config_for: Configure, tmp_path: Path) -> None:
     config = config_for(out=tmp_path / "paper", student_folds=1)
     label_pool(config)
     assert not (tmp_path / "paper" / "cross_fitting").exists()
@@ -133,7 +131,7 @@ def test_nobody_is_cross_fitted_where_nothing_is_learned(
 
 @pytest.mark.parametrize(("texts", "folds"), [(1, False), (2, True)])
 def test_a_pool_of_one_text_leaves_a_student_of_other_texts_nothing(
-    config_for: Configure, tmp_path: Path, inputs_folder: Path, texts: int, folds: bool
+    config_for: Configure, tmp_path: Path, texts: int, folds: bool
 ) -> None:
     lines = ["a match was played", "a ship went up"][:texts] * 3
     pool = samples.write_pool(tmp_path / "few.parquet", lines)

@@ -13,6 +13,7 @@ from pet.display import as_markdown
 from pet.evaluation import wilson_interval
 from pet.inputs import Inputs
 from pet.loading import HUB_ID
+from pet.runs import DONE, read_record
 
 USE = "## Use\n"  # the heading under which a card says how to load
 
@@ -73,7 +74,11 @@ def _in_folds(inputs: Inputs, report: Mapping[str, Any]) -> str:
     if "cross-fitting" not in report["seconds"]:
         return ""
     count = inputs.config.student_folds
-    return f", by way of {count} students that labeled rows which they had not learned from"
+    heard = read_record(inputs.folder / "student" / DONE).get("share_of_folds", 0)
+    return (
+        f", by way of {count} students that labeled rows which they had not learned from "
+        f"(heard by {heard:.0%})"
+    )
 
 
 def _base_model(inputs: Inputs) -> str:

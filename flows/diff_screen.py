@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from flows.confusion_screen import confusion_table
+
 
 def diff(console: Console, found: dict[str, Any]) -> None:
     """Show how many rows changed, the shares, what became of what, and the surest changes."""
@@ -24,24 +26,19 @@ def diff(console: Console, found: dict[str, Any]) -> None:
     for side in ("before", "after"):
         if found[f"twice_{side}"]:
             _say(console, f"warning: {found[f'twice_{side}']:,} rows {side} repeat an id: left out")
-    console.print(_confusion(found))
+    console.print(_confusion(console, found))
     if found["examples"]:
         console.print(_examples(found["examples"]))
 
 
-def _confusion(found: dict[str, Any]) -> Table:
-    title = "rows: the label before; columns: after; shares of all rows on either side"
-    table = Table(title=title, title_justify="left")
-    table.add_column("")
-    for label in found["labels"]:
-        table.add_column(escape(label), justify="right")
-    for name in ("share before", "share after"):
-        table.add_column(name, justify="right")
-    for label, counts in zip(found["labels"], found["confusion"], strict=True):
-        shares = found["shares"][label]
-        table.add_row(escape(label), *(f"{count:,}" for count in counts),
-                      f"{shares['before']:.1%}", f"{shares['after']:.1%}")  # fmt: skip
-    return table
+def _confusion(console: Console, found: dict[str, Any]) -> Table:
+    shares = {
+        f"share {side}": [f"{found['shares'][label][side]:.1%}" for label in found["labels"]]
+        for side in ("before", "after")
+    }
+    return confusion_table(
+        console, found["labels"], found["confusion"], "label before", "label after", shares
+    )
 
 
 def _examples(examples: list[dict[str, Any]]) -> Table:

@@ -43,22 +43,24 @@ def _line(console: Console, text: str, style: str = "") -> None:
 
 
 def _data(console: Console, found: dict[str, Any]) -> None:
-    table = Table(
-        "", "rows", *map(escape, found["labeled"]["counts"]),
-        title=f"task {escape(found['task'])}", title_justify="left", title_style="bold",
-    )  # fmt: skip
-    for name in ("labeled", "test"):
-        if name in found:
-            counts = [f"{count:,}" for count in found[name]["counts"].values()]
-            table.add_row(name, f"{found[name]['rows']:,}", *counts)
+    """A line per label: there may be many."""
+    table = Table(title=f"task {escape(found['task'])}", title_justify="left", title_style="bold")
+    tables = {name: found[name] for name in ("labeled", "test") if name in found}
+    columns: dict[str, list[str]] = {
+        name: [f"{count:,}" for count in (own["rows"], *own["counts"].values())]
+        for name, own in tables.items()
+    }
+    labels = list(found["labeled"]["counts"])
     if "pool" in found:
         shares = found.get("zero_shot", {}).get("pool_shares", {})
-        seen = [f"~ {share:.0%}" for share in shares.values()]
-        table.add_row(
-            f"pool ({found['pool']['files']:,} files)", f"{found['pool']['rows']:,}", *seen
-        )
-    for column in table.columns[1:]:
-        column.justify = "right"
+        seen = [f"~ {shares[label]:.0%}" if shares else "" for label in labels]
+        name = f"pool ({found['pool']['files']:,} files)"
+        columns[name] = [f"{found['pool']['rows']:,}", *seen]
+    table.add_column("label")
+    for name in columns:
+        table.add_column(name, justify="right")
+    for label, *cells in zip(["all", *labels], *columns.values(), strict=True):
+        table.add_row(escape(label), *cells)
     console.print(table)
 
 
@@ -76,6 +78,9 @@ def _pattern(console: Console, pattern: dict[str, Any], with_words: bool) -> Non
             f"  zero-shot accuracy on the labeled rows {percent(pattern['zero_shot_accuracy'])} "
             f"({percent(pattern['uncalibrated_accuracy'])} before calibration)",
         )
+    if (passes := pattern.get("passes", 1)) > 1:
+        _line(console, f"  {passes:,} passes to score a row, one if no word had several tokens",
+              "yellow")  # fmt: skip
     if pattern.get("shortened"):
         _line(console, f"  {pattern['shortened']:,} labeled texts do not fit whole", "yellow")
     for example in pattern["examples"]:

@@ -21,6 +21,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from flows.confusion_screen import confusion_table
 from pet.display import shown_threshold, visible
 from pet.progress import Observer
 
@@ -154,17 +155,26 @@ def _coverage(measured: dict[str, Any]) -> str:
 
 
 def _generations(report: dict[str, Any]) -> Table:
+    """A column per generation: labels may be many."""
+    generations = report["generations"]
     title = "generations: rows learned from, agreement, test accuracy, label shares"
     table = Table(title=title, title_justify="left", title_style="bold")
-    for name in ("", "rows", "agree", "test", *report["labels"]["counts"]):
-        table.add_column(escape(name), justify="right" if name else "left")
-    for number, stage in enumerate(report["generations"]):
-        left = number == len(report["generations"]) - 1 and set(stage["members"]) != set(
-            report["weights"]
-        )
-        shares = [stage["agreement"], stage.get("test_accuracy"), *stage["shares"].values()]
-        shown = ["" if share is None else f"{share:.0%}" for share in shares]
-        table.add_row(f"{number}{' (left)' if left else ''}", f"{stage['rows']:,}", *shown)
+    table.add_column("")
+    for number, stage in enumerate(generations):
+        last = number == len(generations) - 1
+        left = last and set(stage["members"]) != set(report["weights"])
+        table.add_column(f"{number}{' (left)' if left else ''}", justify="right")
+
+    def add(name: str, values: list[float | None]) -> None:
+        shown = ["" if value is None else f"{value:.0%}" for value in values]
+        table.add_row(escape(name), *shown)
+
+    table.add_row("rows", *(f"{stage['rows']:,}" for stage in generations))
+    add("agree", [stage["agreement"] for stage in generations])
+    add("test", [stage.get("test_accuracy") for stage in generations])
+    table.add_section()
+    for label in report["labels"]["counts"]:
+        add(label, [stage["shares"][label] for stage in generations])
     return table
 
 
@@ -216,12 +226,8 @@ def evaluation(console: Console, found: dict[str, Any]) -> None:
         highlight=False,
     )
     console.print(_coverage(found), highlight=False)
-    table = Table(title="rows: the true label; columns: the predicted one", title_justify="left")
-    table.add_column("")
-    for label in found["labels"]:
-        table.add_column(escape(label), justify="right")
-    for label, counts in zip(found["labels"], found["confusion"], strict=True):
-        table.add_row(escape(label), *map(str, counts))
-    console.print(table)
+    console.print(
+        confusion_table(console, found["labels"], found["confusion"], "true label", "predicted one")
+    )
     for warning in found["warnings"]:
         console.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)

@@ -85,6 +85,13 @@ class ClozeModel(Model):
         """How many labels are scored."""
         return len(encoder.words.tokens)
 
+    def passes(self, encoder: Encoder) -> int:
+        """How many passes the model makes over a row to score it."""
+        words = encoder.words
+        if self.causal:
+            return 1 + sum(len(word) > 1 for word in words.distinct)
+        return len(words.mask_counts) + sum(len(word) - 1 for word in words.distinct)
+
     @property
     def vocabulary(self) -> int:
         """How many tokens there are: some tokenizers have more, behind the embeddings."""
@@ -127,7 +134,7 @@ class ClozeModel(Model):
         the prompt of its place.
         """
         words = [encoder.words for encoder in encoders]
-        vocabulary = sorted({token for own in words for (token,) in _distinct(own)})
+        vocabulary = sorted({token for own in words for (token,) in own.distinct})
         batch = joined(
             [encoder.batch(texts, rows) for encoder in encoders], self.tokenizer.pad_token_id
         )
@@ -147,7 +154,7 @@ class ClozeModel(Model):
         takes the estimate of its equation 3, q~, in one pass: the masks of the longest word, all
         tokens predicted in parallel, and the masks that a word leaves over ignored.
         """
-        words = _distinct(encoder.words)
+        words = encoder.words.distinct
         if self.module.training:
             inputs, columns = self._inputs(encoder.batch(texts, rows, encoder.longest_word))
             parallel = _word_logs(self._logits(inputs, columns), words)
@@ -184,7 +191,7 @@ class ClozeModel(Model):
     def _causal_word_scores(self, encoder: Encoder, texts: Texts, rows: Rows) -> dict[Word, Tensor]:
         """Compute log p(word) exactly, token after token: one pass, and one per longer word."""
         batch = encoder.batch(texts, rows)
-        words = _distinct(encoder.words)
+        words = encoder.words.distinct
         first = _word_logs(self._logits(*self._inputs(batch)), [word[:1] for word in words])
         found = {}
         for word in words:
@@ -236,10 +243,6 @@ class ClozeModel(Model):
                 lambda: self._forward(*few, vocabulary),
             )
         return self._restricts
-
-
-def _distinct(words: LabelWords) -> list[Word]:
-    return sorted({word for of_label in words.tokens for word in of_label})
 
 
 def _word_logs(logits: Tensor, words: Sequence[Word]) -> dict[Word, Tensor]:

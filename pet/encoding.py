@@ -122,7 +122,12 @@ class LabelWords:
     @property
     def mask_counts(self) -> tuple[int, ...]:
         """The distinct numbers of tokens that words have."""
-        return tuple(sorted({len(word) for words in self.tokens for word in words}))
+        return tuple(sorted({len(word) for word in self.distinct}))
+
+    @property
+    def distinct(self) -> list[tuple[int, ...]]:
+        """Every word once, in order."""
+        return sorted({word for words in self.tokens for word in words})
 
 
 @dataclass(frozen=True)

@@ -226,6 +226,7 @@ def test_no_pass_is_made_twice_or_for_a_single_row(model_folder: ModelFolder) ->
         model.outputs(encoder, columns, ROWS)
         # Two words of one token; rocketman, stock price, good ball, bad planet; two of three.
         assert passes.rows == [len(TEXTS)] * (1 + (1 + 4 * 1) + (1 + 2 * 2))
+        assert len(passes.rows) == model.passes(encoder)
         passes.rows.clear()
         model.module.train()
         model.outputs(encoder, columns, ROWS)
@@ -338,6 +339,10 @@ def test_a_causal_word_of_several_tokens_follows_the_chain_rule(
                 logs.append(sum(steps[len(ids) - 1 + k, token] for k, token in enumerate(word)))
             by_hand.append(float(sum(logs) / len(logs)))
         np.testing.assert_allclose(scores[row], by_hand, rtol=1e-4)
+    passes = Passes(model)
+    with torch.no_grad():
+        model.outputs(encoder, columns, ROWS)
+    assert len(passes.rows) == model.passes(encoder) > 1
 
 
 @pytest.mark.parametrize("template", ["{text} it is {mask} ", "{text} it is {mask}\n"])

@@ -183,7 +183,8 @@ def _of_model(
         if not know_labels(labeled.labels[: len(said)], said):
             config = config.model_copy(update={"train_from": 0.0})  # as the run will find, too
         inputs = Inputs(config, task, labeled, tables.test, tables.pool, {})
-        rates, weights = _other_rates(config, task, model, glimpse, sample)
+        passes = float(np.mean([pattern["passes"] for pattern in found["patterns"]]))
+        rates, weights = _rates(config, task, model, glimpse.rows_per_second, passes, sample)
         found["estimate"] = estimate(inputs, tables.pool.count_rows(), rates, weights)
     return found
 
@@ -230,12 +231,19 @@ def _suspects(task: Task, glimpse: Glimpse, labeled: LabeledSet) -> list[dict[st
     ]
 
 
-def _other_rates(
-    config: RunConfig, task: Task, model: ClozeModel, glimpse: Glimpse, sample: Columns
+def _rates(
+    config: RunConfig, task: Task, model: ClozeModel, scored: float, passes: float, sample: Columns
 ) -> tuple[dict[str, float], dict[str, int]]:
-    """Measure how fast student and encoder are, where they are other models than the teacher."""
-    rates, weights = {"model": glimpse.rows_per_second}, {"model": _bytes(model)}
-    rates["student_model"], weights["student_model"] = rates["model"], weights["model"]
+    """Measure how fast student and encoder are, where they are other models than the teacher.
+
+    Args:
+        scored: rows a second that the teacher scores.
+        passes: how many it makes over such a row. A masked model that learns makes one, as does
+            the teacher's own model as the student.
+    """
+    once = scored * passes
+    rates = {"model": scored, "learning": scored if model.causal else once, "student_model": once}
+    weights = dict.fromkeys(("model", "student_model"), _bytes(model))
     device, precision = model.device, config.precision
     others: dict[str, Model] = {}
     if config.student_model is not None:

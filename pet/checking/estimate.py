@@ -23,7 +23,9 @@ def estimate(
 
     Args:
         pool_rows: rows of the pool.
-        rates: rows a second of `model`, `student_model` and, where there is one, `encoder`.
+        rates: rows a second of `model` where it scores, of `learning` were it to score as it learns
+            (in one pass, while words of several tokens are scored in many), of `student_model`
+            and, where there is one, of `encoder`.
         weights: bytes of their weights.
     """
     config = inputs.config
@@ -43,7 +45,7 @@ def estimate(
     prior = PRIOR_ROWS if config.prior_of_pool else 0
     rows = {
         "zero-shot": ("model", untrained * (min(prior, scored) + measured)),
-        "members": ("model", (len(trained) + len(judges)) * _learned(config.member)),
+        "members": ("learning", (len(trained) + len(judges)) * _learned(config.member)),
         "scoring": ("model", len(patterns) * (scored + measured) + len(teaching) * scored),
         "student": ("student_model", _learned(config.student)),
         "labels": ("student_model", pool_rows + measured),
@@ -52,7 +54,9 @@ def estimate(
         others = (config.student_folds - 1) * _learned(config.student)  # all folds together
         rows["cross-fitting"] = ("student_model", others + scored)
     if config.adapt_steps:
-        rows["adaptation"] = ("model", TRAINING * config.adapt_steps * config.adaptation.batch_size)
+        rows["adaptation"] = (
+            "learning", TRAINING * config.adapt_steps * config.adaptation.batch_size
+        )  # fmt: skip
     if len(inputs.labeled):
         rows["supervised"] = ("student_model", _learned(config.supervised) + measured)
     if config.encoder is not None:

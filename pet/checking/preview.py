@@ -187,6 +187,7 @@ def preview_pattern(
         "template": pattern.template,
         "causal": pattern.mask_is_last,
         "words": words,
+        "passes": model.passes(encoder),
         "examples": read_examples(task, pattern.name, labeled, model, encoder, texts),
         "shortened": int((whole > encoder.budget()).sum()),
     }

@@ -162,6 +162,26 @@ def test_the_estimate_counts_what_these_settings_train(
     assert "cross-fitting" not in asked["stages"]
 
 
+def test_words_of_several_tokens_make_scoring_longer_and_not_the_student(
+    own: Path, model_folder: ModelFolder
+) -> None:
+    rates: list[dict[str, float]] = []
+
+    def noting(*given: Any) -> dict[str, Any]:
+        rates.append(given[2])
+        return {}
+
+    task = own / "task.toml"
+    task.write_text(task.read_text().replace('= "sport"', '= "stock price"'))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pet.checking.check.estimate", noting)
+        found = check(own, model_folder("bert"))
+    # One pass for words of one token, two for the one of two.
+    assert [pattern["passes"] for pattern in found["patterns"]] == [3, 3, 3]
+    (own_rates,) = rates
+    assert own_rates["learning"] == own_rates["student_model"] == 3 * own_rates["model"]
+
+
 def test_a_label_without_an_example_is_warned_of(own: Path) -> None:
     samples.write_csv(own / "labeled.csv", samples.labeled_rows()[:8], ("text", "label"))
     (warning,) = check(own)["warnings"]

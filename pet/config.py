@@ -190,8 +190,8 @@ class RunConfig(Frozen):
     train_from: float = Field(
         8,
         ge=0,
-        description="labeled rows per label from which generation 0 is trained in any case; with "
-        "fewer, only where untrained patterns are worse than the commonest label",
+        description="labeled rows per label, or 80 in all, from which generation 0 is trained in "
+        "any case; with fewer, only where untrained patterns are worse than the commonest label",
     )
     out_of_bag: float = Field(
         0.25,

@@ -18,6 +18,7 @@ from pet.members import (
     Member,
     folder_of,
     generations_of,
+    has_few_labels,
     members_of,
     parse_member,
     trains_at_once,
@@ -159,6 +160,16 @@ def test_few_labeled_rows_are_trained_on_where_untrained_patterns_know_nothing(
         write_parquet(folder_of(inputs, member) / "logits" / "labeled.parquet", said, {})
     assert trains_at_once(inputs) is trained
     assert {member.generation for member in members_of(inputs, 0)} == {0 if trained else None}
+
+
+@pytest.mark.parametrize(("rows", "few"), [(79, True), (80, False)])
+def test_many_labels_do_not_make_many_rows_few(
+    config_for: Configure, tmp_path: Path, rows: int, few: bool
+) -> None:
+    some = samples.labeled_rows()
+    own = [(f"{some[n % 12][0]} {n}", some[n % 12][1]) for n in range(rows)]
+    labeled = samples.write_csv(tmp_path / "many.csv", own, ("text", "label"))
+    assert has_few_labels(read_inputs(config_for(labeled=str(labeled), train_from=50))) is few
 
 
 def test_rows_of_one_label_alone_are_not_trained_on_at_once(

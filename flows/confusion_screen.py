@@ -42,8 +42,8 @@ def _line_each(
     labels: Sequence[str], counts: Sequence[Sequence[int]], was: str, becomes: str,
     shares: Mapping[str, Sequence[str]],
 ) -> Table:  # fmt: skip
-    table = Table(title=f"the {was}; how often the {becomes} is the same, or another")
-    table.title_justify = "left"
+    title = f"the {was}; how often the {becomes} is the same, or another"
+    table = Table(title=title, title_justify="left")
     table.add_column(was)
     for name in ("rows", "the same", *shares):
         table.add_column(escape(name), justify="right")

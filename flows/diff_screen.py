@@ -33,7 +33,7 @@ def diff(console: Console, found: dict[str, Any]) -> None:
 
 def _confusion(console: Console, found: dict[str, Any]) -> Table:
     shares = {
-        f"share {side}": [f"{found['shares'][label][side]:.1%}" for label in found["labels"]]
+        f"share of all {side}": [f"{found['shares'][label][side]:.1%}" for label in found["labels"]]
         for side in ("before", "after")
     }
     return confusion_table(

@@ -19,11 +19,13 @@ from numpy.typing import NDArray
 from pet.ensembling import Array, combine, softmax
 from pet.ipet import knowledge_kept
 
-# How much of the ensemble's knowledge students show of rows that they have not seen: chosen on
-# pools of validation seeds. With 0.90 to 0.99 (BERT-tiny, its own teacher) they were right more
-# often than the ensemble, by 0.4 to 4 points; with 0.78 (MiniLM taught films by SmolLM2) less
-# often, by 4, and a quarter of them added half a point.
-TOO_WEAK, STRONG = 0.75, 0.9
+# Students that show this much of the ensemble's knowledge, on rows that they have not seen, are not
+# heard; those that show all of it have all the say. Chosen on pools of validation seeds, by the
+# labels of the pool that are right: with 0.96 to 0.99 shown (BERT-tiny, its own teacher) students
+# alone are as good as any mixture, 0.4 to 4 points above the ensemble; with 0.95 (MiniLM, taught
+# topics by itself and SmolLM2) four fifths of them are right about 0.945, they alone about 0.941,
+# the ensemble about 0.932; with 0.78 (films) a quarter adds half a point, they alone cost four.
+TOO_WEAK = 0.7
 
 
 def deal_texts(
@@ -58,27 +60,30 @@ class Correction:
 def correct(soft_labels: Array, logits: Array, temperature: float) -> Correction:
     """Let students correct the ensemble on rows that they have not seen, as far as they can.
 
-    Both are mixed as log-linear voices, the students as sure as the ensemble is.
+    Both are mixed as log-linear voices, the students as sure as the ensemble is, and so is the
+    mixture: voices that contradict each other would take away from it.
 
     Args:
         soft_labels: the ensemble's, softened at `temperature`. [rows, labels]
         logits: of students that had not seen the row. [rows, labels]
     """
     kept = knowledge_kept(_honest(soft_labels, temperature), logits.argmax(axis=1))
-    share = 0.0 if kept is None else float(np.clip((kept - TOO_WEAK) / (STRONG - TOO_WEAK), 0, 1))
+    share = 0.0 if kept is None else float(np.clip((kept - TOO_WEAK) / (1 - TOO_WEAK), 0, 1))
+    if not share:
+        return Correction(np.asarray(soft_labels, np.float32), kept, share)
     told = as_sure_as(logits, soft_labels, temperature)
-    mixed = combine(_logs(np.stack([soft_labels, told])), [1 - share, share])
-    return Correction(softmax(mixed).astype(np.float32), kept, share)
+    mixed = temperature * combine(_logs(np.stack([soft_labels, told])), [1 - share, share])
+    return Correction(as_sure_as(mixed, soft_labels, temperature), kept, share)
 
 
 def as_sure_as(logits: Array, soft_labels: Array, temperature: float) -> NDArray[np.float32]:
-    """Return students' scores as soft labels that are as sure as the ensemble's are.
+    """Return scores as soft labels that are as sure as the ensemble's are.
 
     They are divided by the temperature under which the ensemble's own probabilities are likeliest:
     calibration (Guo et al. 2017) to what is calibrated already.
 
     Args:
-        logits: of students that had not seen the row. [rows, labels]
+        logits: of students, or of a mixture of voices. [rows, labels]
         soft_labels: the ensemble's, softened at `temperature`. [rows, labels]
 
     Returns:

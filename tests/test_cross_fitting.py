@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pet.cross_fitting import STRONG, TOO_WEAK, as_sure_as, correct, deal_texts
+from pet.cross_fitting import TOO_WEAK, as_sure_as, correct, deal_texts
 from pet.ensembling import softmax
 
 
@@ -68,12 +68,17 @@ def told(wrong: int, rows: int = 100) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_students_that_know_what_the_ensemble_knows_have_all_the_say() -> None:
+    soft, logits = told(wrong=0)
+    found = correct(soft, 3 * logits, 1.0)
+    assert (found.kept, found.share) == (pytest.approx(1), pytest.approx(1))
+    np.testing.assert_allclose(found.soft_labels, as_sure_as(logits, soft, 1.0), atol=1e-5)
+
+
+def test_students_that_know_nearly_all_would_correct_no_row() -> None:
     soft, logits = told(wrong=2)
     found = correct(soft, logits, 1.0)
     assert found.kept == pytest.approx(1 - 2 * 2 / 100)
-    assert found.share == 1
-    np.testing.assert_allclose(found.soft_labels, as_sure_as(logits, soft, 1.0), atol=1e-6)
-    assert found.soft_labels[0].argmax() == 1, "the row that they correct"
+    assert found.soft_labels[:3].argmax(axis=1).tolist() == [1, 0, 0], "the rows that they correct"
 
 
 def test_students_too_weak_for_the_task_would_spoil_the_ensembles_labels() -> None:
@@ -88,10 +93,28 @@ def test_in_between_the_say_is_shared_as_by_hand() -> None:
     soft, logits = told(wrong=9)
     found = correct(soft, logits, 1.0)
     assert found.kept == pytest.approx(1 - 2 * 9 / 100)
-    assert found.share == pytest.approx((0.82 - TOO_WEAK) / (STRONG - TOO_WEAK))
+    assert found.share == pytest.approx((0.82 - TOO_WEAK) / (1 - TOO_WEAK))
     mixed = soft ** (1 - found.share) * as_sure_as(logits, soft, 1.0) ** found.share
-    by_hand = mixed / mixed.sum(axis=1, keepdims=True)
+    by_hand = as_sure_as(np.log(mixed), soft, 1.0)
     np.testing.assert_allclose(found.soft_labels, by_hand, atol=1e-5)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0, 10.0])
+def test_a_mixture_of_voices_that_contradict_each_other_would_be_less_sure(
+    temperature: float,
+) -> None:
+    """Both are as sure of a row; where they differ the mixture is on the fence, and no surer."""
+    rng = np.random.default_rng(2)
+    truth = np.eye(3)[np.arange(300) % 3]
+    ensemble, students = (4 * truth + rng.normal(size=truth.shape) for _ in range(2))
+    found = correct(softmax(ensemble, temperature), students, temperature)
+    assert 0 < found.share < 1
+    honest = softmax(np.log(found.soft_labels), 1 / temperature)
+
+    def surprise(scale: float) -> float:
+        return -float((softmax(ensemble) * np.log(softmax(np.log(honest), scale))).sum())
+
+    assert surprise(1.0) < min(surprise(0.9), surprise(1.1))
 
 
 def test_where_nearly_all_rows_have_one_label_the_ensemble_teaches() -> None:

@@ -28,12 +28,17 @@ from pet.progress import Observer
 WORTH_A_LINE = 1.0  # seconds: shorter stages pass without leaving a line
 
 
+def _rate(speed: float, unit: str) -> str:
+    """Whole units per second from ten on, tenths below: half a step a second is not one."""
+    return f"{speed:,.{0 if speed >= 10 else 1}f} {unit}/s"
+
+
 class RateColumn(ProgressColumn):
     """Units per second, as the stage counts them."""
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text(f"{speed:,.1f} {task.fields['unit']}/s" if speed else "", style="cyan")
+        return Text(_rate(speed, task.fields["unit"]) if speed else "", style="cyan")
 
 
 class RichObserver(Observer):
@@ -66,7 +71,7 @@ class RichObserver(Observer):
         task = self._bar.tasks[-1]
         unit = task.fields["unit"]
         elapsed = task.elapsed or 0.0
-        rate = f", {task.completed / elapsed:,.0f} {unit}/s" if elapsed else ""
+        rate = f", {_rate(task.completed / elapsed, unit)}" if elapsed else ""
         self._bar.remove_task(self._task)
         self._task = None
         self._bar.stop()

@@ -59,10 +59,12 @@ class Backbone:
 
     @property
     def model(self) -> ClozeModel:
-        """The model as it was pretrained, with nothing of it to be trained."""
+        """The model as it was pretrained, with nothing of it to be trained, nor worn."""
         if self._model is None:
             self._model = self.load()
             self._model.module.requires_grad_(False)
+        # Whoever asks reads the module itself: a new prefix starts from what it computes.
+        self._model.switch.to(None)
         return self._model
 
     def load(self) -> ClozeModel:

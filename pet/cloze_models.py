@@ -108,8 +108,8 @@ class ClozeModel(Model):
         if self.causal:
             return self._next_token_loss(batch, encoder.prompt_end)
         hidden, targets, columns = mask_tokens(batch, self.tokenizer, self.vocabulary)
-        if not len(targets):  # chance has chosen none of a few tokens: a step that changes nothing
-            return torch.zeros((), device=self.device, requires_grad=True)
+        if not len(targets):  # chance has chosen none of a few tokens
+            return self._no_loss()
         places = [torch.from_numpy(place).to(self.device) for place in columns]
         where = head_at(self._backbone, places[0][None], places[1][None])
         with where as gathered:
@@ -125,7 +125,13 @@ class ClozeModel(Model):
         logits = self.forward(inputs).logits[:, :-1].float()
         targets = inputs["input_ids"][:, 1:].masked_fill(inputs["attention_mask"][:, 1:] == 0, -100)
         targets[:, : max(0, prompt_end - 1)] = -100  # what stands for a prompt is no text
+        if not (targets != -100).any():  # every text is a single token
+            return self._no_loss()
         return functional.cross_entropy(logits.transpose(1, 2), targets)
+
+    def _no_loss(self) -> Tensor:
+        """Return a loss of nothing to predict: a step that changes nothing."""
+        return torch.zeros((), device=self.device, requires_grad=True)
 
     def outputs_of(self, encoders: Sequence[Encoder], texts: Texts, rows: Rows) -> Tensor:
         """Score the rows as filled by several encoders, in one pass. [encoders, rows, labels]

@@ -64,7 +64,9 @@ def _in_line(inputs: Inputs, generation: int) -> list[Member]:
     starts = list(range(len(judges)))[:LINES_AFTER_UNTRAINED]
     if trains_at_once(inputs):  # a line a fold: more would speak of the same rows again
         _, first = np.unique([_fold(inputs, judge) for judge in judges], return_index=True)
-        starts = np.sort(first).tolist()
+        # A line that leaves nothing out is taught every row, and would find its members right.
+        asked = {place: replace(judges[place], generation=0) for place in np.sort(first).tolist()}
+        starts = [place for place, judge in asked.items() if len(left_out(inputs, judge))]
     return [judges[(start + generation) % len(judges)] for start in starts[: config.judge_lines]]
 
 

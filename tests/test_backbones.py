@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from pet.backbones import Backbone
 from pet.cloze_models import ClozeModel
@@ -20,6 +21,7 @@ from pet.errors import InputError, Interrupted
 from pet.inference import evaluate_run, label_new_pool
 from pet.logits import read_logits
 from pet.pipeline import label_pool
+from pet.prefixes import Prefix
 from pet.progress import SILENT
 from pet.runs import read_json
 from tests import samples
@@ -120,6 +122,23 @@ def test_an_ensemble_of_adapters_loads_one_model(
     for run in adapted_runs.values():
         evaluate_run(run, str(inputs_folder / "test.csv"), "ensemble", SILENT)
     assert loaded == [str(model_folder("bert"))] * len(TUNINGS)
+
+
+def test_a_new_prefix_starts_from_the_bare_model_whoever_was_asked_before(
+    adapted_runs: dict[str, Path], config_for: Configure, model_folder: ModelFolder
+) -> None:
+    """Beside a teacher that is still in force, it would start from what the teacher computes."""
+    run, words = adapted_runs["prefix"], [5, 6, 7]
+    config = config_for(**changes("prefix"))
+    backbone = Backbone.of(config, run)
+    bare = Prefix.fresh(backbone.model.module, words, words, 0, 1)
+    teacher = backbone.wearing(run / "members" / MEMBERS[0])
+    ids = torch.tensor([words])
+    with torch.no_grad():
+        teacher.forward({"input_ids": ids, "attention_mask": torch.ones_like(ids)})
+    again = Prefix.fresh(backbone.model.module, words, words, 0, 1)
+    for before, after in zip([*bare.keys, *bare.values], [*again.keys, *again.values], strict=True):
+        assert torch.equal(before, after)
 
 
 def test_untrained_members_share_one_model(

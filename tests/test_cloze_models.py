@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pet.cloze_models import ClozeModel
-from pet.encoding import Encoder
+from pet.encoding import Batch, Encoder
 from pet.heads import head_for
 from tests.cloze import CPU, TEXTS, ask, encoder_for, load_cloze, tokenized
 from tests.conftest import ModelFolder
@@ -437,5 +437,17 @@ def test_a_batch_of_which_no_token_is_hidden_does_not_end_the_training(
     columns = tokenized(encoder, model.tokenizer, {"text": TEXTS})
     monkeypatch.setattr(torch, "rand", lambda *shape: torch.full(shape, 0.99))
     loss = model.language_model_loss(encoder, columns, ROWS)
+    loss.backward()
+    assert float(loss.detach()) == 0
+
+
+def test_causal_texts_of_a_single_token_do_not_turn_the_training_into_not_a_number(
+    model_folder: ModelFolder,
+) -> None:
+    """The mean over no next token is no number, and a member that has seen it says nothing else."""
+    model = load_cloze(model_folder("gpt2"))
+    nothing = np.zeros((2, 0), np.int64)
+    one = Batch(np.array([[5], [7]]), np.ones((2, 1), np.int64), None, nothing)
+    loss = model._next_token_loss(one, 0)
     loss.backward()
     assert float(loss.detach()) == 0

@@ -96,6 +96,17 @@ def test_a_label_of_one_or_two_rows_is_left_out_by_nobody(config_for: Configure)
     assert all(left.max() < 8 for left in rows)
 
 
+def test_a_line_that_leaves_nothing_out_judges_nobody(config_for: Configure) -> None:
+    """It is taught every row, and would find each model right about what it has learned."""
+    grown = {**GROWN, "out_of_bag": 0.1, "judge_lines": 10, "repetitions": 4}
+    inputs = read_inputs(config_for(train_from=0, **grown))
+    uneven = replace(inputs.labeled, labels=np.array([0] * 8 + [1] * 2 + [2] * 2))
+    few = replace(inputs, labeled=uneven)
+    judges = later_judges(few, 1)
+    assert len(judges) > 3
+    assert all(len(left_out(few, judge)) for judge in judges)
+
+
 def test_members_learn_from_every_labeled_row_and_only_judges_leave_some_out(
     config_for: Configure,
 ) -> None:

@@ -170,9 +170,6 @@ def read_inputs(
     if tables.test is not None:
         for line in tables.test.warnings:
             observer.say(f"warning: {line}")
-    for table in (tables.labeled, tables.test):
-        if table is not None and table.rejected:
-            observer.say(f"warning: {table.path}: {len(table.rejected)} rows cannot be used")
     assert usable is not None, "a task without problems was inspected"
     task, left_out = usable
     for line in left_out:

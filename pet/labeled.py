@@ -75,7 +75,10 @@ def read_labeled(
     problems = _labeled_problems(path, table.ids, known, list(indices), rejected, max_rejected)
     if problems:
         raise InputError(problems)
-    warnings = _labeled_warnings(path, table, known, list(indices))
+    warnings = [
+        *rejected_warnings(str(path), rejected, len(known) + len(rejected)),
+        *_labeled_warnings(path, table, known, list(indices)),
+    ]
     truth = np.array([indices[name] for name in known], np.int64)
     return LabeledSet(table.ids, table.columns, truth, rejected, path, warnings)
 
@@ -169,12 +172,21 @@ def _meant(unknown: Iterable[str], labels: Sequence[str]) -> str:
 
 
 def _describe(rejected: Sequence[RejectedRow], total: int) -> str:
-    if not total:
-        return "no rows at all"
+    return f"{len(rejected)} of {total}: {_reasons(rejected)}" if total else "no rows at all"
+
+
+def _reasons(rejected: Sequence[RejectedRow]) -> str:
     reasons = Counter(row.reason for row in rejected)
     counts = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common())
     first = ", ".join(f"row {row.row} of {row.file}" for row in rejected[:3])
-    return f"{len(rejected)} of {total}: {counts}; the first: {first}"
+    return f"{counts}; the first: {first}"
+
+
+def rejected_warnings(where: str, rejected: Sequence[RejectedRow], total: int) -> list[str]:
+    """Warn of rows that are set aside, if there are any: how many of how many, and why."""
+    if not rejected:
+        return []
+    return [f"{where}: {len(rejected):,} of {total:,} rows cannot be used: {_reasons(rejected)}"]
 
 
 MISSING = "no example of the label"  # of warnings that ask for rows, not for corrections

@@ -16,12 +16,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pet.batches import RejectedRow
+from pet.config import RunConfig
 from pet.errors import InputError, Problem
 from pet.inputs import ROWS_PER_LABEL, Inputs
+from pet.labeled import LabeledSet
 from pet.repeats import RepeatedIds
 from pet.run_tables import texts_of
 from pet.runs import DONE, Unit, fingerprint, make_unit, read_record, writing
 from pet.tables import write_parquet
+from pet.tasks import Task
 
 REJECTED = "rejected.parquet"
 REJECTED_SCHEMA = pa.schema([("file", pa.string()), ("row", pa.int64()), ("reason", pa.string())])
@@ -68,7 +71,7 @@ def sample_pool(inputs: Inputs) -> Unit:
     if warning := unit.record.get("repeated_ids"):
         inputs.observer.say(f"warning: {warning}")
     # The setting makes no other sample: one that is reused may be of a time when more was allowed.
-    _check_rejected(inputs, int(unit.record["rejected"]), int(unit.record["rows"]))
+    check_rejected(inputs.config, int(unit.record["rejected"]), int(unit.record["rows"]))
     with writing(inputs.folder / REJECTED) as temporary:
         shutil.copyfile(unit.path / REJECTED, temporary)
     return unit
@@ -79,9 +82,7 @@ def _sample(inputs: Inputs, limit: int, folder: Path) -> dict[str, Any]:
     rng = np.random.default_rng(inputs.seed("unlabeled"))
     chosen = None if total <= limit else np.sort(rng.choice(total, limit, replace=False))
     fields = inputs.task.fields
-    known = set() if inputs.config.learn_from_labeled else texts_of(inputs.task, inputs.labeled)
-    if inputs.test is not None:
-        known |= texts_of(inputs.task, inputs.test)
+    known = known_texts(inputs.config, inputs.task, inputs.labeled, inputs.test)
     kept: dict[str, list[Any]] = {"id": [], "row": [], "trainable": []}
     kept |= {f"field:{name}": [] for name in fields}
     rejected = 0
@@ -96,7 +97,7 @@ def _sample(inputs: Inputs, limit: int, folder: Path) -> dict[str, Any]:
             if batch.rejected:
                 aside.write_table(_rejected_table(batch.rejected))
                 rejected += len(batch.rejected)
-                _check_rejected(inputs, rejected, total)
+                check_rejected(inputs.config, rejected, total)
             if inputs.pool.id_column is not None:
                 repeated.offer(batch.ids)
             inside = slice(None) if chosen is None else np.isin(batch.rows, chosen)
@@ -109,16 +110,8 @@ def _sample(inputs: Inputs, limit: int, folder: Path) -> dict[str, Any]:
                 for name, text in zip(fields, row, strict=True):
                     kept[f"field:{name}"].append(text)
             tick(len(batch) + len(batch.rejected))
-    if rejected == total:
-        raise InputError(
-            Problem(inputs.config.pool, "at least one row with text",
-                    f"{total} rows, none of them usable", "check --text-column, and the file")
-        )  # fmt: skip
-    if not any(kept["trainable"]):
-        raise InputError(
-            Problem(inputs.config.pool, "texts that are in neither labeled nor test set",
-                    "none", "give a pool of other texts: the student learns from them")
-        )  # fmt: skip
+    check_rejected(inputs.config, rejected, total)
+    check_learnable(inputs.config, any(kept["trainable"]))
     write_parquet(folder / "rows.parquet", pa.table(kept), {})
     of_texts, learned = texts.hexdigest(), hashlib.sha256(bytes(kept["trainable"])).hexdigest()
     return {
@@ -133,8 +126,25 @@ def _rejected_table(rejected: Sequence[RejectedRow]) -> pa.Table:
     return pa.table(list(zip(*rows, strict=True)), schema=REJECTED_SCHEMA)
 
 
-def _check_rejected(inputs: Inputs, rejected: int, total: int) -> None:
-    config = inputs.config
+def known_texts(
+    config: RunConfig, task: Task, labeled: LabeledSet, test: LabeledSet | None
+) -> set[tuple[str, ...]]:
+    """Return the texts that nobody may learn from where they stand in the pool, too."""
+    known = set() if config.learn_from_labeled else texts_of(task, labeled)
+    return known if test is None else known | texts_of(task, test)
+
+
+def check_rejected(config: RunConfig, rejected: int, total: int) -> None:
+    """Refuse a pool of which no row can be used, or fewer than `max_rejected` allows.
+
+    Args:
+        rejected: rows set aside; so far, where the pool is still being read.
+    """
+    if rejected == total:
+        raise InputError(
+            Problem(config.pool, "at least one row with text",
+                    f"{total:,} rows, none of them usable", "check --text-column, and the file")
+        )  # fmt: skip
     if rejected > config.max_rejected * total:
         raise InputError(
             Problem(
@@ -144,6 +154,16 @@ def _check_rejected(inputs: Inputs, rejected: int, total: int) -> None:
                 "correct the rows, or allow more with --set max_rejected=0.5",
             )
         )
+
+
+def check_learnable(config: RunConfig, learnable: bool) -> None:
+    """Refuse a pool that has nothing for the student to learn from."""
+    if not learnable:
+        raise InputError(
+            Problem(config.pool, "texts that are in neither labeled nor test set", "none",
+                    "give a pool of other texts: the student learns from them; "
+                    "--set learn_from_labeled=true takes those of the labeled set, too")
+        )  # fmt: skip
 
 
 def load_unlabeled(folder: Path) -> Unlabeled:

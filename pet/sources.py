@@ -26,6 +26,7 @@ class Reason(StrEnum):
     UNDECODABLE = "not valid UTF-8"  # broken bytes, or half of a surrogate pair
     NOT_JSON = "not a JSON object"
     RAGGED = "wrong number of columns"
+    QUOTES = "a quote that only a later row closes"
     NO_ID = "no id"
     NO_LABEL = "no label"
 

@@ -6,19 +6,18 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Sequence
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 import numpy as np
 import pyarrow as pa
 
-from pet.errors import input_error
+from pet.errors import InputError, input_error
 from pet.object_storage import open_binary
 from pet.sources import CHUNK_ROWS, RawRows, Reason, Source
 
 LONGEST_ROW = 16 << 20  # bytes of one CSV or JSONL row; more is an unclosed quote, or no JSONL
-END_MARK = "\x00end of the file\x00"  # a row of our own behind a CSV file's last
 PEEKED_LINES = 20  # JSONL lines that are read to learn which columns there are
 
 # How files begin that are often called .csv or .jsonl: Excel's own, UTF-16, gzip, Parquet.
@@ -46,6 +45,7 @@ def peek_csv(path: Path) -> tuple[pa.Schema, int | None]:
         header = next(_csv_rows(stream, path), None)
     if header is None:
         raise input_error(path, "a line of column names", "only empty lines", "add it")
+    assert not isinstance(header, Reason), "such a line of column names is refused"
     return pa.schema([(name, pa.string()) for name in header]), None
 
 
@@ -75,45 +75,70 @@ def read_csv(source: Source, texts: Sequence[str], others: Sequence[str]) -> Ite
         rows = _csv_rows(stream, source.path)
         next(rows)  # the header
         while batch := list(islice(rows, CHUNK_ROWS)):
-            faults = [None if len(row) == width else Reason.RAGGED for row in batch]
+            faults = [_csv_fault(row, width) for row in batch]
             values: list[list[str | None]] = [
-                [row[place] if len(row) == width else None for row in batch] for place in places
+                [None if fault else row[place] for row, fault in zip(batch, faults, strict=True)]
+                for place in places
             ]
             yield _as_batch(columns, values, texts, faults)
 
 
-def _csv_rows(stream: TextIO, path: Path) -> Iterator[list[str]]:
-    """Yield the rows that are not blank.
+def _csv_fault(row: list[str] | Reason, width: int) -> Reason | None:
+    if isinstance(row, Reason):
+        return row
+    return None if len(row) == width else Reason.RAGGED
 
-    A quote that is never closed makes one row of all that follows. A row of our own behind the last
-    shows it: it does not come out as a row.
+
+def _csv_rows(stream: TextIO, path: Path) -> Iterator[list[str] | Reason]:
+    """Yield the rows that are not blank, the line of column names first.
+
+    A quote that is not closed in its row is closed by a later row's first one. What stands behind
+    that shows it: the lines that were held together are one row that cannot be read.
+
+    Raises:
+        InputError: a quote is never closed, a row is too long, or column names cannot be read.
     """
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST_ROW))
+    held: list[str] = []  # lines of the row that is being read
     length = number = 0
+    at_end = False
 
     def lines() -> Iterator[str]:
-        nonlocal length
-        bounded = iter(lambda: stream.readline(LONGEST_ROW + 1), "")
-        for line in chain(bounded, ["\n", END_MARK]):
+        nonlocal length, at_end
+        for line in iter(lambda: stream.readline(LONGEST_ROW + 1), ""):
             length += len(line)
             if length > LONGEST_ROW:
                 break
+            held.append(line)
             yield line
+        at_end = True
 
-    for row in csv.reader(lines()):
-        if row == [END_MARK]:
+    def refused(found: str) -> InputError:
+        place = f"row {number - 1}" if number else "the line of column names"
+        fix = "close the quote, or double it"
+        return input_error(path, "rows with closed quotes", found.format(place), fix)
+
+    rows = csv.reader(lines(), strict=True)
+    while True:
+        row: list[str] | Reason | None
+        try:
+            row = next(rows, None)
+        except csv.Error:
+            # A quote within a line, as in `5" pipe, "or so"`, is read as it stands.
+            row = Reason.QUOTES if len(held) > 1 else next(csv.reader(held))
+            if length <= LONGEST_ROW and at_end:
+                raise refused("a quote that is opened in {} and never closed") from None
+        if length > LONGEST_ROW:
+            raise refused(f"more than {LONGEST_ROW:,} characters in {{}}")
+        if row is Reason.QUOTES and not number:
+            raise refused("a quote that is opened in {} and closed in a later line")
+        if row is None:
             return
-        if length > LONGEST_ROW or (row and row[-1].endswith(END_MARK)):
-            break
         if row:
             yield row
             number += 1
+        held.clear()
         length = 0
-    place = f"row {number - 1}" if number else "the line of column names"
-    found = f"a quote that is opened in {place} and never closed"
-    if length > LONGEST_ROW:
-        found = f"more than {LONGEST_ROW:,} characters in {place}"
-    raise input_error(path, "rows with closed quotes", found, "close the quote, or double it")
 
 
 def read_jsonl(source: Source, texts: Sequence[str], others: Sequence[str]) -> Iterator[RawRows]:

@@ -49,6 +49,22 @@ def test_a_quote_never_closed_does_not_swallow_the_rest_in_silence(
         count_rows(open_sources(path)[0])
 
 
+def test_rows_that_a_wrong_quote_holds_together_are_not_read_as_one_text(tmp_path: Path) -> None:
+    """A pool lost rows in silence: the text of one ran on to the next quote of the file."""
+    path = write(tmp_path / "a.csv", 'id,text\n1,ok\n2,"open\n3,lost\n4,"closed"\n5,also ok\n')
+    assert read(path) == ["ok", Reason.QUOTES, "also ok"]
+
+
+def test_a_quote_within_a_line_is_read_as_it_stands(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", 'text,n\n"a" of "b",1\n"c" ,2\n5" pipe,3\n')
+    assert read(path) == ['a of "b"', "c ", '5" pipe']
+
+
+def test_column_names_that_run_on_into_the_rows_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="the line of column names and closed in a later line"):
+        read(write(tmp_path / "a.csv", 'id,"text\n1,ok\n2,"also ok"\n'))
+
+
 def test_a_quote_never_closed_does_not_fill_the_memory(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", 'text\n"' + "word\n" * (LONGEST_ROW // 4))
     with pytest.raises(InputError, match="more than 16,777,216 characters in row 0"):

@@ -18,15 +18,16 @@ from pet.checking.preview import Glimpse, encoders_of, filled_examples, look, pr
 from pet.cloze_models import ClozeModel
 from pet.compilation import plain_encoder
 from pet.config import RunConfig
-from pet.errors import Problem, gather
+from pet.errors import InputError, Problem, gather
 from pet.inputs import Inputs
 from pet.inspection import inspect_models
-from pet.labeled import LabeledSet
+from pet.labeled import LabeledSet, rejected_warnings
 from pet.loading import choose_device, model_digest
 from pet.members import encoder_length, know_labels
 from pet.models import Classifier, Model
 from pet.repeats import RepeatedIds
 from pet.run_tables import Tables, count_leaks, read_tables
+from pet.sampling import check_learnable, check_rejected, known_texts
 from pet.scoring import Columns, score_columns
 from pet.sentence_encoders import SentenceEncoder, encoder_digest
 from pet.settings import make_config
@@ -50,11 +51,11 @@ def check_inputs(options: Mapping[str, Any], settings: tuple[str, ...] = ()) -> 
     problems: list[Problem] = []
     some_texts = options.get("pool") or options.get("labeled")
     if some_texts is None:
-        problems.append(
+        raise InputError(
             Problem("the command", "labeled texts or a pool", "neither", "add --labeled or --pool")
         )
     config = make_config(
-        {**options, "pool": some_texts or "-", "out": "-", "model": options.get("model") or "-"},
+        {**options, "pool": some_texts, "out": "-", "model": options.get("model") or "-"},
         settings, problems,
     )  # fmt: skip
     gather(problems, lambda: choose_device(config.device))
@@ -68,8 +69,8 @@ def check_inputs(options: Mapping[str, Any], settings: tuple[str, ...] = ()) -> 
     found = _of_tables(tables, with_pool)
     sample: Columns = {name: [] for name in tables.task.fields}
     if with_pool:
-        sample, repeated = _sample(tables, config.seed)
-        found["warnings"] += [repeated.warning] if repeated.share else []
+        sample, warnings = _sample(tables, config)
+        found["warnings"] += warnings
     found |= _of_texts(tables, sample)
     if "model" not in models:
         found["patterns"] = [
@@ -107,6 +108,7 @@ def _of_tables(tables: Tables, with_pool: bool) -> dict[str, Any]:
     }
     if tables.test is not None:
         found["test"] = _describe(tables.task, tables.test)
+        found["warnings"] += tables.test.warnings
         if leaked := count_leaks(tables.task, tables.labeled, tables.test):
             found["warnings"].append(f"{leaked} test rows stand in the labeled set: a leak")
     if with_pool:
@@ -123,16 +125,31 @@ def _describe(task: Task, table: LabeledSet) -> dict[str, Any]:
     }
 
 
-def _sample(tables: Tables, seed: int) -> tuple[Columns, RepeatedIds]:
-    """Draw pool rows from the first batch: a look that takes seconds reads no whole pool."""
-    batch, repeated = next(iter(tables.pool.batches()), None), RepeatedIds()
+def _sample(tables: Tables, config: RunConfig) -> tuple[Columns, list[str]]:
+    """Draw pool rows from the first batch: a look that takes seconds reads no whole pool.
+
+    Raises:
+        InputError: a run would refuse the pool, as far as its first batch tells.
+    """
+    task, total = tables.task, tables.pool.count_rows()
+    batch = next(iter(tables.pool.batches()), None)
     if batch is None:
-        return {name: [] for name in tables.task.fields}, repeated
+        check_rejected(config, 0, total)
+        return {name: [] for name in task.fields}, []
+    count, rejected = len(batch), len(batch.rejected)
+    check_rejected(config, rejected, total)
+    known = known_texts(config, task, tables.labeled, tables.test)
+    texts = zip(*(batch.columns[name] for name in task.fields), strict=True)
+    whole = count + rejected == total
+    check_learnable(config, not whole or any(row not in known for row in texts))
+    repeated = RepeatedIds()
     repeated.offer(batch.ids)
-    count = len(batch.ids)
-    rows = np.random.default_rng(seed).permutation(count)[:COMPARED]
+    where = config.pool if whole else f"the start of {config.pool}"
+    warnings = rejected_warnings(where, batch.rejected, count + rejected)
+    warnings += [repeated.warning] if repeated.share else []
+    rows = np.random.default_rng(config.seed).permutation(count)[:COMPARED]
     columns = {name: [texts[row] for row in rows] for name, texts in batch.columns.items()}
-    return columns, repeated
+    return columns, warnings
 
 
 def _of_texts(tables: Tables, sample: Columns) -> dict[str, Any]:

@@ -17,7 +17,12 @@ from tests.conftest import ModelFolder
 
 @pytest.fixture
 def own(inputs_folder: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(inputs_folder, tmp_path / "inputs"))
+    """The inputs of a run, without the rows of their pool that are no good."""
+    folder = Path(shutil.copytree(inputs_folder, tmp_path / "inputs"))
+    texts = [text if text and text.strip() else f"the news {row}"
+             for row, text in enumerate(samples.pool_texts())]  # fmt: skip
+    samples.write_pool(folder / "pool.parquet", texts)
+    return folder
 
 
 def check(folder: Path, model: Path | str | None = None, *settings: str, **changes: Any) -> Any:
@@ -70,6 +75,32 @@ def test_texts_that_would_be_shortened_are_counted(own: Path, model_folder: Mode
     assert [pattern["shortened"] for pattern in found["patterns"]] == [2, 2, 2]
 
 
+def test_rows_that_cannot_be_used_are_told_before_a_run_sets_them_aside(own: Path) -> None:
+    samples.write_pool(own / "pool.parquet", samples.pool_texts())
+    for name, rows in (("labeled.csv", samples.labeled_rows()), ("test.csv", samples.test_rows())):
+        samples.write_csv(own / name, [*rows, ("no label here", "")], ("text", "label"))
+    warnings = "\n".join(check(own)["warnings"])
+    assert "labeled.csv: 1 of 13 rows cannot be used: no label (1); the first: row 12" in warnings
+    assert f"test.csv: 1 of {len(samples.test_rows()) + 1} rows cannot be used" in warnings
+    assert "pool.parquet: 3 of 40 rows cannot be used: " in warnings
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        ([None, " "] * 5, "at least one row with text(.|\n)*10 rows, none of them usable"),
+        (["some text", None] * 5, "at most 10% unusable rows(.|\n)*5 or more of 10"),
+        ([samples.labeled_rows()[0][0]], "neither labeled nor test set(.|\n)*learn_from_labeled"),
+    ],
+)
+def test_a_pool_that_a_run_would_refuse_is_refused_at_once(
+    own: Path, texts: list[str | None], message: str
+) -> None:
+    samples.write_pool(own / "pool.parquet", texts)
+    with pytest.raises(InputError, match=message):
+        check(own)
+
+
 def test_a_test_row_of_the_labeled_set_is_a_leak(own: Path) -> None:
     rows = [*samples.test_rows(), *samples.labeled_rows()[:2]]
     samples.write_csv(own / "test.csv", rows, ("text", "label"))
@@ -106,7 +137,7 @@ def test_labels_in_doubt_and_pool_shares_come_from_all_patterns(
 ) -> None:
     found = check(own, model_folder("bert"))
     assert sum(found["zero_shot"]["pool_shares"].values()) == pytest.approx(1, abs=1e-3)
-    assert found["zero_shot"]["pool_rows"] == 37  # three have no text
+    assert found["zero_shot"]["pool_rows"] == 40
     for suspect in found["suspects"]:
         assert suspect["label"] != suspect["likelier"]
 
@@ -146,8 +177,9 @@ def test_without_labeled_texts_a_zero_shot_start_is_previewed(
 
 
 def test_neither_labeled_texts_nor_pool_is_a_mistake(own: Path) -> None:
-    with pytest.raises(InputError, match="add --labeled or --pool"):
+    with pytest.raises(InputError, match="add --labeled or --pool") as caught:
         check(own, labeled=None, pool=None, test=None)
+    assert len(caught.value.problems) == 1, "nor is a pool missing that nobody named"
 
 
 def test_the_estimate_counts_what_these_settings_train(

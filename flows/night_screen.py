@@ -61,7 +61,9 @@ def drift_table(found: dict[str, Any]) -> Table:
 
 def store(console: Console, found: dict[str, Any]) -> None:
     """Show which model labeled which file, from which labeled set, with which code."""
-    models = Table("model", "in use since", "who", "labeled rows", "code", "made by", "because")
+    models = Table()
+    for name in ("model", "in use since", "who", "labeled rows", "code", "made by", "because"):
+        models.add_column(name, overflow="fold")
     for model in found["models"]:
         code = " ".join(model["code"].values())
         digest = (model["labeled_digest"] or "none")[:12]

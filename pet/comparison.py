@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,11 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pet.data_files import find_files
+from pet.data_files import SUFFIXES, find_files
 from pet.errors import InputError, Problem
 
 ROWS_AT_ONCE = 1_000_000  # rows of one side that are joined in memory
 EXAMPLES = 20
+BY_PLACE = rf"({'|'.join(map(re.escape, SUFFIXES))}):\d+$"  # how ids are made where a pool has none
 COLUMNS = ["id", "label", "confidence", "abstain"]
 SCHEMA = pa.schema(
     [("id", pa.string()), ("label", pa.string()), ("confidence", pa.float32()),
@@ -84,7 +86,8 @@ def compare_labels(before: Path, after: Path) -> dict[str, Any]:
 
     Returns:
         counts of rows (common, changed, only in one, ids that occur twice), shares per label on
-        both sides, `confusion` (labels before by labels after), and the surest changes.
+        both sides, `confusion` (labels before by labels after), the surest changes, and whether
+        rows are matched `by_place`: by file and number, since they have no ids of their own.
     """
     sides = [open_labels(before), open_labels(after)]
     labels = list(dict.fromkeys(label for side in sides for label in side.labels))
@@ -145,12 +148,15 @@ class _Found:
         self.confidence = [0.0, 0.0]
         self.abstaining = [0, 0]
         self.examples: list[dict[str, Any]] = []
+        self.by_place = True
 
     def add(self, before: tuple[pa.Table, int], after: tuple[pa.Table, int]) -> None:
         for side, (table, twice) in enumerate((before, after)):
             self.twice[side] += twice
             self.confidence[side] += pc.sum(table["confidence"]).as_py() or 0.0
             self.abstaining[side] += pc.sum(table["abstain"]).as_py() or 0
+            at_place = pc.all(pc.match_substring_regex(table["id"], BY_PLACE))
+            self.by_place &= at_place.as_py() is not False  # None: no rows in this part
         joined = before[0].join(
             after[0], "id", join_type="full outer", right_suffix="_after", use_threads=False
         )
@@ -190,6 +196,7 @@ class _Found:
         return {
             "common": common, "changed": common - same,
             "share_changed": round((common - same) / max(common, 1), 6),
+            "by_place": self.by_place,
             "only_before": int(self.only[0].sum()), "only_after": int(self.only[1].sum()),
             "twice_before": self.twice[0], "twice_after": self.twice[1],
             "shares": {

@@ -69,20 +69,30 @@ def label_new_pool(
 
 
 def predict_texts(folder: Path, texts: Sequence[str]) -> list[dict[str, Any]]:
-    """Ask a run's student about texts; fields of a pair are parted by a tab."""
+    """Ask a run's student about texts; fields of a pair are parted by a tab.
+
+    Raises:
+        InputError: there is no text, or one that is empty, has other fields, or is no UTF-8.
+    """
     run = open_run(folder)
     if broken := [text for text in texts if not is_unicode(text)]:
         raise InputError(
             Problem("TEXT", "text in UTF-8", repr(broken[0]), "convert it, or set LANG to C.UTF-8")
         )
     rows = [text.split("\t") if len(run.task.fields) > 1 else [text] for text in texts]
-    wrong = [
-        text for row, text in zip(rows, texts, strict=True) if len(row) != len(run.task.fields)
-    ]
+    count = len(run.task.fields)
+    wrong = [repr(text) for row, text in zip(rows, texts, strict=True) if len(row) != count]
     # As in pools: one field of a pair may be empty.
-    if wrong or not rows or not all(any(map(str.strip, row)) for row in rows):
-        expected = f"{len(run.task.fields)} fields a text, parted by tabs, not all of them empty"
-        found = repr(wrong[0]) if wrong else "an empty text"
+    wrong += [
+        f"an empty text, the {n}. of {len(rows)}"
+        for n, row in enumerate(rows, start=1)
+        if not any(map(str.strip, row))
+    ]
+    if wrong or not rows:
+        expected = f"{count} fields a text, parted by tabs, not all of them empty"
+        if count == 1:
+            expected = "texts that are not empty"
+        found = wrong[0] if wrong else "no text at all"
         raise InputError(Problem("TEXT", expected, found, "quote each text"))
     columns = {name: [row[i] for row in rows] for i, name in enumerate(run.task.fields)}
     probabilities = student_voice(run)(columns, no_tick).probabilities

@@ -112,8 +112,15 @@ def as_problem(detail: Any, known: Sequence[str] | None = None) -> Problem:
     if detail["type"] == "place":
         context = detail["ctx"]
         return Problem(f"setting {where}", context["expected"], context["found"], context["fix"])
-    found = repr(detail.get("input"))
+    given = detail.get("input")
+    found = repr(given)
     found = found if len(found) <= LONGEST_SHOWN else f"{found[:LONGEST_SHOWN]}..."
+    if detail["type"] == "tuple_type":
+        fix = f"write '{where}={json.dumps([str(given)])}'"
+        return Problem(f"setting {where}", "a list", found, fix)
+    if detail["type"] == "model_type":
+        inner = [name for name in names if name.startswith(f"{where}.")]
+        return Problem(f"setting {where}", "a group of settings", found, _listed(inner))
     return Problem(f"setting {where}", detail["msg"], found, "give another value")
 
 

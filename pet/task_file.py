@@ -67,7 +67,9 @@ class TaskFile:
             return ()
         for index, name in enumerate(value):
             self._check_field(name, value[:index])
-        return tuple(dict.fromkeys(name for name in value if isinstance(name, str)))
+        # With braces around them they are refused, and yet what patterns mean.
+        names = [re.sub("[{}]", "", name).strip() for name in value if isinstance(name, str)]
+        return tuple(dict.fromkeys(names))
 
     def _check_field(self, name: Any, earlier: list[Any]) -> None:
         if not _is_visible(name) or name != name.strip() or re.search("[{}]", name):

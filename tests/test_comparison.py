@@ -76,6 +76,16 @@ def test_a_run_stands_for_its_labels(tiny_run: Path) -> None:
     assert found["before"]["task"] == "tiny_news"
 
 
+def test_rows_without_ids_of_their_own_are_said_to_be_matched_by_their_place(
+    tmp_path: Path,
+) -> None:
+    """Two versions of a pool, compared so, give changes that nobody has made."""
+    by_place = write(tmp_path / "a", {"pool/x.csv:0": 0, "pool/x.csv:1": 1})
+    by_id = write(tmp_path / "b", {"pool/x.csv:0": 0, "x-1": 1})
+    assert compare_labels(by_place, by_place)["by_place"]
+    assert not compare_labels(by_place, by_id)["by_place"]
+
+
 def test_files_that_are_no_labels_are_refused(tmp_path: Path) -> None:
     labels = write(tmp_path / "a", {"1": 0})
     pq.write_table(pa.table({"id": ["1"]}), tmp_path / "other.parquet")

@@ -193,7 +193,7 @@ def test_texts_are_predicted_with_every_labels_probability(tiny_run: Path) -> No
 
 @pytest.mark.parametrize("texts", [[], [""], ["good", "  "]])
 def test_an_empty_text_cannot_be_predicted(tiny_run: Path, texts: list[str]) -> None:
-    with pytest.raises(InputError, match="not all of them empty"):
+    with pytest.raises(InputError, match="texts that are not empty"):
         predict_texts(tiny_run, texts)
 
 

@@ -101,7 +101,8 @@ def _check_label_options(
 
 
 def predict(
-    folder: RunFolder, texts: Annotated[list[str], typer.Argument(help="texts; - reads lines")],
+    folder: RunFolder,
+    texts: Annotated[list[str], typer.Argument(help="texts; - reads them, a line each")],
     json_out: Json = False, debug: Debug = False,
 ) -> None:  # fmt: skip
     """Say what the student thinks of some texts."""
@@ -120,9 +121,13 @@ def predict(
 
 
 def _lines_of_stdin() -> list[str]:
-    """Read texts as a command line has them: what is no UTF-8 comes too, and is refused there."""
+    """Read texts as a command line has them: what is no UTF-8 comes too, and is refused there.
+
+    Blank lines are none: a file often ends in one.
+    """
     text = sys.stdin.buffer.read().decode("utf-8-sig", "surrogateescape")
-    return [line.rstrip("\n") for line in io.StringIO(text, newline=None)]
+    lines = (line.rstrip("\n") for line in io.StringIO(text, newline=None))
+    return [line for line in lines if line.strip()]
 
 
 def evaluate(

@@ -115,8 +115,14 @@ def _hand_out(
     if len(chosen) < rows:
         lines.append(f"fewer than {rows}: the others are known already, or all but the same")
     lines += [f"written    {path}" for path in files]
-    lines.append("write a label into `answer`; leave it empty where none fits. Then:")
-    lines.append(f"  pet review {shlex.quote(str(folder))} --answers {shlex.quote(str(out_file))}")
+    step, back = "write a label into `answer`; leave it empty where none fits. Then:", out_file
+    if out_file.suffix.lower() == ".json":
+        tool = "Label Studio" if len(files) > 1 else "Argilla"
+        back = out_file.with_name(f"{out_file.stem}-answers.json")
+        step = f"import it into {tool}, answer there, export as JSON to {back.name}. Then:"
+        if len(files) > 1:
+            step = f"{files[1].name} is the labeling interface; {step}"
+    lines += [step, f"  pet review {shlex.quote(str(folder))} --answers {shlex.quote(str(back))}"]
     _print(lines)
 
 

@@ -43,6 +43,8 @@ CASES = [
          with_pattern("{mask} {text")),
     Case("an unknown field", ZERO_SHOT, ("one of {mask}, {text}", "{txt}", "did you mean {text}?"),
          with_pattern("{txt} {mask}")),
+    Case("fields written with their braces", CHECK, ("names of columns", "without braces"),
+         changed('["text"]', '["{text}"]')),
     Case("what str.format would run", RUN,
          ("{text.__class__.__init__.__globals__}", "did you mean {text}?"),
          with_pattern("{text.__class__.__init__.__globals__} {mask}")),

@@ -74,13 +74,16 @@ def test_a_run_labels_with_its_student_unless_told_otherwise(
 def test_texts_from_standard_input_that_are_no_utf8_are_refused_as_on_the_command_line(
     tiny_run: Path,
 ) -> None:
-    lines = "the team won\r\n\u00fc a rocket\n".encode()
+    lines = "the team won\r\n \n\u00fc a rocket\n\n".encode()
     result = CliRunner().invoke(cli.app, ["predict", str(tiny_run), "-", "--json"], input=lines)
     said = [json.loads(line)["text"] for line in result.stdout.splitlines()]
     assert said == ["the team won", "\u00fc a rocket"]
     broken = CliRunner().invoke(cli.app, ["predict", str(tiny_run), "-"], input=b"caf\xe9\n")
     assert broken.exit_code == 2
     assert "expected: text in UTF-8" in broken.stderr
+    nothing = CliRunner().invoke(cli.app, ["predict", str(tiny_run), "-"], input=b"\n \n")
+    assert nothing.exit_code == 2
+    assert "no text at all" in nothing.stderr
 
 
 def test_a_damaged_report_is_a_line_in_the_list(pet: Pet, run_copy: Path) -> None:

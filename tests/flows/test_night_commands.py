@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,7 @@ def test_nights_by_hand_and_what_they_changed(pet: Pet, config: Path) -> None:
     assert (list(second["labeled"]), second["model"]["version"]) == (["c.csv"], 2)
 
     shown = pet("runs", "show", store).stdout
+    assert date.today().isoformat()[:8] in shown, "a date that is cut says nothing"
     assert "2 nights with new texts" in shown
     assert "12 (" in shown  # labeled rows, and the set's digest
     record = json.loads(pet("runs", "show", store, "--json").stdout)

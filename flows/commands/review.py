@@ -115,15 +115,22 @@ def _hand_out(
     if len(chosen) < rows:
         lines.append(f"fewer than {rows}: the others are known already, or all but the same")
     lines += [f"written    {path}" for path in files]
-    step, back = "write a label into `answer`; leave it empty where none fits. Then:", out_file
-    if out_file.suffix.lower() == ".json":
-        tool = "Label Studio" if len(files) > 1 else "Argilla"
-        back = out_file.with_name(f"{out_file.stem}-answers.json")
-        step = f"import it into {tool}, answer there, export as JSON to {back.name}. Then:"
-        if len(files) > 1:
-            step = f"{files[1].name} is the labeling interface; {step}"
-    lines += [step, f"  pet review {shlex.quote(str(folder))} --answers {shlex.quote(str(back))}"]
+    step, answers = _next_step(out_file, files)
+    lines.append(step)
+    lines.append(f"  pet review {shlex.quote(str(folder))} --answers {shlex.quote(str(answers))}")
     _print(lines)
+
+
+def _next_step(out_file: Path, files: list[Path]) -> tuple[str, Path]:
+    """Say what a person does with the file, and where the answers will stand."""
+    if out_file.suffix.lower() != ".json":
+        return "write a label into `answer`; leave it empty where none fits. Then:", out_file
+    tool, interface = "Argilla", ""
+    if len(files) > 1:
+        tool, interface = "Label Studio", f"{files[1].name} is the labeling interface; "
+    answers = out_file.with_name(f"{out_file.stem}-answers.json")
+    import_it = f"{interface}import {out_file.name} into {tool}, answer there, "
+    return f"{import_it}export as JSON to {answers.name}. Then:", answers
 
 
 def _take_back(folder: Path, answers: Path, labeled: Path | None, json_out: bool) -> None:

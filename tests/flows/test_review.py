@@ -46,7 +46,7 @@ def test_tools_get_their_files_and_scripts_their_json(pet: Pet, tiny_run: Path) 
     record = pet("review", tiny_run, "--rows", 3, "--out", "a.json", "--format", "argilla")
     assert record.exit_code == 0
     assert {"fields", "suggestions"} <= json.loads(Path("a.json").read_text())[0].keys()
-    assert "into Argilla" in record.stdout
+    assert "import a.json into Argilla" in record.stdout
     studio = pet("review", tiny_run, "--rows", 3, "--out", "s.json").stdout
     assert "s.xml is the labeling interface" in studio
     assert "--answers s-answers.json" in studio, "what was handed out holds no answers"

@@ -69,7 +69,7 @@ def check_inputs(options: Mapping[str, Any], settings: tuple[str, ...] = ()) -> 
     found = _of_tables(tables, with_pool)
     sample: Columns = {name: [] for name in tables.task.fields}
     if with_pool:
-        sample, warnings = _sample(tables, config)
+        sample, warnings = _sample(tables, config, found["pool"]["rows"])
         found["warnings"] += warnings
     found |= _of_texts(tables, sample)
     if "model" not in models:
@@ -87,7 +87,7 @@ def check_inputs(options: Mapping[str, Any], settings: tuple[str, ...] = ()) -> 
         return found
     task, left_out = inspect_models(config, models, tables.task, [])
     found["warnings"] += left_out
-    return found | _of_model(config, task, tables, sample, with_pool)
+    return found | _of_model(config, task, tables, sample, found.get("pool"))
 
 
 def _models_of(config: RunConfig, options: Mapping[str, Any]) -> dict[str, tuple[str, str | None]]:
@@ -125,13 +125,16 @@ def _describe(task: Task, table: LabeledSet) -> dict[str, Any]:
     }
 
 
-def _sample(tables: Tables, config: RunConfig) -> tuple[Columns, list[str]]:
+def _sample(tables: Tables, config: RunConfig, total: int) -> tuple[Columns, list[str]]:
     """Draw pool rows from the first batch: a look that takes seconds reads no whole pool.
+
+    Args:
+        total: rows of the pool.
 
     Raises:
         InputError: a run would refuse the pool, as far as its first batch tells.
     """
-    task, total = tables.task, tables.pool.count_rows()
+    task = tables.task
     batch = next(iter(tables.pool.batches()), None)
     if batch is None:
         check_rejected(config, 0, total)
@@ -178,7 +181,7 @@ def _of_texts(tables: Tables, sample: Columns) -> dict[str, Any]:
 
 
 def _of_model(
-    config: RunConfig, task: Task, tables: Tables, sample: Columns, with_pool: bool
+    config: RunConfig, task: Task, tables: Tables, sample: Columns, pool: Mapping[str, int] | None
 ) -> dict[str, Any]:
     device, labeled = choose_device(config.device), tables.labeled
     model = ClozeModel.load(config.model, config.model_revision, device, precision=config.precision)
@@ -196,13 +199,13 @@ def _of_model(
     }
     for pattern in found["patterns"]:
         pattern["examples"] = [asdict(example) for example in pattern["examples"]]
-    if with_pool and _count(sample):
+    if pool is not None and _count(sample):
         if not know_labels(labeled.labels[: len(said)], said):
             config = config.model_copy(update={"train_from": 0.0})  # as the run will find, too
         inputs = Inputs(config, task, labeled, tables.test, tables.pool, {})
         passes = float(np.mean([pattern["passes"] for pattern in found["patterns"]]))
         rates, weights = _rates(config, task, model, glimpse.rows_per_second, passes, sample)
-        found["estimate"] = estimate(inputs, tables.pool.count_rows(), rates, weights)
+        found["estimate"] = estimate(inputs, pool["rows"], rates, weights)
     return found
 
 

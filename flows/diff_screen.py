@@ -23,7 +23,7 @@ def diff(console: Console, found: dict[str, Any]) -> None:
         f"({found['share_changed']:.2%}); {found['only_before']:,} only before, "
         f"{found['only_after']:,} only after",
     )
-    if found["by_place"] and found["common"]:
+    if found["by_place"]:
         _say(console, "rows have no ids: file and row were compared, and they must be of one pool")
     for side in ("before", "after"):
         if found[f"twice_{side}"]:

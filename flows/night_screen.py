@@ -63,12 +63,12 @@ def store(console: Console, found: dict[str, Any]) -> None:
     """Show which model labeled which file, from which labeled set, with which code."""
     models = Table()
     for name in ("model", "in use since", "who", "labeled rows", "code", "made by", "because"):
-        models.add_column(name, overflow="fold")
+        models.add_column(name, overflow="fold", min_width=10 if name == "in use since" else None)
     for model in found["models"]:
         code = " ".join(model["code"].values())
         digest = (model["labeled_digest"] or "none")[:12]
         models.add_row(
-            str(model["version"]), model["since"], model["voice"],
+            str(model["version"]), model["since"].replace("T", " "), model["voice"],
             f"{model['labeled_rows']:,} ({digest})", code, escape(model["run"]),
             escape(model["reason"]),
         )  # fmt: skip

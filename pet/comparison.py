@@ -20,7 +20,9 @@ from pet.errors import InputError, Problem
 
 ROWS_AT_ONCE = 1_000_000  # rows of one side that are joined in memory
 EXAMPLES = 20
-BY_PLACE = rf"({'|'.join(map(re.escape, SUFFIXES))}):\d+$"  # how ids are made where a pool has none
+BY_PLACE = (
+    rf"(?i)({'|'.join(map(re.escape, SUFFIXES))}):\d+$"  # how ids are made where a pool has none
+)
 COLUMNS = ["id", "label", "confidence", "abstain"]
 SCHEMA = pa.schema(
     [("id", pa.string()), ("label", pa.string()), ("confidence", pa.float32()),
@@ -196,7 +198,7 @@ class _Found:
         return {
             "common": common, "changed": common - same,
             "share_changed": round((common - same) / max(common, 1), 6),
-            "by_place": self.by_place,
+            "by_place": self.by_place and common > 0,
             "only_before": int(self.only[0].sum()), "only_after": int(self.only[1].sum()),
             "twice_before": self.twice[0], "twice_after": self.twice[1],
             "shares": {

@@ -84,7 +84,7 @@ def predict_texts(folder: Path, texts: Sequence[str]) -> list[dict[str, Any]]:
     wrong = [repr(text) for row, text in zip(rows, texts, strict=True) if len(row) != count]
     # As in pools: one field of a pair may be empty.
     wrong += [
-        f"an empty text, the {n}. of {len(rows)}"
+        f"text {n} of {len(rows)} is empty"
         for n, row in enumerate(rows, start=1)
         if not any(map(str.strip, row))
     ]
@@ -93,7 +93,7 @@ def predict_texts(folder: Path, texts: Sequence[str]) -> list[dict[str, Any]]:
         if count == 1:
             expected = "texts that are not empty"
         found = wrong[0] if wrong else "no text at all"
-        raise InputError(Problem("TEXT", expected, found, "quote each text"))
+        raise InputError(Problem("TEXT", expected, found, "quote each text, or leave it out"))
     columns = {name: [row[i] for row in rows] for i, name in enumerate(run.task.fields)}
     probabilities = student_voice(run)(columns, no_tick).probabilities
     return [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
@@ -116,7 +117,8 @@ def as_problem(detail: Any, known: Sequence[str] | None = None) -> Problem:
     found = repr(given)
     found = found if len(found) <= LONGEST_SHOWN else f"{found[:LONGEST_SHOWN]}..."
     if detail["type"] == "tuple_type":
-        fix = f"write '{where}={json.dumps([str(given)])}'"
+        texts = [text.strip() for text in given.split(",")] if isinstance(given, str) else ["..."]
+        fix = f"write {shlex.quote(f'{where}={json.dumps(texts, ensure_ascii=False)}')}"
         return Problem(f"setting {where}", "a list", found, fix)
     if detail["type"] == "model_type":
         inner = [name for name in names if name.startswith(f"{where}.")]

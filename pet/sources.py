@@ -26,7 +26,7 @@ class Reason(StrEnum):
     UNDECODABLE = "not valid UTF-8"  # broken bytes, or half of a surrogate pair
     NOT_JSON = "not a JSON object"
     RAGGED = "wrong number of columns"
-    QUOTES = "a quote that only a later row closes"
+    QUOTES = "lines held together by a wrong quote"
     NO_ID = "no id"
     NO_LABEL = "no label"
 

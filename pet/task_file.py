@@ -69,7 +69,7 @@ class TaskFile:
             self._check_field(name, value[:index])
         # With braces around them they are refused, and yet what patterns mean.
         names = [re.sub("[{}]", "", name).strip() for name in value if isinstance(name, str)]
-        return tuple(dict.fromkeys(names))
+        return tuple(name for name in dict.fromkeys(names) if name)
 
     def _check_field(self, name: Any, earlier: list[Any]) -> None:
         if not _is_visible(name) or name != name.strip() or re.search("[{}]", name):

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
@@ -18,6 +18,7 @@ from pet.object_storage import open_binary
 from pet.sources import CHUNK_ROWS, RawRows, Reason, Source
 
 LONGEST_ROW = 16 << 20  # bytes of one CSV or JSONL row; more is an unclosed quote, or no JSONL
+LINES_HELD = 100  # that one wrong quote of a CSV file may cost; more is a file to be mended
 PEEKED_LINES = 20  # JSONL lines that are read to learn which columns there are
 
 # How files begin that are often called .csv or .jsonl: Excel's own, UTF-16, gzip, Parquet.
@@ -93,7 +94,8 @@ def _csv_rows(stream: TextIO, path: Path) -> Iterator[list[str] | Reason]:
     """Yield the rows that are not blank, the line of column names first.
 
     A quote that is not closed in its row is closed by a later row's first one. What stands behind
-    that shows it: the lines that were held together are one row that cannot be read.
+    that shows it: the lines that were held together are one row that cannot be read, and too many
+    of them a file that cannot.
 
     Raises:
         InputError: a quote is never closed, a row is too long, or column names cannot be read.
@@ -124,10 +126,15 @@ def _csv_rows(stream: TextIO, path: Path) -> Iterator[list[str] | Reason]:
         try:
             row = next(rows, None)
         except csv.Error:
-            # A quote within a line, as in `5" pipe, "or so"`, is read as it stands.
-            row = Reason.QUOTES if len(held) > 1 else next(csv.reader(held))
+            row = Reason.QUOTES
+            if len(held) == 1:  # a quote within a line, as in `5" pipe, "or so"`, is read as it is
+                row = next(csv.reader(chain([held[0]], lines())))
             if length <= LONGEST_ROW and at_end:
                 raise refused("a quote that is opened in {} and never closed") from None
+            if len(held) > 1:  # after such a quote, no telling which one closes which
+                row = Reason.QUOTES
+            if len(held) > LINES_HELD:
+                raise refused(f"{len(held):,} lines held together by a quote in {{}}") from None
         if length > LONGEST_ROW:
             raise refused(f"more than {LONGEST_ROW:,} characters in {{}}")
         if row is Reason.QUOTES and not number:

@@ -98,7 +98,7 @@ def test_a_label_of_one_or_two_rows_is_left_out_by_nobody(config_for: Configure)
 
 def test_a_line_that_leaves_nothing_out_judges_nobody(config_for: Configure) -> None:
     """It is taught every row, and would find each model right about what it has learned."""
-    grown = {**GROWN, "out_of_bag": 0.1, "judge_lines": 10, "repetitions": 4}
+    grown = {**GROWN, "out_of_bag": 0.1, "judge_lines": 10, "repetitions": 8}
     inputs = read_inputs(config_for(train_from=0, **grown))
     uneven = replace(inputs.labeled, labels=np.array([0] * 8 + [1] * 2 + [2] * 2))
     few = replace(inputs, labeled=uneven)

@@ -60,6 +60,20 @@ def test_a_quote_within_a_line_is_read_as_it_stands(tmp_path: Path) -> None:
     assert read(path) == ['a of "b"', "c ", '5" pipe']
 
 
+def test_no_row_is_made_of_the_second_line_of_another(tmp_path: Path) -> None:
+    """Behind a quote within a line, the rest of a text was a row of its own."""
+    rows = 'id,text\n1,ok\n"2" x,"first line\nsecond, line"\n3,also ok\n'
+    assert read(write(tmp_path / "a.csv", rows)) == ["ok", Reason.QUOTES, "also ok"]
+    with pytest.raises(InputError, match="never closed"):
+        read(write(tmp_path / "b.csv", 'text,label\n"a" b,"x\nc,d\ne,f\n'))
+
+
+def test_a_wrong_quote_that_would_cost_much_of_a_file_is_refused(tmp_path: Path) -> None:
+    lines = "".join(f"{row},lost\n" for row in range(200))
+    with pytest.raises(InputError, match="202 lines held together by a quote in row 0"):
+        read(write(tmp_path / "a.csv", f'id,text\n1,"open\n{lines}2,"closed"\n3,ok\n'))
+
+
 def test_column_names_that_run_on_into_the_rows_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="the line of column names and closed in a later line"):
         read(write(tmp_path / "a.csv", 'id,"text\n1,ok\n2,"also ok"\n'))

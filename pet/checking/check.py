@@ -33,6 +33,7 @@ from pet.sentence_encoders import SentenceEncoder, encoder_digest
 from pet.settings import make_config
 from pet.tasks import Task
 
+NOWHERE = "-"  # the pool where none is named
 COMPARED = 2000  # rows of each set that are held against each other
 SHOWN = 5  # suspects, and pairs of near-duplicates
 TIMED_ROWS = 16  # on which the speed of student and encoder is measured
@@ -51,20 +52,21 @@ def check_inputs(options: Mapping[str, Any], settings: tuple[str, ...] = ()) -> 
     problems: list[Problem] = []
     some_texts = options.get("pool") or options.get("labeled")
     if some_texts is None:
-        raise InputError(
+        problems.append(
             Problem("the command", "labeled texts or a pool", "neither", "add --labeled or --pool")
         )
-    config = make_config(
-        {**options, "pool": some_texts, "out": "-", "model": options.get("model") or "-"},
-        settings, problems,
-    )  # fmt: skip
+    needed = {"pool": some_texts or NOWHERE, "out": "-", "model": options.get("model") or "-"}
+    config = make_config({**options, **needed}, settings, problems)
     gather(problems, lambda: choose_device(config.device))
     models = _models_of(config, options)
     for name, model in list(models.items()):
         digest_of = encoder_digest if name == "encoder" else model_digest
         if gather(problems, partial(digest_of, *model)) is None:
             del models[name]
-    tables = read_tables(config, problems)
+    try:
+        tables = read_tables(config, problems)
+    except InputError as error:
+        raise InputError([own for own in error.problems if own.where != NOWHERE]) from None
     with_pool = options.get("pool") is not None
     found = _of_tables(tables, with_pool)
     sample: Columns = {name: [] for name in tables.task.fields}
@@ -135,10 +137,8 @@ def _sample(tables: Tables, config: RunConfig, total: int) -> tuple[Columns, lis
         InputError: a run would refuse the pool, as far as its first batch tells.
     """
     task = tables.task
-    batch = next(iter(tables.pool.batches()), None)
-    if batch is None:
-        check_rejected(config, 0, total)
-        return {name: [] for name in task.fields}, []
+    check_rejected(config, 0, total)  # or there is no first batch
+    batch = next(iter(tables.pool.batches()))
     count, rejected = len(batch), len(batch.rejected)
     check_rejected(config, rejected, total)
     known = known_texts(config, task, tables.labeled, tables.test)

@@ -126,15 +126,10 @@ def _left(report: Report, run: str) -> Finding | None:
 
 def _rejected(report: Report, run: str) -> Finding | None:
     pool = report.pool
-    others = [name for name, of in report.rejected.items() if name != "pool" and of.reasons]
-    share = pool.rejected / max(pool.rows, 1)
-    if share < REJECTED and not others:
+    if pool.rejected / max(pool.rows, 1) < REJECTED:
         return None
-    where = [f"{pool.rejected:,} of {pool.rows:,} pool rows"] if pool.rejected else []
-    where += [
-        f"{sum(report.rejected[name].reasons.values()):,} rows of the {name} set" for name in others
-    ]
-    return Finding("note", "Rows were set aside", f"{' and '.join(where)} could not be used.",
+    return Finding("note", "Rows were set aside",
+                   f"{pool.rejected:,} of {pool.rows:,} pool rows could not be used.",
                    "The section on rejected rows says which, and why.")  # fmt: skip
 
 

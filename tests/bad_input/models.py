@@ -198,7 +198,7 @@ RUNS = [
          ("news", "a folder with other files"), {"news/manifest.json": '{"inputs": [3]}'}),
     Case("a member that is gone", EVALUATE + " --with ensemble", ("news/members",),
          {"news/members/g0-last-r0": shutil.rmtree}),
-    Case("an empty text", "predict news ' '", ("texts that are not empty", "the 1. of 1", "quote")),
+    Case("an empty text", "predict news ' '", ("text 1 of 1 is empty", "leave it out")),
     Case("a text that is no text", "predict news 'a\udcff'", ("UTF-8",)),
     Case("a role that there is not", EVALUATE + " --with teacher",
          ("student or ensemble", "'teacher'")),

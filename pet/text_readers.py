@@ -123,20 +123,22 @@ def _csv_rows(stream: TextIO, path: Path) -> Iterator[list[str] | Reason]:
     rows = csv.reader(lines(), strict=True)
     while True:
         row: list[str] | Reason | None
+        never_closed = False
         try:
             row = next(rows, None)
         except csv.Error:
-            row = Reason.QUOTES
+            row = []
             if len(held) == 1:  # a quote within a line, as in `5" pipe, "or so"`, is read as it is
                 row = next(csv.reader(chain([held[0]], lines())))
-            if length <= LONGEST_ROW and at_end:
-                raise refused("a quote that is opened in {} and never closed") from None
-            if len(held) > 1:  # after such a quote, no telling which one closes which
+            never_closed = at_end
+            if len(held) > 1:  # there is no telling which quote closes which
                 row = Reason.QUOTES
-            if len(held) > LINES_HELD:
-                raise refused(f"{len(held):,} lines held together by a quote in {{}}") from None
         if length > LONGEST_ROW:
             raise refused(f"more than {LONGEST_ROW:,} characters in {{}}")
+        if never_closed:
+            raise refused("a quote that is opened in {} and never closed")
+        if row is Reason.QUOTES and len(held) > LINES_HELD:
+            raise refused(f"{len(held):,} lines held together by a quote in {{}}")
         if row is Reason.QUOTES and not number:
             raise refused("a quote that is opened in {} and closed in a later line")
         if row is None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.archives import Archive, download
-from pet.runs import writing
+from pet.storage.files import writing
 
 SEAL = "source.json"
 

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 if __name__ == "__main__":
-    from flows.server import prepare
+    from flows.runtime.server import prepare
 
     prepare(console_level="INFO")  # before Prefect is imported
 
@@ -21,15 +21,15 @@ from typing import Any
 from prefect import State, flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.calls import call, carry_out, run_name
-from flows.hooks import tell_failure
-from flows.ray_workers import MOST_AT_ONCE, RayOptions
+from flows.runtime.calls import call, carry_out, run_name
+from flows.runtime.hooks import tell_failure
+from flows.runtime.ray_workers import MOST_AT_ONCE, RayOptions
 from pet.config import RunConfig
 from pet.errors import Interrupted, PetError
 from pet.jobs import Execute
-from pet.mirrors import run_folder
 from pet.progress import SILENT, Observer
 from pet.settings import load_config, make_config
+from pet.storage.mirrors import run_folder
 
 
 # Jobs of this process are submitted one after another: the seeds of a process are shared by its
@@ -52,7 +52,7 @@ def label_pool(
         update: let new inputs into an old run folder.
         ray: the Ray cluster that does the jobs; this process, if there is none.
     """
-    from flows.artifacts import show_result
+    from flows.runtime.artifacts import show_result
     from pet import pipeline
 
     def body(execute: Execute, observer: Observer) -> dict[str, Any]:

@@ -8,7 +8,7 @@ prefect --no-prompt deploy --prefect-file flows/prefect.yaml --all
 from __future__ import annotations
 
 if __name__ == "__main__":
-    from flows.server import prepare
+    from flows.runtime.server import prepare
 
     prepare(console_level="INFO")  # before Prefect is imported
 
@@ -20,11 +20,11 @@ from typing import Any
 from prefect import State, flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.calls import call, carry_out, run_name
-from flows.hooks import tell_failure
+from flows.runtime.calls import call, carry_out, run_name
+from flows.runtime.hooks import tell_failure
 from pet.errors import Interrupted, PetError
 from pet.jobs import Execute
-from pet.nights.nightly_config import NightlyConfig, load_nightly_config
+from pet.nightly.nightly_config import NightlyConfig, load_nightly_config
 from pet.progress import SILENT, Observer
 
 
@@ -43,8 +43,8 @@ def nightly(config: NightlyConfig) -> dict[str, Any] | State[Any]:
     Args:
         config: what is labeled, with what, and when the model is renewed.
     """
-    from flows.night_artifacts import show_night
-    from pet.nights.nightly import label_new
+    from flows.runtime.night_artifacts import show_night
+    from pet.nightly.night import label_new
 
     def body(execute: Execute, observer: Observer) -> dict[str, Any]:
         return label_new(config, execute, observer)
@@ -62,7 +62,7 @@ def run_flow(config: NightlyConfig, observer: Observer = SILENT) -> dict[str, An
 
 
 def _import_nightly() -> None:
-    import pet.nights.nightly  # noqa: F401  (a second, in which a server can start)
+    import pet.nightly.night  # noqa: F401  (a second, in which a server can start)
 
 
 def main(arguments: list[str]) -> int:

@@ -15,10 +15,10 @@ from typing import Annotated
 import typer
 
 from flows.commands.console import answer
-from flows.server import check_reachable, prepare
+from flows.runtime.server import check_reachable, prepare
 from pet.errors import InputError, Problem
-from pet.nights.ledger import unit_name
-from pet.nights.nightly_config import NightlyConfig, load_nightly_config
+from pet.nightly.ledger import unit_name
+from pet.nightly.nightly_config import NightlyConfig, load_nightly_config
 
 
 def main(

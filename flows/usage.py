@@ -9,7 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from flows.terminal import Terminal
+from flows.screens.terminal import Terminal
 from pet.errors import Problem
 
 UsageError: Any = typer.BadParameter.__base__  # typer has it, but under no public name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,3 +119,10 @@ def gather(problems: list[Problem], read: Callable[[], T]) -> T | None:
     except InputError as error:
         problems += error.problems
         return None
+
+
+def did_you_mean(found: str, allowed: Iterable[str]) -> str:
+    """Return the allowed name that is nearest to `found`, or "" when none is near."""
+    names = {name.casefold(): name for name in sorted(allowed)}
+    near = difflib.get_close_matches(found.strip().casefold(), names, n=1)
+    return names[near[0]] if near else ""

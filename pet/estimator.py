@@ -17,17 +17,17 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from pet.arrays import complete, known_labels, text_columns
-from pet.ensembling import entropy
+from pet.data.arrays import complete, known_labels, text_columns
+from pet.data.labeled import label_name
 from pet.errors import InputError, Problem, missing_package
-from pet.finished import open_run, student_of
-from pet.fitting import FitInputs, read_task
-from pet.labeled import label_name
+from pet.finished.finished_run import open_run, student_of
+from pet.inputs.from_arrays import FitInputs, read_task
+from pet.method.ensembling import entropy
 from pet.pipeline import label_pool
-from pet.places import place_problem
 from pet.progress import SILENT, Observer
-from pet.runs import writing
-from pet.student_folder import Student, open_student
+from pet.storage.files import writing
+from pet.storage.locations import place_problem
+from pet.student.student_folder import Student, open_student
 
 NO_POOL = (
     "no unlabeled texts were given, so that the student learns from the labeled ones alone: give "

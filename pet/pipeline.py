@@ -9,18 +9,11 @@ from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import Any
 
-from pet.adaptation import adapt
-from pet.borders import bordered
-from pet.claims import check_folder, claim_folder
 from pet.config import RunConfig
-from pet.errors import InputError
-from pet.growing import Generation, generation_of, harm_of
-from pet.inputs import Inputs, read_inputs
-from pet.jobs import Execute, Job, Plainly
-from pet.judges import first_judges, later_judges, teaching_judges
-from pet.labeling import close_labels, count_shards
-from pet.locks import LOCK
-from pet.members import (
+from pet.ensemble.adaptation import adapt
+from pet.ensemble.member_scoring import embed_texts, measure_prior, score_member
+from pet.ensemble.member_training import train_member
+from pet.ensemble.members import (
     Member,
     are_alike,
     generations_of,
@@ -29,19 +22,31 @@ from pet.members import (
     trains_at_once,
     untrained_members,
 )
-from pet.polling import embed_texts, measure_prior, score_member
-from pet.pool_labeling import cut_shards, label_with_student
+from pet.ensemble.stopping import Generation, generation_of, harm_of
+from pet.ensemble.teachers import first_judges, later_judges, teaching_judges
+from pet.errors import InputError
+from pet.inputs.folder_claim import check_folder, claim_folder
+from pet.inputs.inputs import Inputs, read_inputs
+from pet.inputs.pool_sample import pool_rows, sample_pool, unlabeled_rows
+from pet.jobs import Execute, Job, Plainly, bordered
 from pet.progress import SILENT, Observer
-from pet.provenance import write_provenance
-from pet.reference import write_reference
+from pet.reporting.drift_reference import write_reference
+from pet.reporting.provenance import write_provenance
 from pet.reporting.report import write_report
 from pet.reporting.report_page import write_page
-from pet.run_folders import ALL_LABELS, NO_LABELS
-from pet.runs import Unit, read_record, sweep, write_json
-from pet.sampling import pool_rows, sample_pool, unlabeled_rows
-from pet.soft_labels import folds_of_pool, write_soft_labels
-from pet.students import score_classifier, train_in_fold, train_student, train_supervised
-from pet.teaching import train_member
+from pet.storage.files import read_record, sweep, write_json
+from pet.storage.locks import LOCK
+from pet.storage.run_folders import ALL_LABELS, NO_LABELS
+from pet.storage.units import Unit
+from pet.student.distillation import (
+    score_classifier,
+    train_in_fold,
+    train_student,
+    train_supervised,
+)
+from pet.student.label_files import close_labels, count_shards
+from pet.student.pool_labeling import cut_shards, label_with_student
+from pet.student.soft_labels import folds_of_pool, write_soft_labels
 
 
 def label_pool(

@@ -13,9 +13,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pet.config import RunConfig
+from pet.config import Frozen, RunConfig
 from pet.errors import InputError, Problem
-from pet.tuning_config import Frozen
 
 LONGEST_SHOWN = 80  # characters of a wrong value
 
@@ -169,3 +168,45 @@ def load_config(path: Path) -> RunConfig:
                 "run it again into a new folder with this version",
             )
         ) from None
+
+
+OPTIONS = ("labeled", "pool", "test", "model", "student_model", "encoder", "preset",
+           "label_column", "text_column", "out")  # fmt: skip
+
+
+def changed_settings(config: RunConfig) -> dict[str, Any]:
+    """List the settings that are unlike the preset's, by the names that `--set` takes."""
+    needed = {
+        name: getattr(config, name)
+        for name, field in RunConfig.model_fields.items()
+        if field.is_required()
+    }
+    preset = RunConfig(**needed, preset=config.preset)
+    return _changed(config.model_dump(mode="json"), preset.model_dump(mode="json"))
+
+
+def _changed(settings: dict[str, Any], preset: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, dict) and isinstance(preset[name], dict):
+            inner = _changed(value, preset[name])
+            found |= {f"{name}.{key}": changed for key, changed in inner.items()}
+        elif value != preset[name]:
+            found[name] = value
+    return found
+
+
+def run_command(config: RunConfig) -> list[str]:
+    """Write the `pet run` command that has this configuration, an option an item, quoted."""
+    changed = changed_settings(config)
+    needed = {"pool", "model", "out"}
+    lines = [f"pet run {shlex.quote(config.task)}"]
+    for name in OPTIONS:
+        value = getattr(config, name)
+        if name in needed or value != RunConfig.model_fields[name].default:
+            lines.append(f"--{name.replace('_', '-')} {shlex.quote(str(value))}")
+        changed.pop(name, None)
+    for name, value in changed.items():
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        lines.append(f"--set {shlex.quote(f'{name}={text}')}")
+    return lines

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pet.cloze_models import ClozeModel
-from pet.compilation import pattern_encoder, plain_encoder
-from pet.encoding import Batch, Encoder, TokenizedTexts, tokenize
-from pet.models import Classifier
-from pet.patterns import Pattern, parse_pattern
+from pet.models.cloze_model import ClozeModel
+from pet.models.model import Classifier
+from pet.tasks.compilation import pattern_encoder, plain_encoder
+from pet.tasks.encoding import Batch, Encoder, TokenizedTexts, tokenize
+from pet.tasks.patterns import Pattern, parse_pattern
 
 Columns = Mapping[str, Sequence[str]]
 CPU = torch.device("cpu")

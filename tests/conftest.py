@@ -125,8 +125,8 @@ def s3_server() -> Iterator[str]:
 @pytest.fixture
 def bucket(s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of an empty bucket, on a machine with an empty scratch disk."""
-    from pet import mirrors
-    from pet.object_storage import file_system
+    from pet.storage import mirrors
+    from pet.storage.object_storage import file_system
 
     for name, value in {
         "AWS_ENDPOINT_URL": s3_server, "AWS_ACCESS_KEY_ID": "key", "AWS_DEFAULT_REGION":

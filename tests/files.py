@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pet.tables import open_sources, read_chunks
+from pet.data.readers import open_sources, read_chunks
 
 
 def write(path: Path, content: str | bytes) -> Path:

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from pet.digests import content_digest
-from pet.models import Classifier
+from pet.models.model import Classifier
+from pet.storage.digests import content_digest
 from tests import samples
 
 TRAINING = {

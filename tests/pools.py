@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pet.batches import RejectedRow
-from pet.data import Pool, open_pool
+from pet.data.pool import Pool, RejectedRow, open_pool
 
 
 def pool_of(path: Path, **options: Any) -> Pool:

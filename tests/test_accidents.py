@@ -13,15 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from pet import pipeline
+from pet.ensemble.members import members_of
+from pet.ensemble.teachers import member_fingerprint
 from pet.errors import InputError, Problem
-from pet.inputs import read_inputs
-from pet.lineage import member_fingerprint
-from pet.loading import HUB_ID
-from pet.members import members_of
+from pet.inputs.inputs import read_inputs
+from pet.inputs.pool_sample import load_unlabeled
+from pet.models.loading import HUB_ID
 from pet.pipeline import label_pool
-from pet.runs import read_json
-from pet.sampling import load_unlabeled
-from pet.students import train_supervised
+from pet.storage.files import read_json
+from pet.student.distillation import train_supervised
 from tests import samples
 
 Configure = Callable[..., Any]

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from pet import adaptation
-from pet.cloze_models import ClozeModel
-from pet.inputs import read_inputs
-from pet.models import Rows
-from pet.sampling import sample_pool
+from pet.ensemble import adaptation
+from pet.inputs.inputs import read_inputs
+from pet.inputs.pool_sample import sample_pool
+from pet.models.batching import Rows
+from pet.models.cloze_model import ClozeModel
 
 
 def test_the_passes_of_a_step_are_of_one_pattern(

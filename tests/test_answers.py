@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pet import answers
-from pet.answers import pool_logits, pool_votes
+from pet.ensemble import predictions as answers
+from pet.ensemble.predictions import pool_logits, pool_votes
 
 MEMBERS, SHARDS, ROWS, LABELS = 3, 20, 500, 50
 WHOLE = 4 * MEMBERS * SHARDS * ROWS * LABELS  # bytes of all logits

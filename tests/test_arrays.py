@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pet.arrays import complete, known_labels, text_columns
+from pet.data.arrays import complete, known_labels, text_columns
 from pet.errors import InputError
 
 TEXTS = ["one", "two"]

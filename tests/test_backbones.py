@@ -15,15 +15,15 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from pet.backbones import Backbone
-from pet.cloze_models import ClozeModel
+from pet.ensemble.logits import read_logits
 from pet.errors import InputError, Interrupted
-from pet.inference import evaluate_run, label_new_pool
-from pet.logits import read_logits
+from pet.finished.inference import evaluate_run, label_new_pool
+from pet.models.backbone import Backbone
+from pet.models.cloze_model import ClozeModel
+from pet.models.prefix import Prefix
 from pet.pipeline import label_pool
-from pet.prefixes import Prefix
 from pet.progress import SILENT
-from pet.runs import read_json
+from pet.storage.files import read_json
 from tests import samples
 from tests.conftest import ModelFolder
 from tests.test_pipeline import Counter, results_of

@@ -7,8 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pet.batches import RejectedRow
-from pet.data import open_pool
+from pet.data.pool import RejectedRow, open_pool
 from tests.files import parquet, write
 from tests.pools import everything, pool_of
 

@@ -8,8 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pet.calibration import Scaling, calibration_offset, fit_scaling, fit_share, fit_temperature
-from pet.ensembling import softmax
+from pet.method.calibration import (
+    Scaling,
+    calibration_offset,
+    fit_scaling,
+    fit_share,
+    fit_temperature,
+)
+from pet.method.ensembling import softmax
 
 
 @pytest.mark.parametrize("prior", ["content-free", "pool", "matched", "half-matched"])

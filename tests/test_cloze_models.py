@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from pet.cloze_models import ClozeModel
-from pet.encoding import Batch, Encoder
-from pet.heads import head_for
+from pet.models.cloze_model import ClozeModel
+from pet.models.fast_paths import head_for
+from pet.tasks.encoding import Batch, Encoder
 from tests.cloze import CPU, TEXTS, ask, encoder_for, load_cloze, tokenized
 from tests.conftest import ModelFolder
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pet.data import open_pool
+from pet.data.pool import open_pool
 from pet.errors import InputError
 from tests.files import parquet, write
 from tests.pools import everything, pool_of

@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pet import comparison
-from pet.batches import PoolBatch
-from pet.comparison import compare_labels
+from pet.data.pool import PoolBatch
 from pet.errors import InputError
-from pet.labeling import Predictions, label_table
+from pet.finished import comparison
+from pet.finished.comparison import compare_labels
+from pet.student.label_files import Predictions, label_table
 
 LABELS = ("sport", "space", "business")
 

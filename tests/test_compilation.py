@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from pet.compilation import pattern_encoder, plain_encoder, word_tokens
 from pet.errors import InputError
-from pet.loading import load_tokenizer
+from pet.models.loading import load_tokenizer
+from pet.tasks.compilation import pattern_encoder, plain_encoder, word_tokens
 from tests.cloze import encoder_for, pattern
 from tests.conftest import ModelFolder
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pet.cross_fitting import TOO_WEAK, as_sure_as, correct, deal_texts
-from pet.ensembling import softmax
+from pet.method.cross_fitting import TOO_WEAK, as_sure_as, correct, deal_texts
+from pet.method.ensembling import softmax
 
 
 def test_equal_texts_in_two_folds_would_tell_of_each_other() -> None:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pet.data import open_pool
+from pet.data.pool import open_pool
 from pet.errors import InputError, PetError
 from tests.files import parquet, write
 from tests.pools import everything, pool_of

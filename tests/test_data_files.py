@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pet.data.readers import open_sources
 from pet.errors import InputError
-from pet.tables import open_sources
 from tests.files import parquet, write
 
 

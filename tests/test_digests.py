@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pet.digests import content_digest
 from pet.errors import PetError
+from pet.storage.digests import content_digest
 from tests.files import write
 
 

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from pet.distillation import distillation_loss
+from pet.student.distillation import distillation_loss
 
 
 def test_the_loss_is_kl_of_the_tempered_student_times_temperature_squared() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from pet.errors import InputError
 from pet.pipeline import label_pool
-from pet.runs import read_json
+from pet.storage.files import read_json
 
 Configure = Callable[..., Any]
 
@@ -28,7 +28,7 @@ def test_a_loss_that_is_no_number_stops_its_unit_alone_and_the_run_goes_on_with_
     config_for: Configure, monkeypatch: pytest.MonkeyPatch,
     group: str, unit: str, steps_before: int, units: int,
 ) -> None:  # fmt: skip
-    from pet import training
+    from pet.models import training
 
     config = config_for()
     real, steps = training._accumulate, []

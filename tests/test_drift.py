@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from pet.drift import (
+from pet.method.drift import (
     LabelSketch,
     Sketch,
     TextSketch,

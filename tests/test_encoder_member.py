@@ -12,21 +12,22 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from pet.calibration import UNTRAINED, Scaling, fit_scaling
-from pet.compilation import plain_encoder
-from pet.ensembling import combine
+from pet.ensemble.logits import read_logits
+from pet.ensemble.members import members_of
+from pet.ensemble.predictions import unseen_answers
+from pet.ensemble.weights import loudness, member_weights
 from pet.errors import InputError
-from pet.inference import label_new_pool
-from pet.inputs import read_inputs
-from pet.logits import read_logits
-from pet.members import members_of
+from pet.finished.inference import label_new_pool
+from pet.inputs.inputs import read_inputs
+from pet.method.calibration import UNTRAINED, Scaling, fit_scaling
+from pet.method.ensembling import combine
+from pet.models.scoring import score_columns
+from pet.models.sentence_encoder import POOLING, SentenceEncoder
 from pet.pipeline import label_pool
 from pet.progress import SILENT
-from pet.runs import DONE, read_json
-from pet.scoring import score_columns
-from pet.sentence_encoders import POOLING, SentenceEncoder
-from pet.unseen import unseen_answers
-from pet.weighing import loudness, member_weights
+from pet.storage.files import read_json
+from pet.storage.units import DONE
+from pet.tasks.compilation import plain_encoder
 from tests import samples
 from tests.test_pipeline import Counter
 from tests.tiny_models import save_model
@@ -210,7 +211,7 @@ def test_the_first_token_is_the_embedding_where_the_model_says_so(
 
 
 def test_scores_of_the_encoder_member_are_its_heads(encoded: Any) -> None:
-    from pet.linear_heads import load_head
+    from pet.method.linear_head import load_head
 
     run = Path(encoded[0].out)
     vectors = read_logits(run / "embeddings" / "test.parquet")[1]

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pet.compilation import plain_encoder
-from pet.encoding import SpecialTokens, shorten, tokenize
-from pet.loading import load_tokenizer
+from pet.models.loading import load_tokenizer
+from pet.tasks.compilation import plain_encoder
+from pet.tasks.encoding import SpecialTokens, shorten, tokenize
 from tests.cloze import TEXTS, batch_of, encoder_for, filled, pattern, row_ids, tokenized
 from tests.conftest import ModelFolder
 

@@ -7,14 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from pet.ensembling import (
-    agreement,
-    agreement_weights,
-    combine,
-    entropy,
-    folds_of,
-    softmax,
-)
+from pet.method.ensembling import agreement, agreement_weights, combine, entropy, folds_of, softmax
 
 # Two members, two rows, two labels.
 LOGITS = np.array([[[2.0, 0.0], [0.0, 4.0]], [[0.0, 1.0], [3.0, 1.0]]], dtype=np.float32)

@@ -20,8 +20,8 @@ from sklearn.preprocessing import FunctionTransformer
 
 from pet.errors import InputError, PetError
 from pet.estimator import PetClassifier
-from pet.inference import predict_texts
-from pet.runs import read_json
+from pet.finished.inference import predict_texts
+from pet.storage.files import read_json
 from tests import samples
 from tests.conftest import ModelFolder
 

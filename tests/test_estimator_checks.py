@@ -15,8 +15,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from pet.data.labeled import label_name
 from pet.estimator import PetClassifier
-from pet.labeled import label_name
 from tests.conftest import ModelFolder
 
 WORDS = ("sport", "space", "business", "money", "game")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pet.evaluation import (
+from pet.method.metrics import (
     above,
     accuracy,
     beats_commonest,

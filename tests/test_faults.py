@@ -16,12 +16,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from pet import runs
 from pet.errors import InputError, Interrupted, PetError
-from pet.models import Classifier
+from pet.models.model import Classifier
 from pet.pipeline import label_pool
 from pet.progress import Observer
-from pet.runs import DONE
+from pet.storage import units as runs
+from pet.storage.units import DONE
 from tests import samples
 from tests.faults.runs import digests
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from pet.errors import InputError
-from pet.finished import open_run
-from pet.inference import predict_texts
-from pet.runs import DONE
+from pet.finished.finished_run import open_run
+from pet.finished.inference import predict_texts
+from pet.storage.units import DONE
 
 Open = Callable[[Path], Any]
 OPENERS: list[Open] = [open_run, lambda run: predict_texts(run, ["x"])]

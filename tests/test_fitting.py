@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pet.errors import InputError
-from pet.fitting import FitInputs, read_task
-from pet.tasks import load_task
+from pet.inputs.from_arrays import FitInputs, read_task
+from pet.tasks.task import load_task
 
 TASK = {"labels": {"a": "good", "b": "bad"}, "patterns": {"was": "{text} It was {mask}."}}
 

@@ -11,14 +11,14 @@ import pytest
 
 from pet.errors import InputError
 from pet.estimator import PetClassifier
-from pet.exporting.exports import export_run
-from pet.finished import open_run
-from pet.formats import FORMAT, check_format
-from pet.inference import evaluate_run, label_new_pool, predict_texts
-from pet.past_runs import list_runs, show_run
+from pet.finished.exports import export_run
+from pet.finished.finished_run import open_run
+from pet.finished.inference import evaluate_run, label_new_pool, predict_texts
+from pet.finished.past_runs import list_runs, show_run
 from pet.pipeline import label_pool
 from pet.progress import SILENT
-from pet.runs import read_json
+from pet.storage.files import read_json
+from pet.storage.format_version import FORMAT, check_format
 from tests import samples
 from tests.conftest import ModelFolder
 from tests.old_runs import write_run_0_1_0

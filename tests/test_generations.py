@@ -10,18 +10,19 @@ from typing import Any
 
 import pytest
 
-from pet import scoring
+from pet.ensemble.member_models import prior_offset
+from pet.ensemble.member_scoring import measure_prior
+from pet.ensemble.member_training import train_member
+from pet.ensemble.members import Member, members_of
+from pet.ensemble.teachers import teachers_of
 from pet.errors import InputError
-from pet.inputs import read_inputs
-from pet.lineage import teachers_of
-from pet.member_models import prior_offset
-from pet.members import Member, members_of
+from pet.inputs.inputs import read_inputs
+from pet.inputs.pool_sample import sample_pool, unlabeled_rows
+from pet.models import scoring
 from pet.pipeline import label_pool
-from pet.polling import measure_prior
-from pet.runs import DONE, read_json
-from pet.sampling import sample_pool, unlabeled_rows
 from pet.settings import make_config
-from pet.teaching import train_member
+from pet.storage.files import read_json
+from pet.storage.units import DONE
 from tests import samples
 
 Configure = Callable[..., Any]
@@ -55,7 +56,7 @@ def test_a_member_of_a_generation_is_not_taught_by_itself(grown: Any) -> None:
 
 
 def test_drawn_rows_are_never_rows_of_the_labeled_set(grown: Any) -> None:
-    from pet.sampling import load_unlabeled
+    from pet.inputs.pool_sample import load_unlabeled
 
     unlabeled = load_unlabeled(Path(grown[0].out))
     known = {row for row, ok in zip(unlabeled.ids, unlabeled.trainable, strict=True) if not ok}

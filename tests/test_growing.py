@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pet import growing
-from pet.inputs import read_inputs
-from pet.members import Member, members_of
+from pet.ensemble import stopping as growing
+from pet.ensemble.members import Member, members_of
+from pet.inputs.inputs import read_inputs
+from pet.inputs.pool_sample import unlabeled_rows
 from pet.pipeline import label_pool
-from pet.runs import DONE, read_record
-from pet.sampling import unlabeled_rows
+from pet.storage.files import read_record
+from pet.storage.units import DONE
 from tests import samples
 
 Configure = Callable[..., Any]

@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from pet.errors import InputError, PetError
-from pet.inference import evaluate_run, label_new_pool, predict_texts
+from pet.finished.inference import evaluate_run, label_new_pool, predict_texts
 from pet.pipeline import label_pool
 from pet.progress import SILENT, Observer
-from pet.runs import read_json, write_json
+from pet.storage.files import read_json, write_json
 from tests import samples
 
 TEXTS: list[str | None] = ["the team won", None, "a rocket to the moon", "stock price", "the bank"]

@@ -11,17 +11,18 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
+from pet.ensemble.members import members_of
 from pet.errors import InputError
-from pet.finished import open_run
-from pet.inheritance import adapters_of, counterpart, start_of
-from pet.inputs import read_inputs
-from pet.members import members_of
+from pet.finished.finished_run import open_run
+from pet.finished.predictors import ensemble_voice
+from pet.inputs.inputs import read_inputs
+from pet.inputs.warm_start import adapters_of, counterpart, start_of
+from pet.models.soft_prompt import SoftPrompt
 from pet.pipeline import label_pool
 from pet.progress import no_tick
-from pet.runs import DONE, read_record
-from pet.soft_prompts import SoftPrompt
-from pet.tasks import load_task
-from pet.voices import ensemble_voice
+from pet.storage.files import read_record
+from pet.storage.units import DONE
+from pet.tasks.task import load_task
 from tests import samples, tiny_models
 from tests.cloze import encoder_for, load_cloze, tokenized
 from tests.conftest import ModelFolder

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from pet.encoding import TextSlot
 from pet.errors import InputError, PetError
-from pet.inputs import read_inputs, table_digest
+from pet.inputs.inputs import read_inputs, table_digest
+from pet.inputs.run_tables import read_tables
 from pet.progress import NOTES
-from pet.run_tables import read_tables
+from pet.tasks.encoding import TextSlot
 from tests import samples
 from tests.conftest import ModelFolder
 

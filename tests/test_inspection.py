@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from pet import inspection
 from pet.errors import InputError
-from pet.inputs import read_inputs
-from pet.inspection import suitable
-from pet.models import Classifier
+from pet.inputs import model_checks as inspection
+from pet.inputs.inputs import read_inputs
+from pet.inputs.model_checks import suitable
+from pet.inputs.run_tables import read_tables
+from pet.models.model import Classifier
 from pet.pipeline import label_pool
-from pet.run_tables import read_tables
 from tests.cloze import CPU, fresh_classifier
 from tests.conftest import ModelFolder
 

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from pet.invocation import OPTIONS, changed_settings, run_command
-from pet.settings import make_config
+from pet.settings import OPTIONS, changed_settings, make_config, run_command
 
 NEEDED = {"task": "a task.toml", "pool": "p/x y.parquet", "out": "runs/it's", "model": "bert"}
 GIVEN: list[dict[str, Any]] = [

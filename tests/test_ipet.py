@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pet.ipet import (
+from pet.method.ipet import (
     Growth,
     choose_teachers,
     count_generations,

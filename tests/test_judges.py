@@ -10,18 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pet import growing
-from pet.calibration import fit_temperature
-from pet.inputs import Inputs, read_inputs
-from pet.judges import first_judges, later_judges, left_out, teaching_judges
-from pet.lineage import member_fingerprint, teachers_of
-from pet.members import Member, folder_of, members_of
-from pet.pipeline import label_pool
-from pet.runs import read_record
-from pet.sampling import sample_pool
-from pet.teaching import Drawn, draw, training_rows
-from pet.unseen import unseen_answers
-from pet.weighing import (
+from pet.ensemble import stopping as growing
+from pet.ensemble.member_training import Drawn, draw, training_rows
+from pet.ensemble.members import Member, folder_of, members_of
+from pet.ensemble.predictions import unseen_answers
+from pet.ensemble.teachers import (
+    first_judges,
+    later_judges,
+    left_out,
+    member_fingerprint,
+    teachers_of,
+    teaching_judges,
+)
+from pet.ensemble.weights import (
     AFTER_TRAINED,
     AFTER_UNTRAINED,
     ensemble_scaling,
@@ -29,6 +30,11 @@ from pet.weighing import (
     member_weights,
     teachers_say,
 )
+from pet.inputs.inputs import Inputs, read_inputs
+from pet.inputs.pool_sample import sample_pool
+from pet.method.calibration import fit_temperature
+from pet.pipeline import label_pool
+from pet.storage.files import read_record
 from tests import samples
 
 Configure = Callable[..., Any]

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pet.batches import RejectedRow
+from pet.data.labeled import read_labeled
+from pet.data.pool import RejectedRow
 from pet.errors import InputError
-from pet.labeled import read_labeled
 from tests.files import parquet, write
 
 LABELS = ("sport", "space")

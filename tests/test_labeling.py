@@ -12,11 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import dataset
 
-from pet.batches import PoolBatch
-from pet.data import Pool, open_pool
-from pet.data_files import find_files
+from pet.data.data_files import find_files
+from pet.data.pool import Pool, PoolBatch, open_pool
 from pet.errors import InputError, Interrupted
-from pet.labeling import (
+from pet.pipeline import label_pool
+from pet.progress import SILENT, Tick
+from pet.storage.mirrors import run_folder
+from pet.storage.units import LABELS_DONE
+from pet.student.label_files import (
     LABELS_REJECTED,
     Predictions,
     close_labels,
@@ -24,11 +27,7 @@ from pet.labeling import (
     label_table,
     refuse_other_labels,
     write_labels,
-)  # fmt: skip
-from pet.mirrors import run_folder
-from pet.pipeline import label_pool
-from pet.progress import SILENT, Tick
-from pet.runs import LABELS_DONE
+)
 from tests import samples
 
 LABELS = ("sport", "space", "a b/c")

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from pet import models
-from pet.last_layer import last_layer
-from pet.models import Model
-from pet.prefixes import Prefix
+from pet.models import model as models
+from pet.models.fast_paths import last_layer
+from pet.models.model import Model
+from pet.models.prefix import Prefix
 from tests.cloze import TEXTS, encoder_for, fresh_classifier, load_cloze, plain_batchable, tokenized
 from tests.conftest import ModelFolder
 from tests.test_models import ROWS

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from pet import leases
 from pet.errors import InputError, LockedError
-from pet.leases import Lease, leased
-from pet.object_storage import file_system
+from pet.storage import leases
+from pet.storage.leases import Lease, leased
+from pet.storage.object_storage import file_system
 from tests.test_locks import hold
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from pet.inputs import Inputs, read_inputs
-from pet.lineage import member_fingerprint
-from pet.members import members_of
+from pet.ensemble.members import members_of
+from pet.ensemble.teachers import member_fingerprint
+from pet.inputs.inputs import Inputs, read_inputs
 from tests import samples
 
 Configure = Callable[..., Any]

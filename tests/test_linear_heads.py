@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from pet.ensembling import softmax
-from pet.linear_heads import fit_calibrated, fit_head, load_head
+from pet.method.ensembling import softmax
+from pet.method.linear_head import fit_calibrated, fit_head, load_head
 
 RNG = np.random.default_rng(0)
 CENTRES = np.array([[3.0, 0, 0, 0], [0, 3.0, 0, 0], [0, 0, 3.0, 0]])

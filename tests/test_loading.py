@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import torch
 
-from pet.cloze_models import ClozeModel
 from pet.errors import InputError
-from pet.loading import choose_device, is_causal, load_tokenizer, model_digest
-from pet.models import Classifier
+from pet.models.cloze_model import ClozeModel
+from pet.models.loading import choose_device, is_causal, load_tokenizer, model_digest
+from pet.models.model import Classifier
 from tests.cloze import CPU, ask, fresh_classifier, load_cloze
 from tests.conftest import ModelFolder
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pet.errors import InputError, LockedError
-from pet.locks import LOCK, locked
+from pet.storage.locks import LOCK, locked
 
 HOLDER = """
 import sys

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from pet.encoding import Batch
-from pet.masking import mask_tokens
+from pet.models.cloze_model import mask_tokens
+from pet.tasks.encoding import Batch
 from tests import tiny_models
 
 

@@ -10,11 +10,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pet.answers import stacked_logits
-from pet.errors import PetError
-from pet.inputs import Inputs, read_inputs
-from pet.logits import logits_table, read_logits, stored_fingerprint
-from pet.members import (
+from pet.ensemble.logits import logits_table, read_logits, stored_fingerprint
+from pet.ensemble.members import (
     Member,
     folder_of,
     generations_of,
@@ -24,9 +21,12 @@ from pet.members import (
     trains_at_once,
     untrained_members,
 )
-from pet.runs import DONE, read_json
-from pet.tables import write_parquet
-from pet.weighing import zero_shot_accuracy
+from pet.ensemble.predictions import stacked_logits
+from pet.ensemble.weights import zero_shot_accuracy
+from pet.errors import PetError
+from pet.inputs.inputs import Inputs, read_inputs
+from pet.storage.files import read_json, write_parquet
+from pet.storage.units import DONE
 from tests import samples
 
 Configure = Callable[..., Any]

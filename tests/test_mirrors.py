@@ -12,13 +12,13 @@ import pytest
 from typer.testing import CliRunner
 
 from flows import cli
-from pet import mirrors
 from pet.errors import InputError, LockedError, PetError
-from pet.mirrors import Mirror, bring, run_folder
-from pet.object_storage import file_system
 from pet.pipeline import label_pool
-from pet.run_folders import ALL_LABELS
-from pet.runs import make_unit
+from pet.storage import mirrors
+from pet.storage.mirrors import Mirror, bring, run_folder
+from pet.storage.object_storage import file_system
+from pet.storage.run_folders import ALL_LABELS
+from pet.storage.units import make_unit
 from tests.test_leases import write_lock
 from tests.test_object_storage import send
 from tests.test_pipeline import Configure, Counter, results_of

@@ -14,9 +14,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from pet.cloze_models import ClozeModel
 from pet.errors import InputError
-from pet.models import Classifier, Model, Precision, head_weights
+from pet.models.cloze_model import ClozeModel
+from pet.models.model import Classifier, Model, Precision, head_weights
 from tests.cloze import (
     CPU,
     TEXTS,

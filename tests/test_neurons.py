@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from pet.cloze_models import ClozeModel
-from pet.neurons import active_neurons, overlap
-from pet.soft_prompts import SoftPrompt
+from pet.finished.adapter_similarity import active_neurons, overlap
+from pet.models.cloze_model import ClozeModel
+from pet.models.soft_prompt import SoftPrompt
 from tests.cloze import load_cloze
 from tests.conftest import ModelFolder
 

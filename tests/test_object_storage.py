@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pet.data import open_pool
-from pet.digests import content_digest
+from pet.data.labeled import read_labeled, table_digest
+from pet.data.pool import open_pool
 from pet.errors import InputError, PetError
-from pet.inputs import read_inputs
-from pet.labeled import read_labeled, table_digest
-from pet.object_storage import (
+from pet.inputs.inputs import read_inputs
+from pet.storage.digests import content_digest
+from pet.storage.object_storage import (
     BLOCKS,
     as_on_disk,
     file_system,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pet.errors import InputError
-from pet.past_runs import list_runs, show_run
+from pet.finished.past_runs import list_runs, show_run
 from pet.settings import make_config
 
 

@@ -8,17 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pet.errors import Problem
-from pet.patterns import (
-    Boundary,
-    FieldSlot,
-    MaskSlot,
-    Pattern,
-    Piece,
-    Words,
-    did_you_mean,
-    parse_pattern,
-)
+from pet.errors import Problem, did_you_mean
+from pet.tasks.patterns import Boundary, FieldSlot, MaskSlot, Pattern, Piece, Words, parse_pattern
 
 
 def parsed(template: str, *fields: str) -> Pattern:

@@ -11,14 +11,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pet.ensemble.logits import read_logits
 from pet.errors import InputError, Interrupted, LockedError, PetError
 from pet.jobs import Job, Plainly
-from pet.locks import LOCK, locked
-from pet.logits import read_logits
 from pet.pipeline import label_pool
 from pet.progress import Observer
-from pet.runs import DONE, TEMPORARY_PREFIX, read_json
 from pet.settings import load_config
+from pet.storage.files import TEMPORARY_PREFIX, read_json
+from pet.storage.locks import LOCK, locked
+from pet.storage.units import DONE
 from tests import samples
 from tests.conftest import ModelFolder
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pet.errors import InputError
-from pet.places import check_places, is_on_store, place_in_pool, place_problem, public
+from pet.storage.locations import check_places, is_on_store, place_in_pool, place_problem, public
 
 
 @pytest.mark.parametrize("place", ["runs/a", "C:\\runs", "org/model", "a b", "-", "größe", "a:b"])

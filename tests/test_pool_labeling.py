@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pet.pool_labeling import cut_shards
+from pet.student.pool_labeling import cut_shards
 
 
 @pytest.mark.parametrize(("shards", "workers"), [(1, 1), (1, 8), (3, 2), (100, 1), (100, 7)])

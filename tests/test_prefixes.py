@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from pet.prefixes import Prefix, activations
+from pet.models.prefix import Prefix, activations
 from tests.cloze import load_cloze
 
 ModelFolder = Callable[[str], Path]

@@ -16,15 +16,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pet.batches import PoolBatch
-from pet.compilation import plain_encoder
-from pet.encoding import Encoder, TokenizedTexts, tokenize
+from pet.data.pool import PoolBatch
 from pet.errors import InputError
-from pet.ipet import draw_rows, generation_quotas
-from pet.labeling import Predictions, count_labels, label_table
+from pet.method.ipet import draw_rows, generation_quotas
 from pet.pipeline import label_pool
-from pet.tables import write_parquet
-from pet.tasks import Task, parse_task
+from pet.storage.files import write_parquet
+from pet.student.label_files import Predictions, count_labels, label_table
+from pet.tasks.compilation import plain_encoder
+from pet.tasks.encoding import Encoder, TokenizedTexts, tokenize
+from pet.tasks.task import Task, parse_task
 from tests import samples, tiny_models
 from tests.cloze import encoder_for, row_ids
 

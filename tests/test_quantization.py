@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from pet.quantization import linears_in_int8
-from pet.scoring import score
+from pet.models.fast_paths import linears_in_int8
+from pet.models.scoring import score
 from tests.cloze import TEXTS, encoder_for, fresh_classifier, load_cloze, plain_batchable, tokenized
 from tests.conftest import ModelFolder
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from pet.data.readers import open_sources
 from pet.errors import InputError
-from pet.tables import open_sources, write_parquet
+from pet.storage.files import write_parquet
 from tests.files import read, write
 
 

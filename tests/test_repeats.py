@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pet.repeats import RepeatedIds
+from pet.data.duplicate_ids import RepeatedIds
 
 
 def test_ids_of_their_own_are_no_repeats_and_nothing_is_said() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pet.errors import InputError
-from pet.run_tables import read_tables
+from pet.inputs.run_tables import read_tables
 from tests import samples
 
 Configure = Callable[..., Any]

@@ -11,19 +11,8 @@ import pytest
 from safetensors import SafetensorError
 
 from pet.errors import InputError, PetError
-from pet.runs import (
-    DONE,
-    derive_seed,
-    fingerprint,
-    finished,
-    make_unit,
-    read_json,
-    read_record,
-    sweep,
-    write_json,
-    write_text,
-    writing,
-)
+from pet.storage.files import read_json, read_record, sweep, write_json, write_text, writing
+from pet.storage.units import DONE, derive_seed, fingerprint, finished, make_unit
 
 
 class Build:

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from pet import scoring
 from pet.errors import PetError
+from pet.models import scoring
+from pet.models.scoring import ask_in_turn, score, score_columns
 from pet.progress import no_tick
-from pet.scoring import ask_in_turn, score, score_columns
 from tests.cloze import TEXTS, encoder_for, fresh_classifier, load_cloze, plain_batchable, tokenized
 from tests.conftest import ModelFolder
 from tests.test_training import Failing

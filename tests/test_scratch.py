@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pet.mirrors import Mirror
-from pet.scratch import free_room
+from pet.storage.mirrors import Mirror, free_room
 
 
 @pytest.mark.parametrize("name", ["tmp-tickets", "tmp", "lock", "index.json"])

@@ -19,9 +19,9 @@ from typer.testing import CliRunner
 from flows import cli
 from flows.commands import console
 from pet.errors import InputError
-from pet.inference import predict_texts
-from pet.locks import LOCK, locked
+from pet.finished.inference import predict_texts
 from pet.pipeline import label_pool
+from pet.storage.locks import LOCK, locked
 from tests import samples
 from tests.conftest import ModelFolder
 from tests.files import parquet

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from pet.errors import InputError
-from pet.runs import write_json
 from pet.settings import load_config, make_config
+from pet.storage.files import write_json
 from tests.settings import NEEDED, config, problems_of
 
 

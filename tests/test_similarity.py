@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import save_file
 
 from pet.errors import InputError
-from pet.inheritance import adapters_of
-from pet.similarity import compare_vectors, read_vectors
+from pet.finished.adapter_similarity import compare_vectors, read_vectors
+from pet.inputs.warm_start import adapters_of
 
 Runs = dict[str, Path]
 ONE = torch.tensor([[1.0, 0.0], [0.0, 1.0]], dtype=torch.float64)

@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pet.cross_fitting import correct
+from pet.ensemble.logits import read_logits
+from pet.ensemble.members import members_of
 from pet.errors import PetError
-from pet.inputs import read_inputs
-from pet.logits import read_logits
-from pet.members import members_of
+from pet.inputs.inputs import read_inputs
+from pet.inputs.pool_sample import unlabeled_rows
+from pet.method.cross_fitting import correct
 from pet.pipeline import label_pool
-from pet.runs import DONE, Unit, read_json
-from pet.sampling import unlabeled_rows
-from pet.soft_labels import (
+from pet.storage.files import read_json
+from pet.storage.units import DONE, Unit
+from pet.student.soft_labels import (
     HELD_OUT,
     folds_of_pool,
     read_soft_labels,

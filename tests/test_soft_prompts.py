@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from pet.errors import PetError
-from pet.heads import head_for
-from pet.prompt_ensembles import JOINT_TOKENS, PromptEnsemble
-from pet.scoring import score
-from pet.soft_prompts import SoftPrompt, first_tokens, nearest_words
+from pet.finished.predictors import JOINT_TOKENS, PromptEnsemble
+from pet.models.fast_paths import head_for
+from pet.models.scoring import score
+from pet.models.soft_prompt import SoftPrompt, first_tokens, nearest_words
 from tests.cloze import TEXTS, encoder_for, load_cloze, row_ids, tokenized
 
 ModelFolder = Callable[[str], Path]

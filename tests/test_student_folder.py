@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from pet.errors import InputError
-from pet.runs import read_json
-from pet.student_folder import open_student, read_student_record
+from pet.storage.files import read_json
+from pet.student.student_folder import open_student, read_student_record
 from tests import samples
 
 TEXTS = {"text": ["the team won", "a rocket to the moon"]}

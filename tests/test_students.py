@@ -12,18 +12,19 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from pet import students
-from pet.ensembling import softmax
-from pet.inputs import read_inputs
-from pet.loading import choose_device
-from pet.logits import read_logits
-from pet.models import Classifier
+from pet.ensemble.logits import read_logits
+from pet.inputs.inputs import read_inputs
+from pet.inputs.pool_sample import unlabeled_rows
+from pet.method.ensembling import softmax
+from pet.models.loading import choose_device
+from pet.models.model import Classifier
 from pet.pipeline import label_pool
 from pet.reporting.report_file import Report
 from pet.reporting.verdict import judge
-from pet.runs import DONE, read_json
-from pet.sampling import unlabeled_rows
-from pet.soft_labels import folds_of_pool
+from pet.storage.files import read_json
+from pet.storage.units import DONE
+from pet.student import distillation as students
+from pet.student.soft_labels import folds_of_pool
 from tests import reports, samples
 
 Configure = Callable[..., Any]

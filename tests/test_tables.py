@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pet.data.readers import count_rows, open_sources, read_chunks
 from pet.errors import InputError, PetError
-from pet.tables import count_rows, open_sources, read_chunks, write_parquet
+from pet.storage.files import write_parquet
 from tests.files import read, write
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pet.errors import InputError, Problem
-from pet.tasks import parse_task
+from pet.tasks.task import parse_task
 from tests.samples import TICKETS
 
 

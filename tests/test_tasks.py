@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pet.errors import InputError
-from pet.patterns import FieldSlot, MaskSlot, Words
-from pet.tasks import Task, load_task, parse_task, shipped_tasks
+from pet.tasks.patterns import FieldSlot, MaskSlot, Words
+from pet.tasks.task import Task, load_task, parse_task, shipped_tasks
 from tests.samples import TICKETS
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from pet.data.data_files import Reason
+from pet.data.readers import count_rows, open_sources
+from pet.data.text_readers import LONGEST_ROW
 from pet.errors import InputError
-from pet.sources import Reason
-from pet.tables import count_rows, open_sources
-from pet.text_readers import LONGEST_ROW
 from tests.files import read, write
 
 

@@ -14,19 +14,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from pet.cloze_models import ClozeModel
 from pet.config import TrainingConfig
 from pet.errors import Interrupted, PetError
-from pet.loading import seeded
-from pet.memory import is_out_of_memory
-from pet.training import (
-    Diverged,
+from pet.models.batching import (
     cheapest_passes,
     halved,
+    is_out_of_memory,
     shuffled_batches,
     split_by_tokens,
-    train,
 )
+from pet.models.cloze_model import ClozeModel
+from pet.models.loading import seeded
+from pet.models.training import Diverged, train
 from tests.cloze import encoder_for, load_cloze, tokenized
 from tests.conftest import ModelFolder
 

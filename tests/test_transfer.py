@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pet import transfer
 from pet.errors import InputError
+from pet.finished import transfer
+from pet.finished.transfer import MEASURES, measure_transfer
 from pet.pipeline import label_pool
 from pet.progress import SILENT
-from pet.transfer import MEASURES, measure_transfer
 from tests import samples
 from tests.conftest import ModelFolder
 

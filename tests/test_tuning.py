@@ -11,15 +11,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from pet.adapters import Adapter, read_settings, save_adapter
-from pet.cloze_models import ClozeModel
 from pet.config import RunConfig, TrainingConfig
 from pet.errors import InputError
-from pet.models import Classifier
-from pet.scoring import score
-from pet.teaching import cross_entropy, one_hot
-from pet.training import train
-from pet.tuning import add_lora, load_adapter, merge_lora, start_adapter
+from pet.models.adapter import Adapter, read_settings, save_adapter
+from pet.models.backbone import load_adapter, start_adapter
+from pet.models.cloze_model import ClozeModel
+from pet.models.lora import add_lora, merge_lora
+from pet.models.model import Classifier
+from pet.models.scoring import score
+from pet.models.training import cross_entropy, one_hot, train
 from tests.cloze import (
     CPU,
     TEXTS,

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from pet.inputs import read_inputs
-from pet.judges import first_judges, left_out
-from pet.logits import read_logits
-from pet.members import Member, members_of
+from pet.ensemble.logits import read_logits
+from pet.ensemble.members import Member, members_of
+from pet.ensemble.predictions import answers_path, unseen_answers, unseen_rows
+from pet.ensemble.teachers import first_judges, left_out
+from pet.inputs.inputs import read_inputs
 from pet.pipeline import label_pool
-from pet.unseen import answers_path, unseen_answers, unseen_rows
 
 Configure = Callable[..., Any]
 

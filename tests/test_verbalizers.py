@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import verbalizers
-from pet.patterns import Boundary
-from pet.tasks import load_task, parse_task, shipped_tasks
+from pet.tasks.patterns import Boundary
+from pet.tasks.task import load_task, parse_task, shipped_tasks
 
 FOLDER = Path(str(verbalizers.__file__)).parent
 NAMES = sorted(path.stem for path in FOLDER.glob("*.toml"))

@@ -9,11 +9,12 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from pet import voices
 from pet.errors import InputError, PetError
-from pet.inference import evaluate_run, label_new_pool
+from pet.finished import predictors as voices
+from pet.finished.inference import evaluate_run, label_new_pool
 from pet.progress import SILENT
-from pet.runs import DONE, read_json
+from pet.storage.files import read_json
+from pet.storage.units import DONE
 from tests import samples
 
 

@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pet import weighing
-from pet.answers import pool_logits
-from pet.calibration import UNTRAINED, fit_scaling
-from pet.ensembling import agreement_weights, combine, softmax
-from pet.inputs import read_inputs
-from pet.lineage import teachers_of
-from pet.members import Member, members_of
+from pet.ensemble import weights as weighing
+from pet.ensemble.members import Member, members_of
+from pet.ensemble.predictions import pool_logits, unseen_answers, unseen_rows
+from pet.ensemble.teachers import teachers_of
+from pet.ensemble.weights import ensemble_scaling, member_weights, teachers_say
+from pet.inputs.inputs import read_inputs
+from pet.method.calibration import UNTRAINED, fit_scaling
+from pet.method.ensembling import agreement_weights, combine, softmax
 from pet.pipeline import label_pool
-from pet.runs import DONE, read_json
-from pet.unseen import unseen_answers, unseen_rows
-from pet.weighing import ensemble_scaling, member_weights, teachers_say
+from pet.storage.files import read_json
+from pet.storage.units import DONE
 from tests import samples
 
 Configure = Callable[..., Any]

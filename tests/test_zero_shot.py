@@ -10,17 +10,17 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pet import zero_shot
-from pet.calibration import UNTRAINED, calibration_offset
-from pet.cloze_models import ClozeModel
-from pet.ensembling import softmax
+from pet.checking import zero_shot
+from pet.checking.zero_shot import label_zero_shot
 from pet.errors import InputError, Interrupted
-from pet.locks import LOCK
+from pet.method.calibration import UNTRAINED, calibration_offset
+from pet.method.ensembling import softmax
+from pet.models.cloze_model import ClozeModel
+from pet.models.scoring import cloze_encoder, score_columns
 from pet.progress import SILENT, Observer
-from pet.runs import LABELS_DONE
-from pet.scoring import cloze_encoder, score_columns
-from pet.tasks import load_task
-from pet.zero_shot import label_zero_shot
+from pet.storage.locks import LOCK
+from pet.storage.units import LABELS_DONE
+from pet.tasks.task import load_task
 from tests import samples
 from tests.cloze import CPU
 from tests.conftest import ModelFolder

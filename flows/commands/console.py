@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from flows.terminal import Terminal
+from flows.screens.terminal import Terminal
 from pet.errors import Interrupted, PetError
 
 out = Terminal()

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from flows import diff_screen
 from flows.commands.console import answer, out
 from flows.commands.options import Debug, Json
+from flows.screens import diff as diff_screen
 
 Labels = typer.Argument(help="a run, or a folder of label files")
 
@@ -22,9 +22,9 @@ def diff(
     """Show what changed from one run's labels to another's, row by row."""
 
     def work() -> None:
-        from pet.comparison import compare_labels
-        from pet.mirrors import bring
-        from pet.run_folders import ALL_LABELS
+        from pet.finished.comparison import compare_labels
+        from pet.storage.mirrors import bring
+        from pet.storage.run_folders import ALL_LABELS
 
         sides = [bring(place, ALL_LABELS, parts=("labels",)) for place in (before, after)]
         found = compare_labels(*(side.path for side in sides))

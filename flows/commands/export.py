@@ -10,10 +10,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from flows import screens
 from flows.commands.console import answer, err, out, stop
 from flows.commands.options import Debug, Json, RunFolder
-from pet.places import check_places
+from flows.screens import results as screens
+from pet.storage.locations import check_places
 
 
 def export(
@@ -31,9 +31,9 @@ def export(
     """Write the student or the labeled pool for other programs."""
 
     def work() -> None:
-        from pet.exporting.exports import export_run
-        from pet.mirrors import bring
-        from pet.run_folders import ALL_LABELS
+        from pet.finished.exports import export_run
+        from pet.storage.mirrors import bring
+        from pet.storage.run_folders import ALL_LABELS
 
         check_places(out=out_folder)
         stop.install()

@@ -10,13 +10,13 @@ from typing import Annotated
 
 import typer
 
-from flows import screens
 from flows.commands.console import answer, err, out, stop
 from flows.commands.options import Debug, Json, LabelColumn, PoolPath, RunFolder, TextColumn, With
+from flows.screens import results as screens
 from pet.errors import InputError, Problem
-from pet.mirrors import bring
-from pet.places import check_places
-from pet.tasks import shipped_tasks
+from pet.storage.locations import check_places
+from pet.storage.mirrors import bring
+from pet.tasks.task import shipped_tasks
 
 
 def label(
@@ -43,14 +43,14 @@ def label(
         stop.install()
         observer = screens.progress(err, stop)
         if zero_shot:
-            from pet.zero_shot import label_zero_shot
+            from pet.checking.zero_shot import label_zero_shot
 
             written, reused, counts = label_zero_shot(
                 source, pool, out_folder, model or "", observer, text_column=text_column,
                 settings=tuple(setting or ()),
             )  # fmt: skip
         else:
-            from pet.inference import label_new_pool
+            from pet.finished.inference import label_new_pool
 
             written, reused, counts = label_new_pool(
                 bring(source, parts=parts_of(who)).path, pool, out_folder, who or "student",
@@ -108,7 +108,7 @@ def predict(
     """Say what the student thinks of some texts."""
 
     def work() -> None:
-        from pet.inference import predict_texts
+        from pet.finished.inference import predict_texts
 
         given = _lines_of_stdin() if texts == ["-"] else texts
         found = predict_texts(bring(folder, parts=parts_of()).path, given)
@@ -138,7 +138,7 @@ def evaluate(
     """Measure a finished run's student or ensemble on labeled texts."""
 
     def work() -> None:
-        from pet.inference import evaluate_run
+        from pet.finished.inference import evaluate_run
 
         check_places(stores=True, test=test)
         found = evaluate_run(

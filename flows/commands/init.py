@@ -11,12 +11,12 @@ import typer
 
 from flows.commands.console import answer, out
 from flows.commands.options import Debug
-from pet.display import visible
 from pet.errors import InputError, Problem
-from pet.places import place_problem
+from pet.escaping import visible
+from pet.storage.locations import place_problem
 
 if TYPE_CHECKING:
-    from pet.checking.task_draft import Sample
+    from pet.tasks.task_draft import Sample
 
 ID_COLUMNS = ("id", "row_id")
 LABEL_COLUMN = "label"  # as it is mostly called
@@ -47,7 +47,7 @@ def init(
     """Write a task file for your own labels; asks for what no option says."""
 
     def work() -> None:
-        from pet.checking import task_draft
+        from pet.tasks import task_draft
 
         if problem := place_problem("OUT", place):
             raise InputError(problem)
@@ -161,7 +161,7 @@ def _columns_hint(seen: Sample, column: str | None) -> str:
     """Say how labels can be had of a sample whose column of labels has not been named."""
     if column or not seen.columns:
         return ""
-    from pet.columns import listed
+    from pet.data.columns import listed
 
     return f"add --label, or --label-column with one of {listed(seen.columns)}"
 

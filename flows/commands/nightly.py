@@ -9,9 +9,10 @@ from typing import Annotated
 
 import typer
 
-from flows import night_screen, screens
 from flows.commands.console import answer, err, out, stop
 from flows.commands.options import Debug, Json
+from flows.screens import nights as night_screen
+from flows.screens import results as screens
 
 
 def nightly(
@@ -24,8 +25,8 @@ def nightly(
 
     def work() -> None:
         stop.install()
-        from pet.nights.nightly import label_new
-        from pet.nights.nightly_config import load_nightly_config
+        from pet.nightly.night import label_new
+        from pet.nightly.nightly_config import load_nightly_config
 
         settings = load_nightly_config(config)
         found = label_new(settings, observer=screens.progress(err, stop))

@@ -9,10 +9,11 @@ from typing import Annotated
 
 import typer
 
-from flows import night_screen, run_screens
 from flows.commands.console import answer, out
 from flows.commands.options import Debug, Json, RunFolder
-from pet.places import check_places
+from flows.screens import nights as night_screen
+from flows.screens import runs as run_screens
+from pet.storage.locations import check_places
 
 app = typer.Typer(no_args_is_help=False, help="List runs, or show one.")
 
@@ -27,7 +28,7 @@ def runs_list(
     """List the runs in a folder."""
 
     def work() -> None:
-        from pet.past_runs import list_runs
+        from pet.finished.past_runs import list_runs
 
         check_places(under=under)
         rows = list_runs(Path(under))
@@ -45,8 +46,8 @@ def runs_show(folder: RunFolder, json_out: Json = False, debug: Debug = False) -
     """Show one run, or a store of nightly labels: what it made, from what, how good, and when."""
 
     def work() -> None:
-        from pet.mirrors import bring
-        from pet.nights.ledger import describe, is_store
+        from pet.nightly.ledger import describe, is_store
+        from pet.storage.mirrors import bring
 
         run = bring(folder, parts=())
         if is_store(run.path):
@@ -56,7 +57,7 @@ def runs_show(folder: RunFolder, json_out: Json = False, debug: Debug = False) -
             else:
                 night_screen.store(out, about)
             return
-        from pet.past_runs import show_run
+        from pet.finished.past_runs import show_run
 
         found = show_run(run.path)
         if json_out:

@@ -10,8 +10,8 @@ def report(folder: RunFolder, debug: Debug = False) -> None:
     """Draw a run's report.html anew, from what lies in its folder."""
 
     def work() -> None:
-        from pet.mirrors import bring
         from pet.reporting.report_page import write_page
+        from pet.storage.mirrors import bring
 
         run = bring(folder)
         page = write_page(run.path)

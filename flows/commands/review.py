@@ -12,11 +12,11 @@ from typing import Annotated, Any
 
 import typer
 
-from flows import screens
 from flows.commands.console import answer, err, out, stop
 from flows.commands.options import Debug, Json, RunFolder
+from flows.screens import results as screens
 from pet.errors import InputError, Problem
-from pet.places import check_places, place_problem
+from pet.storage.locations import check_places, place_problem
 
 
 def review(

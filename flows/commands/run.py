@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from flows import screens
 from flows.commands.console import answer, err, out, stop
 from flows.commands.options import (
     Debug,
@@ -24,13 +23,14 @@ from flows.commands.options import (
     Test,
     TextColumn,
 )
-from flows.ray_workers import RayOptions, workers_of
+from flows.runtime.ray_workers import RayOptions, workers_of
+from flows.screens import results as screens
 from pet.config import RunConfig
 from pet.errors import Problem
 from pet.jobs import Plainly
-from pet.mirrors import run_folder
 from pet.progress import Observer
 from pet.settings import make_config
+from pet.storage.mirrors import run_folder
 
 
 class Runner(StrEnum):
@@ -137,7 +137,7 @@ def _execute(
 
         with workers_of(ray, observer) as workers:
             return label_pool(config, Plainly(workers), observer, update=update)
-    from flows.server import prepare
+    from flows.runtime.server import prepare
 
     prepare()  # before Prefect is imported: it reads its settings then
     from flows.label_pool import run_flow
@@ -154,8 +154,8 @@ def _model_problems(model: str | None) -> list[Problem]:
 
 def _refuse(config: RunConfig, problems: list[Problem]) -> None:
     """Raise what is wrong with the command line, with what is wrong with the files."""
-    from pet.inputs import read_inputs
-    from pet.run_tables import read_tables
+    from pet.inputs.inputs import read_inputs
+    from pet.inputs.run_tables import read_tables
 
     if config.model == "-":
         read_tables(config, problems)

@@ -9,10 +9,11 @@ from typing import Annotated
 
 import typer
 
-from flows import screens, transfer_screen
 from flows.commands.console import answer, err, out, stop
 from flows.commands.options import Debug, Json
-from pet.places import check_places
+from flows.screens import results as screens
+from flows.screens import transfer as transfer_screen
+from pet.storage.locations import check_places
 
 
 def transfer(
@@ -27,8 +28,8 @@ def transfer(
     """Compare the adapters of runs on one model, and try each run's on the others' tasks."""
 
     def work() -> None:
+        from pet.finished.transfer import measure_transfer
         from pet.reporting.transfer_page import write_transfer
-        from pet.transfer import measure_transfer
 
         if out_folder is not None:
             check_places(out=out_folder)

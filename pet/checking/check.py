@@ -11,32 +11,35 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pet.checking.duplicates import duplicate_rows, near_duplicates
 from pet.checking.estimate import estimate
-from pet.checking.label_noise import suspects
 from pet.checking.preview import Glimpse, encoders_of, filled_examples, look, preview_pattern
-from pet.cloze_models import ClozeModel
-from pet.compilation import plain_encoder
 from pet.config import RunConfig
+from pet.data.duplicate_ids import RepeatedIds
+from pet.data.labeled import LabeledSet, rejected_warnings
+from pet.ensemble.members import encoder_length, know_labels
 from pet.errors import InputError, Problem, gather
-from pet.inputs import Inputs
-from pet.inspection import inspect_models
-from pet.labeled import LabeledSet, rejected_warnings
-from pet.loading import choose_device, model_digest
-from pet.members import encoder_length, know_labels
-from pet.models import Classifier, Model
-from pet.repeats import RepeatedIds
-from pet.run_tables import Tables, count_leaks, read_tables
-from pet.sampling import check_learnable, check_rejected, known_texts
-from pet.scoring import Columns, score_columns
-from pet.sentence_encoders import SentenceEncoder, encoder_digest
+from pet.inputs.inputs import Inputs
+from pet.inputs.model_checks import inspect_models
+from pet.inputs.pool_sample import check_learnable, check_rejected, known_texts
+from pet.inputs.run_tables import Tables, count_leaks, read_tables
+from pet.method.data_quality import duplicate_rows, near_duplicates, suspects
+from pet.models.cloze_model import ClozeModel
+from pet.models.loading import choose_device, model_digest
+from pet.models.model import Classifier, Model
+from pet.models.scoring import Columns, score_columns
+from pet.models.sentence_encoder import SentenceEncoder, encoder_digest
 from pet.settings import make_config
-from pet.tasks import Task
+from pet.tasks.compilation import plain_encoder
+from pet.tasks.task import Task
 
 NOWHERE = "-"  # the pool where none is named
+
 COMPARED = 2000  # rows of each set that are held against each other
+
 SHOWN = 5  # suspects, and pairs of near-duplicates
+
 TIMED_ROWS = 16  # on which the speed of student and encoder is measured
+
 DOUBTED_FROM = 4  # labeled rows per label from which labels are put in doubt
 
 

@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from pet.config import TrainingConfig
-from pet.inputs import ROWS_PER_LABEL, Inputs
-from pet.judges import first_judges, later_judges, teaching_judges
-from pet.members import generations_of, members_of, untrained_members
-from pet.polling import PRIOR_ROWS
+from pet.ensemble.member_scoring import PRIOR_ROWS
+from pet.ensemble.members import generations_of, members_of, untrained_members
+from pet.ensemble.teachers import first_judges, later_judges, teaching_judges
+from pet.inputs.inputs import ROWS_PER_LABEL, Inputs
 
 TRAINING = 3.0  # a row that is learned from costs so many times one that is scored
+
 BYTES_PER_SCORE = 8  # of a label, compressed, with its share of the row's id
+
 BYTES_PER_LABELED_ROW = 60
 
 

@@ -10,24 +10,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pet.calibration import calibration_offset
-from pet.cloze_models import ClozeModel
-from pet.compilation import word_tokens
 from pet.config import RunConfig
-from pet.encoding import Encoder, tokenize
-from pet.ensembling import combine, softmax
+from pet.data.labeled import LabeledSet
+from pet.ensemble.member_scoring import CONTENT_FREE
 from pet.errors import InputError, Problem
-from pet.evaluation import accuracy
-from pet.labeled import LabeledSet
-from pet.models import Texts
-from pet.polling import CONTENT_FREE
-from pet.scoring import Columns, ask_in_turn, cloze_encoder, tokenize_columns
-from pet.tasks import Task
+from pet.method.calibration import calibration_offset
+from pet.method.ensembling import combine, softmax
+from pet.method.metrics import accuracy
+from pet.models.cloze_model import ClozeModel
+from pet.models.model import Texts
+from pet.models.scoring import Columns, ask_in_turn, cloze_encoder, tokenize_columns
+from pet.tasks.compilation import word_tokens
+from pet.tasks.encoding import Encoder, tokenize
+from pet.tasks.task import Task
 
 EXAMPLES = 2  # filled-in rows to show per pattern
+
 FIRST_ROWS = 8  # rows on which the model's speed is measured
+
 SECONDS = 10.0  # what looking at labeled rows may take, and again looking at the pool
+
 ALL = 100_000  # tokens of an example that are counted
+
 FEWEST, MOST = 16, 1000  # rows that are looked at, on a slow and on a fast machine
 
 

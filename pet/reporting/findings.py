@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
+
+import numpy as np
 
 from pet.reporting.report_file import Report
 
 Level = Literal["serious", "care", "note", "good"]
+
 LEVELS: tuple[Level, ...] = ("serious", "care", "note", "good")
 
 
@@ -36,3 +39,143 @@ def percent(share: float | None) -> str:
 def quoted(name: str) -> str:
     """Quote a name from the data; isolated, so that it keeps its own direction of writing."""
     return f"“\u2068{name}\u2069”"
+
+
+OFF = 0.1  # of label shares, in total variation, beyond what so few rows vary by themselves
+
+DISAGREEING = 0.6
+
+ABSTAINING = 0.3
+
+REJECTED = 0.01
+
+
+def _never_given(report: Report, run: str) -> Finding | None:
+    missing = [name for name, count in report.labels.counts.items() if not count]
+    if not missing:
+        return None
+    return Finding(
+        "serious", f"{len(missing)} of {len(report.labels.counts)} labels were never given",
+        f"No row of the pool was labeled {', '.join(map(quoted, missing[:5]))}"
+        f"{' and others' if len(missing) > 5 else ''}.",
+        "Look at the words with pet check, and add labeled rows. If the pool has no such texts, "
+        "this is as it should be.",
+    )  # fmt: skip
+
+
+def _abstaining(report: Report, run: str) -> Finding | None:
+    labels, count = report.labels, len(report.labels.counts)
+    measured = report.test or report.labeled
+    threshold = measured.student.abstaining.threshold if measured else None
+    if threshold is not None and threshold <= 1 / count:
+        return Finding(
+            "note", "No row can abstain",
+            f"With {count} labels the likeliest one always has {percent(1 / count)} and more; the "
+            f"threshold is {threshold:g}.", "Raise it, for example --set abstain_below=0.8.",
+        )  # fmt: skip
+    share = labels.abstained / max(labels.rows, 1)
+    if share < ABSTAINING:
+        return None
+    return Finding(
+        "care", f"{percent(share)} of the rows abstain",
+        f"The student is not sure of {labels.abstained:,} texts.",
+        f"Have a person label those that tell most: `pet review {run}` chooses them, takes the "
+        "answers back, and says how to run again.",
+    )  # fmt: skip
+
+
+def _distance(one: Mapping[str, int], other: Mapping[str, int]) -> tuple[float, float, str]:
+    """Return the distance of label shares, how far it is beyond chance, and the label most off."""
+    shares = [np.array(list(counts.values())) / max(sum(counts.values()), 1)
+              for counts in (one, other)]  # fmt: skip
+    gaps = np.abs(shares[0] - shares[1])
+    rows = max(1, min(sum(one.values()), sum(other.values())))
+    chance = 0.4 * np.sqrt((len(gaps) - 1) / rows)  # of a sample of so many rows, on average
+    total = float(gaps.sum() / 2)
+    return total, float(total - chance), list(one)[int(gaps.argmax())]
+
+
+def _shares(report: Report, run: str) -> Finding | None:
+    if "labeled" not in report.sets:
+        return None
+    known, given = report.sets["labeled"].counts, report.labels.counts
+    total, beyond, name = _distance(known, given)
+    if beyond <= OFF:
+        return None
+    was, now = known[name] / sum(known.values()), given[name] / max(sum(given.values()), 1)
+    text = (
+        f"{percent(total)} of the pool would have to change its label to match; the furthest is "
+        f"{quoted(name)}, with {percent(was)} of the labeled rows and {percent(now)} of the pool."
+    )
+    if len(set(known.values())) == 1:
+        text += " The labeled set has equally many rows of each, perhaps by design."
+        return Finding("note", "The pool's label shares are not the labeled set's", text)
+    return Finding("care", "The pool's label shares are not the labeled set's", text,
+                   "If the labeled set was drawn at random, the labels are biased: read some of "
+                   "the rows with that label.")  # fmt: skip
+
+
+def _other_texts(report: Report, run: str) -> Finding | None:
+    """Say where the student labels the pool unlike the test set: accuracy may not carry over."""
+    if report.test is None:
+        return None
+    predicted = np.array(report.test.student.confusion).sum(axis=0).tolist()
+    on_test = dict(zip(report.label_names, predicted, strict=True))
+    total, beyond, name = _distance(on_test, report.labels.counts)
+    if beyond <= OFF:
+        return None
+    return Finding(
+        "care", "The test set is not like the pool",
+        f"The student gives other shares of labels to the pool than to the test set "
+        f"({percent(total)} apart, most of all {quoted(name)}), so that the accuracy measured here "
+        "may not be the pool's.", "Draw the test rows from the pool, at random.",
+    )  # fmt: skip
+
+
+def _agreement(report: Report, run: str) -> Finding | None:
+    if len(report.members) < 2:
+        return None
+    mean = float(np.mean([member.agreement for member in report.members.values()]))
+    if mean >= DISAGREEING:
+        return None
+    return Finding(
+        "care", "The models do not agree",
+        f"A model says the same as all together for {percent(mean)} of the texts.",
+        "Look at the words and patterns with pet check, or label more rows.",
+    )  # fmt: skip
+
+
+def is_left(report: Report, number: int) -> bool:
+    """Say whether a generation was trained and then left, since it did harm."""
+    members = set(report.generations[number].members)
+    return number == len(report.generations) - 1 and members != set(report.members)
+
+
+def _left(report: Report, run: str) -> Finding | None:
+    last = len(report.generations) - 1
+    if last < 0 or not is_left(report, last):
+        return None
+    return Finding("note", f"Generation {last} did harm and was left",
+                   f"The ensemble is generation {last - 1}.")  # fmt: skip
+
+
+def _rejected(report: Report, run: str) -> Finding | None:
+    pool = report.pool
+    if pool.rejected / max(pool.rows, 1) < REJECTED:
+        return None
+    return Finding("note", "Rows were set aside",
+                   f"{pool.rejected:,} of {pool.rows:,} pool rows could not be used.",
+                   "The section on rejected rows says which, and why.")  # fmt: skip
+
+
+def _no_labels(report: Report, run: str) -> Finding | None:
+    if "labeled" in report.sets:
+        return None
+    return Finding("note", "Nothing was learned from people",
+                   "The run started from the task's words alone, without a labeled row.",
+                   "Ten labeled rows per label usually help: --labeled FILE.")  # fmt: skip
+
+
+RULES: tuple[Rule, ...] = (
+    _never_given, _other_texts, _shares, _abstaining, _agreement, _left, _no_labels, _rejected,
+)  # fmt: skip

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 import pet
-from pet.display import as_markdown
-from pet.evaluation import wilson_interval
-from pet.inputs import Inputs
-from pet.loading import HUB_ID
-from pet.runs import DONE, read_record
+from pet.escaping import as_markdown
+from pet.inputs.inputs import Inputs
+from pet.method.metrics import wilson_interval
+from pet.models.loading import HUB_ID
+from pet.storage.files import read_record
+from pet.storage.units import DONE
 
 USE = "## Use\n"  # the heading under which a card says how to load
 

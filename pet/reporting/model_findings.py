@@ -8,18 +8,24 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pet.display import shown_threshold
-from pet.evaluation import wilson_interval
+from pet.escaping import shown_threshold
+from pet.method.metrics import wilson_interval
 from pet.reporting.findings import Finding, Rule, percent, quoted
 from pet.reporting.report_file import Judged, Measured, Pair, Report
 
 # Where a sentence begins. They are habits, not laws; the tables below every sentence say the rest.
 WIDE = 0.05  # half an interval: more, and a test set is small
+
 MISCALIBRATED = 0.1  # expected calibration error
+
 BEHIND = 0.03  # accuracy of the student against the ensemble's
+
 WEAK_PATTERN = 0.1  # accuracy of a pattern against the best one's
+
 POOR, ENOUGH = 0.6, 10  # recall or precision of a label, and the rows from which it is spoken of
+
 NAMED = 3  # labels at most
+
 WANTED = (0.9, 0.95, 0.99)  # accuracies that people ask for
 
 

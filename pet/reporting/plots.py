@@ -11,18 +11,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pet.evaluation import wilson_interval
+from pet.method.metrics import wilson_interval
 from pet.reporting.report_file import Generation, Judged
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+
 # Stand-ins, each replaced by a colour of the page, which has others in the dark and on paper.
 INK, MUTED, RULE = "#010101", "#020202", "#030303"
+
 FIRST, SECOND, FAINT = "#040404", "#050505", "#060606"
+
 COLOURS = {INK: "--ink", MUTED: "--muted", RULE: "--rule",
            FIRST: "--first", SECOND: "--second", FAINT: "--faint"}  # fmt: skip
+
 WIDTH, HEIGHT = 3.2, 2.4  # inches: about as wide as a telephone, so that text is never shrunk much
+
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none", "font.family": "DejaVu Sans", "font.size": 9,
     "text.color": INK, "axes.labelcolor": MUTED, "axes.edgecolor": RULE, "axes.linewidth": 0.8,
@@ -31,6 +36,7 @@ STYLE: dict[Any, Any] = {
     "grid.linewidth": 0.6, "xtick.color": RULE, "ytick.color": RULE, "xtick.labelcolor": MUTED,
     "ytick.labelcolor": MUTED, "ytick.major.size": 0, "xtick.major.size": 3,
 }  # fmt: skip
+
 Draw = Callable[["Axes"], None]
 
 

@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 
 import pet
-from pet.answers import pool_logits
-from pet.calibration import Scaling
-from pet.ensembling import combine
-from pet.growing import Generation
-from pet.inputs import Inputs
-from pet.labeled import LabeledSet
-from pet.labeling import count_labels
-from pet.members import Member, folder_of
-from pet.reporting.examples import count_rejected, find_examples
-from pet.reporting.measurement import ensemble_accuracy, measure
+from pet.data.labeled import LabeledSet
+from pet.ensemble.members import Member, folder_of
+from pet.ensemble.predictions import pool_logits
+from pet.ensemble.stopping import Generation
+from pet.ensemble.weights import ensemble_scaling, member_weights
+from pet.inputs.inputs import Inputs
+from pet.inputs.run_tables import count_leaks
+from pet.method.calibration import Scaling
+from pet.method.ensembling import combine
+from pet.reporting.measurement import count_rejected, ensemble_accuracy, find_examples, measure
 from pet.reporting.model_card import model_card
-from pet.run_tables import count_leaks
-from pet.runs import DONE, read_record, write_json, write_text
-from pet.weighing import ensemble_scaling, member_weights
+from pet.storage.files import read_record, write_json, write_text
+from pet.storage.units import DONE
+from pet.student.label_files import count_labels
 
 
 def write_report(

@@ -4,19 +4,48 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pet.config import RunConfig
-from pet.invocation import run_command
-from pet.places import is_on_store
+from pet.escaping import shown_threshold
 from pet.reporting import plots
 from pet.reporting import report_tables as tables
+from pet.reporting.findings import percent
 from pet.reporting.report_file import Manifest, Report, read_report
-from pet.reporting.templates import load_template
 from pet.reporting.verdict import judge
-from pet.runs import write_text
-from pet.settings import load_config
+from pet.settings import load_config, run_command
+from pet.storage.files import write_text
+from pet.storage.locations import is_on_store
+
+
+def load_template(name: str) -> Any:
+    """Return one of our templates; whatever is put into it is escaped."""
+    environment = Environment(
+        loader=PackageLoader("pet.reporting", ""), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {
+        "percent": percent,
+        "short_percent": lambda share: "–" if share is None else f"{100 * share:.0f}\u202f%",
+        "count": lambda number: f"{number:,.0f}",
+        "duration": duration,
+        "threshold": shown_threshold,
+    }
+    return environment.get_template(name)
+
+
+def duration(seconds: float) -> str:
+    """Write a time as people say it."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
 
 LEVELS = {"serious": "Serious", "care": "Take care", "note": "Note", "good": "Good"}
+
 SECTIONS = {
     "models": "Side by side", "patterns": "Patterns", "generations": "Generations",
     "labels": "Labels", "confidence": "Confidence", "confusion": "Confusion",

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from pet.evaluation import wilson_interval
-from pet.reporting.findings import percent
-from pet.reporting.label_findings import is_left
+from pet.method.metrics import wilson_interval
+from pet.reporting.findings import is_left, percent
 from pet.reporting.report_file import Judged, Measured, Metrics, Report
 
 NAMED = (6, 12)  # labels, and characters, up to which a column can carry a label's name

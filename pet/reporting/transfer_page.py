@@ -8,8 +8,8 @@ from typing import Any
 
 from pet.reporting import plots
 from pet.reporting.findings import percent, quoted
-from pet.reporting.templates import load_template
-from pet.runs import write_json, write_text
+from pet.reporting.report_page import load_template
+from pet.storage.files import write_json, write_text
 
 # Their names in the paper are E_average and so on; here are those of `pet.similarity`.
 MEASURES = {
@@ -33,7 +33,9 @@ MEASURES = {
         "Distance, as a whole", "1 / (1 + d), d the distance of all weights as one vector.",
     ),
 }  # fmt: skip
+
 Matrix = list[list[float | None]]
+
 NAMED = 12  # members that leave room for each one's name at the edge of a chart
 
 

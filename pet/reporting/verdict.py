@@ -5,9 +5,10 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
-from pet.evaluation import wilson_interval
-from pet.labeled import MISSING
-from pet.reporting import label_findings, model_findings
+from pet.data.labeled import MISSING
+from pet.method.metrics import wilson_interval
+from pet.reporting import findings as label_findings
+from pet.reporting import model_findings
 from pet.reporting.findings import LEVELS, Finding, percent
 from pet.reporting.report_file import Report
 

@@ -11,16 +11,20 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
-from pet.display import escape_formula
 from pet.errors import InputError, Problem
-from pet.runs import write_json, write_text, writing
+from pet.escaping import escape_formula
+from pet.storage.files import write_json, write_text, writing
 
 ROW_ID = "row_id"  # Label Studio gives every task an `id` of its own
+
 ANSWER = "answer"
+
 OWN = ("id", "label", "confidence", "probabilities", "why", ANSWER, "annotator", "date")
+
 STUDIO_OWN = (
     ROW_ID, *OWN, "annotation_id", "created_at", "updated_at", "lead_time", "was_cancelled",
 )  # fmt: skip
+
 _PLAIN_NAME = re.compile(r"[a-z][a-z0-9_]*")  # what Argilla takes for a field's name
 
 

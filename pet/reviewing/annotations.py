@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pet.columns import listed
-from pet.display import unescape_formula
+from pet.data.columns import listed
+from pet.data.readers import open_sources, read_answers
 from pet.errors import InputError, Problem
+from pet.escaping import unescape_formula
 from pet.reviewing.annotation_files import ANSWER, ROW_ID, file_names, tool_names
-from pet.tables import open_sources, read_answers
 
 Record = Mapping[str, Any]
+
 SUFFIXES = (".csv", ".jsonl", ".json")
 
 

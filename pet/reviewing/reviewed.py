@@ -12,20 +12,35 @@ from typing import Any
 
 import pyarrow as pa
 
-from pet.columns import listed
-from pet.data import open_pool
+from pet.config import RunConfig
+from pet.data.columns import listed
+from pet.data.pool import open_pool
 from pet.errors import InputError, Problem
-from pet.finished import FinishedRun, open_run
+from pet.finished.finished_run import FinishedRun, open_run
+from pet.inputs.run_tables import labeled_of
 from pet.progress import Observer
 from pet.reviewing.annotations import Annotation, read_annotations
-from pet.reviewing.next_run import next_command
 from pet.reviewing.review_rows import texts_of_ids
-from pet.run_tables import labeled_of
-from pet.runs import write_text
-from pet.tables import write_parquet
-from pet.tasks import column_names
+from pet.settings import run_command
+from pet.storage.files import write_parquet, write_text
+from pet.tasks.task import column_names
+
+
+def next_command(folder: Path, config: RunConfig, labeled: str) -> str:
+    """Spell the command for a shell: the settings of the run in `folder`, but this labeled set."""
+    changes = {"labeled": labeled, "out": str(_free_folder(folder))}
+    if config.task.endswith(".toml") and not Path(config.task).exists():
+        changes["task"] = str(folder / "task.toml")
+    return " ".join(run_command(config.model_copy(update=changes)))
+
+
+def _free_folder(folder: Path) -> Path:
+    paths = (folder.with_name(f"{folder.name}-{number}") for number in itertools.count(2))
+    return next(path for path in paths if not path.exists())
+
 
 PROVENANCE = ("source", "run", "annotator", "date")
+
 RowTexts = tuple[str, ...]
 
 

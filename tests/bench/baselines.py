@@ -23,8 +23,8 @@ from sklearn.semi_supervised import SelfTrainingClassifier
 from transformers import AutoModel, AutoTokenizer
 
 from data.cache import SEAL, cache_root
-from pet.evaluation import metrics
-from pet.runs import write_text, writing
+from pet.method.metrics import metrics
+from pet.storage.files import write_text, writing
 
 if TYPE_CHECKING:
     from tests.bench.quality import Cell

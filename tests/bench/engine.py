@@ -14,15 +14,15 @@ from torch.nn import functional
 from transformers import BertConfig, BertForMaskedLM
 
 from data.cache import cache_root
-from pet.cloze_models import ClozeModel
 from pet.config import RunConfig, TrainingConfig
-from pet.encoding import Encoder
-from pet.loading import load_tokenizer
-from pet.models import Texts
+from pet.models.cloze_model import ClozeModel
+from pet.models.loading import load_tokenizer
+from pet.models.model import Texts
+from pet.models.scoring import cloze_encoder, score, tokenize_columns
+from pet.models.training import train
 from pet.progress import Tick
-from pet.scoring import cloze_encoder, score, tokenize_columns
-from pet.tasks import load_task
-from pet.training import train
+from pet.tasks.encoding import Encoder
+from pet.tasks.task import load_task
 from tests.bench.loops import BATCH, MAX_LENGTH, plain_scores, plain_training
 from tests.bench.machine import Geometry, ceiling, wait_for
 

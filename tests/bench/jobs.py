@@ -21,7 +21,7 @@ from transformers import (
 
 import verbalizers
 from data.cache import cache_root
-from pet.tasks import load_task
+from pet.tasks.task import load_task
 from tests.bench import loops
 from tests.bench.size import words
 

@@ -14,14 +14,14 @@ import torch
 from numpy.typing import NDArray
 
 from data.cache import cache_root
-from pet import scoring
-from pet.cloze_models import ClozeModel
-from pet.encoding import Encoder
-from pet.exporting.onnx_students import export_onnx, open_onnx, quantize
-from pet.models import Precision, Texts
-from pet.scoring import cloze_encoder, score, tokenize_columns
-from pet.student_folder import Student, open_student
-from pet.tasks import load_task
+from pet.finished.onnx_students import export_onnx, open_onnx, quantize
+from pet.models import scoring
+from pet.models.cloze_model import ClozeModel
+from pet.models.model import Precision, Texts
+from pet.models.scoring import cloze_encoder, score, tokenize_columns
+from pet.student.student_folder import Student, open_student
+from pet.tasks.encoding import Encoder
+from pet.tasks.task import load_task
 from tests.bench.engine import MAX_LENGTH, TOKENS_PER_BATCH, model_of, seconds_of, texts_of
 from tests.bench.machine import Geometry
 

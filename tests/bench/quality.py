@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from data.cache import cache_root
-from pet.runs import write_json
+from pet.storage.files import write_json
 from tests.bench.workers import side_by_side
 
 TASKS = ("newsgroups", "movies", "reuters")

@@ -34,11 +34,11 @@ import pyarrow.parquet as pq
 from scipy import stats
 
 from data.cache import cache_root
-from pet.inference import evaluate_run
+from pet.finished.inference import evaluate_run
+from pet.method.row_selection import WAYS
 from pet.pipeline import label_pool
 from pet.progress import SILENT
 from pet.reporting.report import versions
-from pet.reviewing.review import WAYS
 from pet.reviewing.review_rows import write_review
 from pet.reviewing.reviewed import take_answers
 from pet.settings import make_config

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from data.cache import cache_root
-from pet.evaluation import metrics
+from pet.method.metrics import metrics
 
 if TYPE_CHECKING:
     from tests.bench.quality import Cell

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 from data.cache import cache_root
 from pet.reporting.report import versions
-from pet.runs import write_text
+from pet.storage.files import write_text
 
 REPOSITORY = Path(__file__).parents[2]
 RESULT = Path(__file__).parent / "results" / "size.md"

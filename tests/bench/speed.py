@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import Path
 
-from pet.loading import choose_device
+from pet.models.loading import choose_device
 from pet.reporting.report import versions
 from tests.bench import engine, jobs, options
 from tests.bench.machine import GEOMETRIES, describe

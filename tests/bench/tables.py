@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from pet.reporting.report import versions
-from pet.runs import write_text, writing
+from pet.storage.files import write_text, writing
 
 if TYPE_CHECKING:
     from tests.bench.quality import Cell

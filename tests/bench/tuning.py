@@ -35,14 +35,15 @@ from safetensors.numpy import load_file
 from data.cache import cache_root
 from data.texts import OTHER_KINDS
 from pet.config import RunConfig
-from pet.finished import open_run
-from pet.inference import evaluate_run
+from pet.finished.finished_run import open_run
+from pet.finished.inference import evaluate_run
+from pet.finished.predictors import ensemble_voice
 from pet.pipeline import label_pool
 from pet.progress import SILENT, no_tick
 from pet.reporting.report import versions
-from pet.runs import DONE, read_record, write_json
 from pet.settings import make_config
-from pet.voices import ensemble_voice
+from pet.storage.files import read_record, write_json
+from pet.storage.units import DONE
 from tests.bench.tables import RESULTS, notes
 
 METHODS = ("full", "lora", "prefix", "soft-prompt")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pet.checking.duplicates import SLICE, duplicate_rows, near_duplicates
+from pet.method.data_quality import SLICE, duplicate_rows, near_duplicates
 
 POST = "the shuttle reached its orbit at noon and the crew is well, says the agency today"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pet.checking.label_noise import suspects
+from pet.method.data_quality import suspects
 
 GIVEN = np.array([0, 0, 0, 1, 1])
 SAID = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.3, 0.7], [0.45, 0.55]])

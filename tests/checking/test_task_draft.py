@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pet.checking.task_draft import (
+from pet.errors import InputError
+from pet.tasks.task import load_task, parse_task
+from pet.tasks.task_draft import (
     PATTERNS,
     Draft,
     draft_toml,
@@ -19,9 +21,7 @@ from pet.checking.task_draft import (
     task_name,
     write_draft,
 )
-from pet.errors import InputError
-from pet.task_file import read_document
-from pet.tasks import load_task, parse_task
+from pet.tasks.task_file import read_document
 from tests import files
 
 FIELDS = {"topic": ("text",), "sentiment": ("text",), "pair": ("premise", "hypothesis")}

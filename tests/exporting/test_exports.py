@@ -10,17 +10,17 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pet.display import unescape_formula
 from pet.errors import InputError, PetError
+from pet.escaping import unescape_formula
 from pet.estimator import PetClassifier
-from pet.exporting import exports
-from pet.exporting.exports import compared_rows, export_run
-from pet.exporting.onnx_students import export_onnx
-from pet.finished import open_run
-from pet.inference import predict_texts
+from pet.finished import exports
+from pet.finished.exports import compared_rows, export_run
+from pet.finished.finished_run import open_run
+from pet.finished.inference import predict_texts
+from pet.finished.onnx_students import export_onnx
 from pet.pipeline import label_pool
-from pet.runs import read_json, write_json
-from pet.student_folder import Record, Student
+from pet.storage.files import read_json, write_json
+from pet.student.student_folder import Record, Student
 from tests import samples
 from tests.cloze import fresh_classifier
 from tests.conftest import ModelFolder

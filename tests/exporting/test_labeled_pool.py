@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pet.errors import InputError, PetError
-from pet.exporting.exports import export_run
+from pet.finished.exports import export_run
 from tests import samples
 
 

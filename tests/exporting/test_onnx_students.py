@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from pet.errors import InputError
-from pet.exporting.onnx_students import export_onnx, open_onnx, quantize
-from pet.models import Classifier
-from pet.student_folder import Record, Student
+from pet.finished.onnx_students import export_onnx, open_onnx, quantize
+from pet.models.model import Classifier
+from pet.student.student_folder import Record, Student
 from tests.conftest import ModelFolder
 from tests.tiny_models import WORDS
 

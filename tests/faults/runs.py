@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.cache import cache_root
-from pet.locks import LOCK
-from pet.runs import TEMPORARY_PREFIX, file_digest, read_record
+from pet.storage.files import TEMPORARY_PREFIX, read_record
+from pet.storage.locks import LOCK
+from pet.storage.units import file_digest
 
 REPOSITORY = Path(__file__).parents[2]
 SAMPLE = REPOSITORY / "data" / "sample"

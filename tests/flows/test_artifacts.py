@@ -12,7 +12,7 @@ LABEL = "<img src=x onerror=alert(1)> | `a` [b](javascript:1)\n# c"
 
 
 def test_names_stay_in_their_cell_and_markup_stays_out(prefect_home: Path) -> None:
-    from flows.artifacts import _accuracies, _labels
+    from flows.runtime.artifacts import _accuracies, _labels
 
     report: dict[str, Any] = {
         "pool": {"rows": 1, "rejected": 0},
@@ -32,7 +32,7 @@ def test_models_are_not_shown_by_the_rows_that_taught_them(
     prefect_home: Path, unseen: bool
 ) -> None:
     """A student that repeats its lessons is right on each of them."""
-    from flows.artifacts import _accuracies
+    from flows.runtime.artifacts import _accuracies
 
     models = dict.fromkeys(("encoder", "supervised", "ensemble", "student"), FIGURES)
     patterns = {"a": {"zero_shot": FIGURES, "trained": FIGURES}}

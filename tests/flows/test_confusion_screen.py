@@ -7,7 +7,7 @@ import io
 import numpy as np
 from rich.console import Console
 
-from flows.confusion_screen import confusion_table
+from flows.screens.confusion import confusion_table
 
 LABELS = [f"comp.group-{number}" for number in range(20)]
 COUNTS = np.diag(range(100, 120))

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from flows import cli
 from flows.commands import init as command
-from pet.tasks import load_task
+from pet.tasks.task import load_task
 
 Pet = Callable[..., Result]
 

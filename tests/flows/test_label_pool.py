@@ -18,7 +18,7 @@ from pet.config import RunConfig
 from pet.errors import InputError, Interrupted, LockedError, PetError, Problem
 from pet.jobs import Execute, Job
 from pet.progress import Observer
-from pet.runs import Unit
+from pet.storage.units import Unit
 
 FIGURES = {"accuracy": 0.75, "macro_f1": 0.5}
 REPORT: dict[str, Any] = {
@@ -128,7 +128,7 @@ def test_only_what_may_pass_is_tried_again(prefect_home: Path) -> None:
 
     from prefect.states import Failed
 
-    from flows.steps import may_pass
+    from flows.runtime.steps import may_pass
 
     def tried_again(error: Exception) -> bool:
         return may_pass(None, None, Failed(data=error))

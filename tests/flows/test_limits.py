@@ -20,7 +20,7 @@ class Machine:
         self._met = threading.Event()
 
     def use(self) -> None:
-        from flows.limits import one_at_a_time
+        from flows.runtime.limits import one_at_a_time
 
         with one_at_a_time(self.said.append):
             with self._lock:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from pet.errors import InputError
-from pet.nights.nightly_config import DriftConfig, NightlyConfig
+from pet.nightly.nightly_config import DriftConfig, NightlyConfig
 from tests.nights.samples import arrive, night_settings
 
 
@@ -60,7 +60,7 @@ FILESYSTEM = "prefect.server.concurrency.lease_storage.filesystem"  # as the gui
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch, prefect_home: Path) -> list[tuple[str, dict[str, Any]]]:
     """The events that are emitted, instead of a server's streams."""
-    from flows import hooks, night_artifacts
+    from flows.runtime import hooks, night_artifacts
 
     events: list[tuple[str, dict[str, Any]]] = []
     for module in (hooks, night_artifacts):
@@ -103,8 +103,8 @@ def test_drift_that_renews_the_model_is_an_event_as_well(
     config: NightlyConfig, told: list[tuple[str, dict[str, Any]]]
 ) -> None:
     """With settings as they are shipped: the model's own nights begin anew when it comes."""
-    from flows.night_artifacts import _emit
-    from pet.nights.nightly import label_new
+    from flows.runtime.night_artifacts import _emit
+    from pet.nightly.night import label_new
 
     renewing = config.model_copy(update={"retrain_on_drift": True})
     arrive(Path(config.pool), "a.csv", 60, text="trade of the market and a stock price " * 4)

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from flows import preview_screen
+from flows.screens import preview as preview_screen
 
 LABELS = [f"comp.group-{number}" for number in range(20)]
 NOTHING_TWICE = dict.fromkeys(("rows", "same", "near", "labeled", "pool_near_labeled"), 0)

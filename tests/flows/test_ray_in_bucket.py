@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pet.config import RunConfig
-from pet.object_storage import file_system
+from pet.storage.object_storage import file_system
 from tests.flows.test_ray_workers import Told, run_on
 from tests.test_mirrors import downloaded
 from tests.test_object_storage import send

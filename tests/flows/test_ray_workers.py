@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.ray_workers import RayOptions, ray_workers
+from flows.runtime.ray_workers import RayOptions, ray_workers
 from pet.config import RunConfig
 from pet.errors import InputError, Interrupted
 from pet.jobs import Plainly

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from flows.screens import RateColumn
+from flows.screens.results import RateColumn
 
 
 @pytest.mark.parametrize(

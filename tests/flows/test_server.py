@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import server
+from flows.runtime import server
 from pet.errors import PetError
 
 RUN = """

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from pet.nights.nightly_config import NightlyConfig, make_nightly_config
+from pet.nightly.nightly_config import NightlyConfig, make_nightly_config
 from tests import samples
 
 

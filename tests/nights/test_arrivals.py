@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pet.nights import arrivals
-from pet.nights.arrivals import Arrivals, look
+from pet.nightly import arrivals
+from pet.nightly.arrivals import Arrivals, look
 from pet.progress import SILENT
-from pet.runs import read_record
+from pet.storage.files import read_record
 from tests.files import write
 
 

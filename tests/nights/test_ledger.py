@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pet.errors import InputError
-from pet.nights.ledger import (
+from pet.nightly.ledger import (
     BadFile,
     Entry,
     FileRecord,

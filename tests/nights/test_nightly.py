@@ -17,12 +17,12 @@ import pytest
 from pyarrow import dataset
 
 from pet.errors import InputError, Interrupted, Problem
+from pet.finished.past_runs import show_run
 from pet.jobs import Job, Plainly
-from pet.nights import file_labeling
-from pet.nights.ledger import read_entries, read_state
-from pet.nights.nightly import label_new
-from pet.nights.nightly_config import NightlyConfig
-from pet.past_runs import show_run
+from pet.nightly import file_labeling
+from pet.nightly.ledger import read_entries, read_state
+from pet.nightly.night import label_new
+from pet.nightly.nightly_config import NightlyConfig
 from pet.pipeline import label_pool
 from pet.progress import Observer
 from tests import samples
@@ -385,7 +385,7 @@ def test_a_night_killed_anywhere_is_gone_on_with_and_gives_the_same_labels(
     config = settings()
     whole = settings(out=str(place / "whole"))
     label_new(whole)
-    from pet import runs
+    from pet.storage import units as runs
 
     replace, count = runs._put_in_place, 0
 
@@ -436,7 +436,7 @@ def test_a_renewal_that_was_killed_is_gone_on_with(
 def test_a_drift_whose_renewal_was_killed_is_not_forgotten_by_a_calm_night(
     place: Path, night: Night, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pet.nights import renewal
+    from pet.nightly import renewal
 
     def die(*_: Any, **__: Any) -> Any:
         raise Killed
@@ -456,7 +456,7 @@ def test_a_drift_whose_renewal_was_killed_is_not_forgotten_by_a_calm_night(
 def test_a_file_that_is_replaced_after_it_was_labeled_does_not_fail_the_renewal(
     place: Path, night: Night, monkeypatch: pytest.MonkeyPatch, replaced: list[str]
 ) -> None:
-    from pet.nights.renewal import Renewal
+    from pet.nightly.renewal import Renewal
 
     arrive(place / "pool", "a.csv", 20)
     arrive(place / "pool", "b.csv", 20)

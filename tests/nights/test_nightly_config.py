@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pet.errors import InputError
-from pet.nights.nightly_config import load_nightly_config
+from pet.nightly.nightly_config import load_nightly_config
 
 GOOD = 'run = "r"\npool = "p"\nout = "o"\n'
 

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pet.inputs import read_inputs
+from pet.inputs.inputs import read_inputs
 from pet.pipeline import label_pool
-from pet.reporting import examples
-from pet.reporting.examples import count_rejected, find_examples
-from pet.runs import read_json
+from pet.reporting import measurement as examples
+from pet.reporting.measurement import count_rejected, find_examples
+from pet.storage.files import read_json
 from tests import samples
 
 Configure = Callable[..., Any]

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from pet.display import as_markdown
-from pet.evaluation import wilson_interval
-from pet.inputs import read_inputs
+from pet.escaping import as_markdown
+from pet.inputs.inputs import read_inputs
+from pet.method.metrics import wilson_interval
 from pet.reporting.model_card import model_card
-from pet.runs import read_json
+from pet.storage.files import read_json
 from tests import samples
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pet.logits import read_logits
+from pet.ensemble.logits import read_logits
 from pet.pipeline import label_pool
-from pet.runs import read_json
+from pet.storage.files import read_json
 from tests import samples
 
 

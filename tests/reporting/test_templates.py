@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pet.reporting.templates import duration
+from pet.reporting.report_page import duration
 
 
 def test_times_are_written_as_people_say_them() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pet.labeled import read_labeled
+from pet.data.labeled import read_labeled
 from pet.reporting.model_findings import poor_labels
 from pet.reporting.report_file import Report
 from pet.reporting.verdict import Verdict, judge

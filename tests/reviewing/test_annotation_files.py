@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pet.display import escape_formula, unescape_formula
 from pet.errors import InputError
+from pet.escaping import escape_formula, unescape_formula
 from pet.reviewing.annotation_files import (
     ReviewRow,
     ReviewTask,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from flows import cli
-from pet.reviewing.next_run import next_command
+from pet.reviewing.reviewed import next_command
 from pet.settings import load_config
 from tests import samples
 

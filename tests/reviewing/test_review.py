@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pet.reviewing.review import Candidates, Sample, choose, doubts, margins, quotas
+from pet.method.row_selection import Candidates, Sample, choose, doubts, margins, quotas
 
 
 def candidates(predicted: list[int], labels: int = 3, confidence: float = 0.8) -> Candidates:

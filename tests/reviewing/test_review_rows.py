@@ -13,7 +13,7 @@ from pet.errors import InputError
 from pet.progress import SILENT
 from pet.reviewing import review_rows
 from pet.reviewing.review_rows import write_review
-from pet.runs import LABELS_DONE
+from pet.storage.units import LABELS_DONE
 from tests import samples
 
 

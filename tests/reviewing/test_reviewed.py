@@ -14,13 +14,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from pet.config import RunConfig
+from pet.data.labeled import read_labeled
 from pet.errors import InputError
-from pet.labeled import read_labeled
+from pet.inputs.pool_sample import load_unlabeled
 from pet.pipeline import label_pool
 from pet.progress import SILENT
 from pet.reviewing.review_rows import write_review
 from pet.reviewing.reviewed import Taken, take_answers
-from pet.sampling import load_unlabeled
 from tests import samples
 
 Answers = list[tuple[str, str]]

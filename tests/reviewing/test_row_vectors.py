@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pet.finished import FinishedRun, open_run
+from pet.finished.finished_run import FinishedRun, open_run
+from pet.method.row_selection import text_vectors
 from pet.pipeline import label_pool
 from pet.progress import SILENT
-from pet.reviewing import row_vectors as module
-from pet.reviewing.review_rows import write_review
-from pet.reviewing.row_vectors import row_vectors
-from pet.reviewing.text_vectors import text_vectors
+from pet.reviewing import review_rows as module
+from pet.reviewing.review_rows import row_vectors, write_review
 from tests import samples
 from tests.conftest import ModelFolder
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pet.reviewing.text_vectors import text_vectors
+from pet.method.row_selection import text_vectors
 
 LONG = " ".join(f"word{n}" for n in range(150))
 

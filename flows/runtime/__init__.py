@@ -1,0 +1,1 @@
+"""How the library's jobs are carried out: as Prefect task runs, on Ray, on a server of our own."""

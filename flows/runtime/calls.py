@@ -1,0 +1,104 @@
+"""How a flow is called in this process, and how its body runs: errors come out as themselves."""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prefect import State
+from prefect.exceptions import TerminationSignal
+from prefect.runtime import flow_run
+from prefect.states import Cancelled
+
+from flows.runtime.ray_workers import RayOptions, workers_of
+from flows.runtime.server import connected
+from pet.errors import Interrupted, PetError
+from pet.jobs import Execute
+from pet.progress import SILENT, Observer
+
+Body = Callable[[Execute, Observer], dict[str, Any]]
+
+
+@dataclass
+class _Caller:
+    """Who called a flow in this process: what cannot be its parameter or result."""
+
+    observer: Observer = SILENT
+    result: dict[str, Any] | None = None
+    error: Exception | None = None
+
+
+_caller: contextvars.ContextVar[_Caller] = contextvars.ContextVar("caller")
+
+
+def run_name() -> str:
+    """Name a flow run after its run folder, or its store."""
+    config = flow_run.parameters["config"]
+    return Path(config["out"] if isinstance(config, dict) else config.out).name
+
+
+def carry_out(
+    name: str, body: Body, show: Callable[[dict[str, Any]], None], ray: RayOptions | None = None
+) -> dict[str, Any] | State[Any]:
+    """Run a flow's body: jobs as task runs, one run on a machine at a time, progress in sight.
+
+    Args:
+        name: of the flow: its artifacts are called after it.
+        show: leaves artifacts of the result.
+        ray: the cluster that does the jobs; this process, if there is none.
+    """
+    from flows.runtime.artifacts import Progress, RunObserver
+    from flows.runtime.limits import one_at_a_time
+    from flows.runtime.steps import Submit
+
+    caller = _caller.get(_Caller())
+    observer = RunObserver(caller.observer)
+    try:
+        with (
+            one_at_a_time(observer.say),
+            Progress(observer, name),
+            workers_of(ray, observer) as workers,
+        ):
+            caller.result = body(Submit(observer.stopping, workers), observer)
+        show(caller.result)
+    except Interrupted as error:
+        caller.error = error
+        return Cancelled(message=str(error))
+    except Exception as error:
+        caller.error = error
+        raise
+    return caller.result
+
+
+def call(
+    flow: Callable[[], Any], observer: Observer, meanwhile: Callable[[], object]
+) -> dict[str, Any]:
+    """Call a flow in this process, on the user's Prefect server or on one of our own.
+
+    Args:
+        meanwhile: what to do while our own server starts.
+
+    Raises:
+        PetError: whatever kept the run from its end, as itself; Interrupted on SIGTERM too.
+    """
+    caller = _Caller(observer)
+    token = _caller.set(caller)
+    try:
+        with connected(meanwhile=meanwhile):
+            flow()
+    except TerminationSignal as signal:
+        raise Interrupted("the process was told to end") from signal
+    except Exception as error:
+        caller.error = caller.error or error
+    finally:
+        _caller.reset(token)
+    if caller.result is not None:
+        if caller.error is not None:
+            observer.say(f"the run is done, but Prefect took no note of it: {caller.error}")
+        return caller.result
+    if caller.error is None:
+        raise PetError("Prefect ended the run before it began; see the flow run's log")
+    raise caller.error

@@ -1,0 +1,109 @@
+"""The sequence's jobs as Prefect task runs: one job, one task run, named like it."""
+
+from __future__ import annotations
+
+import errno
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from prefect import State, task
+from prefect.cache_policies import NO_CACHE
+from prefect.futures import PrefectFuture
+from prefect.states import Completed
+
+from pet.jobs import Here, Job, Workers
+from pet.storage.units import Unit
+
+# What a network file system says when it is away for a moment. Everything else, above all a wrong
+# input and a run that somebody else holds, is the same the second time.
+PASSING = frozenset({errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EREMOTEIO})
+
+
+class Call:
+    """A job, and then its outcome.
+
+    Jobs hold whole data sets. Prefect walks through the containers, dataclasses and models that it
+    is given, but not into a plain object.
+    """
+
+    def __init__(self, job: Job, workers: Workers):
+        self._job = job
+        self._workers = workers
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def make(self) -> None:
+        self.error = None
+        try:
+            self.result = self._workers.work(self._job)
+        except BaseException as error:
+            self.error = error
+            raise
+
+
+def may_pass(_task: Any, _task_run: Any, state: State[Any]) -> bool:
+    """Say whether a failure is one that a second try may not meet."""
+    error = state.data
+    while isinstance(error, BaseException):
+        if isinstance(error, OSError) and error.errno in PASSING:
+            return True
+        error = error.__cause__
+    return False
+
+
+@task(
+    name="job", task_run_name="{name}", cache_policy=NO_CACHE, persist_result=False,
+    retries=2, retry_delay_seconds=[1, 5], retry_condition_fn=may_pass,
+)  # fmt: skip
+def run_job(name: str, call: Call) -> State[None] | None:
+    """Run one job; a unit that was up to date shows as Reused."""
+    call.make()
+    return reused_state(call.result)
+
+
+def reused_state(result: Any) -> State[None] | None:
+    """Return the state of a job that had nothing to do; None if it had."""
+    units = result if isinstance(result, list) else [result]
+    if units and all(isinstance(unit, Unit) and unit.reused for unit in units):
+        paths = ", ".join(str(unit.path) for unit in units)
+        return Completed(name="Reused", message=f"up to date: {paths}")
+    return None
+
+
+class Submit:
+    """Executes jobs as task runs: as many at once as the workers do; after a failure, no other."""
+
+    def __init__(self, stopping: threading.Event, workers: Workers | None = None):
+        self._stopping = stopping
+        self._workers = workers or Here()
+        self.at_once = self._workers.at_once
+
+    def __call__(self, jobs: Sequence[Job]) -> list[Any]:
+        if self.at_once == 1:
+            return [self._wait(*self._submit(job)) for job in jobs]
+        submitted = [self._submit(job) for job in jobs]
+        try:
+            return [self._wait(call, future) for call, future in submitted]
+        except BaseException:
+            self._workers.stop()
+            for _, future in submitted:
+                future.wait()
+            raise
+
+    def _submit(self, job: Job) -> tuple[Call, PrefectFuture[Any]]:
+        call = Call(job, self._workers)
+        return call, run_job.submit(job.name, call)
+
+    def _wait(self, call: Call, future: PrefectFuture[Any]) -> Any:
+        try:
+            future.wait()
+        except BaseException:
+            # Ctrl-C and SIGTERM reach this thread; the job is in another one.
+            self._stopping.set()
+            future.wait()
+            raise
+        if call.error is not None:
+            raise call.error
+        future.result()  # raises where Prefect itself kept the job from running
+        return call.result

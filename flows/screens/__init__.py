@@ -1,0 +1,1 @@
+"""What a person sees, drawn with rich; no screen calls the library."""

@@ -1,0 +1,57 @@
+"""What `pet diff` shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from flows.screens.confusion import confusion_table
+
+
+def diff(console: Console, found: dict[str, Any]) -> None:
+    """Show how many rows changed, the shares, what became of what, and the surest changes."""
+    for side in ("before", "after"):
+        about = found[side]
+        model = f", model {about['model_version']}" if "model_version" in about else ""
+        _say(console, f"{side:<8}{about['path']}: {about['rows']:,} rows{model}")
+    _say(
+        console,
+        f"{found['changed']:,} of {found['common']:,} common rows changed "
+        f"({found['share_changed']:.2%}); {found['only_before']:,} only before, "
+        f"{found['only_after']:,} only after",
+    )
+    if found["by_place"]:
+        _say(console, "rows have no ids: file and row were compared, and they must be of one pool")
+    for side in ("before", "after"):
+        if found[f"twice_{side}"]:
+            _say(console, f"warning: {found[f'twice_{side}']:,} rows {side} repeat an id: left out")
+    console.print(_confusion(console, found))
+    if found["examples"]:
+        console.print(_examples(found["examples"]))
+
+
+def _confusion(console: Console, found: dict[str, Any]) -> Table:
+    shares = {
+        f"share of all {side}": [f"{found['shares'][label][side]:.1%}" for label in found["labels"]]
+        for side in ("before", "after")
+    }
+    return confusion_table(
+        console, found["labels"], found["confusion"], "label before", "label after", shares
+    )
+
+
+def _examples(examples: list[dict[str, Any]]) -> Table:
+    table = Table("id", "before", "after", title="the surest changes", title_justify="left")
+    for row in examples:
+        table.add_row(
+            escape(row["id"]), f"{escape(row['before'])} {row['confidence_before']:.2f}",
+            f"{escape(row['after'])} {row['confidence_after']:.2f}",
+        )  # fmt: skip
+    return table
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,161 @@
+"""What `pet check` shows: the data, what a model makes of it, what a run would take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from flows.screens.results import percent
+from pet.escaping import visible
+
+WIDEST = 300  # characters of an example, and of a text that is quoted
+
+
+def show(console: Console, found: dict[str, Any]) -> None:
+    """Show all that was found, the data first."""
+    _data(console, found)
+    words: Any = None
+    for pattern in found["patterns"]:
+        console.print()
+        _pattern(console, pattern, with_words=pattern.get("words") != words)
+        words = pattern.get("words")
+    if "zero_shot" in found:
+        console.print()
+        _zero_shot(console, found)
+    _suspects(console, found.get("suspects", []))
+    for warning in [*found["warnings"], *_duplicates(found["duplicates"])]:
+        _line(console, f"warning: {warning}", style="yellow")
+    if "estimate" in found:
+        console.print()
+        _estimate(console, found["estimate"])
+    if "kind" not in found:
+        console.print()
+        _line(console, "with --model REF: tokens, accuracy before training, and what a run takes")
+    console.print("\nnothing stands in the way of a run", style="green")
+
+
+def _line(console: Console, text: str, style: str = "") -> None:
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def _data(console: Console, found: dict[str, Any]) -> None:
+    """A line per label: there may be many."""
+    table = Table(title=f"task {escape(found['task'])}", title_justify="left", title_style="bold")
+    tables = {name: found[name] for name in ("labeled", "test") if name in found}
+    columns: dict[str, list[str]] = {
+        name: [f"{count:,}" for count in (own["rows"], *own["counts"].values())]
+        for name, own in tables.items()
+    }
+    labels = list(found["labeled"]["counts"])
+    if "pool" in found:
+        shares = found.get("zero_shot", {}).get("pool_shares", {})
+        seen = [f"~ {shares[label]:.0%}" if shares else "" for label in labels]
+        name = f"pool ({found['pool']['files']:,} files)"
+        columns[name] = [f"{found['pool']['rows']:,}", *seen]
+    table.add_column("label")
+    for name in columns:
+        table.add_column(name, justify="right")
+    for label, *cells in zip(["all", *labels], *columns.values(), strict=True):
+        table.add_row(escape(label), *cells)
+    console.print(table)
+
+
+def _pattern(console: Console, pattern: dict[str, Any], with_words: bool) -> None:
+    """Show a pattern; its words only where they are others than the pattern's before it."""
+    fit = "masked and causal models" if pattern["causal"] else "masked models only"
+    template = visible(pattern["template"])
+    console.print(Text.assemble((visible(pattern["name"]), "bold"), f"   {template}   ({fit})"))
+    for label, words in pattern.get("words", {}).items() if with_words else ():
+        shown = ", ".join(f"{word['word']} = {' '.join(word['tokens'])}" for word in words)
+        _line(console, f"  {label}: {shown}")
+    if "zero_shot_accuracy" in pattern:
+        _line(
+            console,
+            f"  zero-shot accuracy on the labeled rows {percent(pattern['zero_shot_accuracy'])} "
+            f"({percent(pattern['uncalibrated_accuracy'])} before calibration)",
+        )
+    if (passes := pattern.get("passes", 1)) > 1:
+        _line(console, f"  {passes:,} passes to score a row, one if no word had several tokens",
+              "yellow")  # fmt: skip
+    if pattern.get("shortened"):
+        _line(console, f"  {pattern['shortened']:,} labeled texts do not fit whole", "yellow")
+    for example in pattern["examples"]:
+        console.print(_example(example), soft_wrap=True)
+
+
+def _example(example: dict[str, Any]) -> Text:
+    """Set the mask off from the text, and say how much of it the model does not see."""
+    before, after = visible(example["before"]), visible(example["after"])
+    if len(before) > WIDEST:
+        before = f"{before[: WIDEST // 2]} ... {before[-WIDEST // 2 :]}"
+    if len(after) > WIDEST:
+        after = f"{after[: WIDEST // 2]} ... {after[-WIDEST // 2 :]}"
+    line = Text("  > ", style="dim")
+    line.append(before)
+    line.append(f"[{visible(example['word'])}]", style="bold green not dim")
+    line.append(after)
+    if example["cut"]:
+        line.append(f"   ({example['cut']:,} tokens do not fit)", style="yellow not dim")
+    return line
+
+
+def _zero_shot(console: Console, found: dict[str, Any]) -> None:
+    said = found["zero_shot"]
+    if "accuracy" in said:
+        _line(console, f"all patterns together, untrained: {percent(said['accuracy'])} of "
+                       f"{said['labeled_rows']:,} labeled rows; the most frequent label would be "
+                       f"right on {percent(said['most_frequent'])}")  # fmt: skip
+    if "pool_shares" in said:
+        shares = ", ".join(f"{label} {share:.0%}" for label, share in said["pool_shares"].items())
+        _line(console, f"of {said['pool_rows']:,} pool rows they say: {shares}")
+
+
+def _suspects(console: Console, rows: list[dict[str, Any]]) -> None:
+    if not rows:
+        return
+    console.print()
+    of_files = any(":" in row["id"] for row in rows)
+    where = " (rows of a file are counted from 0)" if of_files else ""
+    _line(console, f"labels in doubt: the untrained model is surer of another one{where}", "bold")
+    for row in rows:
+        text = " ".join(visible(row["text"]).split())
+        _line(
+            console,
+            f"  {row['id']}: {row['label']}, or rather {row['likelier']} "
+            f"({percent(row['probability'])})?  {text[:100]}",
+        )
+
+
+def _duplicates(found: dict[str, Any]) -> list[str]:
+    """Say what stands twice, as far as it matters."""
+    lines = []
+    rows = f"of {found['rows']:,} pool rows looked at"
+    if found["same"]:
+        lines.append(f"{rows}, {found['same']:,} stand there twice")
+    if (near := found["near"] - found["same"]) > 0:
+        lines.append(f"{rows}, {near:,} more are nearly the same as another")
+    if found["labeled"]:
+        lines.append(f"{found['labeled']:,} labeled rows are the same as another, or nearly")
+    if found["pool_near_labeled"]:
+        lines.append(f"{rows}, {found['pool_near_labeled']:,} are nearly a labeled row")
+    if found.get("test_near_labeled"):
+        lines.append(
+            f"{found['test_near_labeled']:,} test rows are the same as a labeled row, or nearly: "
+            "accuracy on them flatters"
+        )
+    return lines
+
+
+def _estimate(console: Console, found: dict[str, Any]) -> None:
+    stages = ", ".join(
+        f"{stage} {minutes:.1f}" for stage, minutes in found["stages"].items() if minutes >= 0.05
+    )
+    _line(
+        console,
+        f"a run here: about {found['minutes']:,.1f} minutes ({stages or 'each stage seconds'}), "
+        f"{found['members']:,} members, {found['disk_mb']:,.0f} MB on disk",
+    )

@@ -1,0 +1,238 @@
+"""What the command shows: progress, tables, results. Data's own text is never read as markup."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)  # fmt: skip
+from rich.table import Table
+from rich.text import Text
+
+from flows.screens.confusion import confusion_table
+from pet.escaping import shown_threshold, visible
+from pet.progress import Observer
+
+WORTH_A_LINE = 1.0  # seconds: shorter stages pass without leaving a line
+
+
+def _rate(speed: float, unit: str) -> str:
+    """Whole units per second from ten on, tenths below: half a step a second is not one."""
+    return f"{speed:,.{0 if speed >= 10 else 1}f} {unit}/s"
+
+
+class RateColumn(ProgressColumn):
+    """Units per second, as the stage counts them."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(_rate(speed, task.fields["unit"]) if speed else "", style="cyan")
+
+
+class RichObserver(Observer):
+    """A progress bar per stage with rate and time left; lines above it."""
+
+    def __init__(self, console: Console, stop: Any):
+        self._stop = stop
+        self._console = console
+        self._task: TaskID | None = None
+        self._bar = Progress(
+            SpinnerColumn(), TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(), RateColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
+            console=console, transient=True, disable=not console.is_terminal,
+        )  # fmt: skip
+
+    def begin(self, stage: str, total: int | None, unit: str) -> None:
+        self._stop.heed()
+        self._bar.start()
+        self._task = self._bar.add_task(visible(stage), total=total, unit=unit)
+
+    def advance(self, amount: int) -> None:
+        if self._task is not None:
+            self._bar.advance(self._task, amount)
+        self._stop.heed()
+
+    def end(self) -> None:
+        if self._task is None:
+            return
+        task = self._bar.tasks[-1]
+        unit = task.fields["unit"]
+        elapsed = task.elapsed or 0.0
+        rate = f", {_rate(task.completed / elapsed, unit)}" if elapsed else ""
+        self._bar.remove_task(self._task)
+        self._task = None
+        self._bar.stop()
+        if elapsed < WORTH_A_LINE:
+            return
+        line = f"{task.description}: {task.completed:,.0f} {unit} in {elapsed:.1f} s{rate}"
+        self._console.print(line, markup=False, highlight=False)
+
+    def say(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def progress(console: Console, stop: Any) -> Observer:
+    """Return the observer for this terminal."""
+    return RichObserver(console, stop)
+
+
+def percent(value: float | None) -> str:
+    """Show a share; nothing where there is none."""
+    return "" if value is None else f"{100 * value:.1f} %"
+
+
+def result(console: Console, report: dict[str, Any], folder: object) -> None:
+    """Show what a run amounts to: accuracies, label counts, where the files are."""
+    if "test" in report:
+        console.print(_accuracies(report, "test", "on the test set"))
+        console.print(_coverage(report["test"]["student"]), markup=False, highlight=False)
+    elif "labeled" in report:
+        console.print(_accuracies(report, "labeled", "on the labeled set"))
+    if len(report["generations"]) > 1:
+        console.print(_generations(report))
+    console.print(_counts(report["labels"], report["pool"]))
+    for warning in report["warnings"]:
+        console.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
+    console.print()
+    for name, path in (
+        ("run folder", folder), ("labels", f"{folder}/labels"), ("student", f"{folder}/student"),
+        ("report", f"{folder}/report.html"),
+    ):  # fmt: skip
+        console.print(f"{name:<11}{path}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _accuracies(report: dict[str, Any], source: str, where: str) -> Table:
+    measured, trained = report[source], source == "test"
+    table = Table(title=f"accuracy {where}", title_justify="left", title_style="bold")
+    table.add_column("")
+    table.add_column("zero-shot", justify="right")
+    if not trained and measured["unseen"]:
+        table.add_column("on rows not learned from", justify="right")
+    if trained:
+        table.add_column("trained", justify="right")
+        table.add_column("macro-F1", justify="right")
+        table.add_column("ECE", justify="right")
+    for name, pattern in measured["patterns"].items():
+        row = [f"pattern {escape(name)}", percent(pattern["zero_shot"]["accuracy"])]
+        if trained and f"untrained-{name}" not in report["weights"]:
+            row += _figures(pattern["trained"])
+        table.add_row(*row)
+    if trained and "encoder" in measured:
+        table.add_row("encoder", "", *_figures(measured["encoder"]))
+    if not trained:
+        # The rest was taught by these rows, and would look better than it is.
+        if measured["unseen"]:
+            table.add_row("ensemble", "", percent(measured["ensemble"]["accuracy"]))
+        return table
+    table.add_section()
+    if "supervised" in measured:  # there is no baseline without labeled rows
+        table.add_row("supervised", "", *_figures(measured["supervised"]))
+    table.add_row("ensemble", "", *_figures(measured["ensemble"]))
+    for way, figures in measured["ensembles"].items():
+        if way != report["weighing"]:
+            table.add_row(f"  if weighed by {way}", "", *_figures(figures), style="dim")
+    table.add_row("student", "", *_figures(measured["student"]))
+    return table
+
+
+def _coverage(measured: dict[str, Any]) -> str:
+    """Say what the threshold keeps, and what a stricter one would."""
+    own = measured["abstaining"]
+    half = min(measured["coverage"], key=lambda point: abs(point["coverage"] - 0.5))
+    return (
+        f"confidence of {own['threshold']:g} and more: {percent(own['coverage'])} of the rows, "
+        f"{percent(own['accuracy']) or 'none'} right; the surest half (from "
+        f"{shown_threshold(half['threshold']):g}): {percent(half['accuracy'])} right"
+    )
+
+
+def _generations(report: dict[str, Any]) -> Table:
+    """A column per generation: labels may be many."""
+    generations = report["generations"]
+    title = "generations: rows learned from, agreement, test accuracy, label shares"
+    table = Table(title=title, title_justify="left", title_style="bold")
+    table.add_column("")
+    for number, stage in enumerate(generations):
+        last = number == len(generations) - 1
+        left = last and set(stage["members"]) != set(report["weights"])
+        table.add_column(f"{number}{' (left)' if left else ''}", justify="right")
+
+    def add(name: str, values: list[float | None]) -> None:
+        shown = ["" if value is None else f"{value:.0%}" for value in values]
+        table.add_row(escape(name), *shown)
+
+    table.add_row("rows", *(f"{stage['rows']:,}" for stage in generations))
+    add("agree", [stage["agreement"] for stage in generations])
+    add("test", [stage.get("test_accuracy") for stage in generations])
+    table.add_section()
+    for label in report["labels"]["counts"]:
+        add(label, [stage["shares"][label] for stage in generations])
+    return table
+
+
+def _figures(measured: dict[str, Any]) -> list[str]:
+    return [
+        percent(measured["accuracy"]), percent(measured["macro_f1"]), percent(measured["ece"])
+    ]  # fmt: skip
+
+
+def _counts(labels: dict[str, Any], pool: dict[str, Any] | None) -> Table:
+    table = Table(title="labels of the pool", title_justify="left", title_style="bold")
+    table.add_column("label")
+    table.add_column("rows", justify="right")
+    table.add_column("share", justify="right")
+    for label, count in labels["counts"].items():
+        table.add_row(escape(label), f"{count:,}", percent(count / max(labels["rows"], 1)))
+    table.add_section()
+    table.add_row("of these abstain", f"{labels['abstained']:,}",
+                  percent(labels["abstained"] / max(labels["rows"], 1)))  # fmt: skip
+    rejected = labels.get("rejected") if pool is None else pool["rejected"]
+    table.add_row("rejected", f"{rejected:,}", "")
+    return table
+
+
+def labels(console: Console, counts: dict[str, Any], out: str, written: int, reused: int) -> None:
+    """Show what `pet label` wrote."""
+    console.print(_counts(counts, None))
+    lines = [f"labels     {out} ({written} files written, {reused} reused)"]
+    if counts["rejected"]:
+        lines.append(f"rejected   {counts['rejected_file']} ({counts['rejected']:,} rows)")
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def predictions(console: Console, found: list[dict[str, Any]]) -> None:
+    """Show a label and its confidence per text."""
+    table = Table(box=None, show_header=False)
+    for row in found:
+        mark = " (abstains)" if row["abstain"] else ""
+        table.add_row(escape(row["label"]), percent(row["confidence"]) + mark, escape(row["text"]))
+    console.print(table)
+
+
+def evaluation(console: Console, found: dict[str, Any]) -> None:
+    """Show accuracy, macro-F1, ECE and the confusion matrix."""
+    console.print(
+        f"{found['with']}: accuracy {percent(found['accuracy'])}, macro-F1 "
+        f"{percent(found['macro_f1'])}, ECE {percent(found['ece'])}, {found['rows']:,} rows",
+        highlight=False,
+    )
+    console.print(_coverage(found), highlight=False)
+    console.print(
+        confusion_table(console, found["labels"], found["confusion"], "true label", "predicted one")
+    )
+    for warning in found["warnings"]:
+        console.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)

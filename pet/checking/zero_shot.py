@@ -1,0 +1,165 @@
+"""Labels without a run: the untrained patterns vote on a pool. Nothing is trained."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pet.config import RunConfig
+from pet.data.pool import Pool, PoolBatch
+from pet.ensemble.member_scoring import CONTENT_FREE, PRIOR_ROWS
+from pet.errors import InputError, Problem, gather
+from pet.inputs.inputs import computation
+from pet.inputs.model_checks import check_length, check_patterns, suitable
+from pet.inputs.run_tables import read_tables
+from pet.method.calibration import UNTRAINED, calibration_offset
+from pet.method.ensembling import agreement, combine, softmax
+from pet.models.cloze_model import ClozeModel
+from pet.models.loading import choose_device, is_causal, model_digest
+from pet.models.scoring import Columns, ask_in_turn, cloze_encoder
+from pet.progress import Observer, Tick
+from pet.settings import make_config
+from pet.storage.digests import content_digest
+from pet.storage.locations import place_in_pool
+from pet.storage.mirrors import run_folder
+from pet.storage.units import derive_seed, fingerprint
+from pet.student.label_files import Predictions, label_into, label_metadata, refuse_other_labels
+from pet.tasks.encoding import Encoder
+from pet.tasks.task import Task, shipped_tasks
+
+SETTINGS = (
+    "abstain_below", "calibration", "device", "id_column", "keep_columns", "max_length",
+    "model_revision", "precision", "seed", "shard_rows", "tokens_per_batch",
+)  # fmt: skip
+
+
+def label_zero_shot(
+    task_ref: str, pool_path: str, out: str | Path, model_ref: str, observer: Observer, *,
+    text_column: str | None = None, settings: tuple[str, ...] = (),
+) -> tuple[int, int, dict[str, Any]]:  # fmt: skip
+    """Label a pool with a task's patterns and a language model as they are.
+
+    Returns:
+        (shards written, shards reused, counts), as `label_new_pool` does.
+
+    Raises:
+        InputError: all problems of the task, the pool and the model; nothing is written then.
+    """
+    _refuse_run(task_ref)
+    problems = _settings_without_use(settings)
+    config = make_config(
+        {
+            "task": task_ref, "pool": pool_path, "out": str(out), "model": model_ref,
+            "text_column": text_column,
+        },
+        settings, problems,
+    )  # fmt: skip
+    problems += place_in_pool(config.pool, config.out)
+    digest = gather(problems, partial(model_digest, config.model, config.model_revision))
+    if digest is not None:
+        gather(problems, partial(check_length, config, config.model, config.model_revision))
+    gather(problems, partial(choose_device, config.device))  # before the pool is read
+    tables = read_tables(config, problems)
+    task, left_out = suitable(tables.task, is_causal(config.model, config.model_revision))
+    check_patterns(config, task)
+    for line in left_out:
+        observer.say(line)
+    source = fingerprint(
+        unit="zero-shot labels", model=digest, fields=task.fields,
+        patterns=[[p.template, task.words_in_order(p.name)] for p in task.patterns],
+        pool=content_digest(tables.pool.files, observer), columns=tables.columns,
+        id=config.id_column, calibration=config.calibration,
+        seed=config.seed if config.prior_of_pool else None, **computation(config),
+    )  # fmt: skip
+    home = run_folder(out)
+    refuse_other_labels(home, source)
+    texts = _texts_of_prior(config, task, tables.pool, observer)
+    model = ClozeModel.load(
+        config.model, config.model_revision, choose_device(config.device),
+        precision=config.precision,
+    )  # fmt: skip
+    encoders = _calibrated(config, task, model, texts, observer)
+    voices = [(model, encoder) for encoder in encoders]
+    temperature = 1.0 if config.calibration == "none" else UNTRAINED
+
+    def say(batch: PoolBatch, tick: Tick) -> Predictions:
+        logits = ask_in_turn(voices, len(voices), batch.columns, config.tokens_per_batch, tick)
+        probabilities = softmax(combine(logits, [1.0] * len(logits)), temperature)
+        best = probabilities.argmax(axis=-1)
+        return Predictions(probabilities, agreement(logits.argmax(axis=-1), best))
+
+    return label_into(
+        home, tables.pool, task.labels, say, source=source, config=config, observer=observer,
+        metadata=label_metadata(task.name, None, str(digest), "zero-shot"),
+    )  # fmt: skip
+
+
+def _refuse_run(task_ref: str) -> None:
+    if task_ref not in shipped_tasks() and (Path(task_ref) / "config.json").is_file():
+        raise InputError(
+            Problem(task_ref, "a task file, or a shipped task, with --zero-shot",
+                    "the folder of a run",
+                    "leave out --zero-shot, --model and --set, and the run's student labels")
+        )  # fmt: skip
+
+
+def _settings_without_use(settings: tuple[str, ...]) -> list[Problem]:
+    """Find settings that exist but would change nothing here, such as those of training."""
+    names = [setting.partition("=")[0].strip() for setting in settings]
+    known = {name.partition(".")[0] for name in names} & RunConfig.model_fields.keys()
+    without_use = [name for name in names if name.partition(".")[0] in known - set(SETTINGS)]
+    if not without_use:
+        return []
+    return [
+        Problem("--set", f"settings of zero-shot labels: {', '.join(SETTINGS)}",
+                ", ".join(without_use), "leave it out: nothing is trained here")
+    ]  # fmt: skip
+
+
+def _texts_of_prior(
+    config: RunConfig, task: Task, pool: Pool, observer: Observer
+) -> Columns | None:
+    """Choose the texts on which the labels' prior is measured: a uniform sample of the pool.
+
+    Memory does not grow with the pool, and the sample does not depend on `shard_rows`.
+    """
+    if config.calibration == "none":
+        return None
+    if config.calibration == "content-free":
+        return dict.fromkeys(task.fields, CONTENT_FREE)
+    rng = np.random.default_rng(derive_seed(config.seed, "prior"))
+    drawn: list[tuple[float, tuple[str, ...]]] = []  # the smallest of one random number per row
+    with observer.stage("reading the pool", pool.count_rows(), "rows") as tick:
+        for batch in pool.batches(config.shard_rows):
+            rows = zip(*(batch.columns[name] for name in task.fields), strict=True)
+            numbered = zip(rng.random(len(batch)), rows, strict=True)
+            drawn = heapq.nsmallest(PRIOR_ROWS, itertools.chain(drawn, numbered))
+            tick(len(batch) + len(batch.rejected))
+    if not drawn:
+        raise InputError(
+            Problem(config.pool, "at least one row with text", "none that is usable",
+                    "check --text-column, and the file")
+        )  # fmt: skip
+    return {name: [row[place] for _, row in drawn] for place, name in enumerate(task.fields)}
+
+
+def _calibrated(
+    config: RunConfig, task: Task, model: ClozeModel, texts: Columns | None, observer: Observer
+) -> list[Encoder]:
+    """Compile every pattern, with the labels' prior on some texts taken out of its scores."""
+    encoders = [
+        cloze_encoder(model, task, pattern.name, config.max_length) for pattern in task.patterns
+    ]
+    if texts is not None:
+        rows = len(texts[task.fields[0]])
+        with observer.stage("measuring the labels' prior", rows, "rows") as tick:
+            voices = [(model, encoder) for encoder in encoders]
+            said = ask_in_turn(voices, len(voices), texts, config.tokens_per_batch, tick)
+        for encoder, logits in zip(encoders, said, strict=True):
+            encoder.offset = calibration_offset(logits, config.calibration).astype(np.float32)
+    return encoders

@@ -1,0 +1,212 @@
+"""Labeled sets in: rows with known labels, and what a person should know about them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pet.data.columns import Need, listed
+from pet.data.data_files import Reason
+from pet.data.pool import Pool, PoolBatch, RejectedRow, TextTable, join_batches, open_pool
+from pet.data.readers import count_rows
+from pet.errors import InputError, Problem, did_you_mean
+from pet.storage.object_storage import path_of
+from pet.storage.units import fingerprint
+
+
+@dataclass(frozen=True, eq=False)
+class LabeledSet(TextTable):
+    """Rows with known labels.
+
+    Attributes:
+        labels: index into the task's labels. [rows]
+        rejected: rows that cannot be used.
+        path: where it was read from.
+        warnings: what a person should know about it.
+    """
+
+    labels: NDArray[np.int64]
+    rejected: list[RejectedRow]
+    path: Path
+    warnings: list[str] = field(default_factory=list)
+
+
+def read_labeled(
+    path: str | Path,
+    fields: Sequence[str],
+    labels: Sequence[str],
+    *,
+    label_column: str = "label",
+    columns: Mapping[str, str] | None = None,
+    id_column: str = "id",
+    max_rejected: float = 0.1,
+) -> LabeledSet:
+    """Read a labeled set; labels are compared as text, so that 1 in the data is "1" in the task.
+
+    Args:
+        path: a file, or a folder of files.
+        fields: the task's fields.
+        labels: the task's labels.
+        label_column: the column of labels.
+        columns: field -> column in the file, where the name differs.
+        id_column: the column of row ids, where there is one.
+        max_rejected: the share of rows that may be unusable.
+
+    Raises:
+        InputError: all problems of the file at once: columns, unknown labels, ids that occur
+            twice, too many unusable rows.
+    """
+    path = path_of(path)
+    need = Need(label_column, "of labels", "--label-column")
+    pool = open_pool(path, fields, columns=columns, id_column=id_column, needs=[need])
+    batch = join_batches(list(pool.batches(keep_columns=[label_column])), pool.columns)
+    names = label_names(batch.kept.column(0)) if batch.kept is not None else []
+    table, known, rejected = _drop_unlabeled(pool, batch, names)
+    indices = {str(label): index for index, label in enumerate(labels)}
+    problems = _labeled_problems(path, table.ids, known, list(indices), rejected, max_rejected)
+    if problems:
+        raise InputError(problems)
+    warnings = [
+        *rejected_warnings(str(path), rejected, len(known) + len(rejected)),
+        *_labeled_warnings(path, table, known, list(indices)),
+    ]
+    truth = np.array([indices[name] for name in known], np.int64)
+    return LabeledSet(table.ids, table.columns, truth, rejected, path, warnings)
+
+
+def table_digest(table: LabeledSet) -> str:
+    """Name a labeled set by its content: ids, texts and labels, wherever it is stored."""
+    return fingerprint(ids=table.ids, columns=table.columns, labels=table.labels.tolist())
+
+
+def _drop_unlabeled(
+    pool: Pool, batch: PoolBatch, names: Sequence[str | None]
+) -> tuple[TextTable, list[str], list[RejectedRow]]:
+    """Keep the rows with a label; return them, their labels, and all rows set aside in order."""
+    missing = [index for index, name in enumerate(names) if name is None]
+    rejected = batch.rejected + _locate(pool, batch.rows[missing])
+    labeled = [index for index, name in enumerate(names) if name is not None]
+    table = TextTable(
+        [batch.ids[index] for index in labeled],
+        {name: [column[index] for index in labeled] for name, column in batch.columns.items()},
+    )
+    known = [name for name in names if name is not None]
+    return table, known, sorted(rejected, key=lambda row: (row.file, row.row))
+
+
+def label_names(column: pa.ChunkedArray | pa.Array) -> list[str | None]:
+    """Return labels as text; see `label_name`."""
+    return [label_name(value) for value in column.to_pylist()]
+
+
+def label_name(value: Any) -> str | None:
+    """Return a label as text, None for null and blank; 1.0 is 1: a gap makes integers floats."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    text = "" if value is None or value != value else str(value)
+    return text if text.strip() else None
+
+
+def _locate(pool: Pool, places: NDArray[np.int64]) -> list[RejectedRow]:
+    """Name the rows without a label by file and row."""
+    if not len(places):
+        return []
+    ends = np.cumsum([count_rows(source) for source in pool.sources])
+    located = []
+    for place in places:
+        file = int(np.searchsorted(ends, place, side="right"))
+        row = int(place - (ends[file - 1] if file else 0))
+        located.append(RejectedRow(pool.sources[file].name, row, Reason.NO_LABEL.value))
+    return located
+
+
+def _labeled_problems(
+    path: Path,
+    ids: Sequence[str],
+    names: Sequence[str],
+    labels: Sequence[str],
+    rejected: Sequence[RejectedRow],
+    max_rejected: float,
+) -> list[Problem]:
+    where, problems = str(path), []
+    unknown = Counter(name for name in names if name not in labels)
+    if unknown:
+        found = ", ".join(f"{name!r} ({count} rows)" for name, count in unknown.most_common(20))
+        problems.append(
+            Problem(where, f"the task's labels: {listed(labels)}", f"other labels: {found}",
+                    _meant(unknown, labels)
+                    + "correct the file or the task's [labels]; is --label-column right?")
+        )  # fmt: skip
+    twice = [id for id, count in Counter(ids).items() if count > 1]
+    if twice:
+        problems.append(
+            Problem(where, "an id of its own for every row",
+                    f"{len(twice)} ids that occur more than once: {listed(twice, 5)}",
+                    "correct the ids, or name another column with --set id_column=...")
+        )  # fmt: skip
+    if not ids or len(rejected) > max_rejected * (len(ids) + len(rejected)):
+        expected = f"at most {max_rejected:.0%} unusable rows" if ids else "at least one usable row"
+        problems.append(
+            Problem(where, expected, _describe(rejected, len(ids) + len(rejected)),
+                    "correct these rows (as UTF-8); are --text-column and --label-column right?")
+        )  # fmt: skip
+    return problems
+
+
+def _meant(unknown: Iterable[str], labels: Sequence[str]) -> str:
+    """Suggest labels for those that are not the task's: blanks, case, a slip of the finger."""
+    pairs = [(name, did_you_mean(name, labels)) for name in unknown]
+    meant = [f"{name!r} for {label!r}" for name, label in pairs if label]
+    return f"a slip? {', '.join(meant[:5])}; " if meant else ""
+
+
+def _describe(rejected: Sequence[RejectedRow], total: int) -> str:
+    return f"{len(rejected)} of {total}: {_reasons(rejected)}" if total else "no rows at all"
+
+
+def _reasons(rejected: Sequence[RejectedRow]) -> str:
+    reasons = Counter(row.reason for row in rejected)
+    counts = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common())
+    first = ", ".join(f"row {row.row} of {row.file}" for row in rejected[:3])
+    return f"{counts}; the first: {first}"
+
+
+def rejected_warnings(where: str, rejected: Sequence[RejectedRow], total: int) -> list[str]:
+    """Warn of rows that are set aside, if there are any: how many of how many, and why."""
+    if not rejected:
+        return []
+    return [f"{where}: {len(rejected):,} of {total:,} rows cannot be used: {_reasons(rejected)}"]
+
+
+MISSING = "no example of the label"  # of warnings that ask for rows, not for corrections
+
+
+def _labeled_warnings(
+    path: Path, table: TextTable, names: Sequence[str], labels: Sequence[str]
+) -> list[str]:
+    warnings = [
+        f"{path}: {MISSING} {label!r}: it is known by its words alone, and "
+        "accuracy measured on this file says nothing about it"
+        for label in labels
+        if label not in names
+    ]
+    seen: dict[tuple[str, ...], dict[str, str]] = {}
+    for id, name, *texts in zip(table.ids, names, *table.columns.values(), strict=True):
+        seen.setdefault(tuple(texts), {}).setdefault(name, id)
+    contradictions = [tuple(found.values()) for found in seen.values() if len(found) > 1]
+    if contradictions:
+        rows = "; ".join(" and ".join(pair) for pair in contradictions[:3])
+        warnings.append(
+            f"{path}: {len(contradictions)} texts occur with more than one label, which no model "
+            f"can learn; correct them (the first: {rows})"
+        )
+    return warnings

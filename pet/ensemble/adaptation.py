@@ -1,0 +1,59 @@
+"""Optional: train the teacher on the pool's own language before the members start from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from pet.ensemble.divergence import divergence_told
+from pet.ensemble.teachers import adaptation_training, base_digest
+from pet.inputs.inputs import Inputs
+from pet.inputs.pool_sample import unlabeled_rows
+from pet.models.batching import Rows
+from pet.models.cloze_model import ClozeModel
+from pet.models.loading import choose_device
+from pet.models.lora import add_lora, merge_lora
+from pet.models.scoring import cloze_encoder, tokenize_columns
+from pet.models.training import optimize
+from pet.storage.units import Unit, make_unit
+
+
+def adapt(inputs: Inputs) -> Unit:
+    """Train the teacher on filled patterns of the pool, in its own pre-training task."""
+    config = inputs.config
+
+    def build(folder: Path) -> dict[str, Any]:
+        model = ClozeModel.load(
+            config.model, config.model_revision, choose_device(config.device),
+            precision=config.precision,
+        )  # fmt: skip
+        unlabeled = unlabeled_rows(inputs)
+        encoders = [
+            cloze_encoder(model, inputs.task, pattern.name, config.max_length)
+            for pattern in inputs.task.patterns
+        ]
+        texts = [tokenize_columns(e, model.tokenizer, unlabeled.columns) for e in encoders]
+
+        def loss(rows: Rows, *, step: int) -> Tensor:
+            place = step % len(encoders)
+            return len(rows) * model.language_model_loss(encoders[place], texts[place], rows)
+
+        rows = np.flatnonzero(unlabeled.trainable)
+        settings = adaptation_training(config)
+        add_lora(model, config, settings, inputs.seed("adaptation"))
+        with (
+            divergence_told(inputs, "adapted", "adaptation"),
+            inputs.observer.stage("adapting to the pool", settings.steps, "steps") as tick,
+        ):
+            losses = optimize(
+                model, encoders[0].lengths(texts[0], rows), rows, loss, settings,
+                seed=inputs.seed("adaptation"), tokens_per_batch=config.tokens_per_batch, tick=tick,
+            )  # fmt: skip
+        merge_lora(model)
+        model.save(folder)
+        return {"losses": [round(value, 4) for value in losses]}
+
+    return make_unit(inputs.folder / "adapted", base_digest(inputs), build)

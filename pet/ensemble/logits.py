@@ -1,0 +1,70 @@
+"""Files of label scores: written once, named by what they were made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from pet.errors import PetError
+from pet.inputs.inputs import Inputs
+from pet.progress import Tick
+from pet.storage.files import write_parquet
+from pet.storage.units import Unit
+
+
+def write_logits(
+    inputs: Inputs, path: Path, expected: str, stage: str, rows: int | None,
+    make: Callable[[Tick], tuple[list[str], NDArray[np.float32]]],
+) -> Unit:  # fmt: skip
+    """Write a file of logits, unless it is there and was made from the same things."""
+    if stored_fingerprint(path) == expected:
+        return Unit(path, expected, True, "up to date")
+    with inputs.observer.stage(f"scoring {stage}", rows, "rows") as tick:
+        ids, logits = make(tick)
+    write_parquet(path, logits_table(ids, logits), {"fingerprint": expected})
+    return Unit(path, expected, False)
+
+
+def logits_table(ids: Sequence[str], logits: NDArray[np.floating]) -> pa.Table:
+    """Put row ids and a row of label scores each into a table: id, scores."""
+    flat = pa.array(logits.astype(np.float32).ravel())
+    scores = pa.FixedSizeListArray.from_arrays(flat, logits.shape[1])
+    return pa.table({"id": pa.array(ids, pa.string()), "scores": scores})
+
+
+def stored_fingerprint(path: Path) -> str | None:
+    """Return the fingerprint that a Parquet file was written with, if it is whole.
+
+    Every page is read and held against its checksum: a footer alone says nothing of the rest.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            stored = file.metadata.metadata or {}
+            for _ in file.iter_batches():
+                pass
+    except (OSError, pa.ArrowInvalid):
+        return None
+    return stored.get(b"fingerprint", b"").decode() or None
+
+
+def read_logits(path: Path) -> tuple[list[str], NDArray[np.float32]]:
+    """Read a file of logits: row ids, and [rows, labels].
+
+    Raises:
+        PetError: it is missing or damaged.
+    """
+    try:
+        table = pq.read_table(path, page_checksum_verification=True)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise PetError(
+            f"{path}\n  expected: scores as they were written\n  found:    {error}\n"
+            "  fix:      give the `pet run` command again: they are made anew"
+        ) from error
+    scores = table["scores"].combine_chunks()
+    width = scores.type.list_size
+    return table["id"].to_pylist(), scores.flatten().to_numpy().reshape(-1, width)

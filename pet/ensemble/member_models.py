@@ -1,0 +1,66 @@
+"""A member's model, loaded from its run, and the prior that is taken out of what it says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pet.config import RunConfig
+from pet.ensemble.logits import read_logits
+from pet.ensemble.members import Member, encoder_length
+from pet.method.calibration import calibration_offset
+from pet.method.linear_head import load_head
+from pet.models.adapter import is_adapter
+from pet.models.backbone import Backbone
+from pet.models.cloze_model import ClozeModel
+from pet.models.loading import choose_device
+from pet.models.model import Model
+from pet.models.scoring import cloze_encoder
+from pet.models.sentence_encoder import EncoderClassifier, SentenceEncoder
+from pet.tasks.compilation import plain_encoder
+from pet.tasks.encoding import Encoder
+from pet.tasks.task import Task
+
+
+def load_member(
+    config: RunConfig, task: Task, run: Path, member: Member, backbone: Backbone,
+    calibrated: bool = True,
+) -> tuple[Model, Encoder]:  # fmt: skip
+    """Load a trained member of a run; adapters and untrained members share the backbone."""
+    folder = run / "members" / member.name
+    if member.kind == "encoder":
+        sentences, encoder = load_sentence_encoder(config, task)
+        return EncoderClassifier(sentences, load_head(folder)), encoder
+    if member.generation is None:
+        model = backbone.model
+    elif is_adapter(folder):
+        model = backbone.wearing(folder)
+    else:
+        device = choose_device(config.device)
+        model = ClozeModel.load(str(folder), None, device, precision=config.precision)
+    offset = prior_offset(config, run, member.pattern) if calibrated else None
+    return model, cloze_encoder(model, task, member.pattern, config.max_length, offset)
+
+
+def load_sentence_encoder(config: RunConfig, task: Task) -> tuple[SentenceEncoder, Encoder]:
+    """Load the encoder of the encoder member, and what puts texts into it."""
+    assert config.encoder is not None, "only a run with an encoder has an encoder member"
+    model = SentenceEncoder.load(
+        config.encoder, config.encoder_revision, choose_device(config.device),
+        precision=config.precision,
+    )  # fmt: skip
+    return model, plain_encoder(model.tokenizer, task.fields, encoder_length(config))
+
+
+def prior_path(run: Path, pattern: str) -> Path:
+    return run / "members" / Member(pattern, generation=None).name / "logits" / "prior.parquet"
+
+
+def prior_offset(config: RunConfig, run: Path, pattern: str) -> NDArray[np.float32] | None:
+    """What is added to label scores so that none is likelier before a text is read. [labels]"""
+    if config.calibration == "none":
+        return None
+    said = read_logits(prior_path(run, pattern))[1]
+    return calibration_offset(said, config.calibration).astype(np.float32)

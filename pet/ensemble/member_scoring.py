@@ -1,0 +1,169 @@
+"""What members say: of the labeled set, the test set, the pool, and before any text at all."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pet.data.labeled import LabeledSet
+from pet.ensemble.logits import read_logits, write_logits
+from pet.ensemble.member_models import load_member, load_sentence_encoder, prior_path
+from pet.ensemble.members import Member, encoder_length, folder_of
+from pet.ensemble.predictions import embeddings_path, shard_names
+from pet.ensemble.teachers import member_fingerprint
+from pet.inputs.inputs import Inputs, computation
+from pet.inputs.pool_sample import texts_fingerprint, unlabeled_rows
+from pet.method.linear_head import load_head
+from pet.models.model import Model
+from pet.models.scoring import Columns, score_columns
+from pet.progress import Tick
+from pet.storage.units import Unit, fingerprint
+from pet.tasks.encoding import Encoder
+
+Load = Callable[[], tuple[Model, Encoder]]
+
+PRIOR_ROWS = 1000  # pool rows on which the labels' prior is measured
+
+CONTENT_FREE = ("N/A", "[MASK]", "")  # Zhao et al. 2021, section 5
+
+Ask = Callable[[str, Columns, Tick], NDArray[np.float32]]
+
+
+def score_member(inputs: Inputs, member: Member, pool: bool = True) -> list[Unit]:
+    """Write what a member says of the labeled set, the test set and the unlabeled rows.
+
+    Judges were asked about the labeled set when they were trained; of the test set they say nothing
+    that anybody reads.
+    """
+    own, tables = member_fingerprint(inputs, member), inputs.measured()
+    if member.kind == "judge":
+        tables = {}
+    folder = folder_of(inputs, member)
+    if member.kind == "encoder":
+        head = functools.cache(lambda: load_head(folder))
+
+        def ask(file: str, columns: Columns, tick: Tick) -> NDArray[np.float32]:
+            vectors = read_logits(embeddings_path(inputs, file))[1]
+            tick(len(vectors))
+            return head().logits(vectors)
+    else:
+        load = _once(inputs, member)
+
+        def ask(file: str, columns: Columns, tick: Tick) -> NDArray[np.float32]:
+            return _ask(inputs, load, file, columns, tick)
+
+    units = _ask_of_tables(inputs, folder / "logits", own, member.name, ask, tables)
+    return units + (_ask_of_pool(inputs, folder / "logits", own, member.name, ask) if pool else [])
+
+
+def embed_texts(inputs: Inputs) -> list[Unit]:
+    """Write the sentence encoder's vector of every labeled, test and unlabeled row."""
+    own = fingerprint(
+        encoder=inputs.digests["encoder"],
+        fields=inputs.task.fields,
+        **computation(inputs.config, encoder_length(inputs.config)),
+    )
+    load = functools.cache(lambda: load_sentence_encoder(inputs.config, inputs.task))
+
+    def ask(file: str, columns: Columns, tick: Tick) -> NDArray[np.float32]:
+        model, encoder = load()
+        return score_columns(model, encoder, columns, inputs.config.tokens_per_batch, tick)
+
+    folder, name = inputs.folder / "embeddings", "the encoder"
+    units = _ask_of_tables(inputs, folder, own, name, ask, inputs.measured())
+    return units + _ask_of_pool(inputs, folder, own, name, ask)
+
+
+def _once(inputs: Inputs, member: Member, calibrated: bool = True) -> Load:
+    """Return a function that loads a member when it is first asked."""
+    return functools.cache(
+        lambda: load_member(
+            inputs.config, inputs.task, inputs.folder, member, inputs.backbone, calibrated
+        )
+    )
+
+
+def _ask_of_tables(
+    inputs: Inputs, folder: Path, own: str, name: str, ask: Ask, tables: Mapping[str, LabeledSet]
+) -> list[Unit]:
+    """Write a file for each set with known labels.
+
+    Args:
+        own: the fingerprint of who is asked.
+        ask: returns the answer to a file's texts. [rows, width]
+    """
+    units = []
+    for source, table in tables.items():
+        file, expected = f"{source}.parquet", fingerprint(model=own, rows=inputs.digests[source])
+
+        def make(
+            tick: Tick, file: str = file, table: LabeledSet = table
+        ) -> tuple[list[str], NDArray[np.float32]]:
+            return table.ids, ask(file, table.columns, tick)
+
+        stage = f"{name} on {source}"
+        units.append(write_logits(inputs, folder / file, expected, stage, len(table), make))
+    return units
+
+
+def _ask_of_pool(inputs: Inputs, folder: Path, own: str, name: str, ask: Ask) -> list[Unit]:
+    """Write a file for each shard of unlabeled rows."""
+    unlabeled = unlabeled_rows(inputs)
+    source = texts_fingerprint(inputs)
+    size = inputs.config.shard_rows
+    units = []
+    for shard, file in enumerate(shard_names(inputs)):
+        rows = slice(shard * size, (shard + 1) * size)
+
+        def make(
+            tick: Tick, file: str = file, rows: slice = rows
+        ) -> tuple[list[str], NDArray[np.float32]]:
+            columns = {name: texts[rows] for name, texts in unlabeled.columns.items()}
+            return unlabeled.ids[rows], ask(file, columns, tick)
+
+        expected = fingerprint(model=own, rows=source, shard=shard, size=size)
+        count = len(unlabeled.ids[rows])
+        stage = f"{name} on pool"
+        units.append(write_logits(inputs, folder / file, expected, stage, count, make))
+    return units
+
+
+def _ask(
+    inputs: Inputs, load: Load, source: str, columns: Columns, tick: Tick
+) -> NDArray[np.float32]:
+    """Score texts that every member is asked about: they are tokenised once for all of them."""
+    model, encoder = load()
+    known = inputs.tokens.setdefault(source, {})
+    return score_columns(model, encoder, columns, inputs.config.tokens_per_batch, tick, known)
+
+
+def prior_rows(count: int, seed: int) -> NDArray[np.int64]:
+    """Draw the rows on which the prior is measured; the first ones may all be of one day."""
+    if count <= PRIOR_ROWS:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).choice(count, PRIOR_ROWS, replace=False))
+
+
+def measure_prior(inputs: Inputs, pattern: str) -> Unit:
+    """Write what the untrained model says of pool rows, or of texts without content."""
+    member = Member(pattern, generation=None)
+    own = fingerprint(prior=member_fingerprint(inputs, member))
+    load = _once(inputs, member, calibrated=False)
+
+    def make(tick: Tick) -> tuple[list[str], NDArray[np.float32]]:
+        if inputs.config.calibration == "content-free":
+            ids = list(CONTENT_FREE)
+            columns = dict.fromkeys(inputs.task.fields, ids)
+        else:
+            unlabeled = unlabeled_rows(inputs)
+            rows = prior_rows(len(unlabeled), inputs.seed("prior"))
+            ids = [unlabeled.ids[row] for row in rows]
+            columns = {n: [texts[row] for row in rows] for n, texts in unlabeled.columns.items()}
+        return ids, _ask(inputs, load, f"prior: {inputs.config.calibration}", columns, tick)
+
+    path = prior_path(inputs.folder, pattern)
+    return write_logits(inputs, path, own, f"{pattern} for its prior", None, make)

@@ -1,0 +1,244 @@
+"""How a member is trained: on the labeled set, and on what other members say of pool rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pet.config import RunConfig, TrainingConfig
+from pet.ensemble.divergence import divergence_told
+from pet.ensemble.logits import logits_table
+from pet.ensemble.member_models import prior_offset
+from pet.ensemble.members import Member, folder_of, member_seed, quotas_of
+from pet.ensemble.predictions import HELD_OUT, pool_embeddings, table_embeddings
+from pet.ensemble.teachers import left_out, member_fingerprint, teachers_of, teaching_judges
+from pet.ensemble.weights import teachers_say
+from pet.errors import PetError
+from pet.inputs.inputs import Inputs
+from pet.inputs.pool_sample import unlabeled_rows
+from pet.inputs.warm_start import start_of
+from pet.method.ipet import draw_rows
+from pet.method.linear_head import fit_calibrated
+from pet.models.adapter import read_backbone, save_adapter
+from pet.models.backbone import load_adapter, start_adapter
+from pet.models.cloze_model import ClozeModel
+from pet.models.model import Loss
+from pet.models.scoring import cloze_encoder, score_columns, tokenize_columns
+from pet.models.soft_prompt import SoftPrompt, nearest_words
+from pet.models.training import cross_entropy, one_hot, train
+from pet.storage.files import write_parquet
+from pet.storage.units import Unit, make_unit
+from pet.tasks.encoding import Encoder
+
+LM_ROWS = 3  # unlabeled rows per labeled row of the auxiliary loss: Table 5 of the paper
+
+
+def train_member(inputs: Inputs, member: Member) -> Unit:
+    """Train a member from the pretrained model on its rows, and keep it."""
+    build = _fit if member.kind == "encoder" else _train
+    return make_unit(
+        folder_of(inputs, member), member_fingerprint(inputs, member),
+        lambda folder: build(inputs, member, folder),
+    )  # fmt: skip
+
+
+def _fit(inputs: Inputs, member: Member, folder: Path) -> dict[str, Any]:
+    """Fit the encoder member's linear head: seconds, since the embeddings are there."""
+    drawn = draw(inputs, member)
+    fitted = fit_calibrated(
+        table_embeddings(inputs, "labeled"), inputs.labeled.labels,
+        pool_embeddings(inputs)[drawn.rows], drawn.targets,
+        np.random.default_rng(member_seed(inputs, "folds", member)),
+    )  # fmt: skip
+    fitted.head.save(folder)
+    accuracy = None
+    if fitted.held_out is not None:
+        write_parquet(folder / HELD_OUT, logits_table(inputs.labeled.ids, fitted.held_out), {})
+        accuracy = float((fitted.held_out.argmax(axis=1) == inputs.labeled.labels).mean())
+    return {
+        "penalty": fitted.penalty,
+        "trust": fitted.trust,
+        "calibration_temperature": fitted.temperature,
+        "cross_validated_accuracy": accuracy,
+        **drawn.record,
+    }
+
+
+def _train(inputs: Inputs, member: Member, folder: Path) -> dict[str, Any]:
+    config = inputs.config
+    offset = prior_offset(config, inputs.folder, member.pattern)
+    model = _start(inputs, member)
+    encoder = cloze_encoder(model, inputs.task, member.pattern, config.max_length, offset)
+    drawn = draw(inputs, member)
+    columns, targets = training_rows(inputs, member, drawn)
+    texts = tokenize_columns(encoder, model.tokenizer, columns)
+    loss = _weighted(cross_entropy(targets, model.device), config.lm_weight)
+    losses, phases = {}, _phases(config, model)
+    steps = sum(phase.steps for phase in phases.values())
+    with inputs.observer.stage(f"training {member.name}", steps, "steps") as tick:
+        for name, settings in phases.items():
+            with divergence_told(inputs, member.name, name):
+                losses[name] = train(
+                    model, encoder, texts, np.arange(len(targets)), loss, settings,
+                    seed=member_seed(inputs, name, member), tick=tick,
+                    tokens_per_batch=config.tokens_per_batch,
+                    auxiliary=_auxiliary(inputs, model, encoder, member),
+                )  # fmt: skip
+            if isinstance(model.adapter, SoftPrompt):
+                model.adapter.settle()
+    if member.kind == "judge":
+        known = inputs.labeled
+        said = score_columns(model, encoder, known.columns, config.tokens_per_batch)
+        write_parquet(folder / HELD_OUT, logits_table(known.ids, said), {})
+    if member.kind != "judge" or member in teaching_judges(inputs, member.generation or 0):
+        if model.adapter is None:
+            model.save(folder)
+        else:
+            save_adapter(model.adapter, folder, inputs.backbone.reference)
+    if model.adapter is not None:
+        inputs.backbone.take_off(model.adapter)
+    record: dict[str, Any] = {"losses": _rounded(losses["member"]), **drawn.record}
+    if "projector" in losses:
+        record["projector_losses"] = _rounded(losses["projector"])
+    if isinstance(model.adapter, SoftPrompt):
+        record["nearest_words"] = nearest_words(model.adapter, model.module, model.tokenizer)
+    return record
+
+
+def _rounded(losses: Sequence[float]) -> list[float]:
+    return [round(value, 4) for value in losses]
+
+
+def _phases(config: RunConfig, model: ClozeModel) -> dict[str, TrainingConfig]:
+    """Say what is trained, in order: first of all the projector, where there is one."""
+    if not isinstance(model.adapter, SoftPrompt) or model.adapter.projector is None:
+        return {"member": config.member}
+    own = config.projector
+    changes = {"steps": own.steps, "learning_rate": own.learning_rate}
+    return {"projector": config.member.model_copy(update=changes), "member": config.member}
+
+
+def _start(inputs: Inputs, member: Member) -> ClozeModel:
+    """Return the pretrained model with what a member trains of it: all weights, or an adapter."""
+    config, backbone = inputs.config, inputs.backbone
+    if config.member.tuning == "full":
+        backbone.drop()  # a model whose weights change is nobody else's
+        return backbone.load()
+    start = start_of(config, inputs.task, member.pattern, member.repetition)
+    encoder = cloze_encoder(backbone.model, inputs.task, member.pattern, config.max_length)
+    seed = member_seed(inputs, "adapter", member)
+    if start is not None and read_backbone(start).get("digest") != backbone.digest:
+        before, width = len(encoder.special.before), config.projector.width
+        return backbone.model.wearing(
+            SoftPrompt.projected(backbone.model.module, start, before, width, seed)
+        )
+    if start is not None:
+        return backbone.model.wearing(load_adapter(backbone.model.module, start))
+    return backbone.model.wearing(start_adapter(backbone.model, config, encoder, seed))
+
+
+def _weighted(loss: Loss, lm_weight: float) -> Loss:
+    """L = (1 - a) L_CE + a L_MLM: the first half (section 3.2)."""
+    return lambda scores, rows: (1 - lm_weight) * loss(scores, rows)
+
+
+def _auxiliary(
+    inputs: Inputs, model: ClozeModel, encoder: Encoder, member: Member
+) -> Callable[[int], Tensor] | None:
+    """The auxiliary language-model loss on filled pool texts; None where it is not asked for."""
+    weight = inputs.config.lm_weight
+    if not weight:
+        return None
+    unlabeled = unlabeled_rows(inputs)
+    known = inputs.tokens.setdefault("all unlabeled rows", {})
+    texts = tokenize_columns(encoder, model.tokenizer, unlabeled.columns, known)
+    trainable = np.flatnonzero(unlabeled.trainable)
+    rng = np.random.default_rng(member_seed(inputs, "auxiliary", member))
+
+    def loss(rows: int) -> Tensor:
+        drawn = rng.choice(trainable, min(LM_ROWS * rows, len(trainable)), replace=False)
+        return weight * rows * model.language_model_loss(encoder, texts, drawn)
+
+    return loss
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Unlabeled rows that a member learns from beside the labeled set.
+
+    Attributes:
+        rows: places among the unlabeled rows. [drawn]
+        targets: what its teachers say of them, as probabilities. [drawn, labels]
+        record: who taught, and what was drawn.
+    """
+
+    rows: NDArray[np.int64]
+    targets: NDArray[np.float32]
+    record: dict[str, Any]
+
+
+def draw(inputs: Inputs, member: Member) -> Drawn:
+    """Draw the rows that a member's teachers label for it; none in generation 0 (section 3.4)."""
+    task, labeled = inputs.task, inputs.labeled
+    if not member.generation:
+        nothing = np.zeros((0, len(task.labels)), np.float32)
+        return Drawn(np.zeros(0, np.int64), nothing, {})
+    said = teachers_say(inputs, member)
+    first = not len(labeled) and member.generation == 1
+    quotas = quotas_of(inputs, member.generation)
+    drawn = draw_rows(
+        said, quotas,
+        np.random.default_rng(member_seed(inputs, "draw", member)),
+        trainable=unlabeled_rows(inputs).trainable,
+        most_likely=inputs.config.most_likely if first else None,
+    )  # fmt: skip
+    if not len(drawn.rows):
+        raise PetError(
+            f"{member.name}\n  expected: rows that its teachers label\n  found:    none\n"
+            "  fix:      give a larger pool, or fewer generations"
+        )
+    wanted, room = int(quotas.sum()), int(unlabeled_rows(inputs).trainable.sum())
+    if drawn.missing.any() and wanted > room:
+        inputs.observer.say(
+            f"{member.name} learns from {len(drawn.rows):,} rows: it might from {wanted:,}, but "
+            f"members were asked about {room:,} rows that may be learned from"
+        )
+    elif drawn.missing.any():
+        few = [f"{task.labels[i]} ({n})" for i, n in enumerate(drawn.missing) if n]
+        inputs.observer.say(
+            f"{member.name} learns from fewer rows than it might; there are too few for these "
+            f"labels, and how many are missing: {', '.join(few)}"
+        )
+    hard = one_hot(drawn.labels, len(task.labels))
+    soft = said[drawn.rows].astype(np.float32)
+    ids = unlabeled_rows(inputs).ids
+    record = {
+        "teachers": [teacher.name for teacher in teachers_of(inputs, member)],
+        "drawn": {"rows": [ids[row] for row in drawn.rows],
+                  "labels": [task.labels[label] for label in drawn.labels]},
+        "missing": drawn.missing.tolist(),
+    }  # fmt: skip
+    return Drawn(drawn.rows, hard if inputs.config.drawn_labels == "hard" else soft, record)
+
+
+def training_rows(
+    inputs: Inputs, member: Member, drawn: Drawn
+) -> tuple[dict[str, list[str]], NDArray[np.float32]]:
+    """Put the labeled rows and what was drawn together: texts by field, targets [rows, labels]."""
+    labeled, unlabeled = inputs.labeled, unlabeled_rows(inputs)
+    own = np.arange(len(labeled))
+    if member.kind == "judge":
+        own = np.setdiff1d(own, left_out(inputs, member))
+    columns = {
+        name: [labeled.columns[name][row] for row in own]
+        + [unlabeled.columns[name][row] for row in drawn.rows]
+        for name in inputs.task.fields
+    }
+    gold = one_hot(labeled.labels[own], len(inputs.task.labels))
+    return columns, np.concatenate([gold, drawn.targets])

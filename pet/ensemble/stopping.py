@@ -1,0 +1,74 @@
+"""How generations stand, and whether the last of them did harm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pet.ensemble.members import Member, folder_of, trains_at_once
+from pet.ensemble.predictions import pool_logits
+from pet.ensemble.weights import teachers_say, together
+from pet.inputs.inputs import Inputs
+from pet.inputs.pool_sample import unlabeled_rows
+from pet.method.ipet import KEPT, KEPT_WITHOUT_LABELS, Growth, harm, knowledge_kept, measure_growth
+from pet.storage.files import read_record
+from pet.storage.units import DONE
+
+
+@dataclass(frozen=True)
+class Generation:
+    """Members that were trained together, and how they stand."""
+
+    members: list[Member]
+    growth: Growth
+
+
+def generation_of(inputs: Inputs, members: list[Member]) -> Generation:
+    """Measure a generation on the unlabeled rows."""
+    logits = pool_logits(inputs, members)
+    return Generation(members, measure_growth(logits, together(inputs, members, logits)))
+
+
+def harm_of(inputs: Inputs, generations: Sequence[Generation]) -> str:
+    """Say what harm the last of some generations did; nothing if it did none."""
+    before, now = generations[-2:]
+    count = len(inputs.task.labels)
+    labels = inputs.labeled.labels if len(inputs.labeled) else np.arange(count)
+    ratio = np.bincount(labels, minlength=count) / len(labels)
+    untrained = len(generations) == 2 and not trains_at_once(inputs)
+    found = harm(before.growth, now.growth, ratio.tolist(), untrained_before=untrained)
+    return found or _not_taken_up(inputs, now.members)
+
+
+def _not_taken_up(inputs: Inputs, members: Sequence[Member]) -> str:
+    """Say what members that learned from their teachers alone did not take up from them.
+
+    Films' opinions, for one, do not show in embeddings that were made to tell subjects: there an
+    encoder makes the ensemble worse with every generation. Patterns that learn too would carry it,
+    if labeled rows carry them: without any, they spread what is wrong as well as what is right.
+    """
+    learners = [member for member in members if member.generation]
+    alone = {member.kind for member in learners} == {"encoder"}
+    if not alone and len(inputs.labeled):
+        return ""
+    wanted = KEPT if alone else KEPT_WITHOUT_LABELS
+    shares = [share for member in learners if (share := _taken_up(inputs, member)) is not None]
+    if not shares or (kept := float(np.mean(shares))) >= wanted:
+        return ""
+    who = "the encoder says" if alone else "without labeled rows, a member says"
+    return (
+        f"{who} {kept:.0%} of what its teachers know of rows that it has not learned from; "
+        f"{wanted:.0%} are wanted"
+    )
+
+
+def _taken_up(inputs: Inputs, member: Member) -> float | None:
+    """How much of its teachers' knowledge a member has of rows that it was not taught."""
+    drawn = read_record(folder_of(inputs, member) / DONE)["drawn"]["rows"]
+    new = ~np.isin(unlabeled_rows(inputs).ids, drawn)
+    if not new.any():
+        return None
+    own = pool_logits(inputs, [member])[0].argmax(axis=1)
+    return knowledge_kept(teachers_say(inputs, member)[new], own[new])

@@ -1,0 +1,211 @@
+"""How much each member counts, and how sure they may be together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pet.config import Weighing
+from pet.ensemble.logits import read_logits
+from pet.ensemble.members import Member, folder_of, members_of
+from pet.ensemble.predictions import pool_logits, unseen_answers
+from pet.ensemble.teachers import generation_before, teachers_of
+from pet.inputs.inputs import Inputs
+from pet.method.calibration import (
+    TRAINED,
+    UNTRAINED,
+    Scaling,
+    fit_scaling,
+    fit_share,
+    fit_temperature,
+)
+from pet.method.ensembling import agreement_weights, combine, softmax
+from pet.method.metrics import metrics
+
+# How many labeled rows the expected temperature of a later generation counts as much as: after an
+# untrained start less is known of it. On validation rows 0.5 to 1.7 times the expected one was best
+# there (10 labels), and 1.0 to 1.6 times after a trained start (50 labels).
+AFTER_UNTRAINED, AFTER_TRAINED = 2.0, 4.0
+
+
+def member_weights(
+    inputs: Inputs, members: Sequence[Member], among: Sequence[Member] | None = None,
+    weighing: Weighing | None = None,
+) -> list[float]:  # fmt: skip
+    """Weigh members alike, by accuracy before training (section 3.3), or by agreement on the pool.
+
+    By accuracy, patterns and encoder are two voices, as loud as `loudness` says: patterns of one
+    model are wrong about the same texts, so their number says little.
+
+    Args:
+        among: the generation that they are of, where `members` are only some of it.
+        weighing: another way than the configuration's.
+    """
+    weighing = weighing or inputs.config.weights
+    if weighing == "agreement":
+        everybody = list(among or members)
+        weights = agreement_weights(pool_logits(inputs, everybody))
+        return [weights[everybody.index(member)] for member in members]
+    if weighing == "uniform" or len(inputs.labeled) < 2:  # one row has nothing to say of anyone
+        return [1.0] * len(members)
+    patterns = [member for member in members if member.kind == "pattern"]
+    of_pattern = dict(zip(patterns, _pattern_weights(inputs, patterns), strict=True))
+    if not patterns or len(patterns) == len(members):
+        return [of_pattern.get(member, 1.0) for member in members]
+    loud = loudness(inputs)
+    total = sum(of_pattern.values())
+    if not total:  # none was right about any row: they count alike, and together as ever
+        of_pattern, total = dict.fromkeys(patterns, 1.0), float(len(patterns))
+    return [
+        loud.encoder if member.kind == "encoder" else loud.patterns * of_pattern[member] / total
+        for member in members
+    ]
+
+
+def _pattern_weights(inputs: Inputs, members: Sequence[Member]) -> list[float]:
+    return [zero_shot_accuracy(inputs, member.pattern) for member in members]
+
+
+@dataclass(frozen=True)
+class Loudness:
+    """What the patterns together, and the encoder member, are multiplied with."""
+
+    patterns: float
+    encoder: float
+
+
+def loudness(inputs: Inputs) -> Loudness:
+    """Weigh patterns against encoder, by labeled rows that neither has learned from.
+
+    Each is first made as sure as it is right, then the encoder's share is fitted. Only generation
+    0 can tell: to later encoder members, teachers have told these rows.
+    """
+    first = members_of(inputs, 0)
+    patterns = [member for member in first if member.kind == "pattern"]
+    encoder = [member for member in first if member.kind == "encoder"]
+    if not encoder:
+        return Loudness(0.5, 0.5)
+    said = unseen_answers(inputs, patterns, _pattern_weights(inputs, patterns))
+    sensed = unseen_answers(inputs, encoder, [1.0])
+    if said is None or sensed is None:
+        return Loudness(0.5, 0.5)
+    rows, mine, theirs = np.intersect1d(said[0], sensed[0], return_indices=True)
+    labels = inputs.labeled.labels[rows]
+    scaling = _scaling(patterns, said[1], inputs.labeled.labels[said[0]])
+    stack = np.stack([scaling.of(said[1][mine]), sensed[1][theirs]])
+    share = fit_share(stack, labels)
+    return Loudness((1 - share) / scaling.temperature, share)
+
+
+def zero_shot_accuracy(inputs: Inputs, pattern: str) -> float:
+    """Accuracy on the labeled set before any training: the weight of section 3.3."""
+    path = folder_of(inputs, Member(pattern, generation=None)) / "logits" / "labeled.parquet"
+    return metrics(softmax(read_logits(path)[1]), inputs.labeled.labels)["accuracy"]
+
+
+def ensemble_scaling(
+    inputs: Inputs, members: Sequence[Member], weights: Sequence[float]
+) -> Scaling:
+    """Return what makes the members' combined logits as sure as they are right.
+
+    It is fitted on labeled rows by members that have not learned from them, or by judges in their
+    place. Fitted on rows that were learned from, it made every ensemble and every student
+    overconfident.
+    """
+    expected = expected_scaling(inputs, members, weights)
+    first = members_of(inputs, 0)
+    found = None if list(members) == first else unseen_answers(inputs, members, weights)
+    if found is None:
+        return expected
+    rows, logits = found
+    temperature = fit_temperature(
+        logits, inputs.labeled.labels[rows],
+        AFTER_UNTRAINED if _untrained(first) else AFTER_TRAINED, expected.temperature,
+    )  # fmt: skip
+    return Scaling.plain(temperature, logits.shape[1])
+
+
+def expected_scaling(
+    inputs: Inputs, members: Sequence[Member], weights: Sequence[float], *,
+    guess: float = UNTRAINED,
+) -> Scaling:  # fmt: skip
+    """Return how sure members are expected to be whom no judge speaks for.
+
+    The first generation is scaled as labeled rows say, or as is expected of its kind. Later ones
+    are not scaled, or as the first where only the encoder member has learned since; but they are
+    never less sure of the pool than the first was. Members that are taught by soft labels of
+    others would lose heart with every generation, while they become better. With `out_of_bag` 0
+    all are taken at their word.
+
+    Args:
+        guess: the temperature of an untrained first generation of which no row tells anything.
+    """
+    as_they_are = Scaling.plain(1.0, len(inputs.task.labels))
+    if not inputs.config.out_of_bag:
+        return as_they_are
+    first = members_of(inputs, 0)
+    if list(members) == first:
+        found = unseen_answers(inputs, members, weights)
+        if found is None:
+            return Scaling.plain(guess if _untrained(members) else TRAINED, len(inputs.task.labels))
+        return _scaling(members, found[1], inputs.labeled.labels[found[0]])
+    of_first = member_weights(inputs, first)
+    at_first = expected_scaling(inputs, first, of_first, guess=guess)
+    before = at_first.probabilities(combine(pool_logits(inputs, first), of_first))
+    usual = at_first if _untrained(members) else as_they_are
+    now = combine(pool_logits(inputs, members), weights)
+    return usual.no_less_sure(now, float(before.max(axis=1).mean()))
+
+
+def _scaling(
+    members: Sequence[Member], logits: NDArray[np.floating], labels: NDArray[np.int64]
+) -> Scaling:
+    """Fit temperature and offsets; for trained members, of whom judges speak, no offsets.
+
+    How sure training makes a model is much the same for member and judge; which label it prefers
+    is chance.
+    """
+    if _untrained(members):
+        return fit_scaling(logits, labels, expected=UNTRAINED)
+    temperature = fit_temperature(logits, labels, expected=TRAINED)
+    return Scaling.plain(temperature, logits.shape[1])
+
+
+def _untrained(members: Sequence[Member]) -> bool:
+    """Whether no pattern has learned anything; the encoder member may have."""
+    return all(m.kind == "encoder" or m.generation is None for m in members)
+
+
+def together(
+    inputs: Inputs, members: Sequence[Member], logits: NDArray[np.floating]
+) -> NDArray[np.floating]:
+    """Return what members say together, weighed and scaled. [rows, labels]
+
+    Args:
+        logits: what each says. [members, rows, labels]
+    """
+    weights = member_weights(inputs, members)
+    return expected_scaling(inputs, members, weights).of(combine(logits, weights))
+
+
+def teachers_say(inputs: Inputs, member: Member) -> NDArray[np.floating]:
+    """Return the probabilities that a member's teachers give to every unlabeled row. [rows, labels]
+
+    Where no labeled row tells how sure they may be, they speak as they are. Made as sure as is
+    likely, they handed their errors on: without labels, an ensemble on topics ended at .69 where it
+    had come to .84 (validation rows).
+
+    Raises:
+        PetError: scores are missing.
+    """
+    teachers, everybody = teachers_of(inputs, member), generation_before(inputs, member)
+    scaling = expected_scaling(inputs, everybody, member_weights(inputs, everybody), guess=1.0)
+    if member.kind == "judge":  # weights and offsets tell of labels that it leaves out
+        weights = [1.0] * len(teachers)
+        scaling = Scaling.plain(scaling.temperature, len(inputs.task.labels))
+    else:
+        weights = member_weights(inputs, teachers, among=everybody)
+    return scaling.probabilities(combine(pool_logits(inputs, teachers), weights))

@@ -1,1 +1,0 @@
-"""A finished run for other programs: transformers, ONNX, datasets."""

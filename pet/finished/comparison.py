@@ -1,0 +1,226 @@
+"""What changed between two sets of labels, row by row, in bounded memory."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pet.data.data_files import SUFFIXES, find_files
+from pet.errors import InputError, Problem
+
+ROWS_AT_ONCE = 1_000_000  # rows of one side that are joined in memory
+
+EXAMPLES = 20
+
+BY_PLACE = (
+    rf"(?i)({'|'.join(map(re.escape, SUFFIXES))}):\d+$"  # how ids are made where a pool has none
+)
+
+COLUMNS = ["id", "label", "confidence", "abstain"]
+
+SCHEMA = pa.schema(
+    [("id", pa.string()), ("label", pa.string()), ("confidence", pa.float32()),
+     ("abstain", pa.bool_())]
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class LabelFiles:
+    """A folder of label files.
+
+    Attributes:
+        labels: in the task's order.
+        made: what the files say of themselves: task, run, model version.
+    """
+
+    path: Path
+    files: list[Path]
+    labels: list[str]
+    rows: int
+    made: dict[str, str]
+
+
+def open_labels(path: Path) -> LabelFiles:
+    """Open the label files of a run, or of any folder of them.
+
+    Raises:
+        InputError: there is none, or a file is no label file.
+    """
+    folder = path / "labels" if (path / "config.json").is_file() else path
+    files = [file for file in find_files(folder) if file.suffix == ".parquet"]
+    labels: dict[str, None] = {}
+    made: dict[str, str] = {}
+    rows, problems = 0, []
+    for file in files:
+        try:
+            footer = pq.read_metadata(file)
+            schema = footer.schema.to_arrow_schema()
+            missing = [name for name in (*COLUMNS, "probabilities") if name not in schema.names]
+        except pa.ArrowInvalid:
+            missing = ["a whole Parquet file"]
+        if missing:
+            problems.append(
+                Problem(str(file), "label files, as `pet run` and `pet label` write them",
+                        f"a file without {', '.join(missing)}", "give a run or a label folder")
+            )  # fmt: skip
+            continue
+        rows += footer.num_rows
+        labels |= dict.fromkeys(field.name for field in schema.field("probabilities").type)
+        stored = {k.decode(): v.decode() for k, v in (schema.metadata or {}).items()}
+        made |= {k: stored[k] for k in ("task", "run", "model_version") if stored.get(k)}
+    if problems or not files:
+        raise InputError(
+            problems[:5] or Problem(str(path), "label files", "none", "give a run or their folder")
+        )
+    return LabelFiles(folder, files, list(labels), rows, made)
+
+
+def compare_labels(before: Path, after: Path) -> dict[str, Any]:
+    """Join two sets of labels by row id and say what changed.
+
+    Memory does not grow with the rows: they are first dealt into small files by their id.
+
+    Returns:
+        counts of rows (common, changed, only in one, ids that occur twice), shares per label on
+        both sides, `confusion` (labels before by labels after), the surest changes, and whether
+        rows are matched `by_place`: by file and number, since they have no ids of their own.
+    """
+    sides = [open_labels(before), open_labels(after)]
+    labels = list(dict.fromkeys(label for side in sides for label in side.labels))
+    parts = 1 + max(side.rows for side in sides) // ROWS_AT_ONCE
+    found = _Found(labels)
+    with tempfile.TemporaryDirectory(prefix="pet-diff-") as room:
+        dealt = [_deal(side, parts, Path(room) / str(n)) for n, side in enumerate(sides)]
+        for part in range(parts):
+            found.add(*(deal(part) for deal in dealt))
+    return {
+        "before": {"path": str(before), **sides[0].made, "rows": sides[0].rows},
+        "after": {"path": str(after), **sides[1].made, "rows": sides[1].rows},
+        **found.result(),
+    }
+
+
+def _deal(side: LabelFiles, parts: int, room: Path) -> Any:
+    """Return the function that reads one part of the rows; equal ids come into equal parts."""
+    if parts == 1:
+        return lambda part: _unique(pa.concat_tables([SCHEMA.empty_table(), *_tables(side)]))
+    room.mkdir()
+    names = [room / f"{part}.arrow" for part in range(parts)]
+    writers = [pa.ipc.new_file(str(name), SCHEMA) for name in names]
+    for table in _tables(side):
+        ids = table["id"].to_pylist()
+        place = np.fromiter((zlib.crc32(i.encode()) % parts for i in ids), np.int64, len(ids))
+        for part in np.unique(place):
+            writers[part].write_table(table.filter(pa.array(place == part)))
+    for writer in writers:
+        writer.close()
+    return lambda part: _unique(pa.ipc.open_file(str(names[part])).read_all())
+
+
+def _tables(side: LabelFiles) -> Iterator[pa.Table]:
+    for file in side.files:
+        with pq.ParquetFile(file) as opened:
+            for batch in opened.iter_batches(batch_size=100_000, columns=COLUMNS):
+                yield pa.Table.from_batches([batch]).select(COLUMNS).cast(SCHEMA)
+
+
+def _unique(table: pa.Table) -> tuple[pa.Table, int]:
+    """Keep the first row of every id; count the others."""
+    wanted = [(name, "first") for name in COLUMNS[1:]]
+    unique = table.group_by("id", use_threads=False).aggregate(wanted)
+    names = {f"{name}_first": name for name in COLUMNS[1:]}
+    unique = unique.rename_columns([names.get(name, name) for name in unique.column_names])
+    return unique.select(COLUMNS), len(table) - len(unique)
+
+
+class _Found:
+    """What has been counted so far."""
+
+    def __init__(self, labels: Sequence[str]):
+        self.labels = list(labels)
+        self.confusion = np.zeros((len(labels), len(labels)), np.int64)
+        self.only = np.zeros((2, len(labels)), np.int64)
+        self.twice = [0, 0]
+        self.confidence = [0.0, 0.0]
+        self.abstaining = [0, 0]
+        self.examples: list[dict[str, Any]] = []
+        self.by_place = True
+
+    def add(self, before: tuple[pa.Table, int], after: tuple[pa.Table, int]) -> None:
+        for side, (table, twice) in enumerate((before, after)):
+            self.twice[side] += twice
+            self.confidence[side] += pc.sum(table["confidence"]).as_py() or 0.0
+            self.abstaining[side] += pc.sum(table["abstain"]).as_py() or 0
+            at_place = pc.all(pc.match_substring_regex(table["id"], BY_PLACE))
+            self.by_place &= at_place.as_py() is not False  # None: no rows in this part
+        joined = before[0].join(
+            after[0], "id", join_type="full outer", right_suffix="_after", use_threads=False
+        )
+        old, new = (self._indices(joined[name]) for name in ("label", "label_after"))
+        both = (old >= 0) & (new >= 0)
+        np.add.at(self.confusion, (old[both], new[both]), 1)
+        np.add.at(self.only[0], old[(old >= 0) & (new < 0)], 1)
+        np.add.at(self.only[1], new[(old < 0) & (new >= 0)], 1)
+        self._keep_examples(joined.filter(pa.array(both & (old != new))))
+
+    def _indices(self, names: pa.ChunkedArray) -> np.ndarray:
+        found = pc.index_in(names, value_set=pa.array(self.labels, pa.string()))
+        return np.asarray(pc.fill_null(found, -1).to_numpy(), np.int64)
+
+    def _keep_examples(self, changed: pa.Table) -> None:
+        """Keep the surest changes: those of which both models were most sure."""
+        sure = pc.min_element_wise(changed["confidence"], changed["confidence_after"])
+        order = pc.sort_indices(
+            pa.table({"sure": sure, "id": changed["id"]}),
+            sort_keys=[("sure", "descending"), ("id", "ascending")],
+        )
+        best = changed.take(order[:EXAMPLES]).to_pylist()
+        rows = [
+            {
+                "id": row["id"], "before": row["label"], "after": row["label_after"],
+                "confidence_before": round(row["confidence"], 4),
+                "confidence_after": round(row["confidence_after"], 4),
+            }
+            for row in best
+        ]  # fmt: skip
+        self.examples = sorted([*self.examples, *rows], key=_surest)[:EXAMPLES]
+
+    def result(self) -> dict[str, Any]:
+        common, same = int(self.confusion.sum()), int(self.confusion.diagonal().sum())
+        old = self.confusion.sum(axis=1) + self.only[0]
+        new = self.confusion.sum(axis=0) + self.only[1]
+        return {
+            "common": common, "changed": common - same,
+            "share_changed": round((common - same) / max(common, 1), 6),
+            "by_place": self.by_place and common > 0,
+            "only_before": int(self.only[0].sum()), "only_after": int(self.only[1].sum()),
+            "twice_before": self.twice[0], "twice_after": self.twice[1],
+            "shares": {
+                label: {
+                    "before": round(float(old[i] / max(old.sum(), 1)), 6),
+                    "after": round(float(new[i] / max(new.sum(), 1)), 6),
+                }
+                for i, label in enumerate(self.labels)
+            },
+            "mean_confidence": [
+                round(total / max(int(rows.sum()), 1), 4)
+                for total, rows in zip(self.confidence, (old, new), strict=True)
+            ],
+            "abstaining": self.abstaining,
+            "labels": self.labels, "confusion": self.confusion.tolist(),
+            "examples": self.examples,
+        }  # fmt: skip
+
+
+def _surest(row: Mapping[str, Any]) -> tuple[float, str]:
+    return -min(row["confidence_before"], row["confidence_after"]), row["id"]

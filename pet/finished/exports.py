@@ -1,0 +1,171 @@
+"""A finished run's results for other programs: `pet export`."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pet.errors import InputError, PetError, Problem
+from pet.finished.finished_run import FinishedRun, open_run, student_of
+from pet.finished.labeled_pool import write_labeled_csv, write_labeled_pool
+from pet.finished.onnx_students import export_onnx, open_onnx, quantize, require_onnx
+from pet.inputs.pool_sample import load_unlabeled
+from pet.inputs.run_tables import labeled_of
+from pet.models.scoring import Columns
+from pet.progress import SILENT, Observer
+from pet.reporting.model_card import USE
+from pet.storage.files import writing
+from pet.student.student_folder import CARD, Student, write_record
+
+FORMATS = ("hf", "onnx", "datasets", "csv")
+
+WITH_TEXTS = {"datasets": write_labeled_pool, "csv": write_labeled_csv}
+
+COMPARED_ROWS = 1000
+
+LARGEST_DIFFERENCE = 1e-3  # in probability; float32 in another order of sums stays under 1e-5
+
+
+def export_run(
+    folder: Path, kind: str, out: Path, *, int8: bool = False, pool: str | None = None,
+    observer: Observer = SILENT,
+) -> dict[str, Any]:  # fmt: skip
+    """Write the student or the labeled pool of a finished run into a new folder.
+
+    Args:
+        kind: hf (the student as transformers loads it), onnx, datasets or csv (labels and texts).
+        int8: an int8 model beside the ONNX one.
+        pool: for datasets and csv, where the pool is now.
+
+    Returns:
+        `format`, `out`, `files` and what was measured.
+
+    Raises:
+        InputError: no finished run, an unknown format, options that do not go together, or
+            something is at `out` already.
+        PetError: what was written does not say what the student says.
+    """
+    run = open_run(folder)
+    _check_options(kind, out, int8, pool)
+    with writing(out) as temporary:
+        temporary.mkdir()
+        if kind in WITH_TEXTS:
+            measured = WITH_TEXTS[kind](run, pool, temporary, observer)
+        elif kind == "onnx":
+            measured = _write_onnx(run, temporary, int8)
+        else:
+            student_of(run).save(temporary)
+            measured = {}
+        files = {
+            path.relative_to(temporary).as_posix(): path.stat().st_size
+            for path in sorted(temporary.rglob("*")) if path.is_file()
+        }  # fmt: skip
+    return {"format": kind, "out": str(out), "files": files, **measured}
+
+
+def _check_options(kind: str, out: Path, int8: bool, pool: str | None) -> None:
+    problems = []
+    if kind not in FORMATS:
+        problems.append(Problem("--format", ", ".join(FORMATS), repr(kind), "choose one of these"))
+    if int8 and kind != "onnx":
+        problems.append(Problem("--int8", "--format onnx", repr(kind), "leave out --int8"))
+    if pool is not None and kind not in WITH_TEXTS:
+        needed = " or ".join(f"--format {name}" for name in WITH_TEXTS)
+        problems.append(Problem("--pool", needed, repr(kind), "leave out --pool"))
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        problems.append(
+            Problem(str(out), "a folder that does not exist yet, or an empty one",
+                    "something is there", "choose another --out, or remove it")
+        )  # fmt: skip
+    if problems:
+        raise InputError(problems)
+    if kind == "onnx":
+        require_onnx()
+
+
+def _write_onnx(run: FinishedRun, folder: Path, int8: bool) -> dict[str, Any]:
+    """Write `model.onnx` and `model_int8.onnx`, and hold them against the student."""
+    student = student_of(run, device="cpu", precision="float32")
+    student.model.save_settings(folder)
+    write_record(folder, student.record)
+    (folder / CARD).write_text(_onnx_card(student), encoding="utf-8")
+    export_onnx(student, folder / "model.onnx")
+    source, columns, truth = compared_rows(run)
+    said = student.probabilities(columns)
+    measured: dict[str, Any] = {"compared_on": f"{len(said):,} {source}"}
+    if truth is not None:
+        measured["student"] = {"accuracy": _share(said.argmax(axis=1) == truth)}
+    names = ["model.onnx"]
+    if int8:
+        quantize(folder / "model.onnx", folder / "model_int8.onnx")
+        names.append("model_int8.onnx")
+    for name in names:
+        other = open_onnx(folder / name, student).probabilities(columns)
+        measured[name] = _compare(said, other, truth)
+    difference = measured["model.onnx"]["largest_difference"]
+    if difference > LARGEST_DIFFERENCE:
+        raise PetError(
+            f"model.onnx\n  expected: the student's probabilities\n"
+            f"  found:    others, by up to {difference}\n"
+            "  fix:      use --format hf, and report the student's kind of model"
+        )
+    return measured
+
+
+def _compare(
+    said: NDArray[np.floating], other: NDArray[np.floating], truth: NDArray[np.int64] | None
+) -> dict[str, float]:
+    best = other.argmax(axis=1)
+    found = {
+        "agreement": _share(best == said.argmax(axis=1)),
+        "largest_difference": float(f"{np.abs(said - other).max():.2g}"),
+    }
+    return found if truth is None else {**found, "accuracy": _share(best == truth)}
+
+
+def _share(right: NDArray[np.bool_]) -> float:
+    return round(float(right.mean()), 4)
+
+
+def compared_rows(run: FinishedRun) -> tuple[str, Columns, NDArray[np.int64] | None]:
+    """Find texts to compare models on: test rows, labeled rows, or what is left of the pool.
+
+    Returns:
+        what they are; field -> texts; the true labels where they are known. [rows]
+    """
+    config = run.config
+    for source, path in (("test rows", config.test), ("labeled rows", config.labeled)):
+        if path is None:
+            continue
+        with contextlib.suppress(InputError):  # moved or changed since the run
+            table = labeled_of(config, run.task, path)
+            kept = {name: texts[:COMPARED_ROWS] for name, texts in table.columns.items()}
+            return source, kept, table.labels[:COMPARED_ROWS]
+    unlabeled = load_unlabeled(run.folder).columns
+    return "pool rows", {name: texts[:COMPARED_ROWS] for name, texts in unlabeled.items()}, None
+
+
+def _onnx_card(student: Student) -> str:
+    """Say how to load the ONNX file in place of how to load the PyTorch model."""
+    more = len(student.record.fields) - 2
+    texts = ", ".join(["['a text']", "['another']"][: 2 + min(more, 0)])
+    if more > 0:  # as in training: all behind the first are one segment
+        texts = f"['a text'], [' '.join({['another', *['one more'] * more]})]"
+    about = student.card.partition(USE)[0]
+    return f"""{about}{USE}
+```python
+import onnxruntime
+from transformers import AutoTokenizer
+
+folder = "path/to/this/folder"
+tokenizer = AutoTokenizer.from_pretrained(folder)
+session = onnxruntime.InferenceSession(f"{{folder}}/model.onnx")
+batch = tokenizer({texts}, padding=True, truncation=True, return_tensors="np")
+inputs = {{wanted.name: batch[wanted.name] for wanted in session.get_inputs()}}
+logits = session.run(["logits"], inputs)[0]  # [rows, labels]; config.json names the labels
+```
+"""

@@ -1,0 +1,112 @@
+"""A finished run: its folder opened, its parts as they were made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pet.config import RunConfig
+from pet.data.pool import Pool, open_pool
+from pet.errors import InputError, Problem
+from pet.inputs.inputs import recorded_inputs
+from pet.settings import load_config
+from pet.storage.digests import content_digest
+from pet.storage.files import read_record
+from pet.storage.format_version import check_format
+from pet.storage.units import DONE, finished
+from pet.student.student_folder import CARD, Student, load_classifier, record_of
+from pet.tasks.task import Task, column_names, load_task
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run folder that holds a student."""
+
+    folder: Path
+    config: RunConfig
+    task: Task
+
+    def fingerprint_of(self, unit: str) -> str:
+        return str(read_record(self.folder / unit / DONE).get("fingerprint"))
+
+
+def open_run(folder: Path) -> FinishedRun:
+    """Open a finished run.
+
+    Raises:
+        InputError: the folder is no run, its student is not made yet, or a newer version made it.
+    """
+    check_format(folder, read_record(folder / "manifest.json"))
+    config = load_config(folder / "config.json")
+    path = folder / "task.toml"
+    # The report is written last, and taken away when new inputs come into the folder.
+    if not all((folder / name).exists() for name in ("student", "task.toml", "report.json")):
+        raise InputError(
+            Problem(str(folder), "a finished run, with a student", "a run that has not ended",
+                    "give its `pet run` command again: it goes on where it was")
+        )  # fmt: skip
+    refuse_changed(folder / "student")
+    return FinishedRun(folder, config, load_task(path.absolute()))
+
+
+def student_of(run: FinishedRun, **changes: str) -> Student:
+    """Load a run's student.
+
+    Args:
+        changes: settings unlike the run's own: the device, the precision.
+    """
+    config = run.config.model_copy(update=changes)
+    folder = run.folder / "student"
+    model = load_classifier(config, folder)
+    if (made_for := model.module.config.num_labels) != len(run.task.labels):
+        raise InputError(
+            Problem(str(run.folder / "task.toml"),
+                    f"the {made_for} labels that the student was made for",
+                    f"{len(run.task.labels)}: it was changed",
+                    "put the old file back, or make the run anew with `pet run --update`")
+        )  # fmt: skip
+    card = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).exists() else ""
+    return Student(model, record_of(run.task, config.student_length), card, config.tokens_per_batch)
+
+
+def refuse_changed(folder: Path) -> dict[str, Any]:
+    """Return the record of a unit that is as it was made.
+
+    Raises:
+        InputError: a file of it is another by now, or its record cannot be read.
+    """
+    record = read_record(folder / DONE)
+    is_whole, reason = finished(folder, str(record.get("fingerprint")))
+    if not is_whole:
+        raise InputError(
+            Problem(str(folder), "a part of the run as it was made", reason,
+                    "give the run's `pet run` command again: it is made anew")
+        )  # fmt: skip
+    return record
+
+
+def open_run_pool(run: FinishedRun, path: str | None = None) -> Pool:
+    """Open the pool that a run has labeled: ids alone (file and row) do not tell it from others.
+
+    Args:
+        path: where the pool is now, if not where it was.
+
+    Raises:
+        InputError: it is not there, or is another one by now.
+    """
+    config, path = run.config, path or run.config.pool
+    columns = columns_of(run, None)
+    pool = open_pool(path, run.task.fields, columns=columns, id_column=config.id_column)
+    if content_digest(pool.files) != recorded_inputs(run.folder).get("pool"):
+        raise InputError(
+            Problem(path, "the pool that the run labeled", "other files or another content",
+                    "put it back as it was (pet export: name it with --pool), or label this one "
+                    "with `pet run --update`")
+        )  # fmt: skip
+    return pool
+
+
+def columns_of(run: FinishedRun, text_column: str | None) -> dict[str, str] | None:
+    """Say which column holds which field of the task, where the names differ."""
+    return column_names(run.task, text_column or run.config.text_column)

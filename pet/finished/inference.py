@@ -1,0 +1,146 @@
+"""What a finished run says of new texts: a pool labeled, a line predicted, a test set measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pet.data.labeled import LabeledSet
+from pet.data.pool import PoolBatch, open_pool
+from pet.data.text_readers import is_unicode
+from pet.errors import InputError, PetError, Problem, gather
+from pet.finished.finished_run import FinishedRun, columns_of, open_run
+from pet.finished.predictors import student_voice, voice_of
+from pet.inputs.inputs import computation, recorded_run_id
+from pet.inputs.run_tables import count_leaks, labeled_of
+from pet.method.ensembling import entropy
+from pet.method.metrics import above, confusion_matrix, coverage_curve, metrics
+from pet.progress import Observer, Tick, no_tick
+from pet.storage.digests import content_digest
+from pet.storage.locations import place_in_pool
+from pet.storage.mirrors import run_folder
+from pet.storage.units import fingerprint
+from pet.student.label_files import Predictions, label_into, label_metadata, refuse_other_labels
+
+
+def label_new_pool(
+    folder: Path, pool_path: str, out: str | Path, who: str, text_column: str | None,
+    observer: Observer,
+) -> tuple[int, int, dict[str, Any]]:  # fmt: skip
+    """Label a pool with a finished run; return shards written, shards reused, and the counts."""
+    run = open_run(folder)
+    columns = columns_of(run, text_column)
+    problems = place_in_pool(pool_path, str(out))
+    pool = gather(
+        problems,
+        lambda: open_pool(
+            pool_path, run.task.fields, columns=columns, id_column=run.config.id_column
+        ),
+    )
+    if pool is not None and not pool.count_rows():
+        problems.append(Problem(pool_path, "at least one row", "none", "check the path"))
+    kept: tuple[str, ...] = ()
+    if pool is not None:
+        kept = pool.keepable(run.config.keep_columns, observer.say)
+    if problems or pool is None:
+        raise InputError(problems)
+    model = run.fingerprint_of("student" if who == "student" else "soft_labels")
+    source = fingerprint(
+        model=model, who=who, pool=content_digest(pool.files, observer), columns=columns,
+        **computation(run.config),
+    )  # fmt: skip
+    home = run_folder(out)
+    refuse_other_labels(home, source)
+    voice = voice_of(run, who)
+
+    def say(batch: PoolBatch, tick: Tick) -> Predictions:
+        return voice(batch.columns, tick)
+
+    return label_into(
+        home, pool, run.task.labels, say, source=source,
+        config=run.config.model_copy(update={"keep_columns": kept}), observer=observer,
+        metadata=label_metadata(run.task.name, recorded_run_id(folder), model, who),
+    )  # fmt: skip
+
+
+def predict_texts(folder: Path, texts: Sequence[str]) -> list[dict[str, Any]]:
+    """Ask a run's student about texts; fields of a pair are parted by a tab.
+
+    Raises:
+        InputError: there is no text, or one that is empty, has other fields, or is no UTF-8.
+    """
+    run = open_run(folder)
+    if broken := [text for text in texts if not is_unicode(text)]:
+        raise InputError(
+            Problem("TEXT", "text in UTF-8", repr(broken[0]), "convert it, or set LANG to C.UTF-8")
+        )
+    rows = [text.split("\t") if len(run.task.fields) > 1 else [text] for text in texts]
+    count = len(run.task.fields)
+    wrong = [repr(text) for row, text in zip(rows, texts, strict=True) if len(row) != count]
+    # As in pools: one field of a pair may be empty.
+    wrong += [
+        f"text {n} of {len(rows)} is empty"
+        for n, row in enumerate(rows, start=1)
+        if not any(map(str.strip, row))
+    ]
+    if wrong or not rows:
+        expected = f"{count} fields a text, parted by tabs, not all of them empty"
+        if count == 1:
+            expected = "texts that are not empty"
+        found = wrong[0] if wrong else "no text at all"
+        raise InputError(Problem("TEXT", expected, found, "quote each text, or leave it out"))
+    columns = {name: [row[i] for row in rows] for i, name in enumerate(run.task.fields)}
+    probabilities = student_voice(run)(columns, no_tick).probabilities
+    return [
+        {
+            "text": text,
+            "label": run.task.labels[int(row.argmax())],
+            "confidence": round(float(row.max()), 4),
+            "abstain": bool(row.max() < run.config.abstain_below),
+            "probabilities": dict(zip(run.task.labels, np.round(row, 4).tolist(), strict=True)),
+        }
+        for text, row in zip(texts, probabilities, strict=True)
+    ]
+
+
+def _learned_from(run: FinishedRun, table: LabeledSet) -> list[str]:
+    """Warn of rows that the run has learned from, as far as its labeled set is still there."""
+    config = run.config
+    if config.labeled is None:
+        return []
+    try:
+        labeled = labeled_of(config, run.task, config.labeled)
+    except PetError:
+        return []
+    leaked = count_leaks(run.task, labeled, table)
+    return [f"{leaked} of these texts stand in the labeled set: a leak"] if leaked else []
+
+
+def evaluate_run(
+    folder: Path, test: str, who: str, observer: Observer, *,
+    label_column: str | None = None, text_column: str | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Measure a run on labeled texts: accuracy, macro-F1, ECE, confusion matrix."""
+    run = open_run(folder)
+    config = run.config
+    voice = voice_of(run, who)
+    table = labeled_of(config, run.task, test, label_column=label_column, text_column=text_column)
+    with observer.stage(f"the {who} on {Path(test).name}", len(table), "rows") as tick:
+        probabilities = voice(table.columns, tick).probabilities
+    counts: NDArray[np.int64] = confusion_matrix(
+        table.labels, probabilities.argmax(axis=1), len(run.task.labels)
+    )
+    return {
+        "with": who,
+        **metrics(probabilities, table.labels),
+        "abstaining": above(probabilities, table.labels, config.abstain_below),
+        "coverage": coverage_curve(probabilities, table.labels),
+        "mean_entropy": round(float(entropy(probabilities).mean()), 4),
+        "labels": list(run.task.labels),
+        "confusion": counts.tolist(),
+        "warnings": [*_learned_from(run, table), *table.warnings],
+    }

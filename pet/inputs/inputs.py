@@ -1,0 +1,232 @@
+"""What a run starts from: read, checked as a whole, and named by content."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+from pet.config import RunConfig
+from pet.data.labeled import LabeledSet, table_digest
+from pet.data.pool import Pool
+from pet.errors import PetError, Problem, gather
+from pet.inputs.model_checks import inspect_models
+from pet.inputs.run_tables import count_leaks, read_tables
+from pet.inputs.warm_start import check_start, start_digests
+from pet.models.backbone import Backbone
+from pet.models.loading import choose_device, model_digest, usual_precision
+from pet.models.sentence_encoder import encoder_digest
+from pet.progress import NOTES, SILENT, Observer
+from pet.storage.digests import combined_digest, file_digests
+from pet.storage.files import read_record
+from pet.storage.locations import place_in_pool
+from pet.storage.mirrors import run_folder
+from pet.storage.run_folders import RunFolder
+from pet.storage.units import derive_seed, fingerprint
+from pet.tasks.encoding import TextSlot, TokenizedTexts
+from pet.tasks.task import Task, load_task
+
+INPUTS = "inputs"  # in a run folder: texts that came from Python, not from files
+
+ROWS_PER_LABEL = 10_000  # pool rows that members score, by default: the paper's appendix C
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The checked inputs of one run.
+
+    `labeled` and `test` are in memory; the pool is only opened. `tokens` remembers, for as long as
+    the process lives, the teacher's tokens of texts that every member is asked about; `names`
+    the fingerprints of members. `pool_files` are sha256 by name.
+    """
+
+    config: RunConfig
+    task: Task
+    labeled: LabeledSet
+    test: LabeledSet | None
+    pool: Pool
+    digests: Mapping[str, str]
+    observer: Observer = field(default=SILENT, compare=False)
+    pool_files: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    tokens: dict[str, dict[TextSlot, TokenizedTexts]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
+    names: dict[Hashable, str] = field(default_factory=dict, init=False, compare=False, repr=False)
+
+    @property
+    def home(self) -> RunFolder:
+        """The run folder, on a disk or on object storage."""
+        return run_folder(self.config.out)
+
+    @property
+    def folder(self) -> Path:
+        """What this process has of the run folder on a disk."""
+        return self.home.path
+
+    @cached_property
+    def backbone(self) -> Backbone:
+        """The model that members start from, shared by those that do not change its weights."""
+        return Backbone.of(self.config, self.folder, self.digests["model"])
+
+    @property
+    def student_ref(self) -> tuple[str, str | None]:
+        config = self.config
+        if config.student_model is None:
+            return config.model, config.model_revision
+        return config.student_model, config.student_revision
+
+    def measured(self) -> dict[str, LabeledSet]:
+        """The sets with known labels: the labeled set, and the test set where there is one."""
+        tables = {"labeled": self.labeled} if len(self.labeled) else {}
+        return tables if self.test is None else {**tables, "test": self.test}
+
+    @property
+    def run_id(self) -> str:
+        """Name the run by its inputs and settings, wherever it and what it starts from lie."""
+        paths = {"out", "task", "labeled", "pool", "test", "model", "student_model"}
+        settings = self.config.model_dump(mode="json", exclude=paths)
+        settings |= {"encoder": None, "init_from": None}  # paths, too: their digests are names
+        content: dict[str, Any] = {n: own for n, own in self.digests.items() if n != "test"}
+        if self.config.init_from is not None:
+            content["starts"] = start_digests(self.config, self.task)
+        return fingerprint(inputs=content, toml=self.task.toml, **settings)[:12]
+
+    def seed(self, *names: object) -> int:
+        return derive_seed(self.config.seed, *names)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel to another process, without what only lives in this one.
+
+        All is by path or address there, too: on storage that both share.
+        """
+        device = str(choose_device(self.config.device))
+        parts = (self.config, self.task, self.labeled, self.test, self.pool, dict(self.digests))
+        return _arrive, (parts, dict(self.pool_files), device)
+
+
+_Parts = tuple[RunConfig, Task, LabeledSet, LabeledSet | None, Pool, dict[str, str]]
+
+_arrived: dict[str, Inputs] = {}  # the last run that sent work to this process
+
+
+def _arrive(parts: _Parts, pool_files: dict[str, str], device: str) -> Inputs:
+    """Take up the inputs that another process sent; a second time, those that are here already.
+
+    So the model that one job loaded is there for the next.
+
+    Raises:
+        PetError: this process computes on another device, so its results would be others.
+    """
+    config, task, digests = parts[0], parts[1], parts[-1]
+    if (own := str(choose_device(config.device))) != device:
+        raise PetError(
+            f"a process elsewhere\n  expected: the device {device}, as where the run was started\n"
+            f"  found:    {own}\n"
+            "  fix:      ask for GPUs with --gpus-per-job, or for none with --set device=cpu"
+        )
+    name = fingerprint(config=config.model_dump(mode="json"), task=task.toml, digests=digests)
+    if name not in _arrived:
+        _arrived.clear()
+        _arrived[name] = Inputs(*parts, observer=NOTES, pool_files=pool_files)
+    return _arrived[name]
+
+
+def read_inputs(
+    config: RunConfig, observer: Observer = SILENT, problems: list[Problem] | None = None
+) -> Inputs:
+    """Read and check everything that a run needs, before anything is written.
+
+    Args:
+        problems: what is known to be wrong already, to be reported with the rest.
+
+    Raises:
+        InputError: all problems of all inputs at once, as far as one does not hide another.
+    """
+    problems = [*(problems or []), *place_in_pool(config.pool, config.out)]
+    digests: dict[str, str] = {}
+    models = {"model": (config.model, config.model_revision)}
+    if config.student_model is not None:
+        models["student_model"] = (config.student_model, config.student_revision)
+    if config.encoder is not None:
+        models["encoder"] = (config.encoder, config.encoder_revision)
+    for name, (ref, revision) in models.items():
+        digest_of = encoder_digest if name == "encoder" else model_digest
+        digests[name] = gather(problems, partial(digest_of, ref, revision)) or ""
+    digests.setdefault("student_model", digests["model"])
+    gather(problems, partial(check_start, config, digests["model"]))
+    usable = None
+    if (task := gather([], partial(load_task, config.task))) is not None:
+        found = {name: model for name, model in models.items() if digests[name]}
+        home = gather(problems, partial(_known_folder, config.out))
+        to_load = [*found] if home is None else _not_loaded_yet(config, home.path, digests)
+        usable = gather(problems, partial(inspect_models, config, found, task, to_load))
+    tables = read_tables(config, problems)
+    digests["labeled"] = table_digest(tables.labeled)
+    pool_files = file_digests(tables.pool.files, observer)
+    digests["pool"] = combined_digest(pool_files)
+    if tables.test is not None:
+        digests["test"] = table_digest(tables.test)
+    if leaked := count_leaks(tables.task, tables.labeled, tables.test):
+        observer.say(f"warning: {leaked} test rows stand in the labeled set: a leak")
+    if tables.test is not None:
+        for line in tables.test.warnings:
+            observer.say(f"warning: {line}")
+    assert usable is not None, "a task without problems was inspected"
+    task, left_out = usable
+    for line in left_out:
+        observer.say(line)
+    return Inputs(
+        config, task, tables.labeled, tables.test, tables.pool, digests, observer,
+        pool_files=pool_files,
+    )  # fmt: skip
+
+
+def _not_loaded_yet(config: RunConfig, run: Path, digests: Mapping[str, str]) -> list[str]:
+    """Name the models that no earlier start has loaded, or not for adapters like these."""
+    before = recorded_inputs(run)
+    names = [name for name in digests if digests[name] != before.get(name)]
+    settings = config.model_dump(mode="json")
+    if _adapters(settings) != _adapters(read_record(run / "config.json")):
+        names.append("model")
+    return names
+
+
+def _adapters(settings: Mapping[str, Any]) -> list[object]:
+    """Return what of a run's settings says which adapters its members are."""
+    member = settings.get("member")
+    tuning = str(member.get("tuning")) if isinstance(member, dict) else "full"
+    return [tuning, settings.get(tuning.replace("-", "_"))]
+
+
+def _known_folder(out: str) -> RunFolder:
+    home = run_folder(out)
+    home.fetch_records()
+    return home
+
+
+def computation(config: RunConfig, max_length: int | None = None) -> dict[str, object]:
+    """What belongs to every model's fingerprint: how texts are cut, and what is computed where.
+
+    Args:
+        max_length: tokens of a text, where it is not what the pattern members read.
+    """
+    device = choose_device(config.device)
+    return {
+        "max_length": max_length or config.max_length,
+        "device": str(device),
+        "precision": "auto" if config.precision == usual_precision(device) else config.precision,
+        "tokens_per_batch": config.tokens_per_batch,
+    }
+
+
+def recorded_inputs(folder: Path) -> dict[str, str]:
+    """Return the digests of what a run was made from; none where the folder is no run."""
+    found = read_record(folder / "manifest.json").get("inputs")
+    return found if isinstance(found, dict) else {}
+
+
+def recorded_run_id(folder: Path) -> str:
+    """Return the name that a run was given; its folder's where its record cannot be read."""
+    return str(read_record(folder / "manifest.json").get("run_id", folder.name))

@@ -1,0 +1,140 @@
+"""What must hold of models before a run writes its first file: sound, long enough, able to ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+import torch
+
+from pet.config import RunConfig
+from pet.errors import InputError, Problem, gather
+from pet.models.backbone import start_adapter
+from pet.models.cloze_model import ClozeModel
+from pet.models.loading import choose_device, is_causal, load_tokenizer, longest_input
+from pet.models.model import Classifier
+from pet.models.scoring import cloze_encoder
+from pet.models.sentence_encoder import SentenceEncoder
+from pet.tasks.compilation import pattern_encoder
+from pet.tasks.task import Task
+
+CPU = torch.device("cpu")
+
+LOADERS: dict[str, Callable[[str, str | None, Sequence[str]], object]] = {
+    "model": lambda ref, revision, labels: ClozeModel.load(ref, revision, CPU),
+    "student_model": lambda ref, revision, labels: Classifier.fresh(ref, revision, labels, CPU, 0),
+    "encoder": lambda ref, revision, labels: SentenceEncoder.load(ref, revision, CPU),
+}
+
+
+def inspect_models(
+    config: RunConfig, models: Mapping[str, tuple[str, str | None]], task: Task,
+    to_load: Collection[str],
+) -> tuple[Task, list[str]]:  # fmt: skip
+    """Load every model once, and compile every pattern for the teacher.
+
+    Weights that are cut off, or without a head, would else show hours later, in a folder that is
+    half a run.
+
+    Args:
+        models: `model`, `student_model`, `encoder` -> name and revision; without those of which
+            it is known that they cannot be had.
+        to_load: those that no earlier start of this run has loaded.
+
+    Returns:
+        The task with the patterns that the teacher can use, and a line about the others.
+
+    Raises:
+        InputError: everything that is wrong with the models, the device and the patterns.
+    """
+    problems: list[Problem] = []
+    gather(problems, partial(choose_device, config.device))
+    teacher = None
+    of_student = "max_length" if config.student_max_length is None else "student_max_length"
+    student = "model" if config.student_model is None else "student_model"
+    # The encoder reads as much as it can.
+    for name, setting in dict.fromkeys([("model", "max_length"), (student, of_student)]):
+        if name in models:
+            gather(problems, partial(check_length, config, *models[name], setting))
+    for name, (ref, revision) in models.items():
+        if name in to_load:
+            loaded = gather(problems, partial(LOADERS[name], ref, revision, task.labels))
+            if name == "model" and config.member.tuning != "full":
+                teacher = loaded
+    usable: tuple[Task, list[str]] | None = task, []
+    if "model" in models:
+        usable = gather(problems, lambda: suitable(task, is_causal(*models["model"])))
+    if "model" in models and usable is not None:
+        gather(problems, partial(check_patterns, config, usable[0]))
+    if not problems and usable is not None and isinstance(teacher, ClozeModel):
+        gather(problems, partial(check_tuning, config, usable[0], teacher))
+    if problems or usable is None:
+        raise InputError(problems)
+    return usable
+
+
+def suitable(task: Task, causal: bool) -> tuple[Task, list[str]]:
+    """Keep the patterns that a model can use: a causal one needs the mask last.
+
+    Raises:
+        InputError: none is left.
+    """
+    if not causal:
+        return task, []
+    kept = tuple(pattern for pattern in task.patterns if pattern.mask_is_last)
+    if not kept:
+        raise InputError(
+            Problem(f"task {task.name}", "a pattern that ends in {mask}, for a causal model",
+                    ", ".join(repr(pattern.template) for pattern in task.patterns),
+                    "add one to a copy of the task file, or take a masked language model")
+        )  # fmt: skip
+    names = [pattern.name for pattern in task.patterns if pattern not in kept]
+    line = f"left out, since a causal model needs {{mask}} last: {', '.join(names)}"
+    return replace(task, patterns=kept), [line] if names else []
+
+
+def check_length(
+    config: RunConfig, ref: str, revision: str | None, setting: str = "max_length"
+) -> None:
+    """Refuse a length that a model has no positions for.
+
+    Args:
+        setting: max_length or student_max_length.
+    """
+    longest, wanted = longest_input(ref, revision), getattr(config, setting)
+    if wanted > longest:
+        raise InputError(
+            Problem(f"setting {setting}", f"at most {longest}, what {ref} was made for",
+                    str(wanted), f"--set {setting}={longest}")
+        )  # fmt: skip
+
+
+def check_tuning(config: RunConfig, task: Task, model: ClozeModel) -> None:
+    """Try whether the teacher has a place for the adapters that members are to be."""
+    name = task.patterns[0].name
+    start_adapter(model, config, cloze_encoder(model, task, name, config.max_length), 0)
+
+
+def check_patterns(config: RunConfig, task: Task) -> None:
+    """Compile every pattern for the teacher's tokenizer; report all that is wrong at once."""
+    problems: list[Problem] = []
+    tokenizer = load_tokenizer(config.model, config.model_revision)
+    causal = is_causal(config.model, config.model_revision)
+    if not causal and tokenizer.mask_token is None:
+        raise InputError(
+            Problem(config.model, "a tokenizer with a mask token, for a masked language model",
+                    "none", "copy the model's tokenizer_config.json too, or take another model")
+        )  # fmt: skip
+    prompt_length = config.soft_prompt.length if config.member.tuning == "soft-prompt" else 0
+    for pattern in task.patterns:
+        words = task.verbalizer(pattern.name)
+        gather(
+            problems,
+            partial(
+                pattern_encoder, tokenizer, pattern, words, causal, config.max_length,
+                prompt_length=prompt_length,
+            ),
+        )  # fmt: skip
+    if problems:
+        raise InputError(problems)

@@ -1,0 +1,115 @@
+"""The task and the texts of a run: read and checked as a whole, without any model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from pet.config import RunConfig
+from pet.data.labeled import LabeledSet, read_labeled
+from pet.data.pool import Pool, open_pool
+from pet.errors import InputError, Problem, gather
+from pet.tasks.task import Task, column_names, load_task
+
+LABEL_COLUMNS = (
+    "id", "label", "confidence", "probabilities", "entropy", "agreement", "abstain"
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The task and the texts of a configuration, read and checked; no model yet."""
+
+    task: Task
+    labeled: LabeledSet
+    test: LabeledSet | None
+    pool: Pool
+    columns: dict[str, str] | None
+
+
+def read_tables(config: RunConfig, problems: list[Problem] | None = None) -> Tables:
+    """Read the task file, the labeled set and the test set; open the pool.
+
+    Args:
+        problems: what is known to be wrong already, to be reported with the rest.
+
+    Raises:
+        InputError: all problems of all files at once, as far as one does not hide another.
+    """
+    problems = problems or []
+    task = gather(problems, lambda: load_task(config.task))
+    if task is None:
+        raise InputError(problems)
+    columns = gather(problems, lambda: column_names(task, config.text_column))
+    labeled: LabeledSet | None = _no_labels(task)
+    if (path := config.labeled) is not None:
+        labeled = gather(problems, lambda: labeled_of(config, task, path))
+    test = None
+    if (test_path := config.test) is not None:
+        test = gather(problems, lambda: labeled_of(config, task, test_path))
+    pool = gather(
+        problems,
+        lambda: open_pool(config.pool, task.fields, columns=columns, id_column=config.id_column),
+    )
+    taken = sorted(set(config.keep_columns) & set(LABEL_COLUMNS))
+    if taken:
+        problems.append(
+            Problem("setting keep_columns", "columns with names of their own",
+                    f"{', '.join(taken)}: label files have a column of that name already",
+                    "rename the pool's column, or leave it out")
+        )  # fmt: skip
+    if pool is not None:
+        gather(problems, partial(pool.kept_schema, config.keep_columns))
+    if test is not None and labeled is not None:
+        problems += _leak_problems(task, labeled, test)
+    if problems or labeled is None or pool is None:
+        raise InputError(problems)
+    return Tables(task, labeled, test, pool, columns)
+
+
+def texts_of(task: Task, table: LabeledSet) -> set[tuple[str, ...]]:
+    """The distinct texts of a labeled or test set, all fields together."""
+    return set(zip(*(table.columns[name] for name in task.fields), strict=True))
+
+
+def _leak_problems(task: Task, labeled: LabeledSet, test: LabeledSet) -> list[Problem]:
+    texts = texts_of(task, test)
+    if not texts or not texts <= texts_of(task, labeled):
+        return []
+    return [
+        Problem(f"--test {test.path}", "rows that nobody learns from",
+                f"all {len(test):,} rows stand in the labeled set, {labeled.path}",
+                "take other labeled rows, or leave --test out")
+    ]  # fmt: skip
+
+
+def count_leaks(task: Task, labeled: LabeledSet, test: LabeledSet | None) -> int:
+    """Count the distinct test texts that stand in the labeled set."""
+    return 0 if test is None else len(texts_of(task, labeled) & texts_of(task, test))
+
+
+def _no_labels(task: Task) -> LabeledSet:
+    nothing = np.zeros(0, dtype=np.int64)
+    return LabeledSet([], {name: [] for name in task.fields}, nothing, [], Path("-"))
+
+
+def labeled_of(
+    config: RunConfig, task: Task, path: str, *,
+    label_column: str | None = None, text_column: str | None = None,
+) -> LabeledSet:  # fmt: skip
+    """Read labeled texts as a run reads its own.
+
+    Args:
+        label_column, text_column: where this file names them otherwise.
+
+    Raises:
+        InputError: all problems of the file at once.
+    """
+    return read_labeled(
+        path, task.fields, task.labels, label_column=label_column or config.label_column,
+        columns=column_names(task, text_column or config.text_column),
+        id_column=config.id_column, max_rejected=config.max_rejected,
+    )  # fmt: skip

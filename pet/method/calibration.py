@@ -1,0 +1,199 @@
+"""How sure scores may be: the labels' prior, temperature, offsets. Numpy in, numpy out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pet.config import Prior
+from pet.method.ensembling import Array, combine, softmax
+
+FEW = 10  # texts that say as much of a prior as not to have read any
+
+
+def calibration_offset(logits: Array, prior: Prior) -> Array:
+    """Return what to add to label scores to take out the labels' prior. [labels]
+
+    The prior is the mean probability that each label gets on texts that say nothing of it:
+    `content-free` ones (Zhao et al. 2021, contextual calibration) or the `pool` as a whole
+    (domain-conditional PMI, Holtzman et al. 2021). Where a model names one label nearly always,
+    that leaves the label ahead; `matched` goes on until every label has the same mean probability
+    (prior matching, Liusie et al. 2023, arXiv 2309.04992), which presumes that the pool's labels
+    are even. `half-matched` is the mean of the last two: most of what matching brings, and half of
+    the harm where the pool's labels are not even. `none` adds nothing. What a few texts of a pool
+    are about is no prior: its offsets are shrunk by n / (n + 10).
+
+    Args:
+        logits: of the untrained model on such texts. [rows, labels]
+
+    Returns:
+        Offsets of mean zero.
+    """
+    if prior == "none":
+        return np.zeros(logits.shape[1])
+    offset = _log_prior_ratio(logits)
+    if prior == "content-free":
+        return offset
+    trust = len(logits) / (len(logits) + FEW)
+    if prior == "pool":
+        return trust * offset
+    matched = offset
+    for _ in range(1000):  # each step is the one above, of scores that have the steps before it
+        step = _log_prior_ratio(logits + matched)
+        matched = matched + step
+        if np.abs(step).max() < 1e-6:
+            break
+    return trust * (matched if prior == "matched" else (offset + matched) / 2)
+
+
+def _log_prior_ratio(logits: Array) -> Array:
+    prior = np.log(np.clip(softmax(logits).mean(axis=0), 1e-9, 1.0))
+    return prior.mean() - prior
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """What makes scores as sure as they are right: z / temperature + offsets.
+
+    Attributes:
+        offsets: one a label, of mean zero. [labels]
+    """
+
+    temperature: float
+    offsets: tuple[float, ...]
+
+    @classmethod
+    def plain(cls, temperature: float, labels: int) -> Scaling:
+        """Return a scaling without offsets."""
+        return cls(temperature, (0.0,) * labels)
+
+    def of(self, logits: Array) -> Array:
+        """Return the scaled scores. [rows, labels]"""
+        return logits / self.temperature + np.asarray(self.offsets)
+
+    def probabilities(self, logits: Array) -> Array:
+        """Return what the scores say, as sure as they are right. [rows, labels]"""
+        return softmax(self.of(logits))
+
+    def no_less_sure(self, logits: Array, confidence: float) -> Scaling:
+        """Lower the temperature until the mean probability of the best label is `confidence`.
+
+        Args:
+            logits: [rows, labels]
+        """
+        low, high = np.log(0.1), np.log(30.0)
+        for _ in range(20):  # a higher temperature makes rows less sure
+            middle = (low + high) / 2
+            tried = Scaling(float(np.exp(middle)), self.offsets)
+            if tried.probabilities(logits).max(axis=-1).mean() > confidence:
+                low = middle
+            else:
+                high = middle
+        return Scaling(min(self.temperature, float(np.exp((low + high) / 2))), self.offsets)
+
+
+# Temperatures that are likeliest before any labeled row is seen, chosen on validation rows.
+# Untrained members, their prior taken out, say less than they know: 0.47 to 0.71 were best for
+# SmolLM2 on films and topics and for BERT-tiny on topics, 1.5 for BERT-tiny on films. Members that
+# learned from a few rows many times are too sure: 2.4 and 2.6 were best on topics, 15 and 17 on
+# films (50 labels).
+UNTRAINED = 0.7
+
+TRAINED = 3.0
+
+
+def fit_temperature(
+    logits: Array, labels: NDArray[np.integer], prior_strength: float = 4.0, expected: float = 1.0
+) -> float:
+    """Find the temperature under which the true labels are likeliest (Guo et al. 2017).
+
+    With a handful of rows the likelihood alone runs off to zero or infinity, so log T has a
+    normal prior around the expected one that weighs as much as `prior_strength` rows.
+
+    Args:
+        logits: [rows, labels] of rows that the model was not trained on.
+        labels: [rows]
+        expected: the temperature that is likeliest before any row is seen.
+    """
+    candidates = np.exp(np.arange(-115, 171) / 50)  # 0.1 to 30
+    losses = [
+        surprise(softmax(logits, t), labels) + prior_strength * np.log(t / expected) ** 2 / 2
+        for t in candidates
+    ]
+    return float(candidates[int(np.argmin(losses))])
+
+
+OFFSET_DEVIATION = 0.5  # of what an offset is expected to be, in nats; chosen on validation rows
+
+
+def fit_scaling(
+    logits: Array, labels: NDArray[np.integer], prior_strength: float = 4.0, expected: float = 1.0
+) -> Scaling:
+    """Find temperature and offsets under which the true labels are likeliest.
+
+    Bias-corrected temperature scaling (Alexandari et al. 2020, arXiv 1901.06852). The temperature
+    has the prior of `fit_temperature`, every offset a normal one around zero. A label of which
+    there is no row has none: that it was not seen says nothing of how often it is said.
+
+    Args:
+        logits: [rows, labels] of rows that the model was not trained on.
+        labels: [rows]
+    """
+    from scipy.optimize import minimize  # a second, which few commands need
+    from scipy.special import log_softmax
+
+    count = logits.shape[1]
+    truth = np.eye(count)[labels]
+    seen = truth.any(axis=0)
+
+    def offsets_of(values: Array) -> Array:
+        return np.where(seen, values - values.mean(where=seen) if seen.any() else 0.0, 0.0)
+
+    def loss(values: Array) -> tuple[float, Array]:
+        log_temperature, offsets = values[0], offsets_of(values[1:])
+        scaled = logits / np.exp(log_temperature)
+        said = log_softmax(scaled + offsets, axis=1)
+        wrong = np.exp(said) - truth
+        far = log_temperature - np.log(expected)
+        unlikely = prior_strength * far**2 + (offsets**2).sum() / OFFSET_DEVIATION**2
+        slope = prior_strength * far - (wrong * scaled).sum()
+        slopes = offsets_of(offsets / OFFSET_DEVIATION**2 + wrong.sum(axis=0))
+        return float(unlikely / 2 - (said * truth).sum()), np.array([slope, *slopes])
+
+    start = np.zeros(1 + count)
+    start[0] = np.log(fit_temperature(logits, labels, prior_strength, expected))
+    bounds = [(np.log(0.1), np.log(30.0)), *[(None, None)] * count]
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
+    offsets = offsets_of(found[1:])
+    return Scaling(float(np.exp(found[0])), tuple(float(offset) for offset in offsets))
+
+
+def surprise(probabilities: Array, labels: NDArray[np.integer]) -> float:
+    """Return the negative log-likelihood of the labels, summed over the rows, in nats."""
+    chances = probabilities[np.arange(len(labels)), labels]
+    return float(-np.log(np.clip(chances, 1e-12, 1)).sum())
+
+
+def fit_share(voices: Array, labels: NDArray[np.integer], prior_strength: float = 2.0) -> float:
+    """Find the second voice's share of two under which the labels are likeliest.
+
+    Stacking (Wolpert 1992) of two log-linear voices, at the best temperature of each mixture. The
+    share has a prior around a half, a Beta distribution, for the rows are few.
+
+    Args:
+        voices: logits of rows that neither has learned from. [2, rows, labels]
+        labels: [rows]
+
+    Returns:
+        A share between 0.05 and 0.95.
+    """
+    shares = np.linspace(0.05, 0.95, 19)
+    losses = []
+    for share in shares:
+        together = combine(voices, [1 - share, share])
+        honest = softmax(together, fit_temperature(together, labels))
+        prior = prior_strength * float(np.log(share * (1 - share)))
+        losses.append(surprise(honest, labels) - prior)
+    return float(shares[int(np.argmin(losses))])

@@ -1,0 +1,154 @@
+"""The pretrained language model that members share: loaded once, named by content."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch.nn import Module
+
+from pet.config import RunConfig
+from pet.errors import InputError, Problem
+from pet.models.adapter import Adapter, damaged, read_backbone
+from pet.models.cloze_model import ClozeModel
+from pet.models.loading import choose_device, model_digest
+from pet.models.lora import LoraAdapter
+from pet.models.model import Model, Precision
+from pet.models.prefix import Prefix
+from pet.models.soft_prompt import SoftPrompt, first_tokens
+from pet.tasks.encoding import Encoder
+
+
+def start_adapter(model: ClozeModel, config: RunConfig, encoder: Encoder, seed: int) -> Adapter:
+    """Put a new adapter for a member on a frozen model, as `member.tuning` says.
+
+    Args:
+        encoder: the member's pattern for this model, whose words a prompt may start from.
+
+    Raises:
+        InputError: the model has no place for it.
+    """
+    tuning, module, tokenizer = config.member.tuning, model.module, model.tokenizer
+    if tuning == "lora":
+        return LoraAdapter.fresh(module, config.lora, seed)
+    if module.config.is_encoder_decoder:
+        raise InputError(
+            Problem("setting member.tuning", "full or lora, for a model of encoder and decoder",
+                    tuning, "--set member.tuning=lora")
+        )  # fmt: skip
+    special = set(tokenizer.all_special_ids)
+    vocabulary = [token for token in range(model.vocabulary) if token not in special]
+    wanted = config.prefix if tuning == "prefix" else config.soft_prompt
+    first = first_tokens(
+        wanted.init, wanted.length, [word for of in encoder.words.tokens for word in of],
+        encoder.fixed_ids, vocabulary, seed,
+    )  # fmt: skip
+    if tuning == "prefix":
+        return Prefix.fresh(module, first, vocabulary[:1], config.prefix.width, seed)
+    end = len(encoder.special.before) + wanted.length
+    return SoftPrompt.fresh(module, first, end, seed)
+
+
+def load_adapter(module: Module, folder: Path) -> Adapter:
+    """Put a kept adapter of any kind on a module.
+
+    Raises:
+        InputError: the folder holds none, or one that does not fit.
+    """
+    kinds: dict[str, type[LoraAdapter] | type[Prefix] | type[SoftPrompt]] = {
+        kind.tuning: kind for kind in (LoraAdapter, Prefix, SoftPrompt)
+    }
+    kind = kinds.get(read_backbone(folder).get("tuning", ""))
+    if kind is None:
+        raise damaged(folder, "none that is known here")
+    try:
+        return kind.load(module, folder)
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise damaged(folder, f"one that does not fit: {error}") from error
+
+
+class Backbone:
+    """A frozen language model and the adapters that it has been given.
+
+    It is loaded when it is first asked for. Its members take turns: see `Model.wearing`.
+    """
+
+    def __init__(
+        self, ref: str, revision: str | None, device: torch.device, precision: Precision, *,
+        digest: str | None = None, name: str | None = None,
+    ):  # fmt: skip
+        self.ref, self.revision = ref, revision
+        self._name = name or ref
+        self._device, self._precision = device, precision
+        self._digest = digest
+        self._model: ClozeModel | None = None
+        self._worn: dict[Path, ClozeModel] = {}
+
+    @classmethod
+    def of(cls, config: RunConfig, run: Path, digest: str | None = None) -> Backbone:
+        """The model that a run's members start from: the teacher, or what `adapt` made of it.
+
+        Args:
+            digest: the teacher's, where it is known.
+        """
+        device = choose_device(config.device)
+        if config.adapt_steps:
+            adapted = str(run / "adapted")
+            return cls(adapted, None, device, config.precision, name="adapted")
+        return cls(config.model, config.model_revision, device, config.precision, digest=digest)
+
+    @property
+    def digest(self) -> str:
+        """Name the model by its content."""
+        if self._digest is None:
+            self._digest = model_digest(self.ref, self.revision)
+        return self._digest
+
+    @property
+    def reference(self) -> dict[str, str | None]:
+        """What an adapter notes of the model that it sits on; a run's own by its place there."""
+        return {"ref": self._name, "revision": self.revision, "digest": self.digest}
+
+    @property
+    def model(self) -> ClozeModel:
+        """The model as it was pretrained, with nothing of it to be trained, nor worn."""
+        if self._model is None:
+            self._model = self.load()
+            self._model.module.requires_grad_(False)
+        # Whoever asks reads the module itself: a new prefix starts from what it computes.
+        self._model.switch.to(None)
+        return self._model
+
+    def load(self) -> ClozeModel:
+        """Load the model anew, for somebody who changes its weights."""
+        return ClozeModel.load(self.ref, self.revision, self._device, precision=self._precision)
+
+    def wearing(self, folder: Path) -> ClozeModel:
+        """Return the model with the adapter that a folder holds, loaded once.
+
+        Raises:
+            InputError: the adapter was made for a model of other content, or is damaged.
+        """
+        if folder not in self._worn:
+            made_for = read_backbone(folder).get("digest")
+            if made_for != self.digest:
+                raise InputError(
+                    Problem(self.ref, f"the model that {folder} was made for",
+                            "another model of that name",
+                            "put the old one back, or make the run anew with `pet run --update`")
+                )  # fmt: skip
+            self._worn[folder] = self.model.wearing(load_adapter(self.model.module, folder))
+        return self._worn[folder]
+
+    def holds(self, model: Model) -> bool:
+        """Say whether a model is this one, whatever it wears."""
+        return self._model is not None and model.module is self._model.module
+
+    def take_off(self, adapter: Adapter) -> None:
+        """Free an adapter that has been kept in a folder."""
+        self.model.switch.to(None)
+        adapter.discard()
+
+    def drop(self) -> None:
+        """Free the memory; what is asked for later is loaded again."""
+        self._model, self._worn = None, {}

@@ -1,0 +1,256 @@
+"""Models found, refused or loaded: safetensors only, no code of their own, one screen if not."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from huggingface_hub.utils import logging as hub_logging
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_MASKED_LM_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoTokenizer,
+)
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CAUSAL_NAMES
+from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES as MASKED_NAMES
+from transformers.utils import logging as hf_logging
+from transformers.utils.hub import cached_file
+
+from pet.errors import InputError, PetError, Problem
+from pet.storage.files import read_json
+from pet.storage.units import file_digest
+
+TOKENIZER_FILE = re.compile(r"tokenizer\.json|(vocab|merges|spiece|spm).*|.*\.(model|tiktoken)")
+
+HUB_ID = re.compile(r"[A-Za-z0-9][\w-]*|[A-Za-z0-9][\w.-]*/[\w.-]+")
+
+
+def choose_device(name: str) -> torch.device:
+    """Resolve `auto` to the best device here.
+
+    Raises:
+        InputError: the device named is not there.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(
+            Problem("setting device", "a device of this machine", name, "try device=auto")
+        ) from error
+    return device
+
+
+def usual_precision(device: torch.device) -> Literal["bfloat16", "float32"]:
+    """Say what "auto" computes in on a device."""
+    return "bfloat16" if device.type == "cuda" else "float32"
+
+
+def model_digest(ref: str, revision: str | None = None) -> str:
+    """Name a model by content: a folder by its files' sha256, a hub id by its commit."""
+    if not os.path.isdir(ref):
+        refuse_unloadable(ref, revision)
+        with model_problems(ref):
+            config = AutoConfig.from_pretrained(ref, revision=revision, trust_remote_code=False)
+        return f"{ref}@{config._commit_hash}"
+    refuse_unloadable(ref, revision)
+    kinds = {".safetensors", ".json", ".txt", ".model"}
+    digest = hashlib.sha256()
+    for path in sorted(Path(ref).iterdir()):
+        if path.suffix in kinds:
+            digest.update(f"{path.name}:{file_digest(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def refuse_unloadable(ref: str, revision: str | None) -> None:
+    """Say in one screen why a model cannot be had, before anything is read from it."""
+    expected = "a model folder with config.json, tokenizer.json and *.safetensors, or a hub id"
+    if os.path.isdir(ref):
+        names = sorted(path.name for path in Path(ref).iterdir())
+        found = fix = ""
+        if not any(name.endswith(".safetensors") for name in names):
+            found, fix = _other_weights(names)
+        elif "config.json" not in names:
+            found, fix = "no config.json", "copy the whole model folder"
+        elif not isinstance(read_json(Path(ref, "config.json")), dict):
+            found, fix = "config.json is no JSON object", "copy or download it again"
+        elif not any(TOKENIZER_FILE.fullmatch(name) for name in names):
+            found, fix = "no tokenizer", "copy tokenizer.json and tokenizer_config.json too"
+        if found:
+            raise InputError(Problem(ref, expected, found, fix))
+        return
+    if not HUB_ID.fullmatch(ref) or os.path.exists(ref):
+        found = "a file" if os.path.exists(ref) else "no such folder"
+        raise InputError(Problem(ref, expected, found, "check the path"))
+    with model_problems(ref):
+        cached_file(ref, "config.json", revision=revision)
+
+
+def _other_weights(names: list[str]) -> tuple[str, str]:
+    """Say what there is instead of safetensors, and what to do about it."""
+    pickled = [name for name in names if name.endswith((".bin", ".pt", ".pth", ".pkl", ".ckpt"))]
+    if pickled:
+        found = f"pickled weights only ({', '.join(pickled)})"
+        return found, "convert them to safetensors: pickled files can run code"
+    others = [name for name in names if name.endswith((".gguf", ".onnx", ".h5", ".msgpack"))]
+    if others:
+        return f"other weights only ({', '.join(others)})", "take the model's safetensors files"
+    return "no weights", "give the folder that `save_pretrained` wrote"
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Let transformers and its hub print neither bars nor advice; then all is as it was."""
+    verbosity, bars = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
+    hub_verbosity = hub_logging.get_verbosity()
+    hf_logging.set_verbosity_error()
+    hub_logging.set_verbosity_error()
+    hf_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        hf_logging.set_verbosity(verbosity)
+        hub_logging.set_verbosity(hub_verbosity)
+        if bars:
+            hf_logging.enable_progress_bar()
+
+
+@contextlib.contextmanager
+def model_problems(ref: str, part: str = "") -> Iterator[None]:
+    """Turn what transformers raises on a bad model, or a part of it, into one screen."""
+    try:
+        with quiet():
+            yield
+    except (PetError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        # A hostile or damaged folder can make transformers raise anything at all.
+        first = (str(error).strip().splitlines() or [""])[0][:300]
+        fix = "check the name; offline, give the path of a local folder"
+        if os.path.isdir(ref):
+            fix = "copy or download it again: a file of it is damaged"
+        raise InputError(
+            Problem(
+                f"{ref}: {part}" if part else ref,
+                "a model that transformers can load, as a local folder or from the hub",
+                first if " " in first else f"{type(error).__name__}: {first}",
+                fix,
+            )
+        ) from error
+
+
+def load_tokenizer(ref: str, revision: str | None = None) -> Any:
+    """Load a fast tokenizer; a causal model's padding token is made up where it has none."""
+    with model_problems(ref, "its tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(ref, revision=revision, trust_remote_code=False)
+        if not tokenizer.is_fast:
+            raise InputError(
+                Problem(ref, "a fast tokenizer (tokenizer.json)", type(tokenizer).__name__,
+                        "save the tokenizer anew with a current transformers")
+            )  # fmt: skip
+    # What a saved tokenizer pads and cuts to by itself would land in the middle of patterns.
+    tokenizer.backend_tokenizer.no_padding()
+    tokenizer.backend_tokenizer.no_truncation()
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    if tokenizer.pad_token_id is None:
+        raise InputError(
+            Problem(ref, "a tokenizer with a padding, end or unknown token", "none of them",
+                    "copy the model's tokenizer_config.json too, or take another model")
+        )  # fmt: skip
+    return tokenizer
+
+
+def check_vocabulary(tokenizer: Any, config: Any, ref: str) -> None:
+    """Refuse a tokenizer that is not the model's: its ids would point behind the embeddings.
+
+    Tokens that were added and that no text of ours has in it may lie there.
+
+    Raises:
+        InputError: it has more words than the model.
+    """
+    words = int(config.get_text_config().vocab_size)
+    special = (tokenizer.pad_token_id, tokenizer.mask_token_id, tokenizer.cls_token_id,
+               tokenizer.sep_token_id)  # fmt: skip
+    needed = 1 + max(tokenizer.vocab_size - 1, *(token or 0 for token in special))
+    if needed > words:
+        raise InputError(
+            Problem(ref, f"a tokenizer for the model's vocabulary of {words:,}",
+                    f"one that needs {needed:,}", "copy the tokenizer that belongs to the model")
+        )  # fmt: skip
+
+
+def kind_of(config: Any, ref: str) -> type:
+    """Tell a masked from a causal language model by what the weights were saved as."""
+    saved_as = set(config.architectures or [])
+    masked, causal = set(MASKED_NAMES.values()), set(CAUSAL_NAMES.values())
+    if saved_as & masked or (not saved_as & causal and type(config) in MODEL_FOR_MASKED_LM_MAPPING):
+        return AutoModelForMaskedLM
+    if saved_as & causal or type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:
+        return AutoModelForCausalLM
+    raise InputError(
+        Problem(ref, "a masked or causal language model",
+                f"{config.model_type} ({', '.join(sorted(saved_as))})",
+                "choose a model such as roberta-large or HuggingFaceTB/SmolLM2-135M")
+    )  # fmt: skip
+
+
+def longest_input(ref: str, revision: str | None) -> int:
+    """Return how many tokens a model can take, special ones included."""
+    with model_problems(ref):
+        config = AutoConfig.from_pretrained(ref, revision=revision, trust_remote_code=False)
+    text = config.get_text_config()
+    positions = getattr(text, "max_position_embeddings", None) or 10**9
+    if text.model_type in ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl"):
+        positions -= (text.pad_token_id or 0) + 1  # their positions start behind the padding id
+    return min(int(positions), int(load_tokenizer(ref, revision).model_max_length))
+
+
+def is_causal(ref: str, revision: str | None) -> bool:
+    """Say whether a model is a causal language model, from its configuration."""
+    with model_problems(ref):
+        config = AutoConfig.from_pretrained(ref, revision=revision, trust_remote_code=False)
+    return kind_of(config, ref) is AutoModelForCausalLM
+
+
+def load_whole(kind: Any, ref: str, revision: str | None, may_miss: str = "-") -> Any:
+    """Load a model with its head: where weights are missing, transformers would draw them.
+
+    Args:
+        may_miss: how the names of weights begin that are of no use here.
+    """
+    with torch.random.fork_rng(devices=[]), model_problems(ref, "its weights"):
+        module, loaded = kind.from_pretrained(
+            ref, revision=revision, use_safetensors=True, trust_remote_code=False,
+            dtype=torch.float32, output_loading_info=True,
+        )  # fmt: skip
+    missing = sorted(key for key in loaded["missing_keys"] if not key.startswith(may_miss))
+    if missing:
+        raise InputError(
+            Problem(ref, f"all weights of a {type(module).__name__}",
+                    f"none for {', '.join(missing[:4])}{' ...' if len(missing) > 4 else ''}",
+                    "take a model that was saved with its head, not the bare encoder")
+        )  # fmt: skip
+    return module
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw dropout and the like from `seed`, and give the caller's generators back untouched."""
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield

@@ -1,0 +1,172 @@
+"""Run texts through a model and get label scores out: rows of like length share a batch."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pet.errors import PetError
+from pet.models.batching import MEMORY_ERRORS, Rows, halved, split_by_tokens
+from pet.models.cloze_model import ClozeModel
+from pet.models.fast_paths import linears_in_int8
+from pet.models.model import Model, Texts
+from pet.progress import Tick, no_tick
+from pet.tasks.compilation import pattern_encoder
+from pet.tasks.encoding import Encoder, TextSlot, TokenizedTexts, tokenize
+from pet.tasks.task import Task
+
+Columns = Mapping[str, Sequence[str]]  # field -> texts
+
+Tokens = dict[TextSlot, TokenizedTexts]
+
+# On a CPU, what one layer hands to the next should not outgrow the caches: with more tokens than
+# these in a pass, models of every size are slower.
+CPU_TOKENS = 2048
+
+PADDING = 1 / 16  # of a batch's tokens at most: where few rows are of like length, less is computed
+
+
+def score(
+    model: Model, encoder: Encoder, texts: Texts, rows: Rows | None = None, *,
+    tokens_per_batch: int, tick: Tick = no_tick,
+) -> NDArray[np.float32]:  # fmt: skip
+    """Return label scores for the rows of tokenised texts, in their order. [rows, labels]
+
+    Batches hold as many rows of like length as `tokens_per_batch` allows, on a CPU `CPU_TOKENS` at
+    most; when memory runs out it is halved. How rows are put together changes scores by rounding
+    alone (1e-4 in float32). Results wait on the device until the last batch, so that a GPU is
+    never held up.
+
+    Raises:
+        PetError: one row alone does not fit into memory, or the model says NaN.
+    """
+    if rows is None:
+        rows = np.arange(len(next(iter(texts.values()))))
+    if not len(rows):
+        return np.zeros((0, model.output_width(encoder)), dtype=np.float32)
+    lengths = encoder.lengths(texts, rows)
+    if model.device.type == "cpu":
+        tokens_per_batch = min(tokens_per_batch, CPU_TOKENS)
+    model.module.eval()
+
+    def split(part: Rows) -> list[Rows]:
+        padding = int(PADDING * tokens_per_batch)
+        return split_by_tokens(part, lengths[part], tokens_per_batch, padding)[::-1]
+
+    queue = split(np.arange(len(rows)))
+    done: list[tuple[Rows, torch.Tensor]] = []
+    with torch.inference_mode(), in_scoring_precision(model):
+        while queue:
+            batch = queue.pop()
+            try:
+                scores = model.outputs(encoder, texts, rows[batch])
+            except MEMORY_ERRORS as error:
+                tokens_per_batch = halved(error, tokens_per_batch, int(lengths[batch].max()))
+                rest = np.concatenate([batch, *queue])  # all are cut anew, or each would fail
+                queue = split(rest)
+                continue
+            done.append((batch, scores))
+            tick(len(batch))
+    out = np.empty((len(rows), done[0][1].shape[1]), dtype=np.float32)
+    for batch, scores in done:
+        out[batch] = scores.cpu().numpy()
+    refuse_nan(out)
+    return out
+
+
+def refuse_nan(scores: NDArray[np.float32]) -> None:
+    """Refuse scores that are no numbers: of them the first label would be the best.
+
+    Args:
+        scores: of one model or several. [(models,) rows, labels]
+
+    Raises:
+        PetError: some are NaN.
+    """
+    rows = scores.shape[-2]
+    if wrong := int(np.isnan(scores).any(axis=-1).reshape(-1, rows).any(axis=0).sum()):
+        raise PetError(
+            f"scoring\n  expected: scores that are numbers\n"
+            f"  found:    NaN for {wrong:,} of {rows:,} rows\n"
+            "  fix:      --set precision=float32, or another model: this one's weights are damaged"
+        )
+
+
+def in_scoring_precision(model: Model) -> contextlib.AbstractContextManager[None]:
+    """Let the model compute in int8 inside the block, if it is meant to and is on a CPU."""
+    if model.precision == "int8" and model.device.type == "cpu":
+        return linears_in_int8(model.module)
+    return contextlib.nullcontext()
+
+
+def cloze_encoder(
+    model: ClozeModel, task: Task, pattern: str, max_length: int,
+    offset: NDArray[np.float32] | None = None,
+) -> Encoder:  # fmt: skip
+    """Compile one of the task's patterns for a model, with places for the model's prompt."""
+    words = task.verbalizer(pattern)
+    prompt_length = 0 if model.adapter is None else model.adapter.prompt_length
+    return pattern_encoder(
+        model.tokenizer, task.pattern(pattern), words, model.causal, max_length, offset,
+        prompt_length,
+    )  # fmt: skip
+
+
+def tokenize_columns(
+    encoder: Encoder, tokenizer: Any, columns: Columns, known: Tokens | None = None
+) -> Tokens:
+    """Tokenise every field that the encoder uses, as it stands in its pattern.
+
+    Args:
+        known: what encoders of this tokenizer and length have tokenised of these texts before; what
+            is new is put there.
+    """
+    known = {} if known is None else known
+    for slot in encoder.slots:
+        if slot not in known:
+            known[slot] = tokenize(tokenizer, columns[slot.name], encoder.max_length, slot.space)
+    return {slot: known[slot] for slot in encoder.slots}
+
+
+def score_columns(
+    model: Model, encoder: Encoder, columns: Columns, tokens_per_batch: int, tick: Tick = no_tick,
+    known: Tokens | None = None,
+) -> NDArray[np.float32]:  # fmt: skip
+    """Tokenise and score texts, given by field; `known` as above. [rows, labels]"""
+    texts = tokenize_columns(encoder, model.tokenizer, columns, known)
+    return score(model, encoder, texts, tokens_per_batch=tokens_per_batch, tick=tick)
+
+
+def ask_in_turn(
+    voices: Iterable[tuple[Any, Encoder]], count: int, columns: Columns, tokens_per_batch: int,
+    tick: Tick = no_tick,
+) -> NDArray[np.float32]:  # fmt: skip
+    """Ask models about the same texts, which are tokenised once for all models of a class.
+
+    Args:
+        voices: a model and its encoder each; may load them one after another. Models of one class
+            share a tokenizer.
+        count: how many voices there are. A row counts as done when all have been asked.
+
+    Returns:
+        [voices, rows, labels]
+    """
+    asked = 0
+
+    def count_once(rows: int) -> None:
+        nonlocal asked
+        before, asked = asked, asked + rows
+        tick(asked // count - before // count)
+
+    of_class: dict[type, Tokens] = {}
+    stack = []
+    for model, encoder in voices:
+        known = of_class.setdefault(type(model), {})
+        stack.append(score_columns(model, encoder, columns, tokens_per_batch, count_once, known))
+        del model, encoder  # before the next is loaded: not every machine has room for two
+    return np.stack(stack)

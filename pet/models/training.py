@@ -1,0 +1,205 @@
+"""One training loop, used for members, generations, the student and the baseline."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import Parameter, functional
+
+from pet.config import TrainingConfig
+from pet.errors import PetError
+from pet.models.batching import (
+    CPU_PASS,
+    MEMORY_ERRORS,
+    Rows,
+    cheapest_passes,
+    halved,
+    is_out_of_memory,
+    shuffled_batches,
+    split_by_tokens,
+)
+from pet.models.loading import seeded
+from pet.models.model import Loss, Model, Texts
+from pet.progress import Tick, no_tick
+from pet.tasks.encoding import Encoder
+
+
+class StepLoss(Protocol):
+    """The sum of some rows' losses, in a step of the training."""
+
+    def __call__(self, rows: Rows, *, step: int) -> Tensor: ...
+
+
+class Diverged(PetError):
+    """The loss, or its gradient, is no longer a number.
+
+    Attributes:
+        losses: of the steps before.
+        learning_rate: the peak that was trained with.
+    """
+
+    def __init__(self, found: str, losses: list[float], learning_rate: float):
+        self.found = f"{found} in step {len(losses) + 1}"
+        self.losses = losses
+        self.learning_rate = learning_rate
+        super().__init__(
+            f"training\n  expected: a loss that is a number\n  found:    {self.found}\n"
+            f"  fix:      lower the learning rate (it is {learning_rate:g})"
+        )
+
+
+def train(
+    model: Model, encoder: Encoder, texts: Texts, rows: Rows, loss: Loss,
+    settings: TrainingConfig, *, seed: int, tokens_per_batch: int, tick: Tick = no_tick,
+    auxiliary: Callable[[int], Tensor] | None = None,
+) -> list[float]:  # fmt: skip
+    """Train the model in place to score labels; return each step's mean loss.
+
+    Args:
+        rows: the rows of `texts` to train on.
+        loss: (scores [rows, labels], row numbers [rows]) -> the sum of the rows' losses.
+        auxiliary: the number of rows -> a further loss of that weight, summed like the first.
+        tokens_per_batch: a step of more tokens, or on a CPU of much padding, is taken in several
+            passes, gradients added up; when memory runs out it is halved.
+
+    Raises:
+        Diverged: the loss, or its gradient, is no longer a number.
+        PetError: one row alone, or the optimizer's state, does not fit into memory.
+    """
+
+    tokens_of_pass = CPU_PASS if model.device.type == "cpu" else None
+
+    def total(rows: Rows, *, step: int) -> Tensor:
+        value = loss(model.outputs(encoder, texts, rows), rows)
+        return value if auxiliary is None else value + auxiliary(len(rows))
+
+    return optimize(
+        model, encoder.lengths(texts, rows), rows, total, settings,
+        seed=seed, tokens_per_batch=tokens_per_batch, tokens_of_pass=tokens_of_pass, tick=tick,
+    )  # fmt: skip
+
+
+def optimize(
+    model: Model, lengths: NDArray[np.int64], rows: Rows, loss: StepLoss,
+    settings: TrainingConfig, *, seed: int, tokens_per_batch: int, tick: Tick = no_tick,
+    tokens_of_pass: int | None = None,
+) -> list[float]:  # fmt: skip
+    """Run AdamW with linear decay on any loss that is a sum over rows; see `train`.
+
+    Args:
+        lengths: tokens of each row. [rows]
+        tokens_of_pass: how much padding a further pass of a step is worth; as few passes as
+            `tokens_per_batch` allows if not given.
+    """
+    if not len(rows):
+        raise PetError("training\n  expected: rows to train on\n  found:    none")
+    learning_rate = settings.learning_rate or model.suggested_learning_rate
+    parameters = list(model.trained().values())
+    optimizer = torch.optim.AdamW(
+        _decay_groups(parameters, settings.weight_decay), lr=learning_rate,
+        eps=settings.adam_epsilon, fused=model.device.type in ("cpu", "cuda"),
+    )  # fmt: skip
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _linear_decay(settings))
+    drawn = shuffled_batches(lengths, settings.batch_size, np.random.default_rng(seed))
+    history: list[float] = []
+    model.module.train()
+    model.set_dropout(settings.dropout)
+    with seeded(seed):
+        for step in range(settings.steps):
+            batch = next(drawn)
+            while True:
+                try:
+                    own = rows[batch], lengths[batch], tokens_per_batch
+                    passes = (
+                        split_by_tokens(*own)
+                        if tokens_of_pass is None
+                        else cheapest_passes(*own, tokens_of_pass)
+                    )
+                    value = _accumulate(model, passes, partial(loss, step=step), len(batch))
+                    break
+                except MEMORY_ERRORS as error:
+                    optimizer.zero_grad(set_to_none=True)
+                    tokens_per_batch = halved(error, tokens_per_batch, int(lengths[batch].max()))
+            norm = torch.nn.utils.clip_grad_norm_(parameters, settings.max_grad_norm)
+            if not math.isfinite(value):
+                raise Diverged(f"a loss of {value}", history, learning_rate)
+            if not math.isfinite(norm):  # a step of it would make every weight no number
+                raise Diverged(f"a gradient of {float(norm)}", history, learning_rate)
+            _step(optimizer)
+            schedule.step()
+            optimizer.zero_grad(set_to_none=True)
+            history.append(value)
+            tick(1)
+    model.module.eval()
+    return history
+
+
+def _step(optimizer: torch.optim.Optimizer) -> None:
+    """Take the step; the first one makes room for the optimizer's state, and is never repeated."""
+    try:
+        optimizer.step()
+    except MEMORY_ERRORS as error:
+        if not is_out_of_memory(error):
+            raise
+        raise PetError(
+            "training\n  expected: memory for AdamW's two moments of every weight\n"
+            f"  found:    {error}\n  fix:      take a smaller model, or a device with more memory"
+        ) from error
+
+
+def _accumulate(
+    model: Model, passes: list[Rows], loss: Callable[[Rows], Tensor], rows: int
+) -> float:
+    total = torch.zeros((), device=model.device)
+    for part in passes:
+        value = loss(part) / rows
+        value.backward()
+        total += value.detach()
+    return float(total)
+
+
+def _decay_groups(parameters: list[Parameter], weight_decay: float) -> list[dict[str, object]]:
+    """Leave biases and layer norms out of weight decay, as BERT's training does."""
+    decayed = [p for p in parameters if p.ndim > 1]
+    others = [p for p in parameters if p.ndim <= 1]
+    return [
+        {"params": decayed, "weight_decay": weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+
+
+def _linear_decay(settings: TrainingConfig):  # type: ignore[no-untyped-def]
+    warmup = int(settings.steps * settings.warmup)
+
+    def rate(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        return max(0.0, (settings.steps - step) / max(1, settings.steps - warmup))
+
+    return rate
+
+
+def cross_entropy(targets: NDArray[np.floating], device: torch.device) -> Loss:
+    """Cross-entropy over the labels, summed over the rows (section 3.1 of the PET paper).
+
+    Args:
+        targets: one row of probabilities each; all on one label where it is known. [rows, labels]
+    """
+    wanted = torch.from_numpy(targets.astype(np.float32)).to(device)
+
+    def loss(scores: Tensor, rows: Rows) -> Tensor:
+        return functional.cross_entropy(scores, wanted[torch.from_numpy(rows)], reduction="sum")
+
+    return loss
+
+
+def one_hot(labels: NDArray[np.int64], count: int) -> NDArray[np.float32]:
+    """Put all probability on the known label. [rows, labels]"""
+    return np.eye(count, dtype=np.float32)[labels]

@@ -1,0 +1,28 @@
+"""The newest rows held against what the present model learned from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pet.method.drift import Finding, Sketch, find_drift
+from pet.nightly.ledger import State
+from pet.nightly.nightly_config import DriftConfig
+from pet.reporting.drift_reference import read_reference
+
+
+def watch(config: DriftConfig, state: State, sketch: Sketch) -> tuple[list[Finding], int]:
+    """Look for drift in tonight's rows, and in those of the nights before where they are few.
+
+    Returns:
+        The findings, and how many rows were looked at; no finding where they are too few.
+    """
+    assert state.model is not None, "somebody has labeled them"
+    now = sketch
+    for entry in reversed(state.nights):
+        if now.rows >= config.rows:
+            break
+        now = now + Sketch.from_json(entry.sketch or {})
+    reference = read_reference(Path(state.model.run), state.model.voice)
+    if now.rows < config.rows:
+        return [], now.rows
+    return find_drift(reference, now, config.thresholds()), now.rows

@@ -1,0 +1,185 @@
+"""One pool file labeled by the present model, after a look at all of its texts."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from pet.config import RunConfig
+from pet.data.pool import Pool, PoolBatch, pool_of
+from pet.data.readers import open_source
+from pet.errors import InputError, Interrupted, PetError, Problem
+from pet.finished.finished_run import open_run
+from pet.finished.predictors import Voice, voice_of
+from pet.inputs.inputs import computation, recorded_run_id
+from pet.method.drift import Sketch, TextSketch, empty_texts, sketch_texts
+from pet.nightly.arrivals import PoolFile
+from pet.nightly.label_store import labels_folder, take_back
+from pet.nightly.ledger import FileRecord, ModelRecord
+from pet.progress import Observer, Tick
+from pet.reporting.drift_reference import sketch_label_files
+from pet.reporting.provenance import code_version
+from pet.storage.units import derive_seed, fingerprint
+from pet.student.label_files import (
+    LABELS_REJECTED,
+    Predictions,
+    count_labels,
+    label_metadata,
+    write_labels,
+)
+from pet.tasks.task import Task, column_names
+
+SKETCHED_ROWS = 50_000  # texts of a file that are sketched; a uniform sample if there are more
+
+
+class Late(PetError):
+    """The file is left for the next night: it is being written, or cannot be read just now."""
+
+
+@dataclass(frozen=True)
+class FileLabeler:
+    """Labels files into a store.
+
+    Attributes:
+        settings: how pool files are read and label files are written: of the first run.
+        model: who labels; its run is only loaded when the first file comes.
+    """
+
+    store: Path
+    settings: RunConfig
+    task: Task
+    model: ModelRecord
+    observer: Observer
+
+    @cached_property
+    def voice(self) -> Voice:
+        return voice_of(open_run(Path(self.model.run)), self.model.voice)
+
+    def open(self, file: PoolFile) -> Pool:
+        """Open a file as a pool of its own.
+
+        Raises:
+            InputError: it cannot be used.
+            Late: it is another one than was looked at, or cannot be read just now.
+        """
+        settings = self.settings
+        with _as_looked_at(file):
+            try:
+                source = open_source(file.path, file.name)
+            except InputError as error:
+                if isinstance(error.__cause__, OSError):  # a disk that failed may work tomorrow
+                    raise Late(f"it cannot be read: {error.problems[0].found}") from error
+                raise
+            if file.has_changed():
+                raise Late(f"{file.name} has changed since it was looked at")
+            return pool_of(
+                file.path, [source], self.task.fields,
+                columns=column_names(self.task, settings.text_column),
+                id_column=settings.id_column,
+            )  # fmt: skip
+
+    def read(self, file: PoolFile) -> TextSketch:
+        """Read a file to its end, before anything is written.
+
+        Raises:
+            InputError: it cannot be used, or too many of its rows cannot.
+            Late: it changed meanwhile, or could not be read.
+        """
+        with _as_looked_at(file):
+            return self._read(file)
+
+    def _read(self, file: PoolFile) -> TextSketch:
+        pool = self.open(file)
+        total, rejected = pool.count_rows(), 0
+        if not total:
+            raise InputError(
+                Problem(file.name, "at least one row", "none", "write or copy it again")
+            )
+        rng = np.random.default_rng(derive_seed(0, file.digest))
+        found = empty_texts()
+        kept = pool.keepable(self.settings.keep_columns, self.observer.say)
+        with self.observer.stage(f"reading {file.name}", total, "rows") as tick:
+            for batch in pool.batches(self.settings.shard_rows, kept):
+                rejected += len(batch.rejected)
+                chosen = np.flatnonzero(rng.random(len(batch)) < SKETCHED_ROWS / total)
+                columns = [batch.columns[name] for name in self.task.fields]
+                found += sketch_texts("\n".join(c[i] for c in columns) for i in chosen)
+                tick(len(batch) + len(batch.rejected))
+        if rejected > self.settings.max_rejected * total:
+            raise InputError(
+                Problem(file.name,
+                        f"at most {self.settings.max_rejected:.0%} unusable rows",
+                        f"{rejected:,} of {total:,}", "correct the rows: it is read again then")
+            )  # fmt: skip
+        return found
+
+    def label(self, file: PoolFile) -> FileRecord:
+        """Label a file; shards that an earlier try has written stay.
+
+        Raises:
+            InputError: it cannot be used, or the store cannot be written.
+            Late: it changed meanwhile, or could not be read.
+        """
+        folder = labels_folder(self.store, self.model, file.name, file.digest)
+        take_back(folder)
+        source = fingerprint(
+            model=self.model.made_from, who=self.model.voice, file=[file.name, file.digest],
+            columns=self.settings.text_column, ids=self.settings.id_column,
+            **computation(self.settings),
+        )  # fmt: skip
+        with _as_looked_at(file):
+            pool = self.open(file)
+            write_labels(
+                pool, folder, self.task.labels, self._say, model=source,
+                shard_rows=self.settings.shard_rows, abstain_below=self.settings.abstain_below,
+                keep_columns=pool.keepable(self.settings.keep_columns, lambda line: None),
+                metadata=self._metadata(file),
+                observer=self.observer, rejected=folder / LABELS_REJECTED,
+            )  # fmt: skip
+        counts = count_labels(folder, self.task.labels)
+        return FileRecord(
+            digest=file.digest, rows=counts["rows"], rejected=pool.count_rows() - counts["rows"],
+            counts=counts["counts"], abstained=counts["abstained"],
+        )  # fmt: skip
+
+    def sketch(self, file: PoolFile, texts: TextSketch) -> Sketch:
+        """Put what was said of a file beside what its texts are like."""
+        folder = labels_folder(self.store, self.model, file.name, file.digest)
+        return Sketch(texts, sketch_label_files(folder, self.task.labels))
+
+    @property
+    def _say(self) -> Callable[[PoolBatch, Tick], Predictions]:
+        voice = self.voice
+        return lambda batch, tick: voice(batch.columns, tick)
+
+    def _metadata(self, file: PoolFile) -> Mapping[str, str]:
+        """Say in every label file who labeled what, from which labeled set, with which code."""
+        model = self.model
+        run = recorded_run_id(Path(model.run))
+        return {
+            **label_metadata(self.task.name, run, model.made_from, model.voice),
+            "model_version": str(model.version), "made_from": model.made_from,
+            "labeled_set": model.labeled_digest or "",
+            "file": file.name, "file_sha256": file.digest, **code_version(),
+        }  # fmt: skip
+
+
+@contextlib.contextmanager
+def _as_looked_at(file: PoolFile) -> Iterator[None]:
+    """Blame a file for what is wrong with it only if it is the one that was looked at.
+
+    A verdict stands until the content changes.
+    """
+    try:
+        yield
+    except Interrupted:
+        raise
+    except PetError as error:
+        if file.has_changed():
+            raise Late(str(error)) from error
+        raise

@@ -1,0 +1,290 @@
+"""One night: what is new in a pool is labeled, drift is looked for, the model is renewed if due.
+
+Everything that a night decides follows from the ledger, the pool and the labeled set. So the same
+night twice changes nothing, and one that was killed is gone on with by the next.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pet.errors import InputError, Problem
+from pet.jobs import Execute, Job, Plainly
+from pet.method.drift import Finding, Sketch, drifted
+from pet.nightly.arrivals import DIGESTS, Arrivals, PoolFile, compare, look
+from pet.nightly.label_store import has_labels, tidy
+from pet.nightly.ledger import (
+    LEDGER,
+    MODELS,
+    NAMED,
+    BadFile,
+    Entry,
+    FileRecord,
+    ModelRecord,
+    State,
+    read_state,
+    write_entry,
+)
+from pet.nightly.model_choice import (
+    FirstRun,
+    describe_model,
+    identity_of,
+    is_another,
+    reason_to_renew,
+)
+from pet.nightly.night_summary import news, standing
+from pet.nightly.nightly_config import NightlyConfig
+from pet.progress import SILENT, Observer
+from pet.storage.files import TEMPORARY_PREFIX, sweep
+from pet.storage.locations import place_in_pool
+from pet.storage.locks import locked
+
+OURS = {LEDGER, "labels", MODELS, "pools", DIGESTS}
+
+
+def label_new(
+    config: NightlyConfig, execute: Execute | None = None, observer: Observer = SILENT
+) -> dict[str, Any]:
+    """Label what is new or has changed in the pool; return what was done.
+
+    Raises:
+        InputError: the settings, the run or the labeled set are wrong. What was labeled before
+            that showed is kept.
+        LockedError: another process is at it.
+        PetError: a stage failed; the next start goes on.
+    """
+    first = FirstRun(config)
+    store = Path(config.out)
+    if problems := [*place_in_pool(config.pool, config.out), *_foreign(store)]:
+        raise InputError(problems)
+    with locked(store, observer.say):
+        sweep(store)
+        return _Night(config, first, execute or Plainly(), observer).spend()
+
+
+def _foreign(store: Path) -> list[Problem]:
+    others = sorted(
+        path.name for path in store.glob("*")
+        if path.name not in OURS and not path.name.startswith((".lock", TEMPORARY_PREFIX))
+    )  # fmt: skip
+    if not others or (store / LEDGER).is_dir():
+        return []
+    return [
+        Problem(str(store), "a folder of nightly labels, or one that does not exist yet",
+                f"a folder with other files ({', '.join(others[:4])})", "choose another out")
+    ]  # fmt: skip
+
+
+class _Night:
+    """The steps of a night, and what they did."""
+
+    def __init__(
+        self, config: NightlyConfig, first: FirstRun, execute: Execute, observer: Observer
+    ):
+        self.config, self.first, self.execute, self.observer = config, first, execute, observer
+        self.store = Path(config.out)
+        self.state: State = read_state(self.store)
+        self.started = time.monotonic()
+        self.labeled: dict[str, FileRecord] = {}
+        self.labeled_anew: dict[str, FileRecord] = {}
+        self.came_into_use: ModelRecord | None = None
+        self.found = Arrivals({})
+
+    def spend(self) -> dict[str, Any]:
+        self.one("look at the pool", self.look)
+        self.adopt()
+        compare(self.found, self.state, self.has_labels)
+        self.label()
+        tidy(self.store, self.state, self.config.keep_deleted)
+        nights = self.state.nights  # a new model begins a list of its own
+        if reason := reason_to_renew(self.config, self.state, self.first):
+            self.renew(reason)
+            tidy(self.store, self.state, self.config.keep_deleted)
+        return {
+            **standing(self.store, self.state, nights[-1] if nights else None),
+            **news(self.found, self.labeled, self.first.task.labels),
+            "labeled_anew": sorted(self.labeled_anew),
+            "came_into_use": self.came_into_use.model_dump() if self.came_into_use else None,
+            "seconds": round(time.monotonic() - self.started, 1),
+        }
+
+    def one(self, name: str, work: Callable[[], Any]) -> Any:
+        return self.execute([Job(name, work, here=True)])[0]
+
+    @property
+    def model(self) -> ModelRecord:
+        assert self.state.model is not None, "a model was adopted first"
+        return self.state.model
+
+    def look(self) -> None:
+        config = self.config
+        self.found = look(
+            Path(config.pool), self.store / DIGESTS, config.settle_seconds, self.observer
+        )
+        for name, why in self.found.unreadable.items():
+            self.observer.say(f"warning: {name} cannot be read: {why}")
+        for name in self.found.late:
+            self.observer.say(f"{name} is still being written: it is left for the next night")
+
+    def has_labels(self, file: PoolFile) -> bool:
+        return has_labels(self.store, self.model, file.name, file.digest)
+
+    def labeler(self, model: ModelRecord) -> Any:
+        from pet.nightly.file_labeling import FileLabeler
+
+        first = self.first
+        return FileLabeler(self.store, first.config, first.task, model, self.observer)
+
+    def adopt(self) -> None:
+        """Bring the run into use that the settings name, if they have named another before."""
+        model = self.describe(self.first.folder, NAMED)
+        if is_another(model, self.state):
+            self.bring_into_use(model)
+        elif identity_of(self.model) == identity_of(model):
+            # The run may have been moved since, and the settings say where it is.
+            self.state.models[-1] = self.model.model_copy(update={"run": model.run})
+
+    def describe(self, run: Path, reason: str) -> ModelRecord:
+        return describe_model(run, self.config.voice, len(self.state.models) + 1, reason)
+
+    def bring_into_use(self, model: ModelRecord) -> None:
+        """Label anew what an earlier model had labeled, into a folder beside; then switch."""
+        files = [
+            file for name, file in self.found.present.items()
+            if name in self.state.files and self.state.files[name].digest == file.digest
+            and name not in self.found.late
+        ]  # fmt: skip
+        labeled: dict[str, FileRecord] = {}
+        bad: dict[str, BadFile] = {}
+
+        def label_anew() -> None:
+            labeler = self.labeler(model)
+            from pet.nightly.file_labeling import Late
+
+            for file in files:
+                try:
+                    labeler.open(file)
+                except InputError as error:  # another run may look for other columns
+                    bad[file.name] = self.set_aside(file, error)
+                    continue
+                except Late as late:
+                    self.leave(file, late)
+                    continue
+                try:
+                    labeled[file.name] = labeler.label(file)
+                except Late as late:
+                    self.leave(file, late)
+
+        started = time.monotonic()
+        if files:
+            self.one(f"label {len(files)} files anew", label_anew)
+        self.write(started, came_into_use=model, labeled=labeled, bad=bad)
+        self.labeled_anew |= labeled
+        self.came_into_use = model
+        line = f"model {model.version} is in use ({model.reason})"
+        self.observer.say(f"{line}; {len(labeled)} files were labeled anew with it")
+
+    def leave(self, file: PoolFile, why: Exception) -> None:
+        self.observer.say(f"{file.name} is left for the next night: {why}".splitlines()[0])
+        self.found.late.append(file.name)
+
+    def label(self) -> None:
+        """Label new and changed files; write down what they were like, and what has gone."""
+        found, started = self.found, time.monotonic()
+        labeled: dict[str, FileRecord] = {}
+        bad: dict[str, BadFile] = {}
+        sketch: Sketch | None = None
+
+        def work() -> None:
+            nonlocal sketch
+            sketch = None  # work that failed midway is begun anew
+            labeler = self.labeler(self.model)
+            from pet.nightly.file_labeling import Late
+
+            for file in found.to_label:
+                try:
+                    texts = labeler.read(file)
+                except InputError as error:
+                    bad[file.name] = self.set_aside(file, error)
+                    continue
+                except Late as late:
+                    self.leave(file, late)
+                    continue
+                try:
+                    labeled[file.name] = labeler.label(file)
+                except Late as late:
+                    self.leave(file, late)
+                    continue
+                new = labeler.sketch(file, texts)
+                sketch = new if sketch is None else sketch + new
+
+        if found.to_label:
+            self.one(f"label {len(found.to_label)} new or changed files", work)
+        replaced = [name for name in found.replaced if name in labeled]
+        if not (labeled or bad or replaced or found.deleted or found.returned):
+            return
+        findings, rows = self.drift(sketch)
+        self.write(
+            started, labeled=labeled, bad=bad, replaced=replaced, deleted=found.deleted,
+            returned=found.returned, sketch=sketch.as_json() if sketch else None,
+            drift=[asdict(finding) for finding in findings], drift_rows=rows,
+        )  # fmt: skip
+        self.labeled = labeled
+
+    def set_aside(self, file: PoolFile, error: InputError) -> BadFile:
+        self.observer.say(f"warning: {error}")
+        first = error.problems[0]
+        return BadFile(
+            digest=file.digest, expected=first.expected, found=first.found, fix=first.fix
+        )
+
+    def drift(self, sketch: Sketch | None) -> tuple[list[Finding], int]:
+        if sketch is None:
+            return [], 0
+        from pet.nightly.drift_watch import watch
+
+        findings, rows = watch(self.config.drift, self.state, sketch)
+        if names := drifted(findings):
+            self.observer.say(f"drift: {', '.join(names)} of the newest {rows:,} rows")
+        return findings, rows
+
+    def renew(self, reason: str) -> None:
+        """Train a model on a sample of the pool as it is now, and bring it into use."""
+        from pet.nightly.renewal import Renewal
+
+        bad = self.state.bad
+        files = [
+            file for name, file in sorted(self.found.present.items())
+            if name in self.state.files and name not in bad and name not in self.found.late
+        ]  # fmt: skip
+        if not files:
+            self.observer.say(f"a new model is due ({reason}), but the pool holds no texts")
+            return
+        self.observer.say(f"a new model is trained: {reason}")
+        version = len(self.state.models) + 1
+        renewal = Renewal(
+            self.labeler(self.model), files, self.first.labeled, self.first.folder, version,
+            self.leave,
+        )  # fmt: skip
+        pool = self.one("sample the pool for training", renewal.sample)
+        if pool is None:
+            self.observer.say("the new model is left for the next night, too")
+            return
+        renewal.train(pool, self.execute)
+        self.bring_into_use(self.describe(renewal.folder, reason))
+
+    def write(self, started: float, **what: Any) -> None:
+        entry = Entry(
+            number=self.state.entries + 1,
+            started=datetime.now(UTC).isoformat(timespec="seconds"),
+            seconds=round(time.monotonic() - started, 1),
+            model=what["came_into_use"].version if "came_into_use" in what else self.model.version,
+            **what,
+        )
+        write_entry(self.store, entry)
+        self.state.add(entry)

@@ -1,0 +1,94 @@
+"""The settings of scheduled labeling: one frozen model, one TOML or JSON file, one form."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from pet.config import Frozen, Place
+from pet.errors import InputError, Problem
+from pet.method.drift import Thresholds
+from pet.settings import as_problem
+
+
+class DriftConfig(Frozen):
+    """From which size on a difference between new texts and the model's own matters."""
+
+    rows: int = Field(200, ge=1, description="newest rows that are looked at, by whole nights")
+    labels: float = Field(0.2, gt=0, description="label shares: population stability index")
+    confidence: float = Field(0.15, gt=0, le=1, description="confidence: Kolmogorov-Smirnov")
+    words: float = Field(0.05, gt=0, le=1, description="words: Jensen-Shannon divergence, in bits")
+    lengths: float = Field(0.2, gt=0, le=1, description="length: Kolmogorov-Smirnov")
+
+    def thresholds(self) -> Thresholds:
+        return Thresholds(self.labels, self.confidence, self.words, self.lengths)
+
+
+class NightlyConfig(Frozen):
+    """What is labeled every night, with what, and when the model is trained anew."""
+
+    run: Place = Field(
+        description="a finished run: its model is the first one, its settings train the next"
+    )
+    pool: Place = Field(description="the folder where raw texts arrive")
+    out: Place = Field(description="the folder for labels, renewed models and the ledger")
+    labeled: Place | None = Field(
+        None, description="labeled texts to train on; the run's own file if not given"
+    )
+    voice: Literal["student", "ensemble"] = Field("student", description="who labels")
+    settle_seconds: float = Field(
+        10, ge=0, description="a file must have been left alone for so long, or it is waited for"
+    )
+    keep_deleted: bool = Field(
+        True, description="labels of files that have left the pool stay; false: they are set aside"
+    )
+    retrain_labeled: int = Field(
+        10, ge=0, description="labeled rows more than the model knows that renew it; 0: never"
+    )
+    retrain_on_drift: bool = Field(True, description="drift renews the model")
+    retrain_nights: int = Field(
+        0, ge=0, description="nights with new texts after which the model is renewed; 0: never"
+    )
+    drift: DriftConfig = Field(DriftConfig(), description="what counts as drift")
+
+
+def load_nightly_config(path: Path) -> NightlyConfig:
+    """Read the settings from a TOML or JSON file.
+
+    Raises:
+        InputError: everything that is wrong with it.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        found = error.strerror if isinstance(error, OSError) else "a file that is no UTF-8"
+        raise InputError(
+            Problem(str(path), "a TOML or JSON file of settings", str(found), "check the path")
+        ) from None
+    try:
+        data = json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            Problem(str(path), "TOML (or JSON, in a .json file)", str(error), "correct that line")
+        ) from None
+    return make_nightly_config(data, str(path))
+
+
+def make_nightly_config(data: object, where: str) -> NightlyConfig:
+    """Check settings.
+
+    Raises:
+        InputError: every unknown name and bad value at once.
+    """
+    try:
+        return NightlyConfig.model_validate(data)
+    except ValidationError as error:
+        names = [*NightlyConfig.model_fields, *(f"drift.{n}" for n in DriftConfig.model_fields)]
+        problems = [as_problem(detail, sorted(names)) for detail in error.errors()]
+        raise InputError(
+            [Problem(f"{where}, {p.where}", p.expected, p.found, p.fix) for p in problems]
+        ) from None

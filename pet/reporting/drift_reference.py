@@ -1,0 +1,84 @@
+"""What a run's texts were like, and what its models said of them: drift is measured from there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from pet.ensemble.logits import read_logits
+from pet.errors import InputError, Problem
+from pet.inputs.inputs import Inputs
+from pet.inputs.pool_sample import load_unlabeled
+from pet.method.drift import LabelSketch, Sketch, empty_labels, sketch_labels, sketch_texts
+from pet.method.ensembling import softmax
+from pet.storage.files import read_record, write_json
+from pet.storage.units import Unit, fingerprint, make_unit
+
+REFERENCE = "reference"
+
+
+def write_reference(inputs: Inputs, labels: Unit, soft: Unit) -> Unit:
+    """Sketch the sampled pool rows, and what the student and the ensemble say.
+
+    Of a few kilobytes, whatever the pool's size, so that no later look needs the pool again.
+    """
+    folder, task = inputs.folder, inputs.task
+
+    def build(target: Path) -> None:
+        unlabeled = load_unlabeled(folder)
+        rows = zip(*(unlabeled.columns[name] for name in task.fields), strict=True)
+        texts = sketch_texts("\n".join(row) for row in rows)
+        said = {
+            "student": sketch_label_files(folder / "labels", task.labels),
+            "ensemble": _sketch_soft_labels(inputs),
+        }
+        for who, sketch in said.items():
+            write_json(target / f"{who}.json", Sketch(texts, sketch).as_json())
+
+    expected = fingerprint(unit=REFERENCE, labels=labels.fingerprint, soft=soft.fingerprint)
+    return make_unit(folder / REFERENCE, expected, build)
+
+
+def sketch_label_files(folder: Path, labels: Sequence[str]) -> LabelSketch:
+    """Count labels and confidence over a folder's label files, one after another."""
+    places = {label: index for index, label in enumerate(labels)}
+    found = empty_labels(len(labels))
+    for path in sorted(folder.glob("part-*.parquet")):
+        table = pq.read_table(path, columns=["label", "confidence"])
+        indices = np.array([places[label] for label in table["label"].to_pylist()], np.int64)
+        found += sketch_labels(indices, table["confidence"].to_numpy(), len(labels))
+    return found
+
+
+def _sketch_soft_labels(inputs: Inputs) -> LabelSketch:
+    """Count what the ensemble says of the rows that it was asked about.
+
+    Soft labels are its probabilities at the student's temperature: that is taken back.
+    """
+    count = len(inputs.task.labels)
+    found = empty_labels(count)
+    for path in sorted((inputs.folder / "soft_labels").glob("part-*.parquet")):
+        soft = np.maximum(read_logits(path)[1], np.finfo(np.float32).tiny)
+        honest = softmax(np.log(soft) * inputs.config.temperature)
+        found += sketch_labels(honest.argmax(axis=1), honest.max(axis=1), count)
+    return found
+
+
+def read_reference(folder: Path, who: str) -> Sketch:
+    """Read the sketch that a run holds.
+
+    Raises:
+        InputError: there is none, as in runs of earlier versions.
+    """
+    path = folder / REFERENCE / f"{who}.json"
+    try:
+        return Sketch.from_json(read_record(path))
+    except (TypeError, ValueError):
+        raise InputError(
+            Problem(str(folder), "a run that knows what its texts were like",
+                    f"no readable {REFERENCE}/{path.name}",
+                    "give its `pet run` command again: only what is missing is made")
+        ) from None  # fmt: skip

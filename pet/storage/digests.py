@@ -1,0 +1,55 @@
+"""Files named by what is in them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from pet.errors import unsteady
+from pet.progress import SILENT, Observer
+from pet.storage.object_storage import is_remote, key_of, path_of, stamp_of
+from pet.storage.units import BLOCK, file_digest
+
+
+def content_digest(paths: Iterable[str | Path], observer: Observer = SILENT) -> str:
+    """Name files by their content and their names relative to the folder that holds them all.
+
+    Raises:
+        PetError: a file has disappeared or cannot be read.
+    """
+    return combined_digest(file_digests(paths, observer))
+
+
+def combined_digest(files: Mapping[str, str]) -> str:
+    """Name files by one digest of all their names and contents, as `file_digests` lists them."""
+    total = hashlib.sha256()
+    for name, digest in files.items():
+        total.update(json.dumps([name, digest]).encode())
+    return total.hexdigest()
+
+
+def file_digests(paths: Iterable[str | Path], observer: Observer = SILENT) -> dict[str, str]:
+    """Return each file's sha256 by its name relative to the folder that holds them all, in order.
+
+    Raises:
+        PetError: a file has disappeared or cannot be read.
+    """
+    files = {_whole_name(path): path for path in map(path_of, paths)}
+    base = os.path.commonpath([os.path.dirname(name) for name in files]) if files else ""
+    found = {}
+    file = Path(base)
+    try:
+        blocks = sum(-(-stamp_of(file)[0] // BLOCK) for file in files.values())
+        with observer.stage("taking the pool's fingerprint", blocks, "MB") as tick:
+            for name, file in sorted(files.items(), key=lambda item: Path(item[0])):
+                found[Path(name).relative_to(base).as_posix()] = file_digest(file, tick)
+    except OSError as error:
+        raise unsteady(error.filename or file, error) from error
+    return found
+
+
+def _whole_name(path: Path) -> str:
+    return key_of(str(path)) if is_remote(path) else str(path.absolute())

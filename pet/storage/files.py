@@ -1,0 +1,189 @@
+"""Data files as one stream of raw rows; Parquet files out, whole or absent."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pet.errors import InputError, PetError, Problem
+
+TEMPORARY_PREFIX = ".pet-tmp-"
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def writing(target: Path) -> Iterator[Path]:
+    """Yield a temporary name beside `target` that takes its place when the block ends well.
+
+    Works for a file and for a folder alike. This is the one way in which this library writes.
+
+    Raises:
+        InputError: the disk is full, or the place cannot be written (read-only, or a file where a
+            folder should be).
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        room = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=target.parent))
+    except OSError as error:
+        raise unwritable(target, error) from error
+    temporary = room / target.name
+    try:
+        yield temporary
+        _sync(temporary)
+        _put_in_place(temporary, target, room / "replaced")
+    except Exception as error:
+        told = as_os_error(error)
+        if told is not None and _is_about_writing(told, target.parent):
+            raise unwritable(target, told) from error
+        raise
+    finally:
+        shutil.rmtree(room, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    """Make a file, or a folder and all that is in it, survive a power cut."""
+    for entry in [path, *path.rglob("*")]:
+        descriptor = os.open(entry, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _put_in_place(new: Path, target: Path, aside: Path) -> None:
+    """Rename `new` to `target`; a rename that fails leaves what was there before.
+
+    A folder cannot be replaced in one step: the old one is moved aside first. A crash in between
+    leaves no unit at all, which the next start makes again.
+    """
+    is_folder = target.is_dir()
+    if is_folder:
+        os.replace(target, aside)
+    try:
+        os.replace(new, target)
+    except OSError:
+        if is_folder:
+            os.replace(aside, target)
+        raise
+    sync_folder(target.parent)
+
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+NO_PLACE = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENOENT,
+            errno.ELOOP, errno.ENAMETOOLONG)  # fmt: skip
+
+# safetensors and tokenizers raise errors of their own; the system's stands in their text only.
+RUST_OS_ERROR = re.compile(r"\(os error (\d+)\)")
+
+
+def lasting_name(path: Path) -> Path:
+    """Return what a file in a unit that is being written will be called."""
+    return Path(*(part for part in path.parts if not part.startswith(TEMPORARY_PREFIX)))
+
+
+def as_os_error(error: Exception) -> OSError | None:
+    """Return what the system had to say, where an error came from there."""
+    if isinstance(error, OSError):
+        return error
+    found = None if isinstance(error, PetError) else RUST_OS_ERROR.search(str(error))
+    return OSError(int(found[1]), os.strerror(int(found[1]))) if found else None
+
+
+def _is_about_writing(error: OSError, folder: Path) -> bool:
+    """Tell trouble with the place that is written from trouble with what is read meanwhile."""
+    if error.errno in NO_ROOM or error.filename is None:
+        return error.errno is not None
+    return Path(os.fsdecode(error.filename)).is_relative_to(folder)
+
+
+def unwritable(target: Path, error: OSError) -> PetError:
+    """Say in one screen why a place could not be written."""
+    found = error.strerror or str(error)
+    target = lasting_name(target)
+    if error.errno in NO_ROOM:
+        return InputError(
+            Problem(str(target), "room on the disk", found,
+                    "free some space, then give the same command again: it goes on")
+        )  # fmt: skip
+    if error.errno in NO_PLACE:
+        return InputError(
+            Problem(str(target), "a place that can be written", found,
+                    "choose another folder, or change its permissions")
+        )  # fmt: skip
+    return PetError(
+        f"{target}\n  expected: a disk that can be written and read\n  found:    {error}\n"
+        "  fix:      look after the disk, then give the same command again: it goes on"
+    )
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as readable JSON in one step."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in one step."""
+    with writing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def read_json(path: Path) -> Any | None:
+    """Return the JSON in `path`, or None where there is none that can be read."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Return the JSON object in `path`; an empty one where there is none that can be read."""
+    record = read_json(path)
+    return record if isinstance(record, dict) else {}
+
+
+def sweep(folder: Path, below: bool = True) -> int:
+    """Remove what a killed process left half-written; return how many pieces there were.
+
+    Args:
+        below: in the folders of `folder` too; they must be ours.
+    """
+    pattern = f"**/{TEMPORARY_PREFIX}*" if below else f"{TEMPORARY_PREFIX}*"
+    leftovers = [path for path in folder.glob(pattern) if path.is_dir()]
+    for path in leftovers:
+        shutil.rmtree(path, ignore_errors=True)
+    return len(leftovers)
+
+
+def write_parquet(path: str | Path, table: pa.Table, metadata: Mapping[str, str]) -> None:
+    """Write a table in one step, with `metadata` in the file; the same input gives the same bytes.
+
+    Raises:
+        PetError: the disk is full or the folder cannot be written; nothing is left behind.
+    """
+    stored = {
+        **(table.schema.metadata or {}),
+        **{k.encode(): v.encode() for k, v in metadata.items()},
+    }
+    table = table.replace_schema_metadata(dict(sorted(stored.items())) or None)
+    with writing(Path(path)) as temporary:
+        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)

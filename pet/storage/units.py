@@ -1,0 +1,98 @@
+"""The run folder: files and units that are whole or absent, fingerprints, seeds by name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pet
+from pet.storage.files import read_record, writing
+from pet.storage.object_storage import open_binary
+
+# Written last, they say that a unit, or a folder of labels, is whole.
+DONE = "done.json"
+
+LABELS_DONE = ".done.json"
+
+BLOCK = 1 << 20
+
+
+def derive_seed(base: int, *names: object) -> int:
+    """Hash names into a seed, so that adding a member changes nothing for the others."""
+    text = json.dumps([base, *map(str, names)])
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big") >> 1
+
+
+def fingerprint(**inputs: Any) -> str:
+    """Hash what goes into a unit; the library's version always belongs to it."""
+    text = json.dumps({**inputs, "pet": pet.__version__}, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_digest(path: Path, tick: Callable[[int], None] = lambda blocks: None) -> str:
+    """Return the sha256 of a file's content; `tick` counts its blocks of 1 MB, the last too."""
+    digest = hashlib.sha256()
+    with open_binary(path) as stream:
+        while block := stream.read(BLOCK):
+            digest.update(block)
+            tick(1)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A piece of work on disk: whole, and named by what went into it."""
+
+    path: Path
+    fingerprint: str
+    reused: bool
+    reason: str = ""
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+
+def finished(folder: Path, expected: str) -> tuple[bool, str]:
+    """Say whether the unit in `folder` is whole and made from `expected`; if not, why not.
+
+    Every file is held against the digest in `done.json`, so weights that were changed after the
+    fact are found.
+    """
+    if not folder.exists():
+        return False, "not made yet"
+    record = read_record(folder / DONE)
+    if not isinstance(record.get("files"), dict):
+        return False, f"no readable {DONE}"
+    if record.get("fingerprint") != expected:
+        return False, "its inputs or settings have changed"
+    for name, digest in record["files"].items():
+        path = folder / name
+        if not path.is_file() or file_digest(path) != digest:
+            return False, f"{name} was changed or removed after it was made"
+    return True, "up to date"
+
+
+def make_unit(
+    folder: Path, expected: str, build: Callable[[Path], Mapping[str, Any] | None]
+) -> Unit:
+    """Return the unit in `folder`, built by `build(temporary folder)` unless it is up to date.
+
+    `done.json` is written last and holds the fingerprint, each file's sha256 and whatever `build`
+    returns: nothing that differs when the same is made again.
+    """
+    is_finished, reason = finished(folder, expected)
+    if is_finished:
+        return Unit(folder, expected, True, reason, read_record(folder / DONE))
+    with writing(folder) as temporary:
+        temporary.mkdir()
+        extra = build(temporary) or {}
+        files = {
+            path.relative_to(temporary).as_posix(): file_digest(path)
+            for path in sorted(temporary.rglob("*"))
+            if path.is_file()
+        }
+        record = {"fingerprint": expected, "files": files, **extra}
+        (temporary / DONE).write_text(json.dumps(record, indent=2, default=str) + "\n")
+    return Unit(folder, expected, False, reason, record)

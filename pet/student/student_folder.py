@@ -1,0 +1,171 @@
+"""The student by itself: its folder says which fields it reads, so that it can be asked."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+import pet
+from pet.config import RunConfig
+from pet.data.labeled import label_name
+from pet.errors import InputError, Problem
+from pet.method.ensembling import softmax
+from pet.models.loading import choose_device
+from pet.models.model import Classifier, Precision
+from pet.models.scoring import Columns, score_columns
+from pet.progress import Tick, no_tick
+from pet.storage.files import read_json, write_json
+from pet.storage.format_version import FORMAT, check_format
+from pet.tasks.compilation import plain_encoder
+from pet.tasks.encoding import Encoder
+from pet.tasks.task import Task
+
+RECORD = "pet.json"
+
+CARD = "README.md"
+
+TOKENS_PER_BATCH = 8192
+
+
+class Record(BaseModel):
+    """What transformers' own files do not say of a student.
+
+    Attributes:
+        task: the task's name.
+        labels: in the order of the student's scores.
+        fields: the columns that it reads, in order.
+        max_length: tokens that a text is cut to.
+        classes: the labels as whoever trained it wrote them in Python (1 for "1"), if they did.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    task: str
+    labels: tuple[str, ...] = Field(min_length=2)
+    fields: tuple[str, ...] = Field(min_length=1)
+    max_length: int = Field(ge=1)
+    classes: tuple[str | bool | int | float, ...] = ()
+
+    @model_validator(mode="after")
+    def _classes_are_the_labels(self) -> Record:
+        if self.classes and sorted(map(str, map(label_name, self.classes))) != sorted(self.labels):
+            raise ValueError("classes that are not the labels")
+        return self
+
+
+def record_of(task: Task, max_length: int) -> Record:
+    """Describe the student of a task."""
+    return Record(task=task.name, labels=task.labels, fields=task.fields, max_length=max_length)
+
+
+def write_record(folder: Path, record: Record) -> None:
+    """Write `pet.json` beside a student's weights, in a folder that is in the making."""
+    content = {"format": FORMAT, "pet": pet.__version__, **record.model_dump()}
+    write_json(folder / RECORD, content)
+
+
+def read_student_record(folder: Path) -> Record:
+    """Read what a student reads and says.
+
+    Raises:
+        InputError: no student is there, or one of a newer version or without a usable record.
+    """
+    content = read_json(folder / RECORD)
+    if isinstance(content, dict):
+        check_format(folder / RECORD, content)
+    try:
+        return Record.model_validate(content)
+    except ValidationError:
+        raise _no_record(folder, "none" if content is None else "a damaged one") from None
+
+
+def _no_record(folder: Path, found: str) -> InputError:
+    return InputError(
+        Problem(str(folder), f"a student's folder, with its {RECORD}", found,
+                "give the folder of a finished run, or what `pet export` or `save` wrote")
+    )  # fmt: skip
+
+
+@dataclass
+class Student:
+    """A classifier in memory, ready to be asked.
+
+    It pickles as the bytes of its files, on whatever device it was; unpickling loads them anew.
+    """
+
+    model: Classifier
+    record: Record
+    card: str = ""
+    tokens_per_batch: int = field(default=TOKENS_PER_BATCH, repr=False)
+
+    def encoder(self) -> Encoder:
+        """Return what turns its fields into the ids that it reads."""
+        return plain_encoder(self.model.tokenizer, self.record.fields, self.record.max_length)
+
+    def logits(self, columns: Columns, tick: Tick = no_tick) -> NDArray[np.float32]:
+        """Ask about texts. [rows, labels]"""
+        return score_columns(self.model, self.encoder(), columns, self.tokens_per_batch, tick)
+
+    def probabilities(self, columns: Columns) -> NDArray[np.floating]:
+        """Ask about texts. [rows, labels], float64"""
+        return softmax(self.logits(columns).astype(np.float64))
+
+    def classes(self) -> NDArray[Any]:
+        """The labels as whoever trained it wrote them, sorted; as text if they wrote none."""
+        return np.array(sorted(self.record.classes or self.record.labels))
+
+    def save(self, folder: Path) -> None:
+        """Write everything that `open_student` and transformers read; the folder may be new."""
+        self.model.save(folder)
+        write_record(folder, self.record)
+        (folder / CARD).write_text(self.card, encoding="utf-8")
+
+    def __getstate__(self) -> dict[str, Any]:
+        with tempfile.TemporaryDirectory(prefix="pet-") as room:
+            self.save(Path(room))
+            files = {path.name: path.read_bytes() for path in Path(room).iterdir()}
+        return {
+            "files": files,
+            "precision": self.model.precision,
+            "tokens_per_batch": self.tokens_per_batch,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        with tempfile.TemporaryDirectory(prefix="pet-") as room:
+            for name, content in state["files"].items():
+                (Path(room) / name).write_bytes(content)
+            student = open_student(
+                Path(room), precision=state["precision"], tokens_per_batch=state["tokens_per_batch"]
+            )
+        self.__dict__.update(student.__dict__)
+
+
+def open_student(
+    folder: Path, *, device: str = "auto", precision: Precision = "auto",
+    tokens_per_batch: int = TOKENS_PER_BATCH,
+) -> Student:  # fmt: skip
+    """Load a student from its folder.
+
+    Raises:
+        InputError: as `read_student_record`, or the weights are not those of a whole classifier.
+    """
+    record = read_student_record(folder)
+    model = Classifier.load(str(folder), choose_device(device), precision=precision)
+    if tuple(model.module.config.id2label.values()) != record.labels:
+        raise _no_record(folder, "one of other labels than the weights are of")
+    card = folder / CARD
+    return Student(
+        model, record, card.read_text(encoding="utf-8") if card.exists() else "", tokens_per_batch
+    )
+
+
+def load_classifier(config: RunConfig, folder: Path) -> Classifier:
+    """Load a student or a baseline of a run, on the run's device."""
+    device = choose_device(config.device)
+    return Classifier.load(str(folder), device, precision=config.precision)

@@ -1,0 +1,181 @@
+"""Compile a pattern for a tokenizer: every fixed word and label word tokenised in its own place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pet.errors import InputError, Problem
+from pet.tasks.encoding import PLACEHOLDER, Encoder, Ids, LabelWords, TextSlot
+from pet.tasks.patterns import Boundary, FieldSlot, MaskSlot, Pattern, Piece, Words
+
+
+def plain_encoder(tokenizer: Any, fields: Sequence[str], max_length: int) -> Encoder:
+    """Encode the fields as they are, for a classifier: one segment, or two."""
+    parts: list[Any] = [TextSlot(fields[0], False)]
+    for place, name in enumerate(fields[1:]):
+        parts += [TextSlot(name, True)] if place else [Boundary(), TextSlot(name, False)]
+    return Encoder(tokenizer, parts, LabelWords(()), False, max_length)
+
+
+def pattern_encoder(
+    tokenizer: Any, pattern: Pattern, verbalizer: Mapping[str, Sequence[str]],
+    causal: bool, max_length: int, offset: NDArray[np.float32] | None = None,
+    prompt_length: int = 0,
+) -> Encoder:  # fmt: skip
+    """Compile a pattern for a tokenizer: every fixed word and label word in its own place.
+
+    Args:
+        offset: added to the scores.
+        prompt_length: places for a soft prompt's vectors, behind the first special tokens.
+
+    Raises:
+        InputError: a word that the tokenizer cannot write, two labels with the same tokens, a mask
+            that is not last with a causal model, no room for the text. All at once.
+    """
+    problems = []
+    if causal and pattern.mask_is_last:
+        pattern = _continuous(pattern)
+    elif causal:
+        problems.append(
+            Problem(
+                f"pattern {pattern.name}", "{mask} as the last thing, for a causal model",
+                repr(pattern.template), "move {mask} to the end, or leave this pattern out",
+            )
+        )  # fmt: skip
+    tokens = tuple(
+        tuple(word_tokens(tokenizer, pattern, word) for word in words)
+        for words in verbalizer.values()
+    )
+    problems += _word_problems(tokenizer, pattern, verbalizer, tokens)
+    filler = next(iter(verbalizer.values()))[0] if causal else tokenizer.mask_token
+    parts, _ = _compile(tokenizer, pattern, filler)
+    distinct = LabelWords(tuple(tuple(dict.fromkeys(words)) for words in tokens))
+    encoder = Encoder(tokenizer, parts, distinct, causal, max_length, offset, prompt_length)
+    if encoder.budget() < len(pattern.fields):
+        problems.append(
+            Problem(
+                f"pattern {pattern.name}", f"room for the text within max_length {max_length}",
+                f"{max_length - encoder.budget()} tokens of its own", "raise max_length",
+            )
+        )  # fmt: skip
+    if problems:
+        raise InputError(problems)
+    return encoder
+
+
+def word_tokens(tokenizer: Any, pattern: Pattern, word: str) -> tuple[int, ...]:
+    """Return the token ids of a label word where it stands in the filled pattern."""
+    return tuple(_compile(tokenizer, pattern, word)[1])
+
+
+def _continuous(pattern: Pattern) -> Pattern:
+    """Make a pattern one running text for a causal model: no segments, nothing behind the mask."""
+    pieces: list[Piece] = []
+    for piece in pattern.pieces[: pattern.pieces.index(MaskSlot()) + 1]:
+        pieces.append(Words(" ") if isinstance(piece, Boundary) else piece)
+    return replace(pattern, pieces=tuple(pieces))
+
+
+def _compile(tokenizer: Any, pattern: Pattern, filler: str) -> tuple[list[Any], list[int]]:
+    """Tokenise the pattern with `filler` at the mask; return its parts and the filler's tokens.
+
+    The whole pattern is tokenised at once, and each token goes to the piece in which its last
+    character stands: so a word gets the leading space and the casing of its place, whatever the
+    kind of vocabulary.
+    """
+    parts: list[Any] = []
+    filler_ids: list[int] = []
+    before: Piece | None = None
+    for piece, ids in _tokens_by_piece(tokenizer, pattern, filler):
+        if isinstance(piece, Words):
+            if len(ids):
+                parts.append(ids)
+        elif isinstance(piece, FieldSlot):
+            spaced = isinstance(before, Words) and before.text.endswith(" ")
+            parts.append(TextSlot(piece.name, spaced))
+        else:
+            parts.append(piece)
+        before = piece
+        if isinstance(piece, MaskSlot):
+            filler_ids = [int(token) for token in ids]
+    return parts, filler_ids
+
+
+def _tokens_by_piece(tokenizer: Any, pattern: Pattern, filler: str) -> list[tuple[Any, Ids]]:
+    found: list[tuple[Any, Ids]] = []
+    segment: list[Any] = []
+    for piece in [*pattern.pieces, None]:
+        if piece is None or isinstance(piece, Boundary):
+            found += _tokens_of_segment(tokenizer, segment, filler)
+            found += [(piece, np.zeros(0, np.int32))] if piece is not None else []
+            segment = []
+        else:
+            segment.append(piece)
+    return found
+
+
+def _tokens_of_segment(tokenizer: Any, pieces: list[Any], filler: str) -> list[tuple[Any, Ids]]:
+    shown = [
+        piece.text
+        if isinstance(piece, Words)
+        else filler
+        if isinstance(piece, MaskSlot)
+        else PLACEHOLDER
+        for piece in pieces
+    ]
+    text = "".join(shown)
+    ends = np.cumsum([len(part) for part in shown])
+    encoding = tokenizer.backend_tokenizer.encode(text, add_special_tokens=False)
+    ids: list[list[int]] = [[] for _ in pieces]
+    for token, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
+        place = int(np.searchsorted(ends, max(end - 1, start), side="right"))
+        begins = start + len(text[start:end]) - len(text[start:end].lstrip())
+        if begins < (ends[place - 1] if place else 0):
+            return _tokens_one_by_one(tokenizer, pieces, shown)
+        ids[min(place, len(pieces) - 1)].append(token)
+    return [(piece, np.asarray(own, np.int32)) for piece, own in zip(pieces, ids, strict=True)]
+
+
+def _tokens_one_by_one(
+    tokenizer: Any, pieces: list[Any], shown: list[str]
+) -> list[tuple[Any, Ids]]:
+    """Tokenise each piece alone, where one token would have covered two of them (`{text}s`)."""
+    alone = []
+    for place, (piece, text) in enumerate(zip(pieces, shown, strict=True)):
+        lead = " " if place and shown[place - 1].endswith(" ") else ""
+        body = text.rstrip(" ") if isinstance(piece, Words) else text
+        ids = tokenizer.backend_tokenizer.encode(lead + body, add_special_tokens=False).ids
+        alone.append((piece, np.asarray(ids, np.int32)))
+    return alone
+
+
+def _word_problems(
+    tokenizer: Any, pattern: Pattern, verbalizer: Mapping[str, Sequence[str]],
+    tokens: tuple[tuple[tuple[int, ...], ...], ...],
+) -> list[Problem]:  # fmt: skip
+    problems, seen = [], dict[tuple[int, ...], str]()
+    for (label, words), ids_of_words in zip(verbalizer.items(), tokens, strict=True):
+        for word, ids in zip(words, ids_of_words, strict=True):
+            where = f"pattern {pattern.name}, label {label!r}, word {word!r}"
+            if not ids or (tokenizer.unk_token_id is not None and tokenizer.unk_token_id in ids):
+                problems.append(
+                    Problem(where, "a word that the model's vocabulary can write",
+                            "nothing" if not ids else "an unknown token", "choose another word")
+                )  # fmt: skip
+            elif set(ids) & set(tokenizer.all_special_ids):
+                problems.append(
+                    Problem(where, "a word of the language", "a special token of the model",
+                            "choose another word")
+                )  # fmt: skip
+            elif seen.get(ids, label) != label:
+                problems.append(
+                    Problem(where, "words that the model can tell apart",
+                            f"the same tokens as a word of {seen[ids]!r}", "choose another word")
+                )  # fmt: skip
+            seen.setdefault(ids, label)
+    return problems

@@ -1,0 +1,293 @@
+"""From texts to token ids: texts are tokenised once, patterns are spliced around them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pet.tasks.patterns import Boundary, MaskSlot
+
+Ids = NDArray[np.int32]
+
+# A text is cut to this many characters per token before it is tokenised, so that a row of
+# megabytes costs no more than its first page. Words of natural text are far shorter.
+CHARACTERS_PER_TOKEN = 32
+
+SLICE = 1000  # texts tokenised at once: the tokenizer keeps much more of each than its ids
+
+PLACEHOLDER = "it"  # stands for a text while what is around it is tokenised
+
+
+@dataclass(frozen=True)
+class TokenizedTexts:
+    """Token ids of many texts, one after another; text i is `ids[offsets[i]:offsets[i + 1]]`."""
+
+    ids: Ids
+    offsets: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, row: int) -> Ids:
+        return self.ids[self.offsets[row] : self.offsets[row + 1]]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        return np.diff(self.offsets)
+
+
+def tokenize(tokenizer: Any, texts: Sequence[str], max_length: int, space: bool) -> TokenizedTexts:
+    """Tokenise texts without special tokens, each cut to `max_length` tokens.
+
+    Args:
+        space: the text stands after a space in its pattern, which byte-level and SentencePiece
+            vocabularies write into the first token.
+    """
+    cut = max_length * CHARACTERS_PER_TOKEN
+    lead = " " if space else ""
+    backend = tokenizer.backend_tokenizer
+    backend.encode_special_tokens = True  # "[MASK]" in a text is but a word
+    pieces: list[Ids] = []
+    try:
+        for start in range(0, len(texts), SLICE):
+            encodings = backend.encode_batch_fast(
+                [lead + text[:cut] for text in texts[start : start + SLICE]],
+                add_special_tokens=False,
+            )
+            pieces += [np.asarray(e.ids[:max_length], dtype=np.int32) for e in encodings]
+    finally:
+        backend.encode_special_tokens = False
+    offsets = np.zeros(len(pieces) + 1, dtype=np.int64)
+    np.cumsum([len(piece) for piece in pieces], out=offsets[1:])
+    return TokenizedTexts(np.concatenate(pieces) if pieces else np.zeros(0, np.int32), offsets)
+
+
+def shorten(lengths: NDArray[np.int64], budget: int) -> NDArray[np.int64]:
+    """Cut field lengths [rows, fields] so that each row's sum fits; the longest give first."""
+    order = np.argsort(lengths, axis=1, kind="stable")
+    kept = np.zeros_like(lengths)
+    left = np.full(len(lengths), budget, dtype=np.int64)
+    fields = lengths.shape[1]
+    rows = np.arange(len(lengths))
+    for place in range(fields):  # the shortest field first: what it does not need, the others get
+        column = order[:, place]
+        share = np.minimum(lengths[rows, column], left // (fields - place))
+        kept[rows, column] = share
+        left -= share
+    return kept
+
+
+@dataclass(frozen=True)
+class SpecialTokens:
+    """What a tokenizer puts before, between and after the segments of a text pair."""
+
+    before: Ids
+    between: Ids
+    after: Ids
+    second_type: int  # token type of the second segment, 0 where the model knows none
+
+    @classmethod
+    def of(cls, tokenizer: Any, causal: bool) -> SpecialTokens:
+        """Learn them from the tokenizer itself, by encoding a placeholder and a pair of them."""
+        content = tokenizer(PLACEHOLDER, add_special_tokens=False)["input_ids"]
+        pair = tokenizer(PLACEHOLDER, PLACEHOLDER)
+        ids, types = pair["input_ids"], pair.get("token_type_ids")
+        first = _find(ids, content, 0)
+        second = _find(ids, content, first + len(content))
+        end = second + len(content)
+        # A causal model continues the text: nothing may stand after it.
+        after = [] if causal else ids[end:]
+        return cls(
+            np.asarray(ids[:first], np.int32),
+            np.asarray(ids[first + len(content) : second], np.int32),
+            np.asarray(after, np.int32),
+            types[second] if types else 0,
+        )
+
+
+def _find(ids: list[int], content: list[int], start: int) -> int:
+    for place in range(start, len(ids) - len(content) + 1):
+        if ids[place : place + len(content)] == content:
+            return place
+    return start  # a tokenizer that writes the second text otherwise: no special tokens between
+
+
+@dataclass(frozen=True)
+class LabelWords:
+    """The token ids of every label's words: label, then word, then token."""
+
+    tokens: tuple[tuple[tuple[int, ...], ...], ...]
+
+    @property
+    def mask_counts(self) -> tuple[int, ...]:
+        """The distinct numbers of tokens that words have."""
+        return tuple(sorted({len(word) for word in self.distinct}))
+
+    @property
+    def distinct(self) -> list[tuple[int, ...]]:
+        """Every word once, in order."""
+        return sorted({word for words in self.tokens for word in words})
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Padded token ids of some rows, and where their masks stand.
+
+    Attributes:
+        ids, attention, types: [rows, tokens]
+        masks: columns of the mask tokens [rows, masks]; for a causal model the column whose
+            prediction is asked for.
+    """
+
+    ids: NDArray[np.int64]
+    attention: NDArray[np.int64]
+    types: NDArray[np.int64] | None
+    masks: NDArray[np.int64]
+
+
+def joined(batches: Sequence[Batch], pad: int) -> Batch:
+    """Put the rows of several batches into one, padded to the widest. Masks as many in each."""
+    width = max(batch.ids.shape[1] for batch in batches)
+
+    def widened(arrays: Iterable[NDArray[np.int64]], fill: int) -> NDArray[np.int64]:
+        more = [np.pad(a, ((0, 0), (0, width - a.shape[1])), constant_values=fill) for a in arrays]
+        return np.concatenate(more)
+
+    types = [batch.types for batch in batches if batch.types is not None]
+    return Batch(
+        widened((batch.ids for batch in batches), pad),
+        widened((batch.attention for batch in batches), 0),
+        widened(types, 0) if types else None,
+        np.concatenate([batch.masks for batch in batches]),
+    )
+
+
+@dataclass(frozen=True)
+class TextSlot:
+    """Where a field's text goes in a compiled pattern, and whether a space stands before it."""
+
+    name: str
+    space: bool
+
+
+class Encoder:
+    """Splices tokenised fields into a compiled pattern; without a mask, plain classifier inputs.
+
+    Attributes:
+        offset: added to the scores: calibration against the labels' prior.
+        special: the tokens that every text has around it.
+        prompt_end: the column behind the places of a soft prompt; 0 where there is none.
+    """
+
+    def __init__(
+        self, tokenizer: Any, parts: list[Ids | TextSlot | MaskSlot | Boundary],
+        words: LabelWords, causal: bool, max_length: int,
+        offset: NDArray[np.float32] | None = None, prompt_length: int = 0,
+    ):  # fmt: skip
+        self.words = words
+        self.offset = offset
+        self.max_length = max_length
+        self.causal = causal
+        self._parts = parts
+        self.special = SpecialTokens.of(tokenizer, causal)
+        self._pad = tokenizer.pad_token_id
+        self._mask = tokenizer.mask_token_id
+        # Where a soft prompt's vectors go, there stand tokens that count as text, unlike padding.
+        stand_in = self._pad if self._mask is None else self._mask
+        prompt = np.full(prompt_length, stand_in, np.int32)
+        self._before = np.concatenate([self.special.before, prompt])
+        self.prompt_end = len(self._before) if prompt_length else 0
+        self._typed = "token_type_ids" in tokenizer.model_input_names
+        self.slots = tuple(part for part in parts if isinstance(part, TextSlot))
+        fixed = sum(len(part) for part in parts if isinstance(part, np.ndarray))
+        if any(isinstance(part, Boundary) for part in parts):
+            fixed += len(self.special.between)
+        self._fixed = fixed + len(self._before) + len(self.special.after)
+        # A causal model speaks behind a token; where there is no text, and no word, it needs one.
+        self._lone = np.full(1, self._pad, np.int32)
+
+    @property
+    def fixed_ids(self) -> list[int]:
+        """The tokens of the pattern's own words, in order."""
+        pieces = [part for part in self._parts if isinstance(part, np.ndarray)]
+        return [int(token) for piece in pieces for token in piece]
+
+    @property
+    def longest_word(self) -> int:
+        return max(self.words.mask_counts, default=0)
+
+    def budget(self) -> int:
+        """Tokens that remain for the fields."""
+        return self.max_length - self._fixed - self.longest_word
+
+    def _field_lengths(
+        self, texts: Mapping[TextSlot, TokenizedTexts], rows: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        full = np.stack([texts[slot].lengths[rows] for slot in self.slots], axis=1)
+        return shorten(full, self.budget())
+
+    def lengths(
+        self, texts: Mapping[TextSlot, TokenizedTexts], rows: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Tokens of each filled row, so that rows of like length can share a batch. [rows]
+
+        The masks of the longest label word are counted in. A causal model has none of them, and
+        takes fewer: there it is a bound.
+        """
+        own = self._field_lengths(texts, rows).sum(axis=1) + self._fixed
+        return np.maximum(own, 1) + self.longest_word
+
+    def batch(
+        self, texts: Mapping[TextSlot, TokenizedTexts], rows: NDArray[np.int64], masks: int = 1
+    ) -> Batch:
+        """Fill the pattern with each row's texts; `masks` mask tokens stand for the word."""
+        lengths = self._field_lengths(texts, rows)
+        filled = [
+            self._fill(texts, row, kept, masks) for row, kept in zip(rows, lengths, strict=True)
+        ]
+        width = max(len(ids) for ids, _, _ in filled)
+        ids = np.full((len(rows), width), self._pad, dtype=np.int64)
+        attention = np.zeros((len(rows), width), dtype=np.int64)
+        types = np.zeros((len(rows), width), dtype=np.int64) if self._typed else None
+        places = np.zeros((len(rows), masks if self.words.tokens else 0), dtype=np.int64)
+        for index, (row_ids, mask, second) in enumerate(filled):
+            ids[index, : len(row_ids)] = row_ids
+            attention[index, : len(row_ids)] = 1
+            if types is not None and second is not None:
+                types[index, second : len(row_ids)] = self.special.second_type
+            if mask is not None:
+                places[index] = mask + np.arange(masks)
+        return Batch(ids, attention, types, places)
+
+    def _fill(
+        self,
+        texts: Mapping[TextSlot, TokenizedTexts],
+        row: int,
+        kept: NDArray[np.int64],
+        masks: int,
+    ) -> tuple[Ids, int | None, int | None]:
+        """Return one row's ids, the column of its mask, and where its second segment starts."""
+        pieces = [self._before if self._fixed or kept.sum() else self._lone]
+        length, field = len(pieces[0]), 0
+        mask = second = None
+        for part in self._parts:
+            if isinstance(part, TextSlot):
+                piece = texts[part][row][: kept[field]]
+                field += 1
+            elif isinstance(part, MaskSlot):
+                # A causal model predicts the word from the token before it.
+                mask = length - 1 if self.causal else length
+                piece = np.full(0 if self.causal else masks, self._mask or 0, np.int32)
+            elif isinstance(part, Boundary):
+                piece = self.special.between
+                second = length + len(piece)
+            else:
+                piece = part
+            pieces.append(piece)
+            length += len(piece)
+        pieces.append(self.special.after)
+        return np.concatenate(pieces), mask, second

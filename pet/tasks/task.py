@@ -1,0 +1,136 @@
+"""Tasks: labels, fields, patterns and words in one TOML, checked as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+
+from pet.errors import InputError, Problem
+from pet.tasks.patterns import Pattern
+from pet.tasks.task_file import TaskFile, instead, listed, read_document, shown
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to label and how to ask: labels, fields, patterns, and words for the labels.
+
+    Attributes:
+        labels: in the order of the file, as are `patterns`.
+        words: pattern name -> label -> words, with the pattern's own words put in.
+        toml: the file as it was.
+    """
+
+    name: str
+    description: str
+    source: str
+    fields: tuple[str, ...]
+    labels: tuple[str, ...]
+    patterns: tuple[Pattern, ...]
+    words: Mapping[str, Mapping[str, tuple[str, ...]]] = field(hash=False)
+    toml: str
+
+    def pattern(self, name: str) -> Pattern:
+        """Return the pattern of that name.
+
+        Raises:
+            InputError: the task has no such pattern.
+        """
+        patterns = {pattern.name: pattern for pattern in self.patterns}
+        if name not in patterns:
+            where, fix = f"task {self.name}", instead(name, patterns, "name one of these")
+            expected = f"a pattern: {listed(patterns)}"
+            raise InputError(Problem(where, expected, shown(name), fix))
+        return patterns[name]
+
+    def verbalizer(self, pattern_name: str) -> Mapping[str, tuple[str, ...]]:
+        """Return the words of every label under one pattern.
+
+        Raises:
+            InputError: the task has no such pattern.
+        """
+        return self.words[self.pattern(pattern_name).name]
+
+    def words_in_order(self, pattern_name: str) -> list[list[str]]:
+        """List every label and its words under one pattern, for what depends on their order too."""
+        return [[label, *words] for label, words in self.verbalizer(pattern_name).items()]
+
+
+def shipped_tasks() -> list[str]:
+    """List the names of the tasks that come with the package."""
+    files = resources.files("verbalizers").iterdir()
+    return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
+
+
+def load_task(ref: str | Path) -> Task:
+    """Load a task by the path of its file, or by the name of a shipped one.
+
+    A reference with a suffix or a separator is a path; a bare name is a shipped task if there
+    is one of that name, else a path.
+
+    Raises:
+        InputError: there is no such file, or something is wrong in it; every problem is listed.
+    """
+    name = str(ref)
+    if name in shipped_tasks():
+        raw = resources.files("verbalizers").joinpath(f"{name}.toml").read_bytes()
+        return parse_task(_decoded(raw, f"verbalizers/{name}.toml"), f"verbalizers/{name}.toml")
+    return parse_task(_decoded(_file_bytes(name), name), name)
+
+
+def parse_task(toml_text: str, where: str) -> Task:
+    """Read a task from the text of its file; `where` names the file in problems.
+
+    Raises:
+        InputError: the text is not TOML, or is no good as a task; every problem is listed.
+    """
+    read = TaskFile(read_document(toml_text, where), where)
+    name, description, source = read.name(), read.text("description"), read.text("source")
+    fields, labels = read.fields(), read.labels()
+    patterns, words = read.patterns(fields), read.words(labels)
+    if read.problems:
+        raise InputError(read.problems)
+    return Task(name, description, source, fields, tuple(labels), patterns, words, toml_text)
+
+
+def _file_bytes(name: str) -> bytes:
+    try:
+        return Path(name).read_bytes()
+    except IsADirectoryError as error:
+        fix = "name the task file in it, such as task.toml"
+        raise InputError(Problem(name, "a task file", "a folder", fix)) from error
+    except FileNotFoundError as error:
+        expected = f"the path of a task file, or a shipped task: {listed(shipped_tasks())}"
+        fix = instead(Path(name).stem, shipped_tasks(), "check the path")
+        raise InputError(Problem(name, expected, "no such file or task", fix)) from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        fix = "check the path, and that you may read the file"
+        raise InputError(Problem(name, "a readable task file", reason, fix)) from error
+
+
+def _decoded(raw: bytes, where: str) -> str:
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        found = f"byte 0x{raw[error.start]:02x} in line {line}, which is not UTF-8"
+        problem = Problem(where, "a text file in UTF-8", found, "save the file as UTF-8")
+        raise InputError(problem) from error
+
+
+def column_names(task: Task, text_column: str | None) -> dict[str, str] | None:
+    """Say in which column the task's one field stands, where it is another than its name.
+
+    Raises:
+        InputError: the task has several fields.
+    """
+    if text_column is None:
+        return None
+    if len(task.fields) > 1:
+        raise InputError(
+            Problem("setting text_column", "a task with one field", ", ".join(task.fields),
+                    "name the file's columns like the task's fields, and leave --text-column out")
+        )  # fmt: skip
+    return {task.fields[0]: text_column}

@@ -1,0 +1,232 @@
+"""A first task file: labels and columns from a sample, patterns that suit the kind of task."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from pet.data.columns import Need, listed
+from pet.data.data_files import Reason
+from pet.data.labeled import label_names
+from pet.data.pool import open_pool
+from pet.data.readers import open_sources, read_answers
+from pet.errors import InputError, Problem
+from pet.storage.files import writing
+from pet.tasks.task import load_task
+
+MOST_LABELS = 100  # more distinct values are texts or ids, not labels
+
+# {text} stands for all fields, {first} and {second} for the two of a pair. The last two patterns
+# of each kind end in the mask, so that they suit causal models too. They follow Schick and
+# Schuetze, EACL 2021 (arXiv 2001.07676), section 4.1, and NAACL 2021 (arXiv 2009.07118).
+PATTERNS = {
+    "topic": {
+        "headline": "{mask} : {text}",
+        "category": "[ category: {mask} ] {text}",
+        "about": "{text} This is about {mask}",
+        "topic": "{text} Topic: {mask}",
+    },
+    "sentiment": {
+        "it_was": "It was {mask} . {text}",
+        "just": "Just {mask} ! {text}",
+        "in_summary": "{text} In summary, it was {mask}",
+        "all_in_all": "{text} All in all, I found it {mask}",
+    },
+    "pair": {
+        "plain": "{second} ? || {mask} , {first}",
+        "quoted": '" {second} " ? || {mask} , " {first} "',
+        "question": "{first} Question: {second} ? Answer: {mask}",
+        "so": "{first} So, is this right: {second} ? {mask}",
+    },
+}
+
+# Words that do better than the label's own name, where the label says so plainly.
+KNOWN_WORDS: dict[str, dict[str, tuple[str, ...]]] = {
+    "topic": {},
+    "sentiment": {
+        "positive": ("great", "good"), "pos": ("great", "good"),
+        "negative": ("terrible", "bad"), "neg": ("terrible", "bad"),
+        "neutral": ("okay",), "mixed": ("mixed",),
+    },
+    "pair": {
+        "entailment": ("Yes",), "yes": ("Yes",), "true": ("Yes",), "duplicate": ("Yes",),
+        "not entailment": ("No",), "contradiction": ("No",), "no": ("No",), "false": ("No",),
+        "not duplicate": ("No",), "neutral": ("Maybe",),
+    },
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a file of the user's texts shows: its columns, and the labels in one of them."""
+
+    columns: tuple[str, ...]
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What a first task file is made from; `words` are by label."""
+
+    name: str
+    description: str
+    fields: tuple[str, ...]
+    words: Mapping[str, Sequence[str]]
+    kind: str
+
+
+def read_sample(path: str, label_column: str | None) -> Sample:
+    """Read a file's column names, and the labels in one column, in order.
+
+    Raises:
+        InputError: no such file, no such column, or a column of texts rather than labels.
+    """
+    sources = open_sources(path)
+    columns = tuple(dict.fromkeys(name for source in sources for name in source.schema.names))
+    if label_column is None:
+        return Sample(columns, ())
+    pool = open_pool(path, [], needs=[Need(label_column, "of labels", "--label-column")])
+    labels: set[str] = set()
+    chunks = (chunk for source in pool.sources for chunk in read_answers(source, [label_column]))
+    for chunk in chunks:
+        if Reason.UNDECODABLE in chunk.faults:
+            row = chunk.first + int(np.flatnonzero(chunk.faults == Reason.UNDECODABLE)[0]) + 1
+            raise InputError(
+                Problem(str(chunk.source.path), "labels in UTF-8", f"other bytes in row {row:,}",
+                        "save the file as UTF-8")
+            )  # fmt: skip
+        labels |= {name for name in label_names(chunk.table.column(0)) if name is not None}
+        if len(labels) > MOST_LABELS:
+            raise InputError(
+                Problem(path, f"at most {MOST_LABELS} different labels in {label_column!r}",
+                        f"more, such as {listed(sorted(labels), 3)}",
+                        "is --label-column right? else name the labels: --label A --label B")
+            )  # fmt: skip
+    return Sample(columns, tuple(sorted(labels)))
+
+
+def task_name(path: Path) -> str:
+    """Make a task's name of a file's: letters, digits, `_` and `-`."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", path.stem).strip("_-")[:64] or "task"
+
+
+def proposed_words(label: str, kind: str) -> tuple[str, ...]:
+    """Propose words for a label: known ones, else its name; none where the name has no letter."""
+    word = " ".join(re.sub(r"[_\s]+", " ", label).lower().split())
+    if word in KNOWN_WORDS[kind]:
+        return KNOWN_WORDS[kind][word]
+    return (word,) if any(letter.isalpha() for letter in word) else ()
+
+
+def check_draft(draft: Draft) -> None:
+    """Say everything that a draft lacks.
+
+    Raises:
+        InputError: no such kind, too few labels, a label without a word, fields that do not fit.
+    """
+    problems = []
+    if draft.kind not in PATTERNS:
+        problems.append(
+            Problem("--kind", f"one of {', '.join(PATTERNS)}", repr(draft.kind),
+                    "topic: what a text is about; sentiment: how it is meant; "
+                    "pair: how two texts relate")
+        )  # fmt: skip
+    if draft.kind == "pair" and len(draft.fields) != 2:
+        problems.append(
+            Problem("--field", "two columns, for a pair of texts", listed(draft.fields),
+                    "for example --field premise --field hypothesis")
+        )  # fmt: skip
+    if not draft.fields:
+        problems.append(
+            Problem("--field", "a column of text", "none", "for example --field text")
+        )  # fmt: skip
+    if len(draft.words) < 2:
+        problems.append(
+            Problem("--label", "at least two labels", listed(list(draft.words)),
+                    "name them: --label A --label B, or the sample's column: --label-column")
+        )  # fmt: skip
+    silent = [label for label, words in draft.words.items() if not words]
+    if silent:
+        options = " ".join(f"--word {shlex.quote(f'{label}=...')}" for label in silent[:5])
+        problems.append(
+            Problem("--word", "a word for every label, which a model can put into a sentence",
+                    f"labels without letters: {listed(silent, 10)}",
+                    f"say in a word what each means: {options}")
+        )  # fmt: skip
+    if problems:
+        raise InputError(problems)
+
+
+def write_draft(draft: Draft, out: Path) -> None:
+    """Write a task file that has been loaded once, or none at all.
+
+    Raises:
+        InputError: the draft is no good as a task; everything that is wrong is listed.
+    """
+    check_draft(draft)
+    with writing(out) as temporary:
+        temporary.write_text(draft_toml(draft), encoding="utf-8", newline="\n")
+        try:
+            load_task(temporary)
+        except InputError as error:
+            raise InputError(
+                replace(problem, where=problem.where.replace(str(temporary), str(out)))
+                for problem in error.problems
+            ) from None
+
+
+def draft_toml(draft: Draft) -> str:
+    """Write the task as TOML, with comments that teach the format."""
+    labels = "".join(
+        f"{quoted(label)} = {_word_list(words)}\n" for label, words in draft.words.items()
+    )
+    patterns = "".join(
+        f"{name} = {quoted(_template(template, draft.fields))}\n"
+        for name, template in PATTERNS[draft.kind].items()
+    )
+    fields = ", ".join(quoted(name) for name in draft.fields)
+    return f"""\
+# What to label, and how to ask a language model for it. `pet check` shows what becomes of it.
+name = {quoted(draft.name)}
+description = {quoted(draft.description)}
+fields = [{fields}]  # the columns that patterns use
+
+# A label as it stands in the data = a word for it, or several: what the model would put into
+# the sentence. Everyday words do best; no word may stand under two labels.
+[labels]
+{labels}
+# The same question in several ways, to be averaged. {{mask}} is the word's place, once; a column's
+# name in braces is its text. Patterns that end in {{mask}} suit causal models (Llama, ...) too;
+# || parts two segments. Reword these for your texts.
+[patterns]
+{patterns}
+# Other words under one pattern:
+# [verbalizers.{next(iter(PATTERNS[draft.kind]))}]
+# label = "word"
+"""
+
+
+def _template(template: str, fields: Sequence[str]) -> str:
+    """Put a task's fields into one of our templates; braces in it are placeholders."""
+    slots = {
+        "{text}": " ".join(f"{{{name}}}" for name in fields),
+        "{first}": f"{{{fields[0]}}}",
+        "{second}": f"{{{fields[-1]}}}",
+    }
+    return re.sub(r"\{(text|first|second)\}", lambda found: slots[found.group()], template)
+
+
+def _word_list(words: Sequence[str]) -> str:
+    every = [quoted(word) for word in words]
+    return every[0] if len(every) == 1 else f"[{', '.join(every)}]"
+
+
+def quoted(text: str) -> str:
+    """Write a TOML basic string: JSON's escapes are TOML's too, but TOML wants 0x7f escaped."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

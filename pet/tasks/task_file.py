@@ -1,0 +1,261 @@
+"""One task document, read part by part, and everything that is wrong with it."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pet.errors import InputError, Problem, did_you_mean
+from pet.tasks.patterns import MASK, Pattern, parse_pattern
+
+KEYS = ("name", "description", "source", "fields", "labels", "patterns", "verbalizers")
+
+_FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+_FOLDER_RULE = "up to 64 letters, digits, `_` and `-`, a letter or digit first"
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+_LINE_COLUMN = re.compile(r" \(at line (\d+), column (\d+)\)$")
+
+
+class TaskFile:
+    """One task document, and what is wrong with it.
+
+    Each method reads one part. It returns what can be used of it and adds to `problems`, so
+    that one mistake does not hide the others.
+    """
+
+    def __init__(self, document: dict[str, Any], where: str):
+        self.document = document
+        self.where = where
+        self.problems: list[Problem] = []
+        for key in (key for key in document if key not in KEYS):
+            fix = instead(key, KEYS, "remove it, or move it into the table it belongs to")
+            self.report("", f"only the keys {listed(KEYS)}", f"`{key}`", fix)
+
+    def report(self, place: str, expected: str, found: str, fix: str) -> None:
+        where = f"{self.where}, {place}" if place else self.where
+        problem = Problem(where, expected, found, fix)
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+    def name(self) -> str:
+        name = self.document.get("name")
+        if not isinstance(name, str) or not _FOLDER_NAME.fullmatch(name):
+            fix = 'write for example name = "support_tickets"; runs and models are called so'
+            self.report("name", _FOLDER_RULE, shown(name), fix)
+        return str(name)
+
+    def text(self, key: str) -> str:
+        value = self.document.get(key, "")
+        if not isinstance(value, str):
+            self.report(key, "a text", shown(value), f'write {key} = "..."')
+        return str(value)
+
+    def table(self, key: str, example: str) -> dict[str, Any]:
+        value = self.document.get(key)
+        if isinstance(value, dict):
+            return value
+        self.report(key, f"a table [{key}]", shown(value), f"write [{key}], then {example}")
+        return {}
+
+    def fields(self) -> tuple[str, ...]:
+        value = self.document.get("fields")
+        if not isinstance(value, list) or not value:
+            fix = 'write for example fields = ["text"]'
+            self.report("fields", "a list of the columns that patterns use", shown(value), fix)
+            return ()
+        for index, name in enumerate(value):
+            self._check_field(name, value[:index])
+        # With braces around them they are refused, and yet what patterns mean.
+        names = [re.sub("[{}]", "", name).strip() for name in value if isinstance(name, str)]
+        return tuple(name for name in dict.fromkeys(names) if name)
+
+    def _check_field(self, name: Any, earlier: list[Any]) -> None:
+        if not _is_visible(name) or name != name.strip() or re.search("[{}]", name):
+            fix = "write the column's name in quotes, without braces or spaces around it"
+            self.report("fields", "names of columns", shown(name), fix)
+        elif name == MASK:
+            fix = "rename the column, here and in the data: {mask} is the label word's place"
+            self.report("fields", "a name other than `mask`", shown(name), fix)
+        elif name in earlier:
+            self.report("fields", "each column once", f"{shown(name)} again", "remove one")
+
+    def labels(self) -> dict[str, tuple[str, ...]]:
+        """Return the words of each label; none for a label whose words are no good."""
+        table = self.table("labels", 'a line such as sport = "sport" for each label')
+        for label in table:
+            if not _is_visible(label):
+                fix = "write the label as it stands in the data"
+                self.report("labels", "labels of visible characters", shown(label), fix)
+        if len(table) < 2 and isinstance(self.document.get("labels"), dict):
+            fix = "add the other labels, each with its word"
+            self.report("labels", "at least two labels", listed(table) or "none", fix)
+        return {label: self._word_list("labels", label, table[label]) for label in table}
+
+    def _word_list(self, table: str, label: str, value: Any) -> tuple[str, ...]:
+        place, given = f"{table}.{label}", [value] if isinstance(value, str) else value
+        if not isinstance(given, list) or not given:
+            fix = f'write {label} = "word" or {label} = ["word", "another"]'
+            if isinstance(value, dict):
+                fix = "if the label has a dot in it, put the label in quotes"
+            self.report(place, "a word, or a list of words", shown(value), fix)
+            return ()
+        words: list[str] = []
+        for word in given:
+            if not _is_visible(word):
+                fix = "write a word in quotes; it is what the model puts in the mask's place"
+                self.report(place, "words of visible characters", shown(word), fix)
+            elif word.strip() in words:
+                self.report(place, "each word once", f"{shown(word)} again", "remove one")
+            else:
+                words.append(word.strip())
+        return tuple(words)
+
+    def patterns(self, fields: tuple[str, ...]) -> tuple[Pattern, ...]:
+        table = self.table("patterns", 'a line such as topic = "[ topic: {mask} ] {text}"')
+        if not table and isinstance(self.document.get("patterns"), dict):
+            fix = 'add a line such as topic = "[ topic: {mask} ] {text}"'
+            self.report("patterns", "at least one pattern", "none", fix)
+        self._check_pattern_names(table)
+        patterns = [self._pattern(name, template, fields) for name, template in table.items()]
+        return tuple(pattern for pattern in patterns if pattern)
+
+    def _check_pattern_names(self, table: dict[str, Any]) -> None:
+        seen: dict[str, str] = {}
+        for name in table:
+            twin = seen.setdefault(name.casefold(), name)
+            if not _FOLDER_NAME.fullmatch(name):
+                fix = "rename the pattern; its name becomes a folder's name"
+                self.report("patterns", _FOLDER_RULE, shown(name), fix)
+            elif twin != name:
+                found = f"{shown(twin)} and {shown(name)}"
+                fix = "rename one; on some disks both would be the same folder"
+                self.report("patterns", "names that differ in more than case", found, fix)
+
+    def _pattern(self, name: str, template: Any, fields: tuple[str, ...]) -> Pattern | None:
+        if not isinstance(template, str):
+            fix = f'write {name} = "... {{mask}} ..."'
+            self.report(f"patterns.{name}", "a template in quotes", shown(template), fix)
+            return None
+        # Without usable fields, any plain name will do: that problem is reported already.
+        names = [field for field in fields if field != MASK] or None
+        place = f"{self.where}, patterns.{name}"
+        pattern, problems = parse_pattern(name, template, names, place)
+        self.problems += problems
+        return pattern
+
+    def words(self, base: dict[str, tuple[str, ...]]) -> dict[str, dict[str, tuple[str, ...]]]:
+        """Return the words under each pattern: the labels' words, or the pattern's own."""
+        own = self._overrides(base)
+        patterns = self.document.get("patterns")
+        names = list(patterns) if isinstance(patterns, dict) else []
+        words = {name: base | own.get(name, {}) for name in names}
+        for name in names:
+            self._check_clashes(words[name], own.get(name, {}), f"verbalizers.{name}")
+        if not names:
+            self._check_clashes(base, {}, "labels")
+        return words
+
+    def _overrides(self, base: Mapping[str, Any]) -> dict[str, dict[str, tuple[str, ...]]]:
+        if "verbalizers" not in self.document:
+            return {}
+        patterns = self.document.get("patterns")
+        own: dict[str, dict[str, tuple[str, ...]]] = {}
+        for name, table in self.table("verbalizers", "[verbalizers.PATTERN]").items():
+            place = f"verbalizers.{name}"
+            if isinstance(patterns, dict) and name not in patterns:
+                fix = instead(name, patterns, "name one of these, or remove the table")
+                expected = f"the name of a pattern: {listed(patterns)}"
+                self.report(place, expected, shown(name), fix)
+            if isinstance(table, dict):
+                own[name] = self._override(place, table, base)
+            else:
+                fix = f"write [{place}], then the labels with other words"
+                self.report(place, f"a table [{place}]", shown(table), fix)
+        return own
+
+    def _override(
+        self, place: str, table: dict[str, Any], base: Mapping[str, Any]
+    ) -> dict[str, tuple[str, ...]]:
+        for label in table:
+            if base and label not in base:
+                fix = instead(label, base, "name one of these, or remove the line")
+                self.report(place, f"a label: {listed(base)}", shown(label), fix)
+        words = {label: self._word_list(place, label, table[label]) for label in table}
+        return {label: words[label] for label in table if label in base}
+
+    def _check_clashes(
+        self, words: Mapping[str, tuple[str, ...]], own: Mapping[str, Any], place: str
+    ) -> None:
+        """Report a word under two labels, at the place where it was written."""
+        labels_of: dict[str, list[str]] = {}
+        for label, own_words in words.items():
+            for word in dict.fromkeys(word.casefold() for word in own_words):
+                labels_of.setdefault(word, []).append(label)
+        for word, labels in labels_of.items():
+            if len(labels) > 1:
+                found = f"{shown(word)} under {listed(labels)}"
+                fix = "give the labels words of their own: the model could not tell them apart"
+                here = place if own.keys() & set(labels) else "labels"
+                self.report(here, "each word under one label", found, fix)
+
+
+def read_document(toml_text: str, where: str) -> dict[str, Any]:
+    """Read a document from the text of its file.
+
+    Raises:
+        InputError: the text is empty, or is not TOML.
+    """
+    if not toml_text.strip():
+        found, fix = "an empty file", "write labels and patterns; `verbalizers/README.md` shows how"
+        raise InputError(Problem(where, "a task", found, fix))
+    try:
+        return tomllib.loads(toml_text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(_syntax_problem(str(error), toml_text, where)) from error
+
+
+def _syntax_problem(message: str, toml_text: str, where: str) -> Problem:
+    """Say where the TOML breaks; `tomllib` tells it in its message only."""
+    at = _LINE_COLUMN.search(message)
+    if at:
+        where = f"{where}, line {at[1]}, column {at[2]}"
+    elif message.endswith("(at end of document)"):
+        lines = toml_text.split("\n")
+        where = f"{where}, line {len(lines)}, column {len(lines[-1]) + 1}"
+    found = message[: at.start()] if at else message
+    fix = "correct the line; a name or text with anything but letters and digits needs quotes"
+    return Problem(where, "TOML", found, fix)
+
+
+def _is_visible(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip()) and not _CONTROL.search(value)
+
+
+def instead(found: str, allowed: Iterable[str], otherwise: str) -> str:
+    """Suggest the name that was meant, or else something other."""
+    meant = did_you_mean(found, allowed)
+    return f"did you mean `{meant}`?" if meant else otherwise
+
+
+def listed(names: Iterable[str]) -> str:
+    """List names in order."""
+    return ", ".join(sorted(names))
+
+
+def shown(value: Any) -> str:
+    """Show a value of the file in a few words."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, dict):
+        return "a table"
+    if isinstance(value, list):
+        return "a list" if value else "an empty list"
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

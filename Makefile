@@ -38,8 +38,8 @@ test: $(VENV)/.installed  ## run every test
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-thorough: $(VENV)/.installed  ## tests by random examples, with far more of them
-	$(PYTHON) -m pytest --hypothesis-profile=thorough --timeout=0 tests/test_properties.py \
-	  tests/test_patterns.py tests/test_display.py
+	$(PYTHON) -m pytest --hypothesis-profile=thorough --timeout=0 tests/pet/tasks/test_properties.py \
+	  tests/pet/tasks/test_patterns.py tests/pet/test_escaping.py
 
 faults: $(VENV)/.installed  ## kill real runs at random moments, compare every byte (20 min.); SEED=7
 	$(PYTHON) -m data.fetch bert-tiny

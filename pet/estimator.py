@@ -27,7 +27,11 @@ from pet.pipeline import label_pool
 from pet.progress import SILENT, Observer
 from pet.storage.files import writing
 from pet.storage.locations import place_problem
+from pet.student import student_folder
 from pet.student.student_folder import Student, open_student
+
+# Pickles of 0.2.0 look for the student's class under this name.
+sys.modules.setdefault("pet.student_folder", student_folder)
 
 NO_POOL = (
     "no unlabeled texts were given, so that the student learns from the labeled ones alone: give "

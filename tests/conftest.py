@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from tests import samples
+from tests.support import samples
 
 settings.register_profile("short", deadline=None, max_examples=40, derandomize=True)
 settings.register_profile("thorough", deadline=None, max_examples=2000)
@@ -38,7 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
     """Return the folder of a tiny model: bert, roberta, xlm_roberta, llama, gpt2 or opt."""
-    from tests import tiny_models
+    from tests.support import tiny_models
 
     folder = tmp_path_factory.mktemp("models")
 

@@ -11,20 +11,19 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pet.errors import PetError
-from pet.inputs.inputs import Inputs
-from pet.progress import Tick
+from pet.progress import Observer, Tick
 from pet.storage.files import write_parquet
 from pet.storage.units import Unit
 
 
 def write_logits(
-    inputs: Inputs, path: Path, expected: str, stage: str, rows: int | None,
+    observer: Observer, path: Path, expected: str, stage: str, rows: int | None,
     make: Callable[[Tick], tuple[list[str], NDArray[np.float32]]],
 ) -> Unit:  # fmt: skip
     """Write a file of logits, unless it is there and was made from the same things."""
     if stored_fingerprint(path) == expected:
         return Unit(path, expected, True, "up to date")
-    with inputs.observer.stage(f"scoring {stage}", rows, "rows") as tick:
+    with observer.stage(f"scoring {stage}", rows, "rows") as tick:
         ids, logits = make(tick)
     write_parquet(path, logits_table(ids, logits), {"fingerprint": expected})
     return Unit(path, expected, False)

@@ -106,7 +106,9 @@ def _ask_of_tables(
             return table.ids, ask(file, table.columns, tick)
 
         stage = f"{name} on {source}"
-        units.append(write_logits(inputs, folder / file, expected, stage, len(table), make))
+        units.append(
+            write_logits(inputs.observer, folder / file, expected, stage, len(table), make)
+        )
     return units
 
 
@@ -128,7 +130,7 @@ def _ask_of_pool(inputs: Inputs, folder: Path, own: str, name: str, ask: Ask) ->
         expected = fingerprint(model=own, rows=source, shard=shard, size=size)
         count = len(unlabeled.ids[rows])
         stage = f"{name} on pool"
-        units.append(write_logits(inputs, folder / file, expected, stage, count, make))
+        units.append(write_logits(inputs.observer, folder / file, expected, stage, count, make))
     return units
 
 
@@ -166,4 +168,4 @@ def measure_prior(inputs: Inputs, pattern: str) -> Unit:
         return ids, _ask(inputs, load, f"prior: {inputs.config.calibration}", columns, tick)
 
     path = prior_path(inputs.folder, pattern)
-    return write_logits(inputs, path, own, f"{pattern} for its prior", None, make)
+    return write_logits(inputs.observer, path, own, f"{pattern} for its prior", None, make)

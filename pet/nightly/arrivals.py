@@ -12,8 +12,8 @@ from pet.data.text_readers import is_unicode
 from pet.errors import InputError, Problem
 from pet.nightly.ledger import State
 from pet.progress import Observer
+from pet.storage.digests import pool_file_digest
 from pet.storage.files import read_record, write_json
-from pet.storage.units import file_digest
 
 DIGESTS = ".digests.json"  # a memory of what was hashed; it may be deleted at any time
 
@@ -152,7 +152,7 @@ def _digest(
                 digest = str(entry[4])
             else:
                 try:
-                    digest = file_digest(paths[name])
+                    digest = pool_file_digest(paths[name])
                 except OSError as error:
                     found.unreadable[name] = error.strerror or str(error)
                     continue

@@ -135,7 +135,7 @@ class _Night:
         return has_labels(self.store, self.model, file.name, file.digest)
 
     def labeler(self, model: ModelRecord) -> Any:
-        from pet.nightly.file_labeling import FileLabeler
+        from pet.nightly.file_labeling import FileLabeler  # torch: a quiet night imports none
 
         first = self.first
         return FileLabeler(self.store, first.config, first.task, model, self.observer)

@@ -5,13 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from pet.errors import unsteady
 from pet.progress import SILENT, Observer
-from pet.storage.object_storage import is_remote, key_of, path_of, stamp_of
+from pet.storage.object_storage import is_remote, key_of, open_binary, path_of, stamp_of
 from pet.storage.units import BLOCK, file_digest
+
+
+def pool_file_digest(path: Path, tick: Callable[[int], None] = lambda blocks: None) -> str:
+    """Return the sha256 of a file that lies on a disk or in a bucket, as `file_digest` does."""
+    return file_digest(path, tick, open_binary)
 
 
 def content_digest(paths: Iterable[str | Path], observer: Observer = SILENT) -> str:
@@ -45,7 +50,7 @@ def file_digests(paths: Iterable[str | Path], observer: Observer = SILENT) -> di
         blocks = sum(-(-stamp_of(file)[0] // BLOCK) for file in files.values())
         with observer.stage("taking the pool's fingerprint", blocks, "MB") as tick:
             for name, file in sorted(files.items(), key=lambda item: Path(item[0])):
-                found[Path(name).relative_to(base).as_posix()] = file_digest(file, tick)
+                found[Path(name).relative_to(base).as_posix()] = pool_file_digest(file, tick)
     except OSError as error:
         raise unsteady(error.filename or file, error) from error
     return found

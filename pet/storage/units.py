@@ -7,11 +7,10 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pet
 from pet.storage.files import read_record, writing
-from pet.storage.object_storage import open_binary
 
 # Written last, they say that a unit, or a folder of labels, is whole.
 DONE = "done.json"
@@ -33,10 +32,23 @@ def fingerprint(**inputs: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def file_digest(path: Path, tick: Callable[[int], None] = lambda blocks: None) -> str:
-    """Return the sha256 of a file's content; `tick` counts its blocks of 1 MB, the last too."""
+def open_local(path: Path) -> BinaryIO:
+    return path.open("rb")
+
+
+def file_digest(
+    path: Path,
+    tick: Callable[[int], None] = lambda blocks: None,
+    open_file: Callable[[Path], BinaryIO] = open_local,
+) -> str:
+    """Return the sha256 of a file's content.
+
+    Args:
+        tick: counts blocks of 1 MB, the last too.
+        open_file: opens a path that need not lie on a disk.
+    """
     digest = hashlib.sha256()
-    with open_binary(path) as stream:
+    with open_file(path) as stream:
         while block := stream.read(BLOCK):
             digest.update(block)
             tick(1)

@@ -213,5 +213,5 @@ def score_classifier(inputs: Inputs, unit: Unit) -> list[Unit]:
 
         path = folder / f"{unit.path.name}-{source}.parquet"
         stage = f"{unit.path.name} on {source}"
-        units.append(write_logits(inputs, path, expected, stage, len(table), make))
+        units.append(write_logits(inputs.observer, path, expected, stage, len(table), make))
     return units

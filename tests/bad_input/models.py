@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bad_input.case import EVALUATE, LABEL, RUN, ZERO_SHOT, Case, Content
-from tests.samples import task_toml
+from tests.support.samples import task_toml
 
 RUN_MODEL = RUN.replace("--model bert", "--model m")
 ZERO_MODEL = ZERO_SHOT.replace("--model bert", "--model m")

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tests.bad_input.case import CHECK, EVALUATE, LABEL, RUN, ZERO_SHOT, Case
-from tests.samples import pool_texts
+from tests.support.samples import pool_texts
 
 ROWS = "the team won the game,sport\na rocket to the moon,space\n"
 NESTED = [{"en": "a"}, {"en": "b"}]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.bad_input.case import CHECK, EVALUATE, RUN, ZERO_SHOT, Case
-from tests.samples import task_toml
+from tests.support.samples import task_toml
 
 GOOD = task_toml()
 

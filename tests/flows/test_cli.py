@@ -98,7 +98,7 @@ def test_a_damaged_report_is_a_line_in_the_list(pet: Pet, run_copy: Path) -> Non
 
 
 def test_a_list_that_fails_is_one_screen(pet: Pet, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pet.past_runs.list_runs", lambda under: 1 / 0)
+    monkeypatch.setattr("pet.finished.past_runs.list_runs", lambda under: 1 / 0)
     result = pet("runs")
     assert result.exit_code == 1
     assert "Traceback" not in result.output

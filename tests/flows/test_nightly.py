@@ -18,7 +18,7 @@ import pytest
 
 from pet.errors import InputError
 from pet.nightly.nightly_config import DriftConfig, NightlyConfig
-from tests.nights.samples import arrive, night_settings
+from tests.support.nights import arrive, night_settings
 
 
 def test_settings_are_a_form_with_descriptions(prefect_home: Path) -> None:

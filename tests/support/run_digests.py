@@ -17,11 +17,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.support.nights import arrive, night_settings
-
 from pet.nightly.night import label_new
 from pet.pipeline import label_pool
 from tests.support import samples, tiny_models
+from tests.support.nights import arrive, night_settings
 
 ROOT = Path(tempfile.gettempdir()) / "pet-run-digests"
 RUNS: dict[str, dict[str, Any]] = {

@@ -1,0 +1,262 @@
+"""Labels without a run: right rows, right prior, the same bytes again, and nothing trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from pet.checking import zero_shot
+from pet.checking.zero_shot import label_zero_shot
+from pet.errors import InputError, Interrupted
+from pet.method.calibration import UNTRAINED, calibration_offset
+from pet.method.ensembling import softmax
+from pet.models.cloze_model import ClozeModel
+from pet.models.scoring import cloze_encoder, score_columns
+from pet.progress import SILENT, Observer
+from pet.storage.locks import LOCK
+from pet.storage.units import LABELS_DONE
+from pet.tasks.task import load_task
+from tests.conftest import ModelFolder
+from tests.support import samples
+from tests.support.cloze import CPU
+
+SMALL = ("device=cpu", "max_length=32", "shard_rows=16", "tokens_per_batch=512")
+
+
+class Notes(Observer):
+    """Remembers what it was told; asks to stop after so many rows of labeling."""
+
+    def __init__(self, stop_after: int | None = None) -> None:
+        self.lines: list[str] = []
+        self.stages: list[str] = []
+        self._left = stop_after
+
+    def begin(self, stage: str, total: int | None, unit: str) -> None:
+        self.stages.append(stage)
+
+    def advance(self, amount: int) -> None:
+        if self._left is not None and self.stages[-1] == "labeling the pool":
+            self._left -= amount
+            if self._left < 0:
+                raise Interrupted("you asked for it")
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+
+@pytest.fixture
+def label(inputs_folder: Path, model_folder: ModelFolder, tmp_path: Path) -> Any:
+    """Label the tiny pool: `label("out", "seed=7", kind="llama")`."""
+
+    def work(
+        out: str, *settings: str, kind: str = "bert", task: Path | str | None = None,
+        pool: Path | None = None, observer: Observer = SILENT, **more: Any,
+    ) -> Any:  # fmt: skip
+        return label_zero_shot(
+            str(task or inputs_folder / "task.toml"), str(pool or inputs_folder / "pool.parquet"),
+            tmp_path / out, str(model_folder(kind)), observer, settings=(*SMALL, *settings), **more,
+        )  # fmt: skip
+
+    return work
+
+
+def rows_of(folder: Path) -> list[dict[str, Any]]:
+    return [
+        row for path in sorted(folder.glob("part-*")) for row in pq.read_table(path).to_pylist()
+    ]
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != LOCK}
+
+
+def pattern_logits(
+    task_path: Path, model_path: Path, texts: Sequence[str], prior: Sequence[str] | None,
+    calibration: Any,
+) -> np.ndarray:  # fmt: skip
+    """Ask every pattern by itself. [patterns, rows, labels]"""
+    task = load_task(task_path)
+    model = ClozeModel.load(str(model_path), None, CPU)
+    stack = []
+    for pattern in task.patterns:
+        encoder = cloze_encoder(model, task, pattern.name, 32)
+        if prior is not None:
+            before = score_columns(model, encoder, {"text": prior}, 512)
+            encoder.offset = calibration_offset(before, calibration).astype(np.float32)
+        stack.append(score_columns(model, encoder, {"text": texts}, 512))
+    return np.stack(stack)
+
+
+@pytest.mark.parametrize("calibration", ["half-matched", "pool", "content-free", "none"])
+def test_labels_are_the_mean_of_the_calibrated_patterns(
+    label: Any, inputs_folder: Path, model_folder: ModelFolder, tmp_path: Path, calibration: str
+) -> None:
+    written, reused, counts = label("out", f"calibration={calibration}")
+    usable = [t for t in samples.pool_texts() if t is not None and t.strip()]
+    assert (written, reused, counts["rows"], counts["rejected"]) == (3, 0, len(usable), 3)
+    priors = {"content-free": ["N/A", "[MASK]", ""], "none": None}
+    logits = pattern_logits(
+        inputs_folder / "task.toml", model_folder("bert"), usable,
+        priors.get(calibration, usable), calibration,
+    )  # fmt: skip
+    centred = logits - logits.mean(axis=-1, keepdims=True)
+    expected = softmax(centred.mean(axis=0), 1.0 if calibration == "none" else UNTRAINED)
+    rows = rows_of(tmp_path / "out")
+    found = np.array([list(row["probabilities"].values()) for row in rows])
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert [row["label"] for row in rows] == [samples.LABELS[i] for i in expected.argmax(axis=1)]
+    agree = (logits.argmax(axis=-1) == expected.argmax(axis=-1)).mean(axis=0)
+    np.testing.assert_allclose([row["agreement"] for row in rows], agree, atol=1e-6)
+
+
+def test_unusable_rows_are_listed_and_have_no_label(label: Any, tmp_path: Path) -> None:
+    counts = label("out")[2]
+    rejected = pq.read_table(counts["rejected_file"]).to_pylist()
+    assert [row["row"] for row in rejected] == [7, 20, 33]
+    labeled = {row["id"] for row in rows_of(tmp_path / "out")}
+    assert len(labeled) == 37
+    assert not labeled & {f"pool.parquet:{row}" for row in (7, 20, 33)}
+
+
+def test_what_was_broken_off_goes_on_to_the_same_bytes(label: Any, tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        label("out", observer=Notes(stop_after=20))
+    assert len(list((tmp_path / "out").glob("part-*"))) == 1
+    assert not (tmp_path / "out" / LABELS_DONE).exists()
+    assert label("out")[:2] == (2, 1)
+    label("straight")
+    assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "straight")
+    assert label("out")[:2] == (0, 3)
+    assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "straight")
+
+
+def test_the_size_of_shards_changes_no_label(label: Any, tmp_path: Path) -> None:
+    """The sample for the prior must not depend on how the pool is cut."""
+    label("small", "shard_rows=7")
+    label("large", "shard_rows=100")
+    small, large = (rows_of(tmp_path / name) for name in ("small", "large"))
+    assert [row["id"] for row in small] == [row["id"] for row in large]
+    for one, other in zip(small, large, strict=True):
+        assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-5)
+
+
+def test_the_prior_is_of_a_sample_of_the_whole_pool(
+    label: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the first rows it would be wrong for a pool that is sorted by subject."""
+    monkeypatch.setattr(zero_shot, "PRIOR_ROWS", 50)
+    pool = samples.write_pool(tmp_path / "sorted.parquet", [f"news {n}" for n in range(400)])
+    asked: list[Any] = []
+    ask = zero_shot.ask_in_turn
+    monkeypatch.setattr(zero_shot, "ask_in_turn", lambda *a: asked.append(a[2]) or ask(*a))
+    label("out", pool=pool)
+    places = sorted(int(text.split()[1]) for text in asked[0]["text"])
+    assert len(set(places)) == 50
+    assert places[0] < 50
+    assert places[-1] > 350
+    assert 150 < np.mean(places) < 250
+
+
+def test_the_model_is_loaded_once(label: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[Any] = []
+    load = ClozeModel.load
+    monkeypatch.setattr(
+        zero_shot.ClozeModel, "load", lambda *a, **b: loaded.append(a) or load(*a, **b)
+    )
+    label("out")
+    assert len(loaded) == 1
+
+
+def test_a_causal_model_leaves_out_what_it_cannot_use_and_says_so(
+    label: Any, tmp_path: Path
+) -> None:
+    notes = Notes()
+    label("out", kind="llama", observer=notes)
+    assert "category, bracket" in notes.lines[0]
+    assert {row["agreement"] for row in rows_of(tmp_path / "out")} == {1.0}
+
+
+def test_a_shipped_task_and_another_text_column_will_do(
+    label: Any, inputs_folder: Path, tmp_path: Path
+) -> None:
+    pool = samples.write_csv(tmp_path / "pool.csv", [("the game",), ("news",)], ("body",))
+    counts = label("out", pool=pool, text_column="body")[2]
+    assert counts["rows"] == 2
+
+
+@pytest.mark.parametrize(
+    "change", ["max_length=24", "calibration=none", "seed=7", "tokens_per_batch=256"]
+)
+def test_labels_of_other_settings_are_not_written_over(
+    label: Any, tmp_path: Path, change: str
+) -> None:
+    label("out")
+    before = bytes_of(tmp_path / "out")
+    with pytest.raises(InputError, match="made from something else"):
+        label("out", change)
+    assert bytes_of(tmp_path / "out") == before
+
+
+def test_other_words_or_label_order_are_other_labels(
+    label: Any, inputs_folder: Path, tmp_path: Path
+) -> None:
+    label("out")
+    toml = (inputs_folder / "task.toml").read_text()
+    lines = toml.splitlines()
+    place = lines.index('sport = "sport"')
+    lines[place], lines[place + 1] = lines[place + 1], lines[place]
+    for number, changed in enumerate((toml.replace('"moon"', '"orbit"'), "\n".join(lines))):
+        other = tmp_path / f"task-{number}.toml"
+        other.write_text(changed)
+        with pytest.raises(InputError, match="made from something else"):
+            label("out", task=other)
+    same = tmp_path / "same.toml"
+    same.write_text(toml + "\n# a remark\n")
+    assert label("out", task=same)[:2] == (0, 3)
+
+
+def test_a_run_is_no_task(label: Any, tiny_run: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="the folder of a run"):
+        label("out", task=tiny_run)
+
+
+@pytest.mark.parametrize("setting", ["member.steps=3", "test=t.csv", "adapt_steps=5"])
+def test_settings_that_would_change_nothing_are_refused(label: Any, setting: str) -> None:
+    with pytest.raises(InputError, match="nothing is trained here"):
+        label("out", setting)
+
+
+def test_everything_wrong_is_said_at_once_and_nothing_is_written(
+    inputs_folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError) as raised:
+        label_zero_shot(
+            str(inputs_folder / "task.toml"), str(tmp_path / "no-pool"), tmp_path / "out",
+            str(tmp_path / "no-model"), SILENT,
+        )  # fmt: skip
+    assert "no-model" in str(raised.value)
+    assert "no-pool" in str(raised.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_pool_without_a_usable_row_is_refused(label: Any, tmp_path: Path) -> None:
+    pool = samples.write_pool(tmp_path / "pool.parquet", [None, "", " "])
+    with pytest.raises(InputError, match="none that is usable"):
+        label("out", pool=pool)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_pair_of_fields_is_asked_about_together(label: Any, tmp_path: Path) -> None:
+    toml = samples.task_toml(["category"]).replace('["text"]', '["text", "more"]')
+    task = tmp_path / "pairs.toml"
+    task.write_text(toml.replace("{text}", "{text} || {more}"))
+    rows = [("the game", "was on"), ("news", "of the moon")]
+    pool = samples.write_csv(tmp_path / "pairs.csv", rows, ("text", "more"))
+    assert label("out", task=task, pool=pool)[2]["rows"] == 2
+    with pytest.raises(InputError, match="a task with one field"):
+        label("other", task=task, pool=pool, text_column="more")

@@ -1,0 +1,136 @@
+"""Labeled sets, as users bring them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from pet.data.labeled import read_labeled
+from pet.data.pool import RejectedRow
+from pet.errors import InputError
+from tests.support.files import parquet, write
+
+LABELS = ("sport", "space")
+
+
+def labeled(path: Path, **options: Any) -> Any:
+    return read_labeled(path, ["text"], LABELS, **options)
+
+
+def test_labels_point_into_the_tasks_labels(tmp_path: Path) -> None:
+    path = write(tmp_path / "train.csv", "text,label\nball,sport\nmoon,space\ngoal,sport\n")
+    table = labeled(path)
+    assert table.labels.tolist() == [0, 1, 0]
+    assert table.labels.dtype == np.int64
+    assert table.columns == {"text": ["ball", "moon", "goal"]}
+    assert (len(table), table.path, table.warnings, table.rejected) == (3, path, [], [])
+
+
+def test_number_labels_meet_the_tasks_text_in_every_format(tmp_path: Path) -> None:
+    parquet(tmp_path / "int.parquet", text=["a", "b"], label=[0, 1])
+    parquet(tmp_path / "float.parquet", text=["a", "b"], label=[0.0, 1.0])
+    parquet(
+        tmp_path / "categories.parquet",
+        text=["a", "b"], label=pa.array(["0", "1"]).dictionary_encode(),
+    )  # fmt: skip
+    write(tmp_path / "a.csv", "text,label\na,0\nb,1\n")
+    write(tmp_path / "a.jsonl", '{"text": "a", "label": 0}\n{"text": "b", "label": "1"}\n')
+    paths = sorted(tmp_path.iterdir())
+    assert len(paths) == 5
+    for path in paths:
+        assert read_labeled(path, ["text"], ["0", "1"]).labels.tolist() == [0, 1], path
+
+
+def test_true_and_whole_floats_as_labels_are_the_same_in_json_as_in_parquet(
+    tmp_path: Path,
+) -> None:
+    """A task of the labels True and False, as boolq is, would know none of a JSON file's."""
+    values = {"bool": [True, False], "float": [1.0, 0.0], "half": [0.5, 1.5]}
+    names = {"bool": ["True", "False"], "float": ["1", "0"], "half": ["0.5", "1.5"]}
+    for kind, labels in values.items():
+        parquet(tmp_path / f"{kind}.parquet", text=["a", "b"], label=labels)
+        lines = [json.dumps({"text": t, "label": v}) for t, v in zip("ab", labels, strict=True)]
+        write(tmp_path / f"{kind}.jsonl", "\n".join([*lines, '{"text": "c", "label": NaN}']))
+        for path in tmp_path.glob(f"{kind}.*"):
+            table = read_labeled(path, ["text"], names[kind], max_rejected=0.5)
+            assert (table.ids[:2], table.labels.tolist()) == (table.ids, [0, 1]), path
+
+
+def test_unknown_labels_are_listed_with_counts_beside_the_tasks(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "text,label\na,sports\nb,sports\nc,space\nd,Space\n")
+    with pytest.raises(
+        InputError, match=r"'sport', 'space'\n.*'sports' \(2 rows\), 'Space' \(1 rows\)"
+    ):
+        labeled(path)
+
+
+def test_rows_without_a_label_are_set_aside_under_their_file_and_row(tmp_path: Path) -> None:
+    parquet(tmp_path / "a.parquet", text=["a", None, "c"], label=["sport", "sport", None])
+    parquet(tmp_path / "b.parquet", text=["d", "e"], label=[" ", "space"])
+    table = labeled(tmp_path, max_rejected=0.9)
+    assert table.ids == ["a.parquet:0", "b.parquet:1"]
+    assert table.labels.tolist() == [0, 1]
+    assert table.rejected == [
+        RejectedRow("a.parquet", 1, "no text"),
+        RejectedRow("a.parquet", 2, "no label"),
+        RejectedRow("b.parquet", 0, "no label"),
+    ]
+
+
+def test_too_many_unusable_rows_stop_with_reasons_and_places(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "text,label\na,sport\n,space\nc,space\n d,\n")
+    with pytest.raises(InputError, match=r"2 of 4: .*no label \(1\).*row 1 of a\.csv"):
+        labeled(path)
+    assert len(labeled(path, max_rejected=0.5)) == 2
+
+
+@pytest.mark.parametrize("rows", ["", ",sport\n,space\n"])
+def test_a_labeled_set_without_a_usable_row_is_refused_however_patient(
+    tmp_path: Path, rows: str
+) -> None:
+    with pytest.raises(InputError, match="at least one usable row"):
+        labeled(write(tmp_path / "a.csv", "text,label\n" + rows), max_rejected=1.0)
+
+
+def test_ids_that_occur_twice_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "id,text,label\n1,a,sport\n1,b,space\n2,c,sport\n")
+    with pytest.raises(InputError, match="1 ids that occur more than once: '1'"):
+        labeled(path)
+
+
+def test_all_problems_of_a_labeled_set_come_at_once(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        labeled(parquet(tmp_path / "a.parquet", body=["a"], target=["sport"]))
+    options = [problem.fix for problem in caught.value.problems]
+    assert len(options) == 2
+    assert "--text-column" in options[0]
+    assert "--label-column" in options[1]
+    path = write(tmp_path / "b.csv", "id,text,label\n1,a,x\n1,b,space\n2,,sport\n")
+    with pytest.raises(InputError) as caught:
+        labeled(path)
+    assert len(caught.value.problems) == 3
+
+
+def test_a_label_without_an_example_is_said_not_passed_over(tmp_path: Path) -> None:
+    table = labeled(write(tmp_path / "a.csv", "text,label\na,sport\n"))
+    [warning] = table.warnings
+    assert "no example of the label 'space'" in warning
+
+
+def test_one_text_with_two_labels_is_said_with_its_rows(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "text,label\na,sport\nb,space\na,space\nb,space\n")
+    [warning] = labeled(path).warnings
+    assert "1 texts occur with more than one label" in warning
+    assert "a.csv:0 and a.csv:2" in warning
+
+
+def test_other_column_names_are_mapped(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "key,body,topic\nk1,a,sport\nk2,b,space\n")
+    table = labeled(path, columns={"text": "body"}, label_column="topic", id_column="key")
+    assert table.ids == ["k1", "k2"]
+    assert table.columns == {"text": ["a", "b"]}

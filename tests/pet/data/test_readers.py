@@ -1,0 +1,169 @@
+"""Raw files in, Parquet files out."""
+
+from __future__ import annotations
+
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pet.data.readers import count_rows, open_sources, read_chunks
+from pet.errors import InputError, PetError
+from pet.storage.files import write_parquet
+from tests.support.files import read, write
+
+
+@pytest.fixture
+def texts() -> pa.Table:
+    return pa.table({"text": [f"text {number}" for number in range(1000)]})
+
+
+def test_an_empty_file_is_not_taken_for_an_empty_pool(tmp_path: Path) -> None:
+    for suffix in ("csv", "jsonl", "parquet"):
+        with pytest.raises(InputError, match="an empty file"):
+            open_sources(write(tmp_path / f"a.{suffix}", ""))
+
+
+def test_ten_thousand_broken_files_make_one_problem_not_ten_thousand(tmp_path: Path) -> None:
+    for number in range(50):
+        write(tmp_path / f"{number:02}.csv", "")
+    with pytest.raises(InputError, match=r"02\.csv and 47 more files") as caught:
+        open_sources(tmp_path)
+    assert len(caught.value.problems) == 1
+
+
+def test_chunks_know_their_place_in_the_file(tmp_path: Path) -> None:
+    count = 20_000
+    write(tmp_path / "a.csv", "text\n" + "".join(f"t{n}\n" for n in range(count)))
+    write(tmp_path / "b.jsonl", "".join(f'{{"text": "t{n}"}}\n' for n in range(count)))
+    write_parquet(tmp_path / "c.parquet", pa.table({"text": [f"t{n}" for n in range(count)]}), {})
+    for source in open_sources(tmp_path):
+        assert count_rows(source) == count
+        for chunk in read_chunks(source, ["text"], []):
+            assert chunk.table.column("text")[0].as_py() == f"t{chunk.first}"
+            assert chunk.cut(3, 5).table.column("text").to_pylist() == [
+                f"t{chunk.first + 3}", f"t{chunk.first + 4}"
+            ]  # fmt: skip
+
+
+def test_a_file_that_changes_under_the_reader_fails_the_run(
+    tmp_path: Path, texts: pa.Table
+) -> None:
+    path = tmp_path / "a.parquet"
+    write_parquet(path, texts, {})
+    [source] = open_sources(path)
+    chunks = read_chunks(source, ["text"], [])
+    next(chunks)
+    write_parquet(path, texts.slice(1), {})
+    with pytest.raises(PetError, match="changed since the start") as caught:
+        list(chunks)
+    assert caught.value.exit_status == 1
+
+
+def test_a_file_that_disappears_fails_the_run(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "text\na\n")
+    [source] = open_sources(path)
+    path.unlink()
+    with pytest.raises(PetError, match="it has disappeared"):
+        list(read_chunks(source, ["text"], []))
+    with pytest.raises(PetError, match="it has disappeared"):
+        count_rows(source)
+
+
+def test_damage_in_the_middle_of_a_parquet_file_is_not_read_over(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    path = tmp_path / "a.parquet"
+    write_parquet(path, pa.table({"text": [rng.bytes(20).hex() for _ in range(5000)]}), {})
+    content = bytearray(path.read_bytes())
+    content[2000:4000] = bytes(2000)
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="a file that can be read to its end"):
+        read(path)
+
+
+def test_the_same_table_gives_the_same_bytes(tmp_path: Path, texts: pa.Table) -> None:
+    write_parquet(tmp_path / "a.parquet", texts, {"run": "1", "model": "m"})
+    write_parquet(tmp_path / "b.parquet", texts, {"model": "m", "run": "1"})
+    assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+
+
+def test_metadata_stands_in_the_file(tmp_path: Path, texts: pa.Table) -> None:
+    write_parquet(tmp_path / "new" / "a.parquet", texts, {"fingerprint": "f1"})
+    file = pq.ParquetFile(tmp_path / "new" / "a.parquet")
+    assert file.metadata.metadata[b"fingerprint"] == b"f1"
+    assert file.metadata.row_group(0).column(0).compression == "ZSTD"
+    assert file.read()["text"].to_pylist() == texts["text"].to_pylist()
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, texts: pa.Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_parquet(tmp_path / "a.parquet", texts, {})
+    before = (tmp_path / "a.parquet").read_bytes()
+
+    def fail(table: pa.Table, path: Path, **_: object) -> None:
+        Path(path).write_bytes(before[:10])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pq, "write_table", fail)
+    with pytest.raises(PetError, match="free some space"):
+        write_parquet(tmp_path / "a.parquet", texts.slice(1), {})
+    assert (tmp_path / "a.parquet").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["a.parquet"]
+
+
+def test_arrow_reports_a_full_disk_in_a_way_that_we_understand(tmp_path: Path) -> None:
+    code = """
+import sys, pyarrow as pa
+from pet.errors import PetError
+from pet.tables import write_parquet
+try:
+    write_parquet(sys.argv[1], pa.table({"text": [str(n) for n in range(100_000)]}), {})
+except PetError as error:
+    sys.exit(str(error))
+"""
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+
+    path = tmp_path / "a.parquet"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, preexec_fn=limit
+    )
+    assert "room on the disk" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_a_file_cannot_be_written_into(tmp_path: Path, texts: pa.Table) -> None:
+    write(tmp_path / "labels", "a file")
+    with pytest.raises(PetError, match="a place that can be written"):
+        write_parquet(tmp_path / "labels" / "a.parquet", texts, {})
+
+
+def test_a_parquet_file_cut_in_half_is_named_not_half_read(tmp_path: Path) -> None:
+    texts = pa.table({"text": [f"text {number}" for number in range(1000)]})
+    write_parquet(tmp_path / "whole.parquet", texts, {})
+    content = (tmp_path / "whole.parquet").read_bytes()
+    write(tmp_path / "half.parquet", content[: len(content) // 2])
+    with pytest.raises(InputError, match=r"half\.parquet\n(.|\n)*cut off") as caught:
+        open_sources(tmp_path)
+    assert "whole.parquet" not in str(caught.value)
+
+
+def test_a_csv_file_that_is_called_parquet_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="a whole Parquet file"):
+        open_sources(write(tmp_path / "a.parquet", "text\nhello world\n"))
+
+
+def test_a_column_whose_name_begins_another_does_not_bring_it_along(tmp_path: Path) -> None:
+    table = pa.table({"text.en": ["en"], "text": ["t"], "text_2": ["2"]})
+    write_parquet(tmp_path / "a.parquet", table, {})
+    assert read(tmp_path / "a.parquet") == ["t"]
+    assert read(tmp_path / "a.parquet", "text.en") == ["en"]

@@ -1,0 +1,115 @@
+"""Raw rows of CSV and JSON Lines files, and what stops a whole file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pet.data.data_files import Reason
+from pet.data.readers import count_rows, open_sources
+from pet.data.text_readers import LONGEST_ROW
+from pet.errors import InputError
+from tests.support.files import read, write
+
+
+def test_jsonl_that_is_one_pretty_printed_array_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="one JSON object per line"):
+        open_sources(write(tmp_path / "a.jsonl", '[\n  {\n  "text": "a"\n  }\n]\n'))
+
+
+def test_a_csv_file_of_empty_lines_has_no_columns(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="a line of column names"):
+        open_sources(write(tmp_path / "a.csv", "\n\n"))
+
+
+def test_a_ragged_csv_row_costs_itself_alone(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", b"id,text\n1,ok\n\n2,a,\xff\n3\n4,also ok")
+    assert read(path) == ["ok", Reason.RAGGED, Reason.RAGGED, "also ok"]
+
+
+def test_undecodable_bytes_cost_one_row_not_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", b"text\nok\ncaf\xe9\n\xed\xa0\x80\nalso ok\n")
+    assert read(path) == ["ok", Reason.UNDECODABLE, Reason.UNDECODABLE, "also ok"]
+
+
+def test_csv_quotes_newlines_and_byte_order_mark_are_read_as_written(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", '\ufefftext,n\r\n"a, ""b""\nc",1\r\n5" pipe,2\r\n\0,3')
+    assert read(path) == ['a, "b"\nc', '5" pipe', "\0"]
+
+
+@pytest.mark.parametrize("tail", ["", "3,foo\n4,bar\n", "3", "\n\n"])
+def test_a_quote_never_closed_does_not_swallow_the_rest_in_silence(
+    tmp_path: Path, tail: str
+) -> None:
+    path = write(tmp_path / "a.csv", 'id,text\n1,ok\n2,"never closed\n' + tail)
+    with pytest.raises(InputError, match="opened in row 1 and never closed"):
+        read(path)
+    with pytest.raises(InputError, match="never closed"):
+        count_rows(open_sources(path)[0])
+
+
+def test_rows_that_a_wrong_quote_holds_together_are_not_read_as_one_text(tmp_path: Path) -> None:
+    """A pool lost rows in silence: the text of one ran on to the next quote of the file."""
+    path = write(tmp_path / "a.csv", 'id,text\n1,ok\n2,"open\n3,lost\n4,"closed"\n5,also ok\n')
+    assert read(path) == ["ok", Reason.QUOTES, "also ok"]
+
+
+def test_a_quote_within_a_line_is_read_as_it_stands(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", 'text,n\n"a" of "b",1\n"c" ,2\n5" pipe,3\n')
+    assert read(path) == ['a of "b"', "c ", '5" pipe']
+
+
+def test_no_row_is_made_of_the_second_line_of_another(tmp_path: Path) -> None:
+    """Behind a quote within a line, the rest of a text was a row of its own."""
+    rows = 'id,text\n1,ok\n"2" x,"first line\nsecond, line"\n3,also ok\n'
+    assert read(write(tmp_path / "a.csv", rows)) == ["ok", Reason.QUOTES, "also ok"]
+    with pytest.raises(InputError, match="never closed"):
+        read(write(tmp_path / "b.csv", 'text,label\n"a" b,"x\nc,d\ne,f\n'))
+
+
+def test_a_wrong_quote_that_would_cost_much_of_a_file_is_refused(tmp_path: Path) -> None:
+    lines = "".join(f"{row},lost\n" for row in range(200))
+    with pytest.raises(InputError, match="202 lines held together by a quote in row 0"):
+        read(write(tmp_path / "a.csv", f'id,text\n1,"open\n{lines}2,"closed"\n3,ok\n'))
+
+
+def test_column_names_that_run_on_into_the_rows_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="the line of column names and closed in a later line"):
+        read(write(tmp_path / "a.csv", 'id,"text\n1,ok\n2,"also ok"\n'))
+
+
+def test_a_quote_never_closed_does_not_fill_the_memory(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", 'text\n"' + "word\n" * (LONGEST_ROW // 4))
+    with pytest.raises(InputError, match="more than 16,777,216 characters in row 0"):
+        read(path)
+
+
+def test_a_text_of_five_megabytes_is_a_text(tmp_path: Path) -> None:
+    text = "word " * 1_000_000 + "end"
+    assert read(write(tmp_path / "a.csv", f'text\n"{text}"\nb\n')) == [text, "b"]
+    assert read(write(tmp_path / "a.jsonl", f'{{"text": "{text}"}}\n')) == [text]
+
+
+def test_jsonl_lines_that_cannot_be_read_cost_themselves_alone(tmp_path: Path) -> None:
+    lines = [
+        b'\xef\xbb\xbf{"text": "ok"}', b"", b"{broken", b'{"text": "caf\xe9"}', b"[1, 2]",
+        b'{"text": 5}', b'{"text": "\\ud800"}', b'{"text": null}', b'{"other": 1}', b"[" * 99_999,
+        b'{"text": "\\u0000"}',
+    ]  # fmt: skip
+    assert read(write(tmp_path / "a.jsonl", b"\n".join(lines))) == [
+        "ok", Reason.NOT_JSON, Reason.UNDECODABLE, Reason.NOT_JSON, Reason.NOT_TEXT,
+        Reason.UNDECODABLE, None, None, Reason.NOT_JSON, "\0",
+    ]  # fmt: skip
+
+
+def test_a_line_too_long_for_jsonl_is_refused_before_it_fills_the_memory(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", b'{"text": "a"}\n' * 30 + b"x" * (LONGEST_ROW + 1))
+    with pytest.raises(InputError, match="a line of more than"):
+        read(path)
+
+
+def test_half_a_character_in_a_key_is_no_column(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", '{"text": "a", "\\ud83d": 1}\n')
+    [source] = open_sources(path)
+    assert source.schema.names == ["text"]

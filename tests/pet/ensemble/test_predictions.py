@@ -1,0 +1,103 @@
+"""Labeled rows that nobody has learned from, and what is said of them, in whole runs."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pet.ensemble import predictions as answers
+from pet.ensemble.logits import read_logits
+from pet.ensemble.members import Member, members_of
+from pet.ensemble.predictions import (
+    answers_path,
+    pool_logits,
+    pool_votes,
+    unseen_answers,
+    unseen_rows,
+)
+from pet.ensemble.teachers import first_judges, left_out
+from pet.inputs.inputs import read_inputs
+from pet.pipeline import label_pool
+
+Configure = Callable[..., Any]
+
+
+def test_a_row_is_judged_by_those_only_who_left_it_out(config_for: Configure) -> None:
+    config = config_for()
+    label_pool(config)
+    judge = Path(config.out) / "members" / "judge-last-r0"
+    assert {path.name for path in judge.iterdir()} == {"done.json", "held_out.parquet"}
+    inputs = read_inputs(config)
+    members = members_of(inputs)
+    found = unseen_answers(inputs, members, [1.0] * len(members))
+    assert found is not None
+    rows, logits = found
+    judges = first_judges(inputs)
+    assert set(rows.tolist()) == {row for j in judges for row in left_out(inputs, j).tolist()}
+    for row, together in zip(rows, logits, strict=True):
+        said = [
+            read_logits(answers_path(inputs, member))[1][row]
+            for member, judge in zip(members, judges, strict=True)
+            if row in left_out(inputs, judge)
+        ]
+        own = np.mean(said, axis=0)
+        np.testing.assert_allclose(together, own - own.mean(), atol=1e-5)
+
+
+def test_an_encoder_that_was_taught_by_trained_members_has_seen_the_labeled_rows(
+    config_for: Configure, model_folder: Any
+) -> None:
+    """They know these rows, and hand it on: its cross-validation is no longer one."""
+    config = config_for(encoder=str(model_folder("bert")), generations=1, growth_factor=1.5)
+    label_pool(config)
+    inputs = read_inputs(config)
+    encoders = [Member("", 0, number, "encoder") for number in (0, 1)]
+    assert unseen_rows(inputs, encoders[0]).all()
+    assert not unseen_rows(inputs, encoders[1]).any()
+
+
+MEMBERS, SHARDS, ROWS, LABELS = 3, 20, 500, 50
+WHOLE = 4 * MEMBERS * SHARDS * ROWS * LABELS  # bytes of all logits
+
+
+def shard(_inputs: Any, members: Any, file: str) -> tuple[list[str], np.ndarray]:
+    rng = np.random.default_rng(int(file))
+    return [file] * ROWS, rng.random((len(members), ROWS, LABELS), np.float32)
+
+
+@pytest.fixture
+def inputs(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(answers, "stacked_logits", shard)
+    monkeypatch.setattr(answers, "shard_names", lambda inputs: list(map(str, range(SHARDS))))
+    monkeypatch.setattr(answers, "unlabeled_rows", lambda inputs: range(SHARDS * ROWS))
+    return SimpleNamespace(task=SimpleNamespace(labels=tuple(map(str, range(LABELS)))))
+
+
+def peak(ask: Any) -> tuple[np.ndarray, int]:
+    tracemalloc.start()
+    try:
+        return ask(), tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_logits_are_never_in_memory_twice(inputs: Any) -> None:
+    """A sample has 10,000 rows a label, so that they grow with the square of the labels."""
+    members: Any = range(MEMBERS)
+    found, used = peak(lambda: pool_logits(inputs, members))
+    assert used < 1.2 * WHOLE
+    by_hand = np.concatenate([shard(inputs, members, str(n))[1] for n in range(SHARDS)], axis=1)
+    np.testing.assert_array_equal(found, by_hand)
+
+
+def test_votes_are_counted_shard_by_shard(inputs: Any) -> None:
+    members: Any = range(MEMBERS)
+    votes, used = peak(lambda: pool_votes(inputs, members))
+    assert used < 0.3 * WHOLE
+    np.testing.assert_array_equal(votes, pool_logits(inputs, members).argmax(axis=-1))

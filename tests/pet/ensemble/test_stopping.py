@@ -1,0 +1,87 @@
+"""What counts as harm in a whole run: an encoder that learned alone, and little."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pet.ensemble import stopping as growing
+from pet.ensemble.members import Member, members_of
+from pet.inputs.inputs import read_inputs
+from pet.inputs.pool_sample import unlabeled_rows
+from pet.pipeline import label_pool
+from pet.storage.files import read_record
+from pet.storage.units import DONE
+from tests.support import samples
+
+Configure = Callable[..., Any]
+
+
+@pytest.fixture
+def config(config_for: Configure, model_folder: Any) -> Any:
+    return config_for(
+        encoder=str(model_folder("bert")), member={"steps": 0}, generations=1, growth_factor=1.5
+    )
+
+
+@pytest.mark.parametrize(
+    ("kept", "generation"), [(growing.KEPT - 0.01, 0), (growing.KEPT + 0.01, 1)]
+)
+def test_an_encoder_that_cannot_say_what_it_was_taught_leads_the_ensemble_astray(
+    config: Any, monkeypatch: pytest.MonkeyPatch, kept: float, generation: int
+) -> None:
+    monkeypatch.setattr(growing, "knowledge_kept", lambda said, labels: kept)
+    listener = samples.Listener()
+    report = label_pool(config, observer=listener)
+    assert f"encoder-g{generation}" in report["weights"]
+    told = [line for line in listener.said if "did harm, 0 is kept" in line]
+    assert len(told) == (1 if generation == 0 else 0)
+    assert all(f"the encoder says {kept:.0%} of what its teachers" in line for line in told)
+
+
+@pytest.mark.parametrize(("kept", "stopped"), [(0.79, True), (0.81, False)])
+def test_without_labeled_rows_patterns_that_lose_what_they_were_taught_are_not_kept(
+    config_for: Configure, monkeypatch: pytest.MonkeyPatch, kept: float, stopped: bool
+) -> None:
+    """Nothing else would tell: films' labels came from .58 right to .52, and nobody minded."""
+    monkeypatch.setattr(growing, "knowledge_kept", lambda said, labels: kept)
+    monkeypatch.setattr(growing, "harm", lambda *signs, **others: "")
+    listener = samples.Listener()
+    report = label_pool(config_for(labeled=None, generations=1), observer=listener)
+    assert all(name.startswith("untrained-") for name in report["weights"]) is stopped
+    told = [line for line in listener.said if f"a member says {kept:.0%} of what" in line]
+    assert len(told) == stopped
+
+
+def test_it_is_asked_about_rows_that_it_has_not_learned_from(
+    config: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def kept(said: Any, labels: Any) -> float:
+        asked.append(len(labels))
+        return 1.0
+
+    monkeypatch.setattr(growing, "knowledge_kept", kept)
+    label_pool(config)
+    inputs = read_inputs(config)
+    drawn = read_record(Path(config.out) / "members" / "encoder-g1" / DONE)["drawn"]["rows"]
+    assert asked == [len(unlabeled_rows(inputs)) - len(drawn)]
+    assert len(drawn) > 0
+
+
+def test_patterns_that_learn_too_are_not_stopped_for_the_encoders_sake(
+    config_for: Configure, model_folder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(growing, "knowledge_kept", lambda said, labels: 0.0)
+    config = config_for(encoder=str(model_folder("bert")), generations=1, growth_factor=1.5)
+    label_pool(config)
+    inputs = read_inputs(config)
+    assert not growing._not_taken_up(inputs, members_of(inputs, 1))
+    untrained = [Member(pattern.name, generation=None) for pattern in inputs.task.patterns]
+    assert not growing._not_taken_up(inputs, untrained), "nobody has learned anything"
+    assert np.isfinite(growing.generation_of(inputs, members_of(inputs, 1)).growth.agreement)

@@ -1,0 +1,406 @@
+"""Judges: who leaves which labeled rows out, and what they say of members after generations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pet.ensemble import stopping as growing
+from pet.ensemble.member_training import Drawn, draw, training_rows
+from pet.ensemble.members import Member, folder_of, members_of
+from pet.ensemble.predictions import unseen_answers
+from pet.ensemble.teachers import (
+    first_judges,
+    later_judges,
+    left_out,
+    member_fingerprint,
+    teachers_of,
+    teaching_judges,
+)
+from pet.ensemble.weights import (
+    AFTER_TRAINED,
+    AFTER_UNTRAINED,
+    ensemble_scaling,
+    expected_scaling,
+    member_weights,
+    teachers_say,
+)
+from pet.inputs.inputs import Inputs, read_inputs
+from pet.inputs.pool_sample import sample_pool
+from pet.method.calibration import fit_temperature
+from pet.pipeline import label_pool
+from pet.storage.files import read_record
+from tests.support import samples
+
+Configure = Callable[..., Any]
+GROWN = {"generations": 2, "growth_factor": 1.5, "out_of_bag": 0.5}
+STARTS = [pytest.param(100, id="untrained"), pytest.param(0, id="trained at once")]
+
+
+@pytest.fixture(scope="module")
+def grown(
+    inputs_folder: Path, model_folder: Any, tmp_path_factory: pytest.TempPathFactory
+) -> dict[int, tuple[Inputs, dict[str, Any]]]:
+    """Runs that grew twice, by `train_from`: inputs and report."""
+    found = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(growing, "harm", lambda *args, **more: "")
+        for start in (100, 0):
+            out = tmp_path_factory.mktemp("grown") / "run"
+            config = samples.tiny_config(
+                inputs_folder, model_folder("bert"), out, train_from=start, **GROWN
+            )
+            found[start] = (label_pool(config), read_inputs(config))[::-1]
+    return found
+
+
+def test_judges_leave_different_rows_out_and_together_speak_of_as_many_as_they_can(
+    config_for: Configure,
+) -> None:
+    """Drawn by each for itself, two lines of a quarter spoke of 17 rows of 50 instead of 24."""
+    inputs = read_inputs(config_for(repetitions=3))
+    judges = first_judges(inputs)
+    rows = {judge: set(left_out(inputs, judge).tolist()) for judge in judges}
+    for judge in judges:
+        labels = inputs.labeled.labels[sorted(rows[judge])]
+        assert np.bincount(labels).tolist() == [1, 1, 1], "a quarter of four rows of each label"
+        same = {
+            other for other in judges
+            if rows[other] & rows[judge]
+            and (other.pattern == judge.pattern or other.repetition == judge.repetition)
+        }  # fmt: skip
+        assert same == {judge}
+    assert set.union(*rows.values()) == set(range(12))
+
+
+def test_a_pattern_that_is_added_changes_no_judge_of_the_others(
+    config_for: Configure, inputs_folder: Path, tmp_path: Path
+) -> None:
+    task = (inputs_folder / "task.toml").read_text()
+    more = tmp_path / "more.toml"
+    more.write_text(task + '\nadded = "{mask} added: {text}"\n')
+    before, after = (
+        {judge: left_out(inputs, judge).tolist() for judge in first_judges(inputs)}
+        for inputs in (read_inputs(config_for()), read_inputs(config_for(task=str(more))))
+    )
+    assert len(after) == len(before) + 1
+    assert before.items() <= after.items()
+
+
+def test_a_label_of_one_or_two_rows_is_left_out_by_nobody(config_for: Configure) -> None:
+    """A judge that has never seen a label tells nothing of models that have."""
+    inputs = read_inputs(config_for())
+    rare = replace(inputs.labeled, labels=np.array([0] * 8 + [1] * 2 + [2] * 2))
+    few = replace(inputs, labeled=rare)
+    rows = [left_out(few, judge) for judge in first_judges(few)]
+    assert len(rows) == 3
+    assert all(left.max() < 8 for left in rows)
+
+
+def test_a_line_that_leaves_nothing_out_judges_nobody(config_for: Configure) -> None:
+    """It is taught every row, and would find each model right about what it has learned."""
+    grown = {**GROWN, "out_of_bag": 0.1, "judge_lines": 10, "repetitions": 8}
+    inputs = read_inputs(config_for(train_from=0, **grown))
+    uneven = replace(inputs.labeled, labels=np.array([0] * 8 + [1] * 2 + [2] * 2))
+    few = replace(inputs, labeled=uneven)
+    judges = later_judges(few, 1)
+    assert len(judges) > 3
+    assert all(len(left_out(few, judge)) for judge in judges)
+
+
+def test_members_learn_from_every_labeled_row_and_only_judges_leave_some_out(
+    config_for: Configure,
+) -> None:
+    inputs = read_inputs(config_for())
+    sample_pool(inputs)
+    for member, judge in zip(members_of(inputs), first_judges(inputs), strict=True):
+        nothing = draw(inputs, member)
+        assert len(training_rows(inputs, member, nothing)[1]) == len(inputs.labeled)
+        kept = len(inputs.labeled) - len(left_out(inputs, judge))
+        assert len(training_rows(inputs, judge, nothing)[1]) == kept
+        assert member_fingerprint(inputs, member) != member_fingerprint(inputs, judge)
+
+
+def test_nobody_judges_where_members_are_not_trained_or_are_taken_at_their_word(
+    config_for: Configure,
+) -> None:
+    assert not first_judges(read_inputs(config_for(out_of_bag=0)))
+    assert not first_judges(read_inputs(config_for(out_of_bag=0.1))), "less than half a row of four"
+    assert not first_judges(read_inputs(config_for(train_from=100)))
+    assert not first_judges(read_inputs(config_for(member={"steps": 0})))
+
+
+def heard(inputs: Inputs, member: Member) -> set[int]:
+    """The labeled rows that somebody has learned from, or somebody who taught it."""
+    if member.generation is None:
+        return set()
+    nothing = np.zeros(0, np.int64)
+    alone = Drawn(nothing, np.zeros((0, len(inputs.task.labels)), np.float32), {})
+    columns, _ = training_rows(inputs, member, alone)
+    texts = inputs.labeled.columns["text"]
+    own = {texts.index(text) for text in columns["text"]}
+    teachers = teachers_of(inputs, member) if member.generation else []
+    return own.union(*(heard(inputs, teacher) for teacher in teachers))
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_nobody_in_a_line_of_judges_has_heard_of_the_rows_that_it_left_out(
+    grown: dict[int, tuple[Inputs, dict[str, Any]]], start: int
+) -> None:
+    """What teachers have learned they hand on: such a judge finds every model right."""
+    inputs, _ = grown[start]
+    for generation in (1, 2):
+        judges = later_judges(inputs, generation)
+        assert len(judges) == 2
+        for judge in judges:
+            rows = set(left_out(inputs, judge).tolist())
+            assert len(rows) == (12 if start else 6)
+            assert heard(inputs, judge) == set(range(12)) - rows
+    for member in members_of(inputs, 2):
+        assert heard(inputs, member) == set(range(12)), "members leave nothing out"
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_a_later_ensemble_is_as_sure_as_judges_find_it_right(
+    grown: dict[int, tuple[Inputs, dict[str, Any]]], start: int
+) -> None:
+    inputs, report = grown[start]
+    members = members_of(inputs, 2)
+    weights = member_weights(inputs, members)
+    found = unseen_answers(inputs, members, weights)
+    assert found is not None
+    rows, logits = found
+    judged = [set(left_out(inputs, judge).tolist()) for judge in later_judges(inputs, 2)]
+    assert set(rows.tolist()) == set.union(*judged)
+    expected = expected_scaling(inputs, members, weights).temperature
+    truth = inputs.labeled.labels[rows]
+    prior = AFTER_UNTRAINED if start else AFTER_TRAINED
+    temperature = fit_temperature(logits, truth, prior, expected)
+    assert temperature != expected
+    assert ensemble_scaling(inputs, members, weights).temperature == temperature
+    assert report["ensemble_temperature"] == temperature
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_without_a_test_set_a_grown_ensemble_is_measured_on_what_judges_left_out(
+    grown: dict[int, tuple[Inputs, dict[str, Any]]], start: int
+) -> None:
+    """Its members are right about all labeled rows: by that, the report would promise too much."""
+    inputs, report = grown[start]
+    measured = report["labeled"]
+    judges = later_judges(inputs, 2)
+    assert measured["unseen"]
+    assert measured["ensemble"]["rows"] == len({r for j in judges for r in left_out(inputs, j)})
+    judged = {name for name, own in measured["patterns"].items() if "trained" in own}
+    assert judged == {judge.pattern for judge in judges}
+    assert "best_pattern" not in measured, "nobody knows whether it is one of those"
+    assert "best_pattern" in report["test"]
+
+
+def test_only_judges_that_teach_others_are_asked_about_the_pool(
+    grown: dict[int, tuple[Inputs, dict[str, Any]]],
+) -> None:
+    inputs, _ = grown[0]
+    asked = {
+        judge.name: bool(list((folder_of(inputs, judge) / "logits").glob("part-*")))
+        for judge in [*first_judges(inputs), *later_judges(inputs, 1), *later_judges(inputs, 2)]
+    }
+    assert asked == {
+        "judge-category-r0": True, "judge-bracket-r0": True, "judge-last-r0": False,
+        "judge1-bracket-r0": True, "judge1-last-r0": True,
+        "judge2-last-r0": False, "judge2-category-r0": False,
+    }  # fmt: skip
+    kept = {path.parent.name for path in inputs.folder.glob("members/judge*/*.safetensors")}
+    assert kept == {name for name, teaches in asked.items() if teaches}
+    logits = inputs.folder / "members" / "judge1-last-r0" / "logits"
+    assert {path.name[:5] for path in logits.iterdir()} == {"part-"}, "nobody reads the rest"
+
+
+def test_judges_shape_no_member(config_for: Configure) -> None:
+    """A run that is judged after the fact must not be trained again."""
+    names = []
+    for count in (0, 2):
+        inputs = read_inputs(config_for(judge_lines=count, **GROWN))
+        sample_pool(inputs)
+        names.append([member_fingerprint(inputs, member) for member in members_of(inputs, 2)])
+    assert names[0] == names[1]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"judge_lines": 0},
+        {"out_of_bag": 0},
+        {"judge_lines": 1, "out_of_bag": 0.25},
+        {"member": {"steps": 0}},
+    ],
+    ids=["not wanted", "taken at their word", "three rows in all", "nobody is trained"],
+)
+def test_nobody_judges_later_members_where_it_would_tell_nothing(
+    config_for: Configure, changes: dict[str, Any]
+) -> None:
+    inputs = read_inputs(config_for(**{**GROWN, **changes}))
+    assert not later_judges(inputs, 1)
+
+
+def test_beside_an_encoder_there_are_no_later_judges_and_none_is_kept_to_teach_them(
+    config_for: Configure, model_folder: Any
+) -> None:
+    """What patterns say is no measure of patterns and encoder together."""
+    inputs = read_inputs(config_for(encoder=str(model_folder("bert")), **GROWN))
+    assert first_judges(inputs)
+    assert not later_judges(inputs, 1)
+    assert not teaching_judges(inputs, 0)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"generations": 0}, {"generations": "paper", "growth_goal": 10}]
+)
+def test_where_nothing_will_grow_no_judge_is_kept_to_teach(
+    config_for: Configure, changes: dict[str, Any]
+) -> None:
+    """Two models of a gigabyte that nobody is ever going to ask."""
+    inputs = read_inputs(config_for(**{**GROWN, **changes}))
+    assert first_judges(inputs)
+    assert not teaching_judges(inputs, 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "lines"),
+    [
+        pytest.param({"repetitions": 3}, 4, id="a line a fold"),
+        pytest.param({}, 3, id="a line a pattern"),
+        pytest.param({"repetitions": 3, "judge_lines": 2}, 2, id="as many as wanted"),
+        pytest.param({"repetitions": 3, "train_from": 100}, 2, id="each leaves all rows out"),
+    ],
+)
+def test_lines_speak_of_as_many_rows_as_they_can_and_none_is_trained_to_repeat_another(
+    config_for: Configure, changes: dict[str, Any], lines: int
+) -> None:
+    inputs = read_inputs(config_for(**{**GROWN, "out_of_bag": 0.25, "judge_lines": 4, **changes}))
+    judges = later_judges(inputs, 2)
+    assert len(judges) == lines
+    rows = {row for judge in judges for row in left_out(inputs, judge)}
+    assert len(rows) == (12 if "train_from" in changes else 3 * lines)
+
+
+def test_lines_of_judges_go_from_pattern_to_pattern(config_for: Configure) -> None:
+    """Two judges of one pattern would judge that pattern, and not the ensemble."""
+    inputs = read_inputs(config_for(repetitions=3, **GROWN))
+    for generation in (1, 2):
+        judges = later_judges(inputs, generation)
+        assert len({judge.pattern for judge in judges}) == 2
+        for judge in judges:
+            [teacher] = teachers_of(inputs, judge)
+            assert teacher.pattern != judge.pattern
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_labels_of_rows_that_judges_left_out_do_not_change_what_they_are_taught(
+    grown: dict[int, tuple[Inputs, dict[str, Any]]], start: int
+) -> None:
+    """Offsets and weights are fitted on labeled rows: by them, labels came to judges after all."""
+    inputs, _ = grown[start]
+    for judge in later_judges(inputs, 1):
+        own = left_out(inputs, judge)
+        labels = inputs.labeled.labels.copy()
+        labels[own] = np.roll(labels[own], 1)
+        other = replace(inputs, labeled=replace(inputs.labeled, labels=labels))
+        said = [np.log(teachers_say(of, judge)) for of in (inputs, other)]
+        one, two = (own - own.mean(axis=1, keepdims=True) for own in said)
+        sharpness = np.linalg.norm(one) / np.linalg.norm(two)  # they may know how sure to be
+        np.testing.assert_allclose(one, sharpness * two, atol=1e-6)
+
+
+def test_judges_of_the_generation_that_is_kept_speak_for_it(
+    config_for: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of a generation that did harm would say how sure another one may be."""
+    found = iter(["", "it did harm"])
+    monkeypatch.setattr(growing, "harm", lambda *args, **more: next(found))
+    config = config_for(train_from=100, test=None, **GROWN)
+    report = label_pool(config)
+    assert {name[:2] for name in report["weights"]} == {"g1"}
+    judges = {path.name for path in Path(config.out).glob("members/judge*")}
+    assert judges == {"judge1-bracket-r0", "judge1-last-r0"}
+    assert report["labeled"]["unseen"]
+    page = (Path(config.out) / "report.html").read_text(encoding="utf-8")
+    assert "some have none" in page, "of three trained patterns two have a judge"
+
+
+def test_a_run_that_is_to_grow_further_asks_its_last_judges_again(
+    config_for: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They were not kept, for nobody was to be taught by them."""
+    monkeypatch.setattr(growing, "harm", lambda *args, **more: "")
+    label_pool(config_for(train_from=100, **{**GROWN, "generations": 1}))
+    report = label_pool(config_for(train_from=100, **GROWN), update=True)
+    assert {name[:2] for name in report["weights"]} == {"g2"}
+
+
+def test_judges_are_made_once(
+    grown: dict[int, tuple[Inputs, dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(growing, "harm", lambda *args, **more: "")
+    inputs, _ = grown[100]
+    listener = samples.Listener()
+    label_pool(inputs.config, observer=listener)
+    stages = read_record(inputs.folder / "manifest.json")["stages"]
+    of_judges = {name: stage for name, stage in stages.items() if name.startswith("judges")}
+    assert len(of_judges) == 3, "of two generations, the first of which teaches"
+    assert not any(stage["made"] for stage in of_judges.values())
+    assert not any("made again" in line for line in listener.said)
+
+
+Configure = Callable[..., Any]
+
+
+def names(inputs: Inputs) -> dict[str, str]:
+    return {member.name: member_fingerprint(inputs, member) for member in members_of(inputs)}
+
+
+def test_every_member_of_a_run_has_a_name_of_its_own(config_for: Configure) -> None:
+    inputs = read_inputs(config_for(repetitions=3, calibration="none"))
+    assert len(set(names(inputs).values())) == 9
+
+
+def test_a_member_does_not_know_the_other_patterns(config_for: Configure, tmp_path: Path) -> None:
+    """Adding a pattern to a task must not train the others again."""
+    before = names(read_inputs(config_for(calibration="none")))
+    task = tmp_path / "other.toml"
+    task.write_text(samples.task_toml(["last", "category"]))
+    after = names(read_inputs(config_for(calibration="none", task=str(task))))
+    assert after == {name: before[name] for name in ("g0-last-r0", "g0-category-r0")}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"seed": 1}, {"member": {"steps": 3, "batch_size": 4}}, {"max_length": 40},
+     {"labeled": "test.csv"}, {"model": "roberta"}],
+)  # fmt: skip
+def test_what_shapes_a_member_changes_its_name(
+    config_for: Configure, inputs_folder: Path, model_folder: Any, change: dict[str, Any]
+) -> None:
+    if "labeled" in change:
+        change = {"labeled": str(inputs_folder / change["labeled"]), "test": None}
+    if "model" in change:
+        change = {"model": str(model_folder(change["model"]))}
+    before = names(read_inputs(config_for(calibration="none")))
+    after = names(read_inputs(config_for(calibration="none", **change)))
+    assert not set(before.values()) & set(after.values())
+
+
+@pytest.mark.parametrize(
+    "change", [{"student": {"steps": 9}}, {"temperature": 3.0}, {"abstain_below": 0.9},
+               {"shard_rows": 7}, {"weights": "uniform"}, {"test": None}, {"judge_lines": 0}],
+)  # fmt: skip
+def test_what_does_not_shape_a_member_leaves_its_name(
+    config_for: Configure, change: dict[str, Any]
+) -> None:
+    before = names(read_inputs(config_for(calibration="none")))
+    assert names(read_inputs(config_for(calibration="none", **change))) == before

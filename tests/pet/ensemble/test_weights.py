@@ -1,0 +1,127 @@
+"""How members are weighed and how sure they may be: in whole runs, against their own files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pet.ensemble import weights as weighing
+from pet.ensemble.members import Member, members_of
+from pet.ensemble.predictions import pool_logits, unseen_answers, unseen_rows
+from pet.ensemble.teachers import teachers_of
+from pet.ensemble.weights import ensemble_scaling, member_weights, teachers_say
+from pet.inputs.inputs import read_inputs
+from pet.method.calibration import UNTRAINED, fit_scaling
+from pet.method.ensembling import agreement_weights, combine, softmax
+from pet.pipeline import label_pool
+from pet.storage.files import read_json
+from pet.storage.units import DONE
+from tests.support import samples
+
+Configure = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def from_untrained(
+    inputs_folder: Path, model_folder: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Any:
+    """A run that started with untrained members, and grew; nobody judges who came later."""
+    config = samples.tiny_config(
+        inputs_folder, model_folder("bert"), tmp_path_factory.mktemp("grown") / "run",
+        train_from=100, generations=1, growth_factor=1.5, weights="agreement", judge_lines=0,
+    )  # fmt: skip
+    label_pool(config)
+    return read_inputs(config)
+
+
+def confidence(inputs: Any, members: list[Member]) -> float:
+    weights = member_weights(inputs, members)
+    scaling = ensemble_scaling(inputs, members, weights)
+    together = combine(pool_logits(inputs, members), weights)
+    return float(scaling.probabilities(together).max(axis=1).mean())
+
+
+def test_a_generation_is_never_less_sure_than_the_untrained_one_it_grew_from(
+    from_untrained: Any,
+) -> None:
+    first, second = members_of(from_untrained, 0), members_of(from_untrained, 1)
+    assert all(member.generation is None for member in first)
+    assert all(member.generation == 1 for member in second)
+    assert confidence(from_untrained, second) >= confidence(from_untrained, first) - 1e-3
+
+
+def test_what_was_learned_from_the_labeled_rows_does_not_say_how_sure_it_may_be(
+    from_untrained: Any,
+) -> None:
+    assert all(unseen_rows(from_untrained, m).all() for m in members_of(from_untrained, 0))
+    assert not any(unseen_rows(from_untrained, m).any() for m in members_of(from_untrained, 1))
+
+
+def test_weights_by_agreement_are_of_the_whole_generation(from_untrained: Any) -> None:
+    """A single teacher, weighed among itself, would have nobody to agree with."""
+    generation = members_of(from_untrained, 0)
+    expected = agreement_weights(pool_logits(from_untrained, generation))
+    assert member_weights(from_untrained, generation) == expected
+    alone = member_weights(from_untrained, generation[:1], among=generation)
+    assert alone == expected[:1]
+
+
+def test_one_labeled_row_weighs_nobody(
+    config_for: Configure, model_folder: Any, inputs_folder: Path, tmp_path: Path
+) -> None:
+    samples.write_csv(tmp_path / "one.csv", samples.labeled_rows()[:1], ("text", "label"))
+    config = config_for(labeled=str(tmp_path / "one.csv"), encoder=str(model_folder("bert")))
+    report = label_pool(config)
+    assert set(report["weights"].values()) == {1.0}
+
+
+def test_untrained_members_are_scaled_by_what_fits_their_own_logits(
+    from_untrained: Any,
+) -> None:
+    first = members_of(from_untrained, 0)
+    weights = member_weights(from_untrained, first)
+    found = unseen_answers(from_untrained, first, weights)
+    assert found is not None
+    assert len(found[0]) == len(from_untrained.labeled)
+    expected = fit_scaling(found[1], from_untrained.labeled.labels, expected=UNTRAINED)
+    assert ensemble_scaling(from_untrained, first, weights) == expected
+    assert any(expected.offsets)
+
+
+def test_judges_say_nothing_of_which_label_a_member_prefers(tiny_run: Path) -> None:
+    """A member's preference is chance of its training; another's would be put on top of it."""
+    record = read_json(tiny_run / "soft_labels" / DONE)
+    assert record["ensemble_temperature"] != 1
+    assert not any(record["ensemble_offsets"])
+
+
+def test_without_labels_teachers_are_no_surer_than_they_are(config_for: Configure) -> None:
+    """Made as sure as is likely, they handed their errors on, and every generation was worse."""
+    config = config_for(labeled=None, generations=1)
+    label_pool(config)
+    inputs = read_inputs(config)
+    first = members_of(inputs, 0)
+    assert ensemble_scaling(inputs, first, member_weights(inputs, first)).temperature == UNTRAINED
+    learner = members_of(inputs, 1)[0]
+    teachers = teachers_of(inputs, learner)
+    own = combine(pool_logits(inputs, teachers), [1.0] * len(teachers))
+    np.testing.assert_allclose(teachers_say(inputs, learner), softmax(own))
+
+
+def test_patterns_that_were_right_about_no_row_are_heard_beside_the_encoder(
+    config_for: Configure, model_folder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would weigh nothing in every generation, trained or not, by a handful of rows."""
+    config = config_for(encoder=str(model_folder("bert")), generations=0)
+    label_pool(config)
+    inputs = read_inputs(config)
+    monkeypatch.setattr(weighing, "zero_shot_accuracy", lambda inputs, pattern: 0.0)
+    members = members_of(inputs, 0)
+    weights = member_weights(inputs, members)
+    patterns = [w for m, w in zip(members, weights, strict=True) if m.kind == "pattern"]
+    assert len(set(patterns)) == 1
+    assert sum(patterns) == pytest.approx(weighing.loudness(inputs).patterns)

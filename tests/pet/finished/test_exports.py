@@ -1,0 +1,187 @@
+"""Exports: loaded by the programs that they are for; whole, or not there."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from pet.errors import InputError, PetError
+from pet.escaping import unescape_formula
+from pet.estimator import PetClassifier
+from pet.finished import exports
+from pet.finished.exports import compared_rows, export_run
+from pet.finished.finished_run import open_run
+from pet.finished.inference import predict_texts
+from pet.finished.onnx_students import export_onnx
+from pet.pipeline import label_pool
+from pet.storage.files import read_json, write_json
+from pet.student.student_folder import Record, Student
+from tests.conftest import ModelFolder
+from tests.support import samples
+from tests.support.cloze import fresh_classifier
+
+
+@pytest.fixture(scope="module")
+def onnx_export(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    out = tmp_path_factory.mktemp("exports") / "onnx"
+    return out, export_run(tiny_run, "onnx", out, int8=True)
+
+
+def test_the_student_loads_in_plain_transformers_and_as_an_estimator(
+    tiny_run: Path, tmp_path: Path
+) -> None:
+    from transformers import pipeline
+
+    found = export_run(tiny_run, "hf", tmp_path / "hf")
+    assert "done.json" not in found["files"]
+    text = "the team won the game"
+    ours = predict_texts(tiny_run, [text])[0]
+    classify = pipeline("text-classification", model=str(tmp_path / "hf"))
+    assert classify(text, truncation=True)[0]["label"] == ours["label"]
+    assert PetClassifier.load(tmp_path / "hf").predict([text])[0] == ours["label"]
+
+
+def test_the_onnx_cards_own_words_load_the_model(
+    onnx_export: tuple[Path, Any], tiny_run: Path
+) -> None:
+    card = (onnx_export[0] / "README.md").read_text(encoding="utf-8")
+    assert card.count("## Use") == 1
+    assert "pipeline(" not in card  # there are no weights for it
+    code = card.split("```python")[1].split("```")[0]
+    said: dict[str, Any] = {}
+    exec(code.replace("path/to/this/folder", str(onnx_export[0])), said)
+    names = read_json(onnx_export[0] / "config.json")["id2label"]
+    assert names[str(said["logits"].argmax())] == predict_texts(tiny_run, ["a text"])[0]["label"]
+
+
+def test_an_onnx_export_is_held_against_the_student(onnx_export: tuple[Path, Any]) -> None:
+    found = onnx_export[1]
+    assert found["compared_on"] == "9 test rows"
+    assert found["model.onnx"]["agreement"] == 1
+    assert found["model.onnx"]["largest_difference"] < 1e-5
+    assert found["model.onnx"]["accuracy"] == found["student"]["accuracy"]
+    assert 0 < found["model_int8.onnx"]["largest_difference"] < 0.1
+    assert {"model.onnx", "model_int8.onnx", "tokenizer.json", "README.md"} <= set(found["files"])
+
+
+def test_an_onnx_model_that_says_something_else_is_not_handed_out(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Other:
+        def probabilities(self, columns: Any) -> np.ndarray:
+            return np.full((9, 3), 1 / 3)
+
+    monkeypatch.setattr(exports, "open_onnx", lambda path, student: Other())
+    with pytest.raises(PetError, match="the student's probabilities"):
+        export_run(tiny_run, "onnx", tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_models_are_compared_on_the_best_rows_that_are_still_there(
+    run_copy: Path, inputs_folder: Path
+) -> None:
+    config = read_json(run_copy / "config.json")
+    assert compared_rows(open_run(run_copy))[0] == "test rows"
+    write_json(run_copy / "config.json", {**config, "test": "gone.csv"})
+    source, columns, truth = compared_rows(open_run(run_copy))
+    assert (source, len(columns["text"]), len(truth)) == ("labeled rows", 12, 12)  # type: ignore[arg-type]
+    write_json(run_copy / "config.json", {**config, "test": None, "labeled": "gone.csv"})
+    source, columns, truth = compared_rows(open_run(run_copy))
+    assert (source, len(columns["text"]), truth) == ("pool rows", 37, None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "said"),
+    [
+        ("tf", {}, "hf, onnx, datasets"),
+        ("hf", {"int8": True}, "leave out --int8"),
+        ("onnx", {"pool": "p"}, "leave out --pool"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(
+    tiny_run: Path, tmp_path: Path, kind: str, options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(InputError, match=said):
+        export_run(tiny_run, kind, tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("kind", ["hf", "datasets"])
+def test_an_export_replaces_nothing(tiny_run: Path, tmp_path: Path, kind: str) -> None:
+    (tmp_path / "file").write_text("precious")
+    for out in (tmp_path, tmp_path / "file", tiny_run):
+        with pytest.raises(InputError, match="something is there"):
+            export_run(tiny_run, kind, out)
+    assert (tmp_path / "file").read_text() == "precious"
+    (tmp_path / "empty").mkdir()
+    assert export_run(tiny_run, kind, tmp_path / "empty")["files"]
+
+
+def test_the_texts_of_a_fit_can_be_exported(tmp_path: Path, tiny_run: Path) -> None:
+    config = read_json(tiny_run / "config.json")
+    texts = [text for text in samples.pool_texts() if text and text.strip()]
+    settings = {name: config[name] for name in ("device", "max_length", "generations", "train_from",
+                                               "member", "student", "supervised")}  # fmt: skip
+    rows = samples.labeled_rows()
+    classifier = PetClassifier(config["task"], model=config["model"], settings=settings,
+                               runs_dir=tmp_path / "runs")  # fmt: skip
+    classifier.fit([text for text, _ in rows], [label for _, label in rows], pool=texts)
+    assert classifier.run_dir_ is not None
+    found = export_run(classifier.run_dir_, "datasets", tmp_path / "out")
+    assert found["rows"] == len(texts)
+
+
+def test_a_spreadsheet_gets_a_row_per_text_and_no_formula(run_copy: Path, tmp_path: Path) -> None:
+    found = export_run(run_copy, "csv", tmp_path / "csv")
+    with (tmp_path / "csv" / "labeled.csv").open(encoding="utf-8-sig", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    labels = [
+        row for path in sorted((run_copy / "labels").glob("part-*"))
+        for row in pq.read_table(path).to_pylist()
+    ]  # fmt: skip
+    assert len(rows) == found["rows"] == len(labels) == 37
+    assert [row["id"] for row in rows] == [row["id"] for row in labels]
+    assert [row["label"] for row in rows] == [row["label"] for row in labels]
+    for row, said in zip(rows, labels, strict=True):
+        assert float(row["confidence"]) == pytest.approx(said["confidence"], rel=1e-5)
+        for name in samples.LABELS:
+            chance = float(row[f"probability: {name}"])
+            assert chance == pytest.approx(said["probabilities"][name], rel=1e-4)
+        assert not any(cell.startswith(("=", "+", "-", "@")) for cell in row.values())
+    texts = [text for text in samples.pool_texts() if (text or "").strip()]
+    assert [unescape_formula(row["text"]) for row in rows] == texts
+
+
+def test_a_spreadsheet_has_one_heading_where_the_first_rows_cannot_be_used(
+    config_for: Any, tmp_path: Path
+) -> None:
+    texts = [None, *(text for text, _ in samples.labeled_rows()), "the bank", "a rocket"]
+    pool = samples.write_pool(tmp_path / "pool.parquet", texts)
+    config = config_for(pool=str(pool), shard_rows=1)
+    label_pool(config)
+    export_run(Path(config.out), "csv", tmp_path / "csv")
+    with (tmp_path / "csv" / "labeled.csv").open(encoding="utf-8-sig", newline="") as stream:
+        lines = list(csv.reader(stream))
+    assert len(lines) == 1 + len(texts) - 1
+    assert [line[0] for line in lines].count("id") == 1
+
+
+def test_the_onnx_card_of_several_fields_says_how_they_are_put_together(
+    model_folder: ModelFolder, tmp_path: Path
+) -> None:
+    """Two of three were tokenised, and the model answered all the same."""
+    fields = ("title", "body", "author")
+    model = fresh_classifier(model_folder("bert"))
+    student = Student(model, Record(task="t", labels=("a", "b", "c"), fields=fields, max_length=32))
+    student.save(tmp_path)
+    export_onnx(student, tmp_path / "model.onnx")
+    code = exports._onnx_card(student).split("```python")[1].split("```")[0]
+    said: dict[str, Any] = {}
+    exec(code.replace("path/to/this/folder", str(tmp_path)), said)
+    texts = {"title": ["a text"], "body": ["another"], "author": ["one more"]}
+    np.testing.assert_allclose(said["logits"], student.logits(texts), atol=1e-4)

@@ -1,0 +1,84 @@
+"""Labels beside their texts, in the shape that `datasets` reads: names, split, rows."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pet.errors import InputError, PetError
+from pet.finished.exports import export_run
+from tests.support import samples
+
+
+def table_of(folder: Path) -> pa.Table:
+    return pa.concat_tables(pq.read_table(path) for path in sorted((folder / "data").iterdir()))
+
+
+def test_every_label_stands_beside_its_text(tiny_run: Path, tmp_path: Path) -> None:
+    """By id: rejected rows of the pool must not shift the texts against the labels."""
+    found = export_run(tiny_run, "datasets", tmp_path / "out")
+    table = table_of(tmp_path / "out")
+    labels = pa.concat_tables(map(pq.read_table, sorted((tiny_run / "labels").glob("*.parquet"))))
+    assert table["id"].to_pylist() == labels["id"].to_pylist()
+    named = [samples.LABELS[index] for index in table["label"].to_pylist()]
+    assert named == labels["label"].to_pylist()
+    texts = samples.pool_texts()
+    for row in table.to_pylist():
+        assert row["text"] == texts[int(row["id"].partition(":")[2])]
+    for name in ("confidence", "probabilities", "entropy", "agreement", "abstain"):
+        assert table[name].to_pylist() == labels[name].to_pylist()
+    assert found["rows"] == len(table) == 37
+
+
+def test_the_schema_names_the_labels_as_datasets_does(tiny_run: Path, tmp_path: Path) -> None:
+    export_run(tiny_run, "datasets", tmp_path / "out")
+    files = sorted((tmp_path / "out" / "data").iterdir())
+    assert [path.name for path in files] == [f"train-0000{n}-of-00003.parquet" for n in range(3)]
+    for path in files:
+        schema = pq.read_schema(path)
+        features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
+        assert features["label"] == {"names": list(samples.LABELS), "_type": "ClassLabel"}
+        assert schema.field("label").type == pa.int64()
+        assert list(features) == schema.names  # one that is not named would be guessed
+        for name, feature in features.items():
+            if feature.get("_type") == "Value":
+                kind = str(schema.field(name).type).replace("float", "float32")  # Arrow's name
+                assert kind == feature["dtype"]
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "path: data/train-*.parquet" in card
+
+
+def test_a_pool_that_was_moved_is_named(
+    run_copy: Path, inputs_folder: Path, tmp_path: Path
+) -> None:
+    config = json.loads((run_copy / "config.json").read_text())
+    moved = shutil.copy(inputs_folder / "pool.parquet", tmp_path / "pool.parquet")
+    (run_copy / "config.json").write_text(json.dumps({**config, "pool": str(tmp_path / "gone")}))
+    with pytest.raises(InputError, match="gone"):
+        export_run(run_copy, "datasets", tmp_path / "out")
+    assert export_run(run_copy, "datasets", tmp_path / "out", pool=str(moved))["rows"] == 37
+
+
+def test_another_pool_gets_no_labels_of_this_one(tiny_run: Path, tmp_path: Path) -> None:
+    texts = [text and f"{text}!" for text in samples.pool_texts()]  # the same ids
+    other = samples.write_pool(tmp_path / "pool.parquet", texts)
+    with pytest.raises(InputError, match="the pool that the run labeled"):
+        export_run(tiny_run, "datasets", tmp_path / "out", pool=str(other))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_label_file_is_an_error_and_no_smaller_dataset(
+    run_copy: Path, tmp_path: Path
+) -> None:
+    (run_copy / "labels" / "part-00001.parquet").unlink()
+    with pytest.raises(InputError, match="all label files"):
+        export_run(run_copy, "datasets", tmp_path / "out")
+    shutil.copy(run_copy / "labels" / "part-00000.parquet",
+                run_copy / "labels" / "part-00001.parquet")  # fmt: skip
+    with pytest.raises(PetError, match="the ids of the pool's rows"):
+        export_run(run_copy, "datasets", tmp_path / "out")

@@ -1,0 +1,141 @@
+"""Soft labels against the members' scores by hand; what the student learns of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pet.ensemble.logits import read_logits
+from pet.ensemble.members import members_of
+from pet.errors import PetError
+from pet.inputs.inputs import read_inputs
+from pet.inputs.pool_sample import unlabeled_rows
+from pet.method.cross_fitting import correct
+from pet.pipeline import label_pool
+from pet.storage.files import read_json
+from pet.storage.units import DONE, Unit
+from pet.student.soft_labels import (
+    HELD_OUT,
+    folds_of_pool,
+    read_soft_labels,
+    read_targets,
+    write_soft_labels,
+)
+from tests.support import samples
+
+Configure = Callable[..., Any]
+
+
+def stacked(run: Path, file: str) -> np.ndarray:
+    return np.stack(
+        [
+            read_logits(run / "members" / f"g0-{name}-r0" / "logits" / file)[1]
+            for name in samples.PATTERNS
+        ]
+    )
+
+
+def test_soft_labels_are_the_weighted_members_at_temperature_two(tiny_run: Path) -> None:
+    record = read_json(tiny_run / "soft_labels" / DONE)
+    weights = record["weights"]
+    assert list(weights) == [f"g0-{name}-r0" for name in samples.PATTERNS]
+    files = sorted((tiny_run / "soft_labels").glob("part-*.parquet"))
+    assert len(files) == 3
+    for path in files:
+        ids, soft = read_logits(path)
+        logits = stacked(tiny_run, path.name)
+        share = np.array(list(weights.values())) / sum(weights.values())
+        mean = (share[:, None, None] * logits).sum(0) / record["ensemble_temperature"]
+        mean = (mean + record["ensemble_offsets"]) / 2
+        by_hand = np.exp(mean) / np.exp(mean).sum(1, keepdims=True)
+        np.testing.assert_allclose(soft, by_hand, atol=1e-5)
+        assert ids == read_logits(tiny_run / "members" / "g0-last-r0" / "logits" / path.name)[0]
+
+
+def test_weights_are_the_accuracy_before_training(tiny_run: Path) -> None:
+    weights = read_json(tiny_run / "soft_labels" / DONE)["weights"]
+    truth = np.repeat(np.arange(3), 4)
+    for name in samples.PATTERNS:
+        path = tiny_run / "members" / f"untrained-{name}" / "logits" / "labeled.parquet"
+        right = (read_logits(path)[1].argmax(1) == truth).mean()
+        assert weights[f"g0-{name}-r0"] == pytest.approx(right, abs=1e-4)
+
+
+def test_uniform_weights_are_all_one(config_for: Configure, run_copy: Path) -> None:
+    label_pool(config_for(out=run_copy, weights="uniform"))
+    assert set(read_json(run_copy / "soft_labels" / DONE)["weights"].values()) == {1.0}
+
+
+@pytest.mark.parametrize("which", samples.PATTERNS)
+def test_soft_labels_without_a_members_scores_are_an_error(
+    config_for: Configure, run_copy: Path, which: str
+) -> None:
+    """The ensemble must never silently shrink."""
+    inputs = read_inputs(config_for(out=run_copy))
+    (run_copy / "members" / f"g0-{which}-r0" / "logits" / "part-00001.parquet").unlink()
+    (run_copy / "soft_labels" / DONE).unlink()
+    with pytest.raises(PetError, match=f"g0-{which}-r0"):
+        write_soft_labels(inputs, members_of(inputs))
+
+
+def test_soft_labels_are_of_the_unlabeled_rows_after_the_shards_have_changed(
+    config_for: Configure, run_copy: Path
+) -> None:
+    """Shards of an earlier, finer cut lie beside the new ones; they must not be read."""
+    label_pool(config_for(out=run_copy, shard_rows=30))
+    ids = [i for p in sorted((run_copy / "soft_labels").glob("part-*")) for i in read_logits(p)[0]]
+    assert len(ids) == len(set(ids)) == 37
+
+
+def units_of(run: Path) -> list[Unit]:
+    """The students in folds of a finished run."""
+    return [Unit(path, "", True) for path in sorted((run / "cross_fitting").glob("fold-*"))]
+
+
+def test_each_row_is_learned_as_a_student_without_it_labels_it(
+    config_for: Configure, tiny_run: Path
+) -> None:
+    inputs = read_inputs(config_for(out=tiny_run))
+    units, soft, folds = units_of(tiny_run), read_soft_labels(inputs), folds_of_pool(inputs)
+    assert folds is not None
+    assert len(units) == 2
+    logits = np.empty_like(soft)
+    for fold, unit in enumerate(units):
+        ids, logits[folds == fold] = read_logits(unit.path / HELD_OUT)
+        assert ids == [i for i, own in zip(unlabeled_rows(inputs).ids, folds, strict=True)
+                       if own == fold]  # fmt: skip
+    np.testing.assert_array_equal(
+        read_targets(inputs, units).soft_labels, correct(soft, logits, 2.0).soft_labels
+    )
+
+
+def test_with_one_fold_the_ensemble_itself_teaches(config_for: Configure, tmp_path: Path) -> None:
+    config = config_for(out=tmp_path / "paper", student_folds=1)
+    label_pool(config)
+    assert not (tmp_path / "paper" / "cross_fitting").exists()
+    inputs = read_inputs(config)
+    learned = read_targets(inputs, [])
+    np.testing.assert_array_equal(learned.soft_labels, read_soft_labels(inputs))
+    assert (learned.kept, learned.share) == (None, 0)
+
+
+@pytest.mark.parametrize("changes", [{"student": {"steps": 0}}, {"student_folds": 1}])
+def test_nobody_is_cross_fitted_where_nothing_is_learned(
+    config_for: Configure, tiny_run: Path, changes: dict[str, Any]
+) -> None:
+    assert folds_of_pool(read_inputs(config_for(out=tiny_run, **changes))) is None
+
+
+@pytest.mark.parametrize(("texts", "folds"), [(1, False), (2, True)])
+def test_a_pool_of_one_text_leaves_a_student_of_other_texts_nothing(
+    config_for: Configure, tmp_path: Path, texts: int, folds: bool
+) -> None:
+    lines = ["a match was played", "a ship went up"][:texts] * 3
+    pool = samples.write_pool(tmp_path / "few.parquet", lines)
+    config = config_for(pool=str(pool), student_folds=20)
+    label_pool(config)
+    assert (folds_of_pool(read_inputs(config)) is not None) == folds

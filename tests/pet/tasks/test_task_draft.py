@@ -1,0 +1,150 @@
+"""First task files: valid for whatever labels and columns are called."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pet.errors import InputError
+from pet.tasks.task import load_task, parse_task
+from pet.tasks.task_draft import (
+    PATTERNS,
+    Draft,
+    draft_toml,
+    proposed_words,
+    quoted,
+    read_sample,
+    task_name,
+    write_draft,
+)
+from pet.tasks.task_file import read_document
+from tests.support import files
+
+FIELDS = {"topic": ("text",), "sentiment": ("text",), "pair": ("premise", "hypothesis")}
+
+
+def draft(kind: str = "topic", **changes: object) -> Draft:
+    words = {"sport": ("sport",), "space": ("space", "moon")}
+    values = {"name": "news", "description": "?", "fields": FIELDS[kind], "words": words}
+    return Draft(**{**values, "kind": kind, **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", PATTERNS)
+def test_every_kind_has_patterns_that_load_and_two_that_suit_causal_models(kind: str) -> None:
+    task = parse_task(draft_toml(draft(kind)), "draft")
+    assert [pattern.mask_is_last for pattern in task.patterns] == [False, False, True, True]
+    for pattern in task.patterns:
+        assert set(pattern.fields) == set(task.fields)
+
+
+@pytest.mark.parametrize(
+    "label", ['say "hi"', "back\\slash", "Sci/Tech", "ελληνικά 🚀", "a.b = [c]", "#1 {x}", "'''"]
+)
+def test_a_label_of_any_characters_comes_back_as_it_was(tmp_path: Path, label: str) -> None:
+    out = tmp_path / "task.toml"
+    write_draft(draft(words={label: (label,), "other": ("other",)}), out)
+    task = load_task(out)
+    assert task.labels == (label, "other")
+    assert task.verbalizer("topic")[label] == (label,)
+
+
+@settings(max_examples=200)
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_any_text_is_quoted_so_that_toml_gives_it_back(text: str) -> None:
+    assert read_document(f"x = {quoted(text)}", "t") == {"x": text}
+
+
+@pytest.mark.parametrize(
+    ("changes", "place"),
+    [
+        ({"words": {"a": ("same",), "b": ("same",)}}, "task.toml, labels"),
+        ({"fields": ("mask",)}, "task.toml, fields"),
+        ({"fields": ("a}b",)}, "task.toml, fields"),
+        ({"words": {"line\nbreak": ("a",), "b": ("b",)}}, "task.toml, labels"),
+    ],
+)
+def test_a_draft_that_is_no_task_leaves_the_old_file_as_it_was(
+    tmp_path: Path, changes: dict[str, object], place: str
+) -> None:
+    out = files.write(tmp_path / "task.toml", "old")
+    with pytest.raises(InputError) as caught:
+        write_draft(draft(**changes), out)
+    assert place in str(caught.value)
+    assert ".pet-tmp" not in str(caught.value)
+    assert out.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["task.toml"]
+
+
+def test_everything_that_a_draft_lacks_is_said_at_once(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        write_draft(draft(kind="topic", fields=(), words={"0": ()}), tmp_path / "t.toml")
+    said = str(caught.value)
+    for part in ("--field", "at least two labels", "without letters: '0'", "--word 0=..."):
+        assert part in said
+    with pytest.raises(InputError, match="two columns, for a pair"):
+        write_draft(draft("pair", fields=("text",)), tmp_path / "t.toml")
+    with pytest.raises(InputError, match="topic, sentiment, pair"):
+        write_draft(replace(draft(), kind="opinion"), tmp_path / "t.toml")
+
+
+@pytest.mark.parametrize(
+    ("label", "kind", "words"),
+    [
+        ("World_News", "topic", ("world news",)),
+        (" Sci/Tech ", "topic", ("sci/tech",)),
+        ("POSITIVE", "sentiment", ("great", "good")),
+        ("not_entailment", "pair", ("No",)),
+        ("4", "sentiment", ()),
+        ("2.5", "topic", ()),
+    ],
+)
+def test_words_are_proposed_from_names_but_never_from_numbers(
+    label: str, kind: str, words: tuple[str, ...]
+) -> None:
+    assert proposed_words(label, kind) == words
+
+
+def test_known_words_never_clash_within_the_labels_that_go_together() -> None:
+    for kind, labels in (
+        ("sentiment", ["positive", "negative", "neutral", "mixed"]),
+        ("pair", ["entailment", "neutral", "contradiction"]),
+    ):
+        words = {label: proposed_words(label, kind) for label in labels}
+        parse_task(draft_toml(draft(kind, words=words)), "draft")
+
+
+def test_labels_of_a_sample_are_what_the_data_holds(tmp_path: Path) -> None:
+    path = files.write(tmp_path / "s.csv", 'text,kind\na,"b, c"\nb,1\nc,\nd,1\n')
+    assert read_sample(str(path), "kind").labels == ("1", "b, c")
+    floats = files.parquet(tmp_path / "s.parquet", text=["a", "b", "c"], kind=[1.0, 2.0, None])
+    assert read_sample(str(floats), "kind").labels == ("1", "2")
+    assert read_sample(str(path), None).columns == ("text", "kind")
+
+
+def test_labels_in_another_encoding_are_not_left_out_in_silence(tmp_path: Path) -> None:
+    path = tmp_path / "s.csv"
+    path.write_bytes("text,kind\na,Lieferung\nb,Störung\n".encode("latin-1"))
+    with pytest.raises(InputError, match="other bytes in row 2"):
+        read_sample(str(path), "kind")
+
+
+def test_a_column_of_texts_is_not_taken_for_labels(tmp_path: Path) -> None:
+    path = files.parquet(tmp_path / "s.parquet", text=[f"text {n}" for n in range(200)])
+    with pytest.raises(InputError, match="is --label-column right"):
+        read_sample(str(path), "text")
+    with pytest.raises(InputError, match="a column 'label' of labels"):
+        read_sample(str(path), "label")
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("tickets.toml", "tickets"), ("my task (2).toml", "my_task_2"), ("ü.toml", "task")],
+)
+def test_a_task_is_named_after_its_file_in_letters_that_a_folder_may_have(
+    file: str, name: str
+) -> None:
+    assert task_name(Path(file)) == name

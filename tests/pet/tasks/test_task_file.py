@@ -1,0 +1,198 @@
+"""Task files: every way in which one can be wrong, and what is said of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from pet.errors import InputError, Problem
+from pet.tasks.task import parse_task
+from tests.support.samples import TICKETS
+
+
+def good(old: str = "", new: str = "") -> str:
+    """Return the good file, with one thing in it replaced."""
+    assert TICKETS.count(old) == 1 or not old
+    return TICKETS.replace(old, new) if old else TICKETS
+
+
+def problems_of(toml_text: str) -> list[Problem]:
+    with pytest.raises(InputError, match="expected:") as caught:
+        parse_task(toml_text, "t.toml")
+    assert all(problem.where.startswith("t.toml") for problem in caught.value.problems)
+    return caught.value.problems
+
+
+def only_problem_of(toml_text: str) -> Problem:
+    (problem,) = problems_of(toml_text)
+    return problem
+
+
+def test_labels_keep_their_order_under_every_pattern_so_that_columns_mean_the_same() -> None:
+    own = '[verbalizers.about]\n"Log-in / access" = "code"\nbilling = "money"\n'
+    task = parse_task(good('[verbalizers.about]\nbilling = "money"\n', own), "t.toml")
+    assert all(tuple(task.verbalizer(name)) == task.labels for name in ("topic", "about"))
+
+
+def test_seven_planted_problems_are_reported_together() -> None:
+    found = problems_of("""
+name = "../escape"
+fields = ["text", "mask"]
+colour = "red"
+
+[labels]
+good = "fine"
+bad = "Fine "
+
+[patterns]
+broken = "{txt} {mask} {mask}"
+
+[verbalizers.brokn]
+good = "nice"
+""")
+    wheres = [problem.where for problem in found]
+    assert wheres == [
+        "t.toml",
+        "t.toml, name",
+        "t.toml, fields",
+        "t.toml, patterns.broken",
+        "t.toml, patterns.broken",
+        "t.toml, verbalizers.brokn",
+        "t.toml, labels",
+    ]
+
+
+@pytest.mark.parametrize("key", ["name", "fields", "labels", "patterns"])
+def test_a_missing_part_is_named_and_the_other_parts_are_still_checked(key: str) -> None:
+    parts = {
+        "name": 'name = "t"\n',
+        "fields": 'fields = ["text"]\n',
+        "labels": '[labels]\na = "x"\nb = "y"\n',
+        "patterns": '[patterns]\np = "{text} {mask} {mask}"\n',
+    }
+    found = problems_of("".join(part for name, part in parts.items() if name != key))
+    assert (f"t.toml, {key}", "nothing") in [(each.where, each.found) for each in found]
+    masks = [problem for problem in found if problem.where == "t.toml, patterns.p"]
+    assert len(masks) == (key != "patterns")
+    assert len(found) == 1 + len(masks)
+
+
+@pytest.mark.parametrize(
+    ("toml_text", "place"),
+    [
+        (good('"tickets"', "5"), "name"),
+        (good('"tickets"', '["tickets"]'), "name"),
+        (good('"Who answers?"', "true"), "description"),
+        (good('"ours"', "1979-05-27"), "source"),
+        (good('["subject", "message"]', '"subject"'), "fields"),
+        (good('["subject", "message"]', '["subject", "message", 5]'), "fields"),
+        (good('["subject", "message"]', '["subject", "message", ""]'), "fields"),
+        (good('["subject", "message"]', '["subject", "message", "a{b"]'), "fields"),
+        (good('["subject", "message"]', '["subject", "message", "a\\u0000"]'), "fields"),
+        (good('["subject", "message"]', '["subject", "message", " a"]'), "fields"),
+        (good('["subject", "message"]', '["subject", "message", "subject"]'), "fields"),
+        (good('["subject", "message"]', '["subject", "message", "mask"]'), "fields"),
+        (good('"password"', "5"), "labels.Log-in / access"),
+        (good('"password"', "[]"), "labels.Log-in / access"),
+        (good('"password"', '""'), "labels.Log-in / access"),
+        (good('"password"', '" \\n "'), "labels.Log-in / access"),
+        (good('"password"', '["password", 1.5]'), "labels.Log-in / access"),
+        (good('"password"', '["password", "password "]'), "labels.Log-in / access"),
+        (good('"password"', '["password", "a\\u0007b"]'), "labels.Log-in / access"),
+        (good('"Log-in / access"', '""'), "labels"),
+        (good('"Log-in / access"', '"a\\nb"'), "labels"),
+        (good('"Log-in / access" = "password"', ""), "labels"),
+        (good('"{message} This is about {mask}"', "[1]"), "patterns.about"),
+        (good('"{message} This is about {mask}"', '""'), "patterns.about"),
+        (good('topic = "', '"../topic" = "'), "patterns"),
+        (good('topic = "', '"" = "'), "patterns"),
+        (good('topic = "', '"topic\\n" = "'), "patterns"),
+        (good('topic = "', 'About = "'), "patterns"),
+        (good('billing = "money"', 'biling = "money"'), "verbalizers.about"),
+        (good('billing = "money"', "billing = 5"), "verbalizers.about.billing"),
+        (good('billing = "money"', 'billing = "PASSWORD"'), "verbalizers.about"),
+        (good("[verbalizers.about]", "[verbalizers.abut]"), "verbalizers.abut"),
+        (good("[verbalizers.about]", "[verbalizers]"), "verbalizers.billing"),
+    ],
+)
+def test_what_is_wrong_is_found_at_its_place(toml_text: str, place: str) -> None:
+    assert place in [problem.where.removeprefix("t.toml, ") for problem in problems_of(toml_text)]
+
+
+@pytest.mark.parametrize("key", ["labels", "patterns", "verbalizers"])
+def test_a_table_written_as_something_else_is_one_problem_of_that_table(key: str) -> None:
+    tables = {
+        "labels": '[labels]\na = "x"\nb = "y"\n',
+        "patterns": '[patterns]\np = "{text} {mask}"\n',
+        "verbalizers": '[verbalizers.p]\na = "z"\n',
+    }
+    kept = "".join(table for name, table in tables.items() if name != key)
+    problem = only_problem_of(f'name = "t"\nfields = ["text"]\n{key} = ["a"]\n{kept}')
+    assert (problem.where, problem.found) == (f"t.toml, {key}", "a list")
+
+
+@pytest.mark.parametrize("name", ["..", "a/b", "a\\\\b", "-a", ".a", "a b", "é", "a" * 65, "a\\n"])
+def test_no_name_can_escape_its_folder(name: str) -> None:
+    assert only_problem_of(good('"tickets"', f'"{name}"')).where == "t.toml, name"
+
+
+def test_an_unknown_key_is_named_with_the_one_that_was_meant() -> None:
+    problem = only_problem_of(good("description =", "desciption ="))
+    assert problem.found == "`desciption`"
+    assert problem.fix == "did you mean `description`?"
+
+
+def test_a_label_with_a_dot_is_told_to_use_quotes() -> None:
+    problem = only_problem_of(good('"Log-in / access" =', "log.in ="))
+    assert (problem.where, problem.found) == ("t.toml, labels.log", "a table")
+    assert "in quotes" in problem.fix
+
+
+def test_a_word_under_two_labels_is_reported_once_however_many_patterns_use_it() -> None:
+    problem = only_problem_of(good('"password"', '"Payment"').split("[verbalizers")[0])
+    assert problem.where == "t.toml, labels"
+    assert problem.found == "'payment' under Log-in / access, billing"
+
+
+def test_words_that_clash_only_before_the_patterns_own_words_are_put_in_are_fine() -> None:
+    text = good('"password"', '"payment"').replace("topic = ", "about2 = ")
+    text = text.replace('"[ topic: {mask} ] {subject} {message}"', '"{message} {mask}"')
+    task = parse_task(f'{text}\n[verbalizers.about2]\nbilling = "money"\n', "t.toml")
+    assert task.verbalizer("about2")["billing"] == ("money",)
+
+
+def test_words_of_one_label_may_differ_in_case_for_models_that_see_case() -> None:
+    task = parse_task(good('"password"', '["password", "Password"]'), "t.toml")
+    assert task.verbalizer("topic")["Log-in / access"] == ("password", "Password")
+
+
+def test_patterns_are_not_blamed_for_a_broken_list_of_fields() -> None:
+    assert only_problem_of(good('["subject", "message"]', "5")).where == "t.toml, fields"
+
+
+def test_names_that_are_one_folder_on_some_disks_are_refused() -> None:
+    problem = only_problem_of(good('topic = "', 'About = "'))
+    assert problem.found == "'About' and 'about'"
+
+
+@pytest.mark.parametrize(
+    ("toml_text", "place"),
+    [
+        ('name = "t"\nfields = [text]\n', "line 2, column 11"),
+        ('name = "t"\nname = "u"\n', "line 2, column 11"),
+        ('name = "t', "line 1, column 10"),
+        ('name = "t"\n[labels\n', "line 2, column 8"),
+    ],
+)
+def test_a_syntax_error_comes_alone_with_its_place(toml_text: str, place: str) -> None:
+    problem = only_problem_of(toml_text)
+    assert problem.where == f"t.toml, {place}"
+    assert "(at" not in problem.found or place.startswith("line 1")
+
+
+def test_absurd_nesting_is_an_error_and_not_a_crash() -> None:
+    assert only_problem_of("a = " + "[" * 100_000).expected == "TOML"
+
+
+@pytest.mark.parametrize("toml_text", ["", " \n\t\n"])
+def test_an_empty_file_says_so(toml_text: str) -> None:
+    assert only_problem_of(toml_text).found == "an empty file"

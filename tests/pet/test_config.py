@@ -1,0 +1,108 @@
+"""Settings: presets under what the user says, and every problem at once."""
+
+from __future__ import annotations
+
+import pydantic
+import pytest
+
+from pet.config import PRESETS, RunConfig, TrainingConfig
+from tests.support.settings import NEEDED, config, problems_of
+
+
+def test_options_that_were_not_given_keep_their_defaults() -> None:
+    assert config(test=None, seed=None) == RunConfig(**NEEDED)
+
+
+def test_the_paper_preset_is_the_papers_table_5() -> None:
+    paper = config(preset="paper")
+    assert (paper.repetitions, paper.max_length, paper.temperature) == (3, 256, 2.0)
+    assert (paper.lm_weight, paper.generations, paper.calibration) == (1e-4, "paper", "none")
+    assert (paper.first_rows, paper.teacher_share, paper.drawn_labels) == (10, 0.25, "hard")
+    # Members with the language-model loss: 4 labeled and 12 unlabeled rows a step.
+    for training, steps, size in (
+        (paper.member, 1000, 4), (paper.student, 5000, 16), (paper.supervised, 250, 16),
+    ):  # fmt: skip
+        assert (training.steps, training.batch_size) == (steps, size)
+        assert (training.learning_rate, training.dropout) == (1e-5, None)
+        assert (training.weight_decay, training.max_grad_norm) == (0.01, 1.0)
+        assert (training.adam_epsilon, training.warmup) == (1e-8, 0.0)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_loads_and_each_of_its_settings_holds(preset: str) -> None:
+    made = config(preset=preset).model_dump()
+    for key, value in PRESETS[preset].items():
+        for name, inner in value.items() if isinstance(value, dict) else ():
+            assert made[key][name] == inner
+        if not isinstance(value, dict):
+            assert made[key] == value
+
+
+def test_what_the_user_says_stands_above_the_preset() -> None:
+    made = config("member.steps=7", "max_length=64", preset="paper")
+    assert (made.member.steps, made.max_length) == (7, 64)
+    assert made.member.learning_rate == 1e-5
+    assert made.student.steps == 5000
+
+
+def test_a_group_that_is_given_in_part_keeps_its_own_defaults() -> None:
+    """`student.steps=10` must not fall back to a member's batch size."""
+    made = config(student={"steps": 10})
+    default = RunConfig.model_fields["student"].default
+    assert made.student == default.model_copy(update={"steps": 10})
+    assert made.student.batch_size != TrainingConfig().batch_size
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["max_rejected=1.1", "abstain_below=-0.1", "max_length=7", "tokens_per_batch=1",
+     "member.learning_rate=0", "student.learning_rate=NaN", "member.dropout=1", "student=5",
+     "repetitions=0", "label_with=both", "shard_rows=0"],
+)  # fmt: skip
+def test_a_value_out_of_bounds_is_refused(setting: str) -> None:
+    assert problems_of(setting) == [f"setting {setting.partition('=')[0]}"]
+
+
+def test_the_steps_of_an_adaptation_are_not_taken_where_they_would_do_nothing() -> None:
+    assert problems_of("adaptation.steps=500") == ["setting adaptation"]
+    assert config("adapt_steps=500").adapt_steps == 500
+
+
+def test_a_preset_that_is_no_text_is_refused() -> None:
+    assert problems_of('preset=["fast"]') == ["setting preset"]
+
+
+def test_an_infinite_temperature_is_refused() -> None:
+    assert problems_of("temperature=Infinity") == ["setting temperature"]
+
+
+def test_a_configuration_cannot_be_changed() -> None:
+    with pytest.raises(pydantic.ValidationError, match="frozen"):
+        config().seed = 1  # type: ignore[misc]
+
+
+def test_an_adapters_learning_rate_is_not_the_one_that_a_preset_has_for_all_weights() -> None:
+    """1e-5 would leave a soft prompt where it started."""
+    assert config(preset="paper").member.learning_rate == 1e-5
+    made = config("member.tuning=lora", preset="paper").member
+    assert (made.learning_rate, made.steps) == (None, 1000)
+    made = config("member.tuning=lora", "member.learning_rate=0.01", preset="paper").member
+    assert made.learning_rate == 0.01
+
+
+@pytest.mark.parametrize("group", ["student", "supervised", "adaptation"])
+def test_a_model_that_is_kept_whole_is_tuned_in_full_or_by_lora(group: str) -> None:
+    """A prompt cannot be merged into weights that plain transformers loads."""
+    assert getattr(config(f"{group}.tuning=lora"), group).tuning == "lora"
+    assert problems_of(f"{group}.tuning=prefix") == [f"setting {group}.tuning"]
+
+
+def test_a_training_is_shaped_by_the_settings_of_its_own_tuning_only() -> None:
+    """Another rank must not train members of full tuning again, nor prompts."""
+    full, other = config(), config("lora.rank=4")
+    assert full.shape_of(full.member) == other.shape_of(other.member)
+    assert "tuning" not in full.shape_of(full.member)
+    lora, wider = (config("member.tuning=lora", f"lora.rank={rank}") for rank in (4, 8))
+    assert lora.shape_of(lora.member) != wider.shape_of(wider.member)
+    longer = config("member.tuning=lora", "lora.rank=4", "prefix.length=9")
+    assert longer.shape_of(longer.member) == lora.shape_of(lora.member)

@@ -21,10 +21,13 @@ except KeyboardInterrupt:  # Ctrl-C in the first moments is no traceback
     raise SystemExit(130) from None
 
 app = typer.Typer(
-    name="pet", cls=Commands, no_args_is_help=True, add_completion=False,
+    name="pet",
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
     help="A few labeled texts and a raw pool in; a labeled pool and a small classifier out.",
-)  # fmt: skip
+)
 COMMANDS = (
     init, check, run, label, predict, evaluate, report, review, nightly, diff, transfer,
     export,

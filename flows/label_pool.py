@@ -65,9 +65,11 @@ def label_pool(
 
 
 def run_flow(
-    config: RunConfig, observer: Observer = SILENT, update: bool = False,
+    config: RunConfig,
+    observer: Observer = SILENT,
+    update: bool = False,
     ray: RayOptions | None = None,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Run the flow in this process, on the user's Prefect server or on one of our own.
 
     Raises:

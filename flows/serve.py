@@ -50,10 +50,14 @@ def serve_nights(settings: NightlyConfig, cron: str, timezone: str) -> None:
         check_reachable(url)
     else:
         raise InputError(
-            Problem("PREFECT_API_URL", "the address of a Prefect server", "nothing",
-                    "start one with `prefect server start`, and set "
-                    "PREFECT_API_URL=http://127.0.0.1:4200/api")
-        )  # fmt: skip
+            Problem(
+                "PREFECT_API_URL",
+                "the address of a Prefect server",
+                "nothing",
+                "start one with `prefect server start`, and set "
+                "PREFECT_API_URL=http://127.0.0.1:4200/api",
+            )
+        )
     try:
         schedule = Cron(cron, timezone=timezone)
         # A night that is still at it when the next is due makes that one superfluous.
@@ -61,16 +65,24 @@ def serve_nights(settings: NightlyConfig, cron: str, timezone: str) -> None:
             limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW
         )
         deployment = nightly.to_deployment(
-            name=deployment_name(Path(settings.out)), schedule=schedule, concurrency_limit=limit,
-            parameters={"config": settings.model_dump(mode="json")}, tags=["pet"],
-            description=f"labels what is new in the pool, into {settings.out}", version_type=None,
+            name=deployment_name(Path(settings.out)),
+            schedule=schedule,
+            concurrency_limit=limit,
+            parameters={"config": settings.model_dump(mode="json")},
+            tags=["pet"],
+            description=f"labels what is new in the pool, into {settings.out}",
+            version_type=None,
             entrypoint_type=EntrypointType.MODULE_PATH,
-        )  # fmt: skip
+        )
     except ValueError as error:
         raise InputError(
-            Problem("--cron, --timezone", "five fields such as '0 2 * * *', and a known zone",
-                    f"{cron!r}, {timezone!r}: {error}", "correct them")
-        ) from None  # fmt: skip
+            Problem(
+                "--cron, --timezone",
+                "five fields such as '0 2 * * *', and a known zone",
+                f"{cron!r}, {timezone!r}: {error}",
+                "correct them",
+            )
+        ) from None
     assert isinstance(deployment, RunnerDeployment), "outside of an event loop it is no coroutine"
     serve(deployment, limit=1)
 

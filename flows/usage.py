@@ -38,9 +38,11 @@ def _told() -> Iterator[None]:
             raise  # which is no mistake
         command = error.ctx.command_path if error.ctx else "pet"
         problem = Problem(
-            command, f"words as `{command} --help` lists them", error.format_message(),
+            command,
+            f"words as `{command} --help` lists them",
+            error.format_message(),
             "correct the command",
-        )  # fmt: skip
+        )
         console = Terminal(stderr=True)
         console.print(str(problem), markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(2) from None

@@ -20,9 +20,13 @@ class Frozen(BaseModel):
     """Settings: never changed, and nothing unknown among them."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", protected_namespaces=(), coerce_numbers_to_str=True,
-        allow_inf_nan=False, hide_input_in_errors=True,
-    )  # fmt: skip
+        frozen=True,
+        extra="forbid",
+        protected_namespaces=(),
+        coerce_numbers_to_str=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+    )
 
 
 class LoraConfig(Frozen):

@@ -95,9 +95,10 @@ def unsteady(path: Path | str, error: OSError) -> PetError:
 def missing_package(package: str, extra: str, purpose: str) -> InputError:
     """Say what to install for something that not everybody needs."""
     return InputError(
-        Problem(purpose, f"the package {package}", "it is not installed",
-                f"pip install 'pet[{extra}]'")
-    )  # fmt: skip
+        Problem(
+            purpose, f"the package {package}", "it is not installed", f"pip install 'pet[{extra}]'"
+        )
+    )
 
 
 class LockedError(PetError):

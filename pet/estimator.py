@@ -77,11 +77,18 @@ class PetClassifier(ClassifierMixin, BaseEstimator):
     """
 
     def __init__(
-        self, task: Any = None, *, model: str | None = None, student_model: str | None = None,
-        encoder: str | None = None, preset: str = "default",
-        settings: Mapping[str, Any] | None = None, random_state: Any = 42,
-        runs_dir: str | Path | None = None, verbose: bool = False,
-    ):  # fmt: skip
+        self,
+        task: Any = None,
+        *,
+        model: str | None = None,
+        student_model: str | None = None,
+        encoder: str | None = None,
+        preset: str = "default",
+        settings: Mapping[str, Any] | None = None,
+        random_state: Any = 42,
+        runs_dir: str | Path | None = None,
+        verbose: bool = False,
+    ):
         self.task = task
         self.model = model
         self.student_model = student_model
@@ -132,11 +139,13 @@ class PetClassifier(ClassifierMixin, BaseEstimator):
                 raise
             self._adopt(
                 open_student(
-                    folder / "student", device=config.device, precision=config.precision,
+                    folder / "student",
+                    device=config.device,
+                    precision=config.precision,
                     tokens_per_batch=config.tokens_per_batch,
                 ),
                 given.classes,
-            )  # fmt: skip
+            )
             self.run_dir_ = None if self.runs_dir is None else folder
         if np.ndim(X) == 2:
             self.n_features_in_ = np.shape(X)[1]
@@ -157,13 +166,21 @@ class PetClassifier(ClassifierMixin, BaseEstimator):
         if not isinstance(seed, int | np.integer):
             seed = check_random_state(seed).randint(2**31 - 1)
         values = {
-            "model": self.model, "student_model": self.student_model, "encoder": self.encoder,
-            "preset": self.preset, "seed": int(seed),
-        }  # fmt: skip
+            "model": self.model,
+            "student_model": self.student_model,
+            "encoder": self.encoder,
+            "preset": self.preset,
+            "seed": int(seed),
+        }
         given = FitInputs(
-            task, texts, names, classes, Path(pool) if isinstance(pool, str) else pool, values,
+            task,
+            texts,
+            names,
+            classes,
+            Path(pool) if isinstance(pool, str) else pool,
+            values,
             dict(self.settings or {}),
-        )  # fmt: skip
+        )
         given.check()
         return given
 
@@ -233,9 +250,13 @@ class PetClassifier(ClassifierMixin, BaseEstimator):
         folder = Path(path)
         if folder.exists():
             raise InputError(
-                Problem(str(folder), "a folder that does not exist yet", "something is there",
-                        "choose another path, or remove it")
-            )  # fmt: skip
+                Problem(
+                    str(folder),
+                    "a folder that does not exist yet",
+                    "something is there",
+                    "choose another path, or remove it",
+                )
+            )
         with writing(folder) as temporary:
             self.student_.save(temporary)
         return folder

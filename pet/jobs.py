@@ -90,9 +90,11 @@ class Plainly:
 
 
 def bordered(
-    home: RunFolder, work: Callable[[], Any], labels: range = NO_LABELS,
+    home: RunFolder,
+    work: Callable[[], Any],
+    labels: range = NO_LABELS,
     weights: Collection[str] = (),
-) -> Any:  # fmt: skip
+) -> Any:
     """Do a job between fetching what others made and sending what it makes.
 
     Its units are told by their place in the run folder, which may lie elsewhere in the process

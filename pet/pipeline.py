@@ -50,9 +50,12 @@ from pet.student.soft_labels import folds_of_pool, write_soft_labels
 
 
 def label_pool(
-    config: RunConfig, execute: Execute | None = None, observer: Observer = SILENT, *,
+    config: RunConfig,
+    execute: Execute | None = None,
+    observer: Observer = SILENT,
+    *,
     update: bool = False,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Run every stage that is missing or has changed; return what `report.json` holds.
 
     Args:
@@ -125,10 +128,13 @@ class _Stages:
         classifiers = [student]
         if len(inputs.labeled):
             classifiers.append(self.one("supervised", partial(train_supervised, inputs)))
-        self.stage("evaluation", [
-            self.job(f"evaluate {unit.path.name}", partial(score_classifier, inputs, unit))
-            for unit in classifiers
-        ])  # fmt: skip
+        self.stage(
+            "evaluation",
+            [
+                self.job(f"evaluate {unit.path.name}", partial(score_classifier, inputs, unit))
+                for unit in classifiers
+            ],
+        )
         labels = self.label(members, student)
         self.here("reference for drift", partial(write_reference, inputs, labels, soft))
         seconds = {name: stage["seconds"] for name, stage in self.stages.items()}
@@ -170,11 +176,15 @@ class _Stages:
         """Let students of other rows label each row, before the last student learns it."""
         if folds_of_pool(self.inputs) is None:
             return []
-        return self.stage("cross-fitting", [
-            self.job(f"student without fold {fold}",
-                     partial(train_in_fold, self.inputs, soft, fold))
-            for fold in range(self.inputs.config.student_folds)
-        ])  # fmt: skip
+        return self.stage(
+            "cross-fitting",
+            [
+                self.job(
+                    f"student without fold {fold}", partial(train_in_fold, self.inputs, soft, fold)
+                )
+                for fold in range(self.inputs.config.student_folds)
+            ],
+        )
 
     def label(self, members: list[Member], student: Unit) -> Unit:
         """Label the pool: in one go, or in blocks of shards where jobs are done side by side."""
@@ -183,13 +193,17 @@ class _Stages:
         shards = count_shards(rows, inputs.config.shard_rows)
         blocks = cut_shards(shards, self.execute.at_once)
         names = [f"labels from file {block.start} on" for block in blocks]
-        units = self.stage("labels", [
-            self.job(
-                name if len(blocks) > 1 else "labels",
-                partial(label_with_student, inputs, members, student, block), labels=block,
-            )
-            for name, block in zip(names, blocks, strict=True)
-        ])  # fmt: skip
+        units = self.stage(
+            "labels",
+            [
+                self.job(
+                    name if len(blocks) > 1 else "labels",
+                    partial(label_with_student, inputs, members, student, block),
+                    labels=block,
+                )
+                for name, block in zip(names, blocks, strict=True)
+            ],
+        )
         made = units[0]
         inputs.home.fetch(labels=ALL_LABELS)
         close_labels(inputs.folder / made.path, made.fingerprint, shards, rows)
@@ -227,9 +241,14 @@ class _Stages:
         return generations_of(self.inputs, int(unlabeled_rows(self.inputs).trainable.sum()))
 
     def job(
-        self, name: str, work: Callable[[], Any], *, here: bool = False,
-        labels: range = NO_LABELS, weights: Collection[str] = (),
-    ) -> Job:  # fmt: skip
+        self,
+        name: str,
+        work: Callable[[], Any],
+        *,
+        here: bool = False,
+        labels: range = NO_LABELS,
+        weights: Collection[str] = (),
+    ) -> Job:
         """Make a job of a stage; of `labels` and `weights`, see `bordered`."""
         return Job(name, partial(bordered, self.inputs.home, work, labels, weights), here)
 

@@ -20,9 +20,10 @@ LONGEST_SHOWN = 80  # characters of a wrong value
 
 
 def make_config(
-    values: Mapping[str, Any], settings: tuple[str, ...] = (),
+    values: Mapping[str, Any],
+    settings: tuple[str, ...] = (),
     problems: list[Problem] | None = None,
-) -> RunConfig:  # fmt: skip
+) -> RunConfig:
     """Build the configuration from options and `key=value` settings (`student.steps=100`).
 
     Args:

@@ -129,9 +129,12 @@ def bucket(s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     from pet.storage.object_storage import file_system
 
     for name, value in {
-        "AWS_ENDPOINT_URL": s3_server, "AWS_ACCESS_KEY_ID": "key", "AWS_DEFAULT_REGION":
-        "us-east-1", "AWS_SECRET_ACCESS_KEY": "secret", "PET_SCRATCH": str(tmp_path / "scratch"),
-    }.items():  # fmt: skip
+        "AWS_ENDPOINT_URL": s3_server,
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "PET_SCRATCH": str(tmp_path / "scratch"),
+    }.items():
         monkeypatch.setenv(name, value)
     address = f"s3://tests-{secrets.token_hex(4)}"
     files = file_system(address)

@@ -19,13 +19,17 @@ def check(
         str | None, typer.Option(help="labeled texts: CSV, JSONL or Parquet")
     ] = None,
     pool: Annotated[str | None, typer.Option("--pool", help="raw texts")] = None,
-    test: Test = None, model: Model = None,
+    test: Test = None,
+    model: Model = None,
     student_model: Annotated[str | None, typer.Option(help="the student's model")] = None,
     encoder: Annotated[str | None, typer.Option(help="a sentence encoder")] = None,
     preset: Annotated[str, typer.Option(help="default, fast or paper")] = "default",
-    label_column: LabelColumn = None, text_column: TextColumn = None, setting: Settings = None,
-    json_out: Json = False, debug: Debug = False,
-) -> None:  # fmt: skip
+    label_column: LabelColumn = None,
+    text_column: TextColumn = None,
+    setting: Settings = None,
+    json_out: Json = False,
+    debug: Debug = False,
+) -> None:
     """Look at a task and its data before any training: seconds, and nothing is written."""
 
     def work() -> None:
@@ -33,12 +37,19 @@ def check(
 
         found = check_inputs(
             {
-                "task": task, "labeled": labeled, "pool": pool, "test": test, "model": model,
-                "student_model": student_model, "encoder": encoder, "preset": preset,
-                "label_column": label_column, "text_column": text_column,
+                "task": task,
+                "labeled": labeled,
+                "pool": pool,
+                "test": test,
+                "model": model,
+                "student_model": student_model,
+                "encoder": encoder,
+                "preset": preset,
+                "label_column": label_column,
+                "text_column": text_column,
             },
             tuple(setting or ()),
-        )  # fmt: skip
+        )
         if json_out:
             sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
         else:

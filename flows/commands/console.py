@@ -89,8 +89,10 @@ def answer(work: Callable[[], None], debug: bool) -> None:
         err.print(
             f"pet failed in a way that it should not: {type(error).__name__}: {error}\n"
             "  fix:      give the same command with --debug, and report what it prints",
-            markup=False, highlight=False, soft_wrap=True,
-        )  # fmt: skip
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
         raise typer.Exit(1) from None
     finally:
         stop.end()

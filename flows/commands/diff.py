@@ -16,9 +16,11 @@ Labels = typer.Argument(help="a run, or a folder of label files")
 
 
 def diff(
-    before: Annotated[str, Labels], after: Annotated[str, Labels],
-    json_out: Json = False, debug: Debug = False,
-) -> None:  # fmt: skip
+    before: Annotated[str, Labels],
+    after: Annotated[str, Labels],
+    json_out: Json = False,
+    debug: Debug = False,
+) -> None:
     """Show what changed from one run's labels to another's, row by row."""
 
     def work() -> None:

@@ -26,8 +26,9 @@ def export(
     pool: Annotated[
         str | None, typer.Option("--pool", help="datasets, csv: where the pool is now")
     ] = None,
-    json_out: Json = False, debug: Debug = False,
-) -> None:  # fmt: skip
+    json_out: Json = False,
+    debug: Debug = False,
+) -> None:
     """Write the student or the labeled pool for other programs."""
 
     def work() -> None:

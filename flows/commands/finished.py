@@ -33,8 +33,10 @@ def label(
     ] = False,
     model: Annotated[str | None, typer.Option(help="for --zero-shot: an id or a folder")] = None,
     setting: Annotated[list[str] | None, typer.Option("--set", help="for --zero-shot")] = None,
-    text_column: TextColumn = None, json_out: Json = False, debug: Debug = False,
-) -> None:  # fmt: skip
+    text_column: TextColumn = None,
+    json_out: Json = False,
+    debug: Debug = False,
+) -> None:
     """Label a pool with a finished run's student or ensemble, or with an untrained model."""
 
     def work() -> None:
@@ -46,16 +48,25 @@ def label(
             from pet.checking.zero_shot import label_zero_shot
 
             written, reused, counts = label_zero_shot(
-                source, pool, out_folder, model or "", observer, text_column=text_column,
+                source,
+                pool,
+                out_folder,
+                model or "",
+                observer,
+                text_column=text_column,
                 settings=tuple(setting or ()),
-            )  # fmt: skip
+            )
         else:
             from pet.finished.inference import label_new_pool
 
             written, reused, counts = label_new_pool(
-                bring(source, parts=parts_of(who)).path, pool, out_folder, who or "student",
-                text_column, observer,
-            )  # fmt: skip
+                bring(source, parts=parts_of(who)).path,
+                pool,
+                out_folder,
+                who or "student",
+                text_column,
+                observer,
+            )
         if json_out:
             sys.stdout.write(json.dumps(counts, indent=2, ensure_ascii=False) + "\n")
         else:
@@ -76,26 +87,42 @@ def _check_label_options(
     problems = []
     if zero_shot and model is None:
         problems.append(
-            Problem("--zero-shot", "a language model", "no --model",
-                    "--model .cache/models/bert-tiny, or an id such as roberta-large")
-        )  # fmt: skip
+            Problem(
+                "--zero-shot",
+                "a language model",
+                "no --model",
+                "--model .cache/models/bert-tiny, or an id such as roberta-large",
+            )
+        )
     if zero_shot and who is not None:
         problems.append(
-            Problem("--zero-shot", "no --with: neither student nor ensemble is there", repr(who),
-                    "leave out --with, or --zero-shot")
-        )  # fmt: skip
+            Problem(
+                "--zero-shot",
+                "no --with: neither student nor ensemble is there",
+                repr(who),
+                "leave out --with, or --zero-shot",
+            )
+        )
     for option, given in (("--model", model), ("--set", ", ".join(setting or ()))):
         if given and not zero_shot:
             problems.append(
-                Problem(option, "a run's own model and settings", given,
-                        f"leave out {option}, or label without a run: --zero-shot --model REF")
-            )  # fmt: skip
+                Problem(
+                    option,
+                    "a run's own model and settings",
+                    given,
+                    f"leave out {option}, or label without a run: --zero-shot --model REF",
+                )
+            )
     is_task = source.endswith(".toml") or source in shipped_tasks()
     if not zero_shot and is_task and not Path(source).is_dir():
         problems.append(
-            Problem(source, "the folder of a finished run", "a task",
-                    "to label without a run, add --zero-shot --model REF")
-        )  # fmt: skip
+            Problem(
+                source,
+                "the folder of a finished run",
+                "a task",
+                "to label without a run, add --zero-shot --model REF",
+            )
+        )
     if problems:
         raise InputError(problems)
 
@@ -103,8 +130,9 @@ def _check_label_options(
 def predict(
     folder: RunFolder,
     texts: Annotated[list[str], typer.Argument(help="texts; - reads them, a line each")],
-    json_out: Json = False, debug: Debug = False,
-) -> None:  # fmt: skip
+    json_out: Json = False,
+    debug: Debug = False,
+) -> None:
     """Say what the student thinks of some texts."""
 
     def work() -> None:
@@ -131,10 +159,14 @@ def _lines_of_stdin() -> list[str]:
 
 
 def evaluate(
-    folder: RunFolder, test: Annotated[str, typer.Option(help="labeled texts")],
-    who: With = "student", label_column: LabelColumn = None, text_column: TextColumn = None,
-    json_out: Json = False, debug: Debug = False,
-) -> None:  # fmt: skip
+    folder: RunFolder,
+    test: Annotated[str, typer.Option(help="labeled texts")],
+    who: With = "student",
+    label_column: LabelColumn = None,
+    text_column: TextColumn = None,
+    json_out: Json = False,
+    debug: Debug = False,
+) -> None:
     """Measure a finished run's student or ensemble on labeled texts."""
 
     def work() -> None:
@@ -142,9 +174,13 @@ def evaluate(
 
         check_places(stores=True, test=test)
         found = evaluate_run(
-            bring(folder, parts=parts_of(who)).path, test, who, screens.progress(err, stop),
-            label_column=label_column, text_column=text_column,
-        )  # fmt: skip
+            bring(folder, parts=parts_of(who)).path,
+            test,
+            who,
+            screens.progress(err, stop),
+            label_column=label_column,
+            text_column=text_column,
+        )
         if json_out:
             sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
         else:

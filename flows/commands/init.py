@@ -43,7 +43,7 @@ def init(
     description: Annotated[str | None, typer.Option(help="what is asked, in one sentence")] = None,
     force: Annotated[bool, typer.Option("--force", help="replace a file that is there")] = False,
     debug: Debug = False,
-) -> None:  # fmt: skip
+) -> None:
     """Write a task file for your own labels; asks for what no option says."""
 
     def work() -> None:
@@ -145,14 +145,22 @@ def _check_place(out_file: Path, force: bool) -> None:
     problems = []
     if out_file.suffix.lower() != ".toml":
         problems.append(
-            Problem(str(out_file), "a name that ends in .toml", out_file.suffix or "no ending",
-                    f"pet init {shlex.quote(str(out_file.with_suffix('.toml')))}")
-        )  # fmt: skip
+            Problem(
+                str(out_file),
+                "a name that ends in .toml",
+                out_file.suffix or "no ending",
+                f"pet init {shlex.quote(str(out_file.with_suffix('.toml')))}",
+            )
+        )
     if out_file.is_dir() or (out_file.exists() and not force):
         problems.append(
-            Problem(str(out_file), "a name that is free", "a folder" if out_file.is_dir()
-                    else "a file", "choose another name, or add --force to replace the file")
-        )  # fmt: skip
+            Problem(
+                str(out_file),
+                "a name that is free",
+                "a folder" if out_file.is_dir() else "a file",
+                "choose another name, or add --force to replace the file",
+            )
+        )
     if problems:
         raise InputError(problems)
 
@@ -180,13 +188,18 @@ def _given_words(pairs: list[str], labels: tuple[str, ...]) -> dict[str, tuple[s
     found, problems = {}, []
     for pair in pairs:
         own = max((name for name in labels if pair.startswith(f"{name}=")), key=len, default=None)
-        words = tuple(part.strip() for part in pair[len(own or "") + 1 :].split(",")
-                      if part.strip())  # fmt: skip
+        words = tuple(
+            part.strip() for part in pair[len(own or "") + 1 :].split(",") if part.strip()
+        )
         if own is None or not words:
             problems.append(
-                Problem(f"--word {pair}", f"LABEL=WORD, a label of {', '.join(labels)}",
-                        repr(pair), f"for example --word '{labels[0]}=WORD,WORD'")
-            )  # fmt: skip
+                Problem(
+                    f"--word {pair}",
+                    f"LABEL=WORD, a label of {', '.join(labels)}",
+                    repr(pair),
+                    f"for example --word '{labels[0]}=WORD,WORD'",
+                )
+            )
         else:
             found[own] = words
     if problems:
@@ -195,9 +208,12 @@ def _given_words(pairs: list[str], labels: tuple[str, ...]) -> dict[str, tuple[s
 
 
 def _show(
-    lines: list[str], out_file: Path, words: dict[str, tuple[str, ...]], sample: str | None,
+    lines: list[str],
+    out_file: Path,
+    words: dict[str, tuple[str, ...]],
+    sample: str | None,
     column: str | None,
-) -> None:  # fmt: skip
+) -> None:
     lines += [f"  {label}: {', '.join(own)}" for label, own in words.items()]
     lines.append("read it over: better words and patterns make better labels. Then:")
     command = ["pet", "check", str(out_file), "--labeled"]

@@ -16,11 +16,10 @@ from flows.screens import results as screens
 
 
 def nightly(
-    config: Annotated[
-        Path, typer.Argument(metavar="CONFIG", help="settings: a TOML or JSON file")
-    ],
-    json_out: Json = False, debug: Debug = False,
-) -> None:  # fmt: skip
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="settings: a TOML or JSON file")],
+    json_out: Json = False,
+    debug: Debug = False,
+) -> None:
     """Label what is new or has changed in a pool folder; renew the model if it is due."""
 
     def work() -> None:

@@ -33,8 +33,11 @@ def review(
     ] = None,
     by: Annotated[
         str | None,
-        typer.Option(help="coverage: one row of each kind, for the next run; "
-                     "doubt: where labels are most often wrong", show_default="coverage"),
+        typer.Option(
+            help="coverage: one row of each kind, for the next run; "
+            "doubt: where labels are most often wrong",
+            show_default="coverage",
+        ),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="for another choice of rows")] = None,
     answers: Annotated[
@@ -44,8 +47,9 @@ def review(
         str | None,
         typer.Option(help="the new labeled set", show_default="beside the run folder"),
     ] = None,
-    json_out: Json = False, debug: Debug = False,
-) -> None:  # fmt: skip
+    json_out: Json = False,
+    debug: Debug = False,
+) -> None:
     """Choose rows worth a person's time; later, take the answers into the labeled set."""
 
     def work() -> None:
@@ -55,7 +59,7 @@ def review(
             answers,
             {"--labeled": labeled},
             {"--format": format, "--by": by, "--seed": seed},
-        )  # fmt: skip
+        )
         named = {"out": out_file, "answers": answers, "labeled": labeled}
         given = {name: place for name, place in named.items() if place is not None}
         check_places(stores=False, **given)
@@ -74,9 +78,12 @@ def review(
 
 
 def _check_options(
-    rows: int | None, out_file: str | None, answers: str | None,
-    for_answers: dict[str, Any], for_rows: dict[str, Any],
-) -> None:  # fmt: skip
+    rows: int | None,
+    out_file: str | None,
+    answers: str | None,
+    for_answers: dict[str, Any],
+    for_rows: dict[str, Any],
+) -> None:
     """Refuse options that do not go together: rows go out, or answers come in."""
     outward = {"--rows": rows, "--out": out_file}
     if answers is not None:
@@ -89,22 +96,36 @@ def _check_options(
     if alien or missing:
         found = ", ".join([*alien, *(f"no {name}" for name in missing)])
         raise InputError(
-            Problem("pet review", expected, found,
-                    "pet review RUN --rows 50 --out review.csv, "
-                    "then pet review RUN --answers review.csv")
-        )  # fmt: skip
+            Problem(
+                "pet review",
+                expected,
+                found,
+                "pet review RUN --rows 50 --out review.csv, "
+                "then pet review RUN --answers review.csv",
+            )
+        )
 
 
 def _hand_out(
-    folder: Path, rows: int, out_file: Path, format: str | None, by: str | None,
-    seed: int | None, json_out: bool,
-) -> None:  # fmt: skip
+    folder: Path,
+    rows: int,
+    out_file: Path,
+    format: str | None,
+    by: str | None,
+    seed: int | None,
+    json_out: bool,
+) -> None:
     from pet.reviewing.review_rows import write_review
 
     files, chosen = write_review(
-        folder, out_file, rows, screens.progress(err, stop), format=format,
-        by=by or "coverage", seed=seed,
-    )  # fmt: skip
+        folder,
+        out_file,
+        rows,
+        screens.progress(err, stop),
+        format=format,
+        by=by or "coverage",
+        seed=seed,
+    )
     counts = dict(Counter(row.label for row in chosen))
     if json_out:
         found = {"files": list(map(str, files)), "rows": len(chosen), "counts": counts}

@@ -41,7 +41,9 @@ class Runner(StrEnum):
 
 
 def run(
-    task: Task, pool: PoolPath, out_folder: Out,
+    task: Task,
+    pool: PoolPath,
+    out_folder: Out,
     labeled: Annotated[
         str | None,
         typer.Option(help="labeled texts", show_default="none, a zero-shot start"),
@@ -55,7 +57,8 @@ def run(
         str | None, typer.Option(help="a sentence encoder: one more member of the ensemble")
     ] = None,
     preset: Annotated[str, typer.Option(help="default, fast or paper")] = "default",
-    label_column: LabelColumn = None, text_column: TextColumn = None,
+    label_column: LabelColumn = None,
+    text_column: TextColumn = None,
     setting: Settings = None,
     plain: Annotated[bool, typer.Option("--plain", help="without Prefect")] = False,
     runner: Annotated[
@@ -75,8 +78,9 @@ def run(
     update: Annotated[
         bool, typer.Option("--update", help="let new inputs into an old run folder")
     ] = False,
-    json_out: Json = False, debug: Debug = False,
-) -> None:  # fmt: skip
+    json_out: Json = False,
+    debug: Debug = False,
+) -> None:
     """Label a pool: train members, combine them, distil the student, write labels and report."""
 
     def work() -> None:
@@ -84,13 +88,21 @@ def run(
         problems = _model_problems(model)
         config = make_config(
             {
-                "task": task, "labeled": labeled, "pool": pool, "out": out_folder, "test": test,
-                "model": "-" if model is None else model, "student_model": student_model,
+                "task": task,
+                "labeled": labeled,
+                "pool": pool,
+                "out": out_folder,
+                "test": test,
+                "model": "-" if model is None else model,
+                "student_model": student_model,
                 "encoder": encoder,
-                "preset": preset, "label_column": label_column, "text_column": text_column,
+                "preset": preset,
+                "label_column": label_column,
+                "text_column": text_column,
             },
-            tuple(setting or ()), problems,
-        )  # fmt: skip
+            tuple(setting or ()),
+            problems,
+        )
         ray = _ray_options(runner, address, cpus_per_job, gpus_per_job, problems)
         if problems:
             _refuse(config, problems)
@@ -105,27 +117,38 @@ def run(
 
 
 def _ray_options(
-    runner: Runner, address: str | None, cpus: float | None, gpus: float | None,
+    runner: Runner,
+    address: str | None,
+    cpus: float | None,
+    gpus: float | None,
     problems: list[Problem],
-) -> RayOptions | None:  # fmt: skip
+) -> RayOptions | None:
     named = {"address": address, "cpus_per_job": cpus, "gpus_per_job": gpus}
     given = {name: value for name, value in named.items() if value is not None}
     options = [f"--{name.replace('_', '-')}" for name in given]
     if runner is Runner.here:
         problems += [
-            Problem(option, "--runner ray beside it", "the runner of this process",
-                    "add --runner ray, or leave it out")
+            Problem(
+                option,
+                "--runner ray beside it",
+                "the runner of this process",
+                "add --runner ray, or leave it out",
+            )
             for option in options
-        ]  # fmt: skip
+        ]
         return None
     try:
         return RayOptions.model_validate(given)
     except ValidationError as error:
         problems += [
-            Problem(f"--{str(wrong['loc'][0]).replace('_', '-')}",
-                    "a number above 0 (of GPUs: or 0)", str(wrong["input"]), "correct it")
+            Problem(
+                f"--{str(wrong['loc'][0]).replace('_', '-')}",
+                "a number above 0 (of GPUs: or 0)",
+                str(wrong["input"]),
+                "correct it",
+            )
             for wrong in error.errors()
-        ]  # fmt: skip
+        ]
         return None
 
 

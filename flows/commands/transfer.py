@@ -23,8 +23,9 @@ def transfer(
     out_folder: Annotated[
         str | None, typer.Option("--out", help="a folder for transfer.html and transfer.json")
     ] = None,
-    json_out: Json = False, debug: Debug = False,
-) -> None:  # fmt: skip
+    json_out: Json = False,
+    debug: Debug = False,
+) -> None:
     """Compare the adapters of runs on one model, and try each run's on the others' tasks."""
 
     def work() -> None:

@@ -16,7 +16,7 @@ from prefect.artifacts import (
     create_markdown_artifact,
     create_progress_artifact,
     update_progress_artifact,
-)  # fmt: skip
+)
 
 from pet.errors import Interrupted
 from pet.escaping import as_markdown
@@ -89,9 +89,11 @@ class Progress:
         self._thread.start()
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
         _traceback: TracebackType | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._over.set()
         self._thread.join()
         if kind is None:
@@ -145,8 +147,9 @@ def show_result(report: Mapping[str, Any], folder: Path) -> None:
     """Leave the result as a table on the flow run, with the warnings and the report's place."""
     create_markdown_artifact(
         "\n".join([*_accuracies(report), *_labels(report), *_stages(report)]),
-        key="label-pool-result", description=f"what came out of {as_markdown(report['run'])}",
-    )  # fmt: skip
+        key="label-pool-result",
+        description=f"what came out of {as_markdown(report['run'])}",
+    )
     warnings = [report.get(name) or [] for name in ("warnings", "test_warnings")]
     show_warnings("label-pool", [line for lines in warnings for line in lines])
     link_report("label-pool", folder)
@@ -156,9 +159,10 @@ def show_warnings(name: str, warnings: Sequence[str]) -> None:
     """Leave the list of what a person should look at, also where there is nothing."""
     lines = [f"- {as_markdown(warning)}" for warning in warnings]
     create_markdown_artifact(
-        "\n".join(lines) or "nothing is odd", key=f"{name}-warnings",
+        "\n".join(lines) or "nothing is odd",
+        key=f"{name}-warnings",
         description=f"{len(lines)} warnings",
-    )  # fmt: skip
+    )
 
 
 def link_report(name: str, folder: Path) -> None:
@@ -167,9 +171,11 @@ def link_report(name: str, folder: Path) -> None:
     path = next((path for path in found if path.is_file()), None)
     if path is not None:
         create_link_artifact(
-            path.absolute().as_uri(), link_text=path.name, key=f"{name}-report",
+            path.absolute().as_uri(),
+            link_text=path.name,
+            key=f"{name}-report",
             description="the report, on the machine that made it",
-        )  # fmt: skip
+        )
 
 
 def _stages(report: Mapping[str, Any]) -> list[str]:
@@ -208,6 +214,10 @@ def _labels(report: Mapping[str, Any]) -> list[str]:
     labels = report["labels"]
     rows = [f"| {as_markdown(label)} | {count:,} |" for label, count in labels["counts"].items()]
     return [
-        "| label | rows |", "|---|---:|", *rows, f"| abstained | {labels['abstained']:,} |", "",
+        "| label | rows |",
+        "|---|---:|",
+        *rows,
+        f"| abstained | {labels['abstained']:,} |",
+        "",
         f"{report['pool']['rows']:,} pool rows, {report['pool']['rejected']:,} set aside",
-    ]  # fmt: skip
+    ]

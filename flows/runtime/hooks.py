@@ -16,11 +16,16 @@ def tell_failure(flow: Any, flow_run: Any, state: Any) -> None:
     out = config.get("out", "") if isinstance(config, dict) else config.out
     emit_event(
         FAILED,
-        resource={"prefect.resource.id": f"pet.{flow.name}.{flow_run.id}",
-                  "prefect.resource.name": str(out)},
+        resource={
+            "prefect.resource.id": f"pet.{flow.name}.{flow_run.id}",
+            "prefect.resource.name": str(out),
+        },
         payload={
-            "flow": flow.name, "flow_run": str(flow_run.id), "out": str(out), "state": state.name,
+            "flow": flow.name,
+            "flow_run": str(flow_run.id),
+            "out": str(out),
+            "state": state.name,
             "message": state.message or "",
             "fix": "look at the message; what is done is kept, and the next run goes on",
         },
-    )  # fmt: skip
+    )

@@ -46,11 +46,13 @@ def _result(found: Mapping[str, Any]) -> str:
     lines += [f"| {as_markdown(label)} | {rows:,} |" for label, rows in found["counts"].items()]
     model = found["model"]
     lines += [
-        "", f"{found['rows']:,} rows of {len(files):,} files labeled tonight by model "
+        "",
+        f"{found['rows']:,} rows of {len(files):,} files labeled tonight by model "
         f"{model['version']} ({as_markdown(model['voice'])} of {as_markdown(model['run'])}), "
         f"{len(found['labeled_anew']):,} files labeled anew, {found['files']:,} files in all",
-        "", f"labels: {as_markdown(found['labels'])}",
-    ]  # fmt: skip
+        "",
+        f"labels: {as_markdown(found['labels'])}",
+    ]
     return "\n".join(lines)
 
 
@@ -73,8 +75,11 @@ def _emit(found: Mapping[str, Any]) -> None:
     }
     drifted = [test for test in found["drift"] if test["drifted"]]
     if drifted and (found["labeled"] or found["came_into_use"]):
-        payload = {"of": [test["what"] for test in drifted], "tests": found["drift"],
-                   "rows": found["drift_rows"]}  # fmt: skip
+        payload = {
+            "of": [test["what"] for test in drifted],
+            "tests": found["drift"],
+            "rows": found["drift_rows"],
+        }
         emit_event(DRIFT, resource=resource, payload=payload)
     if found["came_into_use"]:
         emit_event(MODEL_RENEWED, resource=resource, payload=found["came_into_use"])

@@ -61,9 +61,12 @@ def ray_workers(options: RayOptions, observer: Observer) -> Iterator[RayWorkers]
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         ray.init(
-            options.address or "local", log_to_driver=False, logging_level=logging.ERROR,
-            include_dashboard=False if options.address is None else None, namespace="pet",
-        )  # fmt: skip
+            options.address or "local",
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            include_dashboard=False if options.address is None else None,
+            namespace="pet",
+        )
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
         raise InputError(_no_cluster(options.address, str(error).splitlines()[0])) from error
     finally:
@@ -77,8 +80,12 @@ def ray_workers(options: RayOptions, observer: Observer) -> Iterator[RayWorkers]
 
 
 def _no_cluster(address: str | None, found: str) -> Problem:
-    return Problem(f"--address {address}", "the address of a running Ray cluster", found,
-                   "start one with `ray start --head`; see flows/ray.md")  # fmt: skip
+    return Problem(
+        f"--address {address}",
+        "the address of a running Ray cluster",
+        found,
+        "start one with `ray start --head`; see flows/ray.md",
+    )
 
 
 def _nobody_at(address: str | None) -> Problem | None:
@@ -112,11 +119,13 @@ class RayWorkers:
                 f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in nodes
             )
             raise InputError(
-                Problem("--cpus-per-job, --gpus-per-job",
-                        "what at least one node of the cluster has",
-                        f"{options.cpus_per_job:g} CPUs and {gpus:g} GPUs; nodes of {found}",
-                        "ask for less, or add a node")
-            )  # fmt: skip
+                Problem(
+                    "--cpus-per-job, --gpus-per-job",
+                    "what at least one node of the cluster has",
+                    f"{options.cpus_per_job:g} CPUs and {gpus:g} GPUs; nodes of {found}",
+                    "ask for less, or add a node",
+                )
+            )
         self._needs = {"num_cpus": options.cpus_per_job, "num_gpus": gpus}
         self._carry_out = ray.remote(max_retries=RETRIES)(_carry_out)
 

@@ -103,9 +103,12 @@ class OwnServer:
                 # -P: this file's folder must not shadow anything for the server.
                 [sys.executable, "-P", __file__, str(descriptor), str(os.getpid())],
                 env={**os.environ, **SERVER_SETTINGS, "PREFECT_HOME": str(self.home)},
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=(descriptor,),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=(descriptor,),
                 start_new_session=True,  # Ctrl-C is for the run; the server ends after it
-            )  # fmt: skip
+            )
 
     def wait(self, seconds: float = START_SECONDS) -> None:
         """Wait until the server answers.
@@ -192,7 +195,7 @@ def connected(meanwhile: Callable[[], object] = lambda: None) -> Iterator[None]:
     from prefect.settings import (
         get_current_settings,
         temporary_settings,
-    )  # fmt: skip
+    )
 
     if url := get_current_settings().api.url:
         meanwhile()
@@ -234,9 +237,13 @@ def check_reachable(url: str) -> None:
     if error is not None:
         found = str(error).replace(url, public(url)) or type(error).__name__
         raise InputError(
-            Problem("PREFECT_API_URL", f"a Prefect server at {public(url)}", found,
-                    "start it, unset PREFECT_API_URL, or run without Prefect: --plain")
-        )  # fmt: skip
+            Problem(
+                "PREFECT_API_URL",
+                f"a Prefect server at {public(url)}",
+                found,
+                "start it, unset PREFECT_API_URL, or run without Prefect: --plain",
+            )
+        )
 
 
 def _drain() -> None:
@@ -255,9 +262,12 @@ def _serve(descriptor: int, parent: int) -> None:
     import uvicorn
 
     config = uvicorn.Config(
-        "prefect.server.api.server:create_app", factory=True, log_level="error", lifespan="on",
+        "prefect.server.api.server:create_app",
+        factory=True,
+        log_level="error",
+        lifespan="on",
         timeout_graceful_shutdown=2,
-    )  # fmt: skip
+    )
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=descriptor)])
 
 

@@ -53,9 +53,14 @@ def may_pass(_task: Any, _task_run: Any, state: State[Any]) -> bool:
 
 
 @task(
-    name="job", task_run_name="{name}", cache_policy=NO_CACHE, persist_result=False,
-    retries=2, retry_delay_seconds=[1, 5], retry_condition_fn=may_pass,
-)  # fmt: skip
+    name="job",
+    task_run_name="{name}",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=2,
+    retry_delay_seconds=[1, 5],
+    retry_condition_fn=may_pass,
+)
 def run_job(name: str, call: Call) -> State[None] | None:
     """Run one job; a unit that was up to date shows as Reused."""
     call.make()

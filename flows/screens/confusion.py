@@ -14,9 +14,13 @@ ANY_WIDTH = 100_000
 
 
 def confusion_table(
-    console: Console, labels: Sequence[str], counts: Sequence[Sequence[int]],
-    was: str, becomes: str, shares: Mapping[str, Sequence[str]] | None = None,
-) -> Table:  # fmt: skip
+    console: Console,
+    labels: Sequence[str],
+    counts: Sequence[Sequence[int]],
+    was: str,
+    becomes: str,
+    shares: Mapping[str, Sequence[str]] | None = None,
+) -> Table:
     """Lay out a confusion matrix so that it fits the console.
 
     Args:
@@ -39,9 +43,12 @@ def confusion_table(
 
 
 def _line_each(
-    labels: Sequence[str], counts: Sequence[Sequence[int]], was: str, becomes: str,
+    labels: Sequence[str],
+    counts: Sequence[Sequence[int]],
+    was: str,
+    becomes: str,
     shares: Mapping[str, Sequence[str]],
-) -> Table:  # fmt: skip
+) -> Table:
     title = f"the {was}; how often the {becomes} is the same, or another"
     table = Table(title=title, title_justify="left")
     table.add_column(was)
@@ -52,9 +59,12 @@ def _line_each(
         total = sum(counts[row])
         same = f"{counts[row][row] / total:.0%}" if total else ""
         table.add_row(
-            escape(label), f"{total:,}", same, *(column[row] for column in shares.values()),
+            escape(label),
+            f"{total:,}",
+            same,
+            *(column[row] for column in shares.values()),
             _others(labels, counts[row], row),
-        )  # fmt: skip
+        )
     return table
 
 

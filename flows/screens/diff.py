@@ -47,9 +47,10 @@ def _examples(examples: list[dict[str, Any]]) -> Table:
     table = Table("id", "before", "after", title="the surest changes", title_justify="left")
     for row in examples:
         table.add_row(
-            escape(row["id"]), f"{escape(row['before'])} {row['confidence_before']:.2f}",
+            escape(row["id"]),
+            f"{escape(row['before'])} {row['confidence_before']:.2f}",
             f"{escape(row['after'])} {row['confidence_after']:.2f}",
-        )  # fmt: skip
+        )
     return table
 
 

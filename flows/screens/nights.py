@@ -54,8 +54,13 @@ def drift_table(found: dict[str, Any]) -> Table:
         table.add_column(name, justify="right" if name in ("value", "threshold") else "left")
     for test in found["drift"]:
         verdict = "drifted" if test["drifted"] else "as before"
-        table.add_row(test["what"], test["statistic"], f"{test['value']:.3f}",
-                      f"{test['threshold']:.3f}", verdict)  # fmt: skip
+        table.add_row(
+            test["what"],
+            test["statistic"],
+            f"{test['value']:.3f}",
+            f"{test['threshold']:.3f}",
+            verdict,
+        )
     return table
 
 
@@ -68,16 +73,25 @@ def store(console: Console, found: dict[str, Any]) -> None:
         code = " ".join(model["code"].values())
         digest = (model["labeled_digest"] or "none")[:12]
         models.add_row(
-            str(model["version"]), model["since"].replace("T", " "), model["voice"],
-            f"{model['labeled_rows']:,} ({digest})", code, escape(model["run"]),
+            str(model["version"]),
+            model["since"].replace("T", " "),
+            model["voice"],
+            f"{model['labeled_rows']:,} ({digest})",
+            code,
+            escape(model["run"]),
             escape(model["reason"]),
-        )  # fmt: skip
+        )
     console.print(models)
     files = Table("file", "model", "rows", "rejected", "content", "in the pool")
     for name, file in list(found["files"].items())[:MOST_FILES]:
-        files.add_row(escape(name), str(file["model"]), f"{file['rows']:,}",
-                      f"{file['rejected']:,}", file["digest"][:12],
-                      "yes" if file["in_pool"] else "no")  # fmt: skip
+        files.add_row(
+            escape(name),
+            str(file["model"]),
+            f"{file['rows']:,}",
+            f"{file['rejected']:,}",
+            file["digest"][:12],
+            "yes" if file["in_pool"] else "no",
+        )
     console.print(files)
     if len(found["files"]) > MOST_FILES:
         _say(console, f"and {len(found['files']) - MOST_FILES:,} more files: --json lists them")

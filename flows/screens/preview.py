@@ -79,8 +79,11 @@ def _pattern(console: Console, pattern: dict[str, Any], with_words: bool) -> Non
             f"({percent(pattern['uncalibrated_accuracy'])} before calibration)",
         )
     if (passes := pattern.get("passes", 1)) > 1:
-        _line(console, f"  {passes:,} passes to score a row, one if no word had several tokens",
-              "yellow")  # fmt: skip
+        _line(
+            console,
+            f"  {passes:,} passes to score a row, one if no word had several tokens",
+            "yellow",
+        )
     if pattern.get("shortened"):
         _line(console, f"  {pattern['shortened']:,} labeled texts do not fit whole", "yellow")
     for example in pattern["examples"]:
@@ -106,9 +109,12 @@ def _example(example: dict[str, Any]) -> Text:
 def _zero_shot(console: Console, found: dict[str, Any]) -> None:
     said = found["zero_shot"]
     if "accuracy" in said:
-        _line(console, f"all patterns together, untrained: {percent(said['accuracy'])} of "
-                       f"{said['labeled_rows']:,} labeled rows; the most frequent label would be "
-                       f"right on {percent(said['most_frequent'])}")  # fmt: skip
+        _line(
+            console,
+            f"all patterns together, untrained: {percent(said['accuracy'])} of "
+            f"{said['labeled_rows']:,} labeled rows; the most frequent label would be "
+            f"right on {percent(said['most_frequent'])}",
+        )
     if "pool_shares" in said:
         shares = ", ".join(f"{label} {share:.0%}" for label, share in said["pool_shares"].items())
         _line(console, f"of {said['pool_rows']:,} pool rows they say: {shares}")

@@ -17,7 +17,7 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
-)  # fmt: skip
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -49,11 +49,17 @@ class RichObserver(Observer):
         self._console = console
         self._task: TaskID | None = None
         self._bar = Progress(
-            SpinnerColumn(), TextColumn("{task.description}", markup=False),
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
-            MofNCompleteColumn(), RateColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
-            console=console, transient=True, disable=not console.is_terminal,
-        )  # fmt: skip
+            MofNCompleteColumn(),
+            RateColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
 
     def begin(self, stage: str, total: int | None, unit: str) -> None:
         self._stop.heed()
@@ -108,9 +114,11 @@ def result(console: Console, report: dict[str, Any], folder: object) -> None:
         console.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
     console.print()
     for name, path in (
-        ("run folder", folder), ("labels", f"{folder}/labels"), ("student", f"{folder}/student"),
+        ("run folder", folder),
+        ("labels", f"{folder}/labels"),
+        ("student", f"{folder}/student"),
         ("report", f"{folder}/report.html"),
-    ):  # fmt: skip
+    ):
         console.print(f"{name:<11}{path}", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -184,9 +192,7 @@ def _generations(report: dict[str, Any]) -> Table:
 
 
 def _figures(measured: dict[str, Any]) -> list[str]:
-    return [
-        percent(measured["accuracy"]), percent(measured["macro_f1"]), percent(measured["ece"])
-    ]  # fmt: skip
+    return [percent(measured["accuracy"]), percent(measured["macro_f1"]), percent(measured["ece"])]
 
 
 def _counts(labels: dict[str, Any], pool: dict[str, Any] | None) -> Table:
@@ -197,8 +203,11 @@ def _counts(labels: dict[str, Any], pool: dict[str, Any] | None) -> Table:
     for label, count in labels["counts"].items():
         table.add_row(escape(label), f"{count:,}", percent(count / max(labels["rows"], 1)))
     table.add_section()
-    table.add_row("of these abstain", f"{labels['abstained']:,}",
-                  percent(labels["abstained"] / max(labels["rows"], 1)))  # fmt: skip
+    table.add_row(
+        "of these abstain",
+        f"{labels['abstained']:,}",
+        percent(labels["abstained"] / max(labels["rows"], 1)),
+    )
     rejected = labels.get("rejected") if pool is None else pool["rejected"]
     table.add_row("rejected", f"{rejected:,}", "")
     return table

@@ -20,8 +20,13 @@ def run_list(console: Console, rows: list[dict[str, Any]], under: Path) -> None:
     table = Table("run", "task", "state", "pool rows", "student accuracy")
     for row in rows:
         size = "" if row["pool_rows"] is None else f"{row['pool_rows']:,}"
-        table.add_row(escape(row["run"]), escape(str(row["task"] or "")), row["state"], size,
-                      percent(row["student_accuracy"]))  # fmt: skip
+        table.add_row(
+            escape(row["run"]),
+            escape(str(row["task"] or "")),
+            row["state"],
+            size,
+            percent(row["student_accuracy"]),
+        )
     console.print(table)
 
 

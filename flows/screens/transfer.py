@@ -12,9 +12,12 @@ from pet.escaping import visible
 
 # In the order of the columns; those that do not apply to a kind of adapter are left out.
 COLUMNS = {
-    "active_neurons": "neurons", "cosine_average": "cosine", "cosine_concatenated": "cosine, whole",
-    "euclidean_average": "1/(1+d)", "euclidean_concatenated": "1/(1+d), whole",
-}  # fmt: skip
+    "active_neurons": "neurons",
+    "cosine_average": "cosine",
+    "cosine_concatenated": "cosine, whole",
+    "euclidean_average": "1/(1+d)",
+    "euclidean_concatenated": "1/(1+d), whole",
+}
 
 
 def transfer(console: Console, found: dict[str, Any]) -> None:
@@ -32,9 +35,12 @@ def _accuracy(found: dict[str, Any]) -> Table:
     accuracy, runs = found["accuracy"], found["runs"]
     learned = any(any(row) for row in accuracy["learned"])
     title = "accuracy with another run's adapters, unchanged, and what that is of its own"
-    table = Table(title=title, title_justify="left",
-                  caption="*: on rows that they have learned from" if learned else None,
-                  caption_justify="left")  # fmt: skip
+    table = Table(
+        title=title,
+        title_justify="left",
+        caption="*: on rows that they have learned from" if learned else None,
+        caption_justify="left",
+    )
     table.add_column("adapters of")
     for number, run in enumerate(runs):
         table.add_column(f"on {number + 1} {escape(visible(run['task']))}", justify="right")
@@ -53,8 +59,9 @@ def _accuracy(found: dict[str, Any]) -> Table:
 def _similarity(found: dict[str, Any]) -> Table:
     similarity = found["similarity"]
     known = {name: similarity[name]["runs"] for name in COLUMNS if name in similarity}
-    table = Table(title="how alike adapters are: means over pairs, 1 at the most",
-                  title_justify="left")  # fmt: skip
+    table = Table(
+        title="how alike adapters are: means over pairs, 1 at the most", title_justify="left"
+    )
     table.add_column("runs")
     for name in known:
         table.add_column(COLUMNS[name], justify="right")

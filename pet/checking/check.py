@@ -80,7 +80,8 @@ def check_inputs(options: Mapping[str, Any], settings: tuple[str, ...] = ()) -> 
     if "model" not in models:
         found["patterns"] = [
             {
-                "name": pattern.name, "template": pattern.template,
+                "name": pattern.name,
+                "template": pattern.template,
                 "causal": pattern.mask_is_last,
                 "examples": [
                     asdict(example)
@@ -88,7 +89,7 @@ def check_inputs(options: Mapping[str, Any], settings: tuple[str, ...] = ()) -> 
                 ],
             }
             for pattern in tables.task.patterns
-        ]  # fmt: skip
+        ]
         return found
     task, left_out = inspect_models(config, models, tables.task, [])
     found["warnings"] += left_out
@@ -271,9 +272,13 @@ def _rates(
     others: dict[str, Model] = {}
     if config.student_model is not None:
         others["student_model"] = Classifier.fresh(
-            config.student_model, config.student_revision, task.labels, device, 0,
+            config.student_model,
+            config.student_revision,
+            task.labels,
+            device,
+            0,
             precision=precision,
-        )  # fmt: skip
+        )
     if config.encoder is not None:
         others["encoder"] = SentenceEncoder.load(
             config.encoder, config.encoder_revision, device, precision=precision

@@ -57,8 +57,9 @@ def estimate(
         rows["cross-fitting"] = ("student_model", others + scored)
     if config.adapt_steps:
         rows["adaptation"] = (
-            "learning", TRAINING * config.adapt_steps * config.adaptation.batch_size
-        )  # fmt: skip
+            "learning",
+            TRAINING * config.adapt_steps * config.adaptation.batch_size,
+        )
     if len(inputs.labeled):
         rows["supervised"] = ("student_model", _learned(config.supervised) + measured)
     if config.encoder is not None:
@@ -68,10 +69,12 @@ def estimate(
     copies = len(trained) + len(teaching) if config.member.tuning == "full" else 0
     supervised = weights["student_model"] * ("supervised" in rows)
     disk = (
-        copies * weights["model"] + weights["student_model"] + supervised
+        copies * weights["model"]
+        + weights["student_model"]
+        + supervised
         + (len(distinct) + len(teaching)) * scored * labels * BYTES_PER_SCORE
         + pool_rows * (BYTES_PER_LABELED_ROW + 4 * labels)
-    )  # fmt: skip
+    )
     return {
         "rows_per_second": round(rates["model"], 1),
         "minutes": round(sum(minutes.values()), 1),

@@ -91,9 +91,12 @@ def encoders_of(model: ClozeModel, task: Task, max_length: int) -> list[Encoder]
 
 
 def look(
-    config: RunConfig, model: ClozeModel, encoders: Sequence[Encoder], labeled: Columns,
+    config: RunConfig,
+    model: ClozeModel,
+    encoders: Sequence[Encoder],
+    labeled: Columns,
     pool: Columns,
-) -> Glimpse:  # fmt: skip
+) -> Glimpse:
     """Ask about as many rows as some seconds allow: of the labeled set, and of the pool."""
 
     def ask(columns: Columns, rows: int) -> NDArray[np.float32]:
@@ -169,9 +172,13 @@ def _first_word(task: Task, name: str, labeled: LabeledSet, row: int) -> str:
 
 
 def preview_pattern(
-    task: Task, place: int, labeled: LabeledSet, model: ClozeModel, encoder: Encoder,
+    task: Task,
+    place: int,
+    labeled: LabeledSet,
+    model: ClozeModel,
+    encoder: Encoder,
     glimpse: Glimpse,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Describe a pattern: words and their tokens, examples, how right it is without training."""
     pattern = task.patterns[place]
     texts = tokenize_columns(encoder, model.tokenizer, labeled.columns)

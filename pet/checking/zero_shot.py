@@ -39,9 +39,15 @@ SETTINGS = (
 
 
 def label_zero_shot(
-    task_ref: str, pool_path: str, out: str | Path, model_ref: str, observer: Observer, *,
-    text_column: str | None = None, settings: tuple[str, ...] = (),
-) -> tuple[int, int, dict[str, Any]]:  # fmt: skip
+    task_ref: str,
+    pool_path: str,
+    out: str | Path,
+    model_ref: str,
+    observer: Observer,
+    *,
+    text_column: str | None = None,
+    settings: tuple[str, ...] = (),
+) -> tuple[int, int, dict[str, Any]]:
     """Label a pool with a task's patterns and a language model as they are.
 
     Returns:
@@ -54,11 +60,15 @@ def label_zero_shot(
     problems = _settings_without_use(settings)
     config = make_config(
         {
-            "task": task_ref, "pool": pool_path, "out": str(out), "model": model_ref,
+            "task": task_ref,
+            "pool": pool_path,
+            "out": str(out),
+            "model": model_ref,
             "text_column": text_column,
         },
-        settings, problems,
-    )  # fmt: skip
+        settings,
+        problems,
+    )
     problems += place_in_pool(config.pool, config.out)
     digest = gather(problems, partial(model_digest, config.model, config.model_revision))
     if digest is not None:
@@ -70,19 +80,26 @@ def label_zero_shot(
     for line in left_out:
         observer.say(line)
     source = fingerprint(
-        unit="zero-shot labels", model=digest, fields=task.fields,
+        unit="zero-shot labels",
+        model=digest,
+        fields=task.fields,
         patterns=[[p.template, task.words_in_order(p.name)] for p in task.patterns],
-        pool=content_digest(tables.pool.files, observer), columns=tables.columns,
-        id=config.id_column, calibration=config.calibration,
-        seed=config.seed if config.prior_of_pool else None, **computation(config),
-    )  # fmt: skip
+        pool=content_digest(tables.pool.files, observer),
+        columns=tables.columns,
+        id=config.id_column,
+        calibration=config.calibration,
+        seed=config.seed if config.prior_of_pool else None,
+        **computation(config),
+    )
     home = run_folder(out)
     refuse_other_labels(home, source)
     texts = _texts_of_prior(config, task, tables.pool, observer)
     model = ClozeModel.load(
-        config.model, config.model_revision, choose_device(config.device),
+        config.model,
+        config.model_revision,
+        choose_device(config.device),
         precision=config.precision,
-    )  # fmt: skip
+    )
     encoders = _calibrated(config, task, model, texts, observer)
     voices = [(model, encoder) for encoder in encoders]
     temperature = 1.0 if config.calibration == "none" else UNTRAINED
@@ -94,18 +111,27 @@ def label_zero_shot(
         return Predictions(probabilities, agreement(logits.argmax(axis=-1), best))
 
     return label_into(
-        home, tables.pool, task.labels, say, source=source, config=config, observer=observer,
+        home,
+        tables.pool,
+        task.labels,
+        say,
+        source=source,
+        config=config,
+        observer=observer,
         metadata=label_metadata(task.name, None, str(digest), "zero-shot"),
-    )  # fmt: skip
+    )
 
 
 def _refuse_run(task_ref: str) -> None:
     if task_ref not in shipped_tasks() and (Path(task_ref) / "config.json").is_file():
         raise InputError(
-            Problem(task_ref, "a task file, or a shipped task, with --zero-shot",
-                    "the folder of a run",
-                    "leave out --zero-shot, --model and --set, and the run's student labels")
-        )  # fmt: skip
+            Problem(
+                task_ref,
+                "a task file, or a shipped task, with --zero-shot",
+                "the folder of a run",
+                "leave out --zero-shot, --model and --set, and the run's student labels",
+            )
+        )
 
 
 def _settings_without_use(settings: tuple[str, ...]) -> list[Problem]:
@@ -116,9 +142,13 @@ def _settings_without_use(settings: tuple[str, ...]) -> list[Problem]:
     if not without_use:
         return []
     return [
-        Problem("--set", f"settings of zero-shot labels: {', '.join(SETTINGS)}",
-                ", ".join(without_use), "leave it out: nothing is trained here")
-    ]  # fmt: skip
+        Problem(
+            "--set",
+            f"settings of zero-shot labels: {', '.join(SETTINGS)}",
+            ", ".join(without_use),
+            "leave it out: nothing is trained here",
+        )
+    ]
 
 
 def _texts_of_prior(
@@ -142,9 +172,13 @@ def _texts_of_prior(
             tick(len(batch) + len(batch.rejected))
     if not drawn:
         raise InputError(
-            Problem(config.pool, "at least one row with text", "none that is usable",
-                    "check --text-column, and the file")
-        )  # fmt: skip
+            Problem(
+                config.pool,
+                "at least one row with text",
+                "none that is usable",
+                "check --text-column, and the file",
+            )
+        )
     return {name: [row[place] for _, row in drawn] for place, name in enumerate(task.fields)}
 
 

@@ -34,9 +34,13 @@ def text_columns(X: Any, fields: Sequence[str], where: str = "X") -> TextColumns
         missing = [name for name in fields if name not in list(X.columns)]
         if missing:
             raise InputError(
-                Problem(where, f"the columns {listed(fields)}", listed(list(map(str, X.columns))),
-                        "rename the columns, or name the task's fields like them")
-            )  # fmt: skip
+                Problem(
+                    where,
+                    f"the columns {listed(fields)}",
+                    listed(list(map(str, X.columns))),
+                    "rename the columns, or name the task's fields like them",
+                )
+            )
         return {name: _texts(list(X[name]), f"{where}, column {name!r}") for name in fields}
     if isinstance(X, str | bytes | dict) or not hasattr(X, "__len__"):
         raise _no_texts(where, f"one {type(X).__name__}")
@@ -45,9 +49,13 @@ def text_columns(X: Any, fields: Sequence[str], where: str = "X") -> TextColumns
         return _split_rows(rows, fields, where)
     if len(fields) > 1:
         raise InputError(
-            Problem(where, f"a table with the columns {listed(fields)}", "single texts",
-                    "give a DataFrame with these columns")
-        )  # fmt: skip
+            Problem(
+                where,
+                f"a table with the columns {listed(fields)}",
+                "single texts",
+                "give a DataFrame with these columns",
+            )
+        )
     return {fields[0]: _texts(rows, where)}
 
 
@@ -55,9 +63,13 @@ def _split_rows(rows: Sequence[Any], fields: Sequence[str], where: str) -> TextC
     widths = sorted({len(row) if isinstance(row, list | tuple | np.ndarray) else 1 for row in rows})
     if widths != [len(fields)]:
         raise InputError(
-            Problem(where, f"rows of {len(fields)}: {listed(fields)}",
-                    f"rows of {', '.join(map(str, widths))}", "give one column per field")
-        )  # fmt: skip
+            Problem(
+                where,
+                f"rows of {len(fields)}: {listed(fields)}",
+                f"rows of {', '.join(map(str, widths))}",
+                "give one column per field",
+            )
+        )
     return {
         name: _texts([row[place] for row in rows], f"{where}, column {name!r}")
         for place, name in enumerate(fields)
@@ -74,9 +86,13 @@ def _texts(values: list[Any], where: str) -> list[str | None]:
 
 def _no_texts(where: str, found: str) -> InputError:
     return InputError(
-        Problem(where, "texts: a list, an array or a Series of str, or a DataFrame of them", found,
-                "convert numbers to text first, and bytes by .decode()")
-    )  # fmt: skip
+        Problem(
+            where,
+            "texts: a list, an array or a Series of str, or a DataFrame of them",
+            found,
+            "convert numbers to text first, and bytes by .decode()",
+        )
+    )
 
 
 def complete(texts: TextColumns, where: str = "X") -> dict[str, list[str]]:
@@ -90,9 +106,13 @@ def complete(texts: TextColumns, where: str = "X") -> dict[str, list[str]]:
     if gaps or not rows:
         found = f"none in {len(gaps)} rows, the first is row {gaps[0]}" if gaps else "no rows"
         raise InputError(
-            Problem(where, "a text in every row, and at least one row", found,
-                    "leave these rows out, or fill them")
-        )  # fmt: skip
+            Problem(
+                where,
+                "a text in every row, and at least one row",
+                found,
+                "leave these rows out, or fill them",
+            )
+        )
     return {name: [text for text in column if text is not None] for name, column in texts.items()}
 
 
@@ -112,9 +132,13 @@ def known_labels(y: Any, labels: Sequence[str], rows: int) -> tuple[list[str | N
     values = column_or_1d(np.asarray(y, dtype=object), warn=True).tolist()
     if len(values) != rows:
         raise InputError(
-            Problem("y", f"a label for each of the {rows} rows of X", f"{len(values)} labels",
-                    "give None for rows without a label")
-        )  # fmt: skip
+            Problem(
+                "y",
+                f"a label for each of the {rows} rows of X",
+                f"{len(values)} labels",
+                "give None for rows without a label",
+            )
+        )
     names = [
         None if gap or (_is_mark(value) and str(UNLABELED) not in labels) else label_name(value)
         for value, gap in zip(values, missing, strict=True)
@@ -122,9 +146,13 @@ def known_labels(y: Any, labels: Sequence[str], rows: int) -> tuple[list[str | N
     unknown = sorted({name for name in names if name is not None} - set(labels))
     if unknown:
         raise InputError(
-            Problem("y", f"the task's labels: {listed(labels)}", f"other labels: {listed(unknown)}",
-                    "correct y, or the task's labels")
-        )  # fmt: skip
+            Problem(
+                "y",
+                f"the task's labels: {listed(labels)}",
+                f"other labels: {listed(unknown)}",
+                "correct y, or the task's labels",
+            )
+        )
     known = {name: value for name, value in zip(names, values, strict=True) if name is not None}
     return names, _classes(known, labels)
 
@@ -144,8 +172,11 @@ def _classes(known: dict[str, Any], labels: Sequence[str]) -> NDArray[Any]:
             raise ValueError(f"labels that are no {kind.__name__}")
     except (TypeError, ValueError):
         raise InputError(
-            Problem("y", f"labels of one kind, for all of {listed(labels)}",
-                    ", ".join(sorted({type(v).__name__ for v in known.values()})),
-                    "give them as text, as they stand in the task")
-        ) from None  # fmt: skip
+            Problem(
+                "y",
+                f"labels of one kind, for all of {listed(labels)}",
+                ", ".join(sorted({type(v).__name__ for v in known.values()})),
+                "give them as text, as they stand in the task",
+            )
+        ) from None
     return np.array(sorted(written.values()))

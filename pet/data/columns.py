@@ -39,8 +39,12 @@ def _problem(source: Source, need: Need) -> Problem | None:
     expected = f"a column {need.column!r} {need.what}"
     option = f"name the column with {need.option}" if need.option else "rename the column"
     if need.column not in names:
-        return Problem(str(source.path), expected, f"the columns {listed(names)}",
-                       _suggest(need.column, names) + option)  # fmt: skip
+        return Problem(
+            str(source.path),
+            expected,
+            f"the columns {listed(names)}",
+            _suggest(need.column, names) + option,
+        )
     if names.count(need.column) > 1:
         found = f"{names.count(need.column)} columns of that name"
         return Problem(str(source.path), expected, found, "give every column its own name")

@@ -142,23 +142,34 @@ def _labeled_problems(
     if unknown:
         found = ", ".join(f"{name!r} ({count} rows)" for name, count in unknown.most_common(20))
         problems.append(
-            Problem(where, f"the task's labels: {listed(labels)}", f"other labels: {found}",
-                    _meant(unknown, labels)
-                    + "correct the file or the task's [labels]; is --label-column right?")
-        )  # fmt: skip
+            Problem(
+                where,
+                f"the task's labels: {listed(labels)}",
+                f"other labels: {found}",
+                _meant(unknown, labels)
+                + "correct the file or the task's [labels]; is --label-column right?",
+            )
+        )
     twice = [id for id, count in Counter(ids).items() if count > 1]
     if twice:
         problems.append(
-            Problem(where, "an id of its own for every row",
-                    f"{len(twice)} ids that occur more than once: {listed(twice, 5)}",
-                    "correct the ids, or name another column with --set id_column=...")
-        )  # fmt: skip
+            Problem(
+                where,
+                "an id of its own for every row",
+                f"{len(twice)} ids that occur more than once: {listed(twice, 5)}",
+                "correct the ids, or name another column with --set id_column=...",
+            )
+        )
     if not ids or len(rejected) > max_rejected * (len(ids) + len(rejected)):
         expected = f"at most {max_rejected:.0%} unusable rows" if ids else "at least one usable row"
         problems.append(
-            Problem(where, expected, _describe(rejected, len(ids) + len(rejected)),
-                    "correct these rows (as UTF-8); are --text-column and --label-column right?")
-        )  # fmt: skip
+            Problem(
+                where,
+                expected,
+                _describe(rejected, len(ids) + len(rejected)),
+                "correct these rows (as UTF-8); are --text-column and --label-column right?",
+            )
+        )
     return problems
 
 

@@ -252,9 +252,13 @@ class Pool:
             except (pa.ArrowInvalid, pa.ArrowTypeError):
                 found = ", ".join(map(str, types))
                 raise InputError(
-                    Problem(str(self.path), f"one type for the column {name!r}", found,
-                            "write the files with the same types, or do not keep the column")
-                ) from None  # fmt: skip
+                    Problem(
+                        str(self.path),
+                        f"one type for the column {name!r}",
+                        found,
+                        "write the files with the same types, or do not keep the column",
+                    )
+                ) from None
         return pa.schema(fields)
 
     def _chunks(self, keep: Sequence[str], start: int) -> Iterator[Chunk]:
@@ -319,9 +323,14 @@ def open_pool(
 
 
 def pool_of(
-    path: Path, sources: Sequence[Source], fields: Sequence[str], *,
-    columns: Mapping[str, str] | None = None, id_column: str = "id", needs: Sequence[Need] = (),
-) -> Pool:  # fmt: skip
+    path: Path,
+    sources: Sequence[Source],
+    fields: Sequence[str],
+    *,
+    columns: Mapping[str, str] | None = None,
+    id_column: str = "id",
+    needs: Sequence[Need] = (),
+) -> Pool:
     """Make a pool of files that are open already; for the arguments see `open_pool`.
 
     Raises:

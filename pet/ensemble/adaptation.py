@@ -27,9 +27,11 @@ def adapt(inputs: Inputs) -> Unit:
 
     def build(folder: Path) -> dict[str, Any]:
         model = ClozeModel.load(
-            config.model, config.model_revision, choose_device(config.device),
+            config.model,
+            config.model_revision,
+            choose_device(config.device),
             precision=config.precision,
-        )  # fmt: skip
+        )
         unlabeled = unlabeled_rows(inputs)
         encoders = [
             cloze_encoder(model, inputs.task, pattern.name, config.max_length)
@@ -49,9 +51,15 @@ def adapt(inputs: Inputs) -> Unit:
             inputs.observer.stage("adapting to the pool", settings.steps, "steps") as tick,
         ):
             losses = optimize(
-                model, encoders[0].lengths(texts[0], rows), rows, loss, settings,
-                seed=inputs.seed("adaptation"), tokens_per_batch=config.tokens_per_batch, tick=tick,
-            )  # fmt: skip
+                model,
+                encoders[0].lengths(texts[0], rows),
+                rows,
+                loss,
+                settings,
+                seed=inputs.seed("adaptation"),
+                tokens_per_batch=config.tokens_per_batch,
+                tick=tick,
+            )
         merge_lora(model)
         model.save(folder)
         return {"losses": [round(value, 4) for value in losses]}

@@ -25,8 +25,10 @@ def divergence_told(inputs: Inputs, unit: str, group: str) -> Iterator[None]:
     try:
         yield
     except Diverged as error:
-        write_json(log, {"found": error.found, "learning_rate": error.learning_rate,
-                         "losses": error.losses})  # fmt: skip
+        write_json(
+            log,
+            {"found": error.found, "learning_rate": error.learning_rate, "losses": error.losses},
+        )
         raise InputError(
             Problem(
                 f"training {unit}",

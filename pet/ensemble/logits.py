@@ -17,9 +17,13 @@ from pet.storage.units import Unit
 
 
 def write_logits(
-    observer: Observer, path: Path, expected: str, stage: str, rows: int | None,
+    observer: Observer,
+    path: Path,
+    expected: str,
+    stage: str,
+    rows: int | None,
     make: Callable[[Tick], tuple[list[str], NDArray[np.float32]]],
-) -> Unit:  # fmt: skip
+) -> Unit:
     """Write a file of logits, unless it is there and was made from the same things."""
     if stored_fingerprint(path) == expected:
         return Unit(path, expected, True, "up to date")

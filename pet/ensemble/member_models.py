@@ -25,9 +25,13 @@ from pet.tasks.task import Task
 
 
 def load_member(
-    config: RunConfig, task: Task, run: Path, member: Member, backbone: Backbone,
+    config: RunConfig,
+    task: Task,
+    run: Path,
+    member: Member,
+    backbone: Backbone,
     calibrated: bool = True,
-) -> tuple[Model, Encoder]:  # fmt: skip
+) -> tuple[Model, Encoder]:
     """Load a trained member of a run; adapters and untrained members share the backbone."""
     folder = run / "members" / member.name
     if member.kind == "encoder":
@@ -48,9 +52,11 @@ def load_sentence_encoder(config: RunConfig, task: Task) -> tuple[SentenceEncode
     """Load the encoder of the encoder member, and what puts texts into it."""
     assert config.encoder is not None, "only a run with an encoder has an encoder member"
     model = SentenceEncoder.load(
-        config.encoder, config.encoder_revision, choose_device(config.device),
+        config.encoder,
+        config.encoder_revision,
+        choose_device(config.device),
         precision=config.precision,
-    )  # fmt: skip
+    )
     return model, plain_encoder(model.tokenizer, task.fields, encoder_length(config))
 
 

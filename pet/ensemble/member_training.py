@@ -43,19 +43,22 @@ def train_member(inputs: Inputs, member: Member) -> Unit:
     """Train a member from the pretrained model on its rows, and keep it."""
     build = _fit if member.kind == "encoder" else _train
     return make_unit(
-        folder_of(inputs, member), member_fingerprint(inputs, member),
+        folder_of(inputs, member),
+        member_fingerprint(inputs, member),
         lambda folder: build(inputs, member, folder),
-    )  # fmt: skip
+    )
 
 
 def _fit(inputs: Inputs, member: Member, folder: Path) -> dict[str, Any]:
     """Fit the encoder member's linear head: seconds, since the embeddings are there."""
     drawn = draw(inputs, member)
     fitted = fit_calibrated(
-        table_embeddings(inputs, "labeled"), inputs.labeled.labels,
-        pool_embeddings(inputs)[drawn.rows], drawn.targets,
+        table_embeddings(inputs, "labeled"),
+        inputs.labeled.labels,
+        pool_embeddings(inputs)[drawn.rows],
+        drawn.targets,
         np.random.default_rng(member_seed(inputs, "folds", member)),
-    )  # fmt: skip
+    )
     fitted.head.save(folder)
     accuracy = None
     if fitted.held_out is not None:
@@ -85,11 +88,17 @@ def _train(inputs: Inputs, member: Member, folder: Path) -> dict[str, Any]:
         for name, settings in phases.items():
             with divergence_told(inputs, member.name, name):
                 losses[name] = train(
-                    model, encoder, texts, np.arange(len(targets)), loss, settings,
-                    seed=member_seed(inputs, name, member), tick=tick,
+                    model,
+                    encoder,
+                    texts,
+                    np.arange(len(targets)),
+                    loss,
+                    settings,
+                    seed=member_seed(inputs, name, member),
+                    tick=tick,
                     tokens_per_batch=config.tokens_per_batch,
                     auxiliary=_auxiliary(inputs, model, encoder, member),
-                )  # fmt: skip
+                )
             if isinstance(model.adapter, SoftPrompt):
                 model.adapter.settle()
     if member.kind == "judge":
@@ -193,11 +202,12 @@ def draw(inputs: Inputs, member: Member) -> Drawn:
     first = not len(labeled) and member.generation == 1
     quotas = quotas_of(inputs, member.generation)
     drawn = draw_rows(
-        said, quotas,
+        said,
+        quotas,
         np.random.default_rng(member_seed(inputs, "draw", member)),
         trainable=unlabeled_rows(inputs).trainable,
         most_likely=inputs.config.most_likely if first else None,
-    )  # fmt: skip
+    )
     if not len(drawn.rows):
         raise PetError(
             f"{member.name}\n  expected: rows that its teachers label\n  found:    none\n"
@@ -220,10 +230,12 @@ def draw(inputs: Inputs, member: Member) -> Drawn:
     ids = unlabeled_rows(inputs).ids
     record = {
         "teachers": [teacher.name for teacher in teachers_of(inputs, member)],
-        "drawn": {"rows": [ids[row] for row in drawn.rows],
-                  "labels": [task.labels[label] for label in drawn.labels]},
+        "drawn": {
+            "rows": [ids[row] for row in drawn.rows],
+            "labels": [task.labels[label] for label in drawn.labels],
+        },
         "missing": drawn.missing.tolist(),
-    }  # fmt: skip
+    }
     return Drawn(drawn.rows, hard if inputs.config.drawn_labels == "hard" else soft, record)
 
 

@@ -71,9 +71,10 @@ def unseen_answers(
         return None
     stack = [
         read_logits(answers_path(inputs, member))[1][rows]
-        if own.any() else np.zeros((len(rows), len(inputs.task.labels)), np.float32)
+        if own.any()
+        else np.zeros((len(rows), len(inputs.task.labels)), np.float32)
         for member, own in zip(members, heard, strict=True)
-    ]  # fmt: skip
+    ]
     return rows, combine(np.stack(stack), weights, heard[:, rows])
 
 

@@ -39,12 +39,15 @@ def base_digest(inputs: Inputs) -> str:
         return inputs.digests["model"]
     config = inputs.config
     return fingerprint(
-        unit="adapted", model=inputs.digests["model"], pool=unlabeled_fingerprint(inputs),
+        unit="adapted",
+        model=inputs.digests["model"],
+        pool=unlabeled_fingerprint(inputs),
         training=config.shape_of(adaptation_training(config)),
         patterns=[pattern.template for pattern in inputs.task.patterns],
         words=[inputs.task.words_in_order(pattern.name) for pattern in inputs.task.patterns],
-        seed=inputs.seed("adaptation"), **computation(config),
-    )  # fmt: skip
+        seed=inputs.seed("adaptation"),
+        **computation(config),
+    )
 
 
 LINES_AFTER_UNTRAINED = 2  # each of them leaves out every labeled row

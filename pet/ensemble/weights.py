@@ -32,9 +32,11 @@ AFTER_UNTRAINED, AFTER_TRAINED = 2.0, 4.0
 
 
 def member_weights(
-    inputs: Inputs, members: Sequence[Member], among: Sequence[Member] | None = None,
+    inputs: Inputs,
+    members: Sequence[Member],
+    among: Sequence[Member] | None = None,
     weighing: Weighing | None = None,
-) -> list[float]:  # fmt: skip
+) -> list[float]:
     """Weigh members alike, by accuracy before training (section 3.3), or by agreement on the pool.
 
     By accuracy, patterns and encoder are two voices, as loud as `loudness` says: patterns of one
@@ -122,16 +124,21 @@ def ensemble_scaling(
         return expected
     rows, logits = found
     temperature = fit_temperature(
-        logits, inputs.labeled.labels[rows],
-        AFTER_UNTRAINED if _untrained(first) else AFTER_TRAINED, expected.temperature,
-    )  # fmt: skip
+        logits,
+        inputs.labeled.labels[rows],
+        AFTER_UNTRAINED if _untrained(first) else AFTER_TRAINED,
+        expected.temperature,
+    )
     return Scaling.plain(temperature, logits.shape[1])
 
 
 def expected_scaling(
-    inputs: Inputs, members: Sequence[Member], weights: Sequence[float], *,
+    inputs: Inputs,
+    members: Sequence[Member],
+    weights: Sequence[float],
+    *,
     guess: float = UNTRAINED,
-) -> Scaling:  # fmt: skip
+) -> Scaling:
     """Return how sure members are expected to be whom no judge speaks for.
 
     The first generation is scaled as labeled rows say, or as is expected of its kind. Later ones

@@ -29,9 +29,13 @@ BY_PLACE = (
 COLUMNS = ["id", "label", "confidence", "abstain"]
 
 SCHEMA = pa.schema(
-    [("id", pa.string()), ("label", pa.string()), ("confidence", pa.float32()),
-     ("abstain", pa.bool_())]
-)  # fmt: skip
+    [
+        ("id", pa.string()),
+        ("label", pa.string()),
+        ("confidence", pa.float32()),
+        ("abstain", pa.bool_()),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -70,9 +74,13 @@ def open_labels(path: Path) -> LabelFiles:
             missing = ["a whole Parquet file"]
         if missing:
             problems.append(
-                Problem(str(file), "label files, as `pet run` and `pet label` write them",
-                        f"a file without {', '.join(missing)}", "give a run or a label folder")
-            )  # fmt: skip
+                Problem(
+                    str(file),
+                    "label files, as `pet run` and `pet label` write them",
+                    f"a file without {', '.join(missing)}",
+                    "give a run or a label folder",
+                )
+            )
             continue
         rows += footer.num_rows
         labels |= dict.fromkeys(field.name for field in schema.field("probabilities").type)
@@ -187,12 +195,14 @@ class _Found:
         best = changed.take(order[:EXAMPLES]).to_pylist()
         rows = [
             {
-                "id": row["id"], "before": row["label"], "after": row["label_after"],
+                "id": row["id"],
+                "before": row["label"],
+                "after": row["label_after"],
                 "confidence_before": round(row["confidence"], 4),
                 "confidence_after": round(row["confidence_after"], 4),
             }
             for row in best
-        ]  # fmt: skip
+        ]
         self.examples = sorted([*self.examples, *rows], key=_surest)[:EXAMPLES]
 
     def result(self) -> dict[str, Any]:
@@ -200,11 +210,14 @@ class _Found:
         old = self.confusion.sum(axis=1) + self.only[0]
         new = self.confusion.sum(axis=0) + self.only[1]
         return {
-            "common": common, "changed": common - same,
+            "common": common,
+            "changed": common - same,
             "share_changed": round((common - same) / max(common, 1), 6),
             "by_place": self.by_place and common > 0,
-            "only_before": int(self.only[0].sum()), "only_after": int(self.only[1].sum()),
-            "twice_before": self.twice[0], "twice_after": self.twice[1],
+            "only_before": int(self.only[0].sum()),
+            "only_after": int(self.only[1].sum()),
+            "twice_before": self.twice[0],
+            "twice_after": self.twice[1],
             "shares": {
                 label: {
                     "before": round(float(old[i] / max(old.sum(), 1)), 6),
@@ -217,9 +230,10 @@ class _Found:
                 for total, rows in zip(self.confidence, (old, new), strict=True)
             ],
             "abstaining": self.abstaining,
-            "labels": self.labels, "confusion": self.confusion.tolist(),
+            "labels": self.labels,
+            "confusion": self.confusion.tolist(),
             "examples": self.examples,
-        }  # fmt: skip
+        }
 
 
 def _surest(row: Mapping[str, Any]) -> tuple[float, str]:

@@ -31,9 +31,14 @@ LARGEST_DIFFERENCE = 1e-3  # in probability; float32 in another order of sums st
 
 
 def export_run(
-    folder: Path, kind: str, out: Path, *, int8: bool = False, pool: str | None = None,
+    folder: Path,
+    kind: str,
+    out: Path,
+    *,
+    int8: bool = False,
+    pool: str | None = None,
     observer: Observer = SILENT,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Write the student or the labeled pool of a finished run into a new folder.
 
     Args:
@@ -62,8 +67,9 @@ def export_run(
             measured = {}
         files = {
             path.relative_to(temporary).as_posix(): path.stat().st_size
-            for path in sorted(temporary.rglob("*")) if path.is_file()
-        }  # fmt: skip
+            for path in sorted(temporary.rglob("*"))
+            if path.is_file()
+        }
     return {"format": kind, "out": str(out), "files": files, **measured}
 
 
@@ -78,9 +84,13 @@ def _check_options(kind: str, out: Path, int8: bool, pool: str | None) -> None:
         problems.append(Problem("--pool", needed, repr(kind), "leave out --pool"))
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         problems.append(
-            Problem(str(out), "a folder that does not exist yet, or an empty one",
-                    "something is there", "choose another --out, or remove it")
-        )  # fmt: skip
+            Problem(
+                str(out),
+                "a folder that does not exist yet, or an empty one",
+                "something is there",
+                "choose another --out, or remove it",
+            )
+        )
     if problems:
         raise InputError(problems)
     if kind == "onnx":

@@ -43,9 +43,13 @@ def open_run(folder: Path) -> FinishedRun:
     # The report is written last, and taken away when new inputs come into the folder.
     if not all((folder / name).exists() for name in ("student", "task.toml", "report.json")):
         raise InputError(
-            Problem(str(folder), "a finished run, with a student", "a run that has not ended",
-                    "give its `pet run` command again: it goes on where it was")
-        )  # fmt: skip
+            Problem(
+                str(folder),
+                "a finished run, with a student",
+                "a run that has not ended",
+                "give its `pet run` command again: it goes on where it was",
+            )
+        )
     refuse_changed(folder / "student")
     return FinishedRun(folder, config, load_task(path.absolute()))
 
@@ -61,11 +65,13 @@ def student_of(run: FinishedRun, **changes: str) -> Student:
     model = load_classifier(config, folder)
     if (made_for := model.module.config.num_labels) != len(run.task.labels):
         raise InputError(
-            Problem(str(run.folder / "task.toml"),
-                    f"the {made_for} labels that the student was made for",
-                    f"{len(run.task.labels)}: it was changed",
-                    "put the old file back, or make the run anew with `pet run --update`")
-        )  # fmt: skip
+            Problem(
+                str(run.folder / "task.toml"),
+                f"the {made_for} labels that the student was made for",
+                f"{len(run.task.labels)}: it was changed",
+                "put the old file back, or make the run anew with `pet run --update`",
+            )
+        )
     card = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).exists() else ""
     return Student(model, record_of(run.task, config.student_length), card, config.tokens_per_batch)
 
@@ -80,9 +86,13 @@ def refuse_changed(folder: Path) -> dict[str, Any]:
     is_whole, reason = finished(folder, str(record.get("fingerprint")))
     if not is_whole:
         raise InputError(
-            Problem(str(folder), "a part of the run as it was made", reason,
-                    "give the run's `pet run` command again: it is made anew")
-        )  # fmt: skip
+            Problem(
+                str(folder),
+                "a part of the run as it was made",
+                reason,
+                "give the run's `pet run` command again: it is made anew",
+            )
+        )
     return record
 
 
@@ -100,10 +110,14 @@ def open_run_pool(run: FinishedRun, path: str | None = None) -> Pool:
     pool = open_pool(path, run.task.fields, columns=columns, id_column=config.id_column)
     if content_digest(pool.files) != recorded_inputs(run.folder).get("pool"):
         raise InputError(
-            Problem(path, "the pool that the run labeled", "other files or another content",
-                    "put it back as it was (pet export: name it with --pool), or label this one "
-                    "with `pet run --update`")
-        )  # fmt: skip
+            Problem(
+                path,
+                "the pool that the run labeled",
+                "other files or another content",
+                "put it back as it was (pet export: name it with --pool), or label this one "
+                "with `pet run --update`",
+            )
+        )
     return pool
 
 

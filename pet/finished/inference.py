@@ -28,9 +28,13 @@ from pet.student.label_files import Predictions, label_into, label_metadata, ref
 
 
 def label_new_pool(
-    folder: Path, pool_path: str, out: str | Path, who: str, text_column: str | None,
+    folder: Path,
+    pool_path: str,
+    out: str | Path,
+    who: str,
+    text_column: str | None,
     observer: Observer,
-) -> tuple[int, int, dict[str, Any]]:  # fmt: skip
+) -> tuple[int, int, dict[str, Any]]:
     """Label a pool with a finished run; return shards written, shards reused, and the counts."""
     run = open_run(folder)
     columns = columns_of(run, text_column)
@@ -50,9 +54,12 @@ def label_new_pool(
         raise InputError(problems)
     model = run.fingerprint_of("student" if who == "student" else "soft_labels")
     source = fingerprint(
-        model=model, who=who, pool=content_digest(pool.files, observer), columns=columns,
+        model=model,
+        who=who,
+        pool=content_digest(pool.files, observer),
+        columns=columns,
         **computation(run.config),
-    )  # fmt: skip
+    )
     home = run_folder(out)
     refuse_other_labels(home, source)
     voice = voice_of(run, who)
@@ -61,10 +68,15 @@ def label_new_pool(
         return voice(batch.columns, tick)
 
     return label_into(
-        home, pool, run.task.labels, say, source=source,
-        config=run.config.model_copy(update={"keep_columns": kept}), observer=observer,
+        home,
+        pool,
+        run.task.labels,
+        say,
+        source=source,
+        config=run.config.model_copy(update={"keep_columns": kept}),
+        observer=observer,
         metadata=label_metadata(run.task.name, recorded_run_id(folder), model, who),
-    )  # fmt: skip
+    )
 
 
 def predict_texts(folder: Path, texts: Sequence[str]) -> list[dict[str, Any]]:
@@ -121,9 +133,14 @@ def _learned_from(run: FinishedRun, table: LabeledSet) -> list[str]:
 
 
 def evaluate_run(
-    folder: Path, test: str, who: str, observer: Observer, *,
-    label_column: str | None = None, text_column: str | None = None,
-) -> dict[str, Any]:  # fmt: skip
+    folder: Path,
+    test: str,
+    who: str,
+    observer: Observer,
+    *,
+    label_column: str | None = None,
+    text_column: str | None = None,
+) -> dict[str, Any]:
     """Measure a run on labeled texts: accuracy, macro-F1, ECE, confusion matrix."""
     run = open_run(folder)
     config = run.config

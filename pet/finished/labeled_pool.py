@@ -98,9 +98,13 @@ def _label_files(run: FinishedRun) -> list[Path]:
     files = sorted(folder.glob("part-*.parquet"))
     if (read_json(folder / LABELS_DONE) or {}).get("shards") != len(files):
         raise InputError(
-            Problem(str(folder), "all label files of the run", f"{len(files)} files",
-                    "give the run's `pet run` command again: missing ones are made anew")
-        )  # fmt: skip
+            Problem(
+                str(folder),
+                "all label files of the run",
+                f"{len(files)} files",
+                "give the run's `pet run` command again: missing ones are made anew",
+            )
+        )
     return files
 
 

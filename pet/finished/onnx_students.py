@@ -81,10 +81,17 @@ def export_onnx(student: Student, path: Path) -> None:
     weights = sum(p.numel() * p.element_size() for p in module.parameters())
     with _silent():
         torch.onnx.export(
-            module, (), path, kwargs=example, input_names=list(example), output_names=["logits"],
-            dynamic_shapes={name: {0: rows, 1: tokens} for name in example}, dynamo=True,
-            external_data=weights > INLINE_BYTES, verbose=False,
-        )  # fmt: skip
+            module,
+            (),
+            path,
+            kwargs=example,
+            input_names=list(example),
+            output_names=["logits"],
+            dynamic_shapes={name: {0: rows, 1: tokens} for name in example},
+            dynamo=True,
+            external_data=weights > INLINE_BYTES,
+            verbose=False,
+        )
 
 
 def quantize(path: Path, out: Path) -> None:

@@ -150,9 +150,13 @@ def _ensemble_of(run: FinishedRun) -> tuple[list[Member], list[float], Scaling]:
             raise ValueError("members of other patterns")
     except (TypeError, ValueError, KeyError, AttributeError):
         raise InputError(
-            Problem(str(folder), "the record of an ensemble", f"another {DONE}",
-                    "give the run's `pet run` command again")
-        ) from None  # fmt: skip
+            Problem(
+                str(folder),
+                "the record of an ensemble",
+                f"another {DONE}",
+                "give the run's `pet run` command again",
+            )
+        ) from None
     return members, list(weights.values()), scaling
 
 
@@ -172,9 +176,13 @@ def _refuse_other_models(run: FinishedRun, members: Sequence[Member], backbone: 
     for name, (ref, digest) in now.items():
         if digest != known.get(name):
             raise InputError(
-                Problem(ref, f"the {name} that the run was made with", "another model of that name",
-                        "put the old one back, or make the run anew with `pet run --update`")
-            )  # fmt: skip
+                Problem(
+                    ref,
+                    f"the {name} that the run was made with",
+                    "another model of that name",
+                    "put the old one back, or make the run anew with `pet run --update`",
+                )
+            )
 
 
 def _loader(

@@ -26,8 +26,13 @@ from pet.models.scoring import ask_in_turn, cloze_encoder
 from pet.progress import Observer
 from pet.tasks.encoding import Encoder
 
-MEASURES = ("cosine_average", "cosine_concatenated", "euclidean_average", "euclidean_concatenated",
-            "active_neurons")  # fmt: skip
+MEASURES = (
+    "cosine_average",
+    "cosine_concatenated",
+    "euclidean_average",
+    "euclidean_concatenated",
+    "active_neurons",
+)
 
 Matrix = list[list[float | None]]
 
@@ -81,18 +86,21 @@ def measure_transfer(folders: Sequence[Path], observer: Observer) -> dict[str, A
         "tuning": sides[0].tuning,
         "runs": [
             {
-                "run": str(side.run.folder), "task": side.run.task.name,
-                "measured_on": side.measured_on, "rows": len(side.table),
+                "run": str(side.run.folder),
+                "task": side.run.task.name,
+                "measured_on": side.measured_on,
+                "rows": len(side.table),
             }
             for side in sides
         ],
         "members": [
             {"run": number, "member": path.name}
-            for number, side in enumerate(sides) for path in side.members
+            for number, side in enumerate(sides)
+            for path in side.members
         ],
         "similarity": _similarity(sides, backbone, observer),
         "accuracy": _accuracy(sides, backbone, observer),
-    }  # fmt: skip
+    }
 
 
 def _open_sides(folders: Sequence[Path]) -> list[Side]:
@@ -115,9 +123,13 @@ def _open_side(folder: Path) -> Side:
     members = adapters_of(folder)
     if not members:
         raise InputError(
-            Problem(str(folder), "a run whose members are adapters", "members without adapters",
-                    "make one with --set member.tuning=soft-prompt (or lora, or prefix)")
-        )  # fmt: skip
+            Problem(
+                str(folder),
+                "a run whose members are adapters",
+                "members without adapters",
+                "make one with --set member.tuning=soft-prompt (or lora, or prefix)",
+            )
+        )
     for member in members:
         refuse_changed(member)
     return Side(run, members, *_rows_of(run))
@@ -129,15 +141,23 @@ def _rows_of(run: FinishedRun) -> tuple[LabeledSet, str]:
     name, path = ("test", config.test) if config.test else ("labeled", config.labeled)
     if path is None:
         raise InputError(
-            Problem(str(run.folder), "a run with a test set, or with labeled rows", "neither",
-                    "give its `pet run` command again, with --test FILE")
-        )  # fmt: skip
+            Problem(
+                str(run.folder),
+                "a run with a test set, or with labeled rows",
+                "neither",
+                "give its `pet run` command again, with --test FILE",
+            )
+        )
     table = labeled_of(config, run.task, path)
     if table_digest(table) != recorded_inputs(run.folder).get(name):
         raise InputError(
-            Problem(path, f"the {name} rows that {run.folder} was made with", "other rows",
-                    "put the file back, or give that run's `pet run` command with --update")
-        )  # fmt: skip
+            Problem(
+                path,
+                f"the {name} rows that {run.folder} was made with",
+                "other rows",
+                "put the file back, or give that run's `pet run` command with --update",
+            )
+        )
     return table, name
 
 
@@ -145,12 +165,19 @@ def _apart(one: Side, other: Side) -> Iterator[Problem]:
     """Say why the adapters of two runs cannot be set side by side."""
     where = str(other.run.folder)
     if other.tuning != one.tuning:
-        yield Problem(where, f"{one.tuning} adapters, as in {one.run.folder}",
-                      f"{other.tuning} adapters", "compare runs of one member.tuning")  # fmt: skip
+        yield Problem(
+            where,
+            f"{one.tuning} adapters, as in {one.run.folder}",
+            f"{other.tuning} adapters",
+            "compare runs of one member.tuning",
+        )
     elif other.digest != one.digest:
-        yield Problem(where, f"adapters on the model of {one.run.folder}, {one.run.config.model}",
-                      f"adapters on another model, {other.run.config.model}",
-                      "compare runs of one --model, made without adapt_steps")  # fmt: skip
+        yield Problem(
+            where,
+            f"adapters on the model of {one.run.folder}, {one.run.config.model}",
+            f"adapters on another model, {other.run.config.model}",
+            "compare runs of one --model, made without adapt_steps",
+        )
 
 
 def _similarity(sides: Sequence[Side], backbone: Backbone, observer: Observer) -> dict[str, Any]:
@@ -200,17 +227,21 @@ def _accuracy(sides: Sequence[Side], backbone: Backbone, observer: Observer) -> 
     return {
         "matrix": matrix[:-1],
         "relative": [
-            [_rounded(value / matrix[task][task]) if matrix[task][task] else None
-             for task, value in enumerate(row)]
+            [
+                _rounded(value / matrix[task][task]) if matrix[task][task] else None
+                for task, value in enumerate(row)
+            ]
             for row in matrix[:-1]
         ],
         "untrained": matrix[-1],
         "learned": [
-            [task.measured_on == "labeled" and own == trained[number]
-             for number, task in enumerate(sides)]
+            [
+                task.measured_on == "labeled" and own == trained[number]
+                for number, task in enumerate(sides)
+            ]
             for own in trained
         ],
-    }  # fmt: skip
+    }
 
 
 def _try_on(
@@ -221,9 +252,12 @@ def _try_on(
     stage = f"all on {task.run.task.name}"
     with observer.stage(stage, len(task.table), "rows") as tick:
         logits = ask_in_turn(
-            _voices(task, sides, backbone), count, task.table.columns,
-            task.run.config.tokens_per_batch, tick,
-        )  # fmt: skip
+            _voices(task, sides, backbone),
+            count,
+            task.table.columns,
+            task.run.config.tokens_per_batch,
+            tick,
+        )
     right = (logits.argmax(axis=-1) == task.table.labels).mean(axis=1)
     return [round(float(own.mean()), 4) for own in right.reshape(len(sides) + 1, -1)]
 

@@ -42,10 +42,13 @@ def check_folder(inputs: Inputs, update: bool) -> None:
     ]
     if others and not before and not _has_lost_its_manifest(inputs):
         raise InputError(
-            Problem(inputs.config.out, "a run folder, or one that does not exist yet",
-                    f"a folder with other files ({', '.join(sorted(others)[:4])})",
-                    "choose another --out")
-        )  # fmt: skip
+            Problem(
+                inputs.config.out,
+                "a run folder, or one that does not exist yet",
+                f"a folder with other files ({', '.join(sorted(others)[:4])})",
+                "choose another --out",
+            )
+        )
 
 
 def _has_lost_its_manifest(inputs: Inputs) -> bool:

@@ -45,15 +45,22 @@ def read_task(task: Any) -> Task:
             return parse_task(tomli_w.dumps(document), "task")
         except TypeError as error:
             raise InputError(
-                Problem("task", "texts, lists and mappings, as in a task file", str(error),
-                        "see verbalizers/README.md for the format")
-            ) from None  # fmt: skip
+                Problem(
+                    "task",
+                    "texts, lists and mappings, as in a task file",
+                    str(error),
+                    "see verbalizers/README.md for the format",
+                )
+            ) from None
     raise InputError(
-        Problem("task", "a task file, a shipped task's name, or a mapping with labels and patterns",
-                "nothing" if task is None else type(task).__name__,
-                'for example task={"labels": {"good": "great", "bad": "terrible"}, '
-                '"patterns": {"was": "{text} It was {mask}."}}')
-    )  # fmt: skip
+        Problem(
+            "task",
+            "a task file, a shipped task's name, or a mapping with labels and patterns",
+            "nothing" if task is None else type(task).__name__,
+            'for example task={"labels": {"good": "great", "bad": "terrible"}, '
+            '"patterns": {"was": "{text} It was {mask}."}}',
+        )
+    )
 
 
 @dataclass(frozen=True)
@@ -84,20 +91,32 @@ class FitInputs:
             InputError: all problems at once.
         """
         problems = [
-            Problem(f"setting {name}", "settings of the method", f"{name}, which `fit` sets",
-                    "use the parameters of PetClassifier and of fit")
+            Problem(
+                f"setting {name}",
+                "settings of the method",
+                f"{name}, which `fit` sets",
+                "use the parameters of PetClassifier and of fit",
+            )
             for name in sorted(set(self.settings) & set(OWN))
-        ]  # fmt: skip
+        ]
         if self.values.get("model") is None:
             problems.append(
-                Problem("model", "a masked or causal language model", "nothing",
-                        'for example model="roberta-large", or the path of a local folder')
-            )  # fmt: skip
+                Problem(
+                    "model",
+                    "a masked or causal language model",
+                    "nothing",
+                    'for example model="roberta-large", or the path of a local folder',
+                )
+            )
         if isinstance(self.pool, Path) and any(name is None for name in self.names):
             problems.append(
-                Problem("pool", "texts, where X has unlabeled rows of its own", "a path",
-                        "leave the unlabeled rows out of X, or give the pool's texts themselves")
-            )  # fmt: skip
+                Problem(
+                    "pool",
+                    "texts, where X has unlabeled rows of its own",
+                    "a path",
+                    "leave the unlabeled rows out of X, or give the pool's texts themselves",
+                )
+            )
         if problems:
             raise InputError(problems)
 
@@ -133,9 +152,13 @@ class FitInputs:
         """Name the run by its content, so that the same call finds it again."""
         pool = str(self.pool) if isinstance(self.pool, Path) else self.pool
         content = fingerprint(
-            toml=self.task.toml, texts=self.texts, names=self.names, pool=pool, **self.values,
+            toml=self.task.toml,
+            texts=self.texts,
+            names=self.names,
+            pool=pool,
+            **self.values,
             settings=self.settings,
-        )  # fmt: skip
+        )
         return f"{self.task.name}-{content[:12]}"
 
     def write(self, folder: Path) -> RunConfig:
@@ -155,9 +178,12 @@ class FitInputs:
             files["pool"] = self.pool
         paths = {name: str(path) for name, path in files.items()}
         given = {
-            **self.values, **paths, "label_column": self.label_column, "out": str(folder),
+            **self.values,
+            **paths,
+            "label_column": self.label_column,
+            "out": str(folder),
             "learn_from_labeled": not self.has_pool(),
-        }  # fmt: skip
+        }
         settings = tuple(
             f"{key}={json.dumps(value, default=_plain)}" for key, value in self.settings.items()
         )

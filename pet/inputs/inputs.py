@@ -178,9 +178,15 @@ def read_inputs(
     for line in left_out:
         observer.say(line)
     return Inputs(
-        config, task, tables.labeled, tables.test, tables.pool, digests, observer,
+        config,
+        task,
+        tables.labeled,
+        tables.test,
+        tables.pool,
+        digests,
+        observer,
         pool_files=pool_files,
-    )  # fmt: skip
+    )
 
 
 def _not_loaded_yet(config: RunConfig, run: Path, digests: Mapping[str, str]) -> list[str]:

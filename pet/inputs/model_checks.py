@@ -29,9 +29,11 @@ LOADERS: dict[str, Callable[[str, str | None, Sequence[str]], object]] = {
 
 
 def inspect_models(
-    config: RunConfig, models: Mapping[str, tuple[str, str | None]], task: Task,
+    config: RunConfig,
+    models: Mapping[str, tuple[str, str | None]],
+    task: Task,
     to_load: Collection[str],
-) -> tuple[Task, list[str]]:  # fmt: skip
+) -> tuple[Task, list[str]]:
     """Load every model once, and compile every pattern for the teacher.
 
     Weights that are cut off, or without a head, would else show hours later, in a folder that is
@@ -85,10 +87,13 @@ def suitable(task: Task, causal: bool) -> tuple[Task, list[str]]:
     kept = tuple(pattern for pattern in task.patterns if pattern.mask_is_last)
     if not kept:
         raise InputError(
-            Problem(f"task {task.name}", "a pattern that ends in {mask}, for a causal model",
-                    ", ".join(repr(pattern.template) for pattern in task.patterns),
-                    "add one to a copy of the task file, or take a masked language model")
-        )  # fmt: skip
+            Problem(
+                f"task {task.name}",
+                "a pattern that ends in {mask}, for a causal model",
+                ", ".join(repr(pattern.template) for pattern in task.patterns),
+                "add one to a copy of the task file, or take a masked language model",
+            )
+        )
     names = [pattern.name for pattern in task.patterns if pattern not in kept]
     line = f"left out, since a causal model needs {{mask}} last: {', '.join(names)}"
     return replace(task, patterns=kept), [line] if names else []
@@ -105,9 +110,13 @@ def check_length(
     longest, wanted = longest_input(ref, revision), getattr(config, setting)
     if wanted > longest:
         raise InputError(
-            Problem(f"setting {setting}", f"at most {longest}, what {ref} was made for",
-                    str(wanted), f"--set {setting}={longest}")
-        )  # fmt: skip
+            Problem(
+                f"setting {setting}",
+                f"at most {longest}, what {ref} was made for",
+                str(wanted),
+                f"--set {setting}={longest}",
+            )
+        )
 
 
 def check_tuning(config: RunConfig, task: Task, model: ClozeModel) -> None:
@@ -123,18 +132,27 @@ def check_patterns(config: RunConfig, task: Task) -> None:
     causal = is_causal(config.model, config.model_revision)
     if not causal and tokenizer.mask_token is None:
         raise InputError(
-            Problem(config.model, "a tokenizer with a mask token, for a masked language model",
-                    "none", "copy the model's tokenizer_config.json too, or take another model")
-        )  # fmt: skip
+            Problem(
+                config.model,
+                "a tokenizer with a mask token, for a masked language model",
+                "none",
+                "copy the model's tokenizer_config.json too, or take another model",
+            )
+        )
     prompt_length = config.soft_prompt.length if config.member.tuning == "soft-prompt" else 0
     for pattern in task.patterns:
         words = task.verbalizer(pattern.name)
         gather(
             problems,
             partial(
-                pattern_encoder, tokenizer, pattern, words, causal, config.max_length,
+                pattern_encoder,
+                tokenizer,
+                pattern,
+                words,
+                causal,
+                config.max_length,
                 prompt_length=prompt_length,
             ),
-        )  # fmt: skip
+        )
     if problems:
         raise InputError(problems)

@@ -61,11 +61,17 @@ def sample_pool(inputs: Inputs) -> Unit:
     config, task = inputs.config, inputs.task
     limit = config.unlabeled_rows or ROWS_PER_LABEL * len(task.labels)
     expected = fingerprint(
-        pool=inputs.digests["pool"], labeled=inputs.digests["labeled"], limit=limit,
-        fields=task.fields, text_column=config.text_column, id_column=config.id_column,
-        seed=config.seed, test=inputs.digests.get("test"), labeled_too=config.learn_from_labeled,
+        pool=inputs.digests["pool"],
+        labeled=inputs.digests["labeled"],
+        limit=limit,
+        fields=task.fields,
+        text_column=config.text_column,
+        id_column=config.id_column,
+        seed=config.seed,
+        test=inputs.digests.get("test"),
+        labeled_too=config.learn_from_labeled,
         names="learned",
-    )  # fmt: skip
+    )
     unit = make_unit(
         inputs.folder / "unlabeled", expected, lambda folder: _sample(inputs, limit, folder)
     )
@@ -116,10 +122,13 @@ def _sample(inputs: Inputs, limit: int, folder: Path) -> dict[str, Any]:
     write_parquet(folder / "rows.parquet", pa.table(kept), {})
     of_texts, learned = texts.hexdigest(), hashlib.sha256(bytes(kept["trainable"])).hexdigest()
     return {
-        "rows": total, "rejected": rejected, "sampled": len(kept["id"]),
-        "repeated_ids": repeated.warning, "texts": of_texts,
+        "rows": total,
+        "rejected": rejected,
+        "sampled": len(kept["id"]),
+        "repeated_ids": repeated.warning,
+        "texts": of_texts,
         "learned": fingerprint(texts=of_texts, rows=learned),
-    }  # fmt: skip
+    }
 
 
 def _rejected_table(rejected: Sequence[RejectedRow]) -> pa.Table:
@@ -143,9 +152,13 @@ def check_rejected(config: RunConfig, rejected: int, total: int) -> None:
     """
     if rejected == total:
         raise InputError(
-            Problem(config.pool, "at least one row with text",
-                    f"{total:,} rows, none of them usable", "check --text-column, and the file")
-        )  # fmt: skip
+            Problem(
+                config.pool,
+                "at least one row with text",
+                f"{total:,} rows, none of them usable",
+                "check --text-column, and the file",
+            )
+        )
     if rejected > config.max_rejected * total:
         raise InputError(
             Problem(
@@ -161,10 +174,14 @@ def check_learnable(config: RunConfig, learnable: bool) -> None:
     """Refuse a pool that has nothing for the student to learn from."""
     if not learnable:
         raise InputError(
-            Problem(config.pool, "texts that are in neither labeled nor test set", "none",
-                    "give a pool of other texts: the student learns from them; "
-                    "--set learn_from_labeled=true takes those of the labeled set, too")
-        )  # fmt: skip
+            Problem(
+                config.pool,
+                "texts that are in neither labeled nor test set",
+                "none",
+                "give a pool of other texts: the student learns from them; "
+                "--set learn_from_labeled=true takes those of the labeled set, too",
+            )
+        )
 
 
 def load_unlabeled(folder: Path) -> Unlabeled:

@@ -14,9 +14,7 @@ from pet.data.pool import Pool, open_pool
 from pet.errors import InputError, Problem, gather
 from pet.tasks.task import Task, column_names, load_task
 
-LABEL_COLUMNS = (
-    "id", "label", "confidence", "probabilities", "entropy", "agreement", "abstain"
-)  # fmt: skip
+LABEL_COLUMNS = ("id", "label", "confidence", "probabilities", "entropy", "agreement", "abstain")
 
 
 @dataclass(frozen=True)
@@ -57,10 +55,13 @@ def read_tables(config: RunConfig, problems: list[Problem] | None = None) -> Tab
     taken = sorted(set(config.keep_columns) & set(LABEL_COLUMNS))
     if taken:
         problems.append(
-            Problem("setting keep_columns", "columns with names of their own",
-                    f"{', '.join(taken)}: label files have a column of that name already",
-                    "rename the pool's column, or leave it out")
-        )  # fmt: skip
+            Problem(
+                "setting keep_columns",
+                "columns with names of their own",
+                f"{', '.join(taken)}: label files have a column of that name already",
+                "rename the pool's column, or leave it out",
+            )
+        )
     if pool is not None:
         gather(problems, partial(pool.kept_schema, config.keep_columns))
     if test is not None and labeled is not None:
@@ -80,10 +81,13 @@ def _leak_problems(task: Task, labeled: LabeledSet, test: LabeledSet) -> list[Pr
     if not texts or not texts <= texts_of(task, labeled):
         return []
     return [
-        Problem(f"--test {test.path}", "rows that nobody learns from",
-                f"all {len(test):,} rows stand in the labeled set, {labeled.path}",
-                "take other labeled rows, or leave --test out")
-    ]  # fmt: skip
+        Problem(
+            f"--test {test.path}",
+            "rows that nobody learns from",
+            f"all {len(test):,} rows stand in the labeled set, {labeled.path}",
+            "take other labeled rows, or leave --test out",
+        )
+    ]
 
 
 def count_leaks(task: Task, labeled: LabeledSet, test: LabeledSet | None) -> int:
@@ -97,9 +101,13 @@ def _no_labels(task: Task) -> LabeledSet:
 
 
 def labeled_of(
-    config: RunConfig, task: Task, path: str, *,
-    label_column: str | None = None, text_column: str | None = None,
-) -> LabeledSet:  # fmt: skip
+    config: RunConfig,
+    task: Task,
+    path: str,
+    *,
+    label_column: str | None = None,
+    text_column: str | None = None,
+) -> LabeledSet:
     """Read labeled texts as a run reads its own.
 
     Args:
@@ -109,7 +117,11 @@ def labeled_of(
         InputError: all problems of the file at once.
     """
     return read_labeled(
-        path, task.fields, task.labels, label_column=label_column or config.label_column,
+        path,
+        task.fields,
+        task.labels,
+        label_column=label_column or config.label_column,
         columns=column_names(task, text_column or config.text_column),
-        id_column=config.id_column, max_rejected=config.max_rejected,
-    )  # fmt: skip
+        id_column=config.id_column,
+        max_rejected=config.max_rejected,
+    )

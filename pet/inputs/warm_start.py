@@ -20,9 +20,10 @@ def adapters_of(run: Path) -> list[Path]:
     """
     own = _members_of(run)
     found = [
-        path for path in sorted(run.glob("members/g*"))
+        path
+        for path in sorted(run.glob("members/g*"))
         if path.name.partition("-")[2] in own and is_adapter(path)
-    ]  # fmt: skip
+    ]
     first = {path.name.partition("-")[0] for path in found[:1]}
     return [path for path in found if path.name.partition("-")[0] in first]
 

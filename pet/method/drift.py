@@ -92,9 +92,11 @@ class Sketch:
     def as_json(self) -> dict[str, list[int]]:
         """Write it down as lists of counts."""
         return {
-            "lengths": self.texts.lengths.tolist(), "words": self.texts.words.tolist(),
-            "labels": self.said.labels.tolist(), "confidence": self.said.confidence.tolist(),
-        }  # fmt: skip
+            "lengths": self.texts.lengths.tolist(),
+            "words": self.texts.words.tolist(),
+            "labels": self.said.labels.tolist(),
+            "confidence": self.said.confidence.tolist(),
+        }
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Sketch:
@@ -104,9 +106,11 @@ class Sketch:
             ValueError: it is something else.
         """
         wanted = {
-            "lengths": len(LENGTH_EDGES) + 1, "words": WORD_BUCKETS, "labels": None,
+            "lengths": len(LENGTH_EDGES) + 1,
+            "words": WORD_BUCKETS,
+            "labels": None,
             "confidence": CONFIDENCE_BINS,
-        }  # fmt: skip
+        }
         found = {name: np.asarray(record.get(name), np.float64) for name in wanted}
         for name, size in wanted.items():
             counts = found[name]

@@ -89,9 +89,13 @@ class Draw:
 
 
 def draw_rows(
-    probabilities: Array, quotas: Rows, rng: np.random.Generator, *,
-    trainable: NDArray[np.bool_], most_likely: int | None = None,
-) -> Draw:  # fmt: skip
+    probabilities: Array,
+    quotas: Rows,
+    rng: np.random.Generator,
+    *,
+    trainable: NDArray[np.bool_],
+    most_likely: int | None = None,
+) -> Draw:
     """Draw rows for every label in proportion to the teachers' confidence, without replacement.
 
     A row is a candidate of its best label. With `most_likely` (zero-shot start) the candidates of

@@ -118,8 +118,13 @@ def _minimum(points: Array, wanted: Array, penalty: float) -> tuple[Array, Array
         return float(value), slope.ravel()
 
     start = np.zeros((width + 1) * labels)
-    found = minimize(loss, start, jac=True, method="L-BFGS-B",
-                     options={"maxiter": 1000, "gtol": 1e-4, "ftol": 1e-12})  # fmt: skip
+    found = minimize(
+        loss,
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": 1000, "gtol": 1e-4, "ftol": 1e-12},
+    )
     both = found.x.reshape(width + 1, labels)
     return both[:-1], both[-1]
 
@@ -143,9 +148,12 @@ class Fitted:
 
 
 def fit_calibrated(
-    embeddings: Array, labels: NDArray[np.int64], drawn: Array, drawn_targets: Array,
+    embeddings: Array,
+    labels: NDArray[np.int64],
+    drawn: Array,
+    drawn_targets: Array,
     rng: np.random.Generator,
-) -> Fitted:  # fmt: skip
+) -> Fitted:
     """Fit a head on labeled and drawn rows; choose how, and set how sure it is.
 
     Every labeled row is scored by a head that was fitted without its fold. The penalty, and what a

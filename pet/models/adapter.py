@@ -129,6 +129,10 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
 def damaged(folder: Path, found: str) -> InputError:
     """Say in one screen that an adapter cannot be used."""
     return InputError(
-        Problem(str(folder), f"an adapter: {WEIGHTS}, {SETTINGS} and {BACKBONE}", found,
-                "give the run's `pet run` command again: it is made anew")
-    )  # fmt: skip
+        Problem(
+            str(folder),
+            f"an adapter: {WEIGHTS}, {SETTINGS} and {BACKBONE}",
+            found,
+            "give the run's `pet run` command again: it is made anew",
+        )
+    )

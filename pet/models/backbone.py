@@ -33,16 +33,24 @@ def start_adapter(model: ClozeModel, config: RunConfig, encoder: Encoder, seed: 
         return LoraAdapter.fresh(module, config.lora, seed)
     if module.config.is_encoder_decoder:
         raise InputError(
-            Problem("setting member.tuning", "full or lora, for a model of encoder and decoder",
-                    tuning, "--set member.tuning=lora")
-        )  # fmt: skip
+            Problem(
+                "setting member.tuning",
+                "full or lora, for a model of encoder and decoder",
+                tuning,
+                "--set member.tuning=lora",
+            )
+        )
     special = set(tokenizer.all_special_ids)
     vocabulary = [token for token in range(model.vocabulary) if token not in special]
     wanted = config.prefix if tuning == "prefix" else config.soft_prompt
     first = first_tokens(
-        wanted.init, wanted.length, [word for of in encoder.words.tokens for word in of],
-        encoder.fixed_ids, vocabulary, seed,
-    )  # fmt: skip
+        wanted.init,
+        wanted.length,
+        [word for of in encoder.words.tokens for word in of],
+        encoder.fixed_ids,
+        vocabulary,
+        seed,
+    )
     if tuning == "prefix":
         return Prefix.fresh(module, first, vocabulary[:1], config.prefix.width, seed)
     end = len(encoder.special.before) + wanted.length
@@ -74,9 +82,15 @@ class Backbone:
     """
 
     def __init__(
-        self, ref: str, revision: str | None, device: torch.device, precision: Precision, *,
-        digest: str | None = None, name: str | None = None,
-    ):  # fmt: skip
+        self,
+        ref: str,
+        revision: str | None,
+        device: torch.device,
+        precision: Precision,
+        *,
+        digest: str | None = None,
+        name: str | None = None,
+    ):
         self.ref, self.revision = ref, revision
         self._name = name or ref
         self._device, self._precision = device, precision
@@ -133,10 +147,13 @@ class Backbone:
             made_for = read_backbone(folder).get("digest")
             if made_for != self.digest:
                 raise InputError(
-                    Problem(self.ref, f"the model that {folder} was made for",
-                            "another model of that name",
-                            "put the old one back, or make the run anew with `pet run --update`")
-                )  # fmt: skip
+                    Problem(
+                        self.ref,
+                        f"the model that {folder} was made for",
+                        "another model of that name",
+                        "put the old one back, or make the run anew with `pet run --update`",
+                    )
+                )
             self._worn[folder] = self.model.wearing(load_adapter(self.model.module, folder))
         return self._worn[folder]
 

@@ -58,9 +58,14 @@ class ClozeModel(Model):
     """
 
     def __init__(
-        self, module: Any, tokenizer: Any, device: torch.device, causal: bool, *,
+        self,
+        module: Any,
+        tokenizer: Any,
+        device: torch.device,
+        causal: bool,
+        *,
         precision: Precision = "auto",
-    ):  # fmt: skip
+    ):
         super().__init__(module, tokenizer, device, precision=precision)
         self.causal = causal
         self._restricts: bool | None = None
@@ -68,9 +73,13 @@ class ClozeModel(Model):
 
     @classmethod
     def load(
-        cls, ref: str, revision: str | None, device: torch.device, *,
+        cls,
+        ref: str,
+        revision: str | None,
+        device: torch.device,
+        *,
         precision: Precision = "auto",
-    ) -> ClozeModel:  # fmt: skip
+    ) -> ClozeModel:
         """Load weights from safetensors, never from a pickle and never with remote code.
 
         Raises:

@@ -27,10 +27,12 @@ def linears_in_int8(module: Any) -> Iterator[None]:
     """
     head = getattr(module, "get_output_embeddings", lambda: None)()
     layers: list[Any] = [
-        layer for layer in module.modules()
-        if type(layer) is Linear and layer is not head
+        layer
+        for layer in module.modules()
+        if type(layer) is Linear
+        and layer is not head
         and min(layer.in_features, layer.out_features) >= NARROWEST
-    ]  # fmt: skip
+    ]
     for layer in layers:
         layer.forward = _int8_forward(layer)
     try:
@@ -137,10 +139,14 @@ def _in_part(layer: Any, hidden: Tensor, attention_mask: Tensor | None, columns:
         attention_mask = of_row[rows, :, columns].transpose(1, 2)
     queries = hidden[rows, columns]
     found, _ = _interface(attention)(
-        attention, heads(attention.query(queries)), heads(attention.key(hidden)),
-        heads(attention.value(hidden)), attention_mask,
-        dropout=attention.dropout.p if layer.training else 0.0, scaling=attention.scaling,
-    )  # fmt: skip
+        attention,
+        heads(attention.query(queries)),
+        heads(attention.key(hidden)),
+        heads(attention.value(hidden)),
+        attention_mask,
+        dropout=attention.dropout.p if layer.training else 0.0,
+        scaling=attention.scaling,
+    )
     attended = layer.attention.output(found.reshape((*queries.shape[:2], -1)), queries)
     shortened: Tensor = layer.feed_forward_chunk(attended)
     return shortened

@@ -158,9 +158,13 @@ def load_tokenizer(ref: str, revision: str | None = None) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(ref, revision=revision, trust_remote_code=False)
         if not tokenizer.is_fast:
             raise InputError(
-                Problem(ref, "a fast tokenizer (tokenizer.json)", type(tokenizer).__name__,
-                        "save the tokenizer anew with a current transformers")
-            )  # fmt: skip
+                Problem(
+                    ref,
+                    "a fast tokenizer (tokenizer.json)",
+                    type(tokenizer).__name__,
+                    "save the tokenizer anew with a current transformers",
+                )
+            )
     # What a saved tokenizer pads and cuts to by itself would land in the middle of patterns.
     tokenizer.backend_tokenizer.no_padding()
     tokenizer.backend_tokenizer.no_truncation()
@@ -168,9 +172,13 @@ def load_tokenizer(ref: str, revision: str | None = None) -> Any:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     if tokenizer.pad_token_id is None:
         raise InputError(
-            Problem(ref, "a tokenizer with a padding, end or unknown token", "none of them",
-                    "copy the model's tokenizer_config.json too, or take another model")
-        )  # fmt: skip
+            Problem(
+                ref,
+                "a tokenizer with a padding, end or unknown token",
+                "none of them",
+                "copy the model's tokenizer_config.json too, or take another model",
+            )
+        )
     return tokenizer
 
 
@@ -183,14 +191,22 @@ def check_vocabulary(tokenizer: Any, config: Any, ref: str) -> None:
         InputError: it has more words than the model.
     """
     words = int(config.get_text_config().vocab_size)
-    special = (tokenizer.pad_token_id, tokenizer.mask_token_id, tokenizer.cls_token_id,
-               tokenizer.sep_token_id)  # fmt: skip
+    special = (
+        tokenizer.pad_token_id,
+        tokenizer.mask_token_id,
+        tokenizer.cls_token_id,
+        tokenizer.sep_token_id,
+    )
     needed = 1 + max(tokenizer.vocab_size - 1, *(token or 0 for token in special))
     if needed > words:
         raise InputError(
-            Problem(ref, f"a tokenizer for the model's vocabulary of {words:,}",
-                    f"one that needs {needed:,}", "copy the tokenizer that belongs to the model")
-        )  # fmt: skip
+            Problem(
+                ref,
+                f"a tokenizer for the model's vocabulary of {words:,}",
+                f"one that needs {needed:,}",
+                "copy the tokenizer that belongs to the model",
+            )
+        )
 
 
 def kind_of(config: Any, ref: str) -> type:
@@ -202,10 +218,13 @@ def kind_of(config: Any, ref: str) -> type:
     if saved_as & causal or type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:
         return AutoModelForCausalLM
     raise InputError(
-        Problem(ref, "a masked or causal language model",
-                f"{config.model_type} ({', '.join(sorted(saved_as))})",
-                "choose a model such as roberta-large or HuggingFaceTB/SmolLM2-135M")
-    )  # fmt: skip
+        Problem(
+            ref,
+            "a masked or causal language model",
+            f"{config.model_type} ({', '.join(sorted(saved_as))})",
+            "choose a model such as roberta-large or HuggingFaceTB/SmolLM2-135M",
+        )
+    )
 
 
 def longest_input(ref: str, revision: str | None) -> int:
@@ -234,16 +253,23 @@ def load_whole(kind: Any, ref: str, revision: str | None, may_miss: str = "-") -
     """
     with torch.random.fork_rng(devices=[]), model_problems(ref, "its weights"):
         module, loaded = kind.from_pretrained(
-            ref, revision=revision, use_safetensors=True, trust_remote_code=False,
-            dtype=torch.float32, output_loading_info=True,
-        )  # fmt: skip
+            ref,
+            revision=revision,
+            use_safetensors=True,
+            trust_remote_code=False,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
     missing = sorted(key for key in loaded["missing_keys"] if not key.startswith(may_miss))
     if missing:
         raise InputError(
-            Problem(ref, f"all weights of a {type(module).__name__}",
-                    f"none for {', '.join(missing[:4])}{' ...' if len(missing) > 4 else ''}",
-                    "take a model that was saved with its head, not the bare encoder")
-        )  # fmt: skip
+            Problem(
+                ref,
+                f"all weights of a {type(module).__name__}",
+                f"none for {', '.join(missing[:4])}{' ...' if len(missing) > 4 else ''}",
+                "take a model that was saved with its head, not the bare encoder",
+            )
+        )
     return module
 
 

@@ -52,9 +52,10 @@ class LoraAdapter(Adapter):
             if parameter_name in trained:
                 parameter.requires_grad_(True)
         self._layers = [
-            layer for layer in module.modules()
+            layer
+            for layer in module.modules()
             if isinstance(layer, LoraLayer) and name in layer.lora_A
-        ]  # fmt: skip
+        ]
         self.leave()
 
     @classmethod
@@ -69,10 +70,12 @@ class LoraAdapter(Adapter):
         with seeded(seed):
             targets = _linear_layers(module, config.targets)
             wanted = peft.LoraConfig(
-                r=config.rank, lora_alpha=config.alpha, lora_dropout=config.dropout,
+                r=config.rank,
+                lora_alpha=config.alpha,
+                lora_dropout=config.dropout,
                 target_modules=list(targets),
                 fan_in_fan_out=any(isinstance(layer, Conv1D) for layer in targets.values()),
-            )  # fmt: skip
+            )
             return cls(module, wanted, _next_name())
 
     @classmethod
@@ -103,9 +106,10 @@ class LoraAdapter(Adapter):
 
     def parameters(self) -> dict[str, Parameter]:
         return {
-            name: parameter for name, parameter in self._module.named_parameters()
+            name: parameter
+            for name, parameter in self._module.named_parameters()
             if ".lora_" in name and f".{self._name}." in name
-        }  # fmt: skip
+        }
 
     def weights(self) -> dict[str, Tensor]:
         """Return the weights under the names that `peft` gives them in a file."""
@@ -152,24 +156,33 @@ def _linear_layers(module: Any, wanted: tuple[str, ...]) -> dict[str, Module]:
     found: dict[str, Module] = {
         name.removesuffix(".base_layer"): layer
         for name, layer in module.named_modules()
-        if name.startswith(f"{prefix}.") and isinstance(layer, (torch.nn.Linear, Conv1D))
-        and ".pooler." not in name and ".lora_" not in name
-    }  # fmt: skip
+        if name.startswith(f"{prefix}.")
+        and isinstance(layer, (torch.nn.Linear, Conv1D))
+        and ".pooler." not in name
+        and ".lora_" not in name
+    }
     chosen = {n: layer for n, layer in found.items() if not wanted or n.endswith(wanted)}
     strange = [end for end in wanted if not any(name.endswith(end) for name in found)]
     if strange or not chosen:
         ends = sorted({name.rpartition(".")[2] for name in found})
         raise InputError(
-            Problem("setting lora.targets", f"ends of names of linear layers: {', '.join(ends)}",
-                    ", ".join(strange) or "no linear layer", "leave it out for all of them")
-        )  # fmt: skip
+            Problem(
+                "setting lora.targets",
+                f"ends of names of linear layers: {', '.join(ends)}",
+                ", ".join(strange) or "no linear layer",
+                "leave it out for all of them",
+            )
+        )
     return chosen
 
 
 def add_lora(
-    model: Model, config: RunConfig, training: WholeTrainingConfig, seed: int,
+    model: Model,
+    config: RunConfig,
+    training: WholeTrainingConfig,
+    seed: int,
     trained: Collection[str] = (),
-) -> None:  # fmt: skip
+) -> None:
     """Freeze a model that is to be kept whole, beside a LoRA adapter, if its training is such.
 
     Args:

@@ -210,9 +210,13 @@ def _refuse_other_shapes(
     for name, found, expected in sorted(mismatched, key=str):
         if name not in head:
             raise InputError(
-                Problem(f"{ref}: its weights", f"{name} of the shape {list(expected)}",
-                        f"{list(found)}", "copy config.json and weights of one and the same model")
-            )  # fmt: skip
+                Problem(
+                    f"{ref}: its weights",
+                    f"{name} of the shape {list(expected)}",
+                    f"{list(found)}",
+                    "copy config.json and weights of one and the same model",
+                )
+            )
 
 
 def _draw_head(module: Any, head: frozenset[str], seed: int) -> None:
@@ -236,9 +240,15 @@ class Classifier(Model):
 
     @classmethod
     def fresh(
-        cls, ref: str, revision: str | None, labels: Sequence[str], device: torch.device,
-        seed: int, *, precision: Precision = "auto",
-    ) -> Classifier:  # fmt: skip
+        cls,
+        ref: str,
+        revision: str | None,
+        labels: Sequence[str],
+        device: torch.device,
+        seed: int,
+        *,
+        precision: Precision = "auto",
+    ) -> Classifier:
         """Put a new classification head, drawn from `seed`, on a pretrained model.
 
         A head that the checkpoint has of another task is not taken, whatever its labels are.
@@ -251,11 +261,17 @@ class Classifier(Model):
         tokenizer = load_tokenizer(ref, revision)
         with seeded(seed), model_problems(ref, "its weights"):
             module, loaded = AutoModelForSequenceClassification.from_pretrained(
-                ref, revision=revision, use_safetensors=True, trust_remote_code=False,
-                dtype=torch.float32, num_labels=len(labels), id2label=names,
+                ref,
+                revision=revision,
+                use_safetensors=True,
+                trust_remote_code=False,
+                dtype=torch.float32,
+                num_labels=len(labels),
+                id2label=names,
                 label2id={label: index for index, label in names.items()},
-                output_loading_info=True, ignore_mismatched_sizes=True,
-            )  # fmt: skip
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+            )
         drawn, head = frozenset(loaded["missing_keys"]), head_weights(module)
         _refuse_other_shapes(ref, loaded["mismatched_keys"], head)
         if not head & drawn:

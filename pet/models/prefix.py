@@ -34,9 +34,13 @@ _seen: ContextVar[list[Layer] | None] = ContextVar("seen", default=None)
 
 
 def attend(
-    layer: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None,
+    layer: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
     **settings: Any,
-) -> tuple[Tensor, None]:  # fmt: skip
+) -> tuple[Tensor, None]:
     """Attend to the layer's prefix too, from every place. Keys are [rows, heads, tokens, width]."""
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
@@ -103,9 +107,13 @@ class Prefix(Adapter):
     tuning = "prefix"
 
     def __init__(
-        self, module: Any, names: Sequence[str], keys: Sequence[Tensor], values: Sequence[Tensor],
+        self,
+        module: Any,
+        names: Sequence[str],
+        keys: Sequence[Tensor],
+        values: Sequence[Tensor],
         through: Reparametrisation | None = None,
-    ):  # fmt: skip
+    ):
         device = module.device
         self._module, self._names = module, list(names)
         self._layers = [module.get_submodule(name) for name in names]
@@ -206,9 +214,13 @@ def activations(module: Any, tokens: Sequence[int]) -> list[Layer]:
     module.train(training)
     if not seen:
         raise InputError(
-            Problem("setting member.tuning", "a model with transformers' usual attention, "
-                    "for a prefix", type(module).__name__, "take lora or soft-prompt for it")
-        )  # fmt: skip
+            Problem(
+                "setting member.tuning",
+                "a model with transformers' usual attention, for a prefix",
+                type(module).__name__,
+                "take lora or soft-prompt for it",
+            )
+        )
     return seen
 
 

@@ -32,9 +32,14 @@ PADDING = 1 / 16  # of a batch's tokens at most: where few rows are of like leng
 
 
 def score(
-    model: Model, encoder: Encoder, texts: Texts, rows: Rows | None = None, *,
-    tokens_per_batch: int, tick: Tick = no_tick,
-) -> NDArray[np.float32]:  # fmt: skip
+    model: Model,
+    encoder: Encoder,
+    texts: Texts,
+    rows: Rows | None = None,
+    *,
+    tokens_per_batch: int,
+    tick: Tick = no_tick,
+) -> NDArray[np.float32]:
     """Return label scores for the rows of tokenised texts, in their order. [rows, labels]
 
     Batches hold as many rows of like length as `tokens_per_batch` allows, on a CPU `CPU_TOKENS` at
@@ -105,16 +110,24 @@ def in_scoring_precision(model: Model) -> contextlib.AbstractContextManager[None
 
 
 def cloze_encoder(
-    model: ClozeModel, task: Task, pattern: str, max_length: int,
+    model: ClozeModel,
+    task: Task,
+    pattern: str,
+    max_length: int,
     offset: NDArray[np.float32] | None = None,
-) -> Encoder:  # fmt: skip
+) -> Encoder:
     """Compile one of the task's patterns for a model, with places for the model's prompt."""
     words = task.verbalizer(pattern)
     prompt_length = 0 if model.adapter is None else model.adapter.prompt_length
     return pattern_encoder(
-        model.tokenizer, task.pattern(pattern), words, model.causal, max_length, offset,
+        model.tokenizer,
+        task.pattern(pattern),
+        words,
+        model.causal,
+        max_length,
+        offset,
         prompt_length,
-    )  # fmt: skip
+    )
 
 
 def tokenize_columns(
@@ -134,18 +147,25 @@ def tokenize_columns(
 
 
 def score_columns(
-    model: Model, encoder: Encoder, columns: Columns, tokens_per_batch: int, tick: Tick = no_tick,
+    model: Model,
+    encoder: Encoder,
+    columns: Columns,
+    tokens_per_batch: int,
+    tick: Tick = no_tick,
     known: Tokens | None = None,
-) -> NDArray[np.float32]:  # fmt: skip
+) -> NDArray[np.float32]:
     """Tokenise and score texts, given by field; `known` as above. [rows, labels]"""
     texts = tokenize_columns(encoder, model.tokenizer, columns, known)
     return score(model, encoder, texts, tokens_per_batch=tokens_per_batch, tick=tick)
 
 
 def ask_in_turn(
-    voices: Iterable[tuple[Any, Encoder]], count: int, columns: Columns, tokens_per_batch: int,
+    voices: Iterable[tuple[Any, Encoder]],
+    count: int,
+    columns: Columns,
+    tokens_per_batch: int,
     tick: Tick = no_tick,
-) -> NDArray[np.float32]:  # fmt: skip
+) -> NDArray[np.float32]:
     """Ask models about the same texts, which are tokenised once for all models of a class.
 
     Args:

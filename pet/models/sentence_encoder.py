@@ -34,9 +34,14 @@ class SentenceEncoder(Model):
     """Pools a model's last hidden states into one vector of length one per text."""
 
     def __init__(
-        self, module: Any, tokenizer: Any, device: torch.device, pooling: str, *,
+        self,
+        module: Any,
+        tokenizer: Any,
+        device: torch.device,
+        pooling: str,
+        *,
         precision: Precision = "auto",
-    ):  # fmt: skip
+    ):
         super().__init__(module, tokenizer, device, precision=precision)
         self.pooling = pooling
 
@@ -92,9 +97,13 @@ def pooling_of(ref: str, revision: str | None) -> str:
         kinds = [str(module["type"]).rpartition(".")[2] for module in modules or []]
     if others := sorted(set(kinds) - {"Transformer", "Pooling", "Normalize"}):
         raise InputError(
-            Problem(f"{ref}: modules.json", "a transformer, its pooling, and no more layers",
-                    ", ".join(others), "take another sentence encoder")
-        )  # fmt: skip
+            Problem(
+                f"{ref}: modules.json",
+                "a transformer, its pooling, and no more layers",
+                ", ".join(others),
+                "take another sentence encoder",
+            )
+        )
     settings = _json_of(ref, POOLING, revision)
     if settings is None:
         return "mean"
@@ -107,9 +116,13 @@ def pooling_of(ref: str, revision: str | None) -> str:
     if asked == ["pooling_mode_cls_token"]:
         return "cls"
     raise InputError(
-        Problem(f"{ref}: {POOLING}", "pooling by the mean or the first token",
-                ", ".join(asked) or "none", "take another sentence encoder")
-    )  # fmt: skip
+        Problem(
+            f"{ref}: {POOLING}",
+            "pooling by the mean or the first token",
+            ", ".join(asked) or "none",
+            "take another sentence encoder",
+        )
+    )
 
 
 class EncoderClassifier(Model):

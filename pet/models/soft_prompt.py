@@ -139,9 +139,13 @@ def stacked(module: Any, prompts: Sequence[SoftPrompt]) -> SoftPrompt:
 
 
 def first_tokens(
-    start: Start, length: int, words: Sequence[Sequence[int]], pattern: Sequence[int],
-    vocabulary: Sequence[int], seed: int,
-) -> list[int] | int:  # fmt: skip
+    start: Start,
+    length: int,
+    words: Sequence[Sequence[int]],
+    pattern: Sequence[int],
+    vocabulary: Sequence[int],
+    seed: int,
+) -> list[int] | int:
     """Choose the tokens that vectors start from: as many, or none but their number.
 
     What label words and pattern leave over is drawn from the vocabulary (Lester et al., 3.2).

@@ -56,10 +56,18 @@ class Diverged(PetError):
 
 
 def train(
-    model: Model, encoder: Encoder, texts: Texts, rows: Rows, loss: Loss,
-    settings: TrainingConfig, *, seed: int, tokens_per_batch: int, tick: Tick = no_tick,
+    model: Model,
+    encoder: Encoder,
+    texts: Texts,
+    rows: Rows,
+    loss: Loss,
+    settings: TrainingConfig,
+    *,
+    seed: int,
+    tokens_per_batch: int,
+    tick: Tick = no_tick,
     auxiliary: Callable[[int], Tensor] | None = None,
-) -> list[float]:  # fmt: skip
+) -> list[float]:
     """Train the model in place to score labels; return each step's mean loss.
 
     Args:
@@ -81,16 +89,30 @@ def train(
         return value if auxiliary is None else value + auxiliary(len(rows))
 
     return optimize(
-        model, encoder.lengths(texts, rows), rows, total, settings,
-        seed=seed, tokens_per_batch=tokens_per_batch, tokens_of_pass=tokens_of_pass, tick=tick,
-    )  # fmt: skip
+        model,
+        encoder.lengths(texts, rows),
+        rows,
+        total,
+        settings,
+        seed=seed,
+        tokens_per_batch=tokens_per_batch,
+        tokens_of_pass=tokens_of_pass,
+        tick=tick,
+    )
 
 
 def optimize(
-    model: Model, lengths: NDArray[np.int64], rows: Rows, loss: StepLoss,
-    settings: TrainingConfig, *, seed: int, tokens_per_batch: int, tick: Tick = no_tick,
+    model: Model,
+    lengths: NDArray[np.int64],
+    rows: Rows,
+    loss: StepLoss,
+    settings: TrainingConfig,
+    *,
+    seed: int,
+    tokens_per_batch: int,
+    tick: Tick = no_tick,
     tokens_of_pass: int | None = None,
-) -> list[float]:  # fmt: skip
+) -> list[float]:
     """Run AdamW with linear decay on any loss that is a sum over rows; see `train`.
 
     Args:
@@ -103,9 +125,11 @@ def optimize(
     learning_rate = settings.learning_rate or model.suggested_learning_rate
     parameters = list(model.trained().values())
     optimizer = torch.optim.AdamW(
-        _decay_groups(parameters, settings.weight_decay), lr=learning_rate,
-        eps=settings.adam_epsilon, fused=model.device.type in ("cpu", "cuda"),
-    )  # fmt: skip
+        _decay_groups(parameters, settings.weight_decay),
+        lr=learning_rate,
+        eps=settings.adam_epsilon,
+        fused=model.device.type in ("cpu", "cuda"),
+    )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _linear_decay(settings))
     drawn = shuffled_batches(lengths, settings.batch_size, np.random.default_rng(seed))
     history: list[float] = []

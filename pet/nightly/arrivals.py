@@ -74,9 +74,12 @@ class Arrivals:
 
 
 def look(
-    pool: Path, memory: Path, settle_seconds: float, observer: Observer,
+    pool: Path,
+    memory: Path,
+    settle_seconds: float,
+    observer: Observer,
     sleep: Callable[[float], None] = time.sleep,
-) -> Arrivals:  # fmt: skip
+) -> Arrivals:
     """List the pool's files with their digests; files that are being written are left out.
 
     A digest is remembered with the file's stamp. That is safe for two reasons: the time of the
@@ -93,9 +96,13 @@ def look(
     """
     if not pool.is_dir():
         raise InputError(
-            Problem(str(pool), "the folder where texts arrive", "no folder",
-                    "check the path; if it is a mounted disk, mount it")
-        )  # fmt: skip
+            Problem(
+                str(pool),
+                "the folder where texts arrive",
+                "no folder",
+                "check the path; if it is a mounted disk, mount it",
+            )
+        )
     found = Arrivals({})
     listed = {path.relative_to(pool).as_posix(): path for path in list_files(pool)[1]}
     paths = {name: path for name, path in listed.items() if is_unicode(name)}
@@ -139,9 +146,13 @@ def _stamps(paths: Iterable[tuple[str, Path]], found: Arrivals) -> dict[str, Sta
 
 
 def _digest(
-    paths: Mapping[str, Path], stamps: Mapping[str, Stamp], fresh: set[str], memory: Path,
-    found: Arrivals, observer: Observer,
-) -> None:  # fmt: skip
+    paths: Mapping[str, Path],
+    stamps: Mapping[str, Stamp],
+    fresh: set[str],
+    memory: Path,
+    found: Arrivals,
+    observer: Observer,
+) -> None:
     remembered = read_record(memory)
     known: dict[str, list[object]] = {}
     with observer.stage("looking at the pool", len(stamps), "files") as tick:

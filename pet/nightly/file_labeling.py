@@ -78,10 +78,12 @@ class FileLabeler:
             if file.has_changed():
                 raise Late(f"{file.name} has changed since it was looked at")
             return pool_of(
-                file.path, [source], self.task.fields,
+                file.path,
+                [source],
+                self.task.fields,
                 columns=column_names(self.task, settings.text_column),
                 id_column=settings.id_column,
-            )  # fmt: skip
+            )
 
     def read(self, file: PoolFile) -> TextSketch:
         """Read a file to its end, before anything is written.
@@ -112,10 +114,13 @@ class FileLabeler:
                 tick(len(batch) + len(batch.rejected))
         if rejected > self.settings.max_rejected * total:
             raise InputError(
-                Problem(file.name,
-                        f"at most {self.settings.max_rejected:.0%} unusable rows",
-                        f"{rejected:,} of {total:,}", "correct the rows: it is read again then")
-            )  # fmt: skip
+                Problem(
+                    file.name,
+                    f"at most {self.settings.max_rejected:.0%} unusable rows",
+                    f"{rejected:,} of {total:,}",
+                    "correct the rows: it is read again then",
+                )
+            )
         return found
 
     def label(self, file: PoolFile) -> FileRecord:
@@ -128,24 +133,36 @@ class FileLabeler:
         folder = labels_folder(self.store, self.model, file.name, file.digest)
         take_back(folder)
         source = fingerprint(
-            model=self.model.made_from, who=self.model.voice, file=[file.name, file.digest],
-            columns=self.settings.text_column, ids=self.settings.id_column,
+            model=self.model.made_from,
+            who=self.model.voice,
+            file=[file.name, file.digest],
+            columns=self.settings.text_column,
+            ids=self.settings.id_column,
             **computation(self.settings),
-        )  # fmt: skip
+        )
         with _as_looked_at(file):
             pool = self.open(file)
             write_labels(
-                pool, folder, self.task.labels, self._say, model=source,
-                shard_rows=self.settings.shard_rows, abstain_below=self.settings.abstain_below,
+                pool,
+                folder,
+                self.task.labels,
+                self._say,
+                model=source,
+                shard_rows=self.settings.shard_rows,
+                abstain_below=self.settings.abstain_below,
                 keep_columns=pool.keepable(self.settings.keep_columns, lambda line: None),
                 metadata=self._metadata(file),
-                observer=self.observer, rejected=folder / LABELS_REJECTED,
-            )  # fmt: skip
+                observer=self.observer,
+                rejected=folder / LABELS_REJECTED,
+            )
         counts = count_labels(folder, self.task.labels)
         return FileRecord(
-            digest=file.digest, rows=counts["rows"], rejected=pool.count_rows() - counts["rows"],
-            counts=counts["counts"], abstained=counts["abstained"],
-        )  # fmt: skip
+            digest=file.digest,
+            rows=counts["rows"],
+            rejected=pool.count_rows() - counts["rows"],
+            counts=counts["counts"],
+            abstained=counts["abstained"],
+        )
 
     def sketch(self, file: PoolFile, texts: TextSketch) -> Sketch:
         """Put what was said of a file beside what its texts are like."""
@@ -163,10 +180,13 @@ class FileLabeler:
         run = recorded_run_id(Path(model.run))
         return {
             **label_metadata(self.task.name, run, model.made_from, model.voice),
-            "model_version": str(model.version), "made_from": model.made_from,
+            "model_version": str(model.version),
+            "made_from": model.made_from,
             "labeled_set": model.labeled_digest or "",
-            "file": file.name, "file_sha256": file.digest, **code_version(),
-        }  # fmt: skip
+            "file": file.name,
+            "file_sha256": file.digest,
+            **code_version(),
+        }
 
 
 @contextlib.contextmanager

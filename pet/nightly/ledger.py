@@ -193,9 +193,13 @@ def read_entries(store: Path) -> list[Entry]:
         except (OSError, ValueError) as error:
             what = "not an entry of this version" if isinstance(error, ValidationError) else error
             raise InputError(
-                Problem(str(path), "the next entry of the ledger", str(what),
-                        "put the file back from a copy; without it nobody knows what was labeled")
-            ) from None  # fmt: skip
+                Problem(
+                    str(path),
+                    "the next entry of the ledger",
+                    str(what),
+                    "put the file back from a copy; without it nobody knows what was labeled",
+                )
+            ) from None
         entries.append(entry)
     return entries
 
@@ -209,10 +213,11 @@ def read_state(store: Path) -> State:
     for entry in read_entries(store):
         state.add(entry)
     state.models = [
-        model if model.reason == NAMED
+        model
+        if model.reason == NAMED
         else model.model_copy(update={"run": str(renewed_run(store, model.version))})
         for model in state.models
-    ]  # fmt: skip
+    ]
     return state
 
 

@@ -25,9 +25,13 @@ class FirstRun:
         self.config: RunConfig = load_config(self.folder / "config.json")
         if not (self.folder / "report.json").exists():
             raise InputError(
-                Problem(str(self.folder), "a finished run", "a run that has not ended",
-                        "give its `pet run` command again: it goes on where it was")
-            )  # fmt: skip
+                Problem(
+                    str(self.folder),
+                    "a finished run",
+                    "a run that has not ended",
+                    "give its `pet run` command again: it goes on where it was",
+                )
+            )
         toml = self.folder / "task.toml"
         self.task: Task = parse_task(toml.read_text(encoding="utf-8"), str(toml))
         self.labeled: str | None = config.labeled or self.config.labeled
@@ -47,12 +51,16 @@ def describe_model(run: Path, voice: str, version: int, reason: str) -> ModelRec
     config = load_config(run / "config.json")
     learned_from = provenance.get("labeled_set") or {}
     return ModelRecord(
-        version=version, run=str(run), voice=voice, reason=reason,
+        version=version,
+        run=str(run),
+        voice=voice,
+        reason=reason,
         made_from=str(read_record(run / unit / DONE).get("fingerprint")),
-        labeled_rows=int(learned_from.get("rows", 0)), labeled_digest=learned_from.get("digest"),
+        labeled_rows=int(learned_from.get("rows", 0)),
+        labeled_digest=learned_from.get("digest"),
         code=provenance.get("code") or {},
         labels_as=fingerprint(threshold=config.abstain_below, kept=config.keep_columns),
-    )  # fmt: skip
+    )
 
 
 def is_another(model: ModelRecord, state: State) -> bool:

@@ -69,15 +69,20 @@ def label_new(
 
 def _foreign(store: Path) -> list[Problem]:
     others = sorted(
-        path.name for path in store.glob("*")
+        path.name
+        for path in store.glob("*")
         if path.name not in OURS and not path.name.startswith((".lock", TEMPORARY_PREFIX))
-    )  # fmt: skip
+    )
     if not others or (store / LEDGER).is_dir():
         return []
     return [
-        Problem(str(store), "a folder of nightly labels, or one that does not exist yet",
-                f"a folder with other files ({', '.join(others[:4])})", "choose another out")
-    ]  # fmt: skip
+        Problem(
+            str(store),
+            "a folder of nightly labels, or one that does not exist yet",
+            f"a folder with other files ({', '.join(others[:4])})",
+            "choose another out",
+        )
+    ]
 
 
 class _Night:
@@ -155,10 +160,12 @@ class _Night:
     def bring_into_use(self, model: ModelRecord) -> None:
         """Label anew what an earlier model had labeled, into a folder beside; then switch."""
         files = [
-            file for name, file in self.found.present.items()
-            if name in self.state.files and self.state.files[name].digest == file.digest
+            file
+            for name, file in self.found.present.items()
+            if name in self.state.files
+            and self.state.files[name].digest == file.digest
             and name not in self.found.late
-        ]  # fmt: skip
+        ]
         labeled: dict[str, FileRecord] = {}
         bad: dict[str, BadFile] = {}
 
@@ -230,10 +237,16 @@ class _Night:
             return
         findings, rows = self.drift(sketch)
         self.write(
-            started, labeled=labeled, bad=bad, replaced=replaced, deleted=found.deleted,
-            returned=found.returned, sketch=sketch.as_json() if sketch else None,
-            drift=[asdict(finding) for finding in findings], drift_rows=rows,
-        )  # fmt: skip
+            started,
+            labeled=labeled,
+            bad=bad,
+            replaced=replaced,
+            deleted=found.deleted,
+            returned=found.returned,
+            sketch=sketch.as_json() if sketch else None,
+            drift=[asdict(finding) for finding in findings],
+            drift_rows=rows,
+        )
         self.labeled = labeled
 
     def set_aside(self, file: PoolFile, error: InputError) -> BadFile:
@@ -259,18 +272,23 @@ class _Night:
 
         bad = self.state.bad
         files = [
-            file for name, file in sorted(self.found.present.items())
+            file
+            for name, file in sorted(self.found.present.items())
             if name in self.state.files and name not in bad and name not in self.found.late
-        ]  # fmt: skip
+        ]
         if not files:
             self.observer.say(f"a new model is due ({reason}), but the pool holds no texts")
             return
         self.observer.say(f"a new model is trained: {reason}")
         version = len(self.state.models) + 1
         renewal = Renewal(
-            self.labeler(self.model), files, self.first.labeled, self.first.folder, version,
+            self.labeler(self.model),
+            files,
+            self.first.labeled,
+            self.first.folder,
+            version,
             self.leave,
-        )  # fmt: skip
+        )
         pool = self.one("sample the pool for training", renewal.sample)
         if pool is None:
             self.observer.say("the new model is left for the next night, too")

@@ -62,9 +62,13 @@ class Renewal:
             self.labeler.observer.say(f"warning: {test} is gone: the new model is not measured")
             test = None
         changes = {
-            "task": str(self.run / "task.toml"), "pool": str(pool), "out": str(self.folder),
-            "labeled": self.labeled, "test": test, "keep_columns": (),
-        }  # fmt: skip
+            "task": str(self.run / "task.toml"),
+            "pool": str(pool),
+            "out": str(self.folder),
+            "labeled": self.labeled,
+            "test": test,
+            "keep_columns": (),
+        }
         return settings.model_copy(update=changes)
 
     def sample(self) -> Path | None:

@@ -78,7 +78,10 @@ def read_reference(folder: Path, who: str) -> Sketch:
         return Sketch.from_json(read_record(path))
     except (TypeError, ValueError):
         raise InputError(
-            Problem(str(folder), "a run that knows what its texts were like",
-                    f"no readable {REFERENCE}/{path.name}",
-                    "give its `pet run` command again: only what is missing is made")
-        ) from None  # fmt: skip
+            Problem(
+                str(folder),
+                "a run that knows what its texts were like",
+                f"no readable {REFERENCE}/{path.name}",
+                "give its `pet run` command again: only what is missing is made",
+            )
+        ) from None

@@ -55,12 +55,13 @@ def _never_given(report: Report, run: str) -> Finding | None:
     if not missing:
         return None
     return Finding(
-        "serious", f"{len(missing)} of {len(report.labels.counts)} labels were never given",
+        "serious",
+        f"{len(missing)} of {len(report.labels.counts)} labels were never given",
         f"No row of the pool was labeled {', '.join(map(quoted, missing[:5]))}"
         f"{' and others' if len(missing) > 5 else ''}.",
         "Look at the words with pet check, and add labeled rows. If the pool has no such texts, "
         "this is as it should be.",
-    )  # fmt: skip
+    )
 
 
 def _abstaining(report: Report, run: str) -> Finding | None:
@@ -69,25 +70,29 @@ def _abstaining(report: Report, run: str) -> Finding | None:
     threshold = measured.student.abstaining.threshold if measured else None
     if threshold is not None and threshold <= 1 / count:
         return Finding(
-            "note", "No row can abstain",
+            "note",
+            "No row can abstain",
             f"With {count} labels the likeliest one always has {percent(1 / count)} and more; the "
-            f"threshold is {threshold:g}.", "Raise it, for example --set abstain_below=0.8.",
-        )  # fmt: skip
+            f"threshold is {threshold:g}.",
+            "Raise it, for example --set abstain_below=0.8.",
+        )
     share = labels.abstained / max(labels.rows, 1)
     if share < ABSTAINING:
         return None
     return Finding(
-        "care", f"{percent(share)} of the rows abstain",
+        "care",
+        f"{percent(share)} of the rows abstain",
         f"The student is not sure of {labels.abstained:,} texts.",
         f"Have a person label those that tell most: `pet review {run}` chooses them, takes the "
         "answers back, and says how to run again.",
-    )  # fmt: skip
+    )
 
 
 def _distance(one: Mapping[str, int], other: Mapping[str, int]) -> tuple[float, float, str]:
     """Return the distance of label shares, how far it is beyond chance, and the label most off."""
-    shares = [np.array(list(counts.values())) / max(sum(counts.values()), 1)
-              for counts in (one, other)]  # fmt: skip
+    shares = [
+        np.array(list(counts.values())) / max(sum(counts.values()), 1) for counts in (one, other)
+    ]
     gaps = np.abs(shares[0] - shares[1])
     rows = max(1, min(sum(one.values()), sum(other.values())))
     chance = 0.4 * np.sqrt((len(gaps) - 1) / rows)  # of a sample of so many rows, on average
@@ -110,9 +115,13 @@ def _shares(report: Report, run: str) -> Finding | None:
     if len(set(known.values())) == 1:
         text += " The labeled set has equally many rows of each, perhaps by design."
         return Finding("note", "The pool's label shares are not the labeled set's", text)
-    return Finding("care", "The pool's label shares are not the labeled set's", text,
-                   "If the labeled set was drawn at random, the labels are biased: read some of "
-                   "the rows with that label.")  # fmt: skip
+    return Finding(
+        "care",
+        "The pool's label shares are not the labeled set's",
+        text,
+        "If the labeled set was drawn at random, the labels are biased: read some of "
+        "the rows with that label.",
+    )
 
 
 def _other_texts(report: Report, run: str) -> Finding | None:
@@ -125,11 +134,13 @@ def _other_texts(report: Report, run: str) -> Finding | None:
     if beyond <= OFF:
         return None
     return Finding(
-        "care", "The test set is not like the pool",
+        "care",
+        "The test set is not like the pool",
         f"The student gives other shares of labels to the pool than to the test set "
         f"({percent(total)} apart, most of all {quoted(name)}), so that the accuracy measured here "
-        "may not be the pool's.", "Draw the test rows from the pool, at random.",
-    )  # fmt: skip
+        "may not be the pool's.",
+        "Draw the test rows from the pool, at random.",
+    )
 
 
 def _agreement(report: Report, run: str) -> Finding | None:
@@ -139,10 +150,11 @@ def _agreement(report: Report, run: str) -> Finding | None:
     if mean >= DISAGREEING:
         return None
     return Finding(
-        "care", "The models do not agree",
+        "care",
+        "The models do not agree",
         f"A model says the same as all together for {percent(mean)} of the texts.",
         "Look at the words and patterns with pet check, or label more rows.",
-    )  # fmt: skip
+    )
 
 
 def is_left(report: Report, number: int) -> bool:
@@ -155,27 +167,43 @@ def _left(report: Report, run: str) -> Finding | None:
     last = len(report.generations) - 1
     if last < 0 or not is_left(report, last):
         return None
-    return Finding("note", f"Generation {last} did harm and was left",
-                   f"The ensemble is generation {last - 1}.")  # fmt: skip
+    return Finding(
+        "note",
+        f"Generation {last} did harm and was left",
+        f"The ensemble is generation {last - 1}.",
+    )
 
 
 def _rejected(report: Report, run: str) -> Finding | None:
     pool = report.pool
     if pool.rejected / max(pool.rows, 1) < REJECTED:
         return None
-    return Finding("note", "Rows were set aside",
-                   f"{pool.rejected:,} of {pool.rows:,} pool rows could not be used.",
-                   "The section on rejected rows says which, and why.")  # fmt: skip
+    return Finding(
+        "note",
+        "Rows were set aside",
+        f"{pool.rejected:,} of {pool.rows:,} pool rows could not be used.",
+        "The section on rejected rows says which, and why.",
+    )
 
 
 def _no_labels(report: Report, run: str) -> Finding | None:
     if "labeled" in report.sets:
         return None
-    return Finding("note", "Nothing was learned from people",
-                   "The run started from the task's words alone, without a labeled row.",
-                   "Ten labeled rows per label usually help: --labeled FILE.")  # fmt: skip
+    return Finding(
+        "note",
+        "Nothing was learned from people",
+        "The run started from the task's words alone, without a labeled row.",
+        "Ten labeled rows per label usually help: --labeled FILE.",
+    )
 
 
 RULES: tuple[Rule, ...] = (
-    _never_given, _other_texts, _shares, _abstaining, _agreement, _left, _no_labels, _rejected,
-)  # fmt: skip
+    _never_given,
+    _other_texts,
+    _shares,
+    _abstaining,
+    _agreement,
+    _left,
+    _no_labels,
+    _rejected,
+)

@@ -33,22 +33,25 @@ def _no_test_set(report: Report, run: str) -> Finding | None:
     if report.test is not None:
         return None
     return Finding(
-        "serious", "Measure before you use the labels",
+        "serious",
+        "Measure before you use the labels",
         "Nobody has held the student against known answers yet.",
         "Label 100 to 200 rows of the pool by hand, drawn at random. Give them as --test to the "
         "same pet run command, which then fills in this page; or measure the student only:",
         f"pet evaluate {run} --test YOUR-ROWS.csv",
-    )  # fmt: skip
+    )
 
 
 def _leak(report: Report, run: str) -> Finding | None:
     if not report.leaked:
         return None
     return Finding(
-        "serious", "The test set leaks",
+        "serious",
+        "The test set leaks",
         f"{report.leaked:,} texts of the test set stand in the labeled set too, so every accuracy "
-        "here is too good.", "Take them out of one of the two files, and run again.",
-    )  # fmt: skip
+        "here is too good.",
+        "Take them out of one of the two files, and run again.",
+    )
 
 
 def most_frequent(report: Report) -> float:
@@ -65,11 +68,13 @@ def _guess(report: Report, run: str) -> Finding | None:
     if low > most:
         return None
     return Finding(
-        "serious", "No better than always giving the same label",
+        "serious",
+        "No better than always giving the same label",
         f"The most frequent label has {percent(most)} of the test rows; the student cannot be told "
-        "from that.", "Look at the words and patterns with pet check, try a larger model or a "
+        "from that.",
+        "Look at the words and patterns with pet check, try a larger model or a "
         "sentence encoder (--encoder), or label more rows.",
-    )  # fmt: skip
+    )
 
 
 def _small_test_set(report: Report, run: str) -> Finding | None:
@@ -80,11 +85,12 @@ def _small_test_set(report: Report, run: str) -> Finding | None:
     if high - low <= 2 * WIDE:
         return None
     return Finding(
-        "care", "The test set is small",
+        "care",
+        "The test set is small",
         f"With {rows:,} rows, anything from {percent(low)} to {percent(high)} may be true, and "
         "most differences in the tables below are chance.",
         "Label more test rows: four times as many halve the interval.",
-    )  # fmt: skip
+    )
 
 
 def _pair(measured: Measured, one: str, other: str) -> Pair | None:
@@ -108,21 +114,25 @@ def _baseline(report: Report, run: str) -> Finding | None:
     what = f"A plain classifier trained on the same labeled rows is the baseline: {figures}."
     if not told_apart(_pair(test, "ensemble", "supervised")):
         return Finding(
-            "note", "Patterns and plain training cannot be told apart",
+            "note",
+            "Patterns and plain training cannot be told apart",
             f"{what} On this test set that difference may be chance.",
-        )  # fmt: skip
+        )
     if plain > ensemble:
         return Finding(
-            "care", "The supervised baseline beats the ensemble", what,
+            "care",
+            "The supervised baseline beats the ensemble",
+            what,
             "Look at the words and patterns with pet check: the language model does not understand "
             "them. Or take the baseline, which is a classifier like the student; in Python:",
             _load_line(run, "supervised"),
-        )  # fmt: skip
+        )
     if test.encoder is not None and test.encoder.accuracy >= ensemble:
         return Finding(
-            "note", "The sentence encoder alone does as well",
+            "note",
+            "The sentence encoder alone does as well",
             f"{what} The encoder's member by itself: {percent(test.encoder.accuracy)}.",
-        )  # fmt: skip
+        )
     pay = "The patterns pay" if test.encoder is None else "Patterns and encoder pay"
     return Finding("good", pay, what)
 
@@ -140,12 +150,13 @@ def _student_behind(report: Report, run: str) -> Finding | None:
     if not told_apart(_pair(test, "student", "ensemble")):
         return None
     return Finding(
-        "care", "The student is behind its teachers",
+        "care",
+        "The student is behind its teachers",
         f"Student {percent(test.student.accuracy)}, ensemble {percent(test.ensemble.accuracy)}.",
         "Label with the ensemble, which is slower, or give the student a larger model "
         "(--student-model), more unlabeled rows or more steps:",
         f"pet label {run} --pool POOL --out DIR --with ensemble",
-    )  # fmt: skip
+    )
 
 
 def _best_pattern(report: Report, run: str) -> Finding | None:
@@ -157,10 +168,12 @@ def _best_pattern(report: Report, run: str) -> Finding | None:
         return None
     name, best = quoted(test.best_pattern.name), test.best_pattern.accuracy
     return Finding(
-        "note", "One pattern alone does better",
+        "note",
+        "One pattern alone does better",
         f"{name} {percent(best)}, all together {percent(test.ensemble.accuracy)}. It was picked on "
-        "the test rows, which flatters it.", "Take the weakest patterns out of the task file.",
-    )  # fmt: skip
+        "the test rows, which flatters it.",
+        "Take the weakest patterns out of the task file.",
+    )
 
 
 def _weak_pattern(report: Report, run: str) -> Finding | None:
@@ -173,10 +186,11 @@ def _weak_pattern(report: Report, run: str) -> Finding | None:
     if accuracies[worst] > min(low, best - WEAK_PATTERN):
         return None
     return Finding(
-        "note", f"The pattern {quoted(worst)} trails",
+        "note",
+        f"The pattern {quoted(worst)} trails",
         f"It is right on {percent(accuracies[worst])}, the best one on {percent(best)}.",
         "Look at it with pet check; change its wording or its words, or leave it out.",
-    )  # fmt: skip
+    )
 
 
 def _confidence(report: Report, run: str) -> Finding | None:
@@ -194,10 +208,18 @@ def _confidence(report: Report, run: str) -> Finding | None:
     )
     how = "Take a threshold from the table of coverage below, not from the number itself."
     if said < student.accuracy:
-        return Finding("note", "Confidence is lower than it should be",
-                       f"{what} A threshold keeps fewer rows than it could.", how)  # fmt: skip
-    return Finding("care", "Do not read confidence as a probability",
-                   f"{what} A threshold lets through more errors than it says.", how)  # fmt: skip
+        return Finding(
+            "note",
+            "Confidence is lower than it should be",
+            f"{what} A threshold keeps fewer rows than it could.",
+            how,
+        )
+    return Finding(
+        "care",
+        "Do not read confidence as a probability",
+        f"{what} A threshold lets through more errors than it says.",
+        how,
+    )
 
 
 def mean_confidence(judged: Judged) -> float:
@@ -213,35 +235,39 @@ def _wanted_accuracy(report: Report, run: str) -> Finding | None:
     student, rows = report.test.student, report.sets["test"].rows
     for wanted in WANTED:
         good = [
-            point for point in student.coverage
+            point
+            for point in student.coverage
             if wilson_interval(point.accuracy, point.coverage * rows)[0] >= wanted
-        ]  # fmt: skip
+        ]
         if student.accuracy < wanted and good:
             point = max(good, key=lambda point: point.coverage)
             return Finding(
-                "good", f"If you need {100 * wanted:.0f} of 100 right",
+                "good",
+                f"If you need {100 * wanted:.0f} of 100 right",
                 f"Keep rows with a confidence of {shown_threshold(point.threshold):g} and more: "
                 f"{percent(point.coverage)} of the test rows, {percent(point.accuracy)} of them "
                 "right. Leave the others to a person.",
-            )  # fmt: skip
+            )
     return None
 
 
 def _missed_labels(report: Report, run: str) -> Finding | None:
     return _poor_labels(
-        report, "missed",
+        report,
+        "missed",
         "{share} of the {rows} test rows of {label} are found; {mostly} are taken for {other}.",
         "Add labeled rows of them and of what they are taken for, or better words.",
-    )  # fmt: skip
+    )
 
 
 def _wrong_labels(report: Report, run: str) -> Finding | None:
     return _poor_labels(
-        report, "wrong",
+        report,
+        "wrong",
         "Of the {rows} test rows given {label}, {share} are it; {mostly} are really {other}.",
         "Whoever takes the rows of one label has to read them. Add labeled rows of what they "
         "really are, or better words.",
-    )  # fmt: skip
+    )
 
 
 def _poor_labels(report: Report, how: str, line: str, action: str) -> Finding | None:
@@ -260,10 +286,13 @@ def _poor_labels(report: Report, how: str, line: str, action: str) -> Finding | 
         other = int(others.argmax())
         lines.append(
             line.format(
-                share=percent(share), rows=f"{rows:,}", label=names[label],
-                mostly=f"{others[other]:,}", other=names[other],
+                share=percent(share),
+                rows=f"{rows:,}",
+                label=names[label],
+                mostly=f"{others[other]:,}",
+                other=names[other],
             )
-        )  # fmt: skip
+        )
     more = f" and {len(poor) - NAMED} more labels" if len(poor) > NAMED else ""
     first = ", ".join(names[label] for label, _, _ in poor[:NAMED])
     verb = "is" if len(poor) == 1 else "are"

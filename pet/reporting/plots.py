@@ -23,8 +23,14 @@ INK, MUTED, RULE = "#010101", "#020202", "#030303"
 
 FIRST, SECOND, FAINT = "#040404", "#050505", "#060606"
 
-COLOURS = {INK: "--ink", MUTED: "--muted", RULE: "--rule",
-           FIRST: "--first", SECOND: "--second", FAINT: "--faint"}  # fmt: skip
+COLOURS = {
+    INK: "--ink",
+    MUTED: "--muted",
+    RULE: "--rule",
+    FIRST: "--first",
+    SECOND: "--second",
+    FAINT: "--faint",
+}
 
 WIDTH, HEIGHT = 3.2, 2.4  # inches: about as wide as a telephone, so that text is never shrunk much
 
@@ -125,9 +131,13 @@ def _mark(axis: Axes, threshold: float, top: float) -> None:
     axis.axvline(threshold, color=INK, linewidth=1, linestyle=(0, (3, 2)))
     left = threshold > 0.7  # where there is no room on the right
     axis.annotate(
-        f"abstain below {threshold:g}", (threshold, top * 1.06), xytext=(-4 if left else 4, 0),
-        textcoords="offset points", ha="right" if left else "left", color=MUTED,
-    )  # fmt: skip
+        f"abstain below {threshold:g}",
+        (threshold, top * 1.06),
+        xytext=(-4 if left else 4, 0),
+        textcoords="offset points",
+        ha="right" if left else "left",
+        color=MUTED,
+    )
     axis.set_ylim(0, max(top, 1) * 1.18)
 
 
@@ -176,8 +186,15 @@ def generations_chart(generations: Sequence[Generation]) -> str:
         if len(tested) == len(generations):
             lines["test accuracy"] = (tested, FIRST, "o")
         for name, (values, colour, marker) in lines.items():
-            axis.plot(numbers, values, color=colour, linewidth=1.5, marker=marker, markersize=4,
-                      label=name)  # fmt: skip
+            axis.plot(
+                numbers,
+                values,
+                color=colour,
+                linewidth=1.5,
+                marker=marker,
+                markersize=4,
+                label=name,
+            )
         low = min(min(values) for values, _, _ in lines.values())
         axis.set_ylim(max(0, np.floor((low - 0.05) * 10) / 10), 1.02)
         axis.set_xticks(numbers)
@@ -216,9 +233,12 @@ NUMBERED = 8  # rows of a heat map that leave room for a number in every cell
 
 
 def heat_map(
-    name: str, rows: Sequence[str], columns: Sequence[str],
-    values: Sequence[Sequence[float | None]], form: str = ".2f",
-) -> str:  # fmt: skip
+    name: str,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    values: Sequence[Sequence[float | None]],
+    form: str = ".2f",
+) -> str:
     """A matrix, darker where there is more of it: palest its least value, darkest its greatest.
 
     Args:

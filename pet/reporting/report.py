@@ -27,9 +27,11 @@ from pet.student.label_files import count_labels
 
 
 def write_report(
-    inputs: Inputs, members: list[Member], generations: list[Generation],
+    inputs: Inputs,
+    members: list[Member],
+    generations: list[Generation],
     seconds: Mapping[str, float],
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Measure everything that was made, and write `report.json` and the manifest's rest.
 
     Args:

@@ -219,9 +219,13 @@ def read_report(folder: Path) -> tuple[Report, Manifest]:
     if not (folder / "report.json").exists():
         found = "a run that has not ended" if (folder / "manifest.json").exists() else "no run"
         raise InputError(
-            Problem(str(folder), "a finished run, with report.json", found,
-                    "give the folder that was --out, or give its `pet run` command again")
-        )  # fmt: skip
+            Problem(
+                str(folder),
+                "a finished run, with report.json",
+                found,
+                "give the folder that was --out, or give its `pet run` command again",
+            )
+        )
     return _read(folder / "report.json", Report), _read(folder / "manifest.json", Manifest)
 
 
@@ -229,14 +233,20 @@ def _read(path: Path, kind: type[T]) -> T:
     try:
         return kind.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        details = [f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}".removeprefix(": ")
-                   for detail in error.errors()]  # fmt: skip
+        details = [
+            f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}".removeprefix(": ")
+            for detail in error.errors()
+        ]
         more = f"; and {len(details) - 3} more" if len(details) > 3 else ""
         found = "; ".join(details[:3]) + more
     except OSError as error:
         found = f"nothing that can be read: {error.strerror}"
     raise InputError(
-        Problem(str(path), "the figures of a run, as this version writes them", found,
-                "give the run's `pet run` command again: it measures anew, and trains nothing "
-                "that is up to date")
-    )  # fmt: skip
+        Problem(
+            str(path),
+            "the figures of a run, as this version writes them",
+            found,
+            "give the run's `pet run` command again: it measures anew, and trains nothing "
+            "that is up to date",
+        )
+    )

@@ -23,9 +23,12 @@ from pet.storage.locations import is_on_store
 def load_template(name: str) -> Any:
     """Return one of our templates; whatever is put into it is escaped."""
     environment = Environment(
-        loader=PackageLoader("pet.reporting", ""), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        loader=PackageLoader("pet.reporting", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters |= {
         "percent": percent,
         "short_percent": lambda share: "–" if share is None else f"{100 * share:.0f}\u202f%",
@@ -47,11 +50,17 @@ def duration(seconds: float) -> str:
 LEVELS = {"serious": "Serious", "care": "Take care", "note": "Note", "good": "Good"}
 
 SECTIONS = {
-    "models": "Side by side", "patterns": "Patterns", "generations": "Generations",
-    "labels": "Labels", "confidence": "Confidence", "confusion": "Confusion",
-    "examples": "Rows to look at", "rejected": "Rejected rows", "cost": "Cost",
+    "models": "Side by side",
+    "patterns": "Patterns",
+    "generations": "Generations",
+    "labels": "Labels",
+    "confidence": "Confidence",
+    "confusion": "Confusion",
+    "examples": "Rows to look at",
+    "rejected": "Rejected rows",
+    "cost": "Cost",
     "repeat": "To repeat it",
-}  # fmt: skip
+}
 
 
 def write_page(folder: Path) -> Path:
@@ -77,32 +86,46 @@ def draw_page(
     """Return the page. The same figures, settings and folder give the same text."""
     models, judged = tables.model_rows(report), tables.judged_fairly(report)
     confusion, shares = tables.confusion_table(report), tables.share_rows(report)
-    absent = {"models": not models, "confusion": confusion is None,
-              "generations": len(report.generations) < 2}  # fmt: skip
+    absent = {
+        "models": not models,
+        "confusion": confusion is None,
+        "generations": len(report.generations) < 2,
+    }
     return load_template("report.html.jinja").render(
-        report=report, manifest=manifest, verdict=judge(report, _called(config, folder)),
+        report=report,
+        manifest=manifest,
+        verdict=judge(report, _called(config, folder)),
         levels=LEVELS,
         sections=[(key, name) for key, name in SECTIONS.items() if not absent.get(key)],
-        tiles=tables.tiles(report), models=models, judged=judged, confusion=confusion,
-        where=_where(report), judged_note=_judged_note(report),
+        tiles=tables.tiles(report),
+        models=models,
+        judged=judged,
+        confusion=confusion,
+        where=_where(report),
+        judged_note=_judged_note(report),
         ensembles=report.test.ensembles if report.test else {},
-        patterns=tables.pattern_rows(report), patterns_note=_patterns_note(report),
-        generations=tables.generation_rows(report), shares=shares,
+        patterns=tables.pattern_rows(report),
+        patterns_note=_patterns_note(report),
+        generations=tables.generation_rows(report),
+        shares=shares,
         widest=max((row[name] or 0 for row in shares for name in ("pool", "labeled")), default=1),
-        histogram=tables.histogram_rows(report), stages=tables.stage_rows(report),
-        rejected=tables.rejected_rows(report), rejected_first=tables.first_rejected(report),
+        histogram=tables.histogram_rows(report),
+        stages=tables.stage_rows(report),
+        rejected=tables.rejected_rows(report),
+        rejected_first=tables.first_rejected(report),
         abstained_share=report.labels.abstained / max(report.labels.rows, 1),
-        total_seconds=sum(report.seconds.values()), command=run_command(config),
+        total_seconds=sum(report.seconds.values()),
+        command=run_command(config),
         settings=json.dumps(config.model_dump(mode="json"), indent=2, ensure_ascii=False),
         several_fields=len(report.examples.doubtful[0].texts) > 1
-        if report.examples.doubtful else False,
-        task_file=task_file, charts=_charts(report, config.abstain_below, models),
-    )  # fmt: skip
+        if report.examples.doubtful
+        else False,
+        task_file=task_file,
+        charts=_charts(report, config.abstain_below, models),
+    )
 
 
-def _charts(
-    report: Report, threshold: float, models: list[tables.ModelRow]
-) -> dict[str, str]:  # fmt: skip
+def _charts(report: Report, threshold: float, models: list[tables.ModelRow]) -> dict[str, str]:
     charts = {"histogram": plots.confidence_histogram(report.labels.confidence_counts, threshold)}
     if (judged := tables.judged_fairly(report)) is not None:
         charts["reliability"] = plots.reliability_diagram(judged)

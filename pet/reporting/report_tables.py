@@ -60,10 +60,18 @@ def model_rows(report: Report) -> list[ModelRow]:
         ("student", "it labels the pool", measured.student if on_test else None),
     ]
     return [
-        ModelRow(name, note, own.accuracy, *wilson_interval(own.accuracy, own.rows), own.macro_f1,
-                 own.ece, own.rows)
-        for name, note, own in found if own is not None
-    ]  # fmt: skip
+        ModelRow(
+            name,
+            note,
+            own.accuracy,
+            *wilson_interval(own.accuracy, own.rows),
+            own.macro_f1,
+            own.ece,
+            own.rows,
+        )
+        for name, note, own in found
+        if own is not None
+    ]
 
 
 def _count(number: int, thing: str) -> str:
@@ -87,14 +95,16 @@ def pattern_rows(report: Report) -> list[dict[str, Any]]:
         if fair is not None and not is_encoder and trained:
             found = fair.patterns[name].trained
             after = None if found is None else found.accuracy
-        rows.append({
-            "name": "encoder" if is_encoder else name,
-            "template": report.templates.get(name, ""),
-            "zero_shot": zero_shot,
-            "trained": after,
-            "weight": sum(report.weights[key] for key in own) / total if total else None,
-            "agreement": float(np.mean([member.agreement for member in own.values()])),
-        })  # fmt: skip
+        rows.append(
+            {
+                "name": "encoder" if is_encoder else name,
+                "template": report.templates.get(name, ""),
+                "zero_shot": zero_shot,
+                "trained": after,
+                "weight": sum(report.weights[key] for key in own) / total if total else None,
+                "agreement": float(np.mean([member.agreement for member in own.values()])),
+            }
+        )
     return rows
 
 
@@ -147,14 +157,16 @@ def confusion_table(report: Report) -> dict[str, Any] | None:
         "rows": [
             {
                 "label": name,
-                "cells": [{"rows": int(rows), "shade": shade[i, j], "hit": i == j}
-                          for j, rows in enumerate(counts[i])],
+                "cells": [
+                    {"rows": int(rows), "shade": shade[i, j], "hit": i == j}
+                    for j, rows in enumerate(counts[i])
+                ],
                 "recall": counts[i, i] / true[i] if true[i] else None,
             }
             for i, name in enumerate(names)
         ],
         "precision": [counts[i, i] / given[i] if given[i] else None for i in range(len(names))],
-    }  # fmt: skip
+    }
 
 
 def stage_rows(report: Report) -> list[dict[str, Any]]:
@@ -193,8 +205,9 @@ def tiles(report: Report) -> list[dict[str, str]]:
     if judged is not None:
         low, high = wilson_interval(judged.accuracy, judged.rows)
         who = "of the student" if report.test else "of the ensemble, a hint"
-        found.append(_tile(f"Accuracy {who}", percent(judged.accuracy),
-                           f"{percent(low)} to {percent(high)}"))  # fmt: skip
+        found.append(
+            _tile(f"Accuracy {who}", percent(judged.accuracy), f"{percent(low)} to {percent(high)}")
+        )
         found.append(_tile("Calibration error", percent(judged.ece), "0 is honest confidence"))
     else:
         found.append(_tile("Accuracy", "unknown", "there is no test set"))

@@ -14,25 +14,28 @@ from pet.storage.files import write_json, write_text
 # Their names in the paper are E_average and so on; here are those of `pet.similarity`.
 MEASURES = {
     "active_neurons": (
-        "Neurons activated", "Which feed-forward neurons are active where the model would answer, "
+        "Neurons activated",
+        "Which feed-forward neurons are active where the model would answer, "
         "with the adapter and no text: the cosine of the two states. In the paper, the measure "
         "that tells best what carries over.",
     ),
     "cosine_average": (
-        "Cosine, place by place", "The mean cosine of each vector of one with each of the other.",
+        "Cosine, place by place",
+        "The mean cosine of each vector of one with each of the other.",
     ),
     "cosine_concatenated": (
-        "Cosine, as a whole", "The cosine of all weights as one vector; of LoRA, of the changes "
-        "that it makes.",
+        "Cosine, as a whole",
+        "The cosine of all weights as one vector; of LoRA, of the changes that it makes.",
     ),
     "euclidean_average": (
-        "Distance, place by place", "1 / (1 + d), d the mean distance of each vector of one from "
-        "each of the other.",
+        "Distance, place by place",
+        "1 / (1 + d), d the mean distance of each vector of one from each of the other.",
     ),
     "euclidean_concatenated": (
-        "Distance, as a whole", "1 / (1 + d), d the distance of all weights as one vector.",
+        "Distance, as a whole",
+        "1 / (1 + d), d the distance of all weights as one vector.",
     ),
-}  # fmt: skip
+}
 
 Matrix = list[list[float | None]]
 
@@ -53,28 +56,42 @@ def draw_transfer(found: Mapping[str, Any]) -> str:
     numbers = [str(place + 1) for place in range(len(found["runs"]))]
     own = [[m["member"] for m in members if m["run"] == place] for place in range(len(numbers))]
     names = [f"{numbers[run]}.{n + 1}" for run, those in enumerate(own) for n in range(len(those))]
-    ticks = names if len(names) <= NAMED else [
-        name.partition(".")[0] if name.endswith(".1") else "" for name in names
-    ]  # fmt: skip
+    ticks = (
+        names
+        if len(names) <= NAMED
+        else [name.partition(".")[0] if name.endswith(".1") else "" for name in names]
+    )
     return load_template("transfer.html.jinja").render(
-        title=f"What carries over between {len(numbers)} tasks", lead=_lead(found),
-        tuning=found["tuning"], model=found["model"], names=names,
-        runs=[{**run, "number": number, "members": own[place]}
-              for place, (run, number) in enumerate(zip(found["runs"], numbers, strict=True))],
+        title=f"What carries over between {len(numbers)} tasks",
+        lead=_lead(found),
+        tuning=found["tuning"],
+        model=found["model"],
+        names=names,
+        runs=[
+            {**run, "number": number, "members": own[place]}
+            for place, (run, number) in enumerate(zip(found["runs"], numbers, strict=True))
+        ],
         accuracy=[
-            [dict(zip(("accuracy", "relative", "learned"), cell, strict=True))
-             for cell in zip(*rows, strict=True)]
+            [
+                dict(zip(("accuracy", "relative", "learned"), cell, strict=True))
+                for cell in zip(*rows, strict=True)
+            ]
             for rows in zip(*(accuracy[k] for k in ("matrix", "relative", "learned")), strict=True)
         ],
-        learned=any(any(row) for row in accuracy["learned"]), untrained=accuracy["untrained"],
+        learned=any(any(row) for row in accuracy["learned"]),
+        untrained=accuracy["untrained"],
         relative=plots.heat_map("relative", numbers, numbers, accuracy["relative"]),
         measures=[
-            {"name": name, "words": words, "members": matrix,
-             "svg": plots.heat_map(measure, ticks, ticks, _of_others(matrix))}
+            {
+                "name": name,
+                "words": words,
+                "members": matrix,
+                "svg": plots.heat_map(measure, ticks, ticks, _of_others(matrix)),
+            }
             for measure, (name, words) in MEASURES.items()
             if (matrix := found["similarity"].get(measure, {}).get("members"))
         ],
-    )  # fmt: skip
+    )
 
 
 def _of_others(matrix: Matrix) -> Matrix:
@@ -90,9 +107,10 @@ def _lead(found: Mapping[str, Any]) -> str:
     accuracy = found["accuracy"]
     pairs = [
         (value, source, task)
-        for source, row in enumerate(accuracy["relative"]) for task, value in enumerate(row)
+        for source, row in enumerate(accuracy["relative"])
+        for task, value in enumerate(row)
         if source != task and value is not None
-    ]  # fmt: skip
+    ]
     if not pairs:
         return "No task is answered by its own adapters: there is nothing to compare with."
     best, source, task = max(pairs)

@@ -22,8 +22,14 @@ ANSWER = "answer"
 OWN = ("id", "label", "confidence", "probabilities", "why", ANSWER, "annotator", "date")
 
 STUDIO_OWN = (
-    ROW_ID, *OWN, "annotation_id", "created_at", "updated_at", "lead_time", "was_cancelled",
-)  # fmt: skip
+    ROW_ID,
+    *OWN,
+    "annotation_id",
+    "created_at",
+    "updated_at",
+    "lead_time",
+    "was_cancelled",
+)
 
 _PLAIN_NAME = re.compile(r"[a-z][a-z0-9_]*")  # what Argilla takes for a field's name
 
@@ -72,14 +78,22 @@ def format_of(path: Path, name: str | None) -> str:
         return str(name)
     if name is not None and name not in endings:
         raise InputError(
-            Problem("--format", f"one of {', '.join(endings)}", repr(name),
-                    "leave it out, and the file's ending says it")
-        )  # fmt: skip
+            Problem(
+                "--format",
+                f"one of {', '.join(endings)}",
+                repr(name),
+                "leave it out, and the file's ending says it",
+            )
+        )
     expected = endings[name] if name else ".csv, .jsonl or .json"
     raise InputError(
-        Problem(f"--out {path}", f"a file name that ends in {expected}", found or "no ending",
-                "for example --out review.csv, or review.json for Label Studio")
-    )  # fmt: skip
+        Problem(
+            f"--out {path}",
+            f"a file name that ends in {expected}",
+            found or "no ending",
+            "for example --out review.csv, or review.json for Label Studio",
+        )
+    )
 
 
 def write_rows(path: Path, format: str, rows: Sequence[ReviewRow], task: ReviewTask) -> list[Path]:

@@ -56,9 +56,13 @@ def read_annotations(path: Path, fields: Sequence[str]) -> list[Annotation]:
     if wrong:
         more = f" and {len(wrong) - 5:,} more" if len(wrong) > 5 else ""
         raise InputError(
-            Problem(str(path), "one label, or none, for every row", "; ".join(wrong[:5]) + more,
-                    "correct these rows")
-        )  # fmt: skip
+            Problem(
+                str(path),
+                "one label, or none, for every row",
+                "; ".join(wrong[:5]) + more,
+                "correct these rows",
+            )
+        )
     if not found:
         raise InputError(Problem(str(path), "rows with answers", "no rows", "export it again"))
     return found
@@ -67,9 +71,13 @@ def read_annotations(path: Path, fields: Sequence[str]) -> list[Annotation]:
 def _records(path: Path) -> Iterator[Record]:
     if path.suffix.lower() not in SUFFIXES and path.exists():
         raise InputError(
-            Problem(str(path), f"a file that ends in {', '.join(SUFFIXES)}", path.name,
-                    "export CSV or JSON, or save the spreadsheet as CSV with commas")
-        )  # fmt: skip
+            Problem(
+                str(path),
+                f"a file that ends in {', '.join(SUFFIXES)}",
+                path.name,
+                "export CSV or JSON, or save the spreadsheet as CSV with commas",
+            )
+        )
     return _json_records(path) if path.suffix.lower() == ".json" else _table_records(path)
 
 
@@ -87,10 +95,13 @@ def _json_records(path: Path) -> Iterator[Record]:
         ) from None
     if not isinstance(document, list) or not all(isinstance(row, dict) for row in document):
         raise InputError(
-            Problem(str(path), "a list of objects, as Label Studio and Argilla export it",
-                    "other JSON", "in Label Studio choose JSON, JSON-MIN or CSV; in Argilla "
-                    "dataset.records.to_json")
-        )  # fmt: skip
+            Problem(
+                str(path),
+                "a list of objects, as Label Studio and Argilla export it",
+                "other JSON",
+                "in Label Studio choose JSON, JSON-MIN or CSV; in Argilla dataset.records.to_json",
+            )
+        )
     yield from document
 
 
@@ -101,10 +112,13 @@ def _table_records(path: Path) -> Iterator[Record]:
     is_argilla = {"fields", "responses"} <= set(names)
     if not is_argilla and not (ANSWER in names and {"id", ROW_ID} & set(names)):
         raise InputError(
-            Problem(str(path), f"the columns 'id' and {ANSWER!r}", f"the columns {listed(names)}",
-                    "keep the columns of the file that `pet review --rows` wrote; "
-                    "commas between them")
-        )  # fmt: skip
+            Problem(
+                str(path),
+                f"the columns 'id' and {ANSWER!r}",
+                f"the columns {listed(names)}",
+                "keep the columns of the file that `pet review --rows` wrote; commas between them",
+            )
+        )
     is_ours = path.suffix.lower() == ".csv" and ROW_ID not in names
     wrong: list[str] = []
     for source in sources:
@@ -118,9 +132,13 @@ def _table_records(path: Path) -> Iterator[Record]:
                     yield {key: _parsed(key, value) for key, value in row.items()}
     if wrong:
         raise InputError(
-            Problem(str(path), "rows that can be read", "; ".join(wrong[:5]),
-                    f"correct {'this row' if len(wrong) == 1 else f'these {len(wrong):,} rows'}")
-        )  # fmt: skip
+            Problem(
+                str(path),
+                "rows that can be read",
+                "; ".join(wrong[:5]),
+                f"correct {'this row' if len(wrong) == 1 else f'these {len(wrong):,} rows'}",
+            )
+        )
 
 
 def _parsed(key: str, value: str | None) -> Any:
@@ -145,10 +163,12 @@ def _annotations(record: Record, fields: Sequence[str]) -> Iterator[Annotation]:
         names = tool_names(fields) if key == ROW_ID else file_names(fields)
         cancelled = str(record.get("was_cancelled") or "").lower() == "true"
         yield Annotation(
-            _id(record.get(key)), "" if cancelled else _label(record.get(ANSWER)),
-            _texts(record, names), _person(record.get("annotator")),
+            _id(record.get(key)),
+            "" if cancelled else _label(record.get(ANSWER)),
+            _texts(record, names),
+            _person(record.get("annotator")),
             _text(record.get("date") or record.get("updated_at") or record.get("created_at")),
-        )  # fmt: skip
+        )
 
 
 def _of_studio(record: Record, data: Record, fields: Sequence[str]) -> Iterator[Annotation]:
@@ -160,9 +180,10 @@ def _of_studio(record: Record, data: Record, fields: Sequence[str]) -> Iterator[
         chosen = [
             result["value"].get("choices")
             for result in own.get("result") or []
-            if isinstance(result, dict) and isinstance(result.get("value"), dict)
+            if isinstance(result, dict)
+            and isinstance(result.get("value"), dict)
             and result.get("type") == "choices"
-        ]  # fmt: skip
+        ]
         if len(chosen) > 1:
             raise _NotOneLabel(f"{len(chosen)} choices")
         label = "" if own.get("was_cancelled") or not chosen else _label(chosen[0])

@@ -75,9 +75,15 @@ BATCH = 10_000  # rows read at a time
 
 
 def write_review(
-    folder: Path, out: Path, rows: int, observer: Observer, *, format: str | None = None,
-    by: str = "coverage", seed: int | None = None,
-) -> tuple[list[Path], list[ReviewRow]]:  # fmt: skip
+    folder: Path,
+    out: Path,
+    rows: int,
+    observer: Observer,
+    *,
+    format: str | None = None,
+    by: str = "coverage",
+    seed: int | None = None,
+) -> tuple[list[Path], list[ReviewRow]]:
     """Choose rows of a run for a person, and write them; return the files and the rows.
 
     Args:
@@ -92,13 +98,15 @@ def write_review(
     for path in (out, out.with_suffix(".xml")):
         if path.exists() and (path == out or format == "label-studio"):
             raise InputError(
-                Problem(str(path), "a name that is free: answers may stand in a file that is there",
-                        "a file", "choose another --out, or remove it")
-            )  # fmt: skip
+                Problem(
+                    str(path),
+                    "a name that is free: answers may stand in a file that is there",
+                    "a file",
+                    "choose another --out, or remove it",
+                )
+            )
     if by not in WAYS:
-        raise InputError(
-            Problem("--by", " or ".join(WAYS), repr(by), "leave it out for coverage")
-        )  # fmt: skip
+        raise InputError(Problem("--by", " or ".join(WAYS), repr(by), "leave it out for coverage"))
     if rows < 1:
         raise InputError(Problem("--rows", "at least 1", str(rows), "for example --rows 50"))
     run = open_run(folder)
@@ -119,14 +127,19 @@ def review_rows(
     texts = texts_of_ids(run, set(sampled.ids), observer)
     known = _known_texts(run)
     fresh = [
-        row for row, id in enumerate(sampled.ids)
+        row
+        for row, id in enumerate(sampled.ids)
         if id in texts and tuple(texts[id].values()) not in known
-    ]  # fmt: skip
+    ]
     if not fresh:
         raise InputError(
-            Problem(run.config.pool, "rows that are neither labeled nor measured on", "none",
-                    "label another pool, or give back the pool that the run was made with")
-        )  # fmt: skip
+            Problem(
+                run.config.pool,
+                "rows that are neither labeled nor measured on",
+                "none",
+                "label another pool, or give back the pool that the run was made with",
+            )
+        )
     candidates = sampled.take(np.array(fresh))
     columns = {name: [texts[id][name] for id in candidates.ids] for name in run.task.fields}
     vectors = row_vectors(run, candidates.ids, columns, seed, observer)
@@ -141,9 +154,13 @@ def sample_labels(run: FinishedRun, seed: int, observer: Observer, per_label: in
     paths = sorted((run.folder / "labels").glob("part-*.parquet"))
     if not (run.folder / "labels" / LABELS_DONE).exists() or not paths:
         raise InputError(
-            Problem(str(run.folder / "labels"), "the labels of the whole pool",
-                    "none, or some of them", "give the run's `pet run` command again")
-        )  # fmt: skip
+            Problem(
+                str(run.folder / "labels"),
+                "the labels of the whole pool",
+                "none, or some of them",
+                "give the run's `pet run` command again",
+            )
+        )
     columns = ["id", "probabilities", "agreement"]
     total = sum(pq.read_metadata(path).num_rows for path in paths)
     with observer.stage("reading the labels", total, "rows") as tick:
@@ -201,7 +218,10 @@ def _row(
     if not np.isnan(share := candidates.agreement[choice.row]):
         why += f"; {share:.0%} of the members agree"
     return ReviewRow(
-        candidates.ids[choice.row], texts[candidates.ids[choice.row]], label,
+        candidates.ids[choice.row],
+        texts[candidates.ids[choice.row]],
+        label,
         round(float(said.max()), 4),
-        dict(zip(run.task.labels, np.round(said, 4).tolist(), strict=True)), why,
-    )  # fmt: skip
+        dict(zip(run.task.labels, np.round(said, 4).tolist(), strict=True)),
+        why,
+    )

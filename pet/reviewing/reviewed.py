@@ -89,15 +89,21 @@ def take_answers(folder: Path, answers: Path, out: Path | None, observer: Observ
     rows, counts = _merge(run, _old_rows(run), list(first.values()), texts)
     _write(out, rows)
     return Taken(
-        out, counts["added"], counts["corrected"], counts["confirmed"], unanswered,
+        out,
+        counts["added"],
+        counts["corrected"],
+        counts["confirmed"],
+        unanswered,
         next_command(run.folder, run.config, labeled=str(out)),
-    )  # fmt: skip
+    )
 
 
 def answer_problems(
-    where: str, answered: Sequence[Annotation], labels: Sequence[str],
+    where: str,
+    answered: Sequence[Annotation],
+    labels: Sequence[str],
     texts: Mapping[str, Mapping[str, str]],
-) -> list[Problem]:  # fmt: skip
+) -> list[Problem]:
     """Say everything that is wrong with some answers.
 
     Args:
@@ -106,35 +112,54 @@ def answer_problems(
     problems = []
     if not answered:
         problems.append(
-            Problem(where, "at least one answer", "none: every row is empty",
-                    "write a label into the column `answer`, or submit the annotations")
-        )  # fmt: skip
+            Problem(
+                where,
+                "at least one answer",
+                "none: every row is empty",
+                "write a label into the column `answer`, or submit the annotations",
+            )
+        )
     unknown = Counter(own.label for own in answered if own.label not in labels)
     if unknown:
         found = ", ".join(f"{name!r} ({count} rows)" for name, count in unknown.most_common(20))
         problems.append(
-            Problem(where, f"the task's labels: {listed(labels)}", f"other answers: {found}",
-                    "correct these answers; leave a row empty that fits no label")
-        )  # fmt: skip
+            Problem(
+                where,
+                f"the task's labels: {listed(labels)}",
+                f"other answers: {found}",
+                "correct these answers; leave a row empty that fits no label",
+            )
+        )
     strange = list(dict.fromkeys(own.id for own in answered if own.id not in texts))
     if strange:
         problems.append(
-            Problem(where, "ids of the run's pool", f"others: {listed(strange, 5)}",
-                    "give the answers to this run's rows, and keep the column of ids as it was")
-        )  # fmt: skip
+            Problem(
+                where,
+                "ids of the run's pool",
+                f"others: {listed(strange, 5)}",
+                "give the answers to this run's rows, and keep the column of ids as it was",
+            )
+        )
     if torn := _contradictions(answered, texts):
         more = f" and {len(torn) - 5:,} more" if len(torn) > 5 else ""
         problems.append(
-            Problem(where, "one answer a text", f"several for {'; '.join(torn[:5])}{more}",
-                    "settle them: keep one answer for each of these")
-        )  # fmt: skip
+            Problem(
+                where,
+                "one answer a text",
+                f"several for {'; '.join(torn[:5])}{more}",
+                "settle them: keep one answer for each of these",
+            )
+        )
     moved = [own.id for own in answered if own.id in texts and not _same(own.texts, texts[own.id])]
     if moved:
         problems.append(
-            Problem(where, "the texts that the run's pool has under these ids",
-                    f"other texts: {listed(moved, 5)}",
-                    "is it this run's file? was the pool changed since, or a text edited?")
-        )  # fmt: skip
+            Problem(
+                where,
+                "the texts that the run's pool has under these ids",
+                f"other texts: {listed(moved, 5)}",
+                "is it this run's file? was the pool changed since, or a text edited?",
+            )
+        )
     return problems
 
 
@@ -207,9 +232,11 @@ def _provenance(run: FinishedRun) -> dict[str, str]:
 
 
 def _merge(
-    run: FinishedRun, old: Sequence[Row], answers: Sequence[Annotation],
+    run: FinishedRun,
+    old: Sequence[Row],
+    answers: Sequence[Annotation],
     texts: Mapping[str, Mapping[str, str]],
-) -> tuple[list[Row], Counter[str]]:  # fmt: skip
+) -> tuple[list[Row], Counter[str]]:
     """Put answers behind the old rows; an answer about a text that is there replaces its label."""
     config, columns, counts = run.config, _columns(run), Counter[str]()
     rows = [{**row, **{name: row.get(name) for name in _provenance(run)}} for row in old]
@@ -218,8 +245,12 @@ def _merge(
         places.setdefault(tuple(row[name] for name in columns.values()), []).append(place)
     ids = {row[config.id_column] for row in rows}
     for own in answers:
-        values = {"source": "review", "run": run.folder.name, "annotator": own.annotator or None,
-                  "date": own.date or None}  # fmt: skip
+        values = {
+            "source": "review",
+            "run": run.folder.name,
+            "annotator": own.annotator or None,
+            "date": own.date or None,
+        }
         told = {name: values[meaning] for name, meaning in _provenance(run).items()}
         text = texts[own.id]
         there = places.setdefault(tuple(text[field] for field in run.task.fields), [])
@@ -247,15 +278,22 @@ def _free_name(folder: Path) -> Path:
 def _checked_name(out: Path) -> Path:
     if out.suffix.lower() not in (".jsonl", ".parquet"):
         raise InputError(
-            Problem(f"--labeled {out}", "a name that ends in .jsonl or .parquet",
-                    out.suffix or "no ending",
-                    "texts have to stay as they are; spreadsheets run cells that begin with =")
-        )  # fmt: skip
+            Problem(
+                f"--labeled {out}",
+                "a name that ends in .jsonl or .parquet",
+                out.suffix or "no ending",
+                "texts have to stay as they are; spreadsheets run cells that begin with =",
+            )
+        )
     if out.exists():
         raise InputError(
-            Problem(f"--labeled {out}", "a name that is free", "a file",
-                    "choose another name, or remove it")
-        )  # fmt: skip
+            Problem(
+                f"--labeled {out}",
+                "a name that is free",
+                "a file",
+                "choose another name, or remove it",
+            )
+        )
     return out
 
 

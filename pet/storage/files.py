@@ -89,8 +89,16 @@ def _put_in_place(new: Path, target: Path, aside: Path) -> None:
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
-NO_PLACE = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENOENT,
-            errno.ELOOP, errno.ENAMETOOLONG)  # fmt: skip
+NO_PLACE = (
+    errno.EACCES,
+    errno.EROFS,
+    errno.EPERM,
+    errno.ENOTDIR,
+    errno.EEXIST,
+    errno.ENOENT,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+)
 
 # safetensors and tokenizers raise errors of their own; the system's stands in their text only.
 RUST_OS_ERROR = re.compile(r"\(os error (\d+)\)")
@@ -122,14 +130,22 @@ def unwritable(target: Path, error: OSError) -> PetError:
     target = lasting_name(target)
     if error.errno in NO_ROOM:
         return InputError(
-            Problem(str(target), "room on the disk", found,
-                    "free some space, then give the same command again: it goes on")
-        )  # fmt: skip
+            Problem(
+                str(target),
+                "room on the disk",
+                found,
+                "free some space, then give the same command again: it goes on",
+            )
+        )
     if error.errno in NO_PLACE:
         return InputError(
-            Problem(str(target), "a place that can be written", found,
-                    "choose another folder, or change its permissions")
-        )  # fmt: skip
+            Problem(
+                str(target),
+                "a place that can be written",
+                found,
+                "choose another folder, or change its permissions",
+            )
+        )
     return PetError(
         f"{target}\n  expected: a disk that can be written and read\n  found:    {error}\n"
         "  fix:      look after the disk, then give the same command again: it goes on"

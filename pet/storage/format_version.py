@@ -28,11 +28,14 @@ def check_format(where: Path, record: Mapping[str, Any] | None) -> None:
         return
     maker = _maker(record or {})
     raise InputError(
-        Problem(str(where), f"format {FORMAT} or older, which pet {pet.__version__} reads",
-                f"format {found!r}, made with {maker}",
-                f"install {maker if maker != _UNKNOWN else 'a newer pet'}, or make it anew with "
-                "this version")
-    )  # fmt: skip
+        Problem(
+            str(where),
+            f"format {FORMAT} or older, which pet {pet.__version__} reads",
+            f"format {found!r}, made with {maker}",
+            f"install {maker if maker != _UNKNOWN else 'a newer pet'}, or make it anew with "
+            "this version",
+        )
+    )
 
 
 _UNKNOWN = "an unknown version"

@@ -93,9 +93,13 @@ def place_in_pool(pool: str, out: str) -> list[Problem]:
     if below != ["."] and any(part.startswith((".", "_")) for part in below):
         return []  # a name that pools leave alone
     return [
-        Problem(f"--out {out}", f"a folder outside the pool {pool}", "one in it",
-                "choose another --out: what is written there would be read as texts to label")
-    ]  # fmt: skip
+        Problem(
+            f"--out {out}",
+            f"a folder outside the pool {pool}",
+            "one in it",
+            "choose another --out: what is written there would be read as texts to label",
+        )
+    ]
 
 
 def public(address: str) -> str:

@@ -33,10 +33,13 @@ def refuse_links(folder: Path) -> None:
             target = os.path.realpath(path) if os.path.islink(path) else path
             if os.path.commonpath([real, target]) != real:
                 raise InputError(
-                    Problem(str(folder), "a folder whose files lie in it",
-                            f"{os.path.relpath(path, real)}, a link to {target}",
-                            "put what it leads to in its place, or choose another --out")
-                )  # fmt: skip
+                    Problem(
+                        str(folder),
+                        "a folder whose files lie in it",
+                        f"{os.path.relpath(path, real)}, a link to {target}",
+                        "put what it leads to in its place, or choose another --out",
+                    )
+                )
 
 
 @contextlib.contextmanager
@@ -110,9 +113,13 @@ def _refusal(path: Path, holder: str, error: OSError) -> Exception:
             "  fix:      wait for it to end, stop it, or choose another --out"
         )
     return InputError(
-        Problem(str(path), "a file system that has locks (flock)", error.strerror or str(error),
-                "choose an --out on another one; without locks two runs could mix")
-    )  # fmt: skip
+        Problem(
+            str(path),
+            "a file system that has locks (flock)",
+            error.strerror or str(error),
+            "choose an --out on another one; without locks two runs could mix",
+        )
+    )
 
 
 def _holder(descriptor: int) -> str:

@@ -107,9 +107,11 @@ class Mirror(RunFolder):
         self._get(there)
 
     def fetch(
-        self, labels: range = NO_LABELS, parts: Collection[str] | None = None,
+        self,
+        labels: range = NO_LABELS,
+        parts: Collection[str] | None = None,
         weights: Collection[str] | None = (),
-    ) -> int:  # fmt: skip
+    ) -> int:
         there = {
             name: version_of(info)
             for name, info in files_below(self.address).items()
@@ -238,9 +240,7 @@ def _mirror(address: str) -> Mirror:
     return Mirror(address)
 
 
-def bring(
-    place: str, labels: range = NO_LABELS, parts: Collection[str] | None = None
-) -> RunFolder:  # fmt: skip
+def bring(place: str, labels: range = NO_LABELS, parts: Collection[str] | None = None) -> RunFolder:
     """Fetch a run that is there already, as far as it is wanted; see `RunFolder.fetch`.
 
     Raises:
@@ -281,6 +281,10 @@ def _refuse_names(address: str, names: Iterable[str]) -> None:
     for name in names:
         if {"", ".", ".."} & set(name.split("/")) or "\0" in name:
             raise InputError(
-                Problem(address, "objects with names that files can have", repr(name),
-                        "remove it, or choose another --out")
-            )  # fmt: skip
+                Problem(
+                    address,
+                    "objects with names that files can have",
+                    repr(name),
+                    "remove it, or choose another --out",
+                )
+            )

@@ -26,8 +26,13 @@ _OPTIONS = {"use_listings_cache": False}
 # Where errors come from that are no OSErrors: no credentials, no network, a server that hangs up.
 _CLIENTS = ("botocore", "aiobotocore", "aiohttp", "google", "gcsfs", "requests", "urllib3")
 
-_NO_CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound",
-                   "DefaultCredentialsError", "RefreshError")  # fmt: skip
+_NO_CREDENTIALS = (
+    "NoCredentialsError",
+    "PartialCredentialsError",
+    "ProfileNotFound",
+    "DefaultCredentialsError",
+    "RefreshError",
+)
 
 _QUIET = logging.NullHandler()
 
@@ -122,8 +127,12 @@ def as_os_error(error: Exception, address: str) -> OSError | None:
 
 def _numbered(error: OSError, text: str, address: str) -> OSError:
     """s3fs raises the right children of OSError, but most of them without a number."""
-    kinds = {FileNotFoundError: errno.ENOENT, PermissionError: errno.EACCES,
-             FileExistsError: errno.EEXIST, TimeoutError: errno.ETIMEDOUT}  # fmt: skip
+    kinds = {
+        FileNotFoundError: errno.ENOENT,
+        PermissionError: errno.EACCES,
+        FileExistsError: errno.EEXIST,
+        TimeoutError: errno.ETIMEDOUT,
+    }
     number = next((n for kind, n in kinds.items() if isinstance(error, kind)), None)
     return OSError(number or error.errno or errno.EREMOTEIO, error.strerror or text, address)
 
@@ -153,9 +162,11 @@ def open_binary(path: Path) -> BinaryIO:
         return path.open("rb")
     with as_on_disk(path):
         opened = cast(Any, path).open(
-            "rb", block_size=BLOCK_BYTES, cache_type="blockcache",
+            "rb",
+            block_size=BLOCK_BYTES,
+            cache_type="blockcache",
             cache_options={"maxblocks": BLOCKS},
-        )  # fmt: skip
+        )
     return cast(BinaryIO, io.BufferedReader(_Ranges(opened, str(path)), 1 << 20))
 
 

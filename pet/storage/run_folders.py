@@ -30,9 +30,11 @@ class RunFolder:
         """Bring what a run is known by."""
 
     def fetch(
-        self, labels: range = NO_LABELS, parts: Collection[str] | None = None,
+        self,
+        labels: range = NO_LABELS,
+        parts: Collection[str] | None = None,
         weights: Collection[str] | None = (),
-    ) -> int:  # fmt: skip
+    ) -> int:
         """Bring what is there; return how many files came.
 
         Args:

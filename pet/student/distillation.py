@@ -109,17 +109,25 @@ def _student_fingerprint(
 ) -> str:
     config = inputs.config
     return fingerprint(
-        unit=name, soft_labels=soft.fingerprint, model=inputs.digests["student_model"],
-        training=config.shape_of(training), temperature=config.temperature,
-        seed=inputs.seed(name), labels=inputs.task.labels,
-        **computation(config, config.student_length), **more,
-    )  # fmt: skip
+        unit=name,
+        soft_labels=soft.fingerprint,
+        model=inputs.digests["student_model"],
+        training=config.shape_of(training),
+        temperature=config.temperature,
+        seed=inputs.seed(name),
+        labels=inputs.task.labels,
+        **computation(config, config.student_length),
+        **more,
+    )
 
 
 def _distil(
-    inputs: Inputs, name: str, targets: NDArray[np.float32], learned: NDArray[np.bool_],
+    inputs: Inputs,
+    name: str,
+    targets: NDArray[np.float32],
+    learned: NDArray[np.bool_],
     training: WholeTrainingConfig,
-) -> tuple[tuple[Classifier, Encoder, Texts], list[float]]:  # fmt: skip
+) -> tuple[tuple[Classifier, Encoder, Texts], list[float]]:
     """Train a student; return it, how it reads the unlabeled rows, and its losses.
 
     Args:
@@ -140,9 +148,16 @@ def _distil(
         inputs.observer.stage(f"training the {name}", training.steps, "steps") as tick,
     ):
         losses = train(
-            student, encoder, texts, np.flatnonzero(unlabeled.trainable & learned), loss, training,
-            seed=inputs.seed(name), tokens_per_batch=config.tokens_per_batch, tick=tick,
-        )  # fmt: skip
+            student,
+            encoder,
+            texts,
+            np.flatnonzero(unlabeled.trainable & learned),
+            loss,
+            training,
+            seed=inputs.seed(name),
+            tokens_per_batch=config.tokens_per_batch,
+            tick=tick,
+        )
     return (student, encoder, texts), [round(value, 4) for value in losses]
 
 
@@ -158,9 +173,13 @@ def _keep(inputs: Inputs, model: Classifier, folder: Path) -> None:
 def _fresh_classifier(inputs: Inputs, name: str, training: WholeTrainingConfig) -> Classifier:
     ref, revision = inputs.student_ref
     model = Classifier.fresh(
-        ref, revision, inputs.task.labels, choose_device(inputs.config.device), inputs.seed(name),
+        ref,
+        revision,
+        inputs.task.labels,
+        choose_device(inputs.config.device),
+        inputs.seed(name),
         precision=inputs.config.precision,
-    )  # fmt: skip
+    )
     add_lora(model, inputs.config, training, inputs.seed(name), trained=model.drawn)
     return model
 
@@ -169,11 +188,15 @@ def train_supervised(inputs: Inputs) -> Unit:
     """Fine-tune the student's model on the labeled rows alone: what anyone asks for first."""
     config, labeled = inputs.config, inputs.labeled
     expected = fingerprint(
-        unit="supervised", labeled=inputs.digests["labeled"], seed=inputs.seed("supervised"),
-        model=inputs.digests["student_model"], training=config.shape_of(config.supervised),
-        labels=inputs.task.labels, fields=inputs.task.fields,
+        unit="supervised",
+        labeled=inputs.digests["labeled"],
+        seed=inputs.seed("supervised"),
+        model=inputs.digests["student_model"],
+        training=config.shape_of(config.supervised),
+        labels=inputs.task.labels,
+        fields=inputs.task.fields,
         **computation(config, config.student_length),
-    )  # fmt: skip
+    )
 
     def build(folder: Path) -> dict[str, Any]:
         model = _fresh_classifier(inputs, "supervised", config.supervised)
@@ -185,10 +208,16 @@ def train_supervised(inputs: Inputs) -> Unit:
             inputs.observer.stage("training the supervised baseline", steps, "steps") as tick,
         ):
             losses = train(
-                model, encoder, texts, np.arange(len(labeled)),
-                cross_entropy(gold, model.device), config.supervised,
-                seed=inputs.seed("supervised"), tokens_per_batch=config.tokens_per_batch, tick=tick,
-            )  # fmt: skip
+                model,
+                encoder,
+                texts,
+                np.arange(len(labeled)),
+                cross_entropy(gold, model.device),
+                config.supervised,
+                seed=inputs.seed("supervised"),
+                tokens_per_batch=config.tokens_per_batch,
+                tick=tick,
+            )
         _keep(inputs, model, folder)
         return {"losses": [round(value, 4) for value in losses]}
 

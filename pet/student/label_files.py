@@ -57,14 +57,25 @@ def label_metadata(task: str, run: str | None, model: str, who: str) -> dict[str
     """
     of_run = {} if run is None else {"run": run}
     return {
-        "task": task, **of_run, "model": model, "labeled_with": who, "pet": pet.__version__,
-    }  # fmt: skip
+        "task": task,
+        **of_run,
+        "model": model,
+        "labeled_with": who,
+        "pet": pet.__version__,
+    }
 
 
 def label_into(
-    out: RunFolder, pool: Pool, labels: tuple[str, ...], say: Say, *, source: str,
-    config: RunConfig, metadata: Mapping[str, str], observer: Observer,
-) -> tuple[int, int, dict[str, Any]]:  # fmt: skip
+    out: RunFolder,
+    pool: Pool,
+    labels: tuple[str, ...],
+    say: Say,
+    *,
+    source: str,
+    config: RunConfig,
+    metadata: Mapping[str, str],
+    observer: Observer,
+) -> tuple[int, int, dict[str, Any]]:
     """Label a pool into a folder of its own; what cannot be used goes to `_rejected.parquet`.
 
     Args:
@@ -78,11 +89,19 @@ def label_into(
     with out.held(observer.say):
         sweep(folder, below=False)  # folders in it may be those of others
         written, reused = write_labels(
-            pool, folder, labels, say, model=source, shard_rows=config.shard_rows,
-            abstain_below=config.abstain_below, keep_columns=config.keep_columns,
-            metadata=metadata, observer=observer, rejected=rejected,
+            pool,
+            folder,
+            labels,
+            say,
+            model=source,
+            shard_rows=config.shard_rows,
+            abstain_below=config.abstain_below,
+            keep_columns=config.keep_columns,
+            metadata=metadata,
+            observer=observer,
+            rejected=rejected,
             keep=lambda path: out.push([path]),
-        )  # fmt: skip
+        )
         out.push()
     counts = count_labels(folder, labels)
     counts["rejected"] = pq.read_metadata(rejected).num_rows
@@ -134,11 +153,22 @@ def label_table(
 
 
 def write_labels(
-    pool: Pool, folder: Path, labels: tuple[str, ...], say: Say, *, model: str, shard_rows: int,
-    abstain_below: float, keep_columns: tuple[str, ...], metadata: Mapping[str, str],
-    observer: Observer, rejected: Path | None = None, shards: range | None = None,
-    total: int | None = None, keep: Callable[[Path], None] = lambda path: None,
-) -> tuple[int, int]:  # fmt: skip
+    pool: Pool,
+    folder: Path,
+    labels: tuple[str, ...],
+    say: Say,
+    *,
+    model: str,
+    shard_rows: int,
+    abstain_below: float,
+    keep_columns: tuple[str, ...],
+    metadata: Mapping[str, str],
+    observer: Observer,
+    rejected: Path | None = None,
+    shards: range | None = None,
+    total: int | None = None,
+    keep: Callable[[Path], None] = lambda path: None,
+) -> tuple[int, int]:
     """Label a pool into `folder/part-*.parquet`; shards that are there and up to date stay.
 
     Args:
@@ -215,9 +245,13 @@ def refuse_other_labels(out: RunFolder, model: str) -> None:
     others = sorted(name for name in names if not OURS.fullmatch(name))
     if others and LABELS_DONE not in others and not any(map(LABEL_FILE.fullmatch, others)):
         raise InputError(
-            Problem(str(out), "an empty folder, or one that does not exist yet",
-                    f"a folder with other files ({', '.join(others[:4])})", "choose another --out")
-        )  # fmt: skip
+            Problem(
+                str(out),
+                "an empty folder, or one that does not exist yet",
+                f"a folder with other files ({', '.join(others[:4])})",
+                "choose another --out",
+            )
+        )
     out.fetch(labels=ALL_LABELS)
     for path in sorted(out.path.glob("*.parquet")) if names else ():
         try:
@@ -226,9 +260,13 @@ def refuse_other_labels(out: RunFolder, model: str) -> None:
             stored = {}
         if stored.get(b"source", b"").decode() != model:
             raise InputError(
-                Problem(str(out), "an empty folder, or labels of the same model and pool",
-                        f"{path.name}, made from something else", "choose another --out")
-            )  # fmt: skip
+                Problem(
+                    str(out),
+                    "an empty folder, or labels of the same model and pool",
+                    f"{path.name}, made from something else",
+                    "choose another --out",
+                )
+            )
 
 
 def count_labels(folder: Path, labels: tuple[str, ...]) -> dict[str, Any]:

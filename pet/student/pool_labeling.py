@@ -48,12 +48,20 @@ def label_with_student(inputs: Inputs, members: list[Member], student: Unit, sha
         **computation(config, config.student_length),
     )
     written, reused = write_labels(
-        inputs.pool, inputs.folder / "labels", inputs.task.labels, say, model=expected,
-        shard_rows=config.shard_rows, abstain_below=config.abstain_below,
-        keep_columns=config.keep_columns, observer=inputs.observer, shards=shards,
-        total=pool_rows(inputs), keep=lambda path: inputs.home.push([path]),
+        inputs.pool,
+        inputs.folder / "labels",
+        inputs.task.labels,
+        say,
+        model=expected,
+        shard_rows=config.shard_rows,
+        abstain_below=config.abstain_below,
+        keep_columns=config.keep_columns,
+        observer=inputs.observer,
+        shards=shards,
+        total=pool_rows(inputs),
+        keep=lambda path: inputs.home.push([path]),
         metadata=label_metadata(inputs.task.name, inputs.run_id, student.fingerprint, "student"),
-    )  # fmt: skip
+    )
     return Unit(inputs.folder / "labels", expected, written == 0 and reused > 0)
 
 

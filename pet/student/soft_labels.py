@@ -34,10 +34,13 @@ def write_soft_labels(inputs: Inputs, members: list[Member]) -> Unit:
     weights = member_weights(inputs, members)
     scaling = ensemble_scaling(inputs, members, weights)
     expected = fingerprint(
-        members=[member_fingerprint(inputs, member) for member in members], weights=weights,
-        rows=unlabeled_fingerprint(inputs), shard_rows=config.shard_rows,
-        softened=config.temperature, scaled=[scaling.temperature, scaling.offsets],
-    )  # fmt: skip
+        members=[member_fingerprint(inputs, member) for member in members],
+        weights=weights,
+        rows=unlabeled_fingerprint(inputs),
+        shard_rows=config.shard_rows,
+        softened=config.temperature,
+        scaled=[scaling.temperature, scaling.offsets],
+    )
 
     def build(folder: Path) -> dict[str, Any]:
         for name in shard_names(inputs):
@@ -47,9 +50,10 @@ def write_soft_labels(inputs: Inputs, members: list[Member]) -> Unit:
             write_parquet(folder / name, logits_table(ids, soft), {})
         named = {member.name: w for member, w in zip(members, weights, strict=True)}
         return {
-            "weights": named, "ensemble_temperature": scaling.temperature,
+            "weights": named,
+            "ensemble_temperature": scaling.temperature,
             "ensemble_offsets": scaling.offsets,
-        }  # fmt: skip
+        }
 
     return make_unit(inputs.folder / "soft_labels", expected, build)
 

@@ -87,9 +87,13 @@ def read_student_record(folder: Path) -> Record:
 
 def _no_record(folder: Path, found: str) -> InputError:
     return InputError(
-        Problem(str(folder), f"a student's folder, with its {RECORD}", found,
-                "give the folder of a finished run, or what `pet export` or `save` wrote")
-    )  # fmt: skip
+        Problem(
+            str(folder),
+            f"a student's folder, with its {RECORD}",
+            found,
+            "give the folder of a finished run, or what `pet export` or `save` wrote",
+        )
+    )
 
 
 @dataclass
@@ -147,9 +151,12 @@ class Student:
 
 
 def open_student(
-    folder: Path, *, device: str = "auto", precision: Precision = "auto",
+    folder: Path,
+    *,
+    device: str = "auto",
+    precision: Precision = "auto",
     tokens_per_batch: int = TOKENS_PER_BATCH,
-) -> Student:  # fmt: skip
+) -> Student:
     """Load a student from its folder.
 
     Raises:

@@ -23,10 +23,14 @@ def plain_encoder(tokenizer: Any, fields: Sequence[str], max_length: int) -> Enc
 
 
 def pattern_encoder(
-    tokenizer: Any, pattern: Pattern, verbalizer: Mapping[str, Sequence[str]],
-    causal: bool, max_length: int, offset: NDArray[np.float32] | None = None,
+    tokenizer: Any,
+    pattern: Pattern,
+    verbalizer: Mapping[str, Sequence[str]],
+    causal: bool,
+    max_length: int,
+    offset: NDArray[np.float32] | None = None,
     prompt_length: int = 0,
-) -> Encoder:  # fmt: skip
+) -> Encoder:
     """Compile a pattern for a tokenizer: every fixed word and label word in its own place.
 
     Args:
@@ -43,10 +47,12 @@ def pattern_encoder(
     elif causal:
         problems.append(
             Problem(
-                f"pattern {pattern.name}", "{mask} as the last thing, for a causal model",
-                repr(pattern.template), "move {mask} to the end, or leave this pattern out",
+                f"pattern {pattern.name}",
+                "{mask} as the last thing, for a causal model",
+                repr(pattern.template),
+                "move {mask} to the end, or leave this pattern out",
             )
-        )  # fmt: skip
+        )
     tokens = tuple(
         tuple(word_tokens(tokenizer, pattern, word) for word in words)
         for words in verbalizer.values()
@@ -59,10 +65,12 @@ def pattern_encoder(
     if encoder.budget() < len(pattern.fields):
         problems.append(
             Problem(
-                f"pattern {pattern.name}", f"room for the text within max_length {max_length}",
-                f"{max_length - encoder.budget()} tokens of its own", "raise max_length",
+                f"pattern {pattern.name}",
+                f"room for the text within max_length {max_length}",
+                f"{max_length - encoder.budget()} tokens of its own",
+                "raise max_length",
             )
-        )  # fmt: skip
+        )
     if problems:
         raise InputError(problems)
     return encoder
@@ -155,27 +163,41 @@ def _tokens_one_by_one(
 
 
 def _word_problems(
-    tokenizer: Any, pattern: Pattern, verbalizer: Mapping[str, Sequence[str]],
+    tokenizer: Any,
+    pattern: Pattern,
+    verbalizer: Mapping[str, Sequence[str]],
     tokens: tuple[tuple[tuple[int, ...], ...], ...],
-) -> list[Problem]:  # fmt: skip
+) -> list[Problem]:
     problems, seen = [], dict[tuple[int, ...], str]()
     for (label, words), ids_of_words in zip(verbalizer.items(), tokens, strict=True):
         for word, ids in zip(words, ids_of_words, strict=True):
             where = f"pattern {pattern.name}, label {label!r}, word {word!r}"
             if not ids or (tokenizer.unk_token_id is not None and tokenizer.unk_token_id in ids):
                 problems.append(
-                    Problem(where, "a word that the model's vocabulary can write",
-                            "nothing" if not ids else "an unknown token", "choose another word")
-                )  # fmt: skip
+                    Problem(
+                        where,
+                        "a word that the model's vocabulary can write",
+                        "nothing" if not ids else "an unknown token",
+                        "choose another word",
+                    )
+                )
             elif set(ids) & set(tokenizer.all_special_ids):
                 problems.append(
-                    Problem(where, "a word of the language", "a special token of the model",
-                            "choose another word")
-                )  # fmt: skip
+                    Problem(
+                        where,
+                        "a word of the language",
+                        "a special token of the model",
+                        "choose another word",
+                    )
+                )
             elif seen.get(ids, label) != label:
                 problems.append(
-                    Problem(where, "words that the model can tell apart",
-                            f"the same tokens as a word of {seen[ids]!r}", "choose another word")
-                )  # fmt: skip
+                    Problem(
+                        where,
+                        "words that the model can tell apart",
+                        f"the same tokens as a word of {seen[ids]!r}",
+                        "choose another word",
+                    )
+                )
             seen.setdefault(ids, label)
     return problems

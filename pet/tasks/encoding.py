@@ -184,10 +184,15 @@ class Encoder:
     """
 
     def __init__(
-        self, tokenizer: Any, parts: list[Ids | TextSlot | MaskSlot | Boundary],
-        words: LabelWords, causal: bool, max_length: int,
-        offset: NDArray[np.float32] | None = None, prompt_length: int = 0,
-    ):  # fmt: skip
+        self,
+        tokenizer: Any,
+        parts: list[Ids | TextSlot | MaskSlot | Boundary],
+        words: LabelWords,
+        causal: bool,
+        max_length: int,
+        offset: NDArray[np.float32] | None = None,
+        prompt_length: int = 0,
+    ):
         self.words = words
         self.offset = offset
         self.max_length = max_length

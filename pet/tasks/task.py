@@ -130,7 +130,11 @@ def column_names(task: Task, text_column: str | None) -> dict[str, str] | None:
         return None
     if len(task.fields) > 1:
         raise InputError(
-            Problem("setting text_column", "a task with one field", ", ".join(task.fields),
-                    "name the file's columns like the task's fields, and leave --text-column out")
-        )  # fmt: skip
+            Problem(
+                "setting text_column",
+                "a task with one field",
+                ", ".join(task.fields),
+                "name the file's columns like the task's fields, and leave --text-column out",
+            )
+        )
     return {task.fields[0]: text_column}

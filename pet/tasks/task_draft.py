@@ -98,16 +98,23 @@ def read_sample(path: str, label_column: str | None) -> Sample:
         if Reason.UNDECODABLE in chunk.faults:
             row = chunk.first + int(np.flatnonzero(chunk.faults == Reason.UNDECODABLE)[0]) + 1
             raise InputError(
-                Problem(str(chunk.source.path), "labels in UTF-8", f"other bytes in row {row:,}",
-                        "save the file as UTF-8")
-            )  # fmt: skip
+                Problem(
+                    str(chunk.source.path),
+                    "labels in UTF-8",
+                    f"other bytes in row {row:,}",
+                    "save the file as UTF-8",
+                )
+            )
         labels |= {name for name in label_names(chunk.table.column(0)) if name is not None}
         if len(labels) > MOST_LABELS:
             raise InputError(
-                Problem(path, f"at most {MOST_LABELS} different labels in {label_column!r}",
-                        f"more, such as {listed(sorted(labels), 3)}",
-                        "is --label-column right? else name the labels: --label A --label B")
-            )  # fmt: skip
+                Problem(
+                    path,
+                    f"at most {MOST_LABELS} different labels in {label_column!r}",
+                    f"more, such as {listed(sorted(labels), 3)}",
+                    "is --label-column right? else name the labels: --label A --label B",
+                )
+            )
     return Sample(columns, tuple(sorted(labels)))
 
 
@@ -133,32 +140,45 @@ def check_draft(draft: Draft) -> None:
     problems = []
     if draft.kind not in PATTERNS:
         problems.append(
-            Problem("--kind", f"one of {', '.join(PATTERNS)}", repr(draft.kind),
-                    "topic: what a text is about; sentiment: how it is meant; "
-                    "pair: how two texts relate")
-        )  # fmt: skip
+            Problem(
+                "--kind",
+                f"one of {', '.join(PATTERNS)}",
+                repr(draft.kind),
+                "topic: what a text is about; sentiment: how it is meant; "
+                "pair: how two texts relate",
+            )
+        )
     if draft.kind == "pair" and len(draft.fields) != 2:
         problems.append(
-            Problem("--field", "two columns, for a pair of texts", listed(draft.fields),
-                    "for example --field premise --field hypothesis")
-        )  # fmt: skip
+            Problem(
+                "--field",
+                "two columns, for a pair of texts",
+                listed(draft.fields),
+                "for example --field premise --field hypothesis",
+            )
+        )
     if not draft.fields:
-        problems.append(
-            Problem("--field", "a column of text", "none", "for example --field text")
-        )  # fmt: skip
+        problems.append(Problem("--field", "a column of text", "none", "for example --field text"))
     if len(draft.words) < 2:
         problems.append(
-            Problem("--label", "at least two labels", listed(list(draft.words)),
-                    "name them: --label A --label B, or the sample's column: --label-column")
-        )  # fmt: skip
+            Problem(
+                "--label",
+                "at least two labels",
+                listed(list(draft.words)),
+                "name them: --label A --label B, or the sample's column: --label-column",
+            )
+        )
     silent = [label for label, words in draft.words.items() if not words]
     if silent:
         options = " ".join(f"--word {shlex.quote(f'{label}=...')}" for label in silent[:5])
         problems.append(
-            Problem("--word", "a word for every label, which a model can put into a sentence",
-                    f"labels without letters: {listed(silent, 10)}",
-                    f"say in a word what each means: {options}")
-        )  # fmt: skip
+            Problem(
+                "--word",
+                "a word for every label, which a model can put into a sentence",
+                f"labels without letters: {listed(silent, 10)}",
+                f"say in a word what each means: {options}",
+            )
+        )
     if problems:
         raise InputError(problems)
 

@@ -15,9 +15,12 @@ from tests.conftest import ModelFolder
 
 @pytest.fixture
 def workplace(
-    tmp_path: Path, inputs_folder: Path, tiny_run: Path, model_folder: ModelFolder,
+    tmp_path: Path,
+    inputs_folder: Path,
+    tiny_run: Path,
+    model_folder: ModelFolder,
     monkeypatch: pytest.MonkeyPatch,
-) -> Path:  # fmt: skip
+) -> Path:
     """The folder that every command of the table starts in."""
     folder = Path(shutil.copytree(inputs_folder, tmp_path / "work"))
     shutil.copytree(tiny_run, folder / "news")

@@ -20,10 +20,13 @@ from tests.bad_input.conftest import snapshot, write_all
 CASES = [
     pytest.param(case, id=f"{part}: {case.name}")
     for part, module in (
-        ("task", tasks), ("table", tables), ("model", models), ("setting", settings)
+        ("task", tasks),
+        ("table", tables),
+        ("model", models),
+        ("setting", settings),
     )
     for case in module.CASES
-]  # fmt: skip
+]
 ROOT = Path(__file__).parents[2]
 
 
@@ -69,9 +72,13 @@ def run_pet(command: str, **environment: str) -> subprocess.CompletedProcess[str
 
 @pytest.mark.parametrize(
     "name",
-    ["task: several at once", "model: a text that is no text", "setting: an option misspelt",
-     "setting: a task's name that is no UTF-8"],
-)  # fmt: skip
+    [
+        "task: several at once",
+        "model: a text that is no text",
+        "setting: an option misspelt",
+        "setting: a task's name that is no UTF-8",
+    ],
+)
 def test_the_same_holds_for_the_real_command(name: str, workplace: Path) -> None:
     case = of_name(name)
     write_all(workplace, case.write)

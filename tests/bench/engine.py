@@ -80,9 +80,12 @@ def model_of(geometry: Geometry, device: torch.device) -> ClozeModel:
     tokenizer = load_tokenizer(str(cache_root() / "models" / "bert-tiny"))
     torch.manual_seed(0)
     config = BertConfig(
-        vocab_size=len(tokenizer), hidden_size=geometry.width, num_hidden_layers=geometry.layers,
-        num_attention_heads=geometry.heads, intermediate_size=geometry.inner,
-    )  # fmt: skip
+        vocab_size=len(tokenizer),
+        hidden_size=geometry.width,
+        num_hidden_layers=geometry.layers,
+        num_attention_heads=geometry.heads,
+        intermediate_size=geometry.inner,
+    )
     return ClozeModel(BertForMaskedLM(config), tokenizer, device, causal=False)
 
 
@@ -148,13 +151,18 @@ def measure(geometry: Geometry, kind: str, device: torch.device, budget: float) 
         plainly *= len(texts) / few
         lines.append(
             Rates(
-                what, geometry.name, kind, len(texts),
-                len(texts) / float(np.median(took)), float(lengths.sum() / np.median(took)),
-                float(np.median(best)), float(np.median(useful / took / best)),
+                what,
+                geometry.name,
+                kind,
+                len(texts),
+                len(texts) / float(np.median(took)),
+                float(lengths.sum() / np.median(took)),
+                float(np.median(best)),
+                float(np.median(useful / took / best)),
                 float(np.median(plainly / (took + cutting))),
                 float(np.median(cutting / (took + cutting))),
             )
-        )  # fmt: skip
+        )
     return lines
 
 
@@ -178,9 +186,14 @@ def _cutting(encoder: Encoder, model: ClozeModel, texts: list[str]) -> Callable[
 
 
 def _affordable(
-    geometry: Geometry, encoder: Encoder, model: ClozeModel, texts: list[str],
-    device: torch.device, dtype: torch.dtype, budget: float,
-) -> list[str]:  # fmt: skip
+    geometry: Geometry,
+    encoder: Encoder,
+    model: ClozeModel,
+    texts: list[str],
+    device: torch.device,
+    dtype: torch.dtype,
+    budget: float,
+) -> list[str]:
     """Take as many texts as half the ceiling would score in the time that there is."""
     some = texts[:500]
     tokens = tokenize_columns(encoder, model.tokenizer, {"text": some})
@@ -209,9 +222,16 @@ def _our_way(
 
     def training(tick: Tick) -> None:
         train(
-            model, encoder, tokens, rows, loss, settings, seed=0,
-            tokens_per_batch=TOKENS_PER_BATCH, tick=tick,
-        )  # fmt: skip
+            model,
+            encoder,
+            tokens,
+            rows,
+            loss,
+            settings,
+            seed=0,
+            tokens_per_batch=TOKENS_PER_BATCH,
+            tick=tick,
+        )
 
     return lambda: seconds_of_steps(training, model.device)
 

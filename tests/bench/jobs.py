@@ -104,13 +104,27 @@ def research_job(folder: Path) -> Lines:
     labeled = cache / "newsgroups" / "labeled-50-seed0.parquet"
     task, pool = write_task(folder, 3), write_pool(folder / "pool.parquet", "newsgroups", 2000)
     took = pet(
-        "run", str(task), "--plain", "--out", str(folder / "job"),
-        "--labeled", str(labeled), "--pool", str(pool),
-        "--model", str(cache / "models" / "bert-tiny"),
-        *settings(generations=0, train_from=0, member__steps=loops.JOB_STEPS,
-                  member__batch_size=loops.JOB_BATCH, max_length=loops.JOB_LENGTH,
-                  student__steps=loops.STUDENT_STEPS, student__batch_size=loops.STUDENT_BATCH),
-    )  # fmt: skip
+        "run",
+        str(task),
+        "--plain",
+        "--out",
+        str(folder / "job"),
+        "--labeled",
+        str(labeled),
+        "--pool",
+        str(pool),
+        "--model",
+        str(cache / "models" / "bert-tiny"),
+        *settings(
+            generations=0,
+            train_from=0,
+            member__steps=loops.JOB_STEPS,
+            member__batch_size=loops.JOB_BATCH,
+            max_length=loops.JOB_LENGTH,
+            student__steps=loops.STUDENT_STEPS,
+            student__batch_size=loops.STUDENT_BATCH,
+        ),
+    )
     report = json.loads((folder / "job" / "report.json").read_text())
     stages = {name: seconds for name, seconds in report["seconds"].items() if seconds >= 0.5}
     whole = took.seconds
@@ -140,10 +154,12 @@ def _research_way(path: Path, labeled: Path, pool: Path) -> float:
     return loops.research_job(
         lambda: [AutoModelForMaskedLM.from_pretrained(folder) for _ in fill],
         lambda: AutoModelForSequenceClassification.from_pretrained(folder, num_labels=len(words)),
-        tokenizer, fill, words,
+        tokenizer,
+        fill,
+        words,
         (known["text"], [task.labels.index(label) for label in known["label"]]),
         pq.read_table(pool)["text"].to_pylist(),
-    )  # fmt: skip
+    )
 
 
 def flow_overhead(folder: Path) -> Lines:
@@ -153,11 +169,19 @@ def flow_overhead(folder: Path) -> Lines:
     took = {}
     for name, extra in (("plain", ["--plain"]), ("flow", [])):
         took[name] = pet(
-            "run", "movies", *extra, "--out", str(folder / name), "--pool", str(pool),
-            "--labeled", str(cache / "movies" / "labeled-50-seed0.parquet"),
-            "--model", str(cache / "models" / "bert-tiny"),
+            "run",
+            "movies",
+            *extra,
+            "--out",
+            str(folder / name),
+            "--pool",
+            str(pool),
+            "--labeled",
+            str(cache / "movies" / "labeled-50-seed0.parquet"),
+            "--model",
+            str(cache / "models" / "bert-tiny"),
             *settings(generations=0, member__steps=5, student__steps=5, supervised__steps=5),
-        ).seconds  # fmt: skip
+        ).seconds
     more = took["flow"] - took["plain"]
     return [
         ("a small run, plainly, seconds", f"{took['plain']:.1f}"),
@@ -185,13 +209,25 @@ def growth(folder: Path) -> Lines:
     seconds = []
     for repetitions in (1, 4):
         took = pet(
-            "run", "movies", "--plain", "--out", str(folder / f"r{repetitions}"),
-            "--pool", str(folder / "pool-5000.parquet"),
-            "--labeled", str(cache_root() / "movies" / "labeled-50-seed0.parquet"),
-            "--model", str(cache_root() / "models" / "bert-tiny"),
-            *settings(generations=0, repetitions=repetitions, member__steps=50,
-                      student__steps=50, supervised__steps=5),
-        )  # fmt: skip
+            "run",
+            "movies",
+            "--plain",
+            "--out",
+            str(folder / f"r{repetitions}"),
+            "--pool",
+            str(folder / "pool-5000.parquet"),
+            "--labeled",
+            str(cache_root() / "movies" / "labeled-50-seed0.parquet"),
+            "--model",
+            str(cache_root() / "models" / "bert-tiny"),
+            *settings(
+                generations=0,
+                repetitions=repetitions,
+                member__steps=50,
+                student__steps=50,
+                supervised__steps=5,
+            ),
+        )
         seconds.append(took)
     lines += _times("a run with four times the members", *seconds)
     return lines + _times("a run with 50 labels, of 5", *(_labels(folder, n) for n in (5, 50)))
@@ -216,9 +252,23 @@ def _labels(folder: Path, count: int) -> Took:
     texts = [f"all about {name}, part {row}" for row, name in enumerate(of_rows)]
     pq.write_table(pa.table({"text": texts, "label": of_rows}), labeled)
     return pet(
-        "run", str(task), "--plain", "--out", str(folder / f"labels-{count}"),
-        "--labeled", str(labeled), "--pool", str(folder / "pool-5000.parquet"),
-        "--model", str(cache_root() / "models" / "bert-tiny"),
-        *settings(generations=0, train_from=0, member__steps=50, student__steps=50,
-                  supervised__steps=5, unlabeled_rows=2000),
-    )  # fmt: skip
+        "run",
+        str(task),
+        "--plain",
+        "--out",
+        str(folder / f"labels-{count}"),
+        "--labeled",
+        str(labeled),
+        "--pool",
+        str(folder / "pool-5000.parquet"),
+        "--model",
+        str(cache_root() / "models" / "bert-tiny"),
+        *settings(
+            generations=0,
+            train_from=0,
+            member__steps=50,
+            student__steps=50,
+            supervised__steps=5,
+            unlabeled_rows=2000,
+        ),
+    )

@@ -36,9 +36,14 @@ def plain_scores(module: Any, tokenizer: Any, texts: Sequence[str], words: list[
 
 
 def plain_training(
-    module: Any, tokenizer: Any, texts: Sequence[str], words: list[int], targets: list[int],
-    batch_size: int, tick: Callable[[int], None],
-) -> None:  # fmt: skip
+    module: Any,
+    tokenizer: Any,
+    texts: Sequence[str],
+    words: list[int],
+    targets: list[int],
+    batch_size: int,
+    tick: Callable[[int], None],
+) -> None:
     """Train one epoch: cross-entropy over the label words at the mask; `tick` after every step."""
     module.train()
     device = next(module.parameters()).device
@@ -63,10 +68,14 @@ STUDENT_STEPS, STUDENT_BATCH = 300, 16
 
 
 def research_job(
-    patterns: Callable[[], list[Any]], student: Callable[[], Any], tokenizer: Any,
-    fill: Sequence[Callable[[str], str]], words: list[int],
-    labeled: tuple[Sequence[str], list[int]], pool: Sequence[str],
-) -> float:  # fmt: skip
+    patterns: Callable[[], list[Any]],
+    student: Callable[[], Any],
+    tokenizer: Any,
+    fill: Sequence[Callable[[str], str]],
+    words: list[int],
+    labeled: tuple[Sequence[str], list[int]],
+    pool: Sequence[str],
+) -> float:
     """Train a model per pattern, let each score the pool, train a student; return the seconds.
 
     Args:
@@ -80,12 +89,15 @@ def research_job(
     for module, filled in zip(patterns(), fill, strict=True):
         inputs = _padded(tokenizer, [filled(text) for text in labeled[0]])
         _optimize(
-            module, len(labeled[1]), JOB_STEPS, JOB_BATCH,
+            module,
+            len(labeled[1]),
+            JOB_STEPS,
+            JOB_BATCH,
             lambda rows, module=module, inputs=inputs: functional.cross_entropy(
                 _at_masks(module, tokenizer, inputs, rows)[:, words],
                 torch.tensor(labeled[1])[rows],
             ),
-        )  # fmt: skip
+        )
         inputs = _padded(tokenizer, [filled(text) for text in pool])
         module.eval()
         with torch.no_grad():
@@ -105,9 +117,12 @@ def research_job(
 
 def _padded(tokenizer: Any, texts: Sequence[str]) -> Any:
     return tokenizer(
-        list(texts), truncation=True, padding="max_length", max_length=JOB_LENGTH,
+        list(texts),
+        truncation=True,
+        padding="max_length",
+        max_length=JOB_LENGTH,
         return_tensors="pt",
-    )  # fmt: skip
+    )
 
 
 def _at_masks(module: Any, tokenizer: Any, inputs: Any, rows: torch.Tensor) -> torch.Tensor:

@@ -55,9 +55,11 @@ def wait_for(device: torch.device) -> None:
 
 
 def ceiling(
-    geometry: Geometry, device: torch.device, dtype: torch.dtype = torch.float32,
+    geometry: Geometry,
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
     seconds: float = 0.3,
-) -> float:  # fmt: skip
+) -> float:
     """Measure the best rate of matrix products at a model's shapes, in operations a second."""
     tokens, best = 2048, 0.0
     shapes = [(geometry.width, geometry.width), (geometry.width, geometry.inner)]

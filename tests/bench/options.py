@@ -139,9 +139,11 @@ def student_options(folder: Path, room: Path) -> Lines:
     best = {name: ask().argmax(axis=1) for name, ask in asks.items()}
     return [
         (
-            name, f"{faster[name] * len(truth) / slowest:,.0f}", f"{faster[name]:.2f} x",
+            name,
+            f"{faster[name] * len(truth) / slowest:,.0f}",
+            f"{faster[name]:.2f} x",
             f"{(labels == truth).mean():.1%}",
             f"{(labels == best['PyTorch, float32']).mean():.1%}",
         )
         for name, labels in best.items()
-    ]  # fmt: skip
+    ]

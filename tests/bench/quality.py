@@ -97,9 +97,19 @@ def _works_without_labels(method: str, seed: int) -> bool:
 def measure(cell: Cell) -> None:
     """Measure one cell in a process of its own, with its own share of the cores."""
     command = [
-        sys.executable, "-m", "tests.bench.quality", "--cell", cell.method, cell.task,
-        str(cell.labels), str(cell.seed), "--split", cell.split, "--name", cell.name,
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "tests.bench.quality",
+        "--cell",
+        cell.method,
+        cell.task,
+        str(cell.labels),
+        str(cell.seed),
+        "--split",
+        cell.split,
+        "--name",
+        cell.name,
+    ]
     started = time.monotonic()
     done = subprocess.run(
         command + [f"--set={setting}" for setting in cell.settings], capture_output=True, text=True

@@ -119,9 +119,13 @@ def _run(cell: Cell, labeled: Path, out: Path, seed: int) -> float:
     test, with_encoder = str(texts / f"{cell.split}.parquet"), cell.learner == "encoder"
     out.parent.mkdir(parents=True, exist_ok=True)
     options = {
-        "task": cell.task, "labeled": str(labeled), "pool": str(texts / "pool.parquet"),
-        "model": str(models / "bert-tiny"), "out": str(out), "seed": seed,
-    }  # fmt: skip
+        "task": cell.task,
+        "labeled": str(labeled),
+        "pool": str(texts / "pool.parquet"),
+        "model": str(models / "bert-tiny"),
+        "out": str(out),
+        "seed": seed,
+    }
     if with_encoder:
         options |= {"encoder": str(models / "minilm"), "test": test}
         if out != cell.base:  # what models say does not depend on the labels
@@ -162,17 +166,23 @@ def write_table(cells: list[Cell], name: str) -> Path:
         "",
         f"{date.today()}, {split} rows. {LEARNERS[learner]}, after a run on a labeled set "
         f"(none chosen), and after a second run on {rows} more; mean ± standard deviation over "
-        f"labeled sets (seeds), each the mean of {DRAWS} draws of rows and of training. \"Over "
-        "random\" is the difference on the same labeled set; \"already right\" the share of the "
+        f'labeled sets (seeds), each the mean of {DRAWS} draws of rows and of training. "Over '
+        'random" is the difference on the same labeled set; "already right" the share of the '
         "chosen rows that the first run had labeled rightly. `--set "
-        + " --set ".join(SETTINGS[learner]) + "`. "
-        + ", ".join(f"{package} {number}" for package, number in versions().items()) + ".",
-    ]  # fmt: skip
+        + " --set ".join(SETTINGS[learner])
+        + "`. "
+        + ", ".join(f"{package} {number}" for package, number in versions().items())
+        + ".",
+    ]
     every: dict[str, list[float]] = {}
     for task, labels in dict.fromkeys((cell.task, cell.labels) for cell in found):
-        lines += ["", f"## {task}, {labels} labels", "",
-                  "| rows chosen | accuracy | over random | already right | every seed |",
-                  "|---|---|---|---|---|"]  # fmt: skip
+        lines += [
+            "",
+            f"## {task}, {labels} labels",
+            "",
+            "| rows chosen | accuracy | over random | already right | every seed |",
+            "|---|---|---|---|---|",
+        ]
         own = {c: figures for c, figures in found.items() if (c.task, c.labels) == (task, labels)}
         random = _by_seed(own, "random", "accuracy")
         for way in EVERY_WAY:
@@ -217,8 +227,9 @@ def _together(way: str, over: list[float]) -> str:
     return (
         f"{way}: {np.mean(over):+.3f} over random, standard error {error:.3f}, "
         f"ahead on {ahead} of {len(over)} labeled sets; two-sided p "
-        + ", ".join(f"{p:.3f} by {test}" for test, p in chance.items()) + "."
-    )  # fmt: skip
+        + ", ".join(f"{p:.3f} by {test}" for test, p in chance.items())
+        + "."
+    )
 
 
 def _spread(values: list[float], sign: str = "") -> str:
@@ -239,11 +250,28 @@ def measure_all(options: argparse.Namespace) -> None:
         return
     sets = itertools.product(options.seeds, options.tasks, options.labels)
     commands = [
-        [sys.executable, "-m", "tests.bench.review", "--only-measure", "--split", options.split,
-         "--learner", options.learner, "--rows", str(options.rows), "--seeds", str(seed),
-         "--tasks", task, "--labels", str(labels), "--ways", *options.ways]
+        [
+            sys.executable,
+            "-m",
+            "tests.bench.review",
+            "--only-measure",
+            "--split",
+            options.split,
+            "--learner",
+            options.learner,
+            "--rows",
+            str(options.rows),
+            "--seeds",
+            str(seed),
+            "--tasks",
+            task,
+            "--labels",
+            str(labels),
+            "--ways",
+            *options.ways,
+        ]
         for seed, task, labels in sets
-    ]  # fmt: skip
+    ]
     for done in side_by_side(subprocess.run, commands, options.workers):
         done.check_returncode()
 

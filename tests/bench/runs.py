@@ -24,9 +24,12 @@ Figures = dict[str, Any]
 # the larger one reads 64 tokens of a text and the student takes 300 steps; it reads 128 tokens, as
 # everyone else's, the encoder 256, as it does by default.
 LARGER = (
-    "member.steps=0", "precision=bfloat16", "max_length=64", "student_max_length=128",
+    "member.steps=0",
+    "precision=bfloat16",
+    "max_length=64",
+    "student_max_length=128",
     "student.steps=300",
-)  # fmt: skip
+)
 
 
 def measure(cell: Cell) -> dict[str, Figures]:
@@ -91,12 +94,16 @@ def _run(
     folder = cache_root() / "models"
     config = make_config(
         {
-            "task": cell.task, "labeled": str(cell.labeled) if cell.labeled else None,
-            "out": str(run), "pool": str(cell.texts / "pool.parquet"), "test": str(cell.test),
-            **{option: str(folder / name) for option, name in models.items()}, "seed": seed,
+            "task": cell.task,
+            "labeled": str(cell.labeled) if cell.labeled else None,
+            "out": str(run),
+            "pool": str(cell.texts / "pool.parquet"),
+            "test": str(cell.test),
+            **{option: str(folder / name) for option, name in models.items()},
+            "seed": seed,
         },
         (*settings, *cell.settings),
-    )  # fmt: skip
+    )
     return label_pool(config, update=True)
 
 
@@ -132,7 +139,6 @@ def pool_label_accuracy(run: Path, texts: Path) -> float:
     for path in sorted((run / "labels").glob("part-*.parquet")):
         table = pq.read_table(path, columns=["id", "label"])
         hits += [
-            known[row] == label
-            for row, label in zip(*table.to_pydict().values(), strict=True)
-        ]  # fmt: skip
+            known[row] == label for row, label in zip(*table.to_pydict().values(), strict=True)
+        ]
     return float(np.mean(hits))

@@ -59,9 +59,11 @@ def _train(python: Path, cell: Cell, out: Path) -> None:
     """Run the script away from this folder: here, `import setfit` would find this very file."""
     assert cell.labeled is not None, "SetFit needs labeled rows"
     paths = {
-        "labeled": cell.labeled, "test": cell.test, "out": out,
+        "labeled": cell.labeled,
+        "test": cell.test,
+        "out": out,
         "model": cache_root() / "models" / "minilm",
-    }  # fmt: skip
+    }
     numbers = {"max-length": MAX_LENGTH, "seed": cell.seed, "num-iterations": NUM_ITERATIONS}
     options = [f"--{name}={path.resolve()}" for name, path in paths.items()]
     options += [f"--{name}={number}" for name, number in numbers.items()]

@@ -31,8 +31,15 @@ RESULT = Path(__file__).parent / "results" / "size.md"
 SAMPLE = REPOSITORY / "data" / "sample"
 MODEL = cache_root() / "models" / "bert-tiny"
 # What members and student cost does not depend on the pool: few steps, few rows to score.
-SMALL = ("train_from=0", "generations=0", "member.steps=20", "student.steps=50",
-         "supervised.steps=10", "max_length=32", "unlabeled_rows=2000")  # fmt: skip
+SMALL = (
+    "train_from=0",
+    "generations=0",
+    "member.steps=20",
+    "student.steps=50",
+    "supervised.steps=10",
+    "max_length=32",
+    "unlabeled_rows=2000",
+)
 ROWS_AT_ONCE = 100_000
 
 
@@ -52,8 +59,10 @@ def pet(*arguments: str) -> tuple[float, float]:
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(
             [sys.executable, "-m", "flows.cli", *arguments],
-            cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=said,
-        )  # fmt: skip
+            cwd=REPOSITORY,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+        )
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         said.seek(0)
@@ -100,9 +109,19 @@ def run(folder: Path, name: str, pool: Path, task: Path, labeled: Path, *more: s
     out = folder / f"run-{name.replace(' ', '-')}"
     settings = [part for setting in (*SMALL, *more) for part in ("--set", setting)]
     minutes, peak = pet(
-        "run", str(task), "--plain", "--labeled", str(labeled), "--pool", str(pool),
-        "--model", str(MODEL), "--out", str(out), *settings,
-    )  # fmt: skip
+        "run",
+        str(task),
+        "--plain",
+        "--labeled",
+        str(labeled),
+        "--pool",
+        str(pool),
+        "--model",
+        str(MODEL),
+        "--out",
+        str(out),
+        *settings,
+    )
     return Row(f"`pet run`, {name}", labeled_rows(out / "labels"), minutes, peak)
 
 
@@ -132,10 +151,22 @@ def million(folder: Path, rows: int) -> list[Row]:
     task = write_task(folder / "task.toml", TICKETS, TWO)
     pool, out = write_pool(folder / "large.parquet", rows), folder / "run-large"
     minutes, peak = pet(
-        "run", str(task), "--plain", "--labeled", str(SAMPLE / "tickets-labeled.csv"),
-        "--pool", str(pool), "--model", str(MODEL), "--out", str(out),
-        "--set", "train_from=0", "--set", "generations=0",
-    )  # fmt: skip
+        "run",
+        str(task),
+        "--plain",
+        "--labeled",
+        str(SAMPLE / "tickets-labeled.csv"),
+        "--pool",
+        str(pool),
+        "--model",
+        str(MODEL),
+        "--out",
+        str(out),
+        "--set",
+        "train_from=0",
+        "--set",
+        "generations=0",
+    )
     ids = pq.read_table(out / "labels", columns=["id"])["id"]
     assert len(ids.unique()) == rows, "ids were lost"
     return [Row("`pet run`, defaults without generations", rows, minutes, peak)]
@@ -176,20 +207,27 @@ def many_patterns(folder: Path, _rows: int) -> list[Row]:
 
 
 CASES: dict[str, tuple[Callable[[Path, int], list[Row]], int]] = {
-    "growing": (growing, 20_000), "million": (million, 1_000_000), "long-row": (long_row, 0),
-    "files": (many_files, 0), "labels": (many_labels, 0), "patterns": (many_patterns, 0),
-}  # fmt: skip
+    "growing": (growing, 20_000),
+    "million": (million, 1_000_000),
+    "long-row": (long_row, 0),
+    "files": (many_files, 0),
+    "labels": (many_labels, 0),
+    "patterns": (many_patterns, 0),
+}
 
 
 def document(found: dict[str, list[Row]]) -> str:
     made_with = ", ".join(f"{name} {value}" for name, value in versions().items())
     lines = [
-        "# Memory and time by size", "",
+        "# Memory and time by size",
+        "",
         f"{date.today()}; BERT-tiny on {platform.machine()}, {os.cpu_count()} cores that did other "
         f"things too (load {os.getloadavg()[0]:.0f} at the end), so minutes are an upper bound; "
-        f"{made_with}. `make bench-size` measures it anew.", "",
-        "| | rows labeled | minutes | peak memory, MB |", "|---|---:|---:|---:|",
-    ]  # fmt: skip
+        f"{made_with}. `make bench-size` measures it anew.",
+        "",
+        "| | rows labeled | minutes | peak memory, MB |",
+        "|---|---:|---:|---:|",
+    ]
     for row in (row for rows in found.values() for row in rows):
         lines.append(f"| {row.case} | {row.rows:,} | {row.minutes:.1f} | {row.peak:,.0f} |")
     if rows := found.get("growing"):

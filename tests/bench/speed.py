@@ -49,13 +49,14 @@ def engine_lines(chosen: argparse.Namespace) -> list[str]:
                 )
                 print(lines[-1], flush=True)
     return [
-        *lines, "",
+        *lines,
+        "",
         "Of the ceiling: useful arithmetic only, no padding, no head, and of the last layer what "
         "the mask sees; backward counted as twice the forward. Plain loop: how many times as long "
         "it takes, tokenising counted on both sides. Tokenising: its share, if the texts are asked "
         "about once. Of training, steps after the first. Medians of three rounds; "
         f"of fewer where they take more than {engine.LONGEST:.0f} seconds.",
-    ]  # fmt: skip
+    ]
 
 
 def options_lines(chosen: argparse.Namespace) -> list[str]:

@@ -24,8 +24,12 @@ if TYPE_CHECKING:
 
 RESULTS = Path(__file__).parent / "results"
 MEASURES = {"accuracy": 3, "macro_f1": 3, "ece": 3, "minutes": 1}
-TITLES = {"accuracy": "accuracy", "macro_f1": "macro-F1", "ece": "calibration error (ECE)",
-          "minutes": "minutes, on a machine that did other things too"}  # fmt: skip
+TITLES = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "ece": "calibration error (ECE)",
+    "minutes": "minutes, on a machine that did other things too",
+}
 
 # task, labels, method, measure -> a figure per seed
 Figures = dict[tuple[str, int, str, str], list[float]]

@@ -54,8 +54,13 @@ FEWER_STEPS = (20, 40, 75)  # beside the 150 of the defaults
 MEMBERS = 9  # of the ensemble whose speed and memory are measured
 ROWS = 1000  # pool rows that it labels
 # Generation 0 and nothing behind it, asked about the test set and a few pool rows.
-SETTINGS = ("generations=0", "train_from=0", "unlabeled_rows=200", "student.steps=1",
-            "supervised.steps=1")  # fmt: skip
+SETTINGS = (
+    "generations=0",
+    "train_from=0",
+    "unlabeled_rows=200",
+    "student.steps=1",
+    "supervised.steps=1",
+)
 
 
 @dataclass(frozen=True)
@@ -118,13 +123,16 @@ def config_of(cell: Cell, run: Path, *settings: str) -> RunConfig:
     texts = cache_root() / cell.task
     return make_config(
         {
-            "task": cell.task, "model": str(cache_root() / "models" / "bert-tiny"),
+            "task": cell.task,
+            "model": str(cache_root() / "models" / "bert-tiny"),
             "labeled": str(texts / f"labeled-{cell.labels}-seed{cell.seed}.parquet"),
-            "pool": str(texts / "pool.parquet"), "test": str(texts / f"{cell.split}.parquet"),
-            "out": str(run), "seed": cell.seed,
+            "pool": str(texts / "pool.parquet"),
+            "test": str(texts / f"{cell.split}.parquet"),
+            "out": str(run),
+            "seed": cell.seed,
         },
         (*SETTINGS, f"member.tuning={cell.method}", *cell.settings, *settings),
-    )  # fmt: skip
+    )
 
 
 def mean_pattern(report: dict[str, Any], state: str) -> float:
@@ -181,8 +189,9 @@ def write_table(cells: Sequence[Cell], path: Path) -> None:
         f"{date.today()}, {cells[0].split} rows. BERT-tiny, four patterns, generation 0, 150 steps "
         "of 8, the defaults of each method; mean ± standard deviation over labeled sets, and how "
         "many. Speed, memory, shorter trainings: of the first set of 50 labels, in one thread. "
-        + ", ".join(f"{package} {number}" for package, number in versions().items()) + ".",
-    ]  # fmt: skip
+        + ", ".join(f"{package} {number}" for package, number in versions().items())
+        + ".",
+    ]
     for task, labels in itertools.product(TASKS, LABELS):
         of_task = [cell for cell in figures if (cell.task, cell.labels) == (task, labels)]
         columns = {
@@ -234,11 +243,24 @@ def main() -> None:
     for cell in cells:
         if not cell.path.exists():
             command = [
-                sys.executable, "-m", "tests.bench.tuning", "--here", "--methods", cell.method,
-                "--tasks", cell.task, "--labels", str(cell.labels), "--seeds", str(cell.seed),
-                "--split", cell.split, "--name", cell.name,
+                sys.executable,
+                "-m",
+                "tests.bench.tuning",
+                "--here",
+                "--methods",
+                cell.method,
+                "--tasks",
+                cell.task,
+                "--labels",
+                str(cell.labels),
+                "--seeds",
+                str(cell.seed),
+                "--split",
+                cell.split,
+                "--name",
+                cell.name,
                 *(f"--set={setting}" for setting in cell.settings),
-            ]  # fmt: skip
+            ]
             one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
             done = subprocess.run(command, capture_output=True, text=True, env=one_thread)
             said = done.stderr[-2000:] if done.returncode else cell.path.read_text()

@@ -15,7 +15,7 @@ from data.texts import (
     TOPICS,
     collection_rows,
     movie_rows,
-)  # fmt: skip
+)
 
 
 def test_the_pool_does_not_give_its_labels_away(newsgroups, cache):

@@ -34,8 +34,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="pet-faults-") as name:
         folder = Path(name)
         whole = undisturbed(folder / "undisturbed")
-        say(f"undisturbed: {sum(whole.stages.values()):.0f} s in {len(whole.stages)} stages, "
-            f"{len(whole.digests)} files to compare")  # fmt: skip
+        say(
+            f"undisturbed: {sum(whole.stages.values()):.0f} s in {len(whole.stages)} stages, "
+            f"{len(whole.digests)} files to compare"
+        )
         stops = [STOPS[number % 2] for number in range(options.stops)]
         plan = [signal.SIGKILL] * options.kills + stops
         rng.shuffle(plan)
@@ -48,9 +50,11 @@ def main() -> None:
             lock_the_database(folder / "database", whole)
             say("a Prefect server that was killed was replaced; a locked database was told\n")
     sent = ", ".join(f"{count} {number.name}" for number, count in tally.signals.items())
-    say(f"\nseed {seed}: {sent} in {time.monotonic() - started:.0f} s; all {tally.runs} runs "
+    say(
+        f"\nseed {seed}: {sent} in {time.monotonic() - started:.0f} s; all {tally.runs} runs "
         f"ended with the bytes of the undisturbed one\n"
-        f"a stop took {tally.slowest:.1f} s at the most\n")  # fmt: skip
+        f"a stop took {tally.slowest:.1f} s at the most\n"
+    )
     for stage in whole.stages:
         say(f"  {tally.stages[stage]:>3}  {stage}")
 

@@ -55,9 +55,13 @@ class Tally:
 
 
 def disturb(
-    run: Run, hits: Sequence[Hit], whole: Undisturbed, rng: random.Random, tally: Tally,
+    run: Run,
+    hits: Sequence[Hit],
+    whole: Undisturbed,
+    rng: random.Random,
+    tally: Tally,
     say: Callable[[str], None] = print,
-) -> int:  # fmt: skip
+) -> int:
     """Start a run again and again, a hit each time; let it end, and compare it.
 
     Args:
@@ -145,9 +149,16 @@ def aim(signals: Sequence[signal.Signals], whole: Undisturbed, rng: random.Rando
 
 
 def disturb_many(
-    folder: Path, hits: Sequence[Hit], per_run: int, whole: Undisturbed, rng: random.Random,
-    tally: Tally, *, plain: bool = True, say: Callable[[str], None] = print,
-) -> None:  # fmt: skip
+    folder: Path,
+    hits: Sequence[Hit],
+    per_run: int,
+    whole: Undisturbed,
+    rng: random.Random,
+    tally: Tally,
+    *,
+    plain: bool = True,
+    say: Callable[[str], None] = print,
+) -> None:
     """Spend all hits, so many on a run; a run that came out right is removed."""
     order = list(whole.stages)
     left, number = list(hits), 0

@@ -37,9 +37,10 @@ def server_of(process: subprocess.Popen[str]) -> int:
     """Return the process number of the Prefect server that a run has started."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     servers = [
-        int(child) for child in children
+        int(child)
+        for child in children
         if b"flows/server.py" in Path(f"/proc/{child}/cmdline").read_bytes()
-    ]  # fmt: skip
+    ]
     assert len(servers) == 1, f"no server, or several: {servers}"
     return servers[0]
 

@@ -56,19 +56,34 @@ class Run:
         task.write_text(TASK)
         settings = [part for setting in SETTINGS for part in ("--set", setting)]
         plain = ["--plain"] if self.plain else []
-        return ["run", str(task), "--labeled", str(SAMPLE / "tickets-labeled.csv"),
-                "--pool", str(SAMPLE / "tickets-pool.csv"),
-                "--test", str(SAMPLE / "tickets-test.csv"), "--model", str(MODEL),
-                "--out", str(self.out), *plain, *settings]  # fmt: skip
+        return [
+            "run",
+            str(task),
+            "--labeled",
+            str(SAMPLE / "tickets-labeled.csv"),
+            "--pool",
+            str(SAMPLE / "tickets-pool.csv"),
+            "--test",
+            str(SAMPLE / "tickets-test.csv"),
+            "--model",
+            str(MODEL),
+            "--out",
+            str(self.out),
+            *plain,
+            *settings,
+        ]
 
     def start(self, command: list[str] | None = None) -> subprocess.Popen[str]:
         """Start `pet` with a command, by default the run's own."""
         return subprocess.Popen(
-            [sys.executable, "-m", "flows.cli", *(command or self.command())], cwd=REPOSITORY,
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            [sys.executable, "-m", "flows.cli", *(command or self.command())],
+            cwd=REPOSITORY,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
             # A history of its own for Prefect, on the same disk.
             env={**os.environ, "XDG_STATE_HOME": str(self.folder / "state"), "COLUMNS": "100"},
-        )  # fmt: skip
+        )
 
     def finish(self, command: list[str] | None = None) -> None:
         """Start it, and let it end.

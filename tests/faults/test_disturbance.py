@@ -67,8 +67,12 @@ def test_a_run_outlives_its_prefect_server(whole: Undisturbed, tmp_path: Path) -
 def test_one_other_byte_is_noticed(tmp_path: Path, change: str) -> None:
     """A comparison that finds nothing would make every run look whole."""
     run = Run(tmp_path)
-    for name in ("labels/part-0.parquet", "soft_labels/part-0.parquet",
-                 "student/model.safetensors", "student/tokenizer.json"):  # fmt: skip
+    for name in (
+        "labels/part-0.parquet",
+        "soft_labels/part-0.parquet",
+        "student/model.safetensors",
+        "student/tokenizer.json",
+    ):
         (run.out / name).parent.mkdir(parents=True, exist_ok=True)
         (run.out / name).write_bytes(b"bytes")
     (run.out / "manifest.json").write_text("{}")

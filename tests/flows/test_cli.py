@@ -50,10 +50,20 @@ def test_a_pool_is_labeled_without_a_run(
     pet: Pet, inputs_folder: Path, model_folder: ModelFolder
 ) -> None:
     words = [
-        "label", inputs_folder / "task.toml", "--zero-shot", "--model", model_folder("bert"),
-        "--pool", inputs_folder / "pool.parquet", "--out", "out", "--set", "max_length=32",
-        "--set", "device=cpu",
-    ]  # fmt: skip
+        "label",
+        inputs_folder / "task.toml",
+        "--zero-shot",
+        "--model",
+        model_folder("bert"),
+        "--pool",
+        inputs_folder / "pool.parquet",
+        "--out",
+        "out",
+        "--set",
+        "max_length=32",
+        "--set",
+        "device=cpu",
+    ]
     result = pet(*words)
     assert result.exit_code == 0, result.output
     assert "out (1 files written, 0 reused)" in result.stdout
@@ -164,18 +174,29 @@ print("its end")
 
 @pytest.mark.parametrize(
     ("how", "status", "said", "ended"),
-    [("deaf", 130, "stopped: no safe point came", False), ("heeds", 130, "you asked for it", False),
-     ("ends by itself", 0, "", True)],
-)  # fmt: skip
+    [
+        ("deaf", 130, "stopped: no safe point came", False),
+        ("heeds", 130, "you asked for it", False),
+        ("ends by itself", 0, "", True),
+    ],
+)
 def test_a_stop_ends_the_process_soon_and_never_after_its_work_is_done(
     how: str, status: int, said: str, ended: bool
 ) -> None:
     """Heard by nobody, as in a long read, it ended nothing; heard too late, it ended the rest."""
     done = subprocess.run(
-        [sys.executable, "-c", f"import typer\ntry:\n {ASKED.replace(chr(10), chr(10) + ' ')}\n"
-         "except typer.Exit as error:\n sys.exit(error.exit_code)", how],
-        cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=50,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-c",
+            f"import typer\ntry:\n {ASKED.replace(chr(10), chr(10) + ' ')}\n"
+            "except typer.Exit as error:\n sys.exit(error.exit_code)",
+            how,
+        ],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
     assert done.returncode == status, done.stderr
     assert said in done.stderr
     assert ("what is done is kept; to go on:" in done.stderr) == (status == 130)

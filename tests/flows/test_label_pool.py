@@ -95,7 +95,7 @@ def recorded(config: RunConfig) -> tuple[Any, dict[str, str], dict[str, Any]]:
         FlowRunFilter,
         FlowRunFilterId,
         FlowRunFilterName,
-    )  # fmt: skip
+    )
 
     with get_client(sync_client=True) as client:
         name = FlowRunFilterName(any_=[Path(config.out).name])

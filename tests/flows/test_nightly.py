@@ -88,9 +88,12 @@ def test_a_night_is_recorded_with_its_artifacts_and_events(
         shown = artifacts_of(client, run)
     assert run.state.name == "Completed"
     assert set(shown) == {
-        "nightly-progress", "nightly-result", "nightly-drift", "nightly-warnings",
+        "nightly-progress",
+        "nightly-result",
+        "nightly-drift",
+        "nightly-warnings",
         "nightly-report",
-    }  # fmt: skip
+    }
     assert "| a\\|b\\.csv | 60 | 0 |" in shown["nightly-result"].data
     assert "bad\\.csv is not labeled" in shown["nightly-warnings"].data
     assert "drift of words" in shown["nightly-warnings"].data
@@ -141,22 +144,28 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     port = free_port()
     env = {
         **os.environ,
-        "PREFECT_HOME": str(tmp_path / "home"), "PREFECT_SERVER_API_PORT": str(port),
-        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api", "DO_NOT_TRACK": "1",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "PREFECT_RUNNER_POLL_FREQUENCY": "1",
+        "PREFECT_HOME": str(tmp_path / "home"),
+        "PREFECT_SERVER_API_PORT": str(port),
+        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        "DO_NOT_TRACK": "1",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_RUNNER_POLL_FREQUENCY": "1",
         "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "2",
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": FILESYSTEM,
-    }  # fmt: skip
+    }
     started = []
 
     def begin(*words: str) -> subprocess.Popen[bytes]:
         with (tmp_path / f"{len(started)}.log").open("wb") as log:
             started.append(
                 subprocess.Popen(
-                    [sys.executable, "-m", *words], env=env, stdout=log, stderr=log,
+                    [sys.executable, "-m", *words],
+                    env=env,
+                    stdout=log,
+                    stderr=log,
                     start_new_session=True,
                 )
-            )  # fmt: skip
+            )
         return started[-1]
 
     begin.url = env["PREFECT_API_URL"]  # type: ignore[attr-defined]

@@ -23,12 +23,20 @@ def test_help_is_help_and_no_mistake(words: list[str]) -> None:
 
 # Words of help in brackets are markup to who draws it: they vanish, and so did these.
 DEFAULTS = {
-    "run": ["none, a zero-shot start", "the teacher's", "one on this machine alone", "1",
-            "1, where there are any", "label", "default", "here"],
+    "run": [
+        "none, a zero-shot start",
+        "the teacher's",
+        "one on this machine alone",
+        "1",
+        "1, where there are any",
+        "label",
+        "default",
+        "here",
+    ],
     "review": ["by the file's ending", "coverage", "beside the run folder"],
     "check": ["default", "label"],
     "evaluate": ["student", "label"],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("command", DEFAULTS)
@@ -43,8 +51,11 @@ def test_help_says_what_holds_where_an_option_is_left_out(
 
 def test_no_help_holds_brackets_that_would_vanish() -> None:
     group: Any = typer.main.get_command(cli.app)
-    every = [own for command in group.commands.values()
-             for own in (command, *getattr(command, "commands", {}).values())]  # fmt: skip
+    every = [
+        own
+        for command in group.commands.values()
+        for own in (command, *getattr(command, "commands", {}).values())
+    ]
     helps = [parameter.help or "" for own in every for parameter in own.params]
     assert len(helps) > 50
     assert [text for text in helps if "[" in text] == []

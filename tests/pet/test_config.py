@@ -20,8 +20,10 @@ def test_the_paper_preset_is_the_papers_table_5() -> None:
     assert (paper.first_rows, paper.teacher_share, paper.drawn_labels) == (10, 0.25, "hard")
     # Members with the language-model loss: 4 labeled and 12 unlabeled rows a step.
     for training, steps, size in (
-        (paper.member, 1000, 4), (paper.student, 5000, 16), (paper.supervised, 250, 16),
-    ):  # fmt: skip
+        (paper.member, 1000, 4),
+        (paper.student, 5000, 16),
+        (paper.supervised, 250, 16),
+    ):
         assert (training.steps, training.batch_size) == (steps, size)
         assert (training.learning_rate, training.dropout) == (1e-5, None)
         assert (training.weight_decay, training.max_grad_norm) == (0.01, 1.0)
@@ -55,10 +57,20 @@ def test_a_group_that_is_given_in_part_keeps_its_own_defaults() -> None:
 
 @pytest.mark.parametrize(
     "setting",
-    ["max_rejected=1.1", "abstain_below=-0.1", "max_length=7", "tokens_per_batch=1",
-     "member.learning_rate=0", "student.learning_rate=NaN", "member.dropout=1", "student=5",
-     "repetitions=0", "label_with=both", "shard_rows=0"],
-)  # fmt: skip
+    [
+        "max_rejected=1.1",
+        "abstain_below=-0.1",
+        "max_length=7",
+        "tokens_per_batch=1",
+        "member.learning_rate=0",
+        "student.learning_rate=NaN",
+        "member.dropout=1",
+        "student=5",
+        "repetitions=0",
+        "label_with=both",
+        "shard_rows=0",
+    ],
+)
 def test_a_value_out_of_bounds_is_refused(setting: str) -> None:
     assert problems_of(setting) == [f"setting {setting.partition('=')[0]}"]
 

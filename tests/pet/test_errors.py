@@ -15,8 +15,11 @@ SECOND = Problem("b.csv", "a column 'text'", "none", "rename it")
 def test_a_problem_says_where_expected_found_and_fix_in_four_lines() -> None:
     lines = str(FIRST).splitlines()
     assert lines == [
-        "a.toml, labels", "  expected: two labels", "  found:    one", "  fix:      add one",
-    ]  # fmt: skip
+        "a.toml, labels",
+        "  expected: two labels",
+        "  found:    one",
+        "  fix:      add one",
+    ]
 
 
 def test_an_input_error_shows_every_problem() -> None:

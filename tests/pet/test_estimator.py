@@ -26,10 +26,16 @@ from tests.conftest import ModelFolder
 from tests.support import samples
 
 QUICK = {
-    "device": "cpu", "max_length": 32, "generations": 0, "train_from": 0, "calibration": "none",
-    "out_of_bag": 0, "member": {"steps": 1, "batch_size": 4}, "student.steps": 2,
+    "device": "cpu",
+    "max_length": 32,
+    "generations": 0,
+    "train_from": 0,
+    "calibration": "none",
+    "out_of_bag": 0,
+    "member": {"steps": 1, "batch_size": 4},
+    "student.steps": 2,
     "supervised.steps": 0,
-}  # fmt: skip
+}
 X, Y = map(list, zip(*samples.labeled_rows(), strict=True))
 POOL = [text for text in samples.pool_texts() if text and text.strip()]
 Make = Callable[..., PetClassifier]
@@ -40,8 +46,11 @@ def make(inputs_folder: Path, model_folder: ModelFolder) -> Make:
     """Make a classifier of the tiny task: `make(random_state=7)`."""
 
     def make_classifier(**changes: Any) -> PetClassifier:
-        values = {"task": str(inputs_folder / "task.toml"), "model": str(model_folder("bert")),
-                  "settings": QUICK}  # fmt: skip
+        values = {
+            "task": str(inputs_folder / "task.toml"),
+            "model": str(model_folder("bert")),
+            "settings": QUICK,
+        }
         return PetClassifier(**{**values, **changes})
 
     return make_classifier
@@ -188,8 +197,10 @@ def test_folds_grids_and_pipelines(make: Make, tmp_path: Path) -> None:
     lowered = make_pipeline(FunctionTransformer(lambda texts: [t.lower() for t in texts]), make())
     lowered.fit(X, Y, petclassifier__pool=POOL)
     assert len(lowered.predict(POOL)) == len(POOL)
-    grid = {"settings": [{**QUICK, "weights": way} for way in ("uniform", "accuracy")],
-            "random_state": [np.int64(1)]}  # fmt: skip
+    grid = {
+        "settings": [{**QUICK, "weights": way} for way in ("uniform", "accuracy")],
+        "random_state": [np.int64(1)],
+    }
     search = GridSearchCV(make(), grid, cv=2).fit(X, Y, pool=pool)
     assert len(search.cv_results_["params"]) == 2
     assert search.best_estimator_.settings["weights"] in ("uniform", "accuracy")
@@ -207,9 +218,11 @@ def test_a_pickle_answers_alike_in_another_process(fitted: PetClassifier, tmp_pa
     (tmp_path / "c.pkl").write_bytes(pickle.dumps(fitted))
     code = "import pickle, sys; print(*pickle.load(open(sys.argv[1], 'rb')).predict(sys.argv[2:]))"
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "c.pkl"), *POOL[:4]], capture_output=True,
-        text=True, check=True,
-    )  # fmt: skip
+        [sys.executable, "-c", code, str(tmp_path / "c.pkl"), *POOL[:4]],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout.split() == fitted.predict(POOL[:4]).tolist()
 
 

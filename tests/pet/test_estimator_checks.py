@@ -21,10 +21,17 @@ from tests.conftest import ModelFolder
 
 WORDS = ("sport", "space", "business", "money", "game")
 QUICK = {
-    "device": "cpu", "max_length": 32, "generations": 0, "train_from": 0, "calibration": "none",
-    "out_of_bag": 0, "weights": "uniform", "member": {"steps": 0}, "student.steps": 1,
+    "device": "cpu",
+    "max_length": 32,
+    "generations": 0,
+    "train_from": 0,
+    "calibration": "none",
+    "out_of_bag": 0,
+    "weights": "uniform",
+    "member": {"steps": 0},
+    "student.steps": 1,
     "supervised.steps": 0,
-}  # fmt: skip
+}
 
 
 def as_texts(X: np.ndarray) -> list[str]:
@@ -36,8 +43,10 @@ def task_of(y: Any) -> dict[str, Any]:
     """Make a task of the labels in `y`; it takes two, so that a single one gets a second."""
     names = [str(label_name(value)) for value in np.unique(y).tolist()]
     labels = names if len(names) > 1 else [*names, "7"]
-    return {"labels": dict(zip(labels, WORDS, strict=False)),
-            "patterns": {"last": "{text} the topic is {mask}"}}  # fmt: skip
+    return {
+        "labels": dict(zip(labels, WORDS, strict=False)),
+        "patterns": {"last": "{text} the topic is {mask}"},
+    }
 
 
 class NumbersAsTexts(PetClassifier):

@@ -49,9 +49,14 @@ class Counter(Observer):
 
 def results_of(run: Path) -> dict[str, bytes]:
     """What must be the same, byte for byte, whenever a run is repeated."""
-    paths = [*run.glob("labels/part-*"), *run.glob("soft_labels/part-*"),
-             *run.glob("student/*.safetensors"), *run.glob("supervised/*.safetensors"),
-             *run.glob("members/*/*.safetensors"), *run.glob("members/*/logits/*")]  # fmt: skip
+    paths = [
+        *run.glob("labels/part-*"),
+        *run.glob("soft_labels/part-*"),
+        *run.glob("student/*.safetensors"),
+        *run.glob("supervised/*.safetensors"),
+        *run.glob("members/*/*.safetensors"),
+        *run.glob("members/*/logits/*"),
+    ]
     return {path.relative_to(run).as_posix(): path.read_bytes() for path in paths}
 
 
@@ -70,11 +75,21 @@ def own_task(tmp_path: Path, names: list[str], name: str = "task.toml") -> str:
 
 
 def test_a_run_leaves_the_files_that_are_promised(tiny_run: Path) -> None:
-    for name in ("config.json", "task.toml", "manifest.json", "report.json",
-                 "soft_labels/done.json", "student/model.safetensors", "student/config.json",
-                 "student/tokenizer.json", "student/README.md", "student/done.json",
-                 "rejected.parquet", *(f"labels/part-{n:05d}.parquet" for n in range(3)),
-                 *(f"soft_labels/part-{n:05d}.parquet" for n in range(3))):  # fmt: skip
+    for name in (
+        "config.json",
+        "task.toml",
+        "manifest.json",
+        "report.json",
+        "soft_labels/done.json",
+        "student/model.safetensors",
+        "student/config.json",
+        "student/tokenizer.json",
+        "student/README.md",
+        "student/done.json",
+        "rejected.parquet",
+        *(f"labels/part-{n:05d}.parquet" for n in range(3)),
+        *(f"soft_labels/part-{n:05d}.parquet" for n in range(3)),
+    ):
         assert (tiny_run / name).is_file(), name
     for name in samples.PATTERNS:
         member = tiny_run / "members" / f"g0-{name}-r0"
@@ -90,11 +105,15 @@ def test_label_files_have_exactly_the_promised_columns(tiny_run: Path) -> None:
     number = pa.float32()
     promised = pa.schema(
         {
-            "id": pa.string(), "label": pa.string(), "confidence": number,
+            "id": pa.string(),
+            "label": pa.string(),
+            "confidence": number,
             "probabilities": pa.struct(dict.fromkeys(samples.LABELS, number)),
-            "entropy": number, "agreement": number, "abstain": pa.bool_(),
+            "entropy": number,
+            "agreement": number,
+            "abstain": pa.bool_(),
         }
-    )  # fmt: skip
+    )
     for path in (tiny_run / "labels").glob("part-*"):
         assert pq.read_schema(path).remove_metadata() == promised
         stored = pq.read_metadata(path).metadata
@@ -124,10 +143,12 @@ def test_every_usable_pool_row_is_labeled_once_and_in_order(tiny_run: Path) -> N
 
 
 def test_agreement_is_the_share_of_members_with_the_students_label(tiny_run: Path) -> None:
-    stack = np.stack([
-        np.concatenate([read_logits(path)[1] for path in sorted(folder.glob("logits/part-*"))])
-        for folder in sorted((tiny_run / "members").glob("g0-*"))
-    ])  # fmt: skip
+    stack = np.stack(
+        [
+            np.concatenate([read_logits(path)[1] for path in sorted(folder.glob("logits/part-*"))])
+            for folder in sorted((tiny_run / "members").glob("g0-*"))
+        ]
+    )
     rows = labels_of(tiny_run)
     said = np.array([samples.LABELS.index(row["label"]) for row in rows])
     expected = (stack.argmax(-1) == said).mean(0)

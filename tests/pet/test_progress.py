@@ -29,8 +29,11 @@ def test_a_stage_is_told_from_begin_to_end() -> None:
         tick(2)
         tick(3)
     assert diary.lines == [
-        ("begin", "scoring", 5, "rows"), ("advance", 2), ("advance", 3), "end",
-    ]  # fmt: skip
+        ("begin", "scoring", 5, "rows"),
+        ("advance", 2),
+        ("advance", 3),
+        "end",
+    ]
 
 
 def test_a_stage_that_fails_is_ended_too() -> None:

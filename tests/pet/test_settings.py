@@ -16,9 +16,16 @@ from tests.support.settings import NEEDED, config, problems_of
 
 @pytest.mark.parametrize(
     ("setting", "value"),
-    [("seed=7", 7), ("seed = 7", 7), ("label_column=a=b", "a=b"), ("text_column=null", None),
-     ('keep_columns=["a","b"]', ("a", "b")), ("device=cuda:1", "cuda:1"), ("out=a b", "a b")],
-)  # fmt: skip
+    [
+        ("seed=7", 7),
+        ("seed = 7", 7),
+        ("label_column=a=b", "a=b"),
+        ("text_column=null", None),
+        ('keep_columns=["a","b"]', ("a", "b")),
+        ("device=cuda:1", "cuda:1"),
+        ("out=a b", "a b"),
+    ],
+)
 def test_set_reads_json_and_else_text(setting: str, value: Any) -> None:
     name = setting.partition("=")[0].strip()
     assert getattr(config(setting), name) == value
@@ -51,9 +58,14 @@ def test_an_unknown_key_is_refused_with_the_list_of_known_ones() -> None:
 def test_all_wrong_settings_are_told_at_once() -> None:
     found = problems_of("temperature=0", "nonsense=1", "member.steps=-1", "preset=quick", "seed=x")
     assert sorted(found) == sorted(
-        ["setting temperature", "setting nonsense", "setting member.steps", "setting preset",
-         "setting seed"]
-    )  # fmt: skip
+        [
+            "setting temperature",
+            "setting nonsense",
+            "setting member.steps",
+            "setting preset",
+            "setting seed",
+        ]
+    )
 
 
 def test_a_setting_of_digits_is_text_where_text_is_wanted() -> None:
@@ -92,9 +104,13 @@ def test_the_settings_of_a_tuning_are_known_by_name() -> None:
 
 @pytest.mark.parametrize(
     ("given", "where"),
-    [("lora.dropuot=0.1", "lora.dropuot"), ("projector.steps=-1", "projector.steps"),
-     ("prefix.length=0", "prefix.length"), ("soft_prompt.bogus=1", "soft_prompt.bogus")],
-)  # fmt: skip
+    [
+        ("lora.dropuot=0.1", "lora.dropuot"),
+        ("projector.steps=-1", "projector.steps"),
+        ("prefix.length=0", "prefix.length"),
+        ("soft_prompt.bogus=1", "soft_prompt.bogus"),
+    ],
+)
 def test_a_wrong_setting_of_an_adapter_is_named_whole(given: str, where: str) -> None:
     with pytest.raises(InputError, match=f"^setting {where}\n"):
         make_config(NEEDED, (given,))

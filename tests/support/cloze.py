@@ -29,14 +29,23 @@ def pattern(template: str, fields: Sequence[str] = ("text",)) -> Pattern:
 
 
 def encoder_for(
-    tokenizer: Any, template: str, fields: Sequence[str] = ("text",), *, causal: bool = False,
-    words: Mapping[str, Sequence[str]] | None = None, max_length: int = 64,
+    tokenizer: Any,
+    template: str,
+    fields: Sequence[str] = ("text",),
+    *,
+    causal: bool = False,
+    words: Mapping[str, Sequence[str]] | None = None,
+    max_length: int = 64,
     prompt_length: int = 0,
-) -> Encoder:  # fmt: skip
+) -> Encoder:
     return pattern_encoder(
-        tokenizer, pattern(template, fields), words or WORDS, causal, max_length,
+        tokenizer,
+        pattern(template, fields),
+        words or WORDS,
+        causal,
+        max_length,
         prompt_length=prompt_length,
-    )  # fmt: skip
+    )
 
 
 def tokenized(encoder: Encoder, tokenizer: Any, columns: Columns) -> dict[str, TokenizedTexts]:
@@ -80,9 +89,11 @@ def plain_batchable(model: Any, texts: Sequence[str]) -> tuple[Encoder, dict[str
 
 
 def ask(
-    model: ClozeModel, template: str, words: dict[str, tuple[str, ...]] | None = None,
+    model: ClozeModel,
+    template: str,
+    words: dict[str, tuple[str, ...]] | None = None,
     texts: Sequence[str] = TEXTS,
-) -> tuple[Tensor, Encoder, dict[str, Any]]:  # fmt: skip
+) -> tuple[Tensor, Encoder, dict[str, Any]]:
     """A model's label scores of some texts, and the filled patterns behind them."""
     encoder = encoder_for(model.tokenizer, template, causal=model.causal, words=words)
     columns = tokenized(encoder, model.tokenizer, {"text": texts})

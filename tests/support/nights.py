@@ -25,8 +25,12 @@ def night_settings(place: Path, first_run: Path, labeled: Path, **changes: Any) 
         (place / "pool").mkdir(exist_ok=True)
         shutil.copy(labeled, place / "labeled.csv")
     values = {
-        "run": str(first_run), "pool": str(place / "pool"), "out": str(place / "store"),
-        "labeled": str(place / "labeled.csv"), "settle_seconds": 0, "retrain_on_drift": False,
+        "run": str(first_run),
+        "pool": str(place / "pool"),
+        "out": str(place / "store"),
+        "labeled": str(place / "labeled.csv"),
+        "settle_seconds": 0,
+        "retrain_on_drift": False,
         "drift": {"rows": 20},
-    }  # fmt: skip
+    }
     return make_nightly_config({**values, **changes}, "test")

@@ -19,9 +19,15 @@ from pet.storage.digests import content_digest
 from tests.support import samples
 
 TRAINING = {
-    "steps": 150, "batch_size": 8, "learning_rate": None, "warmup": 0.1, "weight_decay": 0.01,
-    "max_grad_norm": 1.0, "dropout": 0.0, "adam_epsilon": 1e-08,
-}  # fmt: skip
+    "steps": 150,
+    "batch_size": 8,
+    "learning_rate": None,
+    "warmup": 0.1,
+    "weight_decay": 0.01,
+    "max_grad_norm": 1.0,
+    "dropout": 0.0,
+    "adam_epsilon": 1e-08,
+}
 CONFIG: dict[str, Any] = {
     "task": "task.toml", "labeled": "labeled.csv", "pool": "pool.parquet", "out": "runs/news",
     "test": None, "label_column": "label", "text_column": None, "id_column": "id",
@@ -45,17 +51,29 @@ def write_run_0_1_0(folder: Path, inputs: Path, bert: Path) -> Path:
     pool = inputs / "pool.parquet"
     _write(folder / "config.json", {**CONFIG, "pool": str(pool)})
     (folder / "task.toml").write_text(samples.task_toml(), encoding="utf-8")
-    manifest = {"run_id": "0123456789ab", "inputs": {"pool": content_digest([pool])},
-                "made_with": {"pet": "0.1.0"}, "stages": {}}  # fmt: skip
+    manifest = {
+        "run_id": "0123456789ab",
+        "inputs": {"pool": content_digest([pool])},
+        "made_with": {"pet": "0.1.0"},
+        "stages": {},
+    }
     _write(folder / "manifest.json", manifest)
     _write_student(folder / "student", bert)
     rows = _write_labels(folder / "labels", pool)
-    _write(folder / "report.json", {
-        "task": "tiny_news", "run": "news", "pool": {"rows": 40, "rejected": 3},
-        "labels": {"rows": rows, "counts": {"sport": rows, "space": 0, "business": 0}},
-        "labeled": {"student": METRICS}, "warnings": [], "generations": [],
-        "weighing": "accuracy", "weights": {"g0-category-r0": 1.0},
-    })  # fmt: skip
+    _write(
+        folder / "report.json",
+        {
+            "task": "tiny_news",
+            "run": "news",
+            "pool": {"rows": 40, "rejected": 3},
+            "labels": {"rows": rows, "counts": {"sport": rows, "space": 0, "business": 0}},
+            "labeled": {"student": METRICS},
+            "warnings": [],
+            "generations": [],
+            "weighing": "accuracy",
+            "weights": {"g0-category-r0": 1.0},
+        },
+    )
     return folder
 
 
@@ -79,11 +97,17 @@ def _write_labels(folder: Path, pool: Path) -> int:
     texts = pq.read_table(pool)["text"].to_pylist()
     ids = [f"{pool.name}:{row}" for row, text in enumerate(texts) if text and text.strip()]
     shares = [pa.array([share] * len(ids), pa.float32()) for share in (0.5, 0.3, 0.2)]
-    table = pa.table({
-        "id": ids, "label": ["sport"] * len(ids), "confidence": shares[0],
-        "probabilities": pa.StructArray.from_arrays(shares, names=list(samples.LABELS)),
-        "entropy": shares[0], "agreement": shares[0], "abstain": [False] * len(ids),
-    })  # fmt: skip
+    table = pa.table(
+        {
+            "id": ids,
+            "label": ["sport"] * len(ids),
+            "confidence": shares[0],
+            "probabilities": pa.StructArray.from_arrays(shares, names=list(samples.LABELS)),
+            "entropy": shares[0],
+            "agreement": shares[0],
+            "abstain": [False] * len(ids),
+        }
+    )
     pq.write_table(table.replace_schema_metadata({"source": "s"}), folder / "part-00000.parquet")
     _write(folder / ".done.json", {"source": "s", "shards": 1, "rows": len(texts)})
     return len(ids)

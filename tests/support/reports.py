@@ -18,9 +18,13 @@ def metrics(accuracy: float, rows: int, ece: float = 0.02) -> dict[str, Any]:
 
 
 def judged(
-    accuracy: float, rows: int, labels: int, *, confidence: float | None = None,
+    accuracy: float,
+    rows: int,
+    labels: int,
+    *,
+    confidence: float | None = None,
     confusion: list[list[int]] | None = None,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """A model that is right on so many rows of every label, and wrong in favour of the next."""
     said = accuracy if confidence is None else confidence
     own, right = rows // labels, round(rows // labels * accuracy)
@@ -30,10 +34,13 @@ def judged(
         counts[i][(i + 1) % labels] += own - right
     part = {"low": 0.0, "high": 1.0, "rows": rows, "confidence": said, "accuracy": accuracy}
     coverage = [
-        {"coverage": share / 10, "threshold": 1 - share / 20,
-         "accuracy": round(1 - (1 - accuracy) * share / 10, 4)}
+        {
+            "coverage": share / 10,
+            "threshold": 1 - share / 20,
+            "accuracy": round(1 - (1 - accuracy) * share / 10, 4),
+        }
         for share in range(1, 11)
-    ]  # fmt: skip
+    ]
     return {
         **metrics(accuracy, rows, abs(said - accuracy)),
         "abstaining": {"threshold": 0.6, "coverage": 0.8, "accuracy": accuracy},
@@ -55,25 +62,33 @@ def measured(labels: int, rows: int = 1000, **accuracies: float) -> dict[str, An
         "student": judged(of["student"], rows, labels),
         "ensembles": {"uniform": metrics(0.8, rows), "accuracy": metrics(0.82, rows)},
         "pairs": [
-            pair("ensemble", "supervised", of, rows), pair("student", "supervised", of, rows),
+            pair("ensemble", "supervised", of, rows),
+            pair("student", "supervised", of, rows),
             pair("student", "ensemble", of, rows),
         ],
         "unseen": True,
-    }  # fmt: skip
+    }
 
 
 def pair(one: str, other: str, accuracies: dict[str, float], rows: int) -> dict[str, Any]:
     gap = round((accuracies[one] - accuracies[other]) * rows)
-    return {"one": one, "other": other, "only_one_right": 10 + max(gap, 0),
-            "only_other_right": 10 + max(-gap, 0)}  # fmt: skip
+    return {
+        "one": one,
+        "other": other,
+        "only_one_right": 10 + max(gap, 0),
+        "only_other_right": 10 + max(-gap, 0),
+    }
 
 
 def example(label: str, second: str, text: str, confidence: float) -> dict[str, Any]:
     return {
-        "id": f"pool.parquet:{len(text)}", "label": label, "confidence": confidence,
-        "second": {"label": second, "probability": round(1 - confidence, 4)}, "agreement": 0.5,
+        "id": f"pool.parquet:{len(text)}",
+        "label": label,
+        "confidence": confidence,
+        "second": {"label": second, "probability": round(1 - confidence, 4)},
+        "agreement": 0.5,
         "texts": {"text": text},
-    }  # fmt: skip
+    }
 
 
 def figures(
@@ -90,13 +105,18 @@ def figures(
         "run": "first",
         "templates": {"category": "category: {mask}. {text}", "topic": "{text} {mask}"},
         "pool": {"rows": each * count, "rejected": 0, "scored_by_members": each * count},
-        "sets": {"labeled": {"rows": 10 * count, "counts": dict.fromkeys(labels, 10)},
-                 "test": {"rows": 1000, "counts": dict.fromkeys(labels, 1000 // count)}},
+        "sets": {
+            "labeled": {"rows": 10 * count, "counts": dict.fromkeys(labels, 10)},
+            "test": {"rows": 1000, "counts": dict.fromkeys(labels, 1000 // count)},
+        },
         "leaked": 0,
         "rejected": {name: {"reasons": {}, "first": []} for name in ("pool", "labeled", "test")},
         "labels": {
-            "counts": rows, "rows": each * count, "abstained": 10 * count,
-            "abstained_of": dict.fromkeys(labels, 10), "mean_confidence": 0.8,
+            "counts": rows,
+            "rows": each * count,
+            "abstained": 10 * count,
+            "abstained_of": dict.fromkeys(labels, 10),
+            "mean_confidence": 0.8,
             "confidence_counts": [0] * 10 + [count * each // 10] * 10,
         },
         "examples": {
@@ -113,13 +133,19 @@ def figures(
         "ensemble_temperature": 1.0,
         "ensemble_offsets": dict.fromkeys(LABELS, 0.0),
         "seconds": {"student": 61.0, "labels": 2.0},
-        "generations": [{"members": list(weights), "rows": 20, "agreement": 0.9,
-                         "shares": dict.fromkeys(labels, round(1 / count, 4)),
-                         "test_accuracy": 0.82}],
+        "generations": [
+            {
+                "members": list(weights),
+                "rows": 20,
+                "agreement": 0.9,
+                "shares": dict.fromkeys(labels, round(1 / count, 4)),
+                "test_accuracy": 0.82,
+            }
+        ],
         "warnings": [],
         "labeled": measured(count, rows=10 * count),
         "test": measured(count),
-    }  # fmt: skip
+    }
     return {**found, **changes}
 
 
@@ -142,12 +168,22 @@ def report(**changes: Any) -> Report:
 def write_run(folder: Path, found: dict[str, Any] | None = None) -> Path:
     """Write what a page is drawn from."""
     folder.mkdir(parents=True)
-    config = make_config({"task": "news.toml", "labeled": "ten.csv", "pool": "pool.parquet",
-                          "out": str(folder), "model": "bert", "test": "test.csv"})  # fmt: skip
+    config = make_config(
+        {
+            "task": "news.toml",
+            "labeled": "ten.csv",
+            "pool": "pool.parquet",
+            "out": str(folder),
+            "model": "bert",
+            "test": "test.csv",
+        }
+    )
     manifest = {
-        "run_id": "abc", "inputs": {"pool": "1" * 64}, "machine": {"system": "Linux"},
+        "run_id": "abc",
+        "inputs": {"pool": "1" * 64},
+        "machine": {"system": "Linux"},
         "made_with": {"pet": "0.1.0"},
-    }  # fmt: skip
+    }
     (folder / "config.json").write_text(config.model_dump_json(), encoding="utf-8")
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     (folder / "report.json").write_text(json.dumps(found or figures()), encoding="utf-8")

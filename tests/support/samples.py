@@ -81,8 +81,11 @@ def labeled_rows() -> list[tuple[str, str]]:
 
 
 def test_rows() -> list[tuple[str, str]]:
-    return [(f"{SUBJECTS[label][4]} {more}", label) for label in LABELS
-            for more in ("today", "it said", "!")]  # fmt: skip
+    return [
+        (f"{SUBJECTS[label][4]} {more}", label)
+        for label in LABELS
+        for more in ("today", "it said", "!")
+    ]
 
 
 def pool_texts() -> list[str | None]:
@@ -122,20 +125,32 @@ def write_inputs(folder: Path) -> Path:
 def tiny_config(inputs: Path, bert: Path, out: Path, /, **changes: Any) -> RunConfig:
     """Settings of a run that takes a second."""
     values: dict[str, Any] = {
-        "task": str(inputs / "task.toml"), "labeled": str(inputs / "labeled.csv"),
-        "pool": str(inputs / "pool.parquet"), "test": str(inputs / "test.csv"),
-        "model": str(bert), "out": str(out), "device": "cpu", "max_length": 32, "shard_rows": 16,
-        "tokens_per_batch": 512, "abstain_below": 0.4, "generations": 0, "train_from": 0,
-        "member": {"steps": 2, "batch_size": 4}, "student": {"steps": 3, "batch_size": 8},
+        "task": str(inputs / "task.toml"),
+        "labeled": str(inputs / "labeled.csv"),
+        "pool": str(inputs / "pool.parquet"),
+        "test": str(inputs / "test.csv"),
+        "model": str(bert),
+        "out": str(out),
+        "device": "cpu",
+        "max_length": 32,
+        "shard_rows": 16,
+        "tokens_per_batch": 512,
+        "abstain_below": 0.4,
+        "generations": 0,
+        "train_from": 0,
+        "member": {"steps": 2, "batch_size": 4},
+        "student": {"steps": 3, "batch_size": 8},
         "supervised": {"steps": 2, "batch_size": 4},
-    }  # fmt: skip
+    }
     return make_config({**values, **changes})
 
 
 MEMBERS = [f"g0-{name}-r0" for name in PATTERNS]
 ADAPTERS: dict[str, Any] = {
-    "lora": {"rank": 2}, "prefix": {"length": 3, "width": 8}, "soft_prompt": {"length": 3}
-}  # fmt: skip
+    "lora": {"rank": 2},
+    "prefix": {"length": 3, "width": 8},
+    "soft_prompt": {"length": 3},
+}
 
 
 def adapted(tuning: str, **more: Any) -> dict[str, Any]:

@@ -57,10 +57,14 @@ def wordpiece_tokenizer() -> PreTrainedTokenizerFast:
     )
     tokenizer.decoder = decoders.WordPiece()
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]",
-        sep_token="[SEP]", mask_token="[MASK]",
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
         model_input_names=["input_ids", "token_type_ids", "attention_mask"],
-    )  # fmt: skip
+    )
 
 
 def _byte_level(special: list[str]) -> Tokenizer:
@@ -69,9 +73,11 @@ def _byte_level(special: list[str]) -> Tokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = BpeTrainer(
-        vocab_size=700, special_tokens=special, show_progress=False,
+        vocab_size=700,
+        special_tokens=special,
+        show_progress=False,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-    )  # fmt: skip
+    )
     # Some words also stand at the start of a line, where no space comes before them.
     lines = [" ".join(["x", *WORDS])] * 20 + ["it was", "the game"] * 20
     tokenizer.train_from_iterator(lines, trainer)
@@ -86,11 +92,16 @@ def roberta_tokenizer() -> PreTrainedTokenizerFast:
         ("</s>", 2), ("<s>", 0), trim_offsets=True, add_prefix_space=False
     )
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", cls_token="<s>",
-        sep_token="</s>", unk_token="<unk>", pad_token="<pad>",
+        tokenizer_object=tokenizer,
+        bos_token="<s>",
+        eos_token="</s>",
+        cls_token="<s>",
+        sep_token="</s>",
+        unk_token="<unk>",
+        pad_token="<pad>",
         mask_token=AddedToken("<mask>", lstrip=True, special=True),
         model_input_names=["input_ids", "attention_mask"],
-    )  # fmt: skip
+    )
 
 
 def causal_tokenizer() -> PreTrainedTokenizerFast:
@@ -98,9 +109,12 @@ def causal_tokenizer() -> PreTrainedTokenizerFast:
     tokenizer = _byte_level(["<|endoftext|>"])
     tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<|endoftext|>", eos_token="<|endoftext|>",
-        unk_token="<|endoftext|>", model_input_names=["input_ids", "attention_mask"],
-    )  # fmt: skip
+        tokenizer_object=tokenizer,
+        bos_token="<|endoftext|>",
+        eos_token="<|endoftext|>",
+        unk_token="<|endoftext|>",
+        model_input_names=["input_ids", "attention_mask"],
+    )
 
 
 def unigram_tokenizer() -> PreTrainedTokenizerFast:
@@ -117,75 +131,133 @@ def unigram_tokenizer() -> PreTrainedTokenizerFast:
     tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
     tokenizer.add_special_tokens([AddedToken("<mask>", lstrip=True, special=True)])
     tokenizer.post_processor = TemplateProcessing(
-        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>",
+        single="<s> $A </s>",
+        pair="<s> $A </s> </s> $B </s>",
         special_tokens=[("<s>", 0), ("</s>", 2)],
-    )  # fmt: skip
+    )
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", cls_token="<s>",
-        sep_token="</s>", unk_token="<unk>", pad_token="<pad>",
+        tokenizer_object=tokenizer,
+        bos_token="<s>",
+        eos_token="</s>",
+        cls_token="<s>",
+        sep_token="</s>",
+        unk_token="<unk>",
+        pad_token="<pad>",
         mask_token=AddedToken("<mask>", lstrip=True, special=True),
         model_input_names=["input_ids", "attention_mask"],
-    )  # fmt: skip
+    )
 
 
 def bert(tokenizer: Any) -> Any:
     return BertForMaskedLM(
-        BertConfig(**SMALL, vocab_size=len(tokenizer), intermediate_size=64,
-                   max_position_embeddings=POSITIONS, hidden_dropout_prob=0.1)
-    )  # fmt: skip
+        BertConfig(
+            **SMALL,
+            vocab_size=len(tokenizer),
+            intermediate_size=64,
+            max_position_embeddings=POSITIONS,
+            hidden_dropout_prob=0.1,
+        )
+    )
 
 
 def roberta(tokenizer: Any) -> Any:
     return RobertaForMaskedLM(
-        RobertaConfig(**SMALL, vocab_size=len(tokenizer), intermediate_size=64, type_vocab_size=1,
-                      max_position_embeddings=POSITIONS + 2, pad_token_id=1)
-    )  # fmt: skip
+        RobertaConfig(
+            **SMALL,
+            vocab_size=len(tokenizer),
+            intermediate_size=64,
+            type_vocab_size=1,
+            max_position_embeddings=POSITIONS + 2,
+            pad_token_id=1,
+        )
+    )
 
 
 def xlm_roberta(tokenizer: Any) -> Any:
     return XLMRobertaForMaskedLM(
-        XLMRobertaConfig(**SMALL, vocab_size=len(tokenizer), intermediate_size=64,
-                         type_vocab_size=1, max_position_embeddings=POSITIONS + 2, pad_token_id=1)
-    )  # fmt: skip
+        XLMRobertaConfig(
+            **SMALL,
+            vocab_size=len(tokenizer),
+            intermediate_size=64,
+            type_vocab_size=1,
+            max_position_embeddings=POSITIONS + 2,
+            pad_token_id=1,
+        )
+    )
 
 
 def llama(tokenizer: Any) -> Any:
     return LlamaForCausalLM(
-        LlamaConfig(**SMALL, vocab_size=len(tokenizer), intermediate_size=64,
-                    num_key_value_heads=1, max_position_embeddings=POSITIONS,
-                    bos_token_id=0, eos_token_id=0)
-    )  # fmt: skip
+        LlamaConfig(
+            **SMALL,
+            vocab_size=len(tokenizer),
+            intermediate_size=64,
+            num_key_value_heads=1,
+            max_position_embeddings=POSITIONS,
+            bos_token_id=0,
+            eos_token_id=0,
+        )
+    )
 
 
 def gpt2(tokenizer: Any) -> Any:
     return GPT2LMHeadModel(
-        GPT2Config(n_embd=32, n_layer=2, n_head=2, vocab_size=len(tokenizer),
-                   n_positions=POSITIONS, bos_token_id=0, eos_token_id=0)
-    )  # fmt: skip
+        GPT2Config(
+            n_embd=32,
+            n_layer=2,
+            n_head=2,
+            vocab_size=len(tokenizer),
+            n_positions=POSITIONS,
+            bos_token_id=0,
+            eos_token_id=0,
+        )
+    )
 
 
 def opt(tokenizer: Any) -> Any:
     return OPTForCausalLM(
-        OPTConfig(**SMALL, vocab_size=len(tokenizer), ffn_dim=64, word_embed_proj_dim=32,
-                  max_position_embeddings=POSITIONS, bos_token_id=0, eos_token_id=0, pad_token_id=0)
-    )  # fmt: skip
+        OPTConfig(
+            **SMALL,
+            vocab_size=len(tokenizer),
+            ffn_dim=64,
+            word_embed_proj_dim=32,
+            max_position_embeddings=POSITIONS,
+            bos_token_id=0,
+            eos_token_id=0,
+            pad_token_id=0,
+        )
+    )
 
 
 def bart(tokenizer: Any) -> Any:
     """An encoder and a decoder, and a bias over the vocabulary behind the head."""
     return BartForConditionalGeneration(
-        BartConfig(d_model=32, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
-                   decoder_attention_heads=2, encoder_ffn_dim=64, decoder_ffn_dim=64,
-                   vocab_size=len(tokenizer), max_position_embeddings=POSITIONS)
-    )  # fmt: skip
+        BartConfig(
+            d_model=32,
+            encoder_layers=1,
+            decoder_layers=1,
+            encoder_attention_heads=2,
+            decoder_attention_heads=2,
+            encoder_ffn_dim=64,
+            decoder_ffn_dim=64,
+            vocab_size=len(tokenizer),
+            max_position_embeddings=POSITIONS,
+        )
+    )
 
 
 def deberta(tokenizer: Any) -> Any:
     """DeBERTa-v3 as it is saved anew: its head is tied to the embeddings by hand."""
     return DebertaV2ForMaskedLM(
-        DebertaV2Config(**SMALL, vocab_size=len(tokenizer), intermediate_size=64, legacy=False,
-                        type_vocab_size=0, max_position_embeddings=POSITIONS)
-    )  # fmt: skip
+        DebertaV2Config(
+            **SMALL,
+            vocab_size=len(tokenizer),
+            intermediate_size=64,
+            legacy=False,
+            type_vocab_size=0,
+            max_position_embeddings=POSITIONS,
+        )
+    )
 
 
 KINDS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {

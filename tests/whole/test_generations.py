@@ -99,10 +99,13 @@ def test_patterns_that_know_less_than_the_commonest_label_are_trained_at_once_an
 
 @pytest.mark.parametrize(
     ("switch", "changed"),
-    [({"drawn_labels": "hard"}, {"g1"}), ({"lm_weight": 0.1}, {"g0", "g1"}),
-     ({"adapt_steps": 2}, {"g0", "g1"})],
+    [
+        ({"drawn_labels": "hard"}, {"g1"}),
+        ({"lm_weight": 0.1}, {"g0", "g1"}),
+        ({"adapt_steps": 2}, {"g0", "g1"}),
+    ],
     ids=["hard drawn labels", "auxiliary loss", "adaptation"],
-)  # fmt: skip
+)
 def test_a_switch_of_the_training_trains_other_members(
     config_for: Configure, grown: Any, switch: dict[str, Any], changed: set[str]
 ) -> None:
@@ -139,12 +142,18 @@ def test_the_papers_settings_run_from_end_to_end(
     few = {"steps": 1, "batch_size": 4}
     config = make_config(
         {
-            "task": str(inputs_folder / "task.toml"), "preset": "paper", "max_length": 32,
-            "labeled": str(inputs_folder / "labeled.csv"), "out": str(tmp_path / "run"),
-            "pool": str(inputs_folder / "pool.parquet"), "model": str(model_folder("roberta")),
-            "member": few, "student": few, "supervised": few,
+            "task": str(inputs_folder / "task.toml"),
+            "preset": "paper",
+            "max_length": 32,
+            "labeled": str(inputs_folder / "labeled.csv"),
+            "out": str(tmp_path / "run"),
+            "pool": str(inputs_folder / "pool.parquet"),
+            "model": str(model_folder("roberta")),
+            "member": few,
+            "student": few,
+            "supervised": few,
         }
-    )  # fmt: skip
+    )
     assert (config.lm_weight, config.drawn_labels, config.train_from) == (1e-4, "hard", 0)
     report = label_pool(config)
     assert len(report["generations"]) >= 2

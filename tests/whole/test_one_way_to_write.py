@@ -1,4 +1,4 @@
-"""There is one way to write a file: `pet.storage.files.writing`. Here stands who is let into its room."""
+"""There is one way to write a file, `pet.storage.files.writing`: who is let into its room."""
 
 from __future__ import annotations
 
@@ -10,37 +10,77 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 FOLDERS = ("pet", "flows", "data", "tests/bench")
-WRITES = {"write_text", "write_bytes", "write_table", "ParquetWriter", "save_pretrained",
-          "save_file", "save", "copyfile", "copyfileobj", "copytree", "replace", "rename",
-          "to_csv", "to_parquet", "dump", "savez", "tofile", "move", "symlink_to",
-          "pwrite"}  # fmt: skip
+WRITES = {
+    "write_text",
+    "write_bytes",
+    "write_table",
+    "ParquetWriter",
+    "save_pretrained",
+    "save_file",
+    "save",
+    "copyfile",
+    "copyfileobj",
+    "copytree",
+    "replace",
+    "rename",
+    "to_csv",
+    "to_parquet",
+    "dump",
+    "savez",
+    "tofile",
+    "move",
+    "symlink_to",
+    "pwrite",
+}
 # Each of these is handed a path inside the temporary room of `writing`, or of a download.
 INSIDE = {
-    "pet/storage/files.py: _put_in_place", "pet/storage/units.py: make_unit", "pet/storage/files.py: write_text",
-    "pet/inputs/pool_sample.py: _sample", "pet/inputs/pool_sample.py: sample_pool",
-    "pet/student/label_files.py: set_aside", "pet/student/label_files.py: reject",
-    "pet/storage/files.py: write_parquet", "pet/models/model.py: save", "pet/method/linear_head.py: save",
-    "pet/ensemble/member_training.py: _fit", "pet/ensemble/member_training.py: _train", "pet/ensemble/adaptation.py: build",
+    "pet/storage/files.py: _put_in_place",
+    "pet/storage/units.py: make_unit",
+    "pet/storage/files.py: write_text",
+    "pet/inputs/pool_sample.py: _sample",
+    "pet/inputs/pool_sample.py: sample_pool",
+    "pet/student/label_files.py: set_aside",
+    "pet/student/label_files.py: reject",
+    "pet/storage/files.py: write_parquet",
+    "pet/models/model.py: save",
+    "pet/method/linear_head.py: save",
+    "pet/ensemble/member_training.py: _fit",
+    "pet/ensemble/member_training.py: _train",
+    "pet/ensemble/adaptation.py: build",
     "pet/student/distillation.py: _keep",
-    "data/cache.py: write_seal", "data/texts.py: write_rows", "data/models.py: convert_gguf",
-    "data/archives.py: pip_download", "data/archives.py: extract_members",
-    "tests/bench/baselines.py: cached_embeddings", "tests/bench/tables.py: write_tables",
+    "data/cache.py: write_seal",
+    "data/texts.py: write_rows",
+    "data/models.py: convert_gguf",
+    "data/archives.py: pip_download",
+    "data/archives.py: extract_members",
+    "tests/bench/baselines.py: cached_embeddings",
+    "tests/bench/tables.py: write_tables",
     "tests/bench/setfit_train.py: main",
-    "pet/models/adapter.py: _write", "pet/models/adapter.py: save_adapter",
-    "pet/tasks/task_draft.py: write_draft", "pet/estimator.py: save",
-    "pet/finished/exports.py: _write_onnx", "pet/finished/exports.py: export_run",
+    "pet/models/adapter.py: _write",
+    "pet/models/adapter.py: save_adapter",
+    "pet/tasks/task_draft.py: write_draft",
+    "pet/estimator.py: save",
+    "pet/finished/exports.py: _write_onnx",
+    "pet/finished/exports.py: export_run",
     "pet/finished/labeled_pool.py: write_labeled_csv",
-    "pet/finished/labeled_pool.py: write_labeled_pool", "pet/models/model.py: save_settings",
-    "pet/reviewing/annotation_files.py: _write_csv", "pet/student/student_folder.py: save",
-}  # fmt: skip
+    "pet/finished/labeled_pool.py: write_labeled_pool",
+    "pet/models/model.py: save_settings",
+    "pet/reviewing/annotation_files.py: _write_csv",
+    "pet/student/student_folder.py: save",
+}
 # These are no results: who holds a lock, what a server said, what an environment was made from,
 # a temporary folder's files; what was fetched from a bucket; a rename by itself, which is one step.
 OTHERS = {
-    "pet/storage/locks.py: _name", "flows/runtime/server.py: _start", "tests/bench/setfit.py: environment",
-    "tests/bench/runs.py: measure_larger", "pet/finished/comparison.py: _deal",
-    "pet/student/student_folder.py: __getstate__", "pet/student/student_folder.py: __setstate__",
-    "pet/nightly/label_store.py: _rename", "pet/storage/mirrors.py: _get",
-}  # fmt: skip
+    "pet/storage/locks.py: _name",
+    "flows/runtime/server.py: _start",
+    "tests/bench/setfit.py: environment",
+    "tests/bench/runs.py: measure_larger",
+    "pet/finished/comparison.py: _deal",
+    "pet/student/student_folder.py: __getstate__",
+    "pet/student/student_folder.py: __setstate__",
+    "pet/nightly/label_store.py: _rename",
+    "pet/storage/mirrors.py: _get",
+}
 # Benchmarks write their tables and what they measure with; a killed one is started again.
 TABLES = {"jobs", "review", "size", "speed", "tuning"}
 
@@ -83,10 +123,16 @@ def test_nothing_writes_past_the_one_way() -> None:
 
 @pytest.mark.parametrize(
     "code",
-    ["def f(p): p.write_text('x')", "def f(p): open(p, 'w')", "def f(p): p.open('ab')",
-     "def f(p): p.open(mode='x')", "import os\ndef f(p): os.replace(p, p)",
-     "def f(t, p): pq.write_table(t, p)", "def f(m, p): m.save_pretrained(p)"],
-)  # fmt: skip
+    [
+        "def f(p): p.write_text('x')",
+        "def f(p): open(p, 'w')",
+        "def f(p): p.open('ab')",
+        "def f(p): p.open(mode='x')",
+        "import os\ndef f(p): os.replace(p, p)",
+        "def f(t, p): pq.write_table(t, p)",
+        "def f(m, p): m.save_pretrained(p)",
+    ],
+)
 def test_every_usual_way_is_seen(code: str) -> None:
     assert list(places(code, "a.py")) == ["a.py: f"]
 

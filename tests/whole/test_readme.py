@@ -30,12 +30,20 @@ from tests.support.documents import (
     links,
     make_targets,
     steps,
-)  # fmt: skip
+)
 from tests.support.tiny_models import save_model
 
 README = REPOSITORY / "README.md"
-DOCUMENTS = ["README.md", "flows/README.md", "pet/README.md", "verbalizers/README.md",
-             "data/README.md", "tests/README.md", "flows/nightly.md", "flows/ray.md"]  # fmt: skip
+DOCUMENTS = [
+    "README.md",
+    "flows/README.md",
+    "pet/README.md",
+    "verbalizers/README.md",
+    "data/README.md",
+    "tests/README.md",
+    "flows/nightly.md",
+    "flows/ray.md",
+]
 STEPS = steps(README)
 MODEL = ".cache/models/bert-tiny"  # as README has it
 REAL_MODEL = cache_root() / "models" / "bert-tiny"
@@ -45,9 +53,12 @@ pytestmark = pytest.mark.timeout(900)  # all steps together are the first test's
 # What the test changes, and all that it changes, so that a minute is enough:
 # - The presets that README uses have few steps, one generation and short texts.
 SMALL = {
-    "generations": 1, "max_length": 48, "member": {"steps": 2, "batch_size": 4},
-    "student": {"steps": 3, "batch_size": 8}, "supervised": {"steps": 2, "batch_size": 4},
-}  # fmt: skip
+    "generations": 1,
+    "max_length": 48,
+    "member": {"steps": 2, "batch_size": 4},
+    "student": {"steps": 3, "batch_size": 8},
+    "supervised": {"steps": 2, "batch_size": 4},
+}
 # - These words are added to a command. Runs by Prefect have tests of their own.
 ADDED = {"run": ["--plain"]}
 # - In place of the demo's BERT-tiny stands a tiny model of random weights; where the demo's models
@@ -92,13 +103,21 @@ def answer(path: Path) -> None:
         writer.writerows(rows)
 
 
-@pytest.fixture(scope="module", params=[
-    "tiny",
-    pytest.param("real", marks=[
-        pytest.mark.demo,
-        pytest.mark.skipif(not REAL_MODEL.exists(), reason="python -m data.fetch bert-tiny"),
-    ]),
-])  # fmt: skip
+@pytest.fixture(
+    scope="module",
+    params=[
+        "tiny",
+        pytest.param(
+            "real",
+            marks=[
+                pytest.mark.demo,
+                pytest.mark.skipif(
+                    not REAL_MODEL.exists(), reason="python -m data.fetch bert-tiny"
+                ),
+            ],
+        ),
+    ],
+)
 def followed(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, list[Outcome]]:
@@ -120,8 +139,11 @@ def followed(
 
 def test_every_step_of_the_readme_works(followed: tuple[Path, list[Outcome]]) -> None:
     assert len(STEPS) >= 15, "the steps are no longer found"
-    failed = {step.text: outcome.wrong for step, outcome in zip(STEPS, followed[1], strict=True)
-              if outcome.wrong}  # fmt: skip
+    failed = {
+        step.text: outcome.wrong
+        for step, outcome in zip(STEPS, followed[1], strict=True)
+        if outcome.wrong
+    }
     assert not failed
 
 
@@ -137,17 +159,32 @@ def test_the_answers_of_the_review_are_in_the_next_labeled_set(
     followed: tuple[Path, list[Outcome]],
 ) -> None:
     place, outcomes = followed
-    [said] = [outcome.said for step, outcome in zip(STEPS, outcomes, strict=True)
-              if "--answers" in step.text]  # fmt: skip
+    [said] = [
+        outcome.said
+        for step, outcome in zip(STEPS, outcomes, strict=True)
+        if "--answers" in step.text
+    ]
     assert "10 rows added" in said
     written = next(line.split()[-1] for line in said.splitlines() if line.startswith("written"))
     assert len((place / written).read_text(encoding="utf-8").splitlines()) == 12 + 10
 
 
-@pytest.mark.parametrize("name", ["report.html", "report.json", "student/model.safetensors",
-                                  "student/README.md", "rejected.parquet", "members",
-                                  "soft_labels", "supervised", "config.json", "task.toml",
-                                  "manifest.json"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "report.html",
+        "report.json",
+        "student/model.safetensors",
+        "student/README.md",
+        "rejected.parquet",
+        "members",
+        "soft_labels",
+        "supervised",
+        "config.json",
+        "task.toml",
+        "manifest.json",
+    ],
+)
 def test_what_the_readme_says_comes_out_is_there(
     name: str, followed: tuple[Path, list[Outcome]]
 ) -> None:
@@ -208,8 +245,9 @@ def options_of_commands() -> dict[str, set[str]]:
     found = {}
     for name, command in group.commands.items():  # type: ignore[attr-defined]
         every = [command, *getattr(command, "commands", {}).values()]
-        found[name] = {option for own in every for parameter in own.params
-                       for option in parameter.opts}  # fmt: skip
+        found[name] = {
+            option for own in every for parameter in own.params for option in parameter.opts
+        }
     return found
 
 

@@ -32,8 +32,14 @@ technical = ["software", "computer"]
 category = "category: {mask}. {text}"
 about = "{text} This is about {mask}"
 """
-FEW = ["train_from=0", "member.steps=30", "student.steps=60", "supervised.steps=10",
-       "generations=0", "shard_rows=20"]  # fmt: skip
+FEW = [
+    "train_from=0",
+    "member.steps=30",
+    "student.steps=60",
+    "supervised.steps=10",
+    "generations=0",
+    "shard_rows=20",
+]
 LOAD = """
 import json, sys
 from transformers import pipeline
@@ -47,10 +53,27 @@ def command(out: Path, *more: str) -> list[str]:
     task = out.parent / "tickets.toml"
     task.write_text(TASK)
     settings = [part for setting in FEW for part in ("--set", setting)]
-    return [sys.executable, "-m", "flows.cli", "run", str(task), "--plain", "--json",
-            "--labeled", str(SAMPLE / "tickets-labeled.csv"),
-            "--pool", str(SAMPLE / "tickets-pool.csv"), "--test", str(SAMPLE / "tickets-test.csv"),
-            "--model", str(MODEL), "--out", str(out), *settings, *more]  # fmt: skip
+    return [
+        sys.executable,
+        "-m",
+        "flows.cli",
+        "run",
+        str(task),
+        "--plain",
+        "--json",
+        "--labeled",
+        str(SAMPLE / "tickets-labeled.csv"),
+        "--pool",
+        str(SAMPLE / "tickets-pool.csv"),
+        "--test",
+        str(SAMPLE / "tickets-test.csv"),
+        "--model",
+        str(MODEL),
+        "--out",
+        str(out),
+        *settings,
+        *more,
+    ]
 
 
 def run(arguments: list[str]) -> subprocess.CompletedProcess[str]:
@@ -70,9 +93,13 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_student_loads_offline_in_a_process_that_never_imports_pet(undisturbed: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", LOAD, str(undisturbed / "student")], cwd="/", text=True,
-        capture_output=True, check=True, env={**os.environ, "HF_HUB_OFFLINE": "1"},
-    )  # fmt: skip
+        [sys.executable, "-c", LOAD, str(undisturbed / "student")],
+        cwd="/",
+        text=True,
+        capture_output=True,
+        check=True,
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+    )
     said = {row["label"]: row["score"] for row in json.loads(done.stdout.splitlines()[-1])}
     assert set(said) == {"billing", "delivery", "technical"}
     assert sum(said.values()) == pytest.approx(1, abs=1e-3)
@@ -91,9 +118,13 @@ def test_prefect_executes_the_same_run_to_the_same_bytes(undisturbed: Path, tmp_
     out = tmp_path / "tickets"
     arguments = [part for part in command(out) if part != "--plain"]
     done = subprocess.run(
-        arguments, cwd=REPOSITORY, capture_output=True, text=True, check=False,
+        arguments,
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
         env={**os.environ, "XDG_STATE_HOME": str(tmp_path / "state")},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     for name in ("labels/part-00001.parquet", "student/model.safetensors"):

@@ -43,20 +43,36 @@ class _Bomb:
 def plant(folder: Path, mark: Path) -> Path:
     """Put everything into a model's folder that some library would run."""
     code = f"open({str(mark)!r}, 'w').close()\n"
-    for name in ("modeling_own", "configuration_own", "tokenization_own", "setup", "__init__",
-                 "custom_generate/generate", "conftest"):  # fmt: skip
+    for name in (
+        "modeling_own",
+        "configuration_own",
+        "tokenization_own",
+        "setup",
+        "__init__",
+        "custom_generate/generate",
+        "conftest",
+    ):
         path = folder / f"{name}.py"
         path.parent.mkdir(exist_ok=True)
         path.write_text(code)
     bomb = pickle.dumps(_Bomb(mark))
-    for name in ("pytorch_model.bin", "adapter_model.bin", "training_args.bin", "optimizer.pt",
-                 "tokenizer.pkl", "tokenizer.pt", "model.pt", "flax_model.msgpack"):  # fmt: skip
+    for name in (
+        "pytorch_model.bin",
+        "adapter_model.bin",
+        "training_args.bin",
+        "optimizer.pt",
+        "tokenizer.pkl",
+        "tokenizer.pt",
+        "model.pt",
+        "flax_model.msgpack",
+    ):
         (folder / name).write_bytes(bomb)
     jinja = "{{ ''.__class__.__mro__[1].__subclasses__() }}{{ cycler.__init__.__globals__.os.popen("
     changes: dict[str, dict[str, Any]] = {
         "config.json": {
             "auto_map": {
-                "AutoConfig": "configuration_own.Own", "AutoModel": "modeling_own.Own",
+                "AutoConfig": "configuration_own.Own",
+                "AutoModel": "modeling_own.Own",
                 "AutoModelForMaskedLM": "modeling_own.Own",
                 "AutoModelForCausalLM": "modeling_own.Own",
                 "AutoModelForSequenceClassification": "modeling_own.Own",
@@ -67,7 +83,7 @@ def plant(folder: Path, mark: Path) -> Path:
             "auto_map": {"AutoTokenizer": ["tokenization_own.Own", "tokenization_own.Own"]},
             "chat_template": f"{jinja}'touch {mark}').read() }}}}",
         },
-    }  # fmt: skip
+    }
     for name, change in changes.items():
         found = json.loads((folder / name).read_text())
         (folder / name).write_text(json.dumps({**found, **change}))
@@ -278,8 +294,11 @@ def test_texts_and_labels_do_not_steer_the_terminal(
     for sign in "\x1b\x07\x9b":
         assert sign not in shown
     samples.write_csv(run_copy / "hostile.csv", [("a", TEXT)], ("text", "label"))
-    said = CliRunner().invoke(cli.app, ["evaluate", str(run_copy), "--test",
-                                        str(run_copy / "hostile.csv")]).stderr  # fmt: skip
+    said = (
+        CliRunner()
+        .invoke(cli.app, ["evaluate", str(run_copy), "--test", str(run_copy / "hostile.csv")])
+        .stderr
+    )
     assert "the task's labels" in said
     for sign in "\x1b\x07\x9b":
         assert sign not in said

@@ -100,8 +100,10 @@ def test_a_person_is_asked_for_what_no_option_says(
     task = load_task("news.toml")
     assert task.description == "News?"
     assert dict(task.verbalizer("topic")) == {
-        "business": ("trade", "money"), "space": ("moon",), "sport": ("sport",)
-    }  # fmt: skip
+        "business": ("trade", "money"),
+        "space": ("moon",),
+        "sport": ("sport",),
+    }
 
 
 def test_a_person_without_a_sample_names_labels_and_columns(asked: Callable[..., Result]) -> None:

@@ -38,9 +38,13 @@ def results_in(config: RunConfig, folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.timeout(600)
 def test_nodes_that_share_nothing_but_a_bucket_make_the_same_bytes(
-    nodes: Cluster, bucket: str, config_for: Configure, inputs_folder: Path, tiny_run: Path,
+    nodes: Cluster,
+    bucket: str,
+    config_for: Configure,
+    inputs_folder: Path,
+    tiny_run: Path,
     tmp_path: Path,
-) -> None:  # fmt: skip
+) -> None:
     send(inputs_folder, f"{bucket}/in")
     config = config_for(out=f"{bucket}/news", pool=f"{bucket}/in/pool.parquet")
     dying = nodes.add_node(num_cpus=1, env_vars={"PET_SCRATCH": str(tmp_path / "two")})

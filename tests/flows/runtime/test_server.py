@@ -57,9 +57,12 @@ sqlalchemy.exc.OperationalError: (sqlite3.OperationalError) database is locked
 
 @pytest.mark.parametrize(
     ("log", "found"),
-    [(LOCKED, "sqlalchemy.exc.OperationalError: (sqlite3.OperationalError) database is locked"),
-     ("one\n\nport in use\n", "port in use"), ("", "nothing")],
-)  # fmt: skip
+    [
+        (LOCKED, "sqlalchemy.exc.OperationalError: (sqlite3.OperationalError) database is locked"),
+        ("one\n\nport in use\n", "port in use"),
+        ("", "nothing"),
+    ],
+)
 def test_a_server_that_does_not_start_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: str, found: str
 ) -> None:

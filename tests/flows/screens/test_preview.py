@@ -15,9 +15,13 @@ NOTHING_TWICE = dict.fromkeys(("rows", "same", "near", "labeled", "pool_near_lab
 
 def shown(**more: Any) -> str:
     found: dict[str, Any] = {
-        "task": "many", "labeled": {"rows": 60, "counts": dict.fromkeys(LABELS, 3)},
-        "patterns": [], "warnings": [], "duplicates": NOTHING_TWICE, **more,
-    }  # fmt: skip
+        "task": "many",
+        "labeled": {"rows": 60, "counts": dict.fromkeys(LABELS, 3)},
+        "patterns": [],
+        "warnings": [],
+        "duplicates": NOTHING_TWICE,
+        **more,
+    }
     console = Console(file=io.StringIO(), width=80)
     preview_screen.show(console, found)
     assert isinstance(console.file, io.StringIO)

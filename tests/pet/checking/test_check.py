@@ -19,18 +19,23 @@ from tests.support import samples
 def own(inputs_folder: Path, tmp_path: Path) -> Path:
     """The inputs of a run, without the rows of their pool that are no good."""
     folder = Path(shutil.copytree(inputs_folder, tmp_path / "inputs"))
-    texts = [text if text and text.strip() else f"the news {row}"
-             for row, text in enumerate(samples.pool_texts())]  # fmt: skip
+    texts = [
+        text if text and text.strip() else f"the news {row}"
+        for row, text in enumerate(samples.pool_texts())
+    ]
     samples.write_pool(folder / "pool.parquet", texts)
     return folder
 
 
 def check(folder: Path, model: Path | str | None = None, *settings: str, **changes: Any) -> Any:
     options = {
-        "task": str(folder / "task.toml"), "labeled": str(folder / "labeled.csv"),
-        "pool": str(folder / "pool.parquet"), "test": str(folder / "test.csv"),
-        "model": None if model is None else str(model), **changes,
-    }  # fmt: skip
+        "task": str(folder / "task.toml"),
+        "labeled": str(folder / "labeled.csv"),
+        "pool": str(folder / "pool.parquet"),
+        "test": str(folder / "test.csv"),
+        "model": None if model is None else str(model),
+        **changes,
+    }
     return check_inputs(options, ("device=cpu", *settings))
 
 
@@ -45,8 +50,11 @@ def test_without_a_model_the_files_and_filled_examples_are_shown(own: Path) -> N
     assert [pattern["name"] for pattern in found["patterns"]] == list(samples.PATTERNS)
     assert [pattern["causal"] for pattern in found["patterns"]] == [False, False, True]
     assert found["patterns"][0]["examples"][0] == {
-        "before": "category: ", "word": "sport", "after": ". the team won the game", "cut": 0
-    }  # fmt: skip
+        "before": "category: ",
+        "word": "sport",
+        "after": ". the team won the game",
+        "cut": 0,
+    }
     assert sorted(path.name for path in own.iterdir()) == before
 
 

@@ -54,13 +54,23 @@ def label(inputs_folder: Path, model_folder: ModelFolder, tmp_path: Path) -> Any
     """Label the tiny pool: `label("out", "seed=7", kind="llama")`."""
 
     def work(
-        out: str, *settings: str, kind: str = "bert", task: Path | str | None = None,
-        pool: Path | None = None, observer: Observer = SILENT, **more: Any,
-    ) -> Any:  # fmt: skip
+        out: str,
+        *settings: str,
+        kind: str = "bert",
+        task: Path | str | None = None,
+        pool: Path | None = None,
+        observer: Observer = SILENT,
+        **more: Any,
+    ) -> Any:
         return label_zero_shot(
-            str(task or inputs_folder / "task.toml"), str(pool or inputs_folder / "pool.parquet"),
-            tmp_path / out, str(model_folder(kind)), observer, settings=(*SMALL, *settings), **more,
-        )  # fmt: skip
+            str(task or inputs_folder / "task.toml"),
+            str(pool or inputs_folder / "pool.parquet"),
+            tmp_path / out,
+            str(model_folder(kind)),
+            observer,
+            settings=(*SMALL, *settings),
+            **more,
+        )
 
     return work
 
@@ -76,9 +86,12 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
 
 
 def pattern_logits(
-    task_path: Path, model_path: Path, texts: Sequence[str], prior: Sequence[str] | None,
+    task_path: Path,
+    model_path: Path,
+    texts: Sequence[str],
+    prior: Sequence[str] | None,
     calibration: Any,
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """Ask every pattern by itself. [patterns, rows, labels]"""
     task = load_task(task_path)
     model = ClozeModel.load(str(model_path), None, CPU)
@@ -101,9 +114,12 @@ def test_labels_are_the_mean_of_the_calibrated_patterns(
     assert (written, reused, counts["rows"], counts["rejected"]) == (3, 0, len(usable), 3)
     priors = {"content-free": ["N/A", "[MASK]", ""], "none": None}
     logits = pattern_logits(
-        inputs_folder / "task.toml", model_folder("bert"), usable,
-        priors.get(calibration, usable), calibration,
-    )  # fmt: skip
+        inputs_folder / "task.toml",
+        model_folder("bert"),
+        usable,
+        priors.get(calibration, usable),
+        calibration,
+    )
     centred = logits - logits.mean(axis=-1, keepdims=True)
     expected = softmax(centred.mean(axis=0), 1.0 if calibration == "none" else UNTRAINED)
     rows = rows_of(tmp_path / "out")
@@ -236,9 +252,12 @@ def test_everything_wrong_is_said_at_once_and_nothing_is_written(
 ) -> None:
     with pytest.raises(InputError) as raised:
         label_zero_shot(
-            str(inputs_folder / "task.toml"), str(tmp_path / "no-pool"), tmp_path / "out",
-            str(tmp_path / "no-model"), SILENT,
-        )  # fmt: skip
+            str(inputs_folder / "task.toml"),
+            str(tmp_path / "no-pool"),
+            tmp_path / "out",
+            str(tmp_path / "no-model"),
+            SILENT,
+        )
     assert "no-model" in str(raised.value)
     assert "no-pool" in str(raised.value)
     assert not (tmp_path / "out").exists()

@@ -18,12 +18,17 @@ LABELS = ("0", "1", "2")
 @pytest.mark.parametrize(
     "X",
     [
-        TEXTS, tuple(TEXTS), np.array(TEXTS), np.array(TEXTS, dtype=object),
-        pd.Series(TEXTS, index=[7, 7]), pd.Series(TEXTS, dtype="category"),
-        pd.DataFrame({"more": [1, 2], "text": TEXTS}), [["one"], ["two"]],
+        TEXTS,
+        tuple(TEXTS),
+        np.array(TEXTS),
+        np.array(TEXTS, dtype=object),
+        pd.Series(TEXTS, index=[7, 7]),
+        pd.Series(TEXTS, dtype="category"),
+        pd.DataFrame({"more": [1, 2], "text": TEXTS}),
+        [["one"], ["two"]],
         np.array(TEXTS).reshape(2, 1),
     ],
-)  # fmt: skip
+)
 def test_every_usual_form_of_texts_is_taken(X: Any) -> None:
     assert text_columns(X, ["text"]) == {"text": TEXTS}
 
@@ -92,10 +97,15 @@ def test_booleans_are_classes() -> None:
 @pytest.mark.parametrize(
     "y",
     [
-        ["1", None], ["1", -1], np.array([1, -1]), pd.Series([1, None]),
-        pd.Series([1, None], dtype="Int64"), pd.Series(["1", np.nan]), [1.0, float("nan")],
+        ["1", None],
+        ["1", -1],
+        np.array([1, -1]),
+        pd.Series([1, None]),
+        pd.Series([1, None], dtype="Int64"),
+        pd.Series(["1", np.nan]),
+        [1.0, float("nan")],
     ],
-)  # fmt: skip
+)
 def test_rows_without_a_label_are_marked_in_every_usual_way(y: Any) -> None:
     assert known_labels(y, LABELS, 2)[0] == ["1", None]
 

@@ -36,8 +36,9 @@ def test_number_labels_meet_the_tasks_text_in_every_format(tmp_path: Path) -> No
     parquet(tmp_path / "float.parquet", text=["a", "b"], label=[0.0, 1.0])
     parquet(
         tmp_path / "categories.parquet",
-        text=["a", "b"], label=pa.array(["0", "1"]).dictionary_encode(),
-    )  # fmt: skip
+        text=["a", "b"],
+        label=pa.array(["0", "1"]).dictionary_encode(),
+    )
     write(tmp_path / "a.csv", "text,label\na,0\nb,1\n")
     write(tmp_path / "a.jsonl", '{"text": "a", "label": 0}\n{"text": "b", "label": "1"}\n')
     paths = sorted(tmp_path.iterdir())

@@ -57,8 +57,10 @@ def test_undecodable_parquet_rows_are_set_aside_singly(tmp_path: Path) -> None:
         _, found, rejected = everything(pool_of(path))
         assert found == ["ok", "\0", "café"]
         assert [(row.row, row.reason) for row in rejected] == [
-            (1, "not valid UTF-8"), (2, "not valid UTF-8"), (3, "no text")
-        ]  # fmt: skip
+            (1, "not valid UTF-8"),
+            (2, "not valid UTF-8"),
+            (3, "no text"),
+        ]
 
 
 @pytest.mark.parametrize(

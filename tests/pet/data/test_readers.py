@@ -48,8 +48,9 @@ def test_chunks_know_their_place_in_the_file(tmp_path: Path) -> None:
         for chunk in read_chunks(source, ["text"], []):
             assert chunk.table.column("text")[0].as_py() == f"t{chunk.first}"
             assert chunk.cut(3, 5).table.column("text").to_pylist() == [
-                f"t{chunk.first + 3}", f"t{chunk.first + 4}"
-            ]  # fmt: skip
+                f"t{chunk.first + 3}",
+                f"t{chunk.first + 4}",
+            ]
 
 
 def test_a_file_that_changes_under_the_reader_fails_the_run(

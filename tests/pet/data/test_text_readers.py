@@ -93,14 +93,30 @@ def test_a_text_of_five_megabytes_is_a_text(tmp_path: Path) -> None:
 
 def test_jsonl_lines_that_cannot_be_read_cost_themselves_alone(tmp_path: Path) -> None:
     lines = [
-        b'\xef\xbb\xbf{"text": "ok"}', b"", b"{broken", b'{"text": "caf\xe9"}', b"[1, 2]",
-        b'{"text": 5}', b'{"text": "\\ud800"}', b'{"text": null}', b'{"other": 1}', b"[" * 99_999,
+        b'\xef\xbb\xbf{"text": "ok"}',
+        b"",
+        b"{broken",
+        b'{"text": "caf\xe9"}',
+        b"[1, 2]",
+        b'{"text": 5}',
+        b'{"text": "\\ud800"}',
+        b'{"text": null}',
+        b'{"other": 1}',
+        b"[" * 99_999,
         b'{"text": "\\u0000"}',
-    ]  # fmt: skip
+    ]
     assert read(write(tmp_path / "a.jsonl", b"\n".join(lines))) == [
-        "ok", Reason.NOT_JSON, Reason.UNDECODABLE, Reason.NOT_JSON, Reason.NOT_TEXT,
-        Reason.UNDECODABLE, None, None, Reason.NOT_JSON, "\0",
-    ]  # fmt: skip
+        "ok",
+        Reason.NOT_JSON,
+        Reason.UNDECODABLE,
+        Reason.NOT_JSON,
+        Reason.NOT_TEXT,
+        Reason.UNDECODABLE,
+        None,
+        None,
+        Reason.NOT_JSON,
+        "\0",
+    ]
 
 
 def test_a_line_too_long_for_jsonl_is_refused_before_it_fills_the_memory(tmp_path: Path) -> None:

@@ -25,9 +25,13 @@ Configure = Callable[..., Any]
     ],
 )
 def test_a_loss_that_is_no_number_stops_its_unit_alone_and_the_run_goes_on_with_a_lower_rate(
-    config_for: Configure, monkeypatch: pytest.MonkeyPatch,
-    group: str, unit: str, steps_before: int, units: int,
-) -> None:  # fmt: skip
+    config_for: Configure,
+    monkeypatch: pytest.MonkeyPatch,
+    group: str,
+    unit: str,
+    steps_before: int,
+    units: int,
+) -> None:
     from pet.models import training
 
     config = config_for()

@@ -47,9 +47,13 @@ def encoded(
 ) -> Any:
     out = tmp_path_factory.mktemp("encoded") / "run"
     config = samples.tiny_config(
-        inputs_folder, model_folder("bert"), out, generations=1, growth_factor=1.5,
+        inputs_folder,
+        model_folder("bert"),
+        out,
+        generations=1,
+        growth_factor=1.5,
         encoder=str(model_folder("bert")),
-    )  # fmt: skip
+    )
     return config, label_pool(config)
 
 
@@ -86,10 +90,12 @@ def test_a_model_asked_anew_says_what_was_written_down(encoded: Any, tmp_path: P
     label_new_pool(run, config.pool, out, "ensemble", None, SILENT)
     record = read_json(run / "soft_labels" / DONE)
     members = [run / "members" / name / "logits" for name in record["weights"]]
-    stack = np.stack([
-        np.concatenate([read_logits(path)[1] for path in sorted(folder.glob("part-*"))])
-        for folder in members
-    ])  # fmt: skip
+    stack = np.stack(
+        [
+            np.concatenate([read_logits(path)[1] for path in sorted(folder.glob("part-*"))])
+            for folder in members
+        ]
+    )
     together = combine(stack, list(record["weights"].values()))
     parts = [pq.read_table(path) for path in sorted(out.glob("part-*.parquet"))]
     rows = [row for part in parts for row in part["probabilities"].to_pylist()]
@@ -150,8 +156,9 @@ def test_members_that_are_not_trained_are_asked_as_they_are(
     )
     report = label_pool(config)
     assert set(report["generations"][1]["members"]) == {
-        *(f"untrained-{name}" for name in samples.PATTERNS), "encoder-g1",
-    }  # fmt: skip
+        *(f"untrained-{name}" for name in samples.PATTERNS),
+        "encoder-g1",
+    }
     assert not list((Path(config.out) / "members").glob("g*"))
 
 
@@ -176,8 +183,9 @@ def test_a_larger_labeled_set_does_not_ask_the_untrained_model_again(
     counter = Counter()
     label_pool(
         config_for(generations=0, labeled=str(tmp_path / "fewer.csv"), **shared),
-        observer=counter, update=True,
-    )  # fmt: skip
+        observer=counter,
+        update=True,
+    )
     asked = [stage for stage in counter.stages if stage.startswith("scoring")]
     on_pool = [stage for stage in asked if "on pool" in stage]
     assert on_pool, "the encoder member learns from the labels, so it is asked again"

@@ -41,19 +41,29 @@ def finished_inputs(run_copy: Path, config_for: Configure) -> Inputs:
 def test_members_are_named_by_generation_pattern_and_repetition(config_for: Configure) -> None:
     inputs = read_inputs(config_for(repetitions=2))
     assert [member.name for member in members_of(inputs)] == [
-        "g0-category-r0", "g0-category-r1", "g0-bracket-r0", "g0-bracket-r1", "g0-last-r0",
+        "g0-category-r0",
+        "g0-category-r1",
+        "g0-bracket-r0",
+        "g0-bracket-r1",
+        "g0-last-r0",
         "g0-last-r1",
-    ]  # fmt: skip
+    ]
     assert [member.name for member in untrained_members(inputs)] == [
-        "untrained-category", "untrained-bracket", "untrained-last",
-    ]  # fmt: skip
+        "untrained-category",
+        "untrained-bracket",
+        "untrained-last",
+    ]
 
 
 @pytest.mark.parametrize(
     "member",
-    [Member("a-b", 2, 10), Member("topic", generation=None), Member("", 0, 3, "encoder"),
-     Member("encoder-g1", 0, 0)],
-)  # fmt: skip
+    [
+        Member("a-b", 2, 10),
+        Member("topic", generation=None),
+        Member("", 0, 3, "encoder"),
+        Member("encoder-g1", 0, 0),
+    ],
+)
 def test_a_members_name_says_who_it_is(member: Member) -> None:
     """`--with ensemble` finds the members again by their names alone."""
     assert parse_member(member.name) == member
@@ -146,9 +156,10 @@ def test_the_papers_way_to_count_generations_has_the_limit_of_the_setting(
 
 
 @pytest.mark.parametrize(
-    ("right", "rows", "trained"), [(True, 12, False), (False, 12, True), (False, 4, False)],
+    ("right", "rows", "trained"),
+    [(True, 12, False), (False, 12, True), (False, 4, False)],
     ids=["they know the labels", "they do not", "scores of another labeled set"],
-)  # fmt: skip
+)
 def test_few_labeled_rows_are_trained_on_where_untrained_patterns_know_nothing(
     run_copy: Path, config_for: Configure, right: bool, rows: int, trained: bool
 ) -> None:

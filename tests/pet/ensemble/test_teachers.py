@@ -70,10 +70,11 @@ def test_judges_leave_different_rows_out_and_together_speak_of_as_many_as_they_c
         labels = inputs.labeled.labels[sorted(rows[judge])]
         assert np.bincount(labels).tolist() == [1, 1, 1], "a quarter of four rows of each label"
         same = {
-            other for other in judges
+            other
+            for other in judges
             if rows[other] & rows[judge]
             and (other.pattern == judge.pattern or other.repetition == judge.repetition)
-        }  # fmt: skip
+        }
         assert same == {judge}
     assert set.union(*rows.values()) == set(range(12))
 
@@ -211,10 +212,14 @@ def test_only_judges_that_teach_others_are_asked_about_the_pool(
         for judge in [*first_judges(inputs), *later_judges(inputs, 1), *later_judges(inputs, 2)]
     }
     assert asked == {
-        "judge-category-r0": True, "judge-bracket-r0": True, "judge-last-r0": False,
-        "judge1-bracket-r0": True, "judge1-last-r0": True,
-        "judge2-last-r0": False, "judge2-category-r0": False,
-    }  # fmt: skip
+        "judge-category-r0": True,
+        "judge-bracket-r0": True,
+        "judge-last-r0": False,
+        "judge1-bracket-r0": True,
+        "judge1-last-r0": True,
+        "judge2-last-r0": False,
+        "judge2-category-r0": False,
+    }
     kept = {path.parent.name for path in inputs.folder.glob("members/judge*/*.safetensors")}
     assert kept == {name for name, teaches in asked.items() if teaches}
     logits = inputs.folder / "members" / "judge1-last-r0" / "logits"
@@ -380,9 +385,14 @@ def test_a_member_does_not_know_the_other_patterns(config_for: Configure, tmp_pa
 
 @pytest.mark.parametrize(
     "change",
-    [{"seed": 1}, {"member": {"steps": 3, "batch_size": 4}}, {"max_length": 40},
-     {"labeled": "test.csv"}, {"model": "roberta"}],
-)  # fmt: skip
+    [
+        {"seed": 1},
+        {"member": {"steps": 3, "batch_size": 4}},
+        {"max_length": 40},
+        {"labeled": "test.csv"},
+        {"model": "roberta"},
+    ],
+)
 def test_what_shapes_a_member_changes_its_name(
     config_for: Configure, inputs_folder: Path, model_folder: Any, change: dict[str, Any]
 ) -> None:
@@ -396,9 +406,17 @@ def test_what_shapes_a_member_changes_its_name(
 
 
 @pytest.mark.parametrize(
-    "change", [{"student": {"steps": 9}}, {"temperature": 3.0}, {"abstain_below": 0.9},
-               {"shard_rows": 7}, {"weights": "uniform"}, {"test": None}, {"judge_lines": 0}],
-)  # fmt: skip
+    "change",
+    [
+        {"student": {"steps": 9}},
+        {"temperature": 3.0},
+        {"abstain_below": 0.9},
+        {"shard_rows": 7},
+        {"weights": "uniform"},
+        {"test": None},
+        {"judge_lines": 0},
+    ],
+)
 def test_what_does_not_shape_a_member_leaves_its_name(
     config_for: Configure, change: dict[str, Any]
 ) -> None:

@@ -31,9 +31,15 @@ def from_untrained(
 ) -> Any:
     """A run that started with untrained members, and grew; nobody judges who came later."""
     config = samples.tiny_config(
-        inputs_folder, model_folder("bert"), tmp_path_factory.mktemp("grown") / "run",
-        train_from=100, generations=1, growth_factor=1.5, weights="agreement", judge_lines=0,
-    )  # fmt: skip
+        inputs_folder,
+        model_folder("bert"),
+        tmp_path_factory.mktemp("grown") / "run",
+        train_from=100,
+        generations=1,
+        growth_factor=1.5,
+        weights="agreement",
+        judge_lines=0,
+    )
     label_pool(config)
     return read_inputs(config)
 

@@ -53,8 +53,9 @@ def test_lora_is_compared_by_the_change_that_it_makes(adapted_runs: Runs) -> Non
     one, other = read_vectors(paths[0]), read_vectors(paths[1])
     assert isinstance(one, dict)
     assert isinstance(other, dict)
-    turned = {name: (torch.cat([2 * a, a]), torch.cat([b / 4, b / 2], 1))
-              for name, (a, b) in one.items()}  # fmt: skip
+    turned = {
+        name: (torch.cat([2 * a, a]), torch.cat([b / 4, b / 2], 1)) for name, (a, b) in one.items()
+    }
     assert compare_vectors(turned, other) == pytest.approx(compare_vectors(one, other))
     whole = [torch.cat([(b @ a).flatten() for a, b in of.values()]) for of in (one, other)]
     assert compare_vectors(one, other)["cosine_concatenated"] == pytest.approx(

@@ -125,11 +125,22 @@ def test_an_export_replaces_nothing(tiny_run: Path, tmp_path: Path, kind: str) -
 def test_the_texts_of_a_fit_can_be_exported(tmp_path: Path, tiny_run: Path) -> None:
     config = read_json(tiny_run / "config.json")
     texts = [text for text in samples.pool_texts() if text and text.strip()]
-    settings = {name: config[name] for name in ("device", "max_length", "generations", "train_from",
-                                               "member", "student", "supervised")}  # fmt: skip
+    settings = {
+        name: config[name]
+        for name in (
+            "device",
+            "max_length",
+            "generations",
+            "train_from",
+            "member",
+            "student",
+            "supervised",
+        )
+    }
     rows = samples.labeled_rows()
-    classifier = PetClassifier(config["task"], model=config["model"], settings=settings,
-                               runs_dir=tmp_path / "runs")  # fmt: skip
+    classifier = PetClassifier(
+        config["task"], model=config["model"], settings=settings, runs_dir=tmp_path / "runs"
+    )
     classifier.fit([text for text, _ in rows], [label for _, label in rows], pool=texts)
     assert classifier.run_dir_ is not None
     found = export_run(classifier.run_dir_, "datasets", tmp_path / "out")
@@ -141,9 +152,10 @@ def test_a_spreadsheet_gets_a_row_per_text_and_no_formula(run_copy: Path, tmp_pa
     with (tmp_path / "csv" / "labeled.csv").open(encoding="utf-8-sig", newline="") as stream:
         rows = list(csv.DictReader(stream))
     labels = [
-        row for path in sorted((run_copy / "labels").glob("part-*"))
+        row
+        for path in sorted((run_copy / "labels").glob("part-*"))
         for row in pq.read_table(path).to_pylist()
-    ]  # fmt: skip
+    ]
     assert len(rows) == found["rows"] == len(labels) == 37
     assert [row["id"] for row in rows] == [row["id"] for row in labels]
     assert [row["label"] for row in rows] == [row["label"] for row in labels]

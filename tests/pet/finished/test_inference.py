@@ -99,8 +99,9 @@ def test_a_pool_without_a_column_to_keep_is_labeled_with_those_it_has(
     run = keep(run_copy, "n", "source")
     label_new_pool(run, str(pool), tmp_path / "out", "student", None, observer)
     assert [(row["n"], "source" in row) for row in rows_of(tmp_path / "out")] == [
-        ("7", False), ("8", False)
-    ]  # fmt: skip
+        ("7", False),
+        ("8", False),
+    ]
     assert said == ["warning: new.csv has no column 'source': it is not kept"]
 
 
@@ -225,8 +226,9 @@ def test_fields_of_a_pair_are_parted_by_a_tab(
     for name, texts in (("labeled", samples.labeled_rows()), ("test", samples.test_rows())):
         rows = [(first, "and more", label) for first, label in texts]
         samples.write_csv(inputs / f"{name}.csv", rows, ("text", "more", "label"))
-    samples.write_csv(inputs / "pool.csv", [("news of", str(n), "") for n in range(8)],
-                      ("text", "more", "x"))  # fmt: skip
+    samples.write_csv(
+        inputs / "pool.csv", [("news of", str(n), "") for n in range(8)], ("text", "more", "x")
+    )
     config = config_for(inputs=inputs, pool=str(inputs / "pool.csv"), out=tmp_path / "run")
     label_pool(config)
     assert predict_texts(tmp_path / "run", ["the game\twas on"])[0]["label"] in samples.LABELS

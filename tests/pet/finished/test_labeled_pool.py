@@ -78,7 +78,8 @@ def test_a_missing_label_file_is_an_error_and_no_smaller_dataset(
     (run_copy / "labels" / "part-00001.parquet").unlink()
     with pytest.raises(InputError, match="all label files"):
         export_run(run_copy, "datasets", tmp_path / "out")
-    shutil.copy(run_copy / "labels" / "part-00000.parquet",
-                run_copy / "labels" / "part-00001.parquet")  # fmt: skip
+    shutil.copy(
+        run_copy / "labels" / "part-00000.parquet", run_copy / "labels" / "part-00001.parquet"
+    )
     with pytest.raises(PetError, match="the ids of the pool's rows"):
         export_run(run_copy, "datasets", tmp_path / "out")

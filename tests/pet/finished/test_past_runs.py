@@ -55,7 +55,9 @@ def test_a_shown_run_says_which_settings_are_unlike_its_presets(
     assert changed["member.steps"] == 2
     assert "seed" not in changed
     assert "member.warmup" not in changed
-    config = make_config({"task": "t", "pool": "p", "out": "o", "model": "m", "preset": "paper"},
-                         ("student.steps=7",))  # fmt: skip
+    config = make_config(
+        {"task": "t", "pool": "p", "out": "o", "model": "m", "preset": "paper"},
+        ("student.steps=7",),
+    )
     (run_copy / "config.json").write_text(config.model_dump_json())
     assert show_run(run_copy)["changed"] == {"student.steps": 7}

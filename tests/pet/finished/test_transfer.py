@@ -33,8 +33,12 @@ bad = "bad"
 was = "it was {mask}. {subject} {text}"
 last = "{subject} {text} it was {mask}"
 """
-ROWS = [("the game", "a great goal", "good"), ("the bank", "the price is big", "bad"),
-        ("a rocket", "it was great today", "good"), ("a stock", "it was it", "bad")]  # fmt: skip
+ROWS = [
+    ("the game", "a great goal", "good"),
+    ("the bank", "the price is big", "bad"),
+    ("a rocket", "it was great today", "good"),
+    ("a stock", "it was it", "bad"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +50,13 @@ def other_run(tmp_path_factory: pytest.TempPathFactory, model_folder: ModelFolde
     pool = [(one, two) for one, _, _ in ROWS for _, two, _ in ROWS]
     samples.write_csv(folder / "pool.csv", pool, ("subject", "text"))
     config = samples.tiny_config(
-        folder, model_folder("bert"), folder / "run", test=None, pool=str(folder / "pool.csv"),
+        folder,
+        model_folder("bert"),
+        folder / "run",
+        test=None,
+        pool=str(folder / "pool.csv"),
         **samples.adapted("soft-prompt"),
-    )  # fmt: skip
+    )
     label_pool(config)
     return folder / "run"
 
@@ -60,7 +68,7 @@ def found(adapted_runs: Runs, other_run: Path) -> dict[str, Any]:
 
 def test_a_tasks_own_adapters_are_as_right_as_the_run_itself_found_them(
     found: dict[str, Any], adapted_runs: Runs
-) -> None:  # fmt: skip
+) -> None:
     """A wrong pattern, offset or prompt would show here."""
     report = json.loads((adapted_runs["soft-prompt"] / "report.json").read_text())
     patterns = report["test"]["patterns"].values()
@@ -76,15 +84,19 @@ def test_it_is_said_what_was_measured_on_and_whether_that_was_learned(
 ) -> None:
     """Tasks of other fields and labels go together: each keeps its own patterns and words."""
     assert [(run["task"], run["measured_on"], run["rows"]) for run in found["runs"]] == [
-        ("tiny_news", "test", 9), ("verdicts", "labeled", 4),
-    ]  # fmt: skip
+        ("tiny_news", "test", 9),
+        ("verdicts", "labeled", 4),
+    ]
     assert found["accuracy"]["learned"] == [[False, False], [False, True]]
 
 
 def test_members_are_compared_in_pairs_and_runs_by_their_means(found: dict[str, Any]) -> None:
     names = [(own["run"], own["member"]) for own in found["members"]]
-    assert names == [*((0, name) for name in sorted(samples.MEMBERS)),
-                     (1, "g0-last-r0"), (1, "g0-was-r0")]  # fmt: skip
+    assert names == [
+        *((0, name) for name in sorted(samples.MEMBERS)),
+        (1, "g0-last-r0"),
+        (1, "g0-was-r0"),
+    ]
     assert set(found["similarity"]) == set(MEASURES)
     for measure, own in found["similarity"].items():
         members = np.array(own["members"])
@@ -101,9 +113,10 @@ def test_the_adapter_that_is_tried_is_the_one_that_a_member_would_start_from(
     asked = []
     real = transfer.counterpart
     monkeypatch.setattr(
-        transfer, "counterpart",
+        transfer,
+        "counterpart",
         lambda *of: asked.append((of[2], found := real(*of))) or found,
-    )  # fmt: skip
+    )
     run = adapted_runs["soft-prompt"]
     measure_transfer([other_run, run], SILENT)
     assert ("last", run / "members" / "g0-last-r0") in asked[:4]
@@ -131,10 +144,15 @@ def test_prompts_of_a_causal_model_are_compared_too(
     for seed in (1, 2):
         label_pool(
             samples.tiny_config(
-                inputs_folder, model_folder("llama"), tmp_path / str(seed), task=str(task),
-                seed=seed, out_of_bag=0, **samples.adapted("soft-prompt"),
+                inputs_folder,
+                model_folder("llama"),
+                tmp_path / str(seed),
+                task=str(task),
+                seed=seed,
+                out_of_bag=0,
+                **samples.adapted("soft-prompt"),
             )
-        )  # fmt: skip
+        )
     found = measure_transfer([tmp_path / "1", tmp_path / "2"], SILENT)
     assert set(found["similarity"]) == set(MEASURES)
     own = found["similarity"]["active_neurons"]["runs"]

@@ -18,9 +18,14 @@ TASK = {"labels": {"a": "good", "b": "bad"}, "patterns": {"was": "{text} It was 
 
 def given(**changes: Any) -> FitInputs:
     values = {
-        "task": read_task(TASK), "texts": {"text": ["one", "two", None]}, "names": ["a", None, "b"],
-        "classes": np.array(["a", "b"]), "pool": None, "values": {"model": "m"}, "settings": {},
-    }  # fmt: skip
+        "task": read_task(TASK),
+        "texts": {"text": ["one", "two", None]},
+        "names": ["a", None, "b"],
+        "classes": np.array(["a", "b"]),
+        "pool": None,
+        "values": {"model": "m"},
+        "settings": {},
+    }
     return FitInputs(**{**values, **changes})
 
 
@@ -74,14 +79,20 @@ def test_all_that_cannot_be_set_is_told_at_once() -> None:
     with pytest.raises(InputError) as caught:
         wrong.check()
     assert [problem.where for problem in caught.value.problems] == [
-        "setting out", "setting seed", "model", "pool"
-    ]  # fmt: skip
+        "setting out",
+        "setting seed",
+        "model",
+        "pool",
+    ]
 
 
 def test_runs_are_named_by_all_that_matters() -> None:
     same, *others = [
-        given(), given(names=["a", None, "a"]), given(settings={"seed": 1}),
-        given(pool={"text": []}), given(values={"model": "other"}),
-    ]  # fmt: skip
+        given(),
+        given(names=["a", None, "a"]),
+        given(settings={"seed": 1}),
+        given(pool={"text": []}),
+        given(values={"model": "other"}),
+    ]
     assert given().name() == same.name()
     assert len({given.name() for given in [same, *others]}) == 5

@@ -97,17 +97,24 @@ def test_a_student_model_that_was_a_classifier_may_have_had_any_number_of_labels
 
 @pytest.mark.parametrize(
     ("kind", "changes", "match"),
-    [("deberta", {"member": {"tuning": "prefix"}}, "take lora or soft-prompt"),
-     ("bart", {"member": {"tuning": "soft-prompt"}}, "member.tuning=lora"),
-     ("bert", {"member": {"tuning": "lora"}, "lora": {"targets": ["q_proj"]}}, "lora.targets"),
-     ("bert", {"member": {"tuning": "soft-prompt"}, "soft_prompt": {"length": 30}}, "max_length")],
-)  # fmt: skip
+    [
+        ("deberta", {"member": {"tuning": "prefix"}}, "take lora or soft-prompt"),
+        ("bart", {"member": {"tuning": "soft-prompt"}}, "member.tuning=lora"),
+        ("bert", {"member": {"tuning": "lora"}, "lora": {"targets": ["q_proj"]}}, "lora.targets"),
+        (
+            "bert",
+            {"member": {"tuning": "soft-prompt"}, "soft_prompt": {"length": 30}},
+            "max_length",
+        ),
+    ],
+)
 def test_an_adapter_that_a_model_has_no_place_for_is_refused_before_a_run_begins(
     config_for: Configure, model_folder: ModelFolder, kind: str, changes: dict[str, Any], match: str
 ) -> None:
     """Otherwise it shows after the first hour, when all that needs no training is done."""
-    config = config_for(model=str(model_folder(kind)), student_model=str(model_folder("bert")),
-                        **changes)  # fmt: skip
+    config = config_for(
+        model=str(model_folder(kind)), student_model=str(model_folder("bert")), **changes
+    )
     with pytest.raises(InputError, match=match):
         label_pool(config)
     assert not Path(config.out).exists()

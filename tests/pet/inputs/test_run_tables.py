@@ -18,8 +18,10 @@ Configure = Callable[..., Any]
 def test_the_text_column_may_have_another_name(config_for: Configure, own_inputs: Path) -> None:
     rows = samples.labeled_rows()
     for name, content in (
-        ("labeled.csv", rows), ("test.csv", samples.test_rows()), ("pool.csv", rows)
-    ):  # fmt: skip
+        ("labeled.csv", rows),
+        ("test.csv", samples.test_rows()),
+        ("pool.csv", rows),
+    ):
         samples.write_csv(own_inputs / name, content, ("body", "topic"))
     config = config_for(
         inputs=own_inputs,

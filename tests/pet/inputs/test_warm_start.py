@@ -37,7 +37,7 @@ WEIGHTS = "adapter_model.safetensors"
 @pytest.mark.parametrize("tuning", ["lora", "prefix", "soft-prompt"])
 def test_a_member_goes_on_from_the_adapter_of_its_pattern(
     adapted_runs: Runs, config_for: Configure, tuning: str
-) -> None:  # fmt: skip
+) -> None:
     """With next to no learning rate, it ends where it began: with the other run's weights."""
     run = adapted_runs[tuning]
     settings = changes(tuning, init_from=str(run), seed=5)
@@ -54,7 +54,7 @@ def test_a_member_goes_on_from_the_adapter_of_its_pattern(
 
 def test_a_pattern_of_another_name_takes_the_adapter_in_its_place(
     adapted_runs: Runs, config_for: Configure, tmp_path: Path
-) -> None:  # fmt: skip
+) -> None:
     run = adapted_runs["lora"]
     path = tmp_path / "task.toml"
     path.write_text(samples.task_toml().replace("bracket =", "another ="))
@@ -62,8 +62,10 @@ def test_a_pattern_of_another_name_takes_the_adapter_in_its_place(
     config = config_for(**changes("lora", init_from=str(run)))
     assert [path.name for path in adapters_of(run)] == sorted(MEMBERS)
     assert [start_of(config, task, own.name, 0).name for own in task.patterns] == [
-        "g0-category-r0", sorted(MEMBERS)[1], "g0-last-r0",
-    ]  # fmt: skip
+        "g0-category-r0",
+        sorted(MEMBERS)[1],
+        "g0-last-r0",
+    ]
     assert start_of(config_for(), task, "last", 0) is None
 
 
@@ -92,7 +94,7 @@ def test_a_pattern_whose_name_ends_in_another_ones_keeps_its_adapter_to_itself(
 
 def test_what_a_member_starts_from_belongs_to_its_name(
     adapted_runs: Runs, config_for: Configure
-) -> None:  # fmt: skip
+) -> None:
     plain = read_inputs(config_for(**changes("lora"), calibration="none"))
     started = read_inputs(
         config_for(**changes("lora", init_from=str(adapted_runs["lora"])), calibration="none")
@@ -103,14 +105,20 @@ def test_what_a_member_starts_from_belongs_to_its_name(
 
 @pytest.mark.parametrize(
     ("own", "match"),
-    [(changes("prefix"), r"of lora(.|\n)*member\.tuning=lora"), (SMALL, "of lora"),
-     (changes("lora", adapt_steps=2), "for another model"),
-     (changes("lora", model="roberta"), "for another model")],
-)  # fmt: skip
+    [
+        (changes("prefix"), r"of lora(.|\n)*member\.tuning=lora"),
+        (SMALL, "of lora"),
+        (changes("lora", adapt_steps=2), "for another model"),
+        (changes("lora", model="roberta"), "for another model"),
+    ],
+)
 def test_adapters_that_do_not_fit_are_refused_before_a_run_begins(
-    adapted_runs: Runs, config_for: Configure, model_folder: ModelFolder,
-    own: dict[str, Any], match: str,
-) -> None:  # fmt: skip
+    adapted_runs: Runs,
+    config_for: Configure,
+    model_folder: ModelFolder,
+    own: dict[str, Any],
+    match: str,
+) -> None:
     own = {**own, "init_from": str(adapted_runs["lora"])}
     if "model" in own:
         own["model"] = str(model_folder(own["model"]))
@@ -136,7 +144,7 @@ def projected(run: Path, model: Path, **more: Any) -> dict[str, Any]:
 
 def test_prompts_of_another_width_are_started_from_through_a_projector(
     adapted_runs: Runs, config_for: Configure, wide_bert: Path
-) -> None:  # fmt: skip
+) -> None:
     """What is kept is a plain prompt of the new width: the projector has done its work."""
     config = config_for(**projected(adapted_runs["soft-prompt"], wide_bert))
     label_pool(config)
@@ -152,7 +160,7 @@ def test_prompts_of_another_width_are_started_from_through_a_projector(
 
 def test_a_projector_is_trained_and_the_prompt_behind_it_is_not(
     adapted_runs: Runs, wide_bert: Path
-) -> None:  # fmt: skip
+) -> None:
     start = adapters_of(adapted_runs["soft-prompt"])[0]
     model = load_cloze(wide_bert)
     model.module.requires_grad_(False)
@@ -174,7 +182,7 @@ def test_a_projector_is_trained_and_the_prompt_behind_it_is_not(
 
 def test_the_projector_belongs_to_a_members_name_only_where_it_may_be_used(
     adapted_runs: Runs, config_for: Configure, wide_bert: Path
-) -> None:  # fmt: skip
+) -> None:
     run = adapted_runs["soft-prompt"]
     own = [projected(run, wide_bert), projected(run, wide_bert, projector={"steps": 3})]
     one, other = (names(read_inputs(config_for(**each, calibration="none"))) for each in own)
@@ -188,7 +196,7 @@ def test_the_projector_belongs_to_a_members_name_only_where_it_may_be_used(
 @pytest.mark.parametrize("tuning", ["lora", "prefix"])
 def test_only_prompts_go_through_a_projector(
     adapted_runs: Runs, config_for: Configure, wide_bert: Path, tuning: str
-) -> None:  # fmt: skip
+) -> None:
     own = {"model": str(wide_bert), "init_from": str(adapted_runs[tuning])}
     config = config_for(**changes(tuning, projector={"steps": 2}, **own))
     with pytest.raises(InputError, match="for another model"):
@@ -197,7 +205,7 @@ def test_only_prompts_go_through_a_projector(
 
 def test_prompts_of_another_model_are_refused_with_the_setting_that_takes_them(
     adapted_runs: Runs, config_for: Configure, wide_bert: Path
-) -> None:  # fmt: skip
+) -> None:
     run = adapted_runs["soft-prompt"]
     config = config_for(**projected(run, wide_bert, projector={"steps": 0}))
     with pytest.raises(InputError, match=r"or --set projector\.steps=100"):

@@ -76,8 +76,9 @@ def test_each_kind_of_drift_is_found_by_its_own_test() -> None:
     rng = np.random.default_rng(0)
     reference, now = sketch_of(rng, 3000), sketch_of(rng, 500)
     said = sketch_labels(rng.choice(2, size=500, p=(0.85, 0.15)), rng.beta(5, 2, size=500), 2)
-    unsure = LabelSketch(now.said.labels, sketch_labels(np.zeros(500, int),
-                         rng.beta(2, 2, size=500), 2).confidence)  # fmt: skip
+    unsure = LabelSketch(
+        now.said.labels, sketch_labels(np.zeros(500, int), rng.beta(2, 2, size=500), 2).confidence
+    )
     other = sketch_texts(texts_of(rng, 500, [f"other{n}" for n in range(200)]))
     pairs = zip(texts_of(rng, 500), texts_of(rng, 500), strict=True)
     longer = sketch_texts(" ".join(pair) for pair in pairs)

@@ -90,8 +90,10 @@ def test_coverage_of_a_single_row_keeps_it() -> None:
 def test_a_threshold_that_nobody_reaches_has_no_accuracy() -> None:
     truth = np.array([0, 0, 1, 0])
     assert above(SURE_SAID, truth, 0.7) == {
-        "threshold": 0.7, "coverage": 0.75, "accuracy": pytest.approx(0.6667),
-    }  # fmt: skip
+        "threshold": 0.7,
+        "coverage": 0.75,
+        "accuracy": pytest.approx(0.6667),
+    }
     assert above(SURE_SAID, truth, 0.95)["accuracy"] is None
 
 
@@ -109,8 +111,12 @@ def test_the_bins_of_the_diagram_are_those_of_the_calibration_error() -> None:
 
 def test_wilsons_interval_is_that_of_the_books() -> None:
     # Newcombe (1998), table I: 81 of 263, 15 of 148, 0 of 20, 1 of 29
-    known = {(81, 263): (0.2553, 0.3662), (15, 148): (0.0624, 0.1605),
-             (0, 20): (0.0, 0.1611), (1, 29): (0.0061, 0.1718)}  # fmt: skip
+    known = {
+        (81, 263): (0.2553, 0.3662),
+        (15, 148): (0.0624, 0.1605),
+        (0, 20): (0.0, 0.1611),
+        (1, 29): (0.0061, 0.1718),
+    }
     for (hits, rows), interval in known.items():
         assert wilson_interval(hits / rows, rows) == pytest.approx(interval, abs=1e-4)
     assert wilson_interval(1.0, 3)[1] == 1.0

@@ -139,8 +139,14 @@ LONG = " ".join(f"word{n}" for n in range(150))
 
 
 def test_texts_of_one_subject_lie_closer_than_others() -> None:
-    texts = ["rocket to the moon", "moon rocket", "bank of money", "money in a bank",
-             "game of a team", "team game"]  # fmt: skip
+    texts = [
+        "rocket to the moon",
+        "moon rocket",
+        "bank of money",
+        "money in a bank",
+        "game of a team",
+        "team game",
+    ]
     vectors = text_vectors(texts, seed=1)
     near = vectors @ vectors.T
     for first in (0, 2, 4):

@@ -78,9 +78,12 @@ def test_another_process_finds_every_kind_of_member_as_it_was_trained(
     texts = [text or "" for text in samples.pool_texts() if (text or "").strip()]
     runs = [str(adapted_runs[tuning]) for tuning in TUNINGS]
     said = subprocess.run(
-        [sys.executable, "-c", code, json.dumps(texts), *runs], check=True, capture_output=True,
-        text=True, cwd=Path(__file__).parents[3],
-    )  # fmt: skip
+        [sys.executable, "-c", code, json.dumps(texts), *runs],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[3],
+    )
     for tuning, line in zip(TUNINGS, said.stdout.splitlines(), strict=True):
         soft = adapted_runs[tuning] / "soft_labels"
         kept = np.concatenate([read_logits(path)[1] for path in sorted(soft.glob("part-*"))])
@@ -116,9 +119,11 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_an_ensemble_of_adapters_loads_one_model(
-    adapted_runs: dict[str, Path], inputs_folder: Path, model_folder: ModelFolder,
+    adapted_runs: dict[str, Path],
+    inputs_folder: Path,
+    model_folder: ModelFolder,
     loaded: list[str],
-) -> None:  # fmt: skip
+) -> None:
     for run in adapted_runs.values():
         evaluate_run(run, str(inputs_folder / "test.csv"), "ensemble", SILENT)
     assert loaded == [str(model_folder("bert"))] * len(TUNINGS)

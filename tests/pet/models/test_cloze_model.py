@@ -42,7 +42,7 @@ def full_logits(
     # BART has a bias behind its head that is as wide as the vocabulary; what DeBERTa gives as its
     # output layer is not the last one.
     [*MASKED, *CAUSAL, "bart", "deberta"],
-)  # fmt: skip
+)
 def test_label_scores_are_the_full_logits_at_the_mask(model_folder: ModelFolder, kind: str) -> None:
     """Row by row and unpadded; `c` has two words, whose logits are averaged."""
     model = load_cloze(model_folder(kind))
@@ -95,13 +95,19 @@ def test_the_mean_is_of_raw_logits_over_a_labels_words(model_folder: ModelFolder
 
 # Words of one, two and three tokens, and labels with words of different lengths.
 WORDPIECES = {
-    "a": ("rocketman", "game"), "b": ("big new money",), "c": ("starmans", "stock price"),
-    "d": ("team",), "e": ("good ball", "bad planet"),
-}  # fmt: skip
+    "a": ("rocketman", "game"),
+    "b": ("big new money",),
+    "c": ("starmans", "stock price"),
+    "d": ("team",),
+    "e": ("good ball", "bad planet"),
+}
 PHRASES = {
-    "a": ("big money", "game"), "b": ("good new market",), "c": ("trade price",),
-    "d": ("team", "ball"), "e": ("said today",),
-}  # fmt: skip
+    "a": ("big money", "game"),
+    "b": ("good new market",),
+    "c": ("trade price",),
+    "d": ("team", "ball"),
+    "e": ("said today",),
+}
 MANY = {"bert": WORDPIECES, **dict.fromkeys(("roberta", "bart", "deberta"), PHRASES)}
 
 

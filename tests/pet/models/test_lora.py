@@ -38,10 +38,15 @@ REFERENCE = {"ref": "models/tiny", "revision": None, "digest": "d"}
 
 def settings(tuning: str = "lora", **more: Any) -> RunConfig:
     return RunConfig(
-        task="t", pool="p", out="o", model="m", lora={"rank": 2},
-        prefix={"length": 3, "width": 8, **more}, soft_prompt={"length": 3, **more},
+        task="t",
+        pool="p",
+        out="o",
+        model="m",
+        lora={"rank": 2},
+        prefix={"length": 3, "width": 8, **more},
+        soft_prompt={"length": 3, **more},
         member={"tuning": tuning},
-    )  # fmt: skip
+    )
 
 
 def start(model: ClozeModel, tuning: str, seed: int = 1, **more: Any) -> ClozeModel:
@@ -109,8 +114,10 @@ def test_an_adapter_is_the_same_in_a_fresh_model_after_it_was_kept(
     assert not torch.allclose(tuned, untrained, atol=1e-3)
     save_adapter(worn.adapter, tmp_path, REFERENCE)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "adapter_config.json", "adapter_model.safetensors", "backbone.json",
-    ]  # fmt: skip
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "backbone.json",
+    ]
     fresh = load_cloze(model_folder(kind))
     again = fresh.wearing(load_adapter(fresh.module, tmp_path))
     assert torch.allclose(say(again), tuned, atol=1e-5)
@@ -155,11 +162,16 @@ def test_training_changes_the_adapter_and_nothing_of_the_backbone(
     texts = tokenized(encoder, model.tokenizer, {"text": TEXTS})
     first = {name: own.clone() for name, own in worn.adapter.weights().items()}
     losses = train(
-        worn, encoder, texts, np.arange(4), cross_entropy(one_hot(np.array([0, 1, 2, 0]), 3), CPU),
-        TrainingConfig(steps=12, batch_size=4, tuning=tuning, warmup=0), seed=1,
+        worn,
+        encoder,
+        texts,
+        np.arange(4),
+        cross_entropy(one_hot(np.array([0, 1, 2, 0]), 3), CPU),
+        TrainingConfig(steps=12, batch_size=4, tuning=tuning, warmup=0),
+        seed=1,
         tokens_per_batch=512,
         auxiliary=lambda rows: 1e-4 * worn.language_model_loss(encoder, texts, np.arange(rows)),
-    )  # fmt: skip
+    )
     assert losses[-1] < losses[0]
     for name, own in worn.adapter.weights().items():
         assert not torch.equal(own, first[name]), name
@@ -188,8 +200,10 @@ def test_what_an_adapted_model_says_does_not_depend_on_the_rows_beside(
     )
     texts = tokenized(encoder, worn.tokenizer, {"text": TEXTS})
     together = score(worn, encoder, texts, tokens_per_batch=512)
-    alone = [score(worn, encoder, texts, np.array([row]), tokens_per_batch=512)[0]
-             for row in range(len(TEXTS))]  # fmt: skip
+    alone = [
+        score(worn, encoder, texts, np.array([row]), tokens_per_batch=512)[0]
+        for row in range(len(TEXTS))
+    ]
     assert np.allclose(together, np.stack(alone), atol=1e-4)
 
 
@@ -241,8 +255,16 @@ def test_a_student_trained_by_lora_is_a_plain_model(
     encoder, texts = plain_batchable(model, TEXTS)
     loss = cross_entropy(one_hot(np.array([0, 1, 2, 0]), 3), CPU)
     before = score(model, encoder, texts, tokens_per_batch=512)
-    train(model, encoder, texts, np.arange(4), loss, TrainingConfig(steps=5, batch_size=4), seed=1,
-          tokens_per_batch=512)  # fmt: skip
+    train(
+        model,
+        encoder,
+        texts,
+        np.arange(4),
+        loss,
+        TrainingConfig(steps=5, batch_size=4),
+        seed=1,
+        tokens_per_batch=512,
+    )
     tuned = score(model, encoder, texts, tokens_per_batch=512)
     assert not np.allclose(tuned, before, atol=1e-3)
     merge_lora(model)
@@ -263,14 +285,24 @@ def test_lora_trains_a_new_pooler_with_the_head(model_folder: ModelFolder) -> No
     config = RunConfig(task="t", pool="p", out="o", model="m", student={"tuning": "lora"})
     add_lora(model, config, config.student, 1, trained=model.drawn)
     trained = {name for name in model.trained() if "lora_" not in name}
-    assert trained == {"bert.pooler.dense.weight", "bert.pooler.dense.bias", "classifier.weight",
-                       "classifier.bias"}  # fmt: skip
+    assert trained == {
+        "bert.pooler.dense.weight",
+        "bert.pooler.dense.bias",
+        "classifier.weight",
+        "classifier.bias",
+    }
 
 
 def test_a_target_that_no_layer_has_is_refused(model_folder: ModelFolder) -> None:
     model = load_cloze(model_folder("bert"))
-    config = RunConfig(task="t", pool="p", out="o", model="m", lora={"targets": ["q_proj"]},
-                       member={"tuning": "lora"})  # fmt: skip
+    config = RunConfig(
+        task="t",
+        pool="p",
+        out="o",
+        model="m",
+        lora={"targets": ["q_proj"]},
+        member={"tuning": "lora"},
+    )
     encoder = encoder_for(model.tokenizer, TEMPLATE)
     with pytest.raises(InputError, match=r"lora\.targets.*\n.*dense, key, query, value"):
         start_adapter(model, config, encoder, 1)
@@ -311,21 +343,27 @@ def test_the_same_seed_draws_the_same_adapter(model_folder: ModelFolder) -> None
         assert one is not None
         assert two is not None
         assert other is not None
-        drawn = [torch.cat([own.flatten() for own in adapter.weights().values()])
-                 for adapter in (one, two, other)]  # fmt: skip
+        drawn = [
+            torch.cat([own.flatten() for own in adapter.weights().values()])
+            for adapter in (one, two, other)
+        ]
         assert torch.equal(drawn[0], drawn[1])
         assert not torch.equal(drawn[0], drawn[2])
 
 
 def test_lora_has_a_dropout_of_its_own(model_folder: ModelFolder) -> None:
     model = load_cloze(model_folder("bert"))
-    config = RunConfig(task="t", pool="p", out="o", model="m", lora={"dropout": 0.25},
-                       member={"tuning": "lora"})  # fmt: skip
+    config = RunConfig(
+        task="t", pool="p", out="o", model="m", lora={"dropout": 0.25}, member={"tuning": "lora"}
+    )
     encoder = encoder_for(model.tokenizer, TEMPLATE)
     worn = model.wearing(start_adapter(model, config, encoder, 1))
     worn.set_dropout(0.0)
-    found = {module.p for name, module in worn.module.named_modules()
-             if isinstance(module, torch.nn.Dropout) and ".lora_dropout." in name}  # fmt: skip
+    found = {
+        module.p
+        for name, module in worn.module.named_modules()
+        if isinstance(module, torch.nn.Dropout) and ".lora_dropout." in name
+    }
     assert found == {0.25}
 
 

@@ -103,8 +103,11 @@ def test_a_saved_classifier_works_in_plain_transformers(
     assert not list((tmp_path / "student").glob("*.bin"))
     process = subprocess.run(
         [sys.executable, "-c", PLAIN, str(tmp_path / "student"), *TEXTS],
-        capture_output=True, text=True, cwd=tmp_path, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
     assert process.returncode == 0, process.stderr
     found = json.loads(process.stdout.partition("FOUND")[2])
     for said, row in zip(found, ours, strict=True):
@@ -144,12 +147,16 @@ def test_dropout_can_be_set_for_the_whole_model(model_folder: ModelFolder, kind:
 @pytest.mark.parametrize(
     ("precision", "device", "lower"),
     [
-        ("auto", "cpu", False), ("auto", "cuda", True),
-        ("bfloat16", "cpu", True), ("bfloat16", "cuda", True),
-        ("int8", "cpu", False), ("int8", "cuda", True),
-        ("float32", "cpu", False), ("float32", "cuda", False),
+        ("auto", "cpu", False),
+        ("auto", "cuda", True),
+        ("bfloat16", "cpu", True),
+        ("bfloat16", "cuda", True),
+        ("int8", "cpu", False),
+        ("int8", "cuda", True),
+        ("float32", "cpu", False),
+        ("float32", "cuda", False),
     ],
-)  # fmt: skip
+)
 def test_the_precision_asked_for_is_the_one_computed_in(
     monkeypatch: pytest.MonkeyPatch, precision: Precision, device: str, lower: bool
 ) -> None:
@@ -233,8 +240,12 @@ assert "prefect" not in sys.modules and "flows" not in sys.modules
 
 def test_importing_the_library_changes_nothing(tmp_path: Path) -> None:
     process = subprocess.run(
-        [sys.executable, "-c", IMPORT], capture_output=True, text=True, cwd=tmp_path, check=False,
+        [sys.executable, "-c", IMPORT],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
         env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
-    )  # fmt: skip
+    )
     assert process.returncode == 0, process.stderr
     assert process.stdout == ""

@@ -55,14 +55,17 @@ def test_a_causal_prefix_is_a_cache_that_takes_no_positions(
     cache = DynamicCache(config=model.module.config)
     for number in range(len(prefix.keys)):
         keys, values = prefix.of_layer(number)
-        cache.update(keys.detach().expand(2, -1, -1, -1), values.detach().expand(2, -1, -1, -1),
-                     number)  # fmt: skip
+        cache.update(
+            keys.detach().expand(2, -1, -1, -1), values.detach().expand(2, -1, -1, -1), number
+        )
     places = torch.arange(9).expand(2, -1)
     with torch.no_grad():
         expected = model.module(
-            input_ids=ids, attention_mask=torch.cat([torch.ones(2, 3).long(), attention], dim=1),
-            position_ids=places, past_key_values=cache,
-        ).logits  # fmt: skip
+            input_ids=ids,
+            attention_mask=torch.cat([torch.ones(2, 3).long(), attention], dim=1),
+            position_ids=places,
+            past_key_values=cache,
+        ).logits
     found = said(model, prefix, ids, attention)
     assert torch.allclose(found[attention == 1], expected[attention == 1], atol=1e-4)
 
@@ -151,9 +154,11 @@ def test_words_activations_in_front_of_a_causal_text_are_the_words_themselves(
     places = torch.cat([torch.arange(4), torch.arange(9)])[None].expand(2, -1)
     with torch.no_grad():
         expected = model.module(
-            input_ids=whole, attention_mask=torch.ones_like(whole), position_ids=places,
+            input_ids=whole,
+            attention_mask=torch.ones_like(whole),
+            position_ids=places,
             use_cache=False,
-        ).logits[:, 4:]  # fmt: skip
+        ).logits[:, 4:]
     assert torch.allclose(said(model, prefix, ids, torch.ones_like(ids)), expected, atol=1e-3)
 
 

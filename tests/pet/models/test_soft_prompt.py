@@ -213,8 +213,12 @@ def test_prompts_that_cannot_share_a_pass_are_asked_in_turn(model_folder: ModelF
     )
     elsewhere = on(load_cloze(model_folder("bert")), 1)
     assert PromptEnsemble.of([(one, encoder), elsewhere]) is None
-    long = encoder_for(model.tokenizer, TEMPLATE, words={"a": ("sportsman",), "b": ("space",)},
-                       prompt_length=LENGTH)  # fmt: skip
+    long = encoder_for(
+        model.tokenizer,
+        TEMPLATE,
+        words={"a": ("sportsman",), "b": ("space",)},
+        prompt_length=LENGTH,
+    )
     assert PromptEnsemble.of([(one, long)]) is None
     ensemble = PromptEnsemble.of([(one, encoder)])
     assert ensemble is not None

@@ -29,8 +29,14 @@ from pet.models.training import Diverged, train
 from tests.conftest import ModelFolder
 from tests.support.cloze import encoder_for, load_cloze, tokenized
 
-TEXTS = ("the team won the game", "a rocket to the moon", "stock price of the bank", "goal",
-         "orbit of the star and the planet", "money in the market today")  # fmt: skip
+TEXTS = (
+    "the team won the game",
+    "a rocket to the moon",
+    "stock price of the bank",
+    "goal",
+    "orbit of the star and the planet",
+    "money in the market today",
+)
 TRUTH = torch.tensor([0, 1, 2, 0, 1, 2])
 # An epsilon of 1 makes AdamW's first step all but proportional to the gradient, so that steps can
 # be compared like gradients.
@@ -46,8 +52,14 @@ def model(model_folder: ModelFolder) -> ClozeModel:
     return load_cloze(model_folder("bert"))
 
 
-def fit(model: ClozeModel, *, seed: int = 0, tokens: int = 4096, loss: Any = cross_entropy,
-        **settings: Any) -> list[float]:  # fmt: skip
+def fit(
+    model: ClozeModel,
+    *,
+    seed: int = 0,
+    tokens: int = 4096,
+    loss: Any = cross_entropy,
+    **settings: Any,
+) -> list[float]:
     encoder = encoder_for(model.tokenizer, "{text} it is {mask}")
     texts = tokenized(encoder, model.tokenizer, {"text": TEXTS})
     config = TrainingConfig(**{"steps": 1, "batch_size": 6, "dropout": 0.0, **settings})
@@ -129,11 +141,14 @@ class Failing:
 
 
 @pytest.mark.parametrize(
-    "error", [torch.OutOfMemoryError("CUDA out of memory"),
-              RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ..."),
-              RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"),
-              MemoryError()],
-)  # fmt: skip
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ..."),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"),
+        MemoryError(),
+    ],
+)
 def test_full_memory_in_the_middle_of_a_step_halves_the_passes_and_changes_nothing(
     model_folder: ModelFolder, error: Exception
 ) -> None:
@@ -219,8 +234,17 @@ def test_an_interruption_between_steps_comes_through(model: ClozeModel) -> None:
             raise Interrupted("stop")
 
     with pytest.raises(Interrupted, match="stop"):
-        train(model, encoder, texts, np.arange(6), cross_entropy, TrainingConfig(steps=5), seed=0,
-              tokens_per_batch=99, tick=tick)  # fmt: skip
+        train(
+            model,
+            encoder,
+            texts,
+            np.arange(6),
+            cross_entropy,
+            TrainingConfig(steps=5),
+            seed=0,
+            tokens_per_batch=99,
+            tick=tick,
+        )
 
 
 def test_only_the_given_rows_are_trained_on(model: ClozeModel) -> None:
@@ -232,8 +256,16 @@ def test_only_the_given_rows_are_trained_on(model: ClozeModel) -> None:
         seen.update(rows.tolist())
         return cross_entropy(scores, rows)
 
-    train(model, encoder, texts, np.array([1, 4, 5]), loss, TrainingConfig(steps=4, batch_size=2),
-          seed=0, tokens_per_batch=999)  # fmt: skip
+    train(
+        model,
+        encoder,
+        texts,
+        np.array([1, 4, 5]),
+        loss,
+        TrainingConfig(steps=4, batch_size=2),
+        seed=0,
+        tokens_per_batch=999,
+    )
     assert seen == {1, 4, 5}
 
 
@@ -241,8 +273,16 @@ def test_no_rows_to_train_on_is_an_error_that_says_so(model: ClozeModel) -> None
     encoder = encoder_for(model.tokenizer, "{text} it is {mask}")
     texts = tokenized(encoder, model.tokenizer, {"text": TEXTS})
     with pytest.raises(PetError, match="row"):
-        train(model, encoder, texts, np.arange(0), cross_entropy, TrainingConfig(steps=1), seed=0,
-              tokens_per_batch=999)  # fmt: skip
+        train(
+            model,
+            encoder,
+            texts,
+            np.arange(0),
+            cross_entropy,
+            TrainingConfig(steps=1),
+            seed=0,
+            tokens_per_batch=999,
+        )
 
 
 @pytest.mark.parametrize(("rows", "size"), [(10, 3), (10, 10), (3, 16), (1, 1), (700, 4)])

@@ -57,9 +57,13 @@ def test_an_entry_that_is_lost_is_told(tmp_path: Path, damage: str) -> None:
 
 def test_a_folder_of_labels_is_named_after_name_and_content() -> None:
     names = {
-        unit_name("a.csv", "1"), unit_name("a.csv", "2"), unit_name("b/a.csv", "1"),
-        unit_name("b-a.csv", "1"), unit_name("../../a.csv", "1"), unit_name("x" * 300, "1"),
-    }  # fmt: skip
+        unit_name("a.csv", "1"),
+        unit_name("a.csv", "2"),
+        unit_name("b/a.csv", "1"),
+        unit_name("b-a.csv", "1"),
+        unit_name("../../a.csv", "1"),
+        unit_name("x" * 300, "1"),
+    }
     assert len(names) == 6
     for name in names:
         assert "/" not in name

@@ -60,9 +60,14 @@ def other_run(
     rows = samples.labeled_rows()
     labeled = samples.write_csv(folder / "labeled.csv", rows, ("body", "label"))
     config = samples.tiny_config(
-        inputs_folder, model_folder("bert"), folder / "run", pool=str(pool), labeled=str(labeled),
-        text_column="body", test=None,
-    )  # fmt: skip
+        inputs_folder,
+        model_folder("bert"),
+        folder / "run",
+        pool=str(pool),
+        labeled=str(labeled),
+        text_column="body",
+        test=None,
+    )
     label_pool(config)
     return folder / "run"
 
@@ -77,8 +82,9 @@ def labels_of(folder: str | Path) -> dict[str, str]:
 def bytes_below(folder: Path) -> dict[str, bytes]:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*")) if path.is_file()
-    }  # fmt: skip
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def test_three_nights_with_new_changed_bad_and_deleted_files(place: Path, night: Night) -> None:
@@ -90,8 +96,9 @@ def test_three_nights_with_new_changed_bad_and_deleted_files(place: Path, night:
     assert set(first["labeled"]) == {"monday.csv", "more/tuesday.csv"}
     assert list(first["bad"]) == ["broken.parquet"]
     assert set(labels_of(first["labels"])) == {
-        *(f"monday-{n}" for n in range(10)), *(f"tuesday-{n}" for n in range(6))
-    }  # fmt: skip
+        *(f"monday-{n}" for n in range(10)),
+        *(f"tuesday-{n}" for n in range(6)),
+    }
 
     arrive(pool, "monday.csv", 4, first=20)  # replaced by other rows
     (pool / "more" / "tuesday.csv").unlink()
@@ -99,8 +106,9 @@ def test_three_nights_with_new_changed_bad_and_deleted_files(place: Path, night:
     arrive(pool, "broken.csv", 3)
     second = night()
     assert (second["replaced"], second["deleted"]) == (
-        ["monday.csv"], ["broken.parquet", "more/tuesday.csv"]
-    )  # fmt: skip
+        ["monday.csv"],
+        ["broken.parquet", "more/tuesday.csv"],
+    )
     assert not second["bad"]
     kept = {*(f"tuesday-{n}" for n in range(6)), *(f"broken-{n}" for n in range(3))}
     assert set(labels_of(second["labels"])) == {*(f"monday-{n}" for n in range(20, 24)), *kept}
@@ -375,9 +383,11 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("step", range(8))
 def test_a_night_killed_anywhere_is_gone_on_with_and_gives_the_same_labels(
-    place: Path, settings: Callable[..., NightlyConfig], step: int,
+    place: Path,
+    settings: Callable[..., NightlyConfig],
+    step: int,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     """Every write of a night is a place to die in: before it, nothing of it is there."""
     pool = place / "pool"
     for name in ("a.csv", "b.csv", "c.csv"):

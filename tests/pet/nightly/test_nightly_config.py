@@ -27,8 +27,11 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
         load_nightly_config(path)
     said = str(caught.value)
     assert {problem.where.rpartition(" ")[2] for problem in caught.value.problems} == {
-        "out", "pool", "retrain_nigths", "voice"
-    }  # fmt: skip
+        "out",
+        "pool",
+        "retrain_nigths",
+        "voice",
+    }
     assert "did you mean retrain_nights?" in said
     assert "secret" not in said
 

@@ -21,8 +21,11 @@ Configure = Callable[..., Any]
 
 
 def labels_of(run: Path) -> list[dict[str, Any]]:
-    return [row for path in sorted((run / "labels").glob("part-*"))
-            for row in pq.read_table(path).to_pylist()]  # fmt: skip
+    return [
+        row
+        for path in sorted((run / "labels").glob("part-*"))
+        for row in pq.read_table(path).to_pylist()
+    ]
 
 
 def test_the_rows_most_in_doubt_are_shown_with_their_texts(tiny_run: Path) -> None:
@@ -102,8 +105,9 @@ def test_a_long_text_is_cut_and_put_on_one_line() -> None:
 
 
 def test_rejected_rows_are_counted_by_reason(config_for: Configure, tmp_path: Path) -> None:
-    samples.write_csv(tmp_path / "test.csv", [*samples.test_rows(), ("a text", "")],
-                      ("text", "label"))  # fmt: skip
+    samples.write_csv(
+        tmp_path / "test.csv", [*samples.test_rows(), ("a text", "")], ("text", "label")
+    )
     config = config_for(test=str(tmp_path / "test.csv"))
     label_pool(config)
     found = count_rejected(read_inputs(config))

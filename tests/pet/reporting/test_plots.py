@@ -15,9 +15,11 @@ from tests.support import reports
 GENERATION = Generation(members=["a"], rows=10, agreement=0.5, shares={})
 JUDGED = Judged.model_validate(reports.judged(0.8, 1000, 2))
 NOBODY = Judged.model_validate(
-    {**reports.judged(0.0, 1000, 2),
-     "abstaining": {"threshold": 1.0, "coverage": 0.0, "accuracy": None}}
-)  # fmt: skip
+    {
+        **reports.judged(0.0, 1000, 2),
+        "abstaining": {"threshold": 1.0, "coverage": 0.0, "accuracy": None},
+    }
+)
 CHARTS: dict[str, Callable[[], str]] = {
     "histogram": lambda: plots.confidence_histogram([0, 5, 10, 3], 0.75),
     "an empty histogram": lambda: plots.confidence_histogram([0, 0], None),

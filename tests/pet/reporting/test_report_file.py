@@ -37,11 +37,13 @@ DAMAGED: dict[str, Callable[[dict[str, Any]], Any]] = {
     "labels: Input should be": lambda found: {**found, "labels": 3},
     "leaked: Input should be a finite": lambda found: {**found, "leaked": float("nan")},
     "figures of different labels": lambda found: {
-        **found, "sets": {"labeled": {"rows": 1, "counts": {"other": 1}}}},
+        **found,
+        "sets": {"labeled": {"rows": 1, "counts": {"other": 1}}},
+    },
     "weights of different members": lambda found: {**found, "weights": {"g0-x-r0": 1.0}},
     "Input should be an object": lambda _: [],
     "; and ": lambda _: {"task": "news", "run": "older"},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("found", list(DAMAGED))

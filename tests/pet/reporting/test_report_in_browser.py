@@ -52,18 +52,30 @@ PROBE = """<script>addEventListener("load", () => {
 def browse(folder: Path, page: str, *options: str) -> str:
     assert BROWSER is not None
     done = subprocess.run(
-        [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
-         "--force-device-scale-factor=1", f"--user-data-dir={folder / 'profile'}", *options,
-         (folder / page).as_uri()],
-        capture_output=True, text=True, timeout=240, check=True,
-    )  # fmt: skip
+        [
+            BROWSER,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--hide-scrollbars",
+            "--force-device-scale-factor=1",
+            f"--user-data-dir={folder / 'profile'}",
+            *options,
+            (folder / page).as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=True,
+    )
     return done.stdout
 
 
 def frames(folder: Path, pages: list[tuple[str, int]], height: int) -> None:
     """Put pages of some widths side by side into `frames.html`."""
-    shown = [f'<iframe src="{name}" width="{width}" height="{height}"></iframe>'
-             for name, width in pages]  # fmt: skip
+    shown = [
+        f'<iframe src="{name}" width="{width}" height="{height}"></iframe>' for name, width in pages
+    ]
     (folder / "frames.html").write_text(FRAMES + "".join(shown), encoding="utf-8")
 
 
@@ -78,8 +90,14 @@ def test_nothing_runs_out_of_the_picture_at_any_width(tmp_path: Path, mode: str)
         (tmp_path / f"{name}.html").write_text(probed, encoding="utf-8")
     pages = [(f"{name}.html", width) for name in NAMES for width in (NARROWEST, *WIDTHS)]
     frames(tmp_path, pages, 800)
-    shown = browse(tmp_path, "frames.html", "--window-size=9000,900",
-                   "--virtual-time-budget=10000", "--dump-dom", *MODES[mode])  # fmt: skip
+    shown = browse(
+        tmp_path,
+        "frames.html",
+        "--window-size=9000,900",
+        "--virtual-time-budget=10000",
+        "--dump-dom",
+        *MODES[mode],
+    )
     [title] = re.findall(r"<title>(.*?)</title>", shown)
     measured = [line.split() for line in title.split(";")]
     assert sorted((name, int(window)) for name, window, *_ in measured) == sorted(pages)

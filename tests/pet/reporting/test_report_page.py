@@ -77,11 +77,25 @@ def test_the_page_of_a_run_is_well_formed_and_needs_nothing_else(tiny_run: Path)
 
 def test_every_part_that_was_promised_is_there(tiny_run: Path) -> None:
     text = Page((tiny_run / "report.html").read_text(encoding="utf-8")).text
-    for part in ("What to know", "Side by side", "Patterns", "supervised baseline", "ensemble",
-                 "Confidence in the pool", "Confidence against accuracy", "Fewer rows",
-                 "What is taken for what", "Most in doubt", "Most confident", "empty text",
-                 "What it took", "as the machine of the command counted", "pet run",
-                 "Fingerprints", "transformers"):  # fmt: skip
+    for part in (
+        "What to know",
+        "Side by side",
+        "Patterns",
+        "supervised baseline",
+        "ensemble",
+        "Confidence in the pool",
+        "Confidence against accuracy",
+        "Fewer rows",
+        "What is taken for what",
+        "Most in doubt",
+        "Most confident",
+        "empty text",
+        "What it took",
+        "as the machine of the command counted",
+        "pet run",
+        "Fingerprints",
+        "transformers",
+    ):
         assert part in text, part
 
 
@@ -90,8 +104,10 @@ def test_texts_and_names_cannot_write_markup(tmp_path: Path) -> None:
     labels = (f"a {EVIL}", f"b {EVIL}")
     found = reports.figures(labels, text=EVIL, task=EVIL, run=EVIL, warnings=[EVIL])
     found["templates"] = {"category": EVIL}
-    found["rejected"]["pool"] = {"reasons": {EVIL: 1},
-                                 "first": [{"file": EVIL, "row": 1, "reason": EVIL}]}  # fmt: skip
+    found["rejected"]["pool"] = {
+        "reasons": {EVIL: 1},
+        "first": [{"file": EVIL, "row": 1, "reason": EVIL}],
+    }
     found["seconds"] = {EVIL: 1.0}
     page = Page(draw(tmp_path / "run", found))
     assert "script" not in page.tags
@@ -107,8 +123,12 @@ def test_the_same_run_gives_the_same_page(run_copy: Path) -> None:
         pages.add(write_page(run_copy).read_bytes())
     assert len(pages) == 1
     # Another process has another hash seed, and other memory addresses.
-    subprocess.run([sys.executable, "-m", "flows.cli", "report", str(run_copy)], check=True,
-                   timeout=120, env={**os.environ, "PYTHONHASHSEED": "7"})  # fmt: skip
+    subprocess.run(
+        [sys.executable, "-m", "flows.cli", "report", str(run_copy)],
+        check=True,
+        timeout=120,
+        env={**os.environ, "PYTHONHASHSEED": "7"},
+    )
     assert (run_copy / "report.html").read_bytes() in pages
 
 
@@ -140,8 +160,9 @@ def test_every_kind_of_run_gets_a_page(
     page = Page(html)
     assert not page.open
     assert ("is not known" in page.text) == (config.test is None)
-    assert ("Side by side" in page.text) == (config.test is not None or (config.out_of_bag > 0
-                                             and config.labeled is not None))  # fmt: skip
+    assert ("Side by side" in page.text) == (
+        config.test is not None or (config.out_of_bag > 0 and config.labeled is not None)
+    )
     assert ("<bdi>encoder</bdi>" in html) == (config.encoder is not None)
     assert ("were asked as they are" in page.text) == any(
         name.startswith("untrained-") for name in report["weights"]
@@ -187,13 +208,19 @@ def test_drawing_leaves_a_read_only_home_alone_and_says_nothing(tmp_path: Path) 
     run = reports.write_run(tmp_path / "run")
     home = tmp_path / "home"
     home.write_text("a file: nothing can be made below it")
-    keep = {name: value for name, value in os.environ.items()
-            if not name.startswith(("XDG_", "MPL", "HOME"))}  # fmt: skip
+    keep = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("XDG_", "MPL", "HOME"))
+    }
     (tmp_path / "tmp").mkdir()
     done = subprocess.run(
-        [sys.executable, "-m", "flows.cli", "report", str(run)], capture_output=True, text=True,
-        timeout=120, env={**keep, "HOME": str(home), "TMPDIR": str(tmp_path / "tmp")},
-    )  # fmt: skip
+        [sys.executable, "-m", "flows.cli", "report", str(run)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**keep, "HOME": str(home), "TMPDIR": str(tmp_path / "tmp")},
+    )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert (run / "report.html").stat().st_size > 10_000
@@ -218,5 +245,9 @@ def test_no_template_line_reads_beyond_its_figures(tmp_path: Path) -> None:
 
 def test_times_are_written_as_people_say_them() -> None:
     assert [duration(seconds) for seconds in (0.04, 59.94, 61, 3599.9, 7260)] == [
-        "0.0 s", "59.9 s", "1 min 1 s", "1 h 0 min", "2 h 1 min"
-    ]  # fmt: skip
+        "0.0 s",
+        "59.9 s",
+        "1 min 1 s",
+        "1 h 0 min",
+        "2 h 1 min",
+    ]

@@ -17,17 +17,26 @@ def found(members: int = 2, **accuracy: Any) -> dict[str, Any]:
     count = 2 * members
     ones = [[1.0] * count for _ in range(count)]
     return {
-        "model": EVIL, "tuning": "soft-prompt",
-        "runs": [{"run": f"runs/{EVIL}", "task": f"a $x$ {EVIL}", "measured_on": "test", "rows": 9},
-                 {"run": "runs/b", "task": "b", "measured_on": "labeled", "rows": 4}],
-        "members": [{"run": run, "member": f"g0-p{n}-r0"}
-                    for run in (0, 1) for n in range(members)],
-        "similarity": {name: {"members": ones, "runs": [[None, 1.0], [1.0, None]]}
-                       for name in MEASURES},
-        "accuracy": {"matrix": [[0.8, 0.5], [0.4, 1.0]], "relative": [[1.0, 0.5], [0.5, 1.0]],
-                     "untrained": [0.3, 0.25], "learned": [[False, False], [False, True]],
-                     **accuracy},
-    }  # fmt: skip
+        "model": EVIL,
+        "tuning": "soft-prompt",
+        "runs": [
+            {"run": f"runs/{EVIL}", "task": f"a $x$ {EVIL}", "measured_on": "test", "rows": 9},
+            {"run": "runs/b", "task": "b", "measured_on": "labeled", "rows": 4},
+        ],
+        "members": [
+            {"run": run, "member": f"g0-p{n}-r0"} for run in (0, 1) for n in range(members)
+        ],
+        "similarity": {
+            name: {"members": ones, "runs": [[None, 1.0], [1.0, None]]} for name in MEASURES
+        },
+        "accuracy": {
+            "matrix": [[0.8, 0.5], [0.4, 1.0]],
+            "relative": [[1.0, 0.5], [0.5, 1.0]],
+            "untrained": [0.3, 0.25],
+            "learned": [[False, False], [False, True]],
+            **accuracy,
+        },
+    }
 
 
 @pytest.mark.parametrize("members", [1, 2, 20])

@@ -100,8 +100,10 @@ def test_rows_that_are_missing_are_not_to_be_corrected(tmp_path: Path) -> None:
     warnings = read_labeled(path, ["text"], ["a", "b", "c"]).warnings
     found = verdict(reports.figures(warnings=warnings, test_warnings=warnings)).findings
     actions = [own.action for own in found if own.title.startswith("About the")]
-    assert actions == 2 * ["Add rows with that label, and run again.",
-                           "Correct them, and run again."]  # fmt: skip
+    assert actions == 2 * [
+        "Add rows with that label, and run again.",
+        "Correct them, and run again.",
+    ]
 
 
 def test_shares_off_a_labeled_set_that_was_not_balanced_are_no_mere_note() -> None:
@@ -151,8 +153,11 @@ def test_a_run_that_knows_nothing_says_so() -> None:
 
 def test_a_few_test_rows_are_no_proof_that_a_model_is_wrong_about_itself() -> None:
     """With 20 rows every figure is off by chance alone; the small test set is what is said."""
-    test = {**few, "student": reports.judged(0.8, 20, 2, confidence=0.9),
-            "best_pattern": {"name": "topic", **reports.metrics(0.9, 20)}}  # fmt: skip
+    test = {
+        **few,
+        "student": reports.judged(0.8, 20, 2, confidence=0.9),
+        "best_pattern": {"name": "topic", **reports.metrics(0.9, 20)},
+    }
     sets = {"test": {"rows": 20, "counts": {"sport": 10, "space": 10}}}
     found = titles(reports.figures(test=test, sets={**reports.figures()["sets"], **sets}))
     assert "One pattern" not in found

@@ -25,9 +25,13 @@ from pet.reviewing.annotation_files import (
 
 TASK = ReviewTask('Which "team"?', ("subject", "Message Body"), ("a & b", '<"c">'), "run-1")
 ROW = ReviewRow(
-    "p:7", {"subject": '=HYPERLINK("x")', "Message Body": "hi\nthere, ü"}, "a & b", 0.75,
-    {"a & b": 0.75, '<"c">': 0.25}, "margin 0.50",
-)  # fmt: skip
+    "p:7",
+    {"subject": '=HYPERLINK("x")', "Message Body": "hi\nthere, ü"},
+    "a & b",
+    0.75,
+    {"a & b": 0.75, '<"c">': 0.25},
+    "margin 0.50",
+)
 
 
 @given(st.text())
@@ -97,18 +101,25 @@ def test_a_field_never_hides_a_column_of_ours_or_another_field() -> None:
 
 @pytest.mark.parametrize(
     ("name", "format", "found"),
-    [("r.csv", None, "csv"), ("r.JSON", None, "label-studio"), ("r.json", "argilla", "argilla"),
-     ("r.jsonl", None, "jsonl")],
-)  # fmt: skip
+    [
+        ("r.csv", None, "csv"),
+        ("r.JSON", None, "label-studio"),
+        ("r.json", "argilla", "argilla"),
+        ("r.jsonl", None, "jsonl"),
+    ],
+)
 def test_the_ending_says_the_format(name: str, format: str | None, found: str) -> None:
     assert format_of(Path(name), format) == found
 
 
 @pytest.mark.parametrize(
     ("name", "format", "said"),
-    [("r.xlsx", None, r"\.csv, \.jsonl or \.json"), ("r.csv", "argilla", "ends in .json"),
-     ("r.csv", "prodigy", "'prodigy'")],
-)  # fmt: skip
+    [
+        ("r.xlsx", None, r"\.csv, \.jsonl or \.json"),
+        ("r.csv", "argilla", "ends in .json"),
+        ("r.csv", "prodigy", "'prodigy'"),
+    ],
+)
 def test_a_format_that_does_not_fit_is_refused(name: str, format: str | None, said: str) -> None:
     with pytest.raises(InputError, match=said):
         format_of(Path(name), format)

@@ -31,8 +31,13 @@ def studio(*answers: dict[str, Any]) -> list[dict[str, Any]]:
 
 def annotation(*choices: str, **more: Any) -> dict[str, Any]:
     result = [{"from_name": "answer", "type": "choices", "value": {"choices": list(choices)}}]
-    return {"completed_by": 3, "result": result, "was_cancelled": False,
-            "created_at": "2026-11-20T10:00:00Z", **more}  # fmt: skip
+    return {
+        "completed_by": 3,
+        "result": result,
+        "was_cancelled": False,
+        "created_at": "2026-11-20T10:00:00Z",
+        **more,
+    }
 
 
 def test_a_spreadsheet_comes_back_with_its_texts_as_they_were(tmp_path: Path) -> None:
@@ -51,8 +56,9 @@ def test_a_spreadsheet_may_tell_who_answered_and_when(tmp_path: Path) -> None:
 def test_json_lines_come_back(tmp_path: Path) -> None:
     lines = '{"id": 7, "text": "[x]", "answer": "a"}\n{"id": "8", "answer": null}\n'
     assert read(tmp_path / "r.jsonl", lines) == [
-        Annotation("7", "a", {"text": "[x]"}), Annotation("8", "", {})
-    ]  # fmt: skip
+        Annotation("7", "a", {"text": "[x]"}),
+        Annotation("8", "", {}),
+    ]
 
 
 def test_label_studio_tasks_go_by_our_id_and_not_by_its_own(tmp_path: Path) -> None:
@@ -72,8 +78,16 @@ def test_every_annotator_of_a_task_is_heard(tmp_path: Path) -> None:
 
 
 def test_label_studio_json_min_and_csv_are_read(tmp_path: Path) -> None:
-    small = [{"id": 512, "row_id": "p:1", "text": TEXT, "answer": "b", "annotator": 3,
-              "updated_at": "2026"}]  # fmt: skip
+    small = [
+        {
+            "id": 512,
+            "row_id": "p:1",
+            "text": TEXT,
+            "answer": "b",
+            "annotator": 3,
+            "updated_at": "2026",
+        }
+    ]
     expected = [Annotation("p:1", "b", {"text": TEXT}, "3", "2026")]
     assert read(tmp_path / "r.json", small) == expected
     table = (
@@ -86,8 +100,14 @@ def test_label_studio_json_min_and_csv_are_read(tmp_path: Path) -> None:
 
 def test_argilla_records_are_read_and_drafts_are_not(tmp_path: Path) -> None:
     def record(**response: Any) -> list[dict[str, Any]]:
-        return [{"id": "p:1", "fields": {"text": TEXT}, "suggestions": {"answer": {"value": "a"}},
-                 "responses": {"answer": [response]} if response else {}}]  # fmt: skip
+        return [
+            {
+                "id": "p:1",
+                "fields": {"text": TEXT},
+                "suggestions": {"answer": {"value": "a"}},
+                "responses": {"answer": [response]} if response else {},
+            }
+        ]
 
     given = record(value="b", user_id="u1")
     expected = [Annotation("p:1", "b", {"text": TEXT}, "u1")]

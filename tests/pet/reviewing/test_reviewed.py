@@ -51,17 +51,25 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
 def test_answers_stand_behind_the_old_rows_with_where_they_came_from(
     tiny_run: Path, tmp_path: Path
 ) -> None:
-    given = [(id_of(0), "sport", "Ann", "2026-11-20"), (id_of(1), "space", "", ""),
-             (id_of(2), "", "", "")]  # fmt: skip
+    given = [
+        (id_of(0), "sport", "Ann", "2026-11-20"),
+        (id_of(1), "space", "", ""),
+        (id_of(2), "", "", ""),
+    ]
     taken = take(tiny_run, tmp_path, given, "annotator", "date")
     assert (taken.added, taken.corrected, taken.confirmed, taken.unanswered) == (2, 0, 0, 1)
     rows = rows_of(taken.path)
     assert [(row["text"], row["label"]) for row in rows[:12]] == samples.labeled_rows()
     assert {row["source"] for row in rows[:12]} == {None}
     assert rows[12] == {
-        "id": id_of(0), "text": samples.pool_texts()[0], "label": "sport", "source": "review",
-        "run": "news", "annotator": "Ann", "date": "2026-11-20",
-    }  # fmt: skip
+        "id": id_of(0),
+        "text": samples.pool_texts()[0],
+        "label": "sport",
+        "source": "review",
+        "run": "news",
+        "annotator": "Ann",
+        "date": "2026-11-20",
+    }
     assert rows[13]["annotator"] is None
 
 
@@ -103,8 +111,9 @@ def test_a_second_round_keeps_the_first_ones_origin(
     again = take_answers(second_run, path, tmp_path / "newer.parquet", SILENT)
     rows = pq.read_table(again.path).to_pylist()
     assert [(row["source"], row["run"], row["annotator"]) for row in rows[12:]] == [
-        ("review", "news", "Ann"), ("review", "second", None)
-    ]  # fmt: skip
+        ("review", "news", "Ann"),
+        ("review", "second", None),
+    ]
 
 
 def test_a_start_without_labels_takes_answers_too(
@@ -130,9 +139,13 @@ def test_columns_keep_the_names_that_the_run_was_told(
     taken = take(run, tmp_path, [("10", "sport")])
     assert rows_of(taken.path)[12] == {
         "id": "named:10",  # the labeled set has a row 10 of its own
-        "body": samples.pool_texts()[0], "source": "sport", "review_source": "review",
-        "run": "named", "annotator": None, "date": None,
-    }  # fmt: skip
+        "body": samples.pool_texts()[0],
+        "source": "sport",
+        "review_source": "review",
+        "run": "named",
+        "annotator": None,
+        "date": None,
+    }
     assert "--label-column source --text-column body" in taken.next_command
 
 

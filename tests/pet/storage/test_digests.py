@@ -16,8 +16,9 @@ def test_a_digest_depends_on_content_and_names_not_on_place_or_order(tmp_path: P
     for root in ("here", "there"):
         write(tmp_path / root / "a.csv", "1")
         write(tmp_path / root / "sub" / "b.csv", "2")
-    here, there = ([tmp_path / root / name for name in ("a.csv", "sub/b.csv")]
-                   for root in ("here", "there"))  # fmt: skip
+    here, there = (
+        [tmp_path / root / name for name in ("a.csv", "sub/b.csv")] for root in ("here", "there")
+    )
     digest = content_digest(here)
     assert digest == content_digest(there) == content_digest(here[::-1])
     os.utime(here[0], (0, 0))

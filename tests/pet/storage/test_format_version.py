@@ -60,8 +60,10 @@ def test_a_run_of_0_1_0_is_loaded_and_exported(old_run: Path, tmp_path: Path) ->
 
 
 USES: list[Callable[[Path], Any]] = [
-    open_run, PetClassifier.load, lambda run: export_run(run, "hf", run.parent / "out")
-]  # fmt: skip
+    open_run,
+    PetClassifier.load,
+    lambda run: export_run(run, "hf", run.parent / "out"),
+]
 
 
 @pytest.mark.parametrize("use", USES)

@@ -32,10 +32,23 @@ def test_addresses_of_buckets_and_paths_that_look_alike_are_let_through(place: s
 
 @pytest.mark.parametrize(
     "place",
-    ["s3:bucket", "s3:/bucket", "S3://bucket", "s3://", "s3:///a", "s3://a/b//c", "gs://bu/./a",
-     "s3://bucket/../a", "s3://key:pw@bucket/a", "s3://bucket/a?sig=pw", "s3://bucket/a#pw",
-     "s3:/key:pw@bucket", "gcs://bucket/a", "https://bucket.s3.host/a?sig=pw"],
-)  # fmt: skip
+    [
+        "s3:bucket",
+        "s3:/bucket",
+        "S3://bucket",
+        "s3://",
+        "s3:///a",
+        "s3://a/b//c",
+        "gs://bu/./a",
+        "s3://bucket/../a",
+        "s3://key:pw@bucket/a",
+        "s3://bucket/a?sig=pw",
+        "s3://bucket/a#pw",
+        "s3:/key:pw@bucket",
+        "gcs://bucket/a",
+        "https://bucket.s3.host/a?sig=pw",
+    ],
+)
 def test_other_addresses_are_refused_without_their_secrets(place: str) -> None:
     problem = place_problem("--pool", place, stores=True)
     assert problem is not None
@@ -64,9 +77,17 @@ def test_an_address_is_shown_without_what_may_be_secret(address: str, shown: str
 
 @pytest.mark.parametrize(
     ("out", "refused"),
-    [("pool", True), ("pool/out", True), ("pool/a/../b", True), ("link/out", True),
-     ("pool/_out", False), ("pool/.runs/a", False), ("pool2", False), ("out", False)],
-)  # fmt: skip
+    [
+        ("pool", True),
+        ("pool/out", True),
+        ("pool/a/../b", True),
+        ("link/out", True),
+        ("pool/_out", False),
+        ("pool/.runs/a", False),
+        ("pool2", False),
+        ("out", False),
+    ],
+)
 def test_what_the_pool_would_read_the_next_time_is_no_place_to_write(
     tmp_path: Path, out: str, refused: bool
 ) -> None:
@@ -77,9 +98,15 @@ def test_what_the_pool_would_read_the_next_time_is_no_place_to_write(
 
 @pytest.mark.parametrize(
     ("out", "refused"),
-    [("s3://bkt/pool", True), ("s3://bkt/pool/out/", True), ("s3://bkt/pool/_out", False),
-     ("s3://bkt/pool2", False), ("s3://other/pool/out", False), ("out", False)],
-)  # fmt: skip
+    [
+        ("s3://bkt/pool", True),
+        ("s3://bkt/pool/out/", True),
+        ("s3://bkt/pool/_out", False),
+        ("s3://bkt/pool2", False),
+        ("s3://other/pool/out", False),
+        ("out", False),
+    ],
+)
 def test_the_same_holds_in_a_bucket(out: str, refused: bool) -> None:
     assert bool(place_in_pool("s3://bkt/pool/", out)) == refused
 

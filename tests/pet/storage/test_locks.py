@@ -28,8 +28,11 @@ def hold(folder: Path) -> subprocess.Popen[str]:
     """Let another process take the lock."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(folder)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3],
-    )  # fmt: skip
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[3],
+    )
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
     return process

@@ -94,9 +94,13 @@ def fail_to_put(patch: pytest.MonkeyPatch, bucket: str, part: str, error: BaseEx
 
 
 def test_a_kill_between_a_units_files_and_its_done_json_costs_that_unit_alone(
-    bucket: str, config_for: Configure, tiny_run: Path, tmp_path: Path, elsewhere: Move,
+    bucket: str,
+    config_for: Configure,
+    tiny_run: Path,
+    tmp_path: Path,
+    elsewhere: Move,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     config = config_for(out=f"{bucket}/news")
     with monkeypatch.context() as patch:
         fail_to_put(patch, bucket, "/student/done.json", Died())
@@ -120,8 +124,9 @@ def test_labels_are_kept_file_by_file(
     label_pool(config)
     elsewhere()
     before = file_system(bucket).modified(f"{config.out}/labels/part-00000.parquet")
-    file_system(bucket).rm([f"{config.out}/labels/{name}" for name in
-                            ("part-00001.parquet", ".done.json")])  # fmt: skip
+    file_system(bucket).rm(
+        [f"{config.out}/labels/{name}" for name in ("part-00001.parquet", ".done.json")]
+    )
     label_pool(config)
     assert file_system(bucket).modified(f"{config.out}/labels/part-00000.parquet") == before
     assert results_of(downloaded(config.out, tmp_path / "found")) == results_of(tiny_run)
@@ -159,9 +164,12 @@ def test_a_run_that_goes_on_has_no_report_of_before(
 
 
 def test_a_network_that_fails_midway_loses_nothing_that_was_made(
-    bucket: str, config_for: Configure, tiny_run: Path, tmp_path: Path,
+    bucket: str,
+    config_for: Configure,
+    tiny_run: Path,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     config = config_for(out=f"{bucket}/news")
     with monkeypatch.context() as patch:
         error = ConnectionResetError(104, "Connection reset by peer")
@@ -261,8 +269,11 @@ def test_a_unit_has_no_done_json_while_it_is_replaced(
     make("new")
     mirror.push()
     assert steps == [
-        ("rm", ["done.json"]), ("rm", ["old"]), ("put", ["new"]), ("put", ["done.json"]),
-    ]  # fmt: skip
+        ("rm", ["done.json"]),
+        ("rm", ["old"]),
+        ("put", ["new"]),
+        ("put", ["done.json"]),
+    ]
     steps.clear()
     mirror.push()
     assert steps == []
@@ -351,8 +362,11 @@ def test_a_finished_run_in_a_bucket_is_used_by_its_address(
     pool, out = f"{bucket}/in/pool.parquet", f"{bucket}/labels"
     assert "3 files written" in pet("label", sent_run, "--pool", pool, "--out", out)
     assert "3 reused" in pet("label", sent_run, "--pool", pool, "--out", out)
-    assert names_in(out) == ["labels/.done.json", "labels/_rejected.parquet",
-                             *(f"labels/part-{n:05d}.parquet" for n in range(3))]  # fmt: skip
+    assert names_in(out) == [
+        "labels/.done.json",
+        "labels/_rejected.parquet",
+        *(f"labels/part-{n:05d}.parquet" for n in range(3)),
+    ]
     shown = pet("label", sent_run, "--pool", pool, "--out", f"{out}-2", "--with", "ensemble")
     assert f"{out}-2" in shown
     assert "accuracy" in pet("evaluate", sent_run, "--test", f"{bucket}/in/test.csv")

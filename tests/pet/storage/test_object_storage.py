@@ -213,9 +213,14 @@ def test_a_storage_that_does_not_answer_is_no_fault_of_the_input(
 
 @pytest.mark.parametrize(
     ("error", "status"),
-    [(PermissionError("Access Denied"), 2), (FileNotFoundError("no bucket"), 2),
-     (TimeoutError(), 1), (ConnectionResetError(104, "reset"), 1), (OSError(5, "Slow Down"), 1)],
-)  # fmt: skip
+    [
+        (PermissionError("Access Denied"), 2),
+        (FileNotFoundError("no bucket"), 2),
+        (TimeoutError(), 1),
+        (ConnectionResetError(104, "reset"), 1),
+        (OSError(5, "Slow Down"), 1),
+    ],
+)
 def test_every_answer_of_a_storage_becomes_one_screen(error: OSError, status: int) -> None:
     with pytest.raises(OSError, match=r".+") as caught, as_on_disk("s3://bucket/x"):
         raise error

@@ -96,8 +96,9 @@ def test_weights_that_were_changed_after_the_fact_are_made_again(tmp_path: Path)
     make_unit(tmp_path / "u", "f1", Build())
     (tmp_path / "u" / "sub" / "model.bin").write_text("tampered")
     assert finished(tmp_path / "u", "f1") == (
-        False, "sub/model.bin was changed or removed after it was made",
-    )  # fmt: skip
+        False,
+        "sub/model.bin was changed or removed after it was made",
+    )
     assert not make_unit(tmp_path / "u", "f1", Build()).reused
 
 
@@ -214,9 +215,13 @@ def test_a_rename_that_fails_puts_the_old_unit_back(
 
 
 @pytest.mark.parametrize(
-    ("number", "expected"), [(28, "room on the disk"), (30, "a place that can be written"),
-                             (5, "a disk that can be written")],
-)  # fmt: skip
+    ("number", "expected"),
+    [
+        (28, "room on the disk"),
+        (30, "a place that can be written"),
+        (5, "a disk that can be written"),
+    ],
+)
 def test_what_the_system_says_through_a_rust_library_is_understood(
     tmp_path: Path, number: int, expected: str
 ) -> None:

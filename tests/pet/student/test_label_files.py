@@ -45,11 +45,16 @@ def test_a_label_table_is_laid_out_as_promised() -> None:
     number = pa.float32()
     assert table.schema == pa.schema(
         {
-            "id": pa.string(), "source": pa.string(), "label": pa.string(), "confidence": number,
+            "id": pa.string(),
+            "source": pa.string(),
+            "label": pa.string(),
+            "confidence": number,
             "probabilities": pa.struct(dict.fromkeys(LABELS, number)),
-            "entropy": number, "agreement": number, "abstain": pa.bool_(),
+            "entropy": number,
+            "agreement": number,
+            "abstain": pa.bool_(),
         }
-    )  # fmt: skip
+    )
     rows = table.to_pylist()
     assert [row["label"] for row in rows] == ["sport", "a b/c"]
     assert [row["abstain"] for row in rows] == [False, True]
@@ -83,9 +88,14 @@ def write(tmp_path: Path, texts: list[str | None], say: Any, **changes: Any) -> 
     samples.write_pool(tmp_path / "pool.parquet", texts)
     pool = open_pool(tmp_path / "pool.parquet", ["text"])
     settings: dict[str, Any] = {
-        "model": "m1", "shard_rows": 4, "abstain_below": 0.5, "keep_columns": (),
-        "metadata": {"task": "t"}, "observer": SILENT, **changes,
-    }  # fmt: skip
+        "model": "m1",
+        "shard_rows": 4,
+        "abstain_below": 0.5,
+        "keep_columns": (),
+        "metadata": {"task": "t"},
+        "observer": SILENT,
+        **changes,
+    }
     return write_labels(pool, tmp_path / "labels", LABELS, say, **settings)
 
 
@@ -103,9 +113,9 @@ def test_shards_that_are_up_to_date_stay(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"model": "m2"}, {"abstain_below": 0.7}, {"keep_columns": ("source",)},
-               {"shard_rows": 5}],
-)  # fmt: skip
+    "change",
+    [{"model": "m2"}, {"abstain_below": 0.7}, {"keep_columns": ("source",)}, {"shard_rows": 5}],
+)
 def test_what_shapes_the_labels_writes_them_again(tmp_path: Path, change: dict[str, Any]) -> None:
     write(tmp_path, ["x"] * 10, Say())
     assert write(tmp_path, ["x"] * 10, Say(), **change)[1] == 0
@@ -173,10 +183,13 @@ def test_the_metadata_names_task_and_fingerprint(tmp_path: Path) -> None:
 def test_labels_are_counted(tmp_path: Path) -> None:
     write(tmp_path, ["x"] * 10, Say(), abstain_below=0.61)
     assert count_labels(tmp_path / "labels", LABELS) == {
-        "counts": {"sport": 10, "space": 0, "a b/c": 0}, "rows": 10, "abstained": 10,
-        "abstained_of": {"sport": 10, "space": 0, "a b/c": 0}, "mean_confidence": 0.6,
+        "counts": {"sport": 10, "space": 0, "a b/c": 0},
+        "rows": 10,
+        "abstained": 10,
+        "abstained_of": {"sport": 10, "space": 0, "a b/c": 0},
+        "mean_confidence": 0.6,
         "confidence_counts": [0] * 12 + [10] + [0] * 7,
-    }  # fmt: skip
+    }
 
 
 def rejected_rows(folder: Path) -> list[dict[str, Any]]:
@@ -204,8 +217,9 @@ def test_the_list_of_rejected_rows_is_no_part_of_the_labels(tmp_path: Path) -> N
     assert table["id"].to_pylist() == [f"pool.parquet:{row}" for row in (0, 2, 4)]
     assert "reason" not in table.column_names
     assert [path.name for path in find_files(folder)] == [
-        "part-00000.parquet", "part-00001.parquet",
-    ]  # fmt: skip
+        "part-00000.parquet",
+        "part-00001.parquet",
+    ]
 
 
 def test_rejected_rows_of_shards_that_are_reused_are_not_lost(tmp_path: Path) -> None:

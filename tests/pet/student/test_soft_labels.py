@@ -106,8 +106,9 @@ def test_each_row_is_learned_as_a_student_without_it_labels_it(
     logits = np.empty_like(soft)
     for fold, unit in enumerate(units):
         ids, logits[folds == fold] = read_logits(unit.path / HELD_OUT)
-        assert ids == [i for i, own in zip(unlabeled_rows(inputs).ids, folds, strict=True)
-                       if own == fold]  # fmt: skip
+        assert ids == [
+            i for i, own in zip(unlabeled_rows(inputs).ids, folds, strict=True) if own == fold
+        ]
     np.testing.assert_array_equal(
         read_targets(inputs, units).soft_labels, correct(soft, logits, 2.0).soft_labels
     )

@@ -45,9 +45,14 @@ def test_a_student_is_the_same_after_a_pickle_and_after_a_save(
 
 @pytest.mark.parametrize(
     "content",
-    ["", "[]", "{}", '{"task": "t", "labels": 3, "fields": [], "max_length": 1}',
-     '{"task": "t", "labels": ["a"], "fields": ["x"], "max_length": "long"}'],
-)  # fmt: skip
+    [
+        "",
+        "[]",
+        "{}",
+        '{"task": "t", "labels": 3, "fields": [], "max_length": 1}',
+        '{"task": "t", "labels": ["a"], "fields": ["x"], "max_length": "long"}',
+    ],
+)
 def test_a_damaged_record_is_one_screen(student_copy: Path, content: str) -> None:
     (student_copy / "pet.json").write_text(content)
     with pytest.raises(InputError, match=r"a student's folder, with its pet\.json"):

@@ -34,9 +34,12 @@ def tokens(tokenizer: Any, template: str, word: str) -> list[str]:
     ],
 )
 def test_a_word_is_looked_up_in_its_place(
-    tokenizer_of: Any, kind: str, after_space: list[str], at_start: list[str],
+    tokenizer_of: Any,
+    kind: str,
+    after_space: list[str],
+    at_start: list[str],
     after_bracket: list[str],
-) -> None:  # fmt: skip
+) -> None:
     """RoBERTa's `sport` and ` sport` are different words: the wrong one is never predicted."""
     tokenizer = tokenizer_of(kind)
     assert tokens(tokenizer, "{text} it is {mask}", "sport") == after_space
@@ -59,9 +62,12 @@ def test_a_word_next_to_punctuation_keeps_to_itself(tokenizer_of: Any) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "expected"),
-    [("bert", ["rocket", "##man"]), ("roberta", ["Ġrocket", "m", "a", "n"]),
-     ("xlm_roberta", ["▁rocket", "m", "a", "n"])],
-)  # fmt: skip
+    [
+        ("bert", ["rocket", "##man"]),
+        ("roberta", ["Ġrocket", "m", "a", "n"]),
+        ("xlm_roberta", ["▁rocket", "m", "a", "n"]),
+    ],
+)
 def test_a_word_may_be_several_tokens(tokenizer_of: Any, kind: str, expected: list[str]) -> None:
     tokenizer = tokenizer_of(kind)
     assert tokens(tokenizer, "it is {mask}. {text}", "rocketman") == expected

@@ -53,10 +53,12 @@ def test_a_causal_pattern_ends_before_its_word(tokenizer_of: Any, template: str)
 
 @pytest.mark.parametrize(
     ("kind", "shown"),
-    [("bert", "[CLS] category : [MASK]. the game was on [SEP]"),
-     ("roberta", "<s>category:<mask>. the game was on</s>"),
-     ("xlm_roberta", "<s> category:<mask> . the game was on</s>")],
-)  # fmt: skip
+    [
+        ("bert", "[CLS] category : [MASK]. the game was on [SEP]"),
+        ("roberta", "<s>category:<mask>. the game was on</s>"),
+        ("xlm_roberta", "<s> category:<mask> . the game was on</s>"),
+    ],
+)
 def test_filled_ids_decode_to_the_text(tokenizer_of: Any, kind: str, shown: str) -> None:
     tokenizer = tokenizer_of(kind)
     ids = filled(tokenizer, "category: {mask}. {text}", text="the game was on")
@@ -265,8 +267,9 @@ def test_a_text_without_a_token_still_gives_the_model_one_to_speak_behind(
 ) -> None:
     tokenizer = tokenizer_of("gpt2")
     for encoder in (
-        encoder_for(tokenizer, template, causal=True), plain_encoder(tokenizer, ("text",), 8)
-    ):  # fmt: skip
+        encoder_for(tokenizer, template, causal=True),
+        plain_encoder(tokenizer, ("text",), 8),
+    ):
         texts = tokenized(encoder, tokenizer, {"text": ["", "the game"]})
         rows = np.arange(2)
         batch = encoder.batch(texts, rows)

@@ -75,7 +75,7 @@ TABLES = st.dictionaries(st.one_of(TEXT, st.sampled_from(["a", "b", "p"])), VALU
 @given(
     st.fixed_dictionaries({}, optional={"name": VALUES, "fields": VALUES, "source": VALUES}),
     st.dictionaries(st.sampled_from(["labels", "patterns", "verbalizers"]), TABLES),
-)  # fmt: skip
+)
 def test_values_of_any_kind_are_a_task_or_problems(
     plain: dict[str, Any], tables: dict[str, dict[str, Any]]
 ) -> None:
@@ -107,9 +107,12 @@ def test_any_text_is_cut_to_fit_between_an_unchanged_pattern_and_its_mask(
 ) -> None:
     tokenizer, causal = TOKENIZERS[kind], kind == "gpt2"
     encoder = encoder_for(
-        tokenizer, "news: {text} it is {mask}", causal=causal, max_length=max_length,
+        tokenizer,
+        "news: {text} it is {mask}",
+        causal=causal,
+        max_length=max_length,
         words={"a": ("sport news",), "b": ("space",)},
-    )  # fmt: skip
+    )
     nothing = TokenizedTexts(np.zeros(0, np.int32), np.zeros(2, np.int64))
     around = row_ids(encoder.batch(dict.fromkeys(encoder.slots, nothing), np.arange(1), masks))
     batch = fill(encoder, tokenizer, texts, masks)
@@ -210,10 +213,12 @@ def test_quotas_grow_and_keep_the_labeled_sets_ratio(
 
 
 @given(
-    seed=st.integers(0, 2**32 - 1), rows=st.integers(0, 60),
+    seed=st.integers(0, 2**32 - 1),
+    rows=st.integers(0, 60),
     quotas=st.lists(st.integers(0, 40), min_size=2, max_size=5),
-    most_likely=st.one_of(st.none(), st.integers(1, 30)), sharp=st.sampled_from([0.01, 1.0, 100.0]),
-)  # fmt: skip
+    most_likely=st.one_of(st.none(), st.integers(1, 30)),
+    sharp=st.sampled_from([0.01, 1.0, 100.0]),
+)
 def test_a_draw_fills_its_quotas_or_says_what_is_missing(
     seed: int, rows: int, quotas: list[int], most_likely: int | None, sharp: float
 ) -> None:

@@ -29,7 +29,7 @@ from pet.errors import Interrupted, PetError
 from pet.jobs import Execute
 from pet.progress import SILENT, Observer
 from pet.settings import load_config, make_config
-from pet.storage.mirrors import run_folder
+from pet.storage.mirrors import open_run_folder
 
 
 # Jobs of this process are submitted one after another: the seeds of a process are shared by its
@@ -59,7 +59,7 @@ def label_pool(
         return pipeline.label_pool(config, execute, observer, update=update)
 
     def show(report: dict[str, Any]) -> None:
-        show_result(report, run_folder(config.out).path)
+        show_result(report, open_run_folder(config.out).path)
 
     return carry_out("label-pool", body, show, ray)
 

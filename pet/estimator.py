@@ -285,7 +285,7 @@ class Lines(Observer):
     """Stages and remarks as lines on standard error."""
 
     def begin(self, stage: str, total: int | None, unit: str) -> None:
-        self.say(stage if total is None else f"{stage}: {total:,} {unit}")
+        self.note(stage if total is None else f"{stage}: {total:,} {unit}")
 
-    def say(self, line: str) -> None:
+    def note(self, line: str) -> None:
         sys.stderr.write(f"{line}\n")

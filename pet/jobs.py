@@ -46,7 +46,7 @@ class Workers(Protocol):
         ...
 
 
-class Here:
+class LocalWorkers:
     """Jobs are done in this process, one after another."""
 
     at_once = 1
@@ -69,11 +69,11 @@ class Execute(Protocol):
     def __call__(self, jobs: Sequence[Job]) -> list[Any]: ...
 
 
-class Plainly:
+class InProcess:
     """Jobs and nothing around them."""
 
     def __init__(self, workers: Workers | None = None):
-        self._workers = workers or Here()
+        self._workers = workers or LocalWorkers()
         self.at_once = self._workers.at_once
 
     def __call__(self, jobs: Sequence[Job]) -> list[Any]:
@@ -89,8 +89,8 @@ class Plainly:
                 raise
 
 
-def bordered(
-    home: RunFolder,
+def synced(
+    run_folder: RunFolder,
     work: Callable[[], Any],
     labels: range = NO_LABELS,
     weights: Collection[str] = (),
@@ -104,18 +104,18 @@ def bordered(
         labels, weights: the label files, and the members whose weights, that it may find there
             already; see `RunFolder.fetch`.
     """
-    home.fetch(labels, weights=weights)
+    run_folder.fetch(labels, weights=weights)
     try:
         result = work()
     except PetError:
         with contextlib.suppress(PetError):  # what is done is kept
-            home.push()
+            run_folder.push()
         raise
-    home.push()
+    run_folder.push()
     if isinstance(result, Unit):
-        return _by_place(home, result)
-    return [_by_place(home, unit) for unit in result] if isinstance(result, list) else result
+        return _by_place(run_folder, result)
+    return [_by_place(run_folder, unit) for unit in result] if isinstance(result, list) else result
 
 
-def _by_place(home: RunFolder, unit: Unit) -> Unit:
-    return replace(unit, path=unit.path.relative_to(home.path))
+def _by_place(run_folder: RunFolder, unit: Unit) -> Unit:
+    return replace(unit, path=unit.path.relative_to(run_folder.path))

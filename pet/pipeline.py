@@ -22,13 +22,17 @@ from pet.ensemble.members import (
     trains_at_once,
     untrained_members,
 )
-from pet.ensemble.stopping import Generation, generation_of, harm_of
-from pet.ensemble.teachers import first_judges, later_judges, teaching_judges
+from pet.ensemble.stopping import Generation, degradation_of, generation_of
+from pet.ensemble.teachers import (
+    first_held_out_members,
+    later_held_out_members,
+    teaching_held_out_members,
+)
 from pet.errors import InputError
 from pet.inputs.folder_claim import check_folder, claim_folder
 from pet.inputs.inputs import Inputs, read_inputs
 from pet.inputs.pool_sample import pool_rows, sample_pool, unlabeled_rows
-from pet.jobs import Execute, Job, Plainly, bordered
+from pet.jobs import Execute, InProcess, Job, synced
 from pet.progress import SILENT, Observer
 from pet.reporting.drift_reference import write_reference
 from pet.reporting.provenance import write_provenance
@@ -66,17 +70,17 @@ def label_pool(
         LockedError: another process works on the folder.
         PetError: a stage failed; what was done before it stays.
     """
-    execute = execute or Plainly()
+    execute = execute or InProcess()
     inputs = execute([Job("check inputs", partial(read_inputs, config, observer), here=True)])[0]
     for warning in inputs.labeled.warnings:
-        observer.say(f"warning: {warning}")
+        observer.note(f"warning: {warning}")
     is_new = not os.path.exists(inputs.folder)
     had_lock = os.path.exists(inputs.folder / LOCK)
     check_folder(inputs, update)  # before a lock is put there, and again when nobody else can write
-    with inputs.home.held(observer.say):
+    with inputs.run_folder.locked(observer.note):
         stages = _Stages(inputs, execute)
         try:
-            fetched = inputs.home.fetch()
+            fetched = inputs.run_folder.fetch()
             check_folder(inputs, update)
             sweep(inputs.folder)
             stages.here("sample pool", partial(sample_pool, inputs))
@@ -87,11 +91,11 @@ def label_pool(
                 (inputs.folder / LOCK).unlink(missing_ok=True)
             raise
         if fetched:
-            observer.say(f"{fetched} files were fetched from {inputs.home}")
+            observer.note(f"{fetched} files were fetched from {inputs.run_folder}")
         claim_folder(inputs)
         report = stages.run()
         sweep(inputs.folder)  # of jobs whose node died, and that were done on another
-        inputs.home.push()
+        inputs.run_folder.push()
         return report
 
 
@@ -120,7 +124,7 @@ class _Stages:
         self.stage("zero-shot", self.jobs("score", partial(score_member, pool=False), untrained))
         self.say_how_it_begins()
         members = self.grow()
-        self.judge(members[0].generation or 0)
+        self.train_held_out(members[0].generation or 0)
         inputs.backbone.drop()  # members have said what they had to
         soft = self.here("soft labels", partial(write_soft_labels, inputs, members))
         in_folds = self.cross_fit(soft)
@@ -152,24 +156,24 @@ class _Stages:
             if to_train := [member for member in members if member.generation is not None]:
                 self.stage(f"{name}: members", self.jobs("train", train_member, to_train))
             self.stage(f"{name}: scoring", self.jobs("score", score_member, members))
-            if number == 0 and (judges := first_judges(inputs)):
-                self.stage("judges", self.jobs("train", train_member, judges))
+            if number == 0 and (held_out_members := first_held_out_members(inputs)):
+                self.stage("held-out members", self.jobs("train", train_member, held_out_members))
             self.made.append(generation_of(inputs, members))
             if number:
                 generations.append(members)
-            if number and (found := harm_of(inputs, self.made)):
-                inputs.observer.say(f"{name} did harm, {number - 1} is kept: {found}")
+            if number and (found := degradation_of(inputs, self.made)):
+                inputs.observer.note(f"{name} did harm, {number - 1} is kept: {found}")
                 return generations[number - 1]
         return generations[-1]
 
-    def judge(self, kept: int) -> None:
+    def train_held_out(self, kept: int) -> None:
         """Train the judges of the generation that is kept, after those that teach them."""
         for number in range(kept + 1):
-            if judges := later_judges(self.inputs, number):
-                name = f"judges of generation {number}"
-                self.stage(name, self.jobs("train", train_member, judges))
-            if number < kept and (teachers := teaching_judges(self.inputs, number)):
-                name = f"judges of generation {number}: scoring"
+            if held_out_members := later_held_out_members(self.inputs, number):
+                name = f"held-out members of generation {number}"
+                self.stage(name, self.jobs("train", train_member, held_out_members))
+            if number < kept and (teachers := teaching_held_out_members(self.inputs, number)):
+                name = f"held-out members of generation {number}: scoring"
                 self.stage(name, self.jobs("score", score_member, teachers))
 
     def cross_fit(self, soft: Unit) -> list[Unit]:
@@ -205,7 +209,7 @@ class _Stages:
             ],
         )
         made = units[0]
-        inputs.home.fetch(labels=ALL_LABELS)
+        inputs.run_folder.fetch(labels=ALL_LABELS)
         close_labels(inputs.folder / made.path, made.fingerprint, shards, rows)
         return Unit(made.path, made.fingerprint, all(unit.reused for unit in units))
 
@@ -213,14 +217,14 @@ class _Stages:
         """Say of few labeled rows whether generation 0 is trained on them, and why."""
         config, rows = self.inputs.config, len(self.inputs.labeled)
         if not rows and config.encoder is not None and not self.generations():
-            self.inputs.observer.say(
+            self.inputs.observer.note(
                 "warning: without labeled rows and generations the encoder has nothing to learn "
                 "from: it is no member"
             )
         if not rows or not config.member.steps or not has_few_labels(self.inputs):
             return
         if trains_at_once(self.inputs):
-            self.inputs.observer.say(
+            self.inputs.observer.note(
                 "untrained, the patterns are right about fewer labeled rows than the commonest "
                 f"label alone would be: generation 0 is trained on these {rows}"
             )
@@ -233,7 +237,7 @@ class _Stages:
         why = f"fewer than train_from, {config.train_from:g} per label"
         if are_alike(self.inputs.labeled.labels):
             why = "all of one label"
-        self.inputs.observer.say(
+        self.inputs.observer.note(
             f"{rows} labeled rows are {why}: generation 0 is not trained, {later}"
         )
 
@@ -250,7 +254,7 @@ class _Stages:
         weights: Collection[str] = (),
     ) -> Job:
         """Make a job of a stage; of `labels` and `weights`, see `bordered`."""
-        return Job(name, partial(bordered, self.inputs.home, work, labels, weights), here)
+        return Job(name, partial(synced, self.inputs.run_folder, work, labels, weights), here)
 
     def jobs(self, verb: str, work: Any, members: Iterable[Member]) -> list[Job]:
         return [
@@ -269,19 +273,19 @@ class _Stages:
     def stage(self, name: str, jobs: list[Job]) -> list[Any]:
         """Execute a stage's jobs, say what was reused, and note the time in the manifest."""
         started = time.monotonic()
-        home = self.inputs.home
+        run_folder = self.inputs.run_folder
         results = self.execute(jobs)
-        home.fetch()  # what was made elsewhere
+        run_folder.fetch()  # what was made elsewhere
         units = [unit for result in results for unit in _units(result)]
         reused = sum(unit.reused and str(unit.path) not in self.of_now for unit in units)
         self.of_now |= {str(unit.path) for unit in units if not unit.reused}
         if reused:
-            self.inputs.observer.say(f"{name}: {reused} of {len(units)} reused, up to date")
+            self.inputs.observer.note(f"{name}: {reused} of {len(units)} reused, up to date")
         for unit in units:
             if not unit.reused and unit.reason not in ("", "not made yet"):
-                self.inputs.observer.say(f"{name}: {unit.path.name} made again: {unit.reason}")
+                self.inputs.observer.note(f"{name}: {unit.path.name} made again: {unit.reason}")
         self.note(name, time.monotonic() - started, len(units) - reused, reused)
-        home.push()
+        run_folder.push()
         return results
 
     def note(self, name: str, seconds: float, made: int, reused: int) -> None:

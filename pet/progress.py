@@ -21,7 +21,7 @@ class Observer:
     def end(self) -> None:
         """The stage is over."""
 
-    def say(self, line: str) -> None:
+    def note(self, line: str) -> None:
         """Something a person should know: what is reused, and what was odd."""
 
     @contextlib.contextmanager
@@ -43,7 +43,7 @@ class Notes(Observer):
     def __init__(self) -> None:
         self._lines: list[str] = []
 
-    def say(self, line: str) -> None:
+    def note(self, line: str) -> None:
         self._lines.append(line)
 
     def take(self) -> list[str]:

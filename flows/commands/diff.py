@@ -25,10 +25,10 @@ def diff(
 
     def work() -> None:
         from pet.finished.comparison import compare_labels
-        from pet.storage.mirrors import bring
+        from pet.storage.mirrors import fetch_run
         from pet.storage.run_folders import ALL_LABELS
 
-        sides = [bring(place, ALL_LABELS, parts=("labels",)) for place in (before, after)]
+        sides = [fetch_run(place, ALL_LABELS, parts=("labels",)) for place in (before, after)]
         found = compare_labels(*(side.path for side in sides))
         found["before"]["path"], found["after"]["path"] = map(str, sides)
         if json_out:

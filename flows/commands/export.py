@@ -33,13 +33,13 @@ def export(
 
     def work() -> None:
         from pet.finished.exports import export_run
-        from pet.storage.mirrors import bring
+        from pet.storage.mirrors import fetch_run
         from pet.storage.run_folders import ALL_LABELS
 
         check_places(out=out_folder)
         stop.install()
         observer = screens.progress(err, stop)
-        run = bring(folder, ALL_LABELS).path
+        run = fetch_run(folder, ALL_LABELS).path
         found = export_run(run, kind, Path(out_folder), int8=int8, pool=pool, observer=observer)
         if json_out:
             sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")

@@ -15,7 +15,7 @@ from flows.commands.options import Debug, Json, LabelColumn, PoolPath, RunFolder
 from flows.screens import results as screens
 from pet.errors import InputError, Problem
 from pet.storage.locations import check_places
-from pet.storage.mirrors import bring
+from pet.storage.mirrors import fetch_run
 from pet.tasks.task import shipped_tasks
 
 
@@ -60,7 +60,7 @@ def label(
             from pet.finished.inference import label_new_pool
 
             written, reused, counts = label_new_pool(
-                bring(source, parts=parts_of(who)).path,
+                fetch_run(source, parts=parts_of(who)).path,
                 pool,
                 out_folder,
                 who or "student",
@@ -139,7 +139,7 @@ def predict(
         from pet.finished.inference import predict_texts
 
         given = _lines_of_stdin() if texts == ["-"] else texts
-        found = predict_texts(bring(folder, parts=parts_of()).path, given)
+        found = predict_texts(fetch_run(folder, parts=parts_of()).path, given)
         if json_out:
             sys.stdout.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in found)
         else:
@@ -174,7 +174,7 @@ def evaluate(
 
         check_places(stores=True, test=test)
         found = evaluate_run(
-            bring(folder, parts=parts_of(who)).path,
+            fetch_run(folder, parts=parts_of(who)).path,
             test,
             who,
             screens.progress(err, stop),

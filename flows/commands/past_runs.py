@@ -47,9 +47,9 @@ def runs_show(folder: RunFolder, json_out: Json = False, debug: Debug = False) -
 
     def work() -> None:
         from pet.nightly.ledger import describe, is_store
-        from pet.storage.mirrors import bring
+        from pet.storage.mirrors import fetch_run
 
-        run = bring(folder, parts=())
+        run = fetch_run(folder, parts=())
         if is_store(run.path):
             about = describe(run.path)
             if json_out:

@@ -11,9 +11,9 @@ def report(folder: RunFolder, debug: Debug = False) -> None:
 
     def work() -> None:
         from pet.reporting.report_page import write_page
-        from pet.storage.mirrors import bring
+        from pet.storage.mirrors import fetch_run
 
-        run = bring(folder)
+        run = fetch_run(folder)
         page = write_page(run.path)
         # No more: another process may work on the rest of the folder, and holds its lock.
         run.push([page])

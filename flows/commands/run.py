@@ -27,10 +27,10 @@ from flows.runtime.ray_workers import RayOptions, workers_of
 from flows.screens import results as screens
 from pet.config import RunConfig
 from pet.errors import Problem
-from pet.jobs import Plainly
+from pet.jobs import InProcess
 from pet.progress import Observer
 from pet.settings import make_config
-from pet.storage.mirrors import run_folder
+from pet.storage.mirrors import open_run_folder
 
 
 class Runner(StrEnum):
@@ -111,7 +111,7 @@ def run(
         if json_out:
             sys.stdout.write(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
         else:
-            screens.result(out, report, run_folder(config.out))
+            screens.result(out, report, open_run_folder(config.out))
 
     answer(work, debug)
 
@@ -159,7 +159,7 @@ def _execute(
         from pet.pipeline import label_pool
 
         with workers_of(ray, observer) as workers:
-            return label_pool(config, Plainly(workers), observer, update=update)
+            return label_pool(config, InProcess(workers), observer, update=update)
     from flows.runtime.server import prepare
 
     prepare()  # before Prefect is imported: it reads its settings then

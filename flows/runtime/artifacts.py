@@ -51,9 +51,9 @@ class RunObserver(Observer):
         self._logger.info("%s", self.line())
         self._then.end()
 
-    def say(self, line: str) -> None:
+    def note(self, line: str) -> None:
         self._logger.info("%s", line)
-        self._then.say(line)
+        self._then.note(line)
 
     def line(self) -> str:
         """Say where the run is."""

@@ -58,7 +58,7 @@ def carry_out(
     observer = RunObserver(caller.observer)
     try:
         with (
-            one_at_a_time(observer.say),
+            one_at_a_time(observer.note),
             Progress(observer, name),
             workers_of(ray, observer) as workers,
         ):
@@ -97,7 +97,7 @@ def call(
         _caller.reset(token)
     if caller.result is not None:
         if caller.error is not None:
-            observer.say(f"the run is done, but Prefect took no note of it: {caller.error}")
+            observer.note(f"the run is done, but Prefect took no note of it: {caller.error}")
         return caller.result
     if caller.error is None:
         raise PetError("Prefect ended the run before it began; see the flow run's log")

@@ -21,7 +21,7 @@ def limit_name() -> str:
 
 
 @contextlib.contextmanager
-def one_at_a_time(say: Callable[[str], None]) -> Iterator[None]:
+def one_at_a_time(note: Callable[[str], None]) -> Iterator[None]:
     """Hold this machine's slot; a limit that is there keeps the number that a person gave it.
 
     Runs of deployments only: a person who runs two by hand sees both.
@@ -31,7 +31,7 @@ def one_at_a_time(say: Callable[[str], None]) -> Iterator[None]:
         return
     name = limit_name()
     _make_limit(name)
-    say(f"waiting for this machine's slot ({name})")
+    note(f"waiting for this machine's slot ({name})")
     with concurrency(name, occupy=1, strict=True, lease_duration=LEASE_SECONDS):
         yield
 

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from pet.errors import InputError, PetError, Problem, missing_package
-from pet.jobs import Here, Job, Workers
+from pet.jobs import Job, LocalWorkers, Workers
 from pet.progress import NOTES, Observer
 
 LOOK_SECONDS = 0.2  # between two looks at whether a job is done, or the user wants to stop
@@ -39,7 +39,11 @@ def workers_of(
     options: RayOptions | None, observer: Observer
 ) -> contextlib.AbstractContextManager[Workers]:
     """Return who does a run's jobs: a cluster, or this process."""
-    return contextlib.nullcontext(Here()) if options is None else ray_workers(options, observer)
+    return (
+        contextlib.nullcontext(LocalWorkers())
+        if options is None
+        else ray_workers(options, observer)
+    )
 
 
 @contextlib.contextmanager
@@ -147,10 +151,10 @@ class RayWorkers:
             self._ray.cancel(running, force=True)
             raise
         for line in said:
-            self._observer.say(line)
+            self._observer.note(line)
         if error is not None:
             raise error
-        self._observer.say(f"{job.name}: done on {node}")
+        self._observer.note(f"{job.name}: done on {node}")
         return result
 
     def stop(self) -> None:

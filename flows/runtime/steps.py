@@ -12,7 +12,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 from prefect.states import Completed
 
-from pet.jobs import Here, Job, Workers
+from pet.jobs import Job, LocalWorkers, Workers
 from pet.storage.units import Unit
 
 # What a network file system says when it is away for a moment. Everything else, above all a wrong
@@ -81,7 +81,7 @@ class Submit:
 
     def __init__(self, stopping: threading.Event, workers: Workers | None = None):
         self._stopping = stopping
-        self._workers = workers or Here()
+        self._workers = workers or LocalWorkers()
         self.at_once = self._workers.at_once
 
     def __call__(self, jobs: Sequence[Job]) -> list[Any]:

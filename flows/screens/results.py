@@ -86,7 +86,7 @@ class RichObserver(Observer):
         line = f"{task.description}: {task.completed:,.0f} {unit} in {elapsed:.1f} s{rate}"
         self._console.print(line, markup=False, highlight=False)
 
-    def say(self, line: str) -> None:
+    def note(self, line: str) -> None:
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 

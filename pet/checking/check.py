@@ -191,7 +191,7 @@ def _of_model(
     model = ClozeModel.load(config.model, config.model_revision, device, precision=config.precision)
     encoders = encoders_of(model, task, config.max_length)
     glimpse = look(config, model, encoders, labeled.columns, sample)
-    said = glimpse.together(glimpse.labeled).argmax(axis=1)
+    said = glimpse.ensemble_probabilities(glimpse.labeled).argmax(axis=1)
     found: dict[str, Any] = {
         "kind": "causal" if model.causal else "masked",
         "patterns": [
@@ -227,7 +227,7 @@ def _zero_shot(
         found["accuracy"] = round(float((said == given).mean()), 4)
         found["most_frequent"] = round(float(np.bincount(given).max() / len(given)), 4)
     if found["pool_rows"]:
-        votes = glimpse.together(glimpse.pool).argmax(axis=1)
+        votes = glimpse.ensemble_probabilities(glimpse.pool).argmax(axis=1)
         shares = np.bincount(votes, minlength=len(task.labels)) / len(votes)
         found["pool_shares"] = dict(zip(task.labels, np.round(shares, 4).tolist(), strict=True))
     return found
@@ -237,7 +237,7 @@ def _suspects(task: Task, glimpse: Glimpse, labeled: LabeledSet) -> list[dict[st
     """Labeled rows of which the untrained model is surer that they are of another label."""
     if len(labeled) < DOUBTED_FROM * len(task.labels):
         return []  # so few rows give no standard of how sure the model is of its own
-    probabilities = glimpse.together(glimpse.labeled)
+    probabilities = glimpse.ensemble_probabilities(glimpse.labeled)
     given = labeled.labels[: len(probabilities)]
     likeliest = probabilities.argmax(axis=1)
     if not know_labels(given, likeliest):

@@ -8,7 +8,11 @@ from typing import Any
 from pet.config import TrainingConfig
 from pet.ensemble.member_scoring import PRIOR_ROWS
 from pet.ensemble.members import generations_of, members_of, untrained_members
-from pet.ensemble.teachers import first_judges, later_judges, teaching_judges
+from pet.ensemble.teachers import (
+    first_held_out_members,
+    later_held_out_members,
+    teaching_held_out_members,
+)
 from pet.inputs.inputs import ROWS_PER_LABEL, Inputs
 
 TRAINING = 3.0  # a row that is learned from costs so many times one that is scored
@@ -41,13 +45,20 @@ def estimate(
     patterns = [member for member in distinct if member.kind == "pattern"]
     trained = [member for member in patterns if member.generation is not None]
     numbers = range(len(generations))
-    judges = [*first_judges(inputs), *(j for n in numbers for j in later_judges(inputs, n))]
-    teaching = [judge for number in numbers[:-1] for judge in teaching_judges(inputs, number)]
+    held_out_members = [
+        *first_held_out_members(inputs),
+        *(j for n in numbers for j in later_held_out_members(inputs, n)),
+    ]
+    teaching = [
+        held_out
+        for number in numbers[:-1]
+        for held_out in teaching_held_out_members(inputs, number)
+    ]
     untrained = len(untrained_members(inputs))
     prior = PRIOR_ROWS if config.prior_of_pool else 0
     rows = {
         "zero-shot": ("model", untrained * (min(prior, scored) + measured)),
-        "members": ("learning", (len(trained) + len(judges)) * _learned(config.member)),
+        "members": ("learning", (len(trained) + len(held_out_members)) * _learned(config.member)),
         "scoring": ("model", len(patterns) * (scored + measured) + len(teaching) * scored),
         "student": ("student_model", _learned(config.student)),
         "labels": ("student_model", pool_rows + measured),

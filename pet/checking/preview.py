@@ -66,7 +66,7 @@ class Glimpse:
     offsets: NDArray[np.float32]
     rows_per_second: float
 
-    def together(self, scores: NDArray[np.float32]) -> NDArray[np.floating]:
+    def ensemble_probabilities(self, scores: NDArray[np.float32]) -> NDArray[np.floating]:
         """Return what all patterns say together, calibrated: probabilities. [rows, labels]"""
         patterns = len(scores)
         return softmax(combine(scores + self.offsets[:, None], [1.0] * patterns))

@@ -26,7 +26,7 @@ from pet.progress import Observer, Tick
 from pet.settings import make_config
 from pet.storage.digests import content_digest
 from pet.storage.locations import place_in_pool
-from pet.storage.mirrors import run_folder
+from pet.storage.mirrors import open_run_folder
 from pet.storage.units import derive_seed, fingerprint
 from pet.student.label_files import Predictions, label_into, label_metadata, refuse_other_labels
 from pet.tasks.encoding import Encoder
@@ -78,7 +78,7 @@ def label_zero_shot(
     task, left_out = suitable(tables.task, is_causal(config.model, config.model_revision))
     check_patterns(config, task)
     for line in left_out:
-        observer.say(line)
+        observer.note(line)
     source = fingerprint(
         unit="zero-shot labels",
         model=digest,
@@ -91,8 +91,8 @@ def label_zero_shot(
         seed=config.seed if config.prior_of_pool else None,
         **computation(config),
     )
-    home = run_folder(out)
-    refuse_other_labels(home, source)
+    run_folder = open_run_folder(out)
+    refuse_other_labels(run_folder, source)
     texts = _texts_of_prior(config, task, tables.pool, observer)
     model = ClozeModel.load(
         config.model,
@@ -104,17 +104,17 @@ def label_zero_shot(
     voices = [(model, encoder) for encoder in encoders]
     temperature = 1.0 if config.calibration == "none" else UNTRAINED
 
-    def say(batch: PoolBatch, tick: Tick) -> Predictions:
+    def predict(batch: PoolBatch, tick: Tick) -> Predictions:
         logits = ask_in_turn(voices, len(voices), batch.columns, config.tokens_per_batch, tick)
         probabilities = softmax(combine(logits, [1.0] * len(logits)), temperature)
         best = probabilities.argmax(axis=-1)
         return Predictions(probabilities, agreement(logits.argmax(axis=-1), best))
 
     return label_into(
-        home,
+        run_folder,
         tables.pool,
         task.labels,
-        say,
+        predict,
         source=source,
         config=config,
         observer=observer,

@@ -211,7 +211,7 @@ class Pool:
         groups = enumerate(_regroup(self._chunks(schema.names, first * rows), rows), first)
         return (self._batch(group, number * rows, schema) for number, group in groups)
 
-    def keepable(self, names: Sequence[str], say: Callable[[str], None]) -> tuple[str, ...]:
+    def keepable(self, names: Sequence[str], note: Callable[[str], None]) -> tuple[str, ...]:
         """Return those columns that every file has, of one type; of the others say so.
 
         For a pool that comes to a run which was made with other files: nobody can take its
@@ -221,13 +221,13 @@ class Pool:
         for name in names:
             without = [source for source in self.sources if name not in source.schema.names]
             if without:
-                say(f"warning: {without[0].name} has no column {name!r}: it is not kept")
+                note(f"warning: {without[0].name} has no column {name!r}: it is not kept")
                 continue
             try:
                 self.kept_schema([name])
             except InputError as error:
                 problem = error.problems[0]
-                say(
+                note(
                     f"warning: the column {name!r} is not kept: expected {problem.expected}, "
                     f"found {problem.found}"
                 )

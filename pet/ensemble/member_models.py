@@ -40,7 +40,7 @@ def load_member(
     if member.generation is None:
         model = backbone.model
     elif is_adapter(folder):
-        model = backbone.wearing(folder)
+        model = backbone.with_adapter(folder)
     else:
         device = choose_device(config.device)
         model = ClozeModel.load(str(folder), None, device, precision=config.precision)

@@ -40,7 +40,7 @@ def score_member(inputs: Inputs, member: Member, pool: bool = True) -> list[Unit
     that anybody reads.
     """
     own, tables = member_fingerprint(inputs, member), inputs.measured()
-    if member.kind == "judge":
+    if member.kind == "held-out":
         tables = {}
     folder = folder_of(inputs, member)
     if member.kind == "encoder":

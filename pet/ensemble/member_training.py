@@ -17,8 +17,13 @@ from pet.ensemble.logits import logits_table
 from pet.ensemble.member_models import prior_offset
 from pet.ensemble.members import Member, folder_of, member_seed, quotas_of
 from pet.ensemble.predictions import HELD_OUT, pool_embeddings, table_embeddings
-from pet.ensemble.teachers import left_out, member_fingerprint, teachers_of, teaching_judges
-from pet.ensemble.weights import teachers_say
+from pet.ensemble.teachers import (
+    held_out_rows,
+    member_fingerprint,
+    teachers_of,
+    teaching_held_out_members,
+)
+from pet.ensemble.weights import teacher_probabilities
 from pet.errors import PetError
 from pet.inputs.inputs import Inputs
 from pet.inputs.pool_sample import unlabeled_rows
@@ -100,12 +105,14 @@ def _train(inputs: Inputs, member: Member, folder: Path) -> dict[str, Any]:
                     auxiliary=_auxiliary(inputs, model, encoder, member),
                 )
             if isinstance(model.adapter, SoftPrompt):
-                model.adapter.settle()
-    if member.kind == "judge":
+                model.adapter.fold_projector()
+    if member.kind == "held-out":
         known = inputs.labeled
         said = score_columns(model, encoder, known.columns, config.tokens_per_batch)
         write_parquet(folder / HELD_OUT, logits_table(known.ids, said), {})
-    if member.kind != "judge" or member in teaching_judges(inputs, member.generation or 0):
+    if member.kind != "held-out" or member in teaching_held_out_members(
+        inputs, member.generation or 0
+    ):
         if model.adapter is None:
             model.save(folder)
         else:
@@ -144,12 +151,12 @@ def _start(inputs: Inputs, member: Member) -> ClozeModel:
     seed = member_seed(inputs, "adapter", member)
     if start is not None and read_backbone(start).get("digest") != backbone.digest:
         before, width = len(encoder.special.before), config.projector.width
-        return backbone.model.wearing(
+        return backbone.model.with_adapter(
             SoftPrompt.projected(backbone.model.module, start, before, width, seed)
         )
     if start is not None:
-        return backbone.model.wearing(load_adapter(backbone.model.module, start))
-    return backbone.model.wearing(start_adapter(backbone.model, config, encoder, seed))
+        return backbone.model.with_adapter(load_adapter(backbone.model.module, start))
+    return backbone.model.with_adapter(start_adapter(backbone.model, config, encoder, seed))
 
 
 def _weighted(loss: Loss, lm_weight: float) -> Loss:
@@ -198,7 +205,7 @@ def draw(inputs: Inputs, member: Member) -> Drawn:
     if not member.generation:
         nothing = np.zeros((0, len(task.labels)), np.float32)
         return Drawn(np.zeros(0, np.int64), nothing, {})
-    said = teachers_say(inputs, member)
+    said = teacher_probabilities(inputs, member)
     first = not len(labeled) and member.generation == 1
     quotas = quotas_of(inputs, member.generation)
     drawn = draw_rows(
@@ -215,13 +222,13 @@ def draw(inputs: Inputs, member: Member) -> Drawn:
         )
     wanted, room = int(quotas.sum()), int(unlabeled_rows(inputs).trainable.sum())
     if drawn.missing.any() and wanted > room:
-        inputs.observer.say(
+        inputs.observer.note(
             f"{member.name} learns from {len(drawn.rows):,} rows: it might from {wanted:,}, but "
             f"members were asked about {room:,} rows that may be learned from"
         )
     elif drawn.missing.any():
         few = [f"{task.labels[i]} ({n})" for i, n in enumerate(drawn.missing) if n]
-        inputs.observer.say(
+        inputs.observer.note(
             f"{member.name} learns from fewer rows than it might; there are too few for these "
             f"labels, and how many are missing: {', '.join(few)}"
         )
@@ -245,8 +252,8 @@ def training_rows(
     """Put the labeled rows and what was drawn together: texts by field, targets [rows, labels]."""
     labeled, unlabeled = inputs.labeled, unlabeled_rows(inputs)
     own = np.arange(len(labeled))
-    if member.kind == "judge":
-        own = np.setdiff1d(own, left_out(inputs, member))
+    if member.kind == "held-out":
+        own = np.setdiff1d(own, held_out_rows(inputs, member))
     columns = {
         name: [labeled.columns[name][row] for row in own]
         + [unlabeled.columns[name][row] for row in drawn.rows]

@@ -42,13 +42,13 @@ class Member:
     pattern: str
     repetition: int = 0
     generation: int | None = 0
-    kind: Literal["pattern", "encoder", "judge"] = "pattern"
+    kind: Literal["pattern", "encoder", "held-out"] = "pattern"
 
     @property
     def name(self) -> str:
         if self.kind == "encoder":
             return f"encoder-g{self.generation}"
-        if self.kind == "judge":
+        if self.kind == "held-out":
             return f"judge{self.generation or ''}-{self.pattern}-r{self.repetition}"
         if self.generation is None:
             return f"untrained-{self.pattern}"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pet.ensemble.logits import read_logits
 from pet.ensemble.members import ENOUGH, Member, folder_of
-from pet.ensemble.teachers import judge_for, left_out, teachers_of
+from pet.ensemble.teachers import held_out_for, held_out_rows, teachers_of
 from pet.errors import PetError
 from pet.inputs.inputs import Inputs
 from pet.inputs.pool_sample import unlabeled_rows
@@ -19,7 +19,7 @@ from pet.method.ensembling import combine
 HELD_OUT = "held_out.parquet"  # what is said of labeled rows by who had not learned from them
 
 
-def unseen_rows(inputs: Inputs, member: Member) -> NDArray[np.bool_]:
+def out_of_fold_rows(inputs: Inputs, member: Member) -> NDArray[np.bool_]:
     """Say of which labeled rows somebody can speak for a member who has not learned from them.
 
     Untrained members have learned from none. For trained ones their judges speak, of the rows that
@@ -29,20 +29,20 @@ def unseen_rows(inputs: Inputs, member: Member) -> NDArray[np.bool_]:
     """
     rows = np.zeros(len(inputs.labeled), dtype=bool)
     if member.kind == "encoder":
-        rows[:] = not _was_told(inputs, member) and answers_path(inputs, member).exists()
+        rows[:] = not _was_told(inputs, member) and out_of_fold_path(inputs, member).exists()
     elif member.generation is None:
         rows[:] = True
-    elif (judge := judge_for(inputs, member)) is not None:
-        rows[left_out(inputs, judge)] = True
+    elif (held_out := held_out_for(inputs, member)) is not None:
+        rows[held_out_rows(inputs, held_out)] = True
     return rows
 
 
-def answers_path(inputs: Inputs, member: Member) -> Path:
+def out_of_fold_path(inputs: Inputs, member: Member) -> Path:
     """Where scores of labeled rows lie that speak for a member: its own, or its judge's."""
     if member.kind == "encoder":
         return folder_of(inputs, member) / HELD_OUT
-    if (judge := judge_for(inputs, member)) is not None:
-        return folder_of(inputs, judge) / HELD_OUT
+    if (held_out := held_out_for(inputs, member)) is not None:
+        return folder_of(inputs, held_out) / HELD_OUT
     return folder_of(inputs, member) / "logits" / "labeled.parquet"
 
 
@@ -52,7 +52,7 @@ def _was_told(inputs: Inputs, member: Member) -> bool:
     return any(not (t.kind == "pattern" and t.generation is None) for t in teachers)
 
 
-def unseen_answers(
+def out_of_fold_logits(
     inputs: Inputs, members: Sequence[Member], weights: Sequence[float]
 ) -> tuple[NDArray[np.int64], NDArray[np.floating]] | None:
     """What members say together of labeled rows, each row by those who have not learned from it.
@@ -63,14 +63,14 @@ def unseen_answers(
     Returns:
         rows, and their logits [rows, labels]; None where there are too few.
     """
-    heard = np.stack([unseen_rows(inputs, member) for member in members])
+    heard = np.stack([out_of_fold_rows(inputs, member) for member in members])
     kinds = np.array([member.kind for member in members])
     told = [heard[kinds == kind].any(axis=0) for kind in np.unique(kinds)]
     rows = np.flatnonzero(np.all(told, axis=0)).astype(np.int64)
     if len(rows) < ENOUGH:
         return None
     stack = [
-        read_logits(answers_path(inputs, member))[1][rows]
+        read_logits(out_of_fold_path(inputs, member))[1][rows]
         if own.any()
         else np.zeros((len(rows), len(inputs.task.labels)), np.float32)
         for member, own in zip(members, heard, strict=True)

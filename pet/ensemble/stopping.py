@@ -9,10 +9,17 @@ import numpy as np
 
 from pet.ensemble.members import Member, folder_of, trains_at_once
 from pet.ensemble.predictions import pool_logits
-from pet.ensemble.weights import teachers_say, together
+from pet.ensemble.weights import ensemble_scores, teacher_probabilities
 from pet.inputs.inputs import Inputs
 from pet.inputs.pool_sample import unlabeled_rows
-from pet.method.ipet import KEPT, KEPT_WITHOUT_LABELS, Growth, harm, knowledge_kept, measure_growth
+from pet.method.ipet import (
+    KEPT,
+    KEPT_WITHOUT_LABELS,
+    Growth,
+    degradation,
+    measure_growth,
+    retention,
+)
 from pet.storage.files import read_record
 from pet.storage.units import DONE
 
@@ -28,17 +35,17 @@ class Generation:
 def generation_of(inputs: Inputs, members: list[Member]) -> Generation:
     """Measure a generation on the unlabeled rows."""
     logits = pool_logits(inputs, members)
-    return Generation(members, measure_growth(logits, together(inputs, members, logits)))
+    return Generation(members, measure_growth(logits, ensemble_scores(inputs, members, logits)))
 
 
-def harm_of(inputs: Inputs, generations: Sequence[Generation]) -> str:
+def degradation_of(inputs: Inputs, generations: Sequence[Generation]) -> str:
     """Say what harm the last of some generations did; nothing if it did none."""
     before, now = generations[-2:]
     count = len(inputs.task.labels)
     labels = inputs.labeled.labels if len(inputs.labeled) else np.arange(count)
     ratio = np.bincount(labels, minlength=count) / len(labels)
     untrained = len(generations) == 2 and not trains_at_once(inputs)
-    found = harm(before.growth, now.growth, ratio.tolist(), untrained_before=untrained)
+    found = degradation(before.growth, now.growth, ratio.tolist(), untrained_before=untrained)
     return found or _not_taken_up(inputs, now.members)
 
 
@@ -71,4 +78,4 @@ def _taken_up(inputs: Inputs, member: Member) -> float | None:
     if not new.any():
         return None
     own = pool_logits(inputs, [member])[0].argmax(axis=1)
-    return knowledge_kept(teachers_say(inputs, member)[new], own[new])
+    return retention(teacher_probabilities(inputs, member)[new], own[new])

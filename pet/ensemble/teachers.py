@@ -53,26 +53,30 @@ def base_digest(inputs: Inputs) -> str:
 LINES_AFTER_UNTRAINED = 2  # each of them leaves out every labeled row
 
 
-def judge_for(inputs: Inputs, member: Member) -> Member | None:
+def held_out_for(inputs: Inputs, member: Member) -> Member | None:
     """Return the judge that speaks for a member, if there is one."""
     if member.generation is None:
         return None
-    judges = later_judges(inputs, member.generation) if member.generation else first_judges(inputs)
-    judge = replace(member, kind="judge")
-    return judge if judge in judges else None
+    held_out_members = (
+        later_held_out_members(inputs, member.generation)
+        if member.generation
+        else first_held_out_members(inputs)
+    )
+    held_out = replace(member, kind="held-out")
+    return held_out if held_out in held_out_members else None
 
 
-def first_judges(inputs: Inputs) -> list[Member]:
+def first_held_out_members(inputs: Inputs) -> list[Member]:
     """List the judges of generation 0: one beside each member that is trained there.
 
     Where a share of a label's rows is half a row or less, nothing is left out, nor judged.
     """
     trained = (m for m in members_of(inputs) if m.kind == "pattern" and m.generation == 0)
-    judges = [replace(member, kind="judge") for member in trained]
-    return [judge for judge in judges if len(left_out(inputs, judge))]
+    held_out_members = [replace(member, kind="held-out") for member in trained]
+    return [held_out for held_out in held_out_members if len(held_out_rows(inputs, held_out))]
 
 
-def later_judges(inputs: Inputs, generation: int) -> list[Member]:
+def later_held_out_members(inputs: Inputs, generation: int) -> list[Member]:
     """List the judges of a later generation, one a line; none where they would tell too little.
 
     A line of judges goes through the generations beside the members. Each is taught by the one
@@ -85,7 +89,10 @@ def later_judges(inputs: Inputs, generation: int) -> list[Member]:
         return []
     if config.encoder is not None:  # it would need judges, too: a part of an ensemble says nothing
         return []
-    if len({row for judge in _in_line(inputs, 0) for row in left_out(inputs, judge)}) < ENOUGH:
+    if (
+        len({row for held_out in _in_line(inputs, 0) for row in held_out_rows(inputs, held_out)})
+        < ENOUGH
+    ):
         return []
     return _in_line(inputs, generation)
 
@@ -93,41 +100,51 @@ def later_judges(inputs: Inputs, generation: int) -> list[Member]:
 def _in_line(inputs: Inputs, generation: int) -> list[Member]:
     """Name each line's judge of a generation; a line goes from pattern to pattern."""
     config = inputs.config
-    judges = [
-        Member(pattern.name, number, generation, "judge")
+    held_out_members = [
+        Member(pattern.name, number, generation, "held-out")
         for number in range(config.repetitions)
         for pattern in inputs.task.patterns
     ]
-    starts = list(range(len(judges)))[:LINES_AFTER_UNTRAINED]
+    starts = list(range(len(held_out_members)))[:LINES_AFTER_UNTRAINED]
     if trains_at_once(inputs):  # a line a fold: more would speak of the same rows again
-        _, first = np.unique([_fold(inputs, judge) for judge in judges], return_index=True)
+        _, first = np.unique(
+            [_fold(inputs, held_out) for held_out in held_out_members], return_index=True
+        )
         # A line that leaves nothing out is taught every row, and would find its members right.
-        asked = {place: replace(judges[place], generation=0) for place in np.sort(first).tolist()}
-        starts = [place for place, judge in asked.items() if len(left_out(inputs, judge))]
-    return [judges[(start + generation) % len(judges)] for start in starts[: config.judge_lines]]
+        asked = {
+            place: replace(held_out_members[place], generation=0)
+            for place in np.sort(first).tolist()
+        }
+        starts = [
+            place for place, held_out in asked.items() if len(held_out_rows(inputs, held_out))
+        ]
+    return [
+        held_out_members[(start + generation) % len(held_out_members)]
+        for start in starts[: config.judge_lines]
+    ]
 
 
-def teaching_judges(inputs: Inputs, generation: int) -> list[Member]:
+def teaching_held_out_members(inputs: Inputs, generation: int) -> list[Member]:
     """List the judges of a generation that may teach the next: they are kept to be asked again.
 
     Where generation 0 was not trained, untrained members teach the first ones of a line.
     """
     wanted = generations_of(inputs, sys.maxsize)  # whatever the pool will allow
-    if generation >= wanted or not later_judges(inputs, generation + 1):
+    if generation >= wanted or not later_held_out_members(inputs, generation + 1):
         return []
     if not generation and not trains_at_once(inputs):
         return []
     return _in_line(inputs, generation)
 
 
-def ancestor(inputs: Inputs, judge: Member, generation: int) -> Member:
+def ancestor(inputs: Inputs, held_out: Member, generation: int) -> Member:
     """Return the judge of the same line in an earlier generation."""
-    assert judge.generation is not None, "a judge was trained"
-    line = _in_line(inputs, judge.generation).index(judge)
+    assert held_out.generation is not None, "a judge was trained"
+    line = _in_line(inputs, held_out.generation).index(held_out)
     return _in_line(inputs, generation)[line]
 
 
-def left_out(inputs: Inputs, judge: Member) -> NDArray[np.int64]:
+def held_out_rows(inputs: Inputs, held_out: Member) -> NDArray[np.int64]:
     """Return the labeled rows that a judge does not learn from. [rows]
 
     They are dealt into folds, each label evenly, and each pattern's judge leaves a fold out, so
@@ -144,14 +161,14 @@ def left_out(inputs: Inputs, judge: Member) -> NDArray[np.int64]:
     several = share > 0.5  # a label's only row is needed to learn it
     rng = np.random.default_rng(inputs.seed("left out"))
     dealt[several] = folds_of(labels[several], _folds(config), rng)
-    first = ancestor(inputs, judge, 0) if judge.generation else judge
+    first = ancestor(inputs, held_out, 0) if held_out.generation else held_out
     return np.flatnonzero(dealt == _fold(inputs, first))
 
 
-def _fold(inputs: Inputs, judge: Member) -> int:
+def _fold(inputs: Inputs, held_out: Member) -> int:
     """Return the fold that a judge of generation 0 leaves out: the next pattern's is the next."""
-    place = [pattern.name for pattern in inputs.task.patterns].index(judge.pattern)
-    return (place + judge.repetition) % _folds(inputs.config)
+    place = [pattern.name for pattern in inputs.task.patterns].index(held_out.pattern)
+    return (place + held_out.repetition) % _folds(inputs.config)
 
 
 def _folds(config: RunConfig) -> int:
@@ -171,7 +188,7 @@ def teachers_of(inputs: Inputs, member: Member) -> list[Member]:
     like are few, and may be weaker than it is. A judge listens to the one before it in its line.
     """
     candidates = generation_before(inputs, member)
-    if member.kind == "judge" and candidates[0].generation is not None:
+    if member.kind == "held-out" and candidates[0].generation is not None:
         return [ancestor(inputs, member, candidates[0].generation)]
     if member.kind == "encoder":
         return candidates
@@ -214,7 +231,7 @@ def _fingerprint(inputs: Inputs, member: Member) -> str:
             ],
             "judged": [
                 config.out_of_bag,
-                *(left_out(inputs, j).tolist() for j in first_judges(inputs)),
+                *(held_out_rows(inputs, j).tolist() for j in first_held_out_members(inputs)),
             ],
             "weights": config.weights,
         }
@@ -240,9 +257,9 @@ def _pattern_shape(inputs: Inputs, member: Member) -> dict[str, Any]:
             shape["start"] = start_digest(config, task, member.pattern, member.repetition)
             if takes_others(config):
                 shape["projector"] = config.projector.model_dump()
-        if member.kind == "judge":
-            shape["left out"] = left_out(inputs, member).tolist()
-            if member in teaching_judges(inputs, member.generation):  # its model is kept
+        if member.kind == "held-out":
+            shape["left out"] = held_out_rows(inputs, member).tolist()
+            if member in teaching_held_out_members(inputs, member.generation):  # its model is kept
                 shape["teaches"] = True
     return shape
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pet.config import Weighing
 from pet.ensemble.logits import read_logits
 from pet.ensemble.members import Member, folder_of, members_of
-from pet.ensemble.predictions import pool_logits, unseen_answers
+from pet.ensemble.predictions import out_of_fold_logits, pool_logits
 from pet.ensemble.teachers import generation_before, teachers_of
 from pet.inputs.inputs import Inputs
 from pet.method.calibration import (
@@ -57,12 +57,12 @@ def member_weights(
     of_pattern = dict(zip(patterns, _pattern_weights(inputs, patterns), strict=True))
     if not patterns or len(patterns) == len(members):
         return [of_pattern.get(member, 1.0) for member in members]
-    loud = loudness(inputs)
+    groups = group_weights(inputs)
     total = sum(of_pattern.values())
     if not total:  # none was right about any row: they count alike, and together as ever
         of_pattern, total = dict.fromkeys(patterns, 1.0), float(len(patterns))
     return [
-        loud.encoder if member.kind == "encoder" else loud.patterns * of_pattern[member] / total
+        groups.encoder if member.kind == "encoder" else groups.patterns * of_pattern[member] / total
         for member in members
     ]
 
@@ -72,14 +72,14 @@ def _pattern_weights(inputs: Inputs, members: Sequence[Member]) -> list[float]:
 
 
 @dataclass(frozen=True)
-class Loudness:
+class GroupWeights:
     """What the patterns together, and the encoder member, are multiplied with."""
 
     patterns: float
     encoder: float
 
 
-def loudness(inputs: Inputs) -> Loudness:
+def group_weights(inputs: Inputs) -> GroupWeights:
     """Weigh patterns against encoder, by labeled rows that neither has learned from.
 
     Each is first made as sure as it is right, then the encoder's share is fitted. Only generation
@@ -89,17 +89,17 @@ def loudness(inputs: Inputs) -> Loudness:
     patterns = [member for member in first if member.kind == "pattern"]
     encoder = [member for member in first if member.kind == "encoder"]
     if not encoder:
-        return Loudness(0.5, 0.5)
-    said = unseen_answers(inputs, patterns, _pattern_weights(inputs, patterns))
-    sensed = unseen_answers(inputs, encoder, [1.0])
+        return GroupWeights(0.5, 0.5)
+    said = out_of_fold_logits(inputs, patterns, _pattern_weights(inputs, patterns))
+    sensed = out_of_fold_logits(inputs, encoder, [1.0])
     if said is None or sensed is None:
-        return Loudness(0.5, 0.5)
+        return GroupWeights(0.5, 0.5)
     rows, mine, theirs = np.intersect1d(said[0], sensed[0], return_indices=True)
     labels = inputs.labeled.labels[rows]
     scaling = _scaling(patterns, said[1], inputs.labeled.labels[said[0]])
     stack = np.stack([scaling.of(said[1][mine]), sensed[1][theirs]])
     share = fit_share(stack, labels)
-    return Loudness((1 - share) / scaling.temperature, share)
+    return GroupWeights((1 - share) / scaling.temperature, share)
 
 
 def zero_shot_accuracy(inputs: Inputs, pattern: str) -> float:
@@ -119,7 +119,7 @@ def ensemble_scaling(
     """
     expected = expected_scaling(inputs, members, weights)
     first = members_of(inputs, 0)
-    found = None if list(members) == first else unseen_answers(inputs, members, weights)
+    found = None if list(members) == first else out_of_fold_logits(inputs, members, weights)
     if found is None:
         return expected
     rows, logits = found
@@ -155,7 +155,7 @@ def expected_scaling(
         return as_they_are
     first = members_of(inputs, 0)
     if list(members) == first:
-        found = unseen_answers(inputs, members, weights)
+        found = out_of_fold_logits(inputs, members, weights)
         if found is None:
             return Scaling.plain(guess if _untrained(members) else TRAINED, len(inputs.task.labels))
         return _scaling(members, found[1], inputs.labeled.labels[found[0]])
@@ -186,7 +186,7 @@ def _untrained(members: Sequence[Member]) -> bool:
     return all(m.kind == "encoder" or m.generation is None for m in members)
 
 
-def together(
+def ensemble_scores(
     inputs: Inputs, members: Sequence[Member], logits: NDArray[np.floating]
 ) -> NDArray[np.floating]:
     """Return what members say together, weighed and scaled. [rows, labels]
@@ -198,7 +198,7 @@ def together(
     return expected_scaling(inputs, members, weights).of(combine(logits, weights))
 
 
-def teachers_say(inputs: Inputs, member: Member) -> NDArray[np.floating]:
+def teacher_probabilities(inputs: Inputs, member: Member) -> NDArray[np.floating]:
     """Return the probabilities that a member's teachers give to every unlabeled row. [rows, labels]
 
     Where no labeled row tells how sure they may be, they speak as they are. Made as sure as is
@@ -210,7 +210,7 @@ def teachers_say(inputs: Inputs, member: Member) -> NDArray[np.floating]:
     """
     teachers, everybody = teachers_of(inputs, member), generation_before(inputs, member)
     scaling = expected_scaling(inputs, everybody, member_weights(inputs, everybody), guess=1.0)
-    if member.kind == "judge":  # weights and offsets tell of labels that it leaves out
+    if member.kind == "held-out":  # weights and offsets tell of labels that it leaves out
         weights = [1.0] * len(teachers)
         scaling = Scaling.plain(scaling.temperature, len(inputs.task.labels))
     else:

@@ -14,7 +14,7 @@ from pet.data.pool import PoolBatch, open_pool
 from pet.data.text_readers import is_unicode
 from pet.errors import InputError, PetError, Problem, gather
 from pet.finished.finished_run import FinishedRun, columns_of, open_run
-from pet.finished.predictors import student_voice, voice_of
+from pet.finished.predictors import predictor_of, student_predictor
 from pet.inputs.inputs import computation, recorded_run_id
 from pet.inputs.run_tables import count_leaks, labeled_of
 from pet.method.ensembling import entropy
@@ -22,7 +22,7 @@ from pet.method.metrics import above, confusion_matrix, coverage_curve, metrics
 from pet.progress import Observer, Tick, no_tick
 from pet.storage.digests import content_digest
 from pet.storage.locations import place_in_pool
-from pet.storage.mirrors import run_folder
+from pet.storage.mirrors import open_run_folder
 from pet.storage.units import fingerprint
 from pet.student.label_files import Predictions, label_into, label_metadata, refuse_other_labels
 
@@ -49,7 +49,7 @@ def label_new_pool(
         problems.append(Problem(pool_path, "at least one row", "none", "check the path"))
     kept: tuple[str, ...] = ()
     if pool is not None:
-        kept = pool.keepable(run.config.keep_columns, observer.say)
+        kept = pool.keepable(run.config.keep_columns, observer.note)
     if problems or pool is None:
         raise InputError(problems)
     model = run.fingerprint_of("student" if who == "student" else "soft_labels")
@@ -60,18 +60,18 @@ def label_new_pool(
         columns=columns,
         **computation(run.config),
     )
-    home = run_folder(out)
-    refuse_other_labels(home, source)
-    voice = voice_of(run, who)
+    run_folder = open_run_folder(out)
+    refuse_other_labels(run_folder, source)
+    voice = predictor_of(run, who)
 
-    def say(batch: PoolBatch, tick: Tick) -> Predictions:
+    def predict(batch: PoolBatch, tick: Tick) -> Predictions:
         return voice(batch.columns, tick)
 
     return label_into(
-        home,
+        run_folder,
         pool,
         run.task.labels,
-        say,
+        predict,
         source=source,
         config=run.config.model_copy(update={"keep_columns": kept}),
         observer=observer,
@@ -106,7 +106,7 @@ def predict_texts(folder: Path, texts: Sequence[str]) -> list[dict[str, Any]]:
         found = wrong[0] if wrong else "no text at all"
         raise InputError(Problem("TEXT", expected, found, "quote each text, or leave it out"))
     columns = {name: [row[i] for row in rows] for i, name in enumerate(run.task.fields)}
-    probabilities = student_voice(run)(columns, no_tick).probabilities
+    probabilities = student_predictor(run)(columns, no_tick).probabilities
     return [
         {
             "text": text,
@@ -144,7 +144,7 @@ def evaluate_run(
     """Measure a run on labeled texts: accuracy, macro-F1, ECE, confusion matrix."""
     run = open_run(folder)
     config = run.config
-    voice = voice_of(run, who)
+    voice = predictor_of(run, who)
     table = labeled_of(config, run.task, test, label_column=label_column, text_column=text_column)
     with observer.stage(f"the {who} on {Path(test).name}", len(table), "rows") as tick:
         probabilities = voice(table.columns, tick).probabilities

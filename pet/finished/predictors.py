@@ -45,7 +45,7 @@ class PromptEnsemble:
 
     def __init__(self, voices: Sequence[tuple[ClozeModel, Encoder]], prompts: list[SoftPrompt]):
         model = voices[0][0]
-        self._model = model.wearing(stacked(model.module, prompts))
+        self._model = model.with_adapter(stacked(model.module, prompts))
         self._encoders = [encoder for _, encoder in voices]
 
     @classmethod
@@ -88,21 +88,21 @@ class PromptEnsemble:
 
 KEPT_BYTES = 2 << 30  # weights of an ensemble that stay in memory; larger ones are loaded again
 
-Voice = Callable[[Columns, Tick], Predictions]
+Predict = Callable[[Columns, Tick], Predictions]
 
 
-def student_voice(run: FinishedRun) -> Voice:
+def student_predictor(run: FinishedRun) -> Predict:
     """Load the student; return the function that asks it."""
     student = student_of(run)
 
-    def say(columns: Columns, tick: Tick) -> Predictions:
+    def predict(columns: Columns, tick: Tick) -> Predictions:
         probabilities = softmax(student.logits(columns, tick))
         return Predictions(probabilities, np.full(len(probabilities), np.nan))
 
-    return say
+    return predict
 
 
-def ensemble_voice(run: FinishedRun) -> Voice:
+def ensemble_predictor(run: FinishedRun) -> Predict:
     """Return the function that asks the last generation's members, loaded as they are needed."""
     members, weights, scaling = _ensemble_of(run)
     for member in members:
@@ -115,7 +115,7 @@ def ensemble_voice(run: FinishedRun) -> Voice:
     if run.config.member.tuning == "soft-prompt":
         prompts = PromptEnsemble.of([load(member) for member in members])
 
-    def say(columns: Columns, tick: Tick) -> Predictions:
+    def predict(columns: Columns, tick: Tick) -> Predictions:
         voices = (load(member) for member in members)
         logits = None if prompts is None else prompts.score(columns)
         if logits is None:
@@ -126,7 +126,7 @@ def ensemble_voice(run: FinishedRun) -> Voice:
         best = probabilities.argmax(axis=-1)
         return Predictions(probabilities, agreement(logits.argmax(axis=-1), best))
 
-    return say
+    return predict
 
 
 def _ensemble_of(run: FinishedRun) -> tuple[list[Member], list[float], Scaling]:
@@ -206,10 +206,10 @@ def _loader(
     return load
 
 
-def voice_of(run: FinishedRun, who: str) -> Voice:
+def predictor_of(run: FinishedRun, who: str) -> Predict:
     """Return the function that asks the student or the ensemble."""
     if who not in ("student", "ensemble"):
         raise InputError(
             Problem("--with", "student or ensemble", repr(who), "leave it out for the student")
         )
-    return student_voice(run) if who == "student" else ensemble_voice(run)
+    return student_predictor(run) if who == "student" else ensemble_predictor(run)

@@ -187,7 +187,7 @@ def _similarity(sides: Sequence[Side], backbone: Backbone, observer: Observer) -
     with observer.stage("activating neurons", len(paths), "members") as tick:
         active = []
         for path in paths:
-            active.append(active_neurons(backbone.wearing(path)))
+            active.append(active_neurons(backbone.with_adapter(path)))
             tick(1)
     cells: list[list[dict[str, float]]] = [[{} for _ in paths] for _ in paths]
     for i in range(len(paths)):
@@ -272,7 +272,7 @@ def _voices(
         for member in members:
             model = backbone.model
             if side is not None:
-                model = backbone.wearing(
+                model = backbone.with_adapter(
                     counterpart(side.members, of, member.pattern, member.repetition)
                 )
             offset = prior_offset(config, folder, member.pattern)

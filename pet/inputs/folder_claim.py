@@ -37,7 +37,7 @@ def check_folder(inputs: Inputs, update: bool) -> None:
     ours = {LOCK, "unlabeled", "rejected.parquet", INPUTS}
     others = [
         name
-        for name in inputs.home.names()
+        for name in inputs.run_folder.names()
         if name not in ours and not name.startswith(TEMPORARY_PREFIX)
     ]
     if others and not before and not _has_lost_its_manifest(inputs):
@@ -57,7 +57,7 @@ def _has_lost_its_manifest(inputs: Inputs) -> bool:
     known = all((inputs.folder / name).is_file() for name in ("config.json", "task.toml"))
     if not known or not path.is_file() or read_json(path) is not None:
         return False
-    inputs.observer.say(f"{path} is damaged: it is written anew, what is up to date is reused")
+    inputs.observer.note(f"{path} is damaged: it is written anew, what is up to date is reused")
     return True
 
 
@@ -68,12 +68,12 @@ def claim_folder(inputs: Inputs) -> None:
     # The manifest comes first: it is what makes the folder ours.
     of_now = {"format": FORMAT, "run_id": inputs.run_id, "inputs": _identity(inputs)}
     write_json(path, {**manifest, **of_now})
-    inputs.home.push([path])
+    inputs.run_folder.push([path])
     write_json(inputs.folder / "config.json", inputs.config.model_dump(mode="json"))
     write_text(inputs.folder / "task.toml", inputs.task.toml)
     for name in ("report.json", "report.html"):
         (inputs.folder / name).unlink(missing_ok=True)
-    inputs.home.push()
+    inputs.run_folder.push()
 
 
 def _identity(inputs: Inputs) -> dict[str, str]:

@@ -22,7 +22,7 @@ from pet.progress import NOTES, SILENT, Observer
 from pet.storage.digests import combined_digest, file_digests
 from pet.storage.files import read_record
 from pet.storage.locations import place_in_pool
-from pet.storage.mirrors import run_folder
+from pet.storage.mirrors import open_run_folder
 from pet.storage.run_folders import RunFolder
 from pet.storage.units import derive_seed, fingerprint
 from pet.tasks.encoding import TextSlot, TokenizedTexts
@@ -56,14 +56,14 @@ class Inputs:
     names: dict[Hashable, str] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property
-    def home(self) -> RunFolder:
+    def run_folder(self) -> RunFolder:
         """The run folder, on a disk or on object storage."""
-        return run_folder(self.config.out)
+        return open_run_folder(self.config.out)
 
     @property
     def folder(self) -> Path:
         """What this process has of the run folder on a disk."""
-        return self.home.path
+        return self.run_folder.path
 
     @cached_property
     def backbone(self) -> Backbone:
@@ -159,8 +159,10 @@ def read_inputs(
     usable = None
     if (task := gather([], partial(load_task, config.task))) is not None:
         found = {name: model for name, model in models.items() if digests[name]}
-        home = gather(problems, partial(_known_folder, config.out))
-        to_load = [*found] if home is None else _not_loaded_yet(config, home.path, digests)
+        run_folder = gather(problems, partial(_known_folder, config.out))
+        to_load = (
+            [*found] if run_folder is None else _not_loaded_yet(config, run_folder.path, digests)
+        )
         usable = gather(problems, partial(inspect_models, config, found, task, to_load))
     tables = read_tables(config, problems)
     digests["labeled"] = table_digest(tables.labeled)
@@ -169,14 +171,14 @@ def read_inputs(
     if tables.test is not None:
         digests["test"] = table_digest(tables.test)
     if leaked := count_leaks(tables.task, tables.labeled, tables.test):
-        observer.say(f"warning: {leaked} test rows stand in the labeled set: a leak")
+        observer.note(f"warning: {leaked} test rows stand in the labeled set: a leak")
     if tables.test is not None:
         for line in tables.test.warnings:
-            observer.say(f"warning: {line}")
+            observer.note(f"warning: {line}")
     assert usable is not None, "a task without problems was inspected"
     task, left_out = usable
     for line in left_out:
-        observer.say(line)
+        observer.note(line)
     return Inputs(
         config,
         task,
@@ -207,9 +209,9 @@ def _adapters(settings: Mapping[str, Any]) -> list[object]:
 
 
 def _known_folder(out: str) -> RunFolder:
-    home = run_folder(out)
-    home.fetch_records()
-    return home
+    run_folder = open_run_folder(out)
+    run_folder.fetch_records()
+    return run_folder
 
 
 def computation(config: RunConfig, max_length: int | None = None) -> dict[str, object]:

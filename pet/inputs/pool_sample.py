@@ -76,7 +76,7 @@ def sample_pool(inputs: Inputs) -> Unit:
         inputs.folder / "unlabeled", expected, lambda folder: _sample(inputs, limit, folder)
     )
     if warning := unit.record.get("repeated_ids"):
-        inputs.observer.say(f"warning: {warning}")
+        inputs.observer.note(f"warning: {warning}")
     # The setting makes no other sample: one that is reused may be of a time when more was allowed.
     check_rejected(inputs.config, int(unit.record["rejected"]), int(unit.record["rows"]))
     with writing(inputs.folder / REJECTED) as temporary:

@@ -119,7 +119,8 @@ def fit_temperature(
     """
     candidates = np.exp(np.arange(-115, 171) / 50)  # 0.1 to 30
     losses = [
-        surprise(softmax(logits, t), labels) + prior_strength * np.log(t / expected) ** 2 / 2
+        negative_log_likelihood(softmax(logits, t), labels)
+        + prior_strength * np.log(t / expected) ** 2 / 2
         for t in candidates
     ]
     return float(candidates[int(np.argmin(losses))])
@@ -170,7 +171,7 @@ def fit_scaling(
     return Scaling(float(np.exp(found[0])), tuple(float(offset) for offset in offsets))
 
 
-def surprise(probabilities: Array, labels: NDArray[np.integer]) -> float:
+def negative_log_likelihood(probabilities: Array, labels: NDArray[np.integer]) -> float:
     """Return the negative log-likelihood of the labels, summed over the rows, in nats."""
     chances = probabilities[np.arange(len(labels)), labels]
     return float(-np.log(np.clip(chances, 1e-12, 1)).sum())
@@ -192,8 +193,8 @@ def fit_share(voices: Array, labels: NDArray[np.integer], prior_strength: float 
     shares = np.linspace(0.05, 0.95, 19)
     losses = []
     for share in shares:
-        together = combine(voices, [1 - share, share])
-        honest = softmax(together, fit_temperature(together, labels))
+        combined = combine(voices, [1 - share, share])
+        calibrated = softmax(combined, fit_temperature(combined, labels))
         prior = prior_strength * float(np.log(share * (1 - share)))
-        losses.append(surprise(honest, labels) - prior)
+        losses.append(negative_log_likelihood(calibrated, labels) - prior)
     return float(shares[int(np.argmin(losses))])

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pet.method.ensembling import Array, combine, softmax
-from pet.method.ipet import knowledge_kept
+from pet.method.ipet import retention
 
 # Students that show this much of the ensemble's knowledge, on rows that they have not seen, are not
 # heard; those that show all of it have all the say. Chosen on pools of validation seeds, by the
@@ -67,7 +67,7 @@ def correct(soft_labels: Array, logits: Array, temperature: float) -> Correction
         soft_labels: the ensemble's, softened at `temperature`. [rows, labels]
         logits: of students that had not seen the row. [rows, labels]
     """
-    kept = knowledge_kept(_honest(soft_labels, temperature), logits.argmax(axis=1))
+    kept = retention(_unsoftened(soft_labels, temperature), logits.argmax(axis=1))
     share = 0.0 if kept is None else float(np.clip((kept - TOO_WEAK) / (1 - TOO_WEAK), 0, 1))
     if not share:
         return Correction(np.asarray(soft_labels, np.float32), kept, share)
@@ -92,17 +92,19 @@ def as_sure_as(logits: Array, soft_labels: Array, temperature: float) -> NDArray
     from scipy.optimize import minimize_scalar  # a second, which few commands need
     from scipy.special import log_softmax
 
-    honest = _honest(soft_labels, temperature)
+    calibrated = _unsoftened(soft_labels, temperature)
 
-    def surprise(log_temperature: float) -> float:
+    def negative_log_likelihood(log_temperature: float) -> float:
         said = log_softmax(logits / np.exp(log_temperature), axis=1)
-        return -float((honest * said).sum())
+        return -float((calibrated * said).sum())
 
-    found = minimize_scalar(surprise, bounds=(np.log(0.1), np.log(30.0)), method="bounded").x
+    found = minimize_scalar(
+        negative_log_likelihood, bounds=(np.log(0.1), np.log(30.0)), method="bounded"
+    ).x
     return softmax(logits, float(np.exp(found)) * temperature).astype(np.float32)
 
 
-def _honest(soft_labels: Array, temperature: float) -> Array:
+def _unsoftened(soft_labels: Array, temperature: float) -> Array:
     return softmax(_logs(soft_labels), 1 / temperature)
 
 

@@ -18,7 +18,7 @@ def softmax(logits: Array, temperature: float = 1.0) -> Array:
 
 
 def combine(
-    logits: Array, weights: Sequence[float], heard: NDArray[np.bool_] | None = None
+    logits: Array, weights: Sequence[float], mask: NDArray[np.bool_] | None = None
 ) -> Array:
     """Return the weighted mean of member logits (section 3.3 of the PET paper, equation for s_M).
 
@@ -33,17 +33,17 @@ def combine(
     share = np.asarray(weights, dtype=np.float64)
     assert len(share) == len(logits), "one weight a member"
     assert (share >= 0).all(), "weights are not negative"
-    voices = np.ones(logits.shape[:2], bool) if heard is None else heard
+    voices = np.ones(logits.shape[:2], bool) if mask is None else mask
     shares = share[:, None] * voices
     nobody = shares.sum(axis=0) == 0
     shares[:, nobody] = voices[:, nobody]
     shares /= shares.sum(axis=0)
-    together = np.zeros(logits.shape[1:])
+    combined = np.zeros(logits.shape[1:])
     for of_member, own in zip(shares, logits, strict=True):
         # Softmax does not see a constant added to a row, but a mean over members on different
         # scales is easier to read when each row is centred.
-        together += of_member[:, None] * (own - own.mean(axis=-1, keepdims=True))
-    return together
+        combined += of_member[:, None] * (own - own.mean(axis=-1, keepdims=True))
+    return combined
 
 
 def agreement(votes: NDArray[np.integer], labels: NDArray[np.integer]) -> Array:

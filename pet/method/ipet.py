@@ -149,15 +149,15 @@ class Growth:
     shares: tuple[float, ...]
 
 
-def measure_growth(logits: Array, together: Array) -> Growth:
+def measure_growth(logits: Array, combined: Array) -> Growth:
     """Measure a generation. logits: [members, rows, labels]; together: [rows, labels]"""
-    best = together.argmax(axis=1)
+    best = combined.argmax(axis=1)
     votes = logits.argmax(axis=-1) == best
-    shares = np.bincount(best, minlength=together.shape[1]) / len(best)
+    shares = np.bincount(best, minlength=combined.shape[1]) / len(best)
     return Growth(float(votes.mean()), tuple(float(share) for share in shares))
 
 
-def knowledge_kept(said: Array, labels: Rows) -> float | None:
+def retention(said: Array, labels: Rows) -> float | None:
     """Return how much of what teachers know a learner says too: 1 is all of it, 0 is chance.
 
     It is the probability that the teachers give to the learner's labels, of the probability that
@@ -193,7 +193,7 @@ TOLERANCE = 0.05  # a fall in agreement that is noise
 DRIFT = 0.15  # of the label shares, in total variation, within one generation
 
 
-def harm(
+def degradation(
     before: Growth, now: Growth, ratio: Sequence[float], *, untrained_before: bool = False
 ) -> str:
     """Say what harm growing did from one generation to the next; nothing if it did none.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from pet.method.calibration import fit_temperature, surprise
+from pet.method.calibration import fit_temperature, negative_log_likelihood
 from pet.method.ensembling import folds_of, softmax
 
 Array = NDArray[np.floating]
@@ -177,7 +177,7 @@ def fit_calibrated(
         for penalty in PENALTIES:
             held_out = _held_out(points, targets, counts, folds, penalty)
             temperature = fit_temperature(held_out, labels)
-            loss = surprise(softmax(held_out / temperature), labels) / len(labels)
+            loss = negative_log_likelihood(softmax(held_out / temperature), labels) / len(labels)
             if best is None or loss < best[0]:
                 head = fit_head(points, targets, penalty, counts).divided(temperature)
                 head = head.silent_about(~_shown(targets * counts[:, None]))

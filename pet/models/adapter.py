@@ -66,13 +66,13 @@ class Adapter(ABC):
         """Free what the adapter holds of the module; it is not in force."""
 
 
-class Switch:
+class ActiveAdapter:
     """Sees to it that one adapter of a module is in force at a time, or none."""
 
     def __init__(self) -> None:
         self.now: Adapter | None = None
 
-    def to(self, adapter: Adapter | None) -> None:
+    def set(self, adapter: Adapter | None) -> None:
         """Let the module compute with this adapter; with none, as it was loaded."""
         if adapter is self.now:
             return

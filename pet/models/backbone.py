@@ -130,14 +130,14 @@ class Backbone:
             self._model = self.load()
             self._model.module.requires_grad_(False)
         # Whoever asks reads the module itself: a new prefix starts from what it computes.
-        self._model.switch.to(None)
+        self._model.active_adapter.set(None)
         return self._model
 
     def load(self) -> ClozeModel:
         """Load the model anew, for somebody who changes its weights."""
         return ClozeModel.load(self.ref, self.revision, self._device, precision=self._precision)
 
-    def wearing(self, folder: Path) -> ClozeModel:
+    def with_adapter(self, folder: Path) -> ClozeModel:
         """Return the model with the adapter that a folder holds, loaded once.
 
         Raises:
@@ -154,7 +154,7 @@ class Backbone:
                         "put the old one back, or make the run anew with `pet run --update`",
                     )
                 )
-            self._worn[folder] = self.model.wearing(load_adapter(self.model.module, folder))
+            self._worn[folder] = self.model.with_adapter(load_adapter(self.model.module, folder))
         return self._worn[folder]
 
     def holds(self, model: Model) -> bool:
@@ -163,7 +163,7 @@ class Backbone:
 
     def take_off(self, adapter: Adapter) -> None:
         """Free an adapter that has been kept in a folder."""
-        self.model.switch.to(None)
+        self.model.active_adapter.set(None)
         adapter.discard()
 
     def drop(self) -> None:

@@ -13,7 +13,7 @@ from torch.nn import functional
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from pet.models.batching import Rows
-from pet.models.fast_paths import head_at, head_for, only_at
+from pet.models.fast_paths import head_at, head_for, restricted_to
 from pet.models.loading import (
     check_vocabulary,
     kind_of,
@@ -256,7 +256,7 @@ class ClozeModel(Model):
         with head_for(self.module, vocabulary):
             if layer is None:
                 return self._whole_logits(inputs, columns)
-            with only_at(layer, columns):
+            with restricted_to(layer, columns):
                 logits: Tensor = self.forward(inputs).logits
             return logits.float()
 
@@ -273,8 +273,8 @@ class ClozeModel(Model):
         It cannot where the head has parts of the vocabulary's size (BART).
         """
         if self._restricts is None:
-            few = self.few(inputs, columns)
-            self._restricts = self.agree(
+            few = self.smallest_batch(inputs, columns)
+            self._restricts = self.outputs_agree(
                 lambda: self._forward(*few, None)[:, :, vocabulary],
                 lambda: self._forward(*few, vocabulary),
             )

@@ -84,7 +84,7 @@ _asked: ContextVar[tuple[Any, Tensor] | None] = ContextVar("asked", default=None
 
 
 @contextlib.contextmanager
-def only_at(layer: Any, columns: Tensor) -> Iterator[None]:
+def restricted_to(layer: Any, columns: Tensor) -> Iterator[None]:
     """Let the layer return its hidden states at these columns alone. [rows, columns, width]
 
     Of a last layer, only keys and values are needed of every token: 2 of 12 of the products of

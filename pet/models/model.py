@@ -15,9 +15,9 @@ from torch.nn import Module
 from transformers import AutoModelForSequenceClassification
 
 from pet.errors import InputError, Problem
-from pet.models.adapter import Adapter, Switch
+from pet.models.adapter import ActiveAdapter, Adapter
 from pet.models.batching import Rows, is_out_of_memory
-from pet.models.fast_paths import last_layer, only_at
+from pet.models.fast_paths import last_layer, restricted_to
 from pet.models.loading import (
     check_vocabulary,
     load_tokenizer,
@@ -73,9 +73,9 @@ class Model(ABC):
         self.tokenizer = tokenizer
         self.device = device
         self.precision: Precision = precision
-        self.switch = Switch()
+        self.active_adapter = ActiveAdapter()
 
-    def wearing(self, adapter: Adapter | None) -> Self:
+    def with_adapter(self, adapter: Adapter | None) -> Self:
         """Return the model with an adapter of its module in force, or with none.
 
         It shares the module with this one, and may be asked in turn with it: each puts its own
@@ -87,7 +87,7 @@ class Model(ABC):
 
     def forward(self, inputs: Tensors) -> Any:
         """Run the module in the model's precision, with its adapter in force."""
-        self.switch.to(self.adapter)
+        self.active_adapter.set(self.adapter)
         with self.autocast():
             return self.module(**inputs)
 
@@ -100,24 +100,24 @@ class Model(ABC):
             columns: where the rows are looked at. [rows, columns]
             ask: gives what the model says of inputs, looked at in these columns.
         """
-        self.switch.to(self.adapter)  # another's may have its own way to attend
+        self.active_adapter.set(self.adapter)  # another's may have its own way to attend
         layer = last_layer(backbone)
         if layer is not None and self._shortens is None:
-            few, places = self.few(inputs, columns)
+            few, places = self.smallest_batch(inputs, columns)
 
             def in_part() -> Tensor:
-                with only_at(layer, places):
+                with restricted_to(layer, places):
                     return ask(few, torch.arange(places.shape[1]).expand(places.shape))
 
-            self._shortens = self.agree(lambda: ask(few, places), in_part)
+            self._shortens = self.outputs_agree(lambda: ask(few, places), in_part)
         return layer if self._shortens else None
 
-    def few(self, inputs: Tensors, columns: Tensor) -> tuple[Tensors, Tensor]:
+    def smallest_batch(self, inputs: Tensors, columns: Tensor) -> tuple[Tensors, Tensor]:
         """Take as few rows as the model can be asked about."""
         rows = 1 if self.adapter is None else self.adapter.fewest_rows
         return {name: tensor[:rows] for name, tensor in inputs.items()}, columns[:rows]
 
-    def agree(self, whole: Callable[[], Tensor], short: Callable[[], Tensor]) -> bool:
+    def outputs_agree(self, whole: Callable[[], Tensor], short: Callable[[], Tensor]) -> bool:
         """Say whether a short way gives what the whole way gives, while nothing is learned.
 
         Both in float32, and held against how much the labels or words differ: all that a new
@@ -140,7 +140,7 @@ class Model(ABC):
 
     def trained(self) -> dict[str, torch.nn.Parameter]:
         """What training changes, by name: what is not frozen of the module, and the adapter."""
-        self.switch.to(self.adapter)
+        self.active_adapter.set(self.adapter)
         own = {n: p for n, p in self.module.named_parameters() if p.requires_grad}
         return own if self.adapter is None else {**own, **self.adapter.parameters()}
 
@@ -307,7 +307,7 @@ class Classifier(Model):
         first = torch.zeros((len(rows), 1), dtype=torch.long, device=self.device)
         backbone = getattr(self.module, "base_model", None)  # an ONNX session has none
         layer = self.last_layer(backbone, inputs, first, self._logits)
-        with contextlib.nullcontext() if layer is None else only_at(layer, first):
+        with contextlib.nullcontext() if layer is None else restricted_to(layer, first):
             return self._logits(inputs, first)
 
     def _logits(self, inputs: Tensors, _columns: Tensor) -> Tensor:

@@ -94,7 +94,7 @@ class SoftPrompt(Adapter):
             projector = Projector(vectors.shape[1], hidden, width)
         return cls(module, vectors[None], before + len(vectors), projector)
 
-    def settle(self) -> None:
+    def fold_projector(self) -> None:
         """Take what the projector makes of the vectors in their place; it has done its work."""
         if self.projector is not None:
             self.vectors = Parameter(self._now().detach())

@@ -15,7 +15,7 @@ from pet.data.pool import Pool, PoolBatch, pool_of
 from pet.data.readers import open_source
 from pet.errors import InputError, Interrupted, PetError, Problem
 from pet.finished.finished_run import open_run
-from pet.finished.predictors import Voice, voice_of
+from pet.finished.predictors import Predict, predictor_of
 from pet.inputs.inputs import computation, recorded_run_id
 from pet.method.drift import Sketch, TextSketch, empty_texts, sketch_texts
 from pet.nightly.arrivals import PoolFile
@@ -57,8 +57,8 @@ class FileLabeler:
     observer: Observer
 
     @cached_property
-    def voice(self) -> Voice:
-        return voice_of(open_run(Path(self.model.run)), self.model.voice)
+    def voice(self) -> Predict:
+        return predictor_of(open_run(Path(self.model.run)), self.model.voice)
 
     def open(self, file: PoolFile) -> Pool:
         """Open a file as a pool of its own.
@@ -104,7 +104,7 @@ class FileLabeler:
             )
         rng = np.random.default_rng(derive_seed(0, file.digest))
         found = empty_texts()
-        kept = pool.keepable(self.settings.keep_columns, self.observer.say)
+        kept = pool.keepable(self.settings.keep_columns, self.observer.note)
         with self.observer.stage(f"reading {file.name}", total, "rows") as tick:
             for batch in pool.batches(self.settings.shard_rows, kept):
                 rejected += len(batch.rejected)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pet.errors import InputError, Problem
-from pet.jobs import Execute, Job, Plainly
+from pet.jobs import Execute, InProcess, Job
 from pet.method.drift import Finding, Sketch, drifted
 from pet.nightly.arrivals import DIGESTS, Arrivals, PoolFile, compare, look
 from pet.nightly.label_store import has_labels, tidy
@@ -62,9 +62,9 @@ def label_new(
     store = Path(config.out)
     if problems := [*place_in_pool(config.pool, config.out), *_foreign(store)]:
         raise InputError(problems)
-    with locked(store, observer.say):
+    with locked(store, observer.note):
         sweep(store)
-        return _Night(config, first, execute or Plainly(), observer).spend()
+        return _Night(config, first, execute or InProcess(), observer).spend()
 
 
 def _foreign(store: Path) -> list[Problem]:
@@ -132,9 +132,9 @@ class _Night:
             Path(config.pool), self.store / DIGESTS, config.settle_seconds, self.observer
         )
         for name, why in self.found.unreadable.items():
-            self.observer.say(f"warning: {name} cannot be read: {why}")
+            self.observer.note(f"warning: {name} cannot be read: {why}")
         for name in self.found.late:
-            self.observer.say(f"{name} is still being written: it is left for the next night")
+            self.observer.note(f"{name} is still being written: it is left for the next night")
 
     def has_labels(self, file: PoolFile) -> bool:
         return has_labels(self.store, self.model, file.name, file.digest)
@@ -194,10 +194,10 @@ class _Night:
         self.labeled_anew |= labeled
         self.came_into_use = model
         line = f"model {model.version} is in use ({model.reason})"
-        self.observer.say(f"{line}; {len(labeled)} files were labeled anew with it")
+        self.observer.note(f"{line}; {len(labeled)} files were labeled anew with it")
 
     def leave(self, file: PoolFile, why: Exception) -> None:
-        self.observer.say(f"{file.name} is left for the next night: {why}".splitlines()[0])
+        self.observer.note(f"{file.name} is left for the next night: {why}".splitlines()[0])
         self.found.late.append(file.name)
 
     def label(self) -> None:
@@ -250,7 +250,7 @@ class _Night:
         self.labeled = labeled
 
     def set_aside(self, file: PoolFile, error: InputError) -> BadFile:
-        self.observer.say(f"warning: {error}")
+        self.observer.note(f"warning: {error}")
         first = error.problems[0]
         return BadFile(
             digest=file.digest, expected=first.expected, found=first.found, fix=first.fix
@@ -263,7 +263,7 @@ class _Night:
 
         findings, rows = watch(self.config.drift, self.state, sketch)
         if names := drifted(findings):
-            self.observer.say(f"drift: {', '.join(names)} of the newest {rows:,} rows")
+            self.observer.note(f"drift: {', '.join(names)} of the newest {rows:,} rows")
         return findings, rows
 
     def renew(self, reason: str) -> None:
@@ -277,9 +277,9 @@ class _Night:
             if name in self.state.files and name not in bad and name not in self.found.late
         ]
         if not files:
-            self.observer.say(f"a new model is due ({reason}), but the pool holds no texts")
+            self.observer.note(f"a new model is due ({reason}), but the pool holds no texts")
             return
-        self.observer.say(f"a new model is trained: {reason}")
+        self.observer.note(f"a new model is trained: {reason}")
         version = len(self.state.models) + 1
         renewal = Renewal(
             self.labeler(self.model),
@@ -291,7 +291,7 @@ class _Night:
         )
         pool = self.one("sample the pool for training", renewal.sample)
         if pool is None:
-            self.observer.say("the new model is left for the next night, too")
+            self.observer.note("the new model is left for the next night, too")
             return
         renewal.train(pool, self.execute)
         self.bring_into_use(self.describe(renewal.folder, reason))

@@ -59,7 +59,7 @@ class Renewal:
         settings = self.labeler.settings
         test = settings.test
         if test is not None and not (is_remote(path_of(test)) or Path(test).exists()):
-            self.labeler.observer.say(f"warning: {test} is gone: the new model is not measured")
+            self.labeler.observer.note(f"warning: {test} is gone: the new model is not measured")
             test = None
         changes = {
             "task": str(self.run / "task.toml"),

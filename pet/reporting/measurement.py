@@ -16,8 +16,13 @@ from numpy.typing import NDArray
 from pet.config import Weighing
 from pet.ensemble.logits import read_logits
 from pet.ensemble.members import Member, folder_of
-from pet.ensemble.predictions import answers_path, stacked_logits, unseen_answers, unseen_rows
-from pet.ensemble.weights import ensemble_scaling, member_weights, together
+from pet.ensemble.predictions import (
+    out_of_fold_logits,
+    out_of_fold_path,
+    out_of_fold_rows,
+    stacked_logits,
+)
+from pet.ensemble.weights import ensemble_scaling, ensemble_scores, member_weights
 from pet.inputs.inputs import Inputs
 from pet.inputs.pool_sample import REJECTED, Unlabeled, unlabeled_rows
 from pet.method.ensembling import combine, softmax
@@ -145,7 +150,7 @@ def measure(inputs: Inputs, members: Sequence[Member], source: str) -> dict[str,
     truth = inputs.measured()[source].labels
     _, logits = stacked_logits(inputs, members, f"{source}.parquet")
     weights = member_weights(inputs, members)
-    known = unseen_answers(inputs, members, weights) if source == "labeled" else None
+    known = out_of_fold_logits(inputs, members, weights) if source == "labeled" else None
     rows, heard = (np.arange(len(truth)), combine(logits, weights)) if known is None else known
     said_together = ensemble_scaling(inputs, members, weights).probabilities(heard)
     found: dict[str, Any] = {
@@ -200,10 +205,10 @@ def _of_members(
     for member, own in zip(members, logits, strict=True):
         rows = np.ones(len(truth), dtype=bool)
         if source == "labeled":
-            rows = unseen_rows(inputs, member)
+            rows = out_of_fold_rows(inputs, member)
             if not rows.any():
                 continue
-            own = read_logits(answers_path(inputs, member))[1]
+            own = read_logits(out_of_fold_path(inputs, member))[1]
         measured = metrics(softmax(own[rows]), truth[rows])
         if member.kind == "encoder":
             found["encoder"] = measured
@@ -241,5 +246,5 @@ def _by_weighing(
 def ensemble_accuracy(inputs: Inputs, members: Sequence[Member], source: str) -> float:
     """Return the accuracy of some members together."""
     _, logits = stacked_logits(inputs, members, f"{source}.parquet")
-    said = softmax(together(inputs, members, logits))
+    said = softmax(ensemble_scores(inputs, members, logits))
     return metrics(said, inputs.measured()[source].labels)["accuracy"]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pet.escaping import shown_threshold
 from pet.method.metrics import wilson_interval
 from pet.reporting.findings import Finding, Rule, percent, quoted
-from pet.reporting.report_file import Judged, Measured, Pair, Report
+from pet.reporting.report_file import Evaluation, Measured, Pair, Report
 
 # Where a sentence begins. They are habits, not laws; the tables below every sentence say the rest.
 WIDE = 0.05  # half an interval: more, and a test set is small
@@ -222,10 +222,10 @@ def _confidence(report: Report, run: str) -> Finding | None:
     )
 
 
-def mean_confidence(judged: Judged) -> float:
+def mean_confidence(evaluation: Evaluation) -> float:
     """Return how sure a model is on average, on the rows that it was measured on."""
-    rows = sum(part.rows for part in judged.reliability)
-    return sum(part.rows * part.confidence for part in judged.reliability) / max(rows, 1)
+    rows = sum(part.rows for part in evaluation.reliability)
+    return sum(part.rows * part.confidence for part in evaluation.reliability) / max(rows, 1)
 
 
 def _wanted_accuracy(report: Report, run: str) -> Finding | None:

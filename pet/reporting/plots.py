@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pet.method.metrics import wilson_interval
-from pet.reporting.report_file import Generation, Judged
+from pet.reporting.report_file import Evaluation, Generation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -141,14 +141,14 @@ def _mark(axis: Axes, threshold: float, top: float) -> None:
     axis.set_ylim(0, max(top, 1) * 1.18)
 
 
-def reliability_diagram(judged: Judged) -> str:
+def reliability_diagram(evaluation: Evaluation) -> str:
     """Accuracy against confidence, by bin: on the diagonal, confidence can be taken at its word."""
 
     def draw(axis: Axes) -> None:
         axis.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=(0, (3, 2)))
-        x = [part.confidence for part in judged.reliability]
-        y = np.array([part.accuracy for part in judged.reliability])
-        ends = np.array([wilson_interval(p.accuracy, p.rows) for p in judged.reliability])
+        x = [part.confidence for part in evaluation.reliability]
+        y = np.array([part.accuracy for part in evaluation.reliability])
+        ends = np.array([wilson_interval(p.accuracy, p.rows) for p in evaluation.reliability])
         axis.vlines(x, ends[:, 0], ends[:, 1], color=FIRST, linewidth=1, alpha=0.5)
         axis.plot(x, y, color=FIRST, linewidth=1.5, marker="o", markersize=4)
         axis.set(xlim=(0, 1.02), ylim=(0, 1.04), xlabel="confidence", ylabel="accuracy")
@@ -157,14 +157,14 @@ def reliability_diagram(judged: Judged) -> str:
     return to_svg("reliability", draw)
 
 
-def coverage_chart(judged: Judged) -> str:
+def coverage_chart(evaluation: Evaluation) -> str:
     """Accuracy of the surest rows, by how many of them are kept; the threshold is marked."""
 
     def draw(axis: Axes) -> None:
-        x = [point.coverage for point in judged.coverage]
-        y = [point.accuracy for point in judged.coverage]
+        x = [point.coverage for point in evaluation.coverage]
+        y = [point.accuracy for point in evaluation.coverage]
         axis.plot(x, y, color=FIRST, linewidth=1.5, marker="o", markersize=3)
-        own = judged.abstaining
+        own = evaluation.abstaining
         if own.accuracy is not None:
             axis.plot([own.coverage], [own.accuracy], marker="D", markersize=6, color=SECOND)
         low = min([*y, own.accuracy if own.accuracy is not None else 1.0])

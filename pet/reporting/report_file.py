@@ -46,7 +46,7 @@ class Bin(_Part):
     accuracy: float
 
 
-class Judged(Metrics):
+class Evaluation(Metrics):
     """A model with all that is known of its confidence; confusion: [true label][predicted one]."""
 
     abstaining: Abstaining
@@ -79,9 +79,9 @@ class Measured(_Part):
     patterns: dict[str, Pattern]
     best_pattern: BestPattern | None = None
     encoder: Metrics | None = None
-    ensemble: Judged
-    student: Judged
-    supervised: Judged | None = None
+    ensemble: Evaluation
+    student: Evaluation
+    supervised: Evaluation | None = None
     ensembles: dict[str, Metrics] = {}
     pairs: list[Pair] = []
     unseen: bool
@@ -195,8 +195,8 @@ class Report(_Part):
         if {name for name, found in measured.items() if found} != set(self.sets):
             raise ValueError("figures of a set that was not counted")
         for found in filter(None, measured.values()):
-            for judged in filter(None, (found.ensemble, found.student, found.supervised)):
-                if {len(names)} != {len(judged.confusion), *map(len, judged.confusion)}:
+            for evaluation in filter(None, (found.ensemble, found.student, found.supervised)):
+                if {len(names)} != {len(evaluation.confusion), *map(len, evaluation.confusion)}:
                     raise ValueError("a confusion matrix of different labels")
         if list(self.weights) != list(self.members):
             raise ValueError("weights of different members")

@@ -14,7 +14,7 @@ from pet.reporting import plots
 from pet.reporting import report_tables as tables
 from pet.reporting.findings import percent
 from pet.reporting.report_file import Manifest, Report, read_report
-from pet.reporting.verdict import judge
+from pet.reporting.verdict import verdict_of
 from pet.settings import load_config, run_command
 from pet.storage.files import write_text
 from pet.storage.locations import is_on_store
@@ -84,7 +84,7 @@ def draw_page(
     report: Report, manifest: Manifest, config: RunConfig, folder: Path, task_file: str
 ) -> str:
     """Return the page. The same figures, settings and folder give the same text."""
-    models, judged = tables.model_rows(report), tables.judged_fairly(report)
+    models, evaluation = tables.model_rows(report), tables.fair_evaluation(report)
     confusion, shares = tables.confusion_table(report), tables.share_rows(report)
     absent = {
         "models": not models,
@@ -94,15 +94,15 @@ def draw_page(
     return load_template("report.html.jinja").render(
         report=report,
         manifest=manifest,
-        verdict=judge(report, _called(config, folder)),
+        verdict=verdict_of(report, _called(config, folder)),
         levels=LEVELS,
         sections=[(key, name) for key, name in SECTIONS.items() if not absent.get(key)],
         tiles=tables.tiles(report),
         models=models,
-        judged=judged,
+        evaluation=evaluation,
         confusion=confusion,
         where=_where(report),
-        judged_note=_judged_note(report),
+        evaluation_note=_evaluation_note(report),
         ensembles=report.test.ensembles if report.test else {},
         patterns=tables.pattern_rows(report),
         patterns_note=_patterns_note(report),
@@ -127,9 +127,9 @@ def draw_page(
 
 def _charts(report: Report, threshold: float, models: list[tables.ModelRow]) -> dict[str, str]:
     charts = {"histogram": plots.confidence_histogram(report.labels.confidence_counts, threshold)}
-    if (judged := tables.judged_fairly(report)) is not None:
-        charts["reliability"] = plots.reliability_diagram(judged)
-        charts["coverage"] = plots.coverage_chart(judged)
+    if (evaluation := tables.fair_evaluation(report)) is not None:
+        charts["reliability"] = plots.reliability_diagram(evaluation)
+        charts["coverage"] = plots.coverage_chart(evaluation)
     if models:
         charts["accuracies"] = plots.accuracy_chart([(m.name, m.accuracy, m.rows) for m in models])
     if len(report.generations) > 1:
@@ -151,10 +151,10 @@ def _where(report: Report) -> str:
     )
 
 
-def _judged_note(report: Report) -> str:
+def _evaluation_note(report: Report) -> str:
     if report.test is not None:
         return ""
-    if tables.judged_fairly(report) is not None:
+    if tables.fair_evaluation(report) is not None:
         return "Without a test set, accuracy here is the ensemble's on labeled rows: a hint."
     return "Without a test set nobody knows how often this confidence is deserved."
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from pet.method.metrics import wilson_interval
 from pet.reporting.findings import is_left, percent
-from pet.reporting.report_file import Judged, Measured, Metrics, Report
+from pet.reporting.report_file import Evaluation, Measured, Metrics, Report
 
 NAMED = (6, 12)  # labels, and characters, up to which a column can carry a label's name
 
@@ -37,7 +37,7 @@ def measured_fairly(report: Report) -> Measured | None:
     return report.labeled if report.labeled is not None and report.labeled.unseen else None
 
 
-def judged_fairly(report: Report) -> Judged | None:
+def fair_evaluation(report: Report) -> Evaluation | None:
     """The student on the test set, or the ensemble on labeled rows that it has not learned from."""
     if report.test is not None:
         return report.test.student
@@ -141,10 +141,10 @@ def histogram_rows(report: Report) -> list[tuple[float, float, int]]:
 
 def confusion_table(report: Report) -> dict[str, Any] | None:
     """Lay out the confusion matrix: shares of the true label, recall, precision."""
-    judged, names = judged_fairly(report), report.label_names
-    if judged is None:
+    evaluation, names = fair_evaluation(report), report.label_names
+    if evaluation is None:
         return None
-    counts = np.array(judged.confusion)
+    counts = np.array(evaluation.confusion)
     true, given = counts.sum(axis=1), counts.sum(axis=0)
     share = counts / np.maximum(true, 1)[:, None]
     errors = share * ~np.eye(len(names), dtype=bool)
@@ -200,15 +200,19 @@ def _source(name: str) -> str:
 
 def tiles(report: Report) -> list[dict[str, str]]:
     """The few figures that stand under the headline."""
-    labels, judged = report.labels, judged_fairly(report)
+    labels, evaluation = report.labels, fair_evaluation(report)
     found = []
-    if judged is not None:
-        low, high = wilson_interval(judged.accuracy, judged.rows)
+    if evaluation is not None:
+        low, high = wilson_interval(evaluation.accuracy, evaluation.rows)
         who = "of the student" if report.test else "of the ensemble, a hint"
         found.append(
-            _tile(f"Accuracy {who}", percent(judged.accuracy), f"{percent(low)} to {percent(high)}")
+            _tile(
+                f"Accuracy {who}",
+                percent(evaluation.accuracy),
+                f"{percent(low)} to {percent(high)}",
+            )
         )
-        found.append(_tile("Calibration error", percent(judged.ece), "0 is honest confidence"))
+        found.append(_tile("Calibration error", percent(evaluation.ece), "0 is honest confidence"))
     else:
         found.append(_tile("Accuracy", "unknown", "there is no test set"))
     found.append(_tile("Rows labeled", f"{labels.rows:,}", f"of {report.pool.rows:,} in the pool"))

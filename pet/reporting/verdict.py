@@ -25,7 +25,7 @@ class Verdict:
     findings: list[Finding]
 
 
-def judge(report: Report, folder: str) -> Verdict:
+def verdict_of(report: Report, folder: str) -> Verdict:
     """Derive the verdict; the run's folder is named in the commands."""
     run = shlex.quote(folder)
     findings = [

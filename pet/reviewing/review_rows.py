@@ -42,7 +42,7 @@ def row_vectors(
         try:
             return _embeddings(run, ids, columns, observer)
         except InputError as error:
-            observer.say(f"{error}\nRows are grouped by their words instead.")
+            observer.note(f"{error}\nRows are grouped by their words instead.")
     return text_vectors(["\n".join(row) for row in zip(*columns.values(), strict=True)], seed)
 
 

@@ -51,9 +51,9 @@ def writing(target: Path) -> Iterator[Path]:
         _sync(temporary)
         _put_in_place(temporary, target, room / "replaced")
     except Exception as error:
-        told = as_os_error(error)
-        if told is not None and _is_about_writing(told, target.parent):
-            raise unwritable(target, told) from error
+        cause = as_os_error(error)
+        if cause is not None and _is_about_writing(cause, target.parent):
+            raise unwritable(target, cause) from error
         raise
     finally:
         shutil.rmtree(room, ignore_errors=True)

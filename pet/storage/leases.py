@@ -15,7 +15,7 @@ from typing import Any
 
 from pet.errors import LockedError
 from pet.storage.files import TEMPORARY_PREFIX
-from pet.storage.object_storage import file_system, key_of, told
+from pet.storage.object_storage import as_pet_error, file_system, key_of
 
 LEASE_SECONDS = 120.0  # after which a lock that nobody renewed is nobody's
 
@@ -43,7 +43,7 @@ class Lease:
         self._content = json.dumps(own).encode()
         self._ended = threading.Event()
 
-    def take(self, say: Callable[[str], None]) -> None:
+    def take(self, note: Callable[[str], None]) -> None:
         """Create the lock; take over one whose holder is gone.
 
         Raises:
@@ -57,7 +57,7 @@ class Lease:
             age = (self._now() - renewed).total_seconds()
             if age < LEASE_SECONDS and not _is_dead(holder):
                 raise _refusal(self.address, _name(holder), age)
-            say(f"the lock of {_name(holder)}, which is gone, is taken over")
+            note(f"the lock of {_name(holder)}, which is gone, is taken over")
             with contextlib.suppress(FileNotFoundError):
                 self._files.rm_file(self.key)
 
@@ -128,16 +128,16 @@ class Lease:
 
 
 @contextlib.contextmanager
-def leased(address: str, say: Callable[[str], None] = lambda line: None) -> Iterator[Lease]:
+def leased(address: str, note: Callable[[str], None] = lambda line: None) -> Iterator[Lease]:
     """Hold an address for this process, for as long as the block lasts.
 
     Raises:
         LockedError: another process holds it.
         InputError: the bucket cannot be used.
     """
-    with told(address):
+    with as_pet_error(address):
         lease = Lease(address)
-        lease.take(say)
+        lease.take(note)
     renewing = threading.Thread(target=lease.renew, name="lease", daemon=True)
     renewing.start()
     try:

@@ -43,7 +43,7 @@ def refuse_links(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(folder: Path, say: Callable[[str], None] = lambda line: None) -> Iterator[None]:
+def locked(folder: Path, note: Callable[[str], None] = lambda line: None) -> Iterator[None]:
     """Hold the folder for this process.
 
     The kernel drops the lock when its holder dies, so a stale one is never waited for. What stands
@@ -62,7 +62,7 @@ def locked(folder: Path, say: Callable[[str], None] = lambda line: None) -> Iter
         descriptor = hold_file(path)
         try:
             if holder := _holder(descriptor):
-                say(f"the lock of {holder}, which is gone, is taken over")
+                note(f"the lock of {holder}, which is gone, is taken over")
             _name(descriptor, f"process {os.getpid()} on {socket.gethostname()}")
         except BaseException:
             os.close(descriptor)

@@ -3,7 +3,7 @@
 Object storage has no rename in one step, which is what keeps a run folder on a disk whole. What it
 has is a put that is atomic for one object. So a unit's files are sent first and the `done.json`
 that names their digests last, and before a unit changes its `done.json` goes. What has no
-`done.json`, or files that are not those it names, is as if it was not there: `pet.runs.finished`
+`done.json`, or files that are not those it names, is as if it was not there: `units.finished`
 sees to that, here as on a disk.
 """
 
@@ -26,14 +26,21 @@ from pet.storage.files import TEMPORARY_PREFIX, read_record, unwritable, write_j
 from pet.storage.leases import Lease, leased
 from pet.storage.locations import is_on_store, place_problem
 from pet.storage.locks import LOCK, hold_file, locked
-from pet.storage.object_storage import file_system, files_below, key_of, names_in, told, version_of
+from pet.storage.object_storage import (
+    as_pet_error,
+    file_system,
+    files_below,
+    key_of,
+    names_in,
+    version_of,
+)
 from pet.storage.run_folders import NO_LABELS, RunFolder
 from pet.storage.units import DONE, LABELS_DONE
 
 SCRATCH = "PET_SCRATCH"  # the environment variable that names the folder
 
 
-def free_room(address: str) -> Path:
+def take_scratch(address: str) -> Path:
     """Take a folder for a mirror that no other process has; it is free again when this one ends.
 
     Raises:
@@ -81,7 +88,7 @@ class Mirror(RunFolder):
     def __init__(self, address: str):
         self.address = address.rstrip("/")
         self._files = file_system(address)
-        self._room = free_room(self.address)
+        self._room = take_scratch(self.address)
         # A folder of its own: an address may end in the name of one of the room's files.
         super().__init__(self._room / "mirror" / self.address.rpartition("/")[2])
         found = read_record(self._room / "index.json")
@@ -94,7 +101,7 @@ class Mirror(RunFolder):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel to another process, which has a mirror of its own."""
-        return run_folder, (self.address,)
+        return open_run_folder, (self.address,)
 
     def names(self) -> list[str]:
         return names_in(self.address)
@@ -145,7 +152,7 @@ class Mirror(RunFolder):
             return
         with self._writing(), tempfile.TemporaryDirectory(dir=self._room) as room:
             places = [f"{room}/{number}" for number in range(len(names))]
-            with told(self.address):
+            with as_pet_error(self.address):
                 try:
                     self._files.get([*map(self._key, names)], places)
                 except FileNotFoundError:  # another node replaces a unit just now
@@ -172,7 +179,7 @@ class Mirror(RunFolder):
         outdated = [name for name in {*markers, *gone} if name in self._index]
         outdated.sort(key=lambda name: name.rpartition("/")[2] not in MARKERS)
         try:
-            with told(self.address):
+            with as_pet_error(self.address):
                 for name in outdated:  # markers first
                     self._remove(name)
                 self._put([name for name in new if name not in markers], here)
@@ -218,15 +225,15 @@ class Mirror(RunFolder):
             raise unwritable(self.path, error) from error
 
     @contextlib.contextmanager
-    def held(self, say: Callable[[str], None]) -> Iterator[None]:
-        with locked(self.path), leased(self.address, say) as self._lease:
+    def locked(self, note: Callable[[str], None]) -> Iterator[None]:
+        with locked(self.path), leased(self.address, note) as self._lease:
             try:
                 yield
             finally:
                 self._lease = None
 
 
-def run_folder(place: str | Path) -> RunFolder:
+def open_run_folder(place: str | Path) -> RunFolder:
     """Return a run folder, or a folder of labels, wherever it is; nothing is fetched yet.
 
     Raises:
@@ -240,7 +247,9 @@ def _mirror(address: str) -> Mirror:
     return Mirror(address)
 
 
-def bring(place: str, labels: range = NO_LABELS, parts: Collection[str] | None = None) -> RunFolder:
+def fetch_run(
+    place: str, labels: range = NO_LABELS, parts: Collection[str] | None = None
+) -> RunFolder:
     """Fetch a run that is there already, as far as it is wanted; see `RunFolder.fetch`.
 
     Raises:
@@ -248,7 +257,7 @@ def bring(place: str, labels: range = NO_LABELS, parts: Collection[str] | None =
     """
     if problem := place_problem("RUN", place, stores=True):
         raise InputError(problem)
-    folder = run_folder(place)
+    folder = open_run_folder(place)
     if is_on_store(place) and not folder.names():
         raise InputError(
             Problem(place, "the folder of a run", "nothing there", "check the bucket and the name")

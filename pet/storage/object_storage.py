@@ -69,7 +69,7 @@ def file_system(address: str) -> Any:
     scheme = address.partition(":")[0]
     # gcsfs logs a traceback for what it raises: where nobody logs, one screen is enough.
     logging.getLogger(STORES[scheme]).addHandler(_QUIET)
-    with told(address):
+    with as_pet_error(address):
         try:
             return fsspec.filesystem(scheme, **_OPTIONS)
         except ImportError:
@@ -82,7 +82,7 @@ def key_of(address: str) -> str:
 
 
 @contextlib.contextmanager
-def as_on_disk(address: object) -> Iterator[None]:
+def as_disk_error(address: object) -> Iterator[None]:
     """Raise what object storage's clients have to say as the OSError that a disk would raise."""
     try:
         yield
@@ -94,7 +94,7 @@ def as_on_disk(address: object) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def told(address: str) -> Iterator[None]:
+def as_pet_error(address: str) -> Iterator[None]:
     """Raise what object storage's clients have to say as one screen.
 
     Raises:
@@ -160,7 +160,7 @@ def open_binary(path: Path) -> BinaryIO:
     """
     if not is_remote(path):
         return path.open("rb")
-    with as_on_disk(path):
+    with as_disk_error(path):
         opened = cast(Any, path).open(
             "rb",
             block_size=BLOCK_BYTES,
@@ -177,7 +177,7 @@ class _Ranges(io.RawIOBase):
         self._file, self._address = file, address
 
     def readinto(self, buffer: Any) -> int:
-        with as_on_disk(self._address):
+        with as_disk_error(self._address):
             return int(self._file.readinto(buffer))
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
@@ -203,7 +203,7 @@ def stamp_of(path: Path) -> Stamp:
     if not is_remote(path):
         status = path.stat()
         return status.st_size, status.st_mtime_ns
-    with as_on_disk(path):
+    with as_disk_error(path):
         info = file_system(str(path)).info(key_of(str(path)))
     return int(info["size"]), version_of(info)
 
@@ -220,7 +220,7 @@ def kind_of(path: Path) -> str | None:
         InputError: the bucket cannot be used.
         PetError: the storage does not answer.
     """
-    with told(str(path)):
+    with as_pet_error(str(path)):
         try:
             return str(file_system(str(path)).info(key_of(str(path)))["type"])
         except FileNotFoundError:
@@ -235,7 +235,7 @@ def names_in(address: str) -> list[str]:
         InputError: the bucket cannot be used.
         PetError: the storage does not answer.
     """
-    with told(address):
+    with as_pet_error(address):
         try:
             found = file_system(address).ls(key_of(address), detail=False)
         except FileNotFoundError:
@@ -267,7 +267,7 @@ def files_below(address: str) -> dict[str, dict[str, Any]]:
         PetError: the storage does not answer.
     """
     root = f"{key_of(address)}/"
-    with told(address):
+    with as_pet_error(address):
         found = file_system(address).find(root, detail=True)
     # A console makes an empty object for a folder.
     return {key.removeprefix(root): info for key, info in found.items() if not key.endswith("/")}

@@ -53,12 +53,12 @@ class RunFolder:
         """
 
     @contextlib.contextmanager
-    def held(self, say: Callable[[str], None]) -> Iterator[None]:
+    def locked(self, note: Callable[[str], None]) -> Iterator[None]:
         """Keep other processes out.
 
         Raises:
             LockedError: one is working on it.
             InputError: it cannot be written.
         """
-        with locked(self.path, say):
+        with locked(self.path, note):
             yield

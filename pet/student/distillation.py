@@ -97,7 +97,7 @@ def train_student(inputs: Inputs, soft: Unit, in_folds: list[Unit]) -> Unit:
 def _say_whose(inputs: Inputs, learned: Correction) -> None:
     """Say of students that are too weak to correct the ensemble that they hardly do."""
     if learned.kept is not None and learned.share < 0.5:
-        inputs.observer.say(
+        inputs.observer.note(
             f"of rows that they have not seen, students say {max(learned.kept, 0):.0%} of what the "
             f"ensemble knows: they are heard by {learned.share:.0%}; more pool rows, or a larger "
             "--student-model, would teach them more"

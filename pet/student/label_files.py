@@ -69,7 +69,7 @@ def label_into(
     out: RunFolder,
     pool: Pool,
     labels: tuple[str, ...],
-    say: Say,
+    note: Say,
     *,
     source: str,
     config: RunConfig,
@@ -86,13 +86,13 @@ def label_into(
     """
     folder = out.path
     rejected = folder / LABELS_REJECTED
-    with out.held(observer.say):
+    with out.locked(observer.note):
         sweep(folder, below=False)  # folders in it may be those of others
         written, reused = write_labels(
             pool,
             folder,
             labels,
-            say,
+            note,
             model=source,
             shard_rows=config.shard_rows,
             abstain_below=config.abstain_below,
@@ -156,7 +156,7 @@ def write_labels(
     pool: Pool,
     folder: Path,
     labels: tuple[str, ...],
-    say: Say,
+    note: Say,
     *,
     model: str,
     shard_rows: int,
@@ -203,7 +203,7 @@ def write_labels(
                 reused += 1
                 tick(len(batch.rows) + len(batch.rejected))
                 continue
-            table = label_table(batch, say(batch, tick), labels, abstain_below)
+            table = label_table(batch, note(batch, tick), labels, abstain_below)
             tick(len(batch.rejected))
             done.unlink(missing_ok=True)  # written last, it says that the folder is whole
             write_parquet(path, table, {**metadata, "source": model, "fingerprint": expected})

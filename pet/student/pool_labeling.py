@@ -38,7 +38,7 @@ def label_with_student(inputs: Inputs, members: list[Member], student: Unit, sha
     encoder = plain_encoder(model.tokenizer, inputs.task.fields, config.student_length)
     votes = MemberVotes(inputs, members)
 
-    def say(batch: PoolBatch, tick: Tick) -> Predictions:
+    def note(batch: PoolBatch, tick: Tick) -> Predictions:
         logits = score_columns(model, encoder, batch.columns, config.tokens_per_batch, tick)
         return Predictions(softmax(logits), votes.agreement(batch.rows, logits.argmax(axis=1)))
 
@@ -51,7 +51,7 @@ def label_with_student(inputs: Inputs, members: list[Member], student: Unit, sha
         inputs.pool,
         inputs.folder / "labels",
         inputs.task.labels,
-        say,
+        note,
         model=expected,
         shard_rows=config.shard_rows,
         abstain_below=config.abstain_below,
@@ -59,7 +59,7 @@ def label_with_student(inputs: Inputs, members: list[Member], student: Unit, sha
         observer=inputs.observer,
         shards=shards,
         total=pool_rows(inputs),
-        keep=lambda path: inputs.home.push([path]),
+        keep=lambda path: inputs.run_folder.push([path]),
         metadata=label_metadata(inputs.task.name, inputs.run_id, student.fingerprint, "student"),
     )
     return Unit(inputs.folder / "labels", expected, written == 0 and reused > 0)

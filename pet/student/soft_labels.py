@@ -45,8 +45,8 @@ def write_soft_labels(inputs: Inputs, members: list[Member]) -> Unit:
     def build(folder: Path) -> dict[str, Any]:
         for name in shard_names(inputs):
             ids, logits = stacked_logits(inputs, members, name)
-            together = scaling.of(combine(logits, weights))
-            soft = softmax(together, config.temperature)
+            combined = scaling.of(combine(logits, weights))
+            soft = softmax(combined, config.temperature)
             write_parquet(folder / name, logits_table(ids, soft), {})
         named = {member.name: w for member, w in zip(members, weights, strict=True)}
         return {

@@ -90,7 +90,11 @@ def write_pool(path: Path, task: str, rows: int) -> Path:
     return path
 
 
-EXTRA = ("calibration", "judges", "supervised")  # stages of ours that the research code has not
+EXTRA = (
+    "calibration",
+    "held-out members",
+    "supervised",
+)  # stages of ours that the research code has not
 
 
 def research_job(folder: Path) -> Lines:

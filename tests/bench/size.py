@@ -129,9 +129,9 @@ def labeled_rows(labels: Path) -> int:
     return sum(pq.read_metadata(path).num_rows for path in labels.glob("part-*.parquet"))
 
 
-def label(folder: Path, run_folder: Path, name: str, pool: Path) -> Row:
+def label(folder: Path, open_run_folder: Path, name: str, pool: Path) -> Row:
     out = folder / f"labels-{name.replace(' ', '-')}"
-    minutes, peak = pet("label", str(run_folder), "--pool", str(pool), "--out", str(out))
+    minutes, peak = pet("label", str(open_run_folder), "--pool", str(pool), "--out", str(out))
     return Row(f"`pet label`, {name}", labeled_rows(out), minutes, peak)
 
 

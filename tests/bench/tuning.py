@@ -37,7 +37,7 @@ from data.texts import OTHER_KINDS
 from pet.config import RunConfig
 from pet.finished.finished_run import open_run
 from pet.finished.inference import evaluate_run
-from pet.finished.predictors import ensemble_voice
+from pet.finished.predictors import ensemble_predictor
 from pet.pipeline import label_pool
 from pet.progress import SILENT, no_tick
 from pet.reporting.report import versions
@@ -170,7 +170,7 @@ def speed(run: Path) -> dict[str, float]:
     finished = open_run(run)
     texts = pq.read_table(finished.config.pool).slice(0, ROWS).to_pydict()
     columns = {field: texts[field] for field in finished.task.fields}
-    voice = ensemble_voice(finished)
+    voice = ensemble_predictor(finished)
     voice({name: column[:100] for name, column in columns.items()}, no_tick)  # loads them
     started = time.perf_counter()
     voice(columns, no_tick)

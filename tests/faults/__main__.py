@@ -28,35 +28,35 @@ def main() -> None:
     print(f"seed {seed}: to draw the same moments again, SEED={seed}", flush=True)
     rng, tally, started = random.Random(seed), Tally(), time.monotonic()
 
-    def say(line: str) -> None:
+    def note(line: str) -> None:
         print(line, flush=True)
 
     with tempfile.TemporaryDirectory(prefix="pet-faults-") as name:
         folder = Path(name)
         whole = undisturbed(folder / "undisturbed")
-        say(
+        note(
             f"undisturbed: {sum(whole.stages.values()):.0f} s in {len(whole.stages)} stages, "
             f"{len(whole.digests)} files to compare"
         )
         stops = [STOPS[number % 2] for number in range(options.stops)]
         plan = [signal.SIGKILL] * options.kills + stops
         rng.shuffle(plan)
-        disturb_many(folder, aim(plan, whole, rng), PER_RUN, whole, rng, tally, say=say)
+        disturb_many(folder, aim(plan, whole, rng), PER_RUN, whole, rng, tally, note=note)
         mixed = [(signal.SIGKILL, *STOPS)[number % 3] for number in range(options.prefect)]
         hits = aim(mixed, whole, rng)
-        disturb_many(folder, hits, 3, whole, rng, tally, plain=False, say=say)
+        disturb_many(folder, hits, 3, whole, rng, tally, plain=False, note=note)
         if options.prefect:
             kill_the_server(folder / "server", whole)
             lock_the_database(folder / "database", whole)
-            say("a Prefect server that was killed was replaced; a locked database was told\n")
+            note("a Prefect server that was killed was replaced; a locked database was told\n")
     sent = ", ".join(f"{count} {number.name}" for number, count in tally.signals.items())
-    say(
+    note(
         f"\nseed {seed}: {sent} in {time.monotonic() - started:.0f} s; all {tally.runs} runs "
         f"ended with the bytes of the undisturbed one\n"
         f"a stop took {tally.slowest:.1f} s at the most\n"
     )
     for stage in whole.stages:
-        say(f"  {tally.stages[stage]:>3}  {stage}")
+        note(f"  {tally.stages[stage]:>3}  {stage}")
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ def disturb(
     whole: Undisturbed,
     rng: random.Random,
     tally: Tally,
-    say: Callable[[str], None] = print,
+    note: Callable[[str], None] = print,
 ) -> int:
     """Start a run again and again, a hit each time; let it end, and compare it.
 
@@ -94,7 +94,7 @@ def disturb(
         tally.stages[START if hit.stage == START else stage] += 1
         tally.signals[hit.signal] += 1
         sent += 1
-        say(f"  {hit.signal.name} in {START if hit.stage == START else stage}")
+        note(f"  {hit.signal.name} in {START if hit.stage == START else stage}")
     run.finish(command)
     compare(run, whole)
     tally.runs += 1
@@ -157,16 +157,16 @@ def disturb_many(
     tally: Tally,
     *,
     plain: bool = True,
-    say: Callable[[str], None] = print,
+    note: Callable[[str], None] = print,
 ) -> None:
     """Spend all hits, so many on a run; a run that came out right is removed."""
     order = list(whole.stages)
     left, number = list(hits), 0
     while left:
         run = Run(folder / f"run-{'plain' if plain else 'prefect'}-{number}", plain)
-        say(f"run {number}{'' if plain else ', by Prefect'}:")
+        note(f"run {number}{'' if plain else ', by Prefect'}:")
         own = sorted(left[:per_run], key=lambda hit: order.index(hit.stage))
-        sent = disturb(run, own, whole, rng, tally, say)
+        sent = disturb(run, own, whole, rng, tally, note)
         # What came too late is spent on the next run, unless it was the only one of this.
         left = own[max(sent, 1) :] + left[per_run:]
         shutil.rmtree(run.folder)

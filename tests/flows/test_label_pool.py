@@ -49,7 +49,7 @@ class Notes(Observer):
         if self.told[-1] == self._stop_at:
             raise Interrupted("asked to stop")
 
-    def say(self, line: str) -> None:
+    def note(self, line: str) -> None:
         self.told.append(line)
 
 
@@ -71,7 +71,7 @@ def sequence(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Exception |
 
             jobs = [Job(name, partial(work, name, error)) for name, error in errors.items()]
             units = execute(jobs)
-            observer.say(f"{len(units)} units")
+            observer.note(f"{len(units)} units")
             return {**REPORT, "update": update}
 
         monkeypatch.setattr(pipeline, "label_pool", label_pool)

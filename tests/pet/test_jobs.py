@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pet.jobs import Job, Plainly
+from pet.jobs import InProcess, Job
 
 
 class Threads:
@@ -33,7 +33,7 @@ def test_results_of_jobs_done_side_by_side_come_in_the_order_of_the_jobs() -> No
         return number
 
     jobs = [Job(str(number), lambda number=number: work(number)) for number in range(2)]  # type: ignore[misc]
-    assert Plainly(Threads())(jobs) == [0, 1]
+    assert InProcess(Threads())(jobs) == [0, 1]
 
 
 def test_a_job_that_fails_lets_the_others_go_and_its_error_comes_out() -> None:
@@ -46,7 +46,7 @@ def test_a_job_that_fails_lets_the_others_go_and_its_error_comes_out() -> None:
         assert workers.stopped.wait(60), "nobody told this job to stop"
 
     with pytest.raises(ValueError, match="the first one"):
-        Plainly(workers)([Job("fails", fail), Job("waits", wait)])
+        InProcess(workers)([Job("fails", fail), Job("waits", wait)])
 
 
 def test_jobs_of_this_process_stop_at_the_first_that_fails() -> None:
@@ -57,5 +57,5 @@ def test_jobs_of_this_process_stop_at_the_first_that_fails() -> None:
 
     jobs = [Job("a", lambda: done.append("a")), Job("b", fail), Job("c", lambda: done.append("c"))]
     with pytest.raises(ValueError, match="no"):
-        Plainly()(jobs)
+        InProcess()(jobs)
     assert done == ["a"]

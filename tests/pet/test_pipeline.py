@@ -13,7 +13,7 @@ import pytest
 
 from pet.ensemble.logits import read_logits
 from pet.errors import InputError, Interrupted, LockedError, PetError
-from pet.jobs import Job, Plainly
+from pet.jobs import InProcess, Job
 from pet.pipeline import label_pool
 from pet.progress import Observer
 from pet.settings import load_config
@@ -43,7 +43,7 @@ class Counter(Observer):
         if self.advances == self.stop_at:
             raise Interrupted("stopped by the test")
 
-    def say(self, line: str) -> None:
+    def note(self, line: str) -> None:
         self.said.append(line)
 
 
@@ -402,7 +402,7 @@ def test_a_folder_that_somebody_works_on_is_refused(config_for: Configure, run_c
 def test_what_executes_a_stage_is_the_callers_choice(config_for: Configure) -> None:
     names: list[str] = []
 
-    class Backwards(Plainly):
+    class Backwards(InProcess):
         def __call__(self, jobs: Any) -> list[Any]:
             assert all(isinstance(job, Job) for job in jobs)
             names.extend(job.name for job in jobs)

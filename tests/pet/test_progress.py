@@ -46,6 +46,6 @@ def test_a_stage_that_fails_is_ended_too() -> None:
 def test_the_silent_observer_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     with SILENT.stage("x", 1, "rows") as tick:
         tick(1)
-        SILENT.say("hello")
+        SILENT.note("hello")
         no_tick(1)
     assert capsys.readouterr() == ("", "")

@@ -17,7 +17,7 @@ def metrics(accuracy: float, rows: int, ece: float = 0.02) -> dict[str, Any]:
     return {"accuracy": accuracy, "macro_f1": accuracy, "ece": ece, "rows": rows}
 
 
-def judged(
+def evaluation(
     accuracy: float,
     rows: int,
     labels: int,
@@ -53,13 +53,13 @@ def judged(
 def measured(labels: int, rows: int = 1000, **accuracies: float) -> dict[str, Any]:
     """What is measured on a test set; `supervised=0.9` and the like change a model's accuracy."""
     of = {"supervised": 0.7, "ensemble": 0.82, "student": 0.81, "topic": 0.79} | accuracies
-    models = {name: judged(of[name], rows, labels) for name in ("supervised", "ensemble")}
+    models = {name: evaluation(of[name], rows, labels) for name in ("supervised", "ensemble")}
     pattern = {"zero_shot": metrics(0.5, rows), "trained": metrics(of["topic"], rows)}
     return {
         "patterns": {"category": {**pattern, "trained": metrics(0.8, rows)}, "topic": pattern},
         "best_pattern": {"name": "category", **metrics(0.8, rows)},
         **models,
-        "student": judged(of["student"], rows, labels),
+        "student": evaluation(of["student"], rows, labels),
         "ensembles": {"uniform": metrics(0.8, rows), "accuracy": metrics(0.82, rows)},
         "pairs": [
             pair("ensemble", "supervised", of, rows),

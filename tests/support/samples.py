@@ -67,7 +67,7 @@ class Listener(Observer):
     def __init__(self) -> None:
         self.said: list[str] = []
 
-    def say(self, message: str) -> None:
+    def note(self, message: str) -> None:
         self.said.append(message)
 
 

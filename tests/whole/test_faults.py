@@ -44,7 +44,7 @@ class At(Observer):
             self._stage = ""
             self._act()
 
-    def say(self, line: str) -> None:
+    def note(self, line: str) -> None:
         self.said.append(line)
 
 

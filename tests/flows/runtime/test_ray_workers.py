@@ -12,7 +12,7 @@ import pytest
 from flows.runtime.ray_workers import RayOptions, ray_workers
 from pet.config import RunConfig
 from pet.errors import InputError, Interrupted
-from pet.jobs import Plainly
+from pet.jobs import InProcess
 from pet.pipeline import label_pool
 from pet.progress import Observer
 from tests.pet.test_pipeline import Configure, results_of
@@ -33,7 +33,7 @@ class Told(Observer):
         if self.stop:
             raise Interrupted("asked by the test")
 
-    def say(self, line: str) -> None:
+    def note(self, line: str) -> None:
         self.lines.append(line)
         self._then(line)
 
@@ -52,7 +52,7 @@ def cluster() -> Iterator[Cluster]:
 
 def run_on(cluster: Cluster, config: RunConfig, observer: Observer) -> None:
     with ray_workers(RayOptions(address=cluster.address), observer) as workers:
-        label_pool(config, Plainly(workers), observer)
+        label_pool(config, InProcess(workers), observer)
 
 
 @pytest.mark.timeout(600)

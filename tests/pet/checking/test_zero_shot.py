@@ -45,7 +45,7 @@ class Notes(Observer):
             if self._left < 0:
                 raise Interrupted("you asked for it")
 
-    def say(self, line: str) -> None:
+    def note(self, line: str) -> None:
         self.lines.append(line)
 
 

@@ -123,7 +123,7 @@ def test_arrow_reports_a_full_disk_in_a_way_that_we_understand(tmp_path: Path) -
     code = """
 import sys, pyarrow as pa
 from pet.errors import PetError
-from pet.tables import write_parquet
+from pet.storage.files import write_parquet
 try:
     write_parquet(sys.argv[1], pa.table({"text": [str(n) for n in range(100_000)]}), {})
 except PetError as error:

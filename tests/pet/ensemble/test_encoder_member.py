@@ -14,8 +14,8 @@ import torch
 
 from pet.ensemble.logits import read_logits
 from pet.ensemble.members import members_of
-from pet.ensemble.predictions import unseen_answers
-from pet.ensemble.weights import loudness, member_weights
+from pet.ensemble.predictions import out_of_fold_logits
+from pet.ensemble.weights import group_weights, member_weights
 from pet.errors import InputError
 from pet.finished.inference import label_new_pool
 from pet.inputs.inputs import read_inputs
@@ -69,11 +69,11 @@ def test_the_encoder_is_one_more_member_in_every_generation(encoded: Any) -> Non
 
 def test_patterns_and_encoder_are_as_loud_as_rows_say_that_neither_had_seen(encoded: Any) -> None:
     config, report = encoded
-    loud = loudness(read_inputs(config))
+    groups = group_weights(read_inputs(config))
     encoder = {name for name in report["weights"] if name.startswith("encoder-")}
     patterns = report["weights"].keys() - encoder
-    assert [report["weights"][name] for name in encoder] == [loud.encoder]
-    assert sum(report["weights"][name] for name in patterns) == pytest.approx(loud.patterns)
+    assert [report["weights"][name] for name in encoder] == [groups.encoder]
+    assert sum(report["weights"][name] for name in patterns) == pytest.approx(groups.patterns)
 
 
 def test_the_encoder_is_taught_by_the_whole_generation_before(encoded: Any) -> None:
@@ -96,12 +96,12 @@ def test_a_model_asked_anew_says_what_was_written_down(encoded: Any, tmp_path: P
             for folder in members
         ]
     )
-    together = combine(stack, list(record["weights"].values()))
+    ensemble_scores = combine(stack, list(record["weights"].values()))
     parts = [pq.read_table(path) for path in sorted(out.glob("part-*.parquet"))]
     rows = [row for part in parts for row in part["probabilities"].to_pylist()]
     found = np.array([list(row.values()) for row in rows])
     scaling = Scaling(record["ensemble_temperature"], tuple(record["ensemble_offsets"]))
-    expected = scaling.probabilities(together)
+    expected = scaling.probabilities(ensemble_scores)
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
@@ -141,11 +141,11 @@ def test_the_embeddings_of_a_row_do_not_depend_on_its_batch(model_folder: Any) -
     model = SentenceEncoder.load(str(model_folder("bert")), None, torch.device("cpu"))
     encoder = plain_encoder(model.tokenizer, ["text"], 40)
     texts = ["the game", "the rocket and the moon and the star and the planet were big", "news"]
-    together = score_columns(model, encoder, {"text": texts}, 8192)
+    ensemble_scores = score_columns(model, encoder, {"text": texts}, 8192)
     for row, text in enumerate(texts):
         alone = score_columns(model, encoder, {"text": [text]}, 8192)
-        np.testing.assert_allclose(alone[0], together[row], atol=1e-5)
-    np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
+        np.testing.assert_allclose(alone[0], ensemble_scores[row], atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(ensemble_scores, axis=1), 1, atol=1e-5)
 
 
 def test_members_that_are_not_trained_are_asked_as_they_are(
@@ -235,7 +235,7 @@ def test_what_was_not_learned_sets_how_sure_the_ensemble_may_be(
     report = label_pool(config)
     inputs = read_inputs(config)
     members = members_of(inputs, 0)
-    found = unseen_answers(inputs, members, member_weights(inputs, members))
+    found = out_of_fold_logits(inputs, members, member_weights(inputs, members))
     assert found is not None
     best = fit_scaling(found[1], inputs.labeled.labels[found[0]], expected=UNTRAINED)
     assert report["ensemble_temperature"] == pytest.approx(best.temperature)

@@ -15,13 +15,13 @@ from pet.ensemble import predictions as answers
 from pet.ensemble.logits import read_logits
 from pet.ensemble.members import Member, members_of
 from pet.ensemble.predictions import (
-    answers_path,
+    out_of_fold_logits,
+    out_of_fold_path,
+    out_of_fold_rows,
     pool_logits,
     pool_votes,
-    unseen_answers,
-    unseen_rows,
 )
-from pet.ensemble.teachers import first_judges, left_out
+from pet.ensemble.teachers import first_held_out_members, held_out_rows
 from pet.inputs.inputs import read_inputs
 from pet.pipeline import label_pool
 
@@ -31,23 +31,25 @@ Configure = Callable[..., Any]
 def test_a_row_is_judged_by_those_only_who_left_it_out(config_for: Configure) -> None:
     config = config_for()
     label_pool(config)
-    judge = Path(config.out) / "members" / "judge-last-r0"
-    assert {path.name for path in judge.iterdir()} == {"done.json", "held_out.parquet"}
+    held_out = Path(config.out) / "members" / "judge-last-r0"
+    assert {path.name for path in held_out.iterdir()} == {"done.json", "held_out.parquet"}
     inputs = read_inputs(config)
     members = members_of(inputs)
-    found = unseen_answers(inputs, members, [1.0] * len(members))
+    found = out_of_fold_logits(inputs, members, [1.0] * len(members))
     assert found is not None
     rows, logits = found
-    judges = first_judges(inputs)
-    assert set(rows.tolist()) == {row for j in judges for row in left_out(inputs, j).tolist()}
-    for row, together in zip(rows, logits, strict=True):
+    held_out_members = first_held_out_members(inputs)
+    assert set(rows.tolist()) == {
+        row for j in held_out_members for row in held_out_rows(inputs, j).tolist()
+    }
+    for row, ensemble_scores in zip(rows, logits, strict=True):
         said = [
-            read_logits(answers_path(inputs, member))[1][row]
-            for member, judge in zip(members, judges, strict=True)
-            if row in left_out(inputs, judge)
+            read_logits(out_of_fold_path(inputs, member))[1][row]
+            for member, held_out in zip(members, held_out_members, strict=True)
+            if row in held_out_rows(inputs, held_out)
         ]
         own = np.mean(said, axis=0)
-        np.testing.assert_allclose(together, own - own.mean(), atol=1e-5)
+        np.testing.assert_allclose(ensemble_scores, own - own.mean(), atol=1e-5)
 
 
 def test_an_encoder_that_was_taught_by_trained_members_has_seen_the_labeled_rows(
@@ -58,8 +60,8 @@ def test_an_encoder_that_was_taught_by_trained_members_has_seen_the_labeled_rows
     label_pool(config)
     inputs = read_inputs(config)
     encoders = [Member("", 0, number, "encoder") for number in (0, 1)]
-    assert unseen_rows(inputs, encoders[0]).all()
-    assert not unseen_rows(inputs, encoders[1]).any()
+    assert out_of_fold_rows(inputs, encoders[0]).all()
+    assert not out_of_fold_rows(inputs, encoders[1]).any()
 
 
 MEMBERS, SHARDS, ROWS, LABELS = 3, 20, 500, 50

@@ -34,7 +34,7 @@ def config(config_for: Configure, model_folder: Any) -> Any:
 def test_an_encoder_that_cannot_say_what_it_was_taught_leads_the_ensemble_astray(
     config: Any, monkeypatch: pytest.MonkeyPatch, kept: float, generation: int
 ) -> None:
-    monkeypatch.setattr(growing, "knowledge_kept", lambda said, labels: kept)
+    monkeypatch.setattr(growing, "retention", lambda said, labels: kept)
     listener = samples.Listener()
     report = label_pool(config, observer=listener)
     assert f"encoder-g{generation}" in report["weights"]
@@ -48,8 +48,8 @@ def test_without_labeled_rows_patterns_that_lose_what_they_were_taught_are_not_k
     config_for: Configure, monkeypatch: pytest.MonkeyPatch, kept: float, stopped: bool
 ) -> None:
     """Nothing else would tell: films' labels came from .58 right to .52, and nobody minded."""
-    monkeypatch.setattr(growing, "knowledge_kept", lambda said, labels: kept)
-    monkeypatch.setattr(growing, "harm", lambda *signs, **others: "")
+    monkeypatch.setattr(growing, "retention", lambda said, labels: kept)
+    monkeypatch.setattr(growing, "degradation", lambda *signs, **others: "")
     listener = samples.Listener()
     report = label_pool(config_for(labeled=None, generations=1), observer=listener)
     assert all(name.startswith("untrained-") for name in report["weights"]) is stopped
@@ -66,7 +66,7 @@ def test_it_is_asked_about_rows_that_it_has_not_learned_from(
         asked.append(len(labels))
         return 1.0
 
-    monkeypatch.setattr(growing, "knowledge_kept", kept)
+    monkeypatch.setattr(growing, "retention", kept)
     label_pool(config)
     inputs = read_inputs(config)
     drawn = read_record(Path(config.out) / "members" / "encoder-g1" / DONE)["drawn"]["rows"]
@@ -77,7 +77,7 @@ def test_it_is_asked_about_rows_that_it_has_not_learned_from(
 def test_patterns_that_learn_too_are_not_stopped_for_the_encoders_sake(
     config_for: Configure, model_folder: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(growing, "knowledge_kept", lambda said, labels: 0.0)
+    monkeypatch.setattr(growing, "retention", lambda said, labels: 0.0)
     config = config_for(encoder=str(model_folder("bert")), generations=1, growth_factor=1.5)
     label_pool(config)
     inputs = read_inputs(config)

@@ -13,14 +13,14 @@ import pytest
 from pet.ensemble import stopping as growing
 from pet.ensemble.member_training import Drawn, draw, training_rows
 from pet.ensemble.members import Member, folder_of, members_of
-from pet.ensemble.predictions import unseen_answers
+from pet.ensemble.predictions import out_of_fold_logits
 from pet.ensemble.teachers import (
-    first_judges,
-    later_judges,
-    left_out,
+    first_held_out_members,
+    held_out_rows,
+    later_held_out_members,
     member_fingerprint,
     teachers_of,
-    teaching_judges,
+    teaching_held_out_members,
 )
 from pet.ensemble.weights import (
     AFTER_TRAINED,
@@ -28,7 +28,7 @@ from pet.ensemble.weights import (
     ensemble_scaling,
     expected_scaling,
     member_weights,
-    teachers_say,
+    teacher_probabilities,
 )
 from pet.inputs.inputs import Inputs, read_inputs
 from pet.inputs.pool_sample import sample_pool
@@ -49,7 +49,7 @@ def grown(
     """Runs that grew twice, by `train_from`: inputs and report."""
     found = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(growing, "harm", lambda *args, **more: "")
+        patch.setattr(growing, "degradation", lambda *args, **more: "")
         for start in (100, 0):
             out = tmp_path_factory.mktemp("grown") / "run"
             config = samples.tiny_config(
@@ -64,18 +64,20 @@ def test_judges_leave_different_rows_out_and_together_speak_of_as_many_as_they_c
 ) -> None:
     """Drawn by each for itself, two lines of a quarter spoke of 17 rows of 50 instead of 24."""
     inputs = read_inputs(config_for(repetitions=3))
-    judges = first_judges(inputs)
-    rows = {judge: set(left_out(inputs, judge).tolist()) for judge in judges}
-    for judge in judges:
-        labels = inputs.labeled.labels[sorted(rows[judge])]
+    held_out_members = first_held_out_members(inputs)
+    rows = {
+        held_out: set(held_out_rows(inputs, held_out).tolist()) for held_out in held_out_members
+    }
+    for held_out in held_out_members:
+        labels = inputs.labeled.labels[sorted(rows[held_out])]
         assert np.bincount(labels).tolist() == [1, 1, 1], "a quarter of four rows of each label"
         same = {
             other
-            for other in judges
-            if rows[other] & rows[judge]
-            and (other.pattern == judge.pattern or other.repetition == judge.repetition)
+            for other in held_out_members
+            if rows[other] & rows[held_out]
+            and (other.pattern == held_out.pattern or other.repetition == held_out.repetition)
         }
-        assert same == {judge}
+        assert same == {held_out}
     assert set.union(*rows.values()) == set(range(12))
 
 
@@ -86,7 +88,10 @@ def test_a_pattern_that_is_added_changes_no_judge_of_the_others(
     more = tmp_path / "more.toml"
     more.write_text(task + '\nadded = "{mask} added: {text}"\n')
     before, after = (
-        {judge: left_out(inputs, judge).tolist() for judge in first_judges(inputs)}
+        {
+            held_out: held_out_rows(inputs, held_out).tolist()
+            for held_out in first_held_out_members(inputs)
+        }
         for inputs in (read_inputs(config_for()), read_inputs(config_for(task=str(more))))
     )
     assert len(after) == len(before) + 1
@@ -98,7 +103,7 @@ def test_a_label_of_one_or_two_rows_is_left_out_by_nobody(config_for: Configure)
     inputs = read_inputs(config_for())
     rare = replace(inputs.labeled, labels=np.array([0] * 8 + [1] * 2 + [2] * 2))
     few = replace(inputs, labeled=rare)
-    rows = [left_out(few, judge) for judge in first_judges(few)]
+    rows = [held_out_rows(few, held_out) for held_out in first_held_out_members(few)]
     assert len(rows) == 3
     assert all(left.max() < 8 for left in rows)
 
@@ -109,9 +114,9 @@ def test_a_line_that_leaves_nothing_out_judges_nobody(config_for: Configure) -> 
     inputs = read_inputs(config_for(train_from=0, **grown))
     uneven = replace(inputs.labeled, labels=np.array([0] * 8 + [1] * 2 + [2] * 2))
     few = replace(inputs, labeled=uneven)
-    judges = later_judges(few, 1)
-    assert len(judges) > 3
-    assert all(len(left_out(few, judge)) for judge in judges)
+    held_out_members = later_held_out_members(few, 1)
+    assert len(held_out_members) > 3
+    assert all(len(held_out_rows(few, held_out)) for held_out in held_out_members)
 
 
 def test_members_learn_from_every_labeled_row_and_only_judges_leave_some_out(
@@ -119,21 +124,23 @@ def test_members_learn_from_every_labeled_row_and_only_judges_leave_some_out(
 ) -> None:
     inputs = read_inputs(config_for())
     sample_pool(inputs)
-    for member, judge in zip(members_of(inputs), first_judges(inputs), strict=True):
+    for member, held_out in zip(members_of(inputs), first_held_out_members(inputs), strict=True):
         nothing = draw(inputs, member)
         assert len(training_rows(inputs, member, nothing)[1]) == len(inputs.labeled)
-        kept = len(inputs.labeled) - len(left_out(inputs, judge))
-        assert len(training_rows(inputs, judge, nothing)[1]) == kept
-        assert member_fingerprint(inputs, member) != member_fingerprint(inputs, judge)
+        kept = len(inputs.labeled) - len(held_out_rows(inputs, held_out))
+        assert len(training_rows(inputs, held_out, nothing)[1]) == kept
+        assert member_fingerprint(inputs, member) != member_fingerprint(inputs, held_out)
 
 
 def test_nobody_judges_where_members_are_not_trained_or_are_taken_at_their_word(
     config_for: Configure,
 ) -> None:
-    assert not first_judges(read_inputs(config_for(out_of_bag=0)))
-    assert not first_judges(read_inputs(config_for(out_of_bag=0.1))), "less than half a row of four"
-    assert not first_judges(read_inputs(config_for(train_from=100)))
-    assert not first_judges(read_inputs(config_for(member={"steps": 0})))
+    assert not first_held_out_members(read_inputs(config_for(out_of_bag=0)))
+    assert not first_held_out_members(read_inputs(config_for(out_of_bag=0.1))), (
+        "less than half a row of four"
+    )
+    assert not first_held_out_members(read_inputs(config_for(train_from=100)))
+    assert not first_held_out_members(read_inputs(config_for(member={"steps": 0})))
 
 
 def heard(inputs: Inputs, member: Member) -> set[int]:
@@ -156,12 +163,12 @@ def test_nobody_in_a_line_of_judges_has_heard_of_the_rows_that_it_left_out(
     """What teachers have learned they hand on: such a judge finds every model right."""
     inputs, _ = grown[start]
     for generation in (1, 2):
-        judges = later_judges(inputs, generation)
-        assert len(judges) == 2
-        for judge in judges:
-            rows = set(left_out(inputs, judge).tolist())
+        held_out_members = later_held_out_members(inputs, generation)
+        assert len(held_out_members) == 2
+        for held_out in held_out_members:
+            rows = set(held_out_rows(inputs, held_out).tolist())
             assert len(rows) == (12 if start else 6)
-            assert heard(inputs, judge) == set(range(12)) - rows
+            assert heard(inputs, held_out) == set(range(12)) - rows
     for member in members_of(inputs, 2):
         assert heard(inputs, member) == set(range(12)), "members leave nothing out"
 
@@ -173,11 +180,14 @@ def test_a_later_ensemble_is_as_sure_as_judges_find_it_right(
     inputs, report = grown[start]
     members = members_of(inputs, 2)
     weights = member_weights(inputs, members)
-    found = unseen_answers(inputs, members, weights)
+    found = out_of_fold_logits(inputs, members, weights)
     assert found is not None
     rows, logits = found
-    judged = [set(left_out(inputs, judge).tolist()) for judge in later_judges(inputs, 2)]
-    assert set(rows.tolist()) == set.union(*judged)
+    evaluation = [
+        set(held_out_rows(inputs, held_out).tolist())
+        for held_out in later_held_out_members(inputs, 2)
+    ]
+    assert set(rows.tolist()) == set.union(*evaluation)
     expected = expected_scaling(inputs, members, weights).temperature
     truth = inputs.labeled.labels[rows]
     prior = AFTER_UNTRAINED if start else AFTER_TRAINED
@@ -194,11 +204,13 @@ def test_without_a_test_set_a_grown_ensemble_is_measured_on_what_judges_left_out
     """Its members are right about all labeled rows: by that, the report would promise too much."""
     inputs, report = grown[start]
     measured = report["labeled"]
-    judges = later_judges(inputs, 2)
+    held_out_members = later_held_out_members(inputs, 2)
     assert measured["unseen"]
-    assert measured["ensemble"]["rows"] == len({r for j in judges for r in left_out(inputs, j)})
-    judged = {name for name, own in measured["patterns"].items() if "trained" in own}
-    assert judged == {judge.pattern for judge in judges}
+    assert measured["ensemble"]["rows"] == len(
+        {r for j in held_out_members for r in held_out_rows(inputs, j)}
+    )
+    evaluation = {name for name, own in measured["patterns"].items() if "trained" in own}
+    assert evaluation == {held_out.pattern for held_out in held_out_members}
     assert "best_pattern" not in measured, "nobody knows whether it is one of those"
     assert "best_pattern" in report["test"]
 
@@ -208,8 +220,12 @@ def test_only_judges_that_teach_others_are_asked_about_the_pool(
 ) -> None:
     inputs, _ = grown[0]
     asked = {
-        judge.name: bool(list((folder_of(inputs, judge) / "logits").glob("part-*")))
-        for judge in [*first_judges(inputs), *later_judges(inputs, 1), *later_judges(inputs, 2)]
+        held_out.name: bool(list((folder_of(inputs, held_out) / "logits").glob("part-*")))
+        for held_out in [
+            *first_held_out_members(inputs),
+            *later_held_out_members(inputs, 1),
+            *later_held_out_members(inputs, 2),
+        ]
     }
     assert asked == {
         "judge-category-r0": True,
@@ -250,7 +266,7 @@ def test_nobody_judges_later_members_where_it_would_tell_nothing(
     config_for: Configure, changes: dict[str, Any]
 ) -> None:
     inputs = read_inputs(config_for(**{**GROWN, **changes}))
-    assert not later_judges(inputs, 1)
+    assert not later_held_out_members(inputs, 1)
 
 
 def test_beside_an_encoder_there_are_no_later_judges_and_none_is_kept_to_teach_them(
@@ -258,9 +274,9 @@ def test_beside_an_encoder_there_are_no_later_judges_and_none_is_kept_to_teach_t
 ) -> None:
     """What patterns say is no measure of patterns and encoder together."""
     inputs = read_inputs(config_for(encoder=str(model_folder("bert")), **GROWN))
-    assert first_judges(inputs)
-    assert not later_judges(inputs, 1)
-    assert not teaching_judges(inputs, 0)
+    assert first_held_out_members(inputs)
+    assert not later_held_out_members(inputs, 1)
+    assert not teaching_held_out_members(inputs, 0)
 
 
 @pytest.mark.parametrize(
@@ -271,8 +287,8 @@ def test_where_nothing_will_grow_no_judge_is_kept_to_teach(
 ) -> None:
     """Two models of a gigabyte that nobody is ever going to ask."""
     inputs = read_inputs(config_for(**{**GROWN, **changes}))
-    assert first_judges(inputs)
-    assert not teaching_judges(inputs, 0)
+    assert first_held_out_members(inputs)
+    assert not teaching_held_out_members(inputs, 0)
 
 
 @pytest.mark.parametrize(
@@ -288,9 +304,9 @@ def test_lines_speak_of_as_many_rows_as_they_can_and_none_is_trained_to_repeat_a
     config_for: Configure, changes: dict[str, Any], lines: int
 ) -> None:
     inputs = read_inputs(config_for(**{**GROWN, "out_of_bag": 0.25, "judge_lines": 4, **changes}))
-    judges = later_judges(inputs, 2)
-    assert len(judges) == lines
-    rows = {row for judge in judges for row in left_out(inputs, judge)}
+    held_out_members = later_held_out_members(inputs, 2)
+    assert len(held_out_members) == lines
+    rows = {row for held_out in held_out_members for row in held_out_rows(inputs, held_out)}
     assert len(rows) == (12 if "train_from" in changes else 3 * lines)
 
 
@@ -298,11 +314,11 @@ def test_lines_of_judges_go_from_pattern_to_pattern(config_for: Configure) -> No
     """Two judges of one pattern would judge that pattern, and not the ensemble."""
     inputs = read_inputs(config_for(repetitions=3, **GROWN))
     for generation in (1, 2):
-        judges = later_judges(inputs, generation)
-        assert len({judge.pattern for judge in judges}) == 2
-        for judge in judges:
-            [teacher] = teachers_of(inputs, judge)
-            assert teacher.pattern != judge.pattern
+        held_out_members = later_held_out_members(inputs, generation)
+        assert len({held_out.pattern for held_out in held_out_members}) == 2
+        for held_out in held_out_members:
+            [teacher] = teachers_of(inputs, held_out)
+            assert teacher.pattern != held_out.pattern
 
 
 @pytest.mark.parametrize("start", STARTS)
@@ -311,12 +327,12 @@ def test_labels_of_rows_that_judges_left_out_do_not_change_what_they_are_taught(
 ) -> None:
     """Offsets and weights are fitted on labeled rows: by them, labels came to judges after all."""
     inputs, _ = grown[start]
-    for judge in later_judges(inputs, 1):
-        own = left_out(inputs, judge)
+    for held_out in later_held_out_members(inputs, 1):
+        own = held_out_rows(inputs, held_out)
         labels = inputs.labeled.labels.copy()
         labels[own] = np.roll(labels[own], 1)
         other = replace(inputs, labeled=replace(inputs.labeled, labels=labels))
-        said = [np.log(teachers_say(of, judge)) for of in (inputs, other)]
+        said = [np.log(teacher_probabilities(of, held_out)) for of in (inputs, other)]
         one, two = (own - own.mean(axis=1, keepdims=True) for own in said)
         sharpness = np.linalg.norm(one) / np.linalg.norm(two)  # they may know how sure to be
         np.testing.assert_allclose(one, sharpness * two, atol=1e-6)
@@ -327,12 +343,12 @@ def test_judges_of_the_generation_that_is_kept_speak_for_it(
 ) -> None:
     """Those of a generation that did harm would say how sure another one may be."""
     found = iter(["", "it did harm"])
-    monkeypatch.setattr(growing, "harm", lambda *args, **more: next(found))
+    monkeypatch.setattr(growing, "degradation", lambda *args, **more: next(found))
     config = config_for(train_from=100, test=None, **GROWN)
     report = label_pool(config)
     assert {name[:2] for name in report["weights"]} == {"g1"}
-    judges = {path.name for path in Path(config.out).glob("members/judge*")}
-    assert judges == {"judge1-bracket-r0", "judge1-last-r0"}
+    held_out_members = {path.name for path in Path(config.out).glob("members/judge*")}
+    assert held_out_members == {"judge1-bracket-r0", "judge1-last-r0"}
     assert report["labeled"]["unseen"]
     page = (Path(config.out) / "report.html").read_text(encoding="utf-8")
     assert "some have none" in page, "of three trained patterns two have a judge"
@@ -342,7 +358,7 @@ def test_a_run_that_is_to_grow_further_asks_its_last_judges_again(
     config_for: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They were not kept, for nobody was to be taught by them."""
-    monkeypatch.setattr(growing, "harm", lambda *args, **more: "")
+    monkeypatch.setattr(growing, "degradation", lambda *args, **more: "")
     label_pool(config_for(train_from=100, **{**GROWN, "generations": 1}))
     report = label_pool(config_for(train_from=100, **GROWN), update=True)
     assert {name[:2] for name in report["weights"]} == {"g2"}
@@ -351,12 +367,12 @@ def test_a_run_that_is_to_grow_further_asks_its_last_judges_again(
 def test_judges_are_made_once(
     grown: dict[int, tuple[Inputs, dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(growing, "harm", lambda *args, **more: "")
+    monkeypatch.setattr(growing, "degradation", lambda *args, **more: "")
     inputs, _ = grown[100]
     listener = samples.Listener()
     label_pool(inputs.config, observer=listener)
     stages = read_record(inputs.folder / "manifest.json")["stages"]
-    of_judges = {name: stage for name, stage in stages.items() if name.startswith("judges")}
+    of_judges = {name: stage for name, stage in stages.items() if name.startswith("held-out")}
     assert len(of_judges) == 3, "of two generations, the first of which teaches"
     assert not any(stage["made"] for stage in of_judges.values())
     assert not any("made again" in line for line in listener.said)

@@ -11,9 +11,9 @@ import pytest
 
 from pet.ensemble import weights as weighing
 from pet.ensemble.members import Member, members_of
-from pet.ensemble.predictions import pool_logits, unseen_answers, unseen_rows
+from pet.ensemble.predictions import out_of_fold_logits, out_of_fold_rows, pool_logits
 from pet.ensemble.teachers import teachers_of
-from pet.ensemble.weights import ensemble_scaling, member_weights, teachers_say
+from pet.ensemble.weights import ensemble_scaling, member_weights, teacher_probabilities
 from pet.inputs.inputs import read_inputs
 from pet.method.calibration import UNTRAINED, fit_scaling
 from pet.method.ensembling import agreement_weights, combine, softmax
@@ -47,8 +47,8 @@ def from_untrained(
 def confidence(inputs: Any, members: list[Member]) -> float:
     weights = member_weights(inputs, members)
     scaling = ensemble_scaling(inputs, members, weights)
-    together = combine(pool_logits(inputs, members), weights)
-    return float(scaling.probabilities(together).max(axis=1).mean())
+    ensemble_scores = combine(pool_logits(inputs, members), weights)
+    return float(scaling.probabilities(ensemble_scores).max(axis=1).mean())
 
 
 def test_a_generation_is_never_less_sure_than_the_untrained_one_it_grew_from(
@@ -63,8 +63,8 @@ def test_a_generation_is_never_less_sure_than_the_untrained_one_it_grew_from(
 def test_what_was_learned_from_the_labeled_rows_does_not_say_how_sure_it_may_be(
     from_untrained: Any,
 ) -> None:
-    assert all(unseen_rows(from_untrained, m).all() for m in members_of(from_untrained, 0))
-    assert not any(unseen_rows(from_untrained, m).any() for m in members_of(from_untrained, 1))
+    assert all(out_of_fold_rows(from_untrained, m).all() for m in members_of(from_untrained, 0))
+    assert not any(out_of_fold_rows(from_untrained, m).any() for m in members_of(from_untrained, 1))
 
 
 def test_weights_by_agreement_are_of_the_whole_generation(from_untrained: Any) -> None:
@@ -90,7 +90,7 @@ def test_untrained_members_are_scaled_by_what_fits_their_own_logits(
 ) -> None:
     first = members_of(from_untrained, 0)
     weights = member_weights(from_untrained, first)
-    found = unseen_answers(from_untrained, first, weights)
+    found = out_of_fold_logits(from_untrained, first, weights)
     assert found is not None
     assert len(found[0]) == len(from_untrained.labeled)
     expected = fit_scaling(found[1], from_untrained.labeled.labels, expected=UNTRAINED)
@@ -115,7 +115,7 @@ def test_without_labels_teachers_are_no_surer_than_they_are(config_for: Configur
     learner = members_of(inputs, 1)[0]
     teachers = teachers_of(inputs, learner)
     own = combine(pool_logits(inputs, teachers), [1.0] * len(teachers))
-    np.testing.assert_allclose(teachers_say(inputs, learner), softmax(own))
+    np.testing.assert_allclose(teacher_probabilities(inputs, learner), softmax(own))
 
 
 def test_patterns_that_were_right_about_no_row_are_heard_beside_the_encoder(
@@ -130,4 +130,4 @@ def test_patterns_that_were_right_about_no_row_are_heard_beside_the_encoder(
     weights = member_weights(inputs, members)
     patterns = [w for m, w in zip(members, weights, strict=True) if m.kind == "pattern"]
     assert len(set(patterns)) == 1
-    assert sum(patterns) == pytest.approx(weighing.loudness(inputs).patterns)
+    assert sum(patterns) == pytest.approx(weighing.group_weights(inputs).patterns)

@@ -88,7 +88,7 @@ def prompted(model: ClozeModel, seed: int = 1, length: int = 3) -> ClozeModel:
     end = length + (0 if model.causal else 1)
     prompt = SoftPrompt.fresh(model.module, length, end, seed)
     prompt.vectors.data.mul_(10)  # far from any word, as trained ones are
-    return model.wearing(prompt)
+    return model.with_adapter(prompt)
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta", "xlm_roberta", "deberta", *CAUSAL])

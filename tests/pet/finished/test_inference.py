@@ -94,7 +94,7 @@ def test_a_pool_without_a_column_to_keep_is_labeled_with_those_it_has(
     """Nobody can take the setting back: it is the finished run's."""
     said: list[str] = []
     observer = Observer()
-    observer.say = said.append  # type: ignore[method-assign]
+    observer.note = said.append  # type: ignore[method-assign]
     pool = samples.write_csv(tmp_path / "new.csv", [("a goal", "7"), ("b", "8")], ("text", "n"))
     run = keep(run_copy, "n", "source")
     label_new_pool(run, str(pool), tmp_path / "out", "student", None, observer)

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from pet.ensemble.members import members_of
 from pet.errors import InputError
 from pet.finished.finished_run import open_run
-from pet.finished.predictors import ensemble_voice
+from pet.finished.predictors import ensemble_predictor
 from pet.inputs.inputs import read_inputs
 from pet.inputs.warm_start import adapters_of, counterpart, start_of
 from pet.models.soft_prompt import SoftPrompt
@@ -154,7 +154,7 @@ def test_prompts_of_another_width_are_started_from_through_a_projector(
         assert load_file(folder / WEIGHTS)["prompt"].shape == (3, 48)
         record = read_record(folder / DONE)
         assert (len(record["projector_losses"]), len(record["losses"])) == (2, 2)
-    probabilities = ensemble_voice(open_run(Path(config.out)))({"text": ["the game"]}, no_tick)
+    probabilities = ensemble_predictor(open_run(Path(config.out)))({"text": ["the game"]}, no_tick)
     assert probabilities.probabilities.shape == (1, 3)
 
 
@@ -165,7 +165,7 @@ def test_a_projector_is_trained_and_the_prompt_behind_it_is_not(
     model = load_cloze(wide_bert)
     model.module.requires_grad_(False)
     prompt = SoftPrompt.projected(model.module, start, 1, 8, 0)
-    worn = model.wearing(prompt)
+    worn = model.with_adapter(prompt)
     encoder = encoder_for(model.tokenizer, "{mask}: {text}", prompt_length=prompt.prompt_length)
     texts = tokenized(encoder, model.tokenizer, {"text": ["the game", "a rocket"]})
     before = prompt.vectors.detach().clone()
@@ -174,7 +174,7 @@ def test_a_projector_is_trained_and_the_prompt_behind_it_is_not(
     assert prompt.vectors.grad is None
     assert all(own.grad.abs().sum() > 0 for own in prompt.projector.parameters())
     said = worn.outputs(encoder, texts, np.arange(2))
-    prompt.settle()
+    prompt.fold_projector()
     assert worn.outputs(encoder, texts, np.arange(2)).equal(said)
     assert set(worn.trained()) == {"prompt"}
     assert prompt.vectors.shape == (1, *before.shape[1:2], 48)

@@ -111,10 +111,12 @@ def test_a_mixture_of_voices_that_contradict_each_other_would_be_less_sure(
     assert 0 < found.share < 1
     honest = softmax(np.log(found.soft_labels), 1 / temperature)
 
-    def surprise(scale: float) -> float:
+    def negative_log_likelihood(scale: float) -> float:
         return -float((softmax(ensemble) * np.log(softmax(np.log(honest), scale))).sum())
 
-    assert surprise(1.0) < min(surprise(0.9), surprise(1.1))
+    assert negative_log_likelihood(1.0) < min(
+        negative_log_likelihood(0.9), negative_log_likelihood(1.1)
+    )
 
 
 def test_where_nearly_all_rows_have_one_label_the_ensemble_teaches() -> None:

@@ -7,11 +7,11 @@ from pet.method.ipet import (
     Growth,
     choose_teachers,
     count_generations,
+    degradation,
     draw_rows,
     generation_quotas,
-    harm,
-    knowledge_kept,
     measure_growth,
+    retention,
 )
 
 EVERY = np.ones(6, dtype=bool)
@@ -140,14 +140,14 @@ EVEN = (0.5, 0.5)
 
 
 def test_a_generation_whose_members_fall_out_is_harm() -> None:
-    assert "agree on 80% instead of 90%" in harm(Growth(0.9, EVEN), Growth(0.8, EVEN), EVEN)
-    assert not harm(Growth(0.8, EVEN), Growth(0.9, EVEN), EVEN)
-    assert not harm(Growth(0.9, EVEN), Growth(0.87, EVEN), EVEN)  # noise
+    assert "agree on 80% instead of 90%" in degradation(Growth(0.9, EVEN), Growth(0.8, EVEN), EVEN)
+    assert not degradation(Growth(0.8, EVEN), Growth(0.9, EVEN), EVEN)
+    assert not degradation(Growth(0.9, EVEN), Growth(0.87, EVEN), EVEN)  # noise
 
 
 def test_a_label_that_is_forgotten_is_harm_whatever_the_members_agree_on() -> None:
     ratio = (0.9, 0.1)
-    found = harm(Growth(0.8, (0.9, 0.1)), Growth(0.95, (0.995, 0.005)), ratio)
+    found = degradation(Growth(0.8, (0.9, 0.1)), Growth(0.95, (0.995, 0.005)), ratio)
     assert "a label is on 0.5% of the pool instead of 10.0%" in found
 
 
@@ -155,9 +155,9 @@ def test_where_teachers_say_one_label_alone_nothing_is_held_against_a_learner() 
     """Agreement is all chance there: a learner that said the same of every row had kept nothing."""
     said = np.tile([0.95, 0.05], (100, 1))
     said[:4] = [0.4, 0.6]
-    assert knowledge_kept(said, said.argmax(axis=1)) is None
+    assert retention(said, said.argmax(axis=1)) is None
     said[:10] = [0.4, 0.6]
-    assert knowledge_kept(said, said.argmax(axis=1)) == pytest.approx(1)
+    assert retention(said, said.argmax(axis=1)) == pytest.approx(1)
 
 
 def test_a_start_from_few_rows_gives_every_label_its_share_of_them() -> None:
@@ -172,23 +172,23 @@ def test_a_start_from_few_rows_gives_every_label_its_share_of_them() -> None:
 def test_a_learner_that_says_what_chance_says_has_kept_nothing() -> None:
     said = np.array([[0.9, 0.1], [0.8, 0.2], [0.2, 0.8], [0.1, 0.9]])
     own = said.argmax(axis=1)
-    assert knowledge_kept(said, own) == pytest.approx(1)
-    assert knowledge_kept(said, np.zeros(4, np.int64)) == pytest.approx(0)
+    assert retention(said, own) == pytest.approx(1)
+    assert retention(said, np.zeros(4, np.int64)) == pytest.approx(0)
     # By hand: (0.9 + 0.8 + 0.8 + 0.1) / 4 = 0.65; chance is 3/4 x 0.5 + 1/4 x 0.5; best is 0.85.
-    assert knowledge_kept(said, np.array([0, 0, 1, 0])) == pytest.approx((0.65 - 0.5) / 0.35)
-    assert knowledge_kept(said, 1 - own) < 0
+    assert retention(said, np.array([0, 0, 1, 0])) == pytest.approx((0.65 - 0.5) / 0.35)
+    assert retention(said, 1 - own) < 0
 
 
 def test_label_shares_that_run_away_from_what_is_drawn_are_harm() -> None:
     """On texts that the model cannot tell apart, self-training picks one label for most."""
     start, lopsided = Growth(0.9, (0.51, 0.49)), Growth(0.95, (0.69, 0.31))
-    assert "19% away from the ratio that is drawn, not 1%" in harm(start, lopsided, EVEN)
-    assert not harm(lopsided, start, EVEN), "a step towards it is none"
-    assert not harm(start, lopsided, (0.7, 0.3)), "nor is one that the labeled set bears out"
+    assert "19% away from the ratio that is drawn, not 1%" in degradation(start, lopsided, EVEN)
+    assert not degradation(lopsided, start, EVEN), "a step towards it is none"
+    assert not degradation(start, lopsided, (0.7, 0.3)), "nor is one that the labeled set bears out"
 
 
 def test_members_that_were_trained_apart_are_not_held_against_one_model() -> None:
     """The first step of a start without labels would else nearly always count as harm."""
     before, now = Growth(0.95, EVEN), Growth(0.8, EVEN)
-    assert harm(before, now, EVEN)
-    assert not harm(before, now, EVEN, untrained_before=True)
+    assert degradation(before, now, EVEN)
+    assert not degradation(before, now, EVEN, untrained_before=True)

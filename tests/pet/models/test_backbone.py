@@ -137,7 +137,7 @@ def test_a_new_prefix_starts_from_the_bare_model_whoever_was_asked_before(
     config = config_for(**changes("prefix"))
     backbone = Backbone.of(config, run)
     bare = Prefix.fresh(backbone.model.module, words, words, 0, 1)
-    teacher = backbone.wearing(run / "members" / MEMBERS[0])
+    teacher = backbone.with_adapter(run / "members" / MEMBERS[0])
     ids = torch.tensor([words])
     with torch.no_grad():
         teacher.forward({"input_ids": ids, "attention_mask": torch.ones_like(ids)})

@@ -128,7 +128,7 @@ def test_a_model_of_its_own_attention_is_asked_after_one_with_a_prefix(
     model.module.set_attn_implementation("eager")
     whole = model.outputs(encoder, texts, ROWS)
     words = model.tokenizer.convert_tokens_to_ids(["game", "star"])
-    worn = model.wearing(Prefix.fresh(model.module, words, words, 0, 1))
+    worn = model.with_adapter(Prefix.fresh(model.module, words, words, 0, 1))
     assert not torch.allclose(worn.outputs(encoder, texts, ROWS), whole, atol=1e-3)
     torch.testing.assert_close(model.outputs(encoder, texts, ROWS), whole)
 

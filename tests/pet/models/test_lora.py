@@ -53,7 +53,7 @@ def start(model: ClozeModel, tuning: str, seed: int = 1, **more: Any) -> ClozeMo
     """The model with a new adapter."""
     model.module.requires_grad_(False)
     encoder = encoder_for(model.tokenizer, TEMPLATE, causal=model.causal)
-    return model.wearing(start_adapter(model, settings(tuning, **more), encoder, seed))
+    return model.with_adapter(start_adapter(model, settings(tuning, **more), encoder, seed))
 
 
 def test_tokens_behind_the_embeddings_are_neither_drawn_nor_started_from(
@@ -88,7 +88,7 @@ def disturb(adapter: Adapter) -> None:
             parameter.add_(torch.randn_like(parameter))
 
 
-def say(model: ClozeModel, template: str = TEMPLATE, words: Any = None) -> Tensor:
+def note(model: ClozeModel, template: str = TEMPLATE, words: Any = None) -> Tensor:
     """What the model says of some texts. [rows, labels]"""
     length = 0 if model.adapter is None else model.adapter.prompt_length
     encoder = encoder_for(
@@ -106,11 +106,11 @@ def test_an_adapter_is_the_same_in_a_fresh_model_after_it_was_kept(
 ) -> None:
     """Heads and prompts that are lost, or drawn anew, on reload leave a zero-shot model."""
     model = load_cloze(model_folder(kind))
-    untrained = say(model)
+    untrained = note(model)
     worn = start(model, tuning)
     assert worn.adapter is not None
     disturb(worn.adapter)
-    tuned = say(worn)
+    tuned = note(worn)
     assert not torch.allclose(tuned, untrained, atol=1e-3)
     save_adapter(worn.adapter, tmp_path, REFERENCE)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
@@ -119,8 +119,8 @@ def test_an_adapter_is_the_same_in_a_fresh_model_after_it_was_kept(
         "backbone.json",
     ]
     fresh = load_cloze(model_folder(kind))
-    again = fresh.wearing(load_adapter(fresh.module, tmp_path))
-    assert torch.allclose(say(again), tuned, atol=1e-5)
+    again = fresh.with_adapter(load_adapter(fresh.module, tmp_path))
+    assert torch.allclose(note(again), tuned, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -129,7 +129,7 @@ def test_members_on_one_backbone_do_not_see_each_other(
 ) -> None:
     """An adapter that stays in force would answer for the untrained members too."""
     model = load_cloze(model_folder(kind))
-    untrained = say(model)
+    untrained = note(model)
     worn = {tuning: start(model, tuning) for tuning in TUNINGS}
     worn["another lora"] = start(model, "lora", seed=2)
     for own in worn.values():
@@ -141,10 +141,10 @@ def test_members_on_one_backbone_do_not_see_each_other(
         assert own.adapter is not None
         save_adapter(own.adapter, tmp_path / name, REFERENCE)
         fresh = load_cloze(model_folder(kind))
-        alone[name] = say(fresh.wearing(load_adapter(fresh.module, tmp_path / name)))
+        alone[name] = note(fresh.with_adapter(load_adapter(fresh.module, tmp_path / name)))
     for name in ("prefix", "lora", "soft-prompt", "another lora", "prefix", "lora"):
-        assert torch.allclose(say(worn[name]), alone[name], atol=1e-5)
-        assert torch.equal(say(model), untrained)
+        assert torch.allclose(note(worn[name]), alone[name], atol=1e-5)
+        assert torch.equal(note(model), untrained)
 
 
 @pytest.mark.parametrize("tuning", TUNINGS)
@@ -214,10 +214,10 @@ def test_words_of_several_tokens_are_scored_with_an_adapter_too(
 ) -> None:
     words = {"a": ("sportsman",), "b": ("space",), "c": ("rockets", "moon")}
     worn = start(load_cloze(model_folder(kind)), tuning)
-    untrained = say(worn.wearing(None), words=words)
+    untrained = note(worn.with_adapter(None), words=words)
     assert worn.adapter is not None
     disturb(worn.adapter)
-    tuned = say(worn, words=words)
+    tuned = note(worn, words=words)
     assert torch.isfinite(tuned).all()
     assert not torch.allclose(tuned, untrained, atol=1e-3)
 
@@ -357,7 +357,7 @@ def test_lora_has_a_dropout_of_its_own(model_folder: ModelFolder) -> None:
         task="t", pool="p", out="o", model="m", lora={"dropout": 0.25}, member={"tuning": "lora"}
     )
     encoder = encoder_for(model.tokenizer, TEMPLATE)
-    worn = model.wearing(start_adapter(model, config, encoder, 1))
+    worn = model.with_adapter(start_adapter(model, config, encoder, 1))
     worn.set_dropout(0.0)
     found = {
         module.p

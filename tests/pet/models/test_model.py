@@ -220,14 +220,14 @@ import numpy, pandas, pyarrow.compute, pyarrow.dataset, pyarrow.parquet, pydanti
 before = dict(os.environ), logging.root.level, list(logging.root.handlers), list(warnings.filters)
 folder = sorted(os.listdir("."))
 import pet
-import pet.runs, pet.settings, pet.tasks, pet.labeled, pet.ensembling, pet.evaluation
+import pet.settings, pet.storage.units, pet.tasks.task, pet.data.labeled, pet.method.metrics
 assert "torch" not in sys.modules and "transformers" not in sys.modules, "a slow start"
 assert list(warnings.filters) == before[3]
 import torch, numpy, transformers
 filters, verbosity = list(warnings.filters), transformers.utils.logging.get_verbosity()
 env, state, seed = dict(os.environ), random.getstate(), torch.random.get_rng_state()
 threads = torch.get_num_threads()
-import pet.pipeline, pet.inference, pet.checking.check
+import pet.pipeline, pet.finished.inference, pet.checking.check
 assert (dict(os.environ), logging.root.level, list(logging.root.handlers)) == (env, *before[1:3])
 assert list(warnings.filters) == filters
 assert transformers.utils.logging.get_verbosity() == verbosity

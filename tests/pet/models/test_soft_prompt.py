@@ -32,7 +32,7 @@ def prompted(folder: Path, seed: int = 1, template: str = TEMPLATE) -> tuple[Any
 def on(model: Any, seed: int, template: str = TEMPLATE) -> tuple[Any, Any]:
     plain = encoder_for(model.tokenizer, template, causal=model.causal)
     end = len(plain.special.before) + LENGTH
-    worn = model.wearing(SoftPrompt.fresh(model.module, LENGTH, end, seed))
+    worn = model.with_adapter(SoftPrompt.fresh(model.module, LENGTH, end, seed))
     return worn, encoder_for(model.tokenizer, template, causal=model.causal, prompt_length=LENGTH)
 
 

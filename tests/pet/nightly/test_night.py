@@ -18,7 +18,7 @@ from pyarrow import dataset
 
 from pet.errors import InputError, Interrupted, Problem
 from pet.finished.past_runs import show_run
-from pet.jobs import Job, Plainly
+from pet.jobs import InProcess, Job
 from pet.nightly import file_labeling
 from pet.nightly.ledger import read_entries, read_state
 from pet.nightly.night import label_new
@@ -199,7 +199,7 @@ def test_a_file_without_a_column_to_keep_is_labeled_all_the_same(
     arrive(place / "pool", "a.csv", 5)
     said: list[str] = []
     observer = Observer()
-    observer.say = said.append  # type: ignore[method-assign]
+    observer.note = said.append  # type: ignore[method-assign]
     found = label_new(settings(run=str(run_copy)), observer=observer)
     assert (list(found["labeled"]), found["bad"]) == (["a.csv"], {})
     assert "warning: a.csv has no column 'source': it is not kept" in said
@@ -506,11 +506,11 @@ def test_a_stop_keeps_what_is_labeled(
     with pytest.raises(Interrupted):
         label_new(settings(), observer=Stops())
     asked = []
-    say = file_labeling.FileLabeler.label
+    labeled_as_before = file_labeling.FileLabeler.label
 
     def note(self: Any, file: Any) -> Any:
         asked.append(file.name)
-        return say(self, file)
+        return labeled_as_before(self, file)
 
     monkeypatch.setattr(file_labeling.FileLabeler, "label", note)
     label_new(settings())
@@ -523,7 +523,7 @@ def test_jobs_are_named_for_whoever_executes_them(
     arrive(place / "pool", "a.csv", 4)
     names = []
 
-    class Named(Plainly):
+    class Named(InProcess):
         def __call__(self, jobs: Sequence[Job]) -> list[Any]:
             names.extend(job.name for job in jobs)
             return super().__call__(jobs)
@@ -636,7 +636,7 @@ def test_a_job_that_is_begun_anew_counts_no_text_twice_for_drift(
             raise OSError(116, "Stale file handle")
         return labeled(labeler, file)
 
-    class Retrying(Plainly):
+    class Retrying(InProcess):
         def __call__(self, jobs: Sequence[Job]) -> list[Any]:
             try:
                 return super().__call__(jobs)

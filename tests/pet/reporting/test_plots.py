@@ -9,14 +9,14 @@ from xml.etree import ElementTree
 import pytest
 
 from pet.reporting import plots
-from pet.reporting.report_file import Generation, Judged
+from pet.reporting.report_file import Evaluation, Generation
 from tests.support import reports
 
 GENERATION = Generation(members=["a"], rows=10, agreement=0.5, shares={})
-JUDGED = Judged.model_validate(reports.judged(0.8, 1000, 2))
-NOBODY = Judged.model_validate(
+JUDGED = Evaluation.model_validate(reports.evaluation(0.8, 1000, 2))
+NOBODY = Evaluation.model_validate(
     {
-        **reports.judged(0.0, 1000, 2),
+        **reports.evaluation(0.0, 1000, 2),
         "abstaining": {"threshold": 1.0, "coverage": 0.0, "accuracy": None},
     }
 )

@@ -11,12 +11,12 @@ import pytest
 from pet.data.labeled import read_labeled
 from pet.reporting.model_findings import poor_labels
 from pet.reporting.report_file import Report
-from pet.reporting.verdict import Verdict, judge
+from pet.reporting.verdict import Verdict, verdict_of
 from tests.support import reports, samples
 
 
 def verdict(found: dict[str, Any], folder: str = "runs/first") -> Verdict:
-    return judge(Report.model_validate(found), folder)
+    return verdict_of(Report.model_validate(found), folder)
 
 
 def titles(found: dict[str, Any]) -> str:
@@ -34,7 +34,7 @@ def with_labels(**changes: Any) -> dict[str, Any]:
 
 def confused(confusion: list[list[int]]) -> dict[str, Any]:
     test = reports.measured(2)
-    student = reports.judged(0.8, 1000, 2, confusion=confusion)
+    student = reports.evaluation(0.8, 1000, 2, confusion=confusion)
     return reports.figures(test={**test, "student": student})
 
 
@@ -63,9 +63,9 @@ AMISS: dict[str, dict[str, Any]] = {
         **reports.measured(2), "best_pattern": {"name": "topic", **reports.metrics(0.9, 1000)}}),
     "note: The pattern “\u2068topic\u2069” trails": with_test(topic=0.6),
     "care: Do not read confidence": reports.figures(test={
-        **reports.measured(2), "student": reports.judged(0.8, 1000, 2, confidence=0.97)}),
+        **reports.measured(2), "student": reports.evaluation(0.8, 1000, 2, confidence=0.97)}),
     "note: Confidence is lower": reports.figures(test={
-        **reports.measured(2), "student": reports.judged(0.8, 1000, 2, confidence=0.6)}),
+        **reports.measured(2), "student": reports.evaluation(0.8, 1000, 2, confidence=0.6)}),
     "care: “\u2068space\u2069” is often missed": confused([[500, 0], [300, 200]]),
     "care: “\u2068sport\u2069” is often wrong": confused([[90, 10], [310, 590]]),
     "note: The sentence encoder alone": reports.figures(test={
@@ -155,7 +155,7 @@ def test_a_few_test_rows_are_no_proof_that_a_model_is_wrong_about_itself() -> No
     """With 20 rows every figure is off by chance alone; the small test set is what is said."""
     test = {
         **few,
-        "student": reports.judged(0.8, 20, 2, confidence=0.9),
+        "student": reports.evaluation(0.8, 20, 2, confidence=0.9),
         "best_pattern": {"name": "topic", **reports.metrics(0.9, 20)},
     }
     sets = {"test": {"rows": 20, "counts": {"sport": 10, "space": 10}}}
@@ -197,7 +197,7 @@ def test_the_most_serious_comes_first() -> None:
 
 def test_a_run_folder_with_a_space_can_be_copied_into_a_shell() -> None:
     found = reports.without_test(reports.figures())
-    command = judge(Report.model_validate(found), "my runs/x").findings[0].command
+    command = verdict_of(Report.model_validate(found), "my runs/x").findings[0].command
     assert "'my runs/x'" in command
 
 

@@ -17,7 +17,7 @@ from pet.storage.locks import LOCK, locked
 HOLDER = """
 import sys
 from pathlib import Path
-from pet.locks import locked
+from pet.storage.locks import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

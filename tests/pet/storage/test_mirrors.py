@@ -15,7 +15,7 @@ from flows import cli
 from pet.errors import InputError, LockedError, PetError
 from pet.pipeline import label_pool
 from pet.storage import mirrors
-from pet.storage.mirrors import Mirror, bring, free_room, run_folder
+from pet.storage.mirrors import Mirror, fetch_run, open_run_folder, take_scratch
 from pet.storage.object_storage import file_system
 from pet.storage.run_folders import ALL_LABELS
 from pet.storage.units import make_unit
@@ -194,7 +194,7 @@ def test_a_second_run_is_turned_away_and_changes_nothing(
 
 def test_a_run_whose_lock_was_taken_sends_nothing_more(bucket: str, config_for: Configure) -> None:
     mirror = Mirror(f"{bucket}/run")
-    with mirror.held(print):
+    with mirror.locked(print):
         mirror.fetch()
         (mirror.path / "a.json").write_text("{}")
         mirror._lease.taken_by = "another"  # type: ignore[union-attr]
@@ -330,7 +330,7 @@ def test_label_files_and_weights_come_when_they_are_asked_for(sent_run: str) -> 
 
 
 def test_no_more_is_fetched_than_is_wanted(sent_run: str) -> None:
-    folder = bring(sent_run, parts=("student",)).path
+    folder = fetch_run(sent_run, parts=("student",)).path
     kinds = {path.relative_to(folder).parts[0] for path in folder.rglob("*") if path.is_dir()}
     assert kinds == {"student"}
     assert (folder / "report.json").is_file()
@@ -338,7 +338,7 @@ def test_no_more_is_fetched_than_is_wanted(sent_run: str) -> None:
 
 def test_a_place_without_a_run_says_so(bucket: str) -> None:
     with pytest.raises(InputError, match=r"the folder of a run[\s\S]*nothing there"):
-        bring(f"{bucket}/no")
+        fetch_run(f"{bucket}/no")
 
 
 def test_a_scratch_disk_that_cannot_be_written_is_named(
@@ -346,7 +346,7 @@ def test_a_scratch_disk_that_cannot_be_written_is_named(
 ) -> None:
     monkeypatch.setenv("PET_SCRATCH", "/proc/nowhere")
     with pytest.raises(InputError, match="/proc/nowhere"):
-        run_folder(f"{bucket}/run")
+        open_run_folder(f"{bucket}/run")
 
 
 def pet(*words: str) -> str:
@@ -380,7 +380,7 @@ def test_a_finished_run_in_a_bucket_is_used_by_its_address(
 
 def test_a_report_drawn_anew_sends_nothing_but_itself(sent_run: str) -> None:
     """It holds no lock: what else it sent or removed could be what another process works on."""
-    (bring(sent_run).path / "members" / "stray.txt").write_text("what could not be sent")
+    (fetch_run(sent_run).path / "members" / "stray.txt").write_text("what could not be sent")
     before = names_in(sent_run)
     file_system(sent_run).rm_file(f"{sent_run}/report.html")
     pet("report", sent_run)
@@ -409,5 +409,5 @@ def test_a_runs_name_is_never_that_of_something_of_the_rooms_own(
     monkeypatch.setattr(
         "pet.storage.mirrors.hold_file", lambda path: None
     )  # as after that process's end
-    free_room(f"s3://bucket/{name}")
+    take_scratch(f"s3://bucket/{name}")
     assert unit.exists()

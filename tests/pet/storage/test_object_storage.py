@@ -19,7 +19,7 @@ from pet.inputs.inputs import read_inputs
 from pet.storage.digests import content_digest
 from pet.storage.object_storage import (
     BLOCKS,
-    as_on_disk,
+    as_disk_error,
     file_system,
     key_of,
     kind_of,
@@ -222,7 +222,7 @@ def test_a_storage_that_does_not_answer_is_no_fault_of_the_input(
     ],
 )
 def test_every_answer_of_a_storage_becomes_one_screen(error: OSError, status: int) -> None:
-    with pytest.raises(OSError, match=r".+") as caught, as_on_disk("s3://bucket/x"):
+    with pytest.raises(OSError, match=r".+") as caught, as_disk_error("s3://bucket/x"):
         raise error
     assert caught.value.errno
     said = trouble("s3://bucket/x", caught.value)
@@ -232,7 +232,7 @@ def test_every_answer_of_a_storage_becomes_one_screen(error: OSError, status: in
 
 def test_trouble_with_this_machines_disk_is_not_blamed_on_the_storage(tmp_path: Path) -> None:
     full = OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "x"))
-    with pytest.raises(OSError, match="No space") as caught, as_on_disk("s3://bucket/x"):
+    with pytest.raises(OSError, match="No space") as caught, as_disk_error("s3://bucket/x"):
         raise full
     assert caught.value is full
 

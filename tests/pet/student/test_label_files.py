@@ -17,7 +17,7 @@ from pet.data.pool import Pool, PoolBatch, open_pool
 from pet.errors import InputError, Interrupted
 from pet.pipeline import label_pool
 from pet.progress import SILENT, Tick
-from pet.storage.mirrors import run_folder
+from pet.storage.mirrors import open_run_folder
 from pet.storage.units import LABELS_DONE
 from pet.student.label_files import (
     LABELS_REJECTED,
@@ -84,7 +84,7 @@ class Say:
         return Predictions(np.tile([0.6, 0.3, 0.1], (rows, 1)), np.full(rows, np.nan))
 
 
-def write(tmp_path: Path, texts: list[str | None], say: Any, **changes: Any) -> tuple[int, int]:
+def write(tmp_path: Path, texts: list[str | None], note: Any, **changes: Any) -> tuple[int, int]:
     samples.write_pool(tmp_path / "pool.parquet", texts)
     pool = open_pool(tmp_path / "pool.parquet", ["text"])
     settings: dict[str, Any] = {
@@ -96,18 +96,18 @@ def write(tmp_path: Path, texts: list[str | None], say: Any, **changes: Any) -> 
         "observer": SILENT,
         **changes,
     }
-    return write_labels(pool, tmp_path / "labels", LABELS, say, **settings)
+    return write_labels(pool, tmp_path / "labels", LABELS, note, **settings)
 
 
 def test_shards_that_are_up_to_date_stay(tmp_path: Path) -> None:
-    say = Say()
-    assert write(tmp_path, ["x"] * 10, say) == (3, 0)
+    note = Say()
+    assert write(tmp_path, ["x"] * 10, note) == (3, 0)
     before = {
         p.name: (p.read_bytes(), p.stat().st_mtime_ns) for p in (tmp_path / "labels").glob("part-*")
     }
     assert sorted(before) == [f"part-{n:05d}.parquet" for n in range(3)]
-    assert write(tmp_path, ["x"] * 10, say) == (0, 3)
-    assert say.calls == 3
+    assert write(tmp_path, ["x"] * 10, note) == (0, 3)
+    assert note.calls == 3
     for path in (tmp_path / "labels").glob("part-*"):
         assert (path.read_bytes(), path.stat().st_mtime_ns) == before[path.name]
 
@@ -246,9 +246,9 @@ def test_rejected_rows_of_other_labels_are_not_written_over(tmp_path: Path) -> N
     folder = tmp_path / "labels"
     write(tmp_path, [None], Say(), rejected=folder / LABELS_REJECTED)
     (folder / "part-00000.parquet").unlink()
-    refuse_other_labels(run_folder(folder), "m1")
+    refuse_other_labels(open_run_folder(folder), "m1")
     with pytest.raises(InputError, match=LABELS_REJECTED):
-        refuse_other_labels(run_folder(folder), "m2")
+        refuse_other_labels(open_run_folder(folder), "m2")
 
 
 def test_shards_labeled_apart_make_the_same_folder_as_all_in_one_go(tmp_path: Path) -> None:

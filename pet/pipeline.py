@@ -5,33 +5,23 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import Any
 
 from pet.config import RunConfig
 from pet.ensemble.adaptation import adapt
-from pet.ensemble.member_scoring import embed_texts, measure_prior, score_member
+from pet.ensemble.fingerprints import with_fingerprints
+from pet.ensemble.lineup import Lineup, are_alike, generations_of, has_few_labels, plan_members
+from pet.ensemble.member_scoring import embed_texts, measure_prior, score_member, score_untrained
 from pet.ensemble.member_training import train_member
-from pet.ensemble.members import (
-    Member,
-    are_alike,
-    generations_of,
-    has_few_labels,
-    members_of,
-    trains_at_once,
-    untrained_members,
-)
+from pet.ensemble.members import Member, untrained_members
+from pet.ensemble.predictions import zero_shot_logits
 from pet.ensemble.stopping import Generation, degradation_of, generation_of
-from pet.ensemble.teachers import (
-    first_held_out_members,
-    later_held_out_members,
-    teaching_held_out_members,
-)
 from pet.errors import InputError
 from pet.inputs.folder_claim import check_folder, claim_folder
-from pet.inputs.inputs import Inputs, read_inputs
 from pet.inputs.pool_sample import pool_rows, sample_pool, unlabeled_rows
+from pet.inputs.session import Session, open_session
 from pet.jobs import Execute, InProcess, Job, synced
 from pet.progress import SILENT, Observer
 from pet.reporting.drift_reference import write_reference
@@ -71,130 +61,146 @@ def label_pool(
         PetError: a stage failed; what was done before it stays.
     """
     execute = execute or InProcess()
-    inputs = execute([Job("check inputs", partial(read_inputs, config, observer), here=True)])[0]
-    for warning in inputs.labeled.warnings:
+    session = execute([Job("check inputs", partial(open_session, config, observer), here=True)])[0]
+    for warning in session.labeled.warnings:
         observer.note(f"warning: {warning}")
-    is_new = not os.path.exists(inputs.folder)
-    had_lock = os.path.exists(inputs.folder / LOCK)
-    check_folder(inputs, update)  # before a lock is put there, and again when nobody else can write
-    with inputs.run_folder.locked(observer.note):
-        stages = _Stages(inputs, execute)
+    is_new = not os.path.exists(session.folder)
+    had_lock = os.path.exists(session.folder / LOCK)
+    check_folder(session, update)  # before a lock is put there, and again under the lock
+    with session.run_folder.locked(observer.note):
+        stages = _Stages(session, execute)
         try:
-            fetched = inputs.run_folder.fetch()
-            check_folder(inputs, update)
-            sweep(inputs.folder)
-            stages.here("sample pool", partial(sample_pool, inputs))
+            fetched = session.run_folder.fetch()
+            check_folder(session, update)
+            sweep(session.folder)
+            stages.here("sample pool", partial(sample_pool, session))
         except InputError:
             if is_new:  # wrong inputs leave nothing behind
-                shutil.rmtree(inputs.folder, ignore_errors=True)
+                shutil.rmtree(session.folder, ignore_errors=True)
             elif not had_lock:  # it may be somebody else's folder
-                (inputs.folder / LOCK).unlink(missing_ok=True)
+                (session.folder / LOCK).unlink(missing_ok=True)
             raise
         if fetched:
-            observer.note(f"{fetched} files were fetched from {inputs.run_folder}")
-        claim_folder(inputs)
+            observer.note(f"{fetched} files were fetched from {session.run_folder}")
+        claim_folder(session)
         report = stages.run()
-        sweep(inputs.folder)  # of jobs whose node died, and that were done on another
-        inputs.run_folder.push()
+        sweep(session.folder)  # of jobs whose node died, and that were done on another
+        session.run_folder.push()
         return report
 
 
 class _Stages:
     """The table of contents of a run."""
 
-    def __init__(self, inputs: Inputs, execute: Execute):
-        self.inputs = inputs
+    def __init__(self, session: Session, execute: Execute):
+        self.session = session
         self.execute = execute
         self.made: list[Generation] = []
         self.stages: dict[str, dict[str, float]] = {}
         self.of_now: set[str] = set()  # units that this start has made
 
     def run(self) -> dict[str, Any]:
-        inputs = self.inputs
-        untrained = untrained_members(inputs)
-        if inputs.config.encoder is not None and (len(inputs.labeled) or self.generations()):
-            self.one("embeddings", partial(embed_texts, inputs))
-        if inputs.config.adapt_steps:
-            self.one("adaptation", partial(adapt, inputs))
-        if inputs.config.calibration != "none":
-            priors = [partial(measure_prior, inputs, m.pattern) for m in untrained]
+        session = self.session
+        untrained = untrained_members(session.task)
+        if session.config.encoder is not None and (len(session.labeled) or self.generations()):
+            self.one("embeddings", partial(embed_texts, session))
+        if session.config.adapt_steps:
+            self.one("adaptation", partial(adapt, session))
+        if session.config.calibration != "none":
+            priors = [partial(measure_prior, session, m.pattern) for m in untrained]
             names = [f"measure the prior of {member.pattern}" for member in untrained]
             jobs = [self.job(name, work) for name, work in zip(names, priors, strict=True)]
             self.stage("calibration", jobs)
-        self.stage("zero-shot", self.jobs("score", partial(score_member, pool=False), untrained))
-        self.say_how_it_begins()
-        members = self.grow()
-        self.train_held_out(members[0].generation or 0)
-        inputs.backbone.drop()  # members have said what they had to
-        soft = self.here("soft labels", partial(write_soft_labels, inputs, members))
+        score = partial(score_untrained, session)
+        self.stage("zero-shot", self.jobs("score", score, untrained))
+        lineup = self.plan(untrained)
+        members = self.grow(lineup)
+        self.train_held_out(lineup, members[0].generation or 0)
+        session.backbone.drop()  # no member is scored any more
+        soft = self.here("soft labels", partial(write_soft_labels, session, lineup, members))
         in_folds = self.cross_fit(soft)
-        student = self.one("student", partial(train_student, inputs, soft, in_folds))
+        student = self.one("student", partial(train_student, session, soft, in_folds))
         classifiers = [student]
-        if len(inputs.labeled):
-            classifiers.append(self.one("supervised", partial(train_supervised, inputs)))
+        if len(session.labeled):
+            classifiers.append(self.one("supervised", partial(train_supervised, session)))
         self.stage(
             "evaluation",
             [
-                self.job(f"evaluate {unit.path.name}", partial(score_classifier, inputs, unit))
+                self.job(f"evaluate {unit.path.name}", partial(score_classifier, session, unit))
                 for unit in classifiers
             ],
         )
         labels = self.label(members, student)
-        self.here("reference for drift", partial(write_reference, inputs, labels, soft))
+        self.here("reference for drift", partial(write_reference, session, labels, soft))
         seconds = {name: stage["seconds"] for name, stage in self.stages.items()}
-        write_provenance(inputs)
-        report = write_report(inputs, members, self.made, seconds)
-        write_page(inputs.folder)
+        write_provenance(session)
+        report = write_report(session, lineup, members, self.made, seconds)
+        write_page(session.folder)
         return report
 
-    def grow(self) -> list[Member]:
+    def plan(self, untrained: Sequence[Member]) -> Lineup:
+        """Plan who takes part, now that the untrained members have scored the labeled rows."""
+        session = self.session
+        lineup = plan_members(
+            session.config,
+            session.task,
+            session.labeled,
+            zero_shot_logits(session, untrained),
+            self.rows(),
+        )
+        self.note_start(lineup)
+        return with_fingerprints(session, lineup)
+
+    def grow(self, lineup: Lineup) -> Sequence[Member]:
         """Train generation after generation; return the members of the one to keep."""
-        inputs, generations = self.inputs, [members_of(self.inputs, 0)]
-        for number in range(self.generations() + 1):
-            members = generations[-1] if number == 0 else members_of(inputs, number)
+        session = self.session
+        train, score = (
+            partial(train_member, session, lineup),
+            partial(score_member, session, lineup),
+        )
+        for number, members in enumerate(lineup.generations):
             name = f"generation {number}"
             if to_train := [member for member in members if member.generation is not None]:
-                self.stage(f"{name}: members", self.jobs("train", train_member, to_train))
-            self.stage(f"{name}: scoring", self.jobs("score", score_member, members))
-            if number == 0 and (held_out_members := first_held_out_members(inputs)):
-                self.stage("held-out members", self.jobs("train", train_member, held_out_members))
-            self.made.append(generation_of(inputs, members))
-            if number:
-                generations.append(members)
-            if number and (found := degradation_of(inputs, self.made)):
-                inputs.observer.note(f"{name} did harm, {number - 1} is kept: {found}")
-                return generations[number - 1]
-        return generations[-1]
+                self.stage(f"{name}: members", self.jobs("train", train, to_train))
+            self.stage(f"{name}: scoring", self.jobs("score", score, members))
+            if number == 0 and lineup.held_out[0]:
+                self.stage("held-out members", self.jobs("train", train, lineup.held_out[0]))
+            self.made.append(generation_of(session, lineup, members))
+            if number and (found := degradation_of(session, lineup, self.made)):
+                session.observer.note(f"{name} did harm, {number - 1} is kept: {found}")
+                return lineup.generations[number - 1]
+        return lineup.generations[-1]
 
-    def train_held_out(self, kept: int) -> None:
-        """Train the judges of the generation that is kept, after those that teach them."""
+    def train_held_out(self, lineup: Lineup, kept: int) -> None:
+        """Train the held-out members of the generation that is kept, after their teachers."""
+        train = partial(train_member, self.session, lineup)
+        score = partial(score_member, self.session, lineup)
         for number in range(kept + 1):
-            if held_out_members := later_held_out_members(self.inputs, number):
-                name = f"held-out members of generation {number}"
-                self.stage(name, self.jobs("train", train_member, held_out_members))
-            if number < kept and (teachers := teaching_held_out_members(self.inputs, number)):
-                name = f"held-out members of generation {number}: scoring"
-                self.stage(name, self.jobs("score", score_member, teachers))
+            name = f"held-out members of generation {number}"
+            if number and lineup.held_out[number]:
+                self.stage(name, self.jobs("train", train, lineup.held_out[number]))
+            if number < kept and lineup.teaching[number]:
+                self.stage(f"{name}: scoring", self.jobs("score", score, lineup.teaching[number]))
 
     def cross_fit(self, soft: Unit) -> list[Unit]:
         """Let students of other rows label each row, before the last student learns it."""
-        if folds_of_pool(self.inputs) is None:
+        if folds_of_pool(self.session) is None:
             return []
         return self.stage(
             "cross-fitting",
             [
                 self.job(
-                    f"student without fold {fold}", partial(train_in_fold, self.inputs, soft, fold)
+                    f"student without fold {fold}", partial(train_in_fold, self.session, soft, fold)
                 )
-                for fold in range(self.inputs.config.student_folds)
+                for fold in range(self.session.config.student_folds)
             ],
         )
 
-    def label(self, members: list[Member], student: Unit) -> Unit:
+    def label(self, members: Sequence[Member], student: Unit) -> Unit:
         """Label the pool: in one go, or in blocks of shards where jobs are done side by side."""
-        inputs = self.inputs
-        rows = pool_rows(inputs)
-        shards = count_shards(rows, inputs.config.shard_rows)
+        session = self.session
+        rows = pool_rows(session)
+        shards = count_shards(rows, session.config.shard_rows)
         blocks = cut_shards(shards, self.execute.at_once)
         names = [f"labels from file {block.start} on" for block in blocks]
         units = self.stage(
@@ -202,29 +208,31 @@ class _Stages:
             [
                 self.job(
                     name if len(blocks) > 1 else "labels",
-                    partial(label_with_student, inputs, members, student, block),
+                    partial(label_with_student, session, members, student, block),
                     labels=block,
                 )
                 for name, block in zip(names, blocks, strict=True)
             ],
         )
         made = units[0]
-        inputs.run_folder.fetch(labels=ALL_LABELS)
-        close_labels(inputs.folder / made.path, made.fingerprint, shards, rows)
+        session.run_folder.fetch(labels=ALL_LABELS)
+        close_labels(session.folder / made.path, made.fingerprint, shards, rows)
         return Unit(made.path, made.fingerprint, all(unit.reused for unit in units))
 
-    def say_how_it_begins(self) -> None:
-        """Say of few labeled rows whether generation 0 is trained on them, and why."""
-        config, rows = self.inputs.config, len(self.inputs.labeled)
+    def note_start(self, lineup: Lineup) -> None:
+        """Note of few labeled rows whether generation 0 is trained on them, and why."""
+        session = self.session
+        config, rows, note = session.config, len(session.labeled), session.observer.note
         if not rows and config.encoder is not None and not self.generations():
-            self.inputs.observer.note(
+            note(
                 "warning: without labeled rows and generations the encoder has nothing to learn "
                 "from: it is no member"
             )
-        if not rows or not config.member.steps or not has_few_labels(self.inputs):
+        few = has_few_labels(config, session.task, session.labeled)
+        if not rows or not few or not config.member.steps:
             return
-        if trains_at_once(self.inputs):
-            self.inputs.observer.note(
+        if lineup.trains_at_once:
+            note(
                 "untrained, the patterns are right about fewer labeled rows than the commonest "
                 f"label alone would be: generation 0 is trained on these {rows}"
             )
@@ -235,14 +243,17 @@ class _Stages:
             if config.encoder is not None:
                 later = "only the encoder learns from them; --set train_from=0 trains patterns, too"
         why = f"fewer than train_from, {config.train_from:g} per label"
-        if are_alike(self.inputs.labeled.labels):
+        if are_alike(session.labeled.labels):
             why = "all of one label"
-        self.inputs.observer.note(
-            f"{rows} labeled rows are {why}: generation 0 is not trained, {later}"
-        )
+        note(f"{rows} labeled rows are {why}: generation 0 is not trained, {later}")
+
+    def rows(self) -> int:
+        """How many unlabeled rows there are to learn from."""
+        return int(unlabeled_rows(self.session).trainable.sum())
 
     def generations(self) -> int:
-        return generations_of(self.inputs, int(unlabeled_rows(self.inputs).trainable.sum()))
+        session = self.session
+        return generations_of(session.config, session.task, session.labeled, self.rows())
 
     def job(
         self,
@@ -253,14 +264,14 @@ class _Stages:
         labels: range = NO_LABELS,
         weights: Collection[str] = (),
     ) -> Job:
-        """Make a job of a stage; of `labels` and `weights`, see `bordered`."""
-        return Job(name, partial(synced, self.inputs.run_folder, work, labels, weights), here)
+        """Make a job of a stage; of `labels` and `weights`, see `synced`."""
+        return Job(name, partial(synced, self.session.run_folder, work, labels, weights), here)
 
-    def jobs(self, verb: str, work: Any, members: Iterable[Member]) -> list[Job]:
+    def jobs(
+        self, verb: str, work: Callable[[Member], Any], members: Iterable[Member]
+    ) -> list[Job]:
         return [
-            self.job(
-                f"{verb} {member.name}", partial(work, self.inputs, member), weights=[member.name]
-            )
+            self.job(f"{verb} {member.name}", partial(work, member), weights=[member.name])
             for member in members
         ]
 
@@ -273,23 +284,23 @@ class _Stages:
     def stage(self, name: str, jobs: list[Job]) -> list[Any]:
         """Execute a stage's jobs, say what was reused, and note the time in the manifest."""
         started = time.monotonic()
-        run_folder = self.inputs.run_folder
+        run_folder = self.session.run_folder
         results = self.execute(jobs)
         run_folder.fetch()  # what was made elsewhere
         units = [unit for result in results for unit in _units(result)]
         reused = sum(unit.reused and str(unit.path) not in self.of_now for unit in units)
         self.of_now |= {str(unit.path) for unit in units if not unit.reused}
         if reused:
-            self.inputs.observer.note(f"{name}: {reused} of {len(units)} reused, up to date")
+            self.session.observer.note(f"{name}: {reused} of {len(units)} reused, up to date")
         for unit in units:
             if not unit.reused and unit.reason not in ("", "not made yet"):
-                self.inputs.observer.note(f"{name}: {unit.path.name} made again: {unit.reason}")
+                self.session.observer.note(f"{name}: {unit.path.name} made again: {unit.reason}")
         self.note(name, time.monotonic() - started, len(units) - reused, reused)
         run_folder.push()
         return results
 
     def note(self, name: str, seconds: float, made: int, reused: int) -> None:
-        path = self.inputs.folder / "manifest.json"
+        path = self.session.folder / "manifest.json"
         manifest = read_record(path)
         before = manifest.get("stages", {}).get(name, {})
         spent = before.get("seconds", 0.0) if reused else 0.0

@@ -16,7 +16,8 @@ from pet.checking.preview import Glimpse, encoders_of, filled_examples, look, pr
 from pet.config import RunConfig
 from pet.data.duplicate_ids import RepeatedIds
 from pet.data.labeled import LabeledSet, rejected_warnings
-from pet.ensemble.members import encoder_length, know_labels
+from pet.ensemble.lineup import know_labels
+from pet.ensemble.members import encoder_length
 from pet.errors import InputError, Problem, gather
 from pet.inputs.inputs import Inputs
 from pet.inputs.model_checks import inspect_models

@@ -6,13 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from pet.config import TrainingConfig
+from pet.ensemble.lineup import plan_members
 from pet.ensemble.member_scoring import PRIOR_ROWS
-from pet.ensemble.members import generations_of, members_of, untrained_members
-from pet.ensemble.teachers import (
-    first_held_out_members,
-    later_held_out_members,
-    teaching_held_out_members,
-)
 from pet.inputs.inputs import ROWS_PER_LABEL, Inputs
 
 TRAINING = 3.0  # a row that is learned from costs so many times one that is scored
@@ -38,27 +33,17 @@ def estimate(
     measured = sum(len(table) for table in inputs.measured().values())
     labels = len(inputs.task.labels)
     scored = min(pool_rows, config.unlabeled_rows or ROWS_PER_LABEL * labels)
-    generations = [
-        members_of(inputs, number) for number in range(generations_of(inputs, scored) + 1)
-    ]
-    distinct = dict.fromkeys(member for members in generations for member in members)
+    lineup = plan_members(config, inputs.task, inputs.labeled, None, scored)
+    distinct = dict.fromkeys(member for members in lineup.generations for member in members)
     patterns = [member for member in distinct if member.kind == "pattern"]
     trained = [member for member in patterns if member.generation is not None]
-    numbers = range(len(generations))
-    held_out_members = [
-        *first_held_out_members(inputs),
-        *(j for n in numbers for j in later_held_out_members(inputs, n)),
-    ]
-    teaching = [
-        held_out
-        for number in numbers[:-1]
-        for held_out in teaching_held_out_members(inputs, number)
-    ]
-    untrained = len(untrained_members(inputs))
+    held_out = [member for members in lineup.held_out for member in members]
+    teaching = [member for members in lineup.teaching[:-1] for member in members]
+    untrained = len(lineup.untrained)
     prior = PRIOR_ROWS if config.prior_of_pool else 0
     rows = {
         "zero-shot": ("model", untrained * (min(prior, scored) + measured)),
-        "members": ("learning", (len(trained) + len(held_out_members)) * _learned(config.member)),
+        "members": ("learning", (len(trained) + len(held_out)) * _learned(config.member)),
         "scoring": ("model", len(patterns) * (scored + measured) + len(teaching) * scored),
         "student": ("student_model", _learned(config.student)),
         "labels": ("student_model", pool_rows + measured),

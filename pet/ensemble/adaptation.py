@@ -9,9 +9,9 @@ import numpy as np
 from torch import Tensor
 
 from pet.ensemble.divergence import divergence_told
-from pet.ensemble.teachers import adaptation_training, base_digest
-from pet.inputs.inputs import Inputs
+from pet.ensemble.fingerprints import adaptation_training, base_digest
 from pet.inputs.pool_sample import unlabeled_rows
+from pet.inputs.session import Session
 from pet.models.batching import Rows
 from pet.models.cloze_model import ClozeModel
 from pet.models.loading import choose_device
@@ -21,9 +21,9 @@ from pet.models.training import optimize
 from pet.storage.units import Unit, make_unit
 
 
-def adapt(inputs: Inputs) -> Unit:
+def adapt(session: Session) -> Unit:
     """Train the teacher on filled patterns of the pool, in its own pre-training task."""
-    config = inputs.config
+    config = session.config
 
     def build(folder: Path) -> dict[str, Any]:
         model = ClozeModel.load(
@@ -32,10 +32,10 @@ def adapt(inputs: Inputs) -> Unit:
             choose_device(config.device),
             precision=config.precision,
         )
-        unlabeled = unlabeled_rows(inputs)
+        unlabeled = unlabeled_rows(session)
         encoders = [
-            cloze_encoder(model, inputs.task, pattern.name, config.max_length)
-            for pattern in inputs.task.patterns
+            cloze_encoder(model, session.task, pattern.name, config.max_length)
+            for pattern in session.task.patterns
         ]
         texts = [tokenize_columns(e, model.tokenizer, unlabeled.columns) for e in encoders]
 
@@ -45,10 +45,10 @@ def adapt(inputs: Inputs) -> Unit:
 
         rows = np.flatnonzero(unlabeled.trainable)
         settings = adaptation_training(config)
-        add_lora(model, config, settings, inputs.seed("adaptation"))
+        add_lora(model, config, settings, session.seed("adaptation"))
         with (
-            divergence_told(inputs, "adapted", "adaptation"),
-            inputs.observer.stage("adapting to the pool", settings.steps, "steps") as tick,
+            divergence_told(session, "adapted", "adaptation"),
+            session.observer.stage("adapting to the pool", settings.steps, "steps") as tick,
         ):
             losses = optimize(
                 model,
@@ -56,7 +56,7 @@ def adapt(inputs: Inputs) -> Unit:
                 rows,
                 loss,
                 settings,
-                seed=inputs.seed("adaptation"),
+                seed=session.seed("adaptation"),
                 tokens_per_batch=config.tokens_per_batch,
                 tick=tick,
             )
@@ -64,4 +64,4 @@ def adapt(inputs: Inputs) -> Unit:
         model.save(folder)
         return {"losses": [round(value, 4) for value in losses]}
 
-    return make_unit(inputs.folder / "adapted", base_digest(inputs), build)
+    return make_unit(session.folder / "adapted", base_digest(session), build)

@@ -6,13 +6,13 @@ import contextlib
 from collections.abc import Iterator
 
 from pet.errors import InputError, Problem
-from pet.inputs.inputs import Inputs
+from pet.inputs.session import Session
 from pet.models.training import Diverged
 from pet.storage.files import write_json
 
 
 @contextlib.contextmanager
-def divergence_told(inputs: Inputs, unit: str, group: str) -> Iterator[None]:
+def divergence_told(session: Session, unit: str, group: str) -> Iterator[None]:
     """Keep the losses of a training that diverges in `diverged/UNIT.json`, and name its setting.
 
     Args:
@@ -21,7 +21,7 @@ def divergence_told(inputs: Inputs, unit: str, group: str) -> Iterator[None]:
     Raises:
         InputError: it diverged.
     """
-    log = inputs.folder / "diverged" / f"{unit}.json"
+    log = session.folder / "diverged" / f"{unit}.json"
     try:
         yield
     except Diverged as error:

@@ -1,4 +1,4 @@
-"""How a member is trained: on the labeled set, and on what other members say of pool rows."""
+"""How a member is trained: on labeled rows, and on pool rows that its teachers label."""
 
 from __future__ import annotations
 
@@ -13,20 +13,15 @@ from torch import Tensor
 
 from pet.config import RunConfig, TrainingConfig
 from pet.ensemble.divergence import divergence_told
+from pet.ensemble.lineup import Lineup, quotas_of
 from pet.ensemble.logits import logits_table
 from pet.ensemble.member_models import prior_offset
-from pet.ensemble.members import Member, folder_of, member_seed, quotas_of
+from pet.ensemble.members import Member, folder_of, member_seed
 from pet.ensemble.predictions import HELD_OUT, pool_embeddings, table_embeddings
-from pet.ensemble.teachers import (
-    held_out_rows,
-    member_fingerprint,
-    teachers_of,
-    teaching_held_out_members,
-)
 from pet.ensemble.weights import teacher_probabilities
 from pet.errors import PetError
-from pet.inputs.inputs import Inputs
 from pet.inputs.pool_sample import unlabeled_rows
+from pet.inputs.session import Session
 from pet.inputs.warm_start import start_of
 from pet.method.ipet import draw_rows
 from pet.method.linear_head import fit_calibrated
@@ -44,31 +39,31 @@ from pet.tasks.encoding import Encoder
 LM_ROWS = 3  # unlabeled rows per labeled row of the auxiliary loss: Table 5 of the paper
 
 
-def train_member(inputs: Inputs, member: Member) -> Unit:
+def train_member(session: Session, lineup: Lineup, member: Member) -> Unit:
     """Train a member from the pretrained model on its rows, and keep it."""
     build = _fit if member.kind == "encoder" else _train
     return make_unit(
-        folder_of(inputs, member),
-        member_fingerprint(inputs, member),
-        lambda folder: build(inputs, member, folder),
+        folder_of(session, member),
+        lineup.fingerprints[member],
+        lambda folder: build(session, lineup, member, folder),
     )
 
 
-def _fit(inputs: Inputs, member: Member, folder: Path) -> dict[str, Any]:
+def _fit(session: Session, lineup: Lineup, member: Member, folder: Path) -> dict[str, Any]:
     """Fit the encoder member's linear head: seconds, since the embeddings are there."""
-    drawn = draw(inputs, member)
+    drawn = draw(session, lineup, member)
     fitted = fit_calibrated(
-        table_embeddings(inputs, "labeled"),
-        inputs.labeled.labels,
-        pool_embeddings(inputs)[drawn.rows],
+        table_embeddings(session, "labeled"),
+        session.labeled.labels,
+        pool_embeddings(session)[drawn.rows],
         drawn.targets,
-        np.random.default_rng(member_seed(inputs, "folds", member)),
+        np.random.default_rng(member_seed(session.config, "folds", member)),
     )
     fitted.head.save(folder)
     accuracy = None
     if fitted.held_out is not None:
-        write_parquet(folder / HELD_OUT, logits_table(inputs.labeled.ids, fitted.held_out), {})
-        accuracy = float((fitted.held_out.argmax(axis=1) == inputs.labeled.labels).mean())
+        write_parquet(folder / HELD_OUT, logits_table(session.labeled.ids, fitted.held_out), {})
+        accuracy = float((fitted.held_out.argmax(axis=1) == session.labeled.labels).mean())
     return {
         "penalty": fitted.penalty,
         "trust": fitted.trust,
@@ -78,20 +73,20 @@ def _fit(inputs: Inputs, member: Member, folder: Path) -> dict[str, Any]:
     }
 
 
-def _train(inputs: Inputs, member: Member, folder: Path) -> dict[str, Any]:
-    config = inputs.config
-    offset = prior_offset(config, inputs.folder, member.pattern)
-    model = _start(inputs, member)
-    encoder = cloze_encoder(model, inputs.task, member.pattern, config.max_length, offset)
-    drawn = draw(inputs, member)
-    columns, targets = training_rows(inputs, member, drawn)
+def _train(session: Session, lineup: Lineup, member: Member, folder: Path) -> dict[str, Any]:
+    config = session.config
+    offset = prior_offset(config, session.folder, member.pattern)
+    model = _start(session, member)
+    encoder = cloze_encoder(model, session.task, member.pattern, config.max_length, offset)
+    drawn = draw(session, lineup, member)
+    columns, targets = training_rows(session, lineup, member, drawn)
     texts = tokenize_columns(encoder, model.tokenizer, columns)
     loss = _weighted(cross_entropy(targets, model.device), config.lm_weight)
     losses, phases = {}, _phases(config, model)
     steps = sum(phase.steps for phase in phases.values())
-    with inputs.observer.stage(f"training {member.name}", steps, "steps") as tick:
+    with session.observer.stage(f"training {member.name}", steps, "steps") as tick:
         for name, settings in phases.items():
-            with divergence_told(inputs, member.name, name):
+            with divergence_told(session, member.name, name):
                 losses[name] = train(
                     model,
                     encoder,
@@ -99,26 +94,24 @@ def _train(inputs: Inputs, member: Member, folder: Path) -> dict[str, Any]:
                     np.arange(len(targets)),
                     loss,
                     settings,
-                    seed=member_seed(inputs, name, member),
+                    seed=member_seed(session.config, name, member),
                     tick=tick,
                     tokens_per_batch=config.tokens_per_batch,
-                    auxiliary=_auxiliary(inputs, model, encoder, member),
+                    auxiliary=_auxiliary(session, model, encoder, member),
                 )
             if isinstance(model.adapter, SoftPrompt):
                 model.adapter.fold_projector()
     if member.kind == "held-out":
-        known = inputs.labeled
-        said = score_columns(model, encoder, known.columns, config.tokens_per_batch)
-        write_parquet(folder / HELD_OUT, logits_table(known.ids, said), {})
-    if member.kind != "held-out" or member in teaching_held_out_members(
-        inputs, member.generation or 0
-    ):
+        known = session.labeled
+        logits = score_columns(model, encoder, known.columns, config.tokens_per_batch)
+        write_parquet(folder / HELD_OUT, logits_table(known.ids, logits), {})
+    if lineup.is_kept(member):
         if model.adapter is None:
             model.save(folder)
         else:
-            save_adapter(model.adapter, folder, inputs.backbone.reference)
+            save_adapter(model.adapter, folder, session.backbone.reference)
     if model.adapter is not None:
-        inputs.backbone.take_off(model.adapter)
+        session.backbone.take_off(model.adapter)
     record: dict[str, Any] = {"losses": _rounded(losses["member"]), **drawn.record}
     if "projector" in losses:
         record["projector_losses"] = _rounded(losses["projector"])
@@ -140,15 +133,15 @@ def _phases(config: RunConfig, model: ClozeModel) -> dict[str, TrainingConfig]:
     return {"projector": config.member.model_copy(update=changes), "member": config.member}
 
 
-def _start(inputs: Inputs, member: Member) -> ClozeModel:
+def _start(session: Session, member: Member) -> ClozeModel:
     """Return the pretrained model with what a member trains of it: all weights, or an adapter."""
-    config, backbone = inputs.config, inputs.backbone
+    config, backbone = session.config, session.backbone
     if config.member.tuning == "full":
         backbone.drop()  # a model whose weights change is nobody else's
         return backbone.load()
-    start = start_of(config, inputs.task, member.pattern, member.repetition)
-    encoder = cloze_encoder(backbone.model, inputs.task, member.pattern, config.max_length)
-    seed = member_seed(inputs, "adapter", member)
+    start = start_of(config, session.task, member.pattern, member.repetition)
+    encoder = cloze_encoder(backbone.model, session.task, member.pattern, config.max_length)
+    seed = member_seed(session.config, "adapter", member)
     if start is not None and read_backbone(start).get("digest") != backbone.digest:
         before, width = len(encoder.special.before), config.projector.width
         return backbone.model.with_adapter(
@@ -165,17 +158,17 @@ def _weighted(loss: Loss, lm_weight: float) -> Loss:
 
 
 def _auxiliary(
-    inputs: Inputs, model: ClozeModel, encoder: Encoder, member: Member
+    session: Session, model: ClozeModel, encoder: Encoder, member: Member
 ) -> Callable[[int], Tensor] | None:
     """The auxiliary language-model loss on filled pool texts; None where it is not asked for."""
-    weight = inputs.config.lm_weight
+    weight = session.config.lm_weight
     if not weight:
         return None
-    unlabeled = unlabeled_rows(inputs)
-    known = inputs.tokens.setdefault("all unlabeled rows", {})
+    unlabeled = unlabeled_rows(session)
+    known = session.tokens.setdefault("all unlabeled rows", {})
     texts = tokenize_columns(encoder, model.tokenizer, unlabeled.columns, known)
     trainable = np.flatnonzero(unlabeled.trainable)
-    rng = np.random.default_rng(member_seed(inputs, "auxiliary", member))
+    rng = np.random.default_rng(member_seed(session.config, "auxiliary", member))
 
     def loss(rows: int) -> Tensor:
         drawn = rng.choice(trainable, min(LM_ROWS * rows, len(trainable)), replace=False)
@@ -190,7 +183,7 @@ class Drawn:
 
     Attributes:
         rows: places among the unlabeled rows. [drawn]
-        targets: what its teachers say of them, as probabilities. [drawn, labels]
+        targets: its teachers' probabilities. [drawn, labels]
         record: who taught, and what was drawn.
     """
 
@@ -199,65 +192,65 @@ class Drawn:
     record: dict[str, Any]
 
 
-def draw(inputs: Inputs, member: Member) -> Drawn:
+def draw(session: Session, lineup: Lineup, member: Member) -> Drawn:
     """Draw the rows that a member's teachers label for it; none in generation 0 (section 3.4)."""
-    task, labeled = inputs.task, inputs.labeled
+    task, labeled = session.task, session.labeled
     if not member.generation:
         nothing = np.zeros((0, len(task.labels)), np.float32)
         return Drawn(np.zeros(0, np.int64), nothing, {})
-    said = teacher_probabilities(inputs, member)
+    taught = teacher_probabilities(session, lineup, member)
     first = not len(labeled) and member.generation == 1
-    quotas = quotas_of(inputs, member.generation)
+    quotas = quotas_of(session.config, task, labeled, member.generation)
     drawn = draw_rows(
-        said,
+        taught,
         quotas,
-        np.random.default_rng(member_seed(inputs, "draw", member)),
-        trainable=unlabeled_rows(inputs).trainable,
-        most_likely=inputs.config.most_likely if first else None,
+        np.random.default_rng(member_seed(session.config, "draw", member)),
+        trainable=unlabeled_rows(session).trainable,
+        most_likely=session.config.most_likely if first else None,
     )
     if not len(drawn.rows):
         raise PetError(
             f"{member.name}\n  expected: rows that its teachers label\n  found:    none\n"
             "  fix:      give a larger pool, or fewer generations"
         )
-    wanted, room = int(quotas.sum()), int(unlabeled_rows(inputs).trainable.sum())
+    wanted, room = int(quotas.sum()), int(unlabeled_rows(session).trainable.sum())
     if drawn.missing.any() and wanted > room:
-        inputs.observer.note(
+        session.observer.note(
             f"{member.name} learns from {len(drawn.rows):,} rows: it might from {wanted:,}, but "
             f"members were asked about {room:,} rows that may be learned from"
         )
     elif drawn.missing.any():
         few = [f"{task.labels[i]} ({n})" for i, n in enumerate(drawn.missing) if n]
-        inputs.observer.note(
+        session.observer.note(
             f"{member.name} learns from fewer rows than it might; there are too few for these "
             f"labels, and how many are missing: {', '.join(few)}"
         )
     hard = one_hot(drawn.labels, len(task.labels))
-    soft = said[drawn.rows].astype(np.float32)
-    ids = unlabeled_rows(inputs).ids
+    soft = taught[drawn.rows].astype(np.float32)
+    ids = unlabeled_rows(session).ids
     record = {
-        "teachers": [teacher.name for teacher in teachers_of(inputs, member)],
+        "teachers": [teacher.name for teacher in lineup.teachers[member]],
         "drawn": {
             "rows": [ids[row] for row in drawn.rows],
             "labels": [task.labels[label] for label in drawn.labels],
         },
         "missing": drawn.missing.tolist(),
     }
-    return Drawn(drawn.rows, hard if inputs.config.drawn_labels == "hard" else soft, record)
+    return Drawn(drawn.rows, hard if session.config.drawn_labels == "hard" else soft, record)
 
 
 def training_rows(
-    inputs: Inputs, member: Member, drawn: Drawn
+    session: Session, lineup: Lineup, member: Member, drawn: Drawn
 ) -> tuple[dict[str, list[str]], NDArray[np.float32]]:
     """Put the labeled rows and what was drawn together: texts by field, targets [rows, labels]."""
-    labeled, unlabeled = inputs.labeled, unlabeled_rows(inputs)
+    labeled, unlabeled = session.labeled, unlabeled_rows(session)
     own = np.arange(len(labeled))
     if member.kind == "held-out":
-        own = np.setdiff1d(own, held_out_rows(inputs, member))
+        own = np.setdiff1d(own, lineup.held_out_rows[member])
     columns = {
         name: [labeled.columns[name][row] for row in own]
         + [unlabeled.columns[name][row] for row in drawn.rows]
-        for name in inputs.task.fields
+        for name in session.task.fields
     }
-    gold = one_hot(labeled.labels[own], len(inputs.task.labels))
+    gold = one_hot(labeled.labels[own], len(session.task.labels))
     return columns, np.concatenate([gold, drawn.targets])

@@ -1,4 +1,4 @@
-"""What members said, and the sentence encoder's vectors: read back from the run folder."""
+"""Members' scores and the sentence encoder's vectors, read back from the run folder."""
 
 from __future__ import annotations
 
@@ -8,125 +8,145 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pet.ensemble.lineup import ENOUGH, Lineup
 from pet.ensemble.logits import read_logits
-from pet.ensemble.members import ENOUGH, Member, folder_of
-from pet.ensemble.teachers import held_out_for, held_out_rows, teachers_of
+from pet.ensemble.members import Member, folder_of
 from pet.errors import PetError
-from pet.inputs.inputs import Inputs
 from pet.inputs.pool_sample import unlabeled_rows
+from pet.inputs.session import Session
 from pet.method.ensembling import combine
 
-HELD_OUT = "held_out.parquet"  # what is said of labeled rows by who had not learned from them
+HELD_OUT = "held_out.parquet"  # out-of-fold scores of the labeled rows
 
 
-def out_of_fold_rows(inputs: Inputs, member: Member) -> NDArray[np.bool_]:
-    """Say of which labeled rows somebody can speak for a member who has not learned from them.
+def out_of_fold_rows(session: Session, lineup: Lineup, member: Member) -> NDArray[np.bool_]:
+    """Say of which labeled rows there are predictions for a member that are out of fold. [rows]
 
-    Untrained members have learned from none. For trained ones their judges speak, of the rows that
-    they left out; that nobody was shown these rows is not enough, for teachers hand on what they
-    have learned: a student that has never seen them gets far more of them right than of others.
-    The encoder member is cross-validated. [rows]
+    An untrained member has learned from none. For a trained one its held-out member predicts the
+    rows that it holds out; that nobody was shown these rows is not enough, since teachers hand on
+    what they have learned: a student that has never seen them gets far more of them right than of
+    others. The encoder member is cross-validated.
     """
-    rows = np.zeros(len(inputs.labeled), dtype=bool)
+    rows = np.zeros(len(session.labeled), dtype=bool)
     if member.kind == "encoder":
-        rows[:] = not _was_told(inputs, member) and out_of_fold_path(inputs, member).exists()
+        rows[:] = _has_clean_teachers(lineup, member) and _held_out_path(session, member).exists()
     elif member.generation is None:
         rows[:] = True
-    elif (held_out := held_out_for(inputs, member)) is not None:
-        rows[held_out_rows(inputs, held_out)] = True
+    elif (held_out := lineup.held_out_for(member)) is not None:
+        rows[lineup.held_out_rows[held_out]] = True
     return rows
 
 
-def out_of_fold_path(inputs: Inputs, member: Member) -> Path:
-    """Where scores of labeled rows lie that speak for a member: its own, or its judge's."""
+def out_of_fold_path(session: Session, lineup: Lineup, member: Member) -> Path:
+    """Where the scores of labeled rows lie that are out of fold for a member."""
     if member.kind == "encoder":
-        return folder_of(inputs, member) / HELD_OUT
-    if (held_out := held_out_for(inputs, member)) is not None:
-        return folder_of(inputs, held_out) / HELD_OUT
-    return folder_of(inputs, member) / "logits" / "labeled.parquet"
+        return _held_out_path(session, member)
+    if (held_out := lineup.held_out_for(member)) is not None:
+        return _held_out_path(session, held_out)
+    return folder_of(session, member) / "logits" / "labeled.parquet"
 
 
-def _was_told(inputs: Inputs, member: Member) -> bool:
-    """Say whether some teacher of an encoder member knows the labeled rows, and hands them on."""
-    teachers = teachers_of(inputs, member) if member.generation else []
-    return any(not (t.kind == "pattern" and t.generation is None) for t in teachers)
+def _held_out_path(session: Session, member: Member) -> Path:
+    return folder_of(session, member) / HELD_OUT
+
+
+def _has_clean_teachers(lineup: Lineup, member: Member) -> bool:
+    """Say whether no teacher of an encoder member has learned from the labeled rows."""
+    teachers = lineup.teachers[member] if member.generation else ()
+    return all(own.kind == "pattern" and own.generation is None for own in teachers)
 
 
 def out_of_fold_logits(
-    inputs: Inputs, members: Sequence[Member], weights: Sequence[float]
+    session: Session, lineup: Lineup, members: Sequence[Member], weights: Sequence[float]
 ) -> tuple[NDArray[np.int64], NDArray[np.floating]] | None:
-    """What members say together of labeled rows, each row by those who have not learned from it.
+    """Combine members' logits of labeled rows, each row by those that have not learned from it.
 
-    Only rows that every kind of member, patterns and encoder, has a say on are given: what a part
-    of the ensemble says is no measure of the whole.
+    Only rows that every kind of member, patterns and encoder, has predictions of are given: what a
+    part of the ensemble predicts is no measure of the whole.
 
     Returns:
         rows, and their logits [rows, labels]; None where there are too few.
     """
-    heard = np.stack([out_of_fold_rows(inputs, member) for member in members])
+    mask = np.stack([out_of_fold_rows(session, lineup, member) for member in members])
     kinds = np.array([member.kind for member in members])
-    told = [heard[kinds == kind].any(axis=0) for kind in np.unique(kinds)]
-    rows = np.flatnonzero(np.all(told, axis=0)).astype(np.int64)
+    covered = [mask[kinds == kind].any(axis=0) for kind in np.unique(kinds)]
+    rows = np.flatnonzero(np.all(covered, axis=0)).astype(np.int64)
     if len(rows) < ENOUGH:
         return None
+    nothing = np.zeros((len(rows), len(session.task.labels)), np.float32)
     stack = [
-        read_logits(out_of_fold_path(inputs, member))[1][rows]
-        if own.any()
-        else np.zeros((len(rows), len(inputs.task.labels)), np.float32)
-        for member, own in zip(members, heard, strict=True)
+        read_logits(out_of_fold_path(session, lineup, member))[1][rows] if own.any() else nothing
+        for member, own in zip(members, mask, strict=True)
     ]
-    return rows, combine(np.stack(stack), weights, heard[:, rows])
+    return rows, combine(np.stack(stack), weights, mask[:, rows])
 
 
-def pool_logits(inputs: Inputs, members: Sequence[Member]) -> NDArray[np.float32]:
-    """Read what members say of all unlabeled rows. [members, rows, labels]"""
-    shape = (len(members), len(unlabeled_rows(inputs)), len(inputs.task.labels))
+def zero_shot_logits(session: Session, members: Sequence[Member]) -> NDArray[np.float32] | None:
+    """Read what untrained members predict of the labeled rows. [members, rows, labels]
+
+    Returns:
+        None where there are no labeled rows.
+    """
+    if not len(session.labeled):
+        return None
+    paths = [folder_of(session, member) / "logits" / "labeled.parquet" for member in members]
+    return np.stack([read_logits(path)[1] for path in paths])
+
+
+def pool_logits(session: Session, members: Sequence[Member]) -> NDArray[np.float32]:
+    """Read members' logits of all unlabeled rows. [members, rows, labels]"""
+    shape = (len(members), len(unlabeled_rows(session)), len(session.task.labels))
     found = np.empty(shape, np.float32)  # there are rows for every label: no room for it twice
     end = 0
-    for name in shard_names(inputs):
-        ids, logits = stacked_logits(inputs, members, name)
+    for name in shard_names(session):
+        ids, logits = stacked_logits(session, members, name)
         start, end = end, end + len(ids)
         found[:, start:end] = logits
     assert end == shape[1], "every unlabeled row is in one file"
     return found
 
 
-def pool_votes(inputs: Inputs, members: Sequence[Member]) -> NDArray[np.int64]:
+def pool_votes(session: Session, members: Sequence[Member]) -> NDArray[np.int64]:
     """Read which label members find best for each unlabeled row. [members, rows]"""
     return np.concatenate(
-        [stacked_logits(inputs, members, name)[1].argmax(axis=-1) for name in shard_names(inputs)],
+        [
+            stacked_logits(session, members, name)[1].argmax(axis=-1)
+            for name in shard_names(session)
+        ],
         axis=1,
     )
 
 
-def embeddings_path(inputs: Inputs, file: str) -> Path:
+def embeddings_path(session: Session, file: str) -> Path:
     """Where the sentence encoder's vectors of a table or of some unlabeled rows are kept."""
-    return inputs.folder / "embeddings" / file
+    return session.folder / "embeddings" / file
 
 
-def table_embeddings(inputs: Inputs, source: str) -> NDArray[np.float32]:
+def table_embeddings(session: Session, source: str) -> NDArray[np.float32]:
     """Read the embeddings of the labeled set or the test set. [rows, width]"""
-    if source not in inputs.measured():  # no labeled set: no rows, of the width that the pool has
-        return pool_embeddings(inputs)[:0]
-    return read_logits(embeddings_path(inputs, f"{source}.parquet"))[1]
+    if (
+        source not in session.inputs.measured()
+    ):  # no labeled set: no rows, of the width that the pool has
+        return pool_embeddings(session)[:0]
+    return read_logits(embeddings_path(session, f"{source}.parquet"))[1]
 
 
-def pool_embeddings(inputs: Inputs) -> NDArray[np.float32]:
+def pool_embeddings(session: Session) -> NDArray[np.float32]:
     """Read the embeddings of all unlabeled rows. [rows, width]"""
-    files = [embeddings_path(inputs, name) for name in shard_names(inputs)]
+    files = [embeddings_path(session, name) for name in shard_names(session)]
     return np.concatenate([read_logits(path)[1] for path in files])
 
 
-def shard_names(inputs: Inputs) -> list[str]:
+def shard_names(session: Session) -> list[str]:
     """The files into which the scores of the unlabeled rows are cut."""
-    rows, size = len(unlabeled_rows(inputs)), inputs.config.shard_rows
+    rows, size = len(unlabeled_rows(session)), session.config.shard_rows
     return [f"part-{shard:05d}.parquet" for shard in range(-(-rows // size))]
 
 
 def stacked_logits(
-    inputs: Inputs, members: Sequence[Member], file: str
+    session: Session, members: Sequence[Member], file: str
 ) -> tuple[list[str], NDArray[np.float32]]:
-    """Stack what every member said in one of its files: row ids, and [members, rows, labels].
+    """Stack every member's logits in one of its files: row ids, and [members, rows, labels].
 
     Raises:
         PetError: a member's file is missing, or its rows are others.
@@ -134,7 +154,7 @@ def stacked_logits(
     stack: list[NDArray[np.float32]] = []
     ids: list[str] | None = None
     for member in members:
-        path = folder_of(inputs, member) / "logits" / file
+        path = folder_of(session, member) / "logits" / file
         if not path.exists():
             raise PetError(f"{path}: the scores of member {member.name} are missing; run again")
         own_ids, logits = read_logits(path)

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pet.ensemble.members import Member, folder_of, trains_at_once
+from pet.ensemble.lineup import Lineup
+from pet.ensemble.members import Member, folder_of
 from pet.ensemble.predictions import pool_logits
 from pet.ensemble.weights import ensemble_scores, teacher_probabilities
-from pet.inputs.inputs import Inputs
 from pet.inputs.pool_sample import unlabeled_rows
+from pet.inputs.session import Session
 from pet.method.ipet import (
     KEPT,
     KEPT_WITHOUT_LABELS,
@@ -28,28 +29,29 @@ from pet.storage.units import DONE
 class Generation:
     """Members that were trained together, and how they stand."""
 
-    members: list[Member]
+    members: Sequence[Member]
     growth: Growth
 
 
-def generation_of(inputs: Inputs, members: list[Member]) -> Generation:
+def generation_of(session: Session, lineup: Lineup, members: Sequence[Member]) -> Generation:
     """Measure a generation on the unlabeled rows."""
-    logits = pool_logits(inputs, members)
-    return Generation(members, measure_growth(logits, ensemble_scores(inputs, members, logits)))
+    logits = pool_logits(session, members)
+    scores = ensemble_scores(session, lineup, members, logits)
+    return Generation(members, measure_growth(logits, scores))
 
 
-def degradation_of(inputs: Inputs, generations: Sequence[Generation]) -> str:
+def degradation_of(session: Session, lineup: Lineup, generations: Sequence[Generation]) -> str:
     """Say what harm the last of some generations did; nothing if it did none."""
     before, now = generations[-2:]
-    count = len(inputs.task.labels)
-    labels = inputs.labeled.labels if len(inputs.labeled) else np.arange(count)
+    count = len(session.task.labels)
+    labels = session.labeled.labels if len(session.labeled) else np.arange(count)
     ratio = np.bincount(labels, minlength=count) / len(labels)
-    untrained = len(generations) == 2 and not trains_at_once(inputs)
+    untrained = len(generations) == 2 and not lineup.trains_at_once
     found = degradation(before.growth, now.growth, ratio.tolist(), untrained_before=untrained)
-    return found or _not_taken_up(inputs, now.members)
+    return found or _not_taken_up(session, lineup, now.members)
 
 
-def _not_taken_up(inputs: Inputs, members: Sequence[Member]) -> str:
+def _not_taken_up(session: Session, lineup: Lineup, members: Sequence[Member]) -> str:
     """Say what members that learned from their teachers alone did not take up from them.
 
     Films' opinions, for one, do not show in embeddings that were made to tell subjects: there an
@@ -58,10 +60,12 @@ def _not_taken_up(inputs: Inputs, members: Sequence[Member]) -> str:
     """
     learners = [member for member in members if member.generation]
     alone = {member.kind for member in learners} == {"encoder"}
-    if not alone and len(inputs.labeled):
+    if not alone and len(session.labeled):
         return ""
     wanted = KEPT if alone else KEPT_WITHOUT_LABELS
-    shares = [share for member in learners if (share := _taken_up(inputs, member)) is not None]
+    shares = [
+        share for member in learners if (share := _taken_up(session, lineup, member)) is not None
+    ]
     if not shares or (kept := float(np.mean(shares))) >= wanted:
         return ""
     who = "the encoder says" if alone else "without labeled rows, a member says"
@@ -71,11 +75,11 @@ def _not_taken_up(inputs: Inputs, members: Sequence[Member]) -> str:
     )
 
 
-def _taken_up(inputs: Inputs, member: Member) -> float | None:
+def _taken_up(session: Session, lineup: Lineup, member: Member) -> float | None:
     """How much of its teachers' knowledge a member has of rows that it was not taught."""
-    drawn = read_record(folder_of(inputs, member) / DONE)["drawn"]["rows"]
-    new = ~np.isin(unlabeled_rows(inputs).ids, drawn)
+    drawn = read_record(folder_of(session, member) / DONE)["drawn"]["rows"]
+    new = ~np.isin(unlabeled_rows(session).ids, drawn)
     if not new.any():
         return None
-    own = pool_logits(inputs, [member])[0].argmax(axis=1)
-    return retention(teacher_probabilities(inputs, member)[new], own[new])
+    own = pool_logits(session, [member])[0].argmax(axis=1)
+    return retention(teacher_probabilities(session, lineup, member)[new], own[new])

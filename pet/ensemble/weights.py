@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pet.config import Weighing
+from pet.ensemble.lineup import Lineup
 from pet.ensemble.logits import read_logits
-from pet.ensemble.members import Member, folder_of, members_of
+from pet.ensemble.members import Member, folder_of
 from pet.ensemble.predictions import out_of_fold_logits, pool_logits
-from pet.ensemble.teachers import generation_before, teachers_of
-from pet.inputs.inputs import Inputs
+from pet.inputs.session import Session
 from pet.method.calibration import (
     TRAINED,
     UNTRAINED,
@@ -32,7 +32,8 @@ AFTER_UNTRAINED, AFTER_TRAINED = 2.0, 4.0
 
 
 def member_weights(
-    inputs: Inputs,
+    session: Session,
+    lineup: Lineup,
     members: Sequence[Member],
     among: Sequence[Member] | None = None,
     weighing: Weighing | None = None,
@@ -46,18 +47,18 @@ def member_weights(
         among: the generation that they are of, where `members` are only some of it.
         weighing: another way than the configuration's.
     """
-    weighing = weighing or inputs.config.weights
+    weighing = weighing or session.config.weights
     if weighing == "agreement":
         everybody = list(among or members)
-        weights = agreement_weights(pool_logits(inputs, everybody))
+        weights = agreement_weights(pool_logits(session, everybody))
         return [weights[everybody.index(member)] for member in members]
-    if weighing == "uniform" or len(inputs.labeled) < 2:  # one row has nothing to say of anyone
+    if weighing == "uniform" or len(session.labeled) < 2:  # one row has nothing to say of anyone
         return [1.0] * len(members)
     patterns = [member for member in members if member.kind == "pattern"]
-    of_pattern = dict(zip(patterns, _pattern_weights(inputs, patterns), strict=True))
+    of_pattern = dict(zip(patterns, _pattern_weights(session, patterns), strict=True))
     if not patterns or len(patterns) == len(members):
         return [of_pattern.get(member, 1.0) for member in members]
-    groups = group_weights(inputs)
+    groups = group_weights(session, lineup)
     total = sum(of_pattern.values())
     if not total:  # none was right about any row: they count alike, and together as ever
         of_pattern, total = dict.fromkeys(patterns, 1.0), float(len(patterns))
@@ -67,8 +68,8 @@ def member_weights(
     ]
 
 
-def _pattern_weights(inputs: Inputs, members: Sequence[Member]) -> list[float]:
-    return [zero_shot_accuracy(inputs, member.pattern) for member in members]
+def _pattern_weights(session: Session, members: Sequence[Member]) -> list[float]:
+    return [zero_shot_accuracy(session, member.pattern) for member in members]
 
 
 @dataclass(frozen=True)
@@ -79,37 +80,37 @@ class GroupWeights:
     encoder: float
 
 
-def group_weights(inputs: Inputs) -> GroupWeights:
+def group_weights(session: Session, lineup: Lineup) -> GroupWeights:
     """Weigh patterns against encoder, by labeled rows that neither has learned from.
 
     Each is first made as sure as it is right, then the encoder's share is fitted. Only generation
     0 can tell: to later encoder members, teachers have told these rows.
     """
-    first = members_of(inputs, 0)
+    first = lineup.first
     patterns = [member for member in first if member.kind == "pattern"]
     encoder = [member for member in first if member.kind == "encoder"]
     if not encoder:
         return GroupWeights(0.5, 0.5)
-    said = out_of_fold_logits(inputs, patterns, _pattern_weights(inputs, patterns))
-    sensed = out_of_fold_logits(inputs, encoder, [1.0])
+    said = out_of_fold_logits(session, lineup, patterns, _pattern_weights(session, patterns))
+    sensed = out_of_fold_logits(session, lineup, encoder, [1.0])
     if said is None or sensed is None:
         return GroupWeights(0.5, 0.5)
     rows, mine, theirs = np.intersect1d(said[0], sensed[0], return_indices=True)
-    labels = inputs.labeled.labels[rows]
-    scaling = _scaling(patterns, said[1], inputs.labeled.labels[said[0]])
+    labels = session.labeled.labels[rows]
+    scaling = _scaling(patterns, said[1], session.labeled.labels[said[0]])
     stack = np.stack([scaling.of(said[1][mine]), sensed[1][theirs]])
     share = fit_share(stack, labels)
     return GroupWeights((1 - share) / scaling.temperature, share)
 
 
-def zero_shot_accuracy(inputs: Inputs, pattern: str) -> float:
+def zero_shot_accuracy(session: Session, pattern: str) -> float:
     """Accuracy on the labeled set before any training: the weight of section 3.3."""
-    path = folder_of(inputs, Member(pattern, generation=None)) / "logits" / "labeled.parquet"
-    return metrics(softmax(read_logits(path)[1]), inputs.labeled.labels)["accuracy"]
+    path = folder_of(session, Member(pattern, generation=None)) / "logits" / "labeled.parquet"
+    return metrics(softmax(read_logits(path)[1]), session.labeled.labels)["accuracy"]
 
 
 def ensemble_scaling(
-    inputs: Inputs, members: Sequence[Member], weights: Sequence[float]
+    session: Session, lineup: Lineup, members: Sequence[Member], weights: Sequence[float]
 ) -> Scaling:
     """Return what makes the members' combined logits as sure as they are right.
 
@@ -117,15 +118,19 @@ def ensemble_scaling(
     place. Fitted on rows that were learned from, it made every ensemble and every student
     overconfident.
     """
-    expected = expected_scaling(inputs, members, weights)
-    first = members_of(inputs, 0)
-    found = None if list(members) == first else out_of_fold_logits(inputs, members, weights)
+    expected = expected_scaling(session, lineup, members, weights)
+    first = lineup.first
+    found = (
+        None
+        if tuple(members) == lineup.first
+        else out_of_fold_logits(session, lineup, members, weights)
+    )
     if found is None:
         return expected
     rows, logits = found
     temperature = fit_temperature(
         logits,
-        inputs.labeled.labels[rows],
+        session.labeled.labels[rows],
         AFTER_UNTRAINED if _untrained(first) else AFTER_TRAINED,
         expected.temperature,
     )
@@ -133,7 +138,8 @@ def ensemble_scaling(
 
 
 def expected_scaling(
-    inputs: Inputs,
+    session: Session,
+    lineup: Lineup,
     members: Sequence[Member],
     weights: Sequence[float],
     *,
@@ -150,20 +156,22 @@ def expected_scaling(
     Args:
         guess: the temperature of an untrained first generation of which no row tells anything.
     """
-    as_they_are = Scaling.plain(1.0, len(inputs.task.labels))
-    if not inputs.config.out_of_bag:
+    as_they_are = Scaling.plain(1.0, len(session.task.labels))
+    if not session.config.out_of_bag:
         return as_they_are
-    first = members_of(inputs, 0)
-    if list(members) == first:
-        found = out_of_fold_logits(inputs, members, weights)
+    first = lineup.first
+    if tuple(members) == lineup.first:
+        found = out_of_fold_logits(session, lineup, members, weights)
         if found is None:
-            return Scaling.plain(guess if _untrained(members) else TRAINED, len(inputs.task.labels))
-        return _scaling(members, found[1], inputs.labeled.labels[found[0]])
-    of_first = member_weights(inputs, first)
-    at_first = expected_scaling(inputs, first, of_first, guess=guess)
-    before = at_first.probabilities(combine(pool_logits(inputs, first), of_first))
+            return Scaling.plain(
+                guess if _untrained(members) else TRAINED, len(session.task.labels)
+            )
+        return _scaling(members, found[1], session.labeled.labels[found[0]])
+    of_first = member_weights(session, lineup, first)
+    at_first = expected_scaling(session, lineup, first, of_first, guess=guess)
+    before = at_first.probabilities(combine(pool_logits(session, first), of_first))
     usual = at_first if _untrained(members) else as_they_are
-    now = combine(pool_logits(inputs, members), weights)
+    now = combine(pool_logits(session, members), weights)
     return usual.no_less_sure(now, float(before.max(axis=1).mean()))
 
 
@@ -187,18 +195,18 @@ def _untrained(members: Sequence[Member]) -> bool:
 
 
 def ensemble_scores(
-    inputs: Inputs, members: Sequence[Member], logits: NDArray[np.floating]
+    session: Session, lineup: Lineup, members: Sequence[Member], logits: NDArray[np.floating]
 ) -> NDArray[np.floating]:
     """Return what members say together, weighed and scaled. [rows, labels]
 
     Args:
         logits: what each says. [members, rows, labels]
     """
-    weights = member_weights(inputs, members)
-    return expected_scaling(inputs, members, weights).of(combine(logits, weights))
+    weights = member_weights(session, lineup, members)
+    return expected_scaling(session, lineup, members, weights).of(combine(logits, weights))
 
 
-def teacher_probabilities(inputs: Inputs, member: Member) -> NDArray[np.floating]:
+def teacher_probabilities(session: Session, lineup: Lineup, member: Member) -> NDArray[np.floating]:
     """Return the probabilities that a member's teachers give to every unlabeled row. [rows, labels]
 
     Where no labeled row tells how sure they may be, they speak as they are. Made as sure as is
@@ -208,11 +216,13 @@ def teacher_probabilities(inputs: Inputs, member: Member) -> NDArray[np.floating
     Raises:
         PetError: scores are missing.
     """
-    teachers, everybody = teachers_of(inputs, member), generation_before(inputs, member)
-    scaling = expected_scaling(inputs, everybody, member_weights(inputs, everybody), guess=1.0)
+    teachers, everybody = lineup.teachers[member], lineup.before(member)
+    scaling = expected_scaling(
+        session, lineup, everybody, member_weights(session, lineup, everybody), guess=1.0
+    )
     if member.kind == "held-out":  # weights and offsets tell of labels that it leaves out
         weights = [1.0] * len(teachers)
-        scaling = Scaling.plain(scaling.temperature, len(inputs.task.labels))
+        scaling = Scaling.plain(scaling.temperature, len(session.task.labels))
     else:
-        weights = member_weights(inputs, teachers, among=everybody)
-    return scaling.probabilities(combine(pool_logits(inputs, teachers), weights))
+        weights = member_weights(session, lineup, teachers, among=everybody)
+    return scaling.probabilities(combine(pool_logits(session, teachers), weights))

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pet.config import RunConfig
 from pet.data.labeled import LabeledSet, table_digest
 from pet.data.pool import Pool
-from pet.errors import PetError, Problem, gather
+from pet.errors import Problem, gather
 from pet.inputs.model_checks import inspect_models
 from pet.inputs.run_tables import count_leaks, read_tables
 from pet.inputs.warm_start import check_start, start_digests
-from pet.models.backbone import Backbone
 from pet.models.loading import choose_device, model_digest, usual_precision
 from pet.models.sentence_encoder import encoder_digest
-from pet.progress import NOTES, SILENT, Observer
+from pet.progress import SILENT, Observer
 from pet.storage.digests import combined_digest, file_digests
 from pet.storage.files import read_record
 from pet.storage.locations import place_in_pool
 from pet.storage.mirrors import open_run_folder
 from pet.storage.run_folders import RunFolder
 from pet.storage.units import derive_seed, fingerprint
-from pet.tasks.encoding import TextSlot, TokenizedTexts
 from pet.tasks.task import Task, load_task
 
 INPUTS = "inputs"  # in a run folder: texts that came from Python, not from files
@@ -35,11 +33,13 @@ ROWS_PER_LABEL = 10_000  # pool rows that members score, by default: the paper's
 
 @dataclass(frozen=True)
 class Inputs:
-    """The checked inputs of one run.
+    """The checked inputs of one run: a value, the same in every process.
 
-    `labeled` and `test` are in memory; the pool is only opened. `tokens` remembers, for as long as
-    the process lives, the teacher's tokens of texts that every member is asked about; `names`
-    the fingerprints of members. `pool_files` are sha256 by name.
+    Attributes:
+        labeled, test: in memory.
+        pool: opened only; its rows are streamed.
+        digests: sha256 of the labeled set, the test set, the pool and the models, by name.
+        pool_files: sha256 of the pool's files, by name.
     """
 
     config: RunConfig
@@ -48,27 +48,7 @@ class Inputs:
     test: LabeledSet | None
     pool: Pool
     digests: Mapping[str, str]
-    observer: Observer = field(default=SILENT, compare=False)
     pool_files: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
-    tokens: dict[str, dict[TextSlot, TokenizedTexts]] = field(
-        default_factory=dict, compare=False, repr=False
-    )
-    names: dict[Hashable, str] = field(default_factory=dict, init=False, compare=False, repr=False)
-
-    @property
-    def run_folder(self) -> RunFolder:
-        """The run folder, on a disk or on object storage."""
-        return open_run_folder(self.config.out)
-
-    @property
-    def folder(self) -> Path:
-        """What this process has of the run folder on a disk."""
-        return self.run_folder.path
-
-    @cached_property
-    def backbone(self) -> Backbone:
-        """The model that members start from, shared by those that do not change its weights."""
-        return Backbone.of(self.config, self.folder, self.digests["model"])
 
     @property
     def student_ref(self) -> tuple[str, str | None]:
@@ -95,42 +75,6 @@ class Inputs:
 
     def seed(self, *names: object) -> int:
         return derive_seed(self.config.seed, *names)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Travel to another process, without what only lives in this one.
-
-        All is by path or address there, too: on storage that both share.
-        """
-        device = str(choose_device(self.config.device))
-        parts = (self.config, self.task, self.labeled, self.test, self.pool, dict(self.digests))
-        return _arrive, (parts, dict(self.pool_files), device)
-
-
-_Parts = tuple[RunConfig, Task, LabeledSet, LabeledSet | None, Pool, dict[str, str]]
-
-_arrived: dict[str, Inputs] = {}  # the last run that sent work to this process
-
-
-def _arrive(parts: _Parts, pool_files: dict[str, str], device: str) -> Inputs:
-    """Take up the inputs that another process sent; a second time, those that are here already.
-
-    So the model that one job loaded is there for the next.
-
-    Raises:
-        PetError: this process computes on another device, so its results would be others.
-    """
-    config, task, digests = parts[0], parts[1], parts[-1]
-    if (own := str(choose_device(config.device))) != device:
-        raise PetError(
-            f"a process elsewhere\n  expected: the device {device}, as where the run was started\n"
-            f"  found:    {own}\n"
-            "  fix:      ask for GPUs with --gpus-per-job, or for none with --set device=cpu"
-        )
-    name = fingerprint(config=config.model_dump(mode="json"), task=task.toml, digests=digests)
-    if name not in _arrived:
-        _arrived.clear()
-        _arrived[name] = Inputs(*parts, observer=NOTES, pool_files=pool_files)
-    return _arrived[name]
 
 
 def read_inputs(
@@ -180,14 +124,7 @@ def read_inputs(
     for line in left_out:
         observer.note(line)
     return Inputs(
-        config,
-        task,
-        tables.labeled,
-        tables.test,
-        tables.pool,
-        digests,
-        observer,
-        pool_files=pool_files,
+        config, task, tables.labeled, tables.test, tables.pool, digests, pool_files=pool_files
     )
 
 

@@ -20,8 +20,9 @@ from pet.data.duplicate_ids import RepeatedIds
 from pet.data.labeled import LabeledSet
 from pet.data.pool import RejectedRow
 from pet.errors import InputError, Problem
-from pet.inputs.inputs import ROWS_PER_LABEL, Inputs
+from pet.inputs.inputs import ROWS_PER_LABEL
 from pet.inputs.run_tables import texts_of
+from pet.inputs.session import Session
 from pet.storage.files import read_record, write_parquet, writing
 from pet.storage.units import DONE, Unit, fingerprint, make_unit
 from pet.tasks.task import Task
@@ -52,60 +53,60 @@ class Unlabeled:
         return len(self.ids)
 
 
-def sample_pool(inputs: Inputs) -> Unit:
+def sample_pool(session: Session) -> Unit:
     """Stream the pool once: set bad rows aside, keep the rows that members will score.
 
     Where the pool is larger than `unlabeled_rows`, a uniform sample of it is kept, so that memory
     and training time do not grow with the pool.
     """
-    config, task = inputs.config, inputs.task
+    config, task = session.config, session.task
     limit = config.unlabeled_rows or ROWS_PER_LABEL * len(task.labels)
     expected = fingerprint(
-        pool=inputs.digests["pool"],
-        labeled=inputs.digests["labeled"],
+        pool=session.digests["pool"],
+        labeled=session.digests["labeled"],
         limit=limit,
         fields=task.fields,
         text_column=config.text_column,
         id_column=config.id_column,
         seed=config.seed,
-        test=inputs.digests.get("test"),
+        test=session.digests.get("test"),
         labeled_too=config.learn_from_labeled,
         names="learned",
     )
     unit = make_unit(
-        inputs.folder / "unlabeled", expected, lambda folder: _sample(inputs, limit, folder)
+        session.folder / "unlabeled", expected, lambda folder: _sample(session, limit, folder)
     )
     if warning := unit.record.get("repeated_ids"):
-        inputs.observer.note(f"warning: {warning}")
+        session.observer.note(f"warning: {warning}")
     # The setting makes no other sample: one that is reused may be of a time when more was allowed.
-    check_rejected(inputs.config, int(unit.record["rejected"]), int(unit.record["rows"]))
-    with writing(inputs.folder / REJECTED) as temporary:
+    check_rejected(session.config, int(unit.record["rejected"]), int(unit.record["rows"]))
+    with writing(session.folder / REJECTED) as temporary:
         shutil.copyfile(unit.path / REJECTED, temporary)
     return unit
 
 
-def _sample(inputs: Inputs, limit: int, folder: Path) -> dict[str, Any]:
-    total = inputs.pool.count_rows()
-    rng = np.random.default_rng(inputs.seed("unlabeled"))
+def _sample(session: Session, limit: int, folder: Path) -> dict[str, Any]:
+    total = session.pool.count_rows()
+    rng = np.random.default_rng(session.seed("unlabeled"))
     chosen = None if total <= limit else np.sort(rng.choice(total, limit, replace=False))
-    fields = inputs.task.fields
-    known = known_texts(inputs.config, inputs.task, inputs.labeled, inputs.test)
+    fields = session.task.fields
+    known = known_texts(session.config, session.task, session.labeled, session.test)
     kept: dict[str, list[Any]] = {"id": [], "row": [], "trainable": []}
     kept |= {f"field:{name}": [] for name in fields}
     rejected = 0
     repeated = RepeatedIds()
     texts = hashlib.sha256()
     with (
-        inputs.observer.stage("reading the pool", total, "rows") as tick,
+        session.observer.stage("reading the pool", total, "rows") as tick,
         pq.ParquetWriter(folder / REJECTED, REJECTED_SCHEMA, compression="zstd") as aside,
     ):
         # Columns to keep are read, too: one that cannot be kept is found before any training.
-        for batch in inputs.pool.batches(inputs.config.shard_rows, inputs.config.keep_columns):
+        for batch in session.pool.batches(session.config.shard_rows, session.config.keep_columns):
             if batch.rejected:
                 aside.write_table(_rejected_table(batch.rejected))
                 rejected += len(batch.rejected)
-                check_rejected(inputs.config, rejected, total)
-            if inputs.pool.id_column is not None:
+                check_rejected(session.config, rejected, total)
+            if session.pool.id_column is not None:
                 repeated.offer(batch.ids)
             inside = slice(None) if chosen is None else np.isin(batch.rows, chosen)
             for index in np.arange(len(batch))[inside]:
@@ -117,8 +118,8 @@ def _sample(inputs: Inputs, limit: int, folder: Path) -> dict[str, Any]:
                 for name, text in zip(fields, row, strict=True):
                     kept[f"field:{name}"].append(text)
             tick(len(batch) + len(batch.rejected))
-    check_rejected(inputs.config, rejected, total)
-    check_learnable(inputs.config, any(kept["trainable"]))
+    check_rejected(session.config, rejected, total)
+    check_learnable(session.config, any(kept["trainable"]))
     write_parquet(folder / "rows.parquet", pa.table(kept), {})
     of_texts, learned = texts.hexdigest(), hashlib.sha256(bytes(kept["trainable"])).hexdigest()
     return {
@@ -197,25 +198,25 @@ def load_unlabeled(folder: Path) -> Unlabeled:
     )
 
 
-def pool_rows(inputs: Inputs) -> int:
+def pool_rows(session: Session) -> int:
     """Return how many rows the pool has, usable or not, as they were counted for the sample."""
-    return int(read_record(inputs.folder / "unlabeled" / DONE)["rows"])
+    return int(read_record(session.folder / "unlabeled" / DONE)["rows"])
 
 
-def unlabeled_fingerprint(inputs: Inputs) -> str:
+def unlabeled_fingerprint(session: Session) -> str:
     """Name the unlabeled rows by their texts, and by which of them may be learned from.
 
     So a test set that comes later, of other texts than the pool's, makes no other model.
     """
-    return str(read_record(inputs.folder / "unlabeled" / DONE)["learned"])
+    return str(read_record(session.folder / "unlabeled" / DONE)["learned"])
 
 
-def texts_fingerprint(inputs: Inputs) -> str:
+def texts_fingerprint(session: Session) -> str:
     """Name the unlabeled rows by their texts alone: all that matters to a model that is asked.
 
     So what an untrained model said of them stays true when the labeled set grows.
     """
-    return str(read_record(inputs.folder / "unlabeled" / DONE)["texts"])
+    return str(read_record(session.folder / "unlabeled" / DONE)["texts"])
 
 
 @functools.lru_cache(maxsize=2)
@@ -223,7 +224,7 @@ def _load_unlabeled(folder: str, expected: str) -> Unlabeled:
     return load_unlabeled(Path(folder))
 
 
-def unlabeled_rows(inputs: Inputs) -> Unlabeled:
+def unlabeled_rows(session: Session) -> Unlabeled:
     """The pool rows that members score, read once per process."""
-    sample = str(read_record(inputs.folder / "unlabeled" / DONE)["fingerprint"])
-    return _load_unlabeled(str(inputs.folder), sample)
+    sample = str(read_record(session.folder / "unlabeled" / DONE)["fingerprint"])
+    return _load_unlabeled(str(session.folder), sample)

@@ -1,4 +1,4 @@
-"""From member logits to one voice: the weighted mean, agreement, entropy. Numpy in, numpy out."""
+"""From members' logits to an ensemble's: the weighted mean, agreement, entropy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def combine(
     Args:
         logits: [members, rows, labels]
         weights: [members], not negative; where all are zero, every member counts alike.
-        heard: who has a say on which row, at least one on each; all if not given. [members, rows]
+        mask: which members count for which row, at least one for each; all by default.
+            [members, rows]
 
     Returns:
         [rows, labels]
@@ -33,10 +34,10 @@ def combine(
     share = np.asarray(weights, dtype=np.float64)
     assert len(share) == len(logits), "one weight a member"
     assert (share >= 0).all(), "weights are not negative"
-    voices = np.ones(logits.shape[:2], bool) if mask is None else mask
-    shares = share[:, None] * voices
+    counted = np.ones(logits.shape[:2], bool) if mask is None else mask
+    shares = share[:, None] * counted
     nobody = shares.sum(axis=0) == 0
-    shares[:, nobody] = voices[:, nobody]
+    shares[:, nobody] = counted[:, nobody]
     shares /= shares.sum(axis=0)
     combined = np.zeros(logits.shape[1:])
     for of_member, own in zip(shares, logits, strict=True):

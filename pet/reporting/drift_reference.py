@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 
 from pet.ensemble.logits import read_logits
 from pet.errors import InputError, Problem
-from pet.inputs.inputs import Inputs
 from pet.inputs.pool_sample import load_unlabeled
+from pet.inputs.session import Session
 from pet.method.drift import LabelSketch, Sketch, empty_labels, sketch_labels, sketch_texts
 from pet.method.ensembling import softmax
 from pet.storage.files import read_record, write_json
@@ -20,12 +20,12 @@ from pet.storage.units import Unit, fingerprint, make_unit
 REFERENCE = "reference"
 
 
-def write_reference(inputs: Inputs, labels: Unit, soft: Unit) -> Unit:
+def write_reference(session: Session, labels: Unit, soft: Unit) -> Unit:
     """Sketch the sampled pool rows, and what the student and the ensemble say.
 
     Of a few kilobytes, whatever the pool's size, so that no later look needs the pool again.
     """
-    folder, task = inputs.folder, inputs.task
+    folder, task = session.folder, session.task
 
     def build(target: Path) -> None:
         unlabeled = load_unlabeled(folder)
@@ -33,7 +33,7 @@ def write_reference(inputs: Inputs, labels: Unit, soft: Unit) -> Unit:
         texts = sketch_texts("\n".join(row) for row in rows)
         said = {
             "student": sketch_label_files(folder / "labels", task.labels),
-            "ensemble": _sketch_soft_labels(inputs),
+            "ensemble": _sketch_soft_labels(session),
         }
         for who, sketch in said.items():
             write_json(target / f"{who}.json", Sketch(texts, sketch).as_json())
@@ -53,16 +53,16 @@ def sketch_label_files(folder: Path, labels: Sequence[str]) -> LabelSketch:
     return found
 
 
-def _sketch_soft_labels(inputs: Inputs) -> LabelSketch:
+def _sketch_soft_labels(session: Session) -> LabelSketch:
     """Count what the ensemble says of the rows that it was asked about.
 
     Soft labels are its probabilities at the student's temperature: that is taken back.
     """
-    count = len(inputs.task.labels)
+    count = len(session.task.labels)
     found = empty_labels(count)
-    for path in sorted((inputs.folder / "soft_labels").glob("part-*.parquet")):
+    for path in sorted((session.folder / "soft_labels").glob("part-*.parquet")):
         soft = np.maximum(read_logits(path)[1], np.finfo(np.float32).tiny)
-        honest = softmax(np.log(soft) * inputs.config.temperature)
+        honest = softmax(np.log(soft) * session.config.temperature)
         found += sketch_labels(honest.argmax(axis=1), honest.max(axis=1), count)
     return found
 

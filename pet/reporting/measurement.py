@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pet.config import Weighing
+from pet.ensemble.lineup import Lineup
 from pet.ensemble.logits import read_logits
 from pet.ensemble.members import Member, folder_of
 from pet.ensemble.predictions import (
@@ -23,8 +24,8 @@ from pet.ensemble.predictions import (
     stacked_logits,
 )
 from pet.ensemble.weights import ensemble_scaling, ensemble_scores, member_weights
-from pet.inputs.inputs import Inputs
 from pet.inputs.pool_sample import REJECTED, Unlabeled, unlabeled_rows
+from pet.inputs.session import Session
 from pet.method.ensembling import combine, softmax
 from pet.method.metrics import (
     above,
@@ -46,7 +47,7 @@ FIRST = 10  # rejected rows that are named
 COLUMNS = ("id", "label", "confidence", "probabilities", "agreement")
 
 
-def find_examples(inputs: Inputs) -> dict[str, Any]:
+def find_examples(session: Session) -> dict[str, Any]:
     """Find the rows of `labels/` that the student doubts most, and is surest of, per label.
 
     They are looked for among the rows that the members scored: of those the run folder has the
@@ -56,10 +57,10 @@ def find_examples(inputs: Inputs) -> dict[str, Any]:
         `among` (how many rows those are), `doubtful` (a list) and `surest` (a list per label); of
         a row: `id`, `label`, `confidence`, `second` (label and probability), `agreement`, `texts`.
     """
-    unlabeled, labels = unlabeled_rows(inputs), inputs.task.labels
+    unlabeled, labels = unlabeled_rows(session), session.task.labels
     doubtful, surest = pa.table({}), pa.table({})
     seen = 0
-    for path in sorted((inputs.folder / "labels").glob("part-*.parquet")):
+    for path in sorted((session.folder / "labels").glob("part-*.parquet")):
         table = pq.read_table(path, columns=list(COLUMNS))
         # Only rows that the members scored have an agreement, and both are in pool order.
         table = table.filter(pc.is_valid(table["agreement"]))
@@ -111,10 +112,10 @@ def _cut(text: str | None) -> str:
     return line if len(line) <= LONGEST else line[:LONGEST].rstrip() + "…"
 
 
-def count_rejected(inputs: Inputs) -> dict[str, Any]:
+def count_rejected(session: Session) -> dict[str, Any]:
     """Count the rows that could not be used, by file kind and reason, and name the first few."""
-    found = {"pool": _by_reason(_rejected_of_pool(inputs.folder / REJECTED))}
-    for name, table in inputs.measured().items():
+    found = {"pool": _by_reason(_rejected_of_pool(session.folder / REJECTED))}
+    for name, table in session.inputs.measured().items():
         found[name] = _by_reason((row.file, row.row, row.reason) for row in table.rejected)
     return found
 
@@ -138,7 +139,9 @@ def _by_reason(rows: Iterable[tuple[str, int, str]]) -> dict[str, Any]:
 Array = NDArray[np.floating]
 
 
-def measure(inputs: Inputs, members: Sequence[Member], source: str) -> dict[str, Any]:
+def measure(
+    session: Session, lineup: Lineup, members: Sequence[Member], source: str
+) -> dict[str, Any]:
     """Measure patterns, encoder member, ensemble, student and baseline.
 
     On the labeled set, members and ensemble are measured on rows that they have not learned from,
@@ -147,28 +150,28 @@ def measure(inputs: Inputs, members: Sequence[Member], source: str) -> dict[str,
     Args:
         source: labeled or test.
     """
-    truth = inputs.measured()[source].labels
-    _, logits = stacked_logits(inputs, members, f"{source}.parquet")
-    weights = member_weights(inputs, members)
-    known = out_of_fold_logits(inputs, members, weights) if source == "labeled" else None
-    rows, heard = (np.arange(len(truth)), combine(logits, weights)) if known is None else known
-    said_together = ensemble_scaling(inputs, members, weights).probabilities(heard)
+    truth = session.inputs.measured()[source].labels
+    _, logits = stacked_logits(session, members, f"{source}.parquet")
+    weights = member_weights(session, lineup, members)
+    known = out_of_fold_logits(session, lineup, members, weights) if source == "labeled" else None
+    rows, scores = (np.arange(len(truth)), combine(logits, weights)) if known is None else known
+    ensemble = ensemble_scaling(session, lineup, members, weights).probabilities(scores)
     found: dict[str, Any] = {
-        **_of_members(inputs, members, logits, source),
+        **_of_members(session, lineup, members, logits, source),
         "unseen": source == "test" or known is not None,
-        "ensemble": metrics(said_together, truth[rows]),
+        "ensemble": metrics(ensemble, truth[rows]),
     }
     if source == "test":
-        found["ensembles"] = _by_weighing(inputs, members, logits, truth)
-    said = {"ensemble": said_together}
-    for name in ("supervised", "student") if len(inputs.labeled) else ("student",):
+        found["ensembles"] = _by_weighing(session, lineup, members, logits, truth)
+    said = {"ensemble": ensemble}
+    for name in ("supervised", "student") if len(session.labeled) else ("student",):
         said[name] = softmax(
-            read_logits(inputs.folder / "evaluation" / f"{name}-{source}.parquet")[1]
+            read_logits(session.folder / "evaluation" / f"{name}-{source}.parquet")[1]
         )
         found[name] = metrics(said[name], truth)
     for name, probabilities in said.items():
         of = truth[rows] if name == "ensemble" else truth
-        found[name] |= _judged(probabilities, of, inputs.config.abstain_below)
+        found[name] |= _judged(probabilities, of, session.config.abstain_below)
     if source == "test":
         found["pairs"] = [
             {"one": one, "other": other, **compare(said[one], said[other], truth)}
@@ -193,22 +196,22 @@ def _judged(probabilities: Array, truth: NDArray[np.int64], threshold: float) ->
 
 
 def _of_members(
-    inputs: Inputs, members: Sequence[Member], logits: Array, source: str
+    session: Session, lineup: Lineup, members: Sequence[Member], logits: Array, source: str
 ) -> dict[str, Any]:
     """Measure single patterns (the mean of their repetitions), and the encoder member.
 
     On the labeled set, who has no rows that it has not learned from has no figures.
     """
-    truth = inputs.measured()[source].labels
+    truth = session.inputs.measured()[source].labels
     found: dict[str, Any] = {"patterns": {}}
     by_pattern = defaultdict(list)
     for member, own in zip(members, logits, strict=True):
         rows = np.ones(len(truth), dtype=bool)
         if source == "labeled":
-            rows = out_of_fold_rows(inputs, member)
+            rows = out_of_fold_rows(session, lineup, member)
             if not rows.any():
                 continue
-            own = read_logits(out_of_fold_path(inputs, member))[1]
+            own = read_logits(out_of_fold_path(session, lineup, member))[1]
         measured = metrics(softmax(own[rows]), truth[rows])
         if member.kind == "encoder":
             found["encoder"] = measured
@@ -216,7 +219,7 @@ def _of_members(
             by_pattern[member.pattern].append(measured)
     patterns = dict.fromkeys(member.pattern for member in members if member.kind == "pattern")
     for pattern in patterns:
-        untrained = folder_of(inputs, Member(pattern, generation=None))
+        untrained = folder_of(session, Member(pattern, generation=None))
         before = read_logits(untrained / "logits" / f"{source}.parquet")[1]
         found["patterns"][pattern] = {"zero_shot": metrics(softmax(before), truth)}
         if of_pattern := by_pattern[pattern]:
@@ -231,20 +234,26 @@ def _of_members(
 
 
 def _by_weighing(
-    inputs: Inputs, members: Sequence[Member], logits: Array, truth: NDArray[np.int64]
+    session: Session,
+    lineup: Lineup,
+    members: Sequence[Member],
+    logits: Array,
+    truth: NDArray[np.int64],
 ) -> dict[str, Any]:
     """Measure the ensemble under every way of weighing its members."""
     found: dict[str, Any] = {}
     ways: tuple[Weighing, ...] = get_args(Weighing)
     for way in ways:
-        weights = member_weights(inputs, members, weighing=way)
-        scaling = ensemble_scaling(inputs, members, weights)
+        weights = member_weights(session, lineup, members, weighing=way)
+        scaling = ensemble_scaling(session, lineup, members, weights)
         found[way] = metrics(scaling.probabilities(combine(logits, weights)), truth)
     return found
 
 
-def ensemble_accuracy(inputs: Inputs, members: Sequence[Member], source: str) -> float:
+def ensemble_accuracy(
+    session: Session, lineup: Lineup, members: Sequence[Member], source: str
+) -> float:
     """Return the accuracy of some members together."""
-    _, logits = stacked_logits(inputs, members, f"{source}.parquet")
-    said = softmax(ensemble_scores(inputs, members, logits))
-    return metrics(said, inputs.measured()[source].labels)["accuracy"]
+    _, logits = stacked_logits(session, members, f"{source}.parquet")
+    said = softmax(ensemble_scores(session, lineup, members, logits))
+    return metrics(said, session.inputs.measured()[source].labels)["accuracy"]

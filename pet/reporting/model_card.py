@@ -10,7 +10,7 @@ import numpy as np
 
 import pet
 from pet.escaping import as_markdown
-from pet.inputs.inputs import Inputs
+from pet.inputs.session import Session
 from pet.method.metrics import wilson_interval
 from pet.models.loading import HUB_ID
 from pet.storage.files import read_record
@@ -19,17 +19,17 @@ from pet.storage.units import DONE
 USE = "## Use\n"  # the heading under which a card says how to load
 
 
-def model_card(inputs: Inputs, report: Mapping[str, Any]) -> str:
+def model_card(session: Session, report: Mapping[str, Any]) -> str:
     """Describe the student for whoever finds its folder.
 
     Args:
         report: what `report.json` holds.
     """
-    config, task = inputs.config, inputs.task
+    config, task = session.config, session.task
     return f"""---
 library_name: transformers
 pipeline_tag: text-classification
-{_base_model(inputs)}tags:
+{_base_model(session)}tags:
 - pattern-exploiting-training
 ---
 # {as_markdown(task.name)}
@@ -38,7 +38,7 @@ pipeline_tag: text-classification
 
 ## Data
 
-{_label_table(inputs, report)}
+{_label_table(session, report)}
 
 Fields: {", ".join(as_markdown(name) for name in task.fields)}.
 {report["pool"]["rows"]:,} rows were in the pool, {report["pool"]["rejected"]:,} of them
@@ -48,10 +48,10 @@ unusable. Its labels are the student's own.
 
 Pattern-Exploiting Training (Schick and Schütze 2021): an ensemble of {len(report["weights"])}
 ({", ".join(as_markdown(name) for name in report["weights"])})
-had {len(inputs.labeled):,} labeled rows and was asked about
+had {len(session.labeled):,} labeled rows and was asked about
 {report["pool"]["scored_by_members"]:,} unlabeled ones; this classifier was distilled from its
-soft labels{_in_folds(inputs, report)}.
-Teacher: {_name(config.model)}. Student: {_name(inputs.student_ref[0])}.
+soft labels{_in_folds(session, report)}.
+Teacher: {_name(config.model)}. Student: {_name(session.inputs.student_ref[0])}.
 
 ## Figures
 
@@ -65,25 +65,25 @@ Teacher: {_name(config.model)}. Student: {_name(inputs.student_ref[0])}.
 - Measure it anew before you trust it with texts of another kind.
 
 {USE}
-{_usage(inputs)}
+{_usage(session)}
 Made with pet {pet.__version__} by the run {as_markdown(str(report["run"]))}; its settings
 are in the run's `config.json`.
 """
 
 
-def _in_folds(inputs: Inputs, report: Mapping[str, Any]) -> str:
+def _in_folds(session: Session, report: Mapping[str, Any]) -> str:
     if "cross-fitting" not in report["seconds"]:
         return ""
-    count = inputs.config.student_folds
-    heard = read_record(inputs.folder / "student" / DONE).get("share_of_folds", 0)
+    count = session.config.student_folds
+    heard = read_record(session.folder / "student" / DONE).get("share_of_folds", 0)
     return (
         f", by way of {count} students that labeled rows which they had not learned from "
         f"(heard by {heard:.0%})"
     )
 
 
-def _base_model(inputs: Inputs) -> str:
-    ref = inputs.student_ref[0]
+def _base_model(session: Session) -> str:
+    ref = session.inputs.student_ref[0]
     return f'base_model: "{ref}"\n' if _is_hub_id(ref) else ""
 
 
@@ -96,11 +96,11 @@ def _name(ref: str) -> str:
     return f"`{ref}`" if _is_hub_id(ref) else as_markdown(Path(ref).resolve().name)
 
 
-def _label_table(inputs: Inputs, report: Mapping[str, Any]) -> str:
-    known = np.bincount(inputs.labeled.labels, minlength=len(inputs.task.labels))
+def _label_table(session: Session, report: Mapping[str, Any]) -> str:
+    known = np.bincount(session.labeled.labels, minlength=len(session.task.labels))
     counts = report["labels"]["counts"]
     lines = ["| label | labeled rows | share of the pool |", "|---|---|---|"]
-    for label, rows in zip(inputs.task.labels, known, strict=True):
+    for label, rows in zip(session.task.labels, known, strict=True):
         share = counts[label] / max(report["labels"]["rows"], 1)
         lines.append(f"| {as_markdown(label)} | {rows:,} | {share:.1%} |")
     return "\n".join(lines)
@@ -134,8 +134,8 @@ _ROWS = {
 }
 
 
-def _usage(inputs: Inputs) -> str:
-    fields, length = inputs.task.fields, inputs.config.student_length
+def _usage(session: Session) -> str:
+    fields, length = session.task.fields, session.config.student_length
     if len(fields) > 2:
         return (
             "It reads several fields at once: `PetClassifier.load(folder).predict(frame)` of "

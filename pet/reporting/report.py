@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -11,12 +11,13 @@ import numpy as np
 
 import pet
 from pet.data.labeled import LabeledSet
+from pet.ensemble.lineup import Lineup
 from pet.ensemble.members import Member, folder_of
 from pet.ensemble.predictions import pool_logits
 from pet.ensemble.stopping import Generation
 from pet.ensemble.weights import ensemble_scaling, member_weights
-from pet.inputs.inputs import Inputs
 from pet.inputs.run_tables import count_leaks
+from pet.inputs.session import Session
 from pet.method.calibration import Scaling
 from pet.method.ensembling import combine
 from pet.reporting.measurement import count_rejected, ensemble_accuracy, find_examples, measure
@@ -27,9 +28,10 @@ from pet.student.label_files import count_labels
 
 
 def write_report(
-    inputs: Inputs,
-    members: list[Member],
-    generations: list[Generation],
+    session: Session,
+    lineup: Lineup,
+    members: Sequence[Member],
+    generations: Sequence[Generation],
     seconds: Mapping[str, float],
 ) -> dict[str, Any]:
     """Measure everything that was made, and write `report.json` and the manifest's rest.
@@ -39,58 +41,59 @@ def write_report(
         generations: all that were made, a last one that did harm included.
         seconds: what each stage took.
     """
-    manifest = read_record(inputs.folder / "manifest.json")
-    weights = member_weights(inputs, members)
-    scaling = ensemble_scaling(inputs, members, weights)
-    sampled = read_record(inputs.folder / "unlabeled" / DONE)
+    manifest = read_record(session.folder / "manifest.json")
+    weights = member_weights(session, lineup, members)
+    scaling = ensemble_scaling(session, lineup, members, weights)
+    sampled = read_record(session.folder / "unlabeled" / DONE)
     report: dict[str, Any] = {
-        "task": inputs.task.name,
-        "description": inputs.task.description,
-        "templates": {pattern.name: pattern.template for pattern in inputs.task.patterns},
-        "run": inputs.folder.name,
+        "task": session.task.name,
+        "description": session.task.description,
+        "templates": {pattern.name: pattern.template for pattern in session.task.patterns},
+        "run": session.folder.name,
         "pool": {
             "rows": sampled["rows"],
             "rejected": sampled["rejected"],
             "scored_by_members": sampled["sampled"],
         },
-        "sets": {name: _count(inputs, table) for name, table in inputs.measured().items()},
-        "leaked": count_leaks(inputs.task, inputs.labeled, inputs.test),
-        "rejected": count_rejected(inputs),
-        "labels": count_labels(inputs.folder / "labels", inputs.task.labels),
-        "examples": find_examples(inputs),
-        "weighing": inputs.config.weights,
+        "sets": {name: _count(session, table) for name, table in session.inputs.measured().items()},
+        "leaked": count_leaks(session.task, session.labeled, session.test),
+        "rejected": count_rejected(session),
+        "labels": count_labels(session.folder / "labels", session.task.labels),
+        "examples": find_examples(session),
+        "weighing": session.config.weights,
         "weights": dict(zip([m.name for m in members], weights, strict=True)),
-        "members": _members(inputs, members, weights, scaling),
+        "members": _members(session, members, weights, scaling),
         "ensemble_temperature": scaling.temperature,
-        "ensemble_offsets": dict(zip(inputs.task.labels, scaling.offsets, strict=True)),
+        "ensemble_offsets": dict(zip(session.task.labels, scaling.offsets, strict=True)),
         "seconds": seconds,
-        "generations": [_generation(inputs, generation) for generation in generations],
-        "warnings": list(inputs.labeled.warnings),
-        "test_warnings": [] if inputs.test is None else list(inputs.test.warnings),
+        "generations": [_generation(session, lineup, own) for own in generations],
+        "warnings": list(session.labeled.warnings),
+        "test_warnings": [] if session.test is None else list(session.test.warnings),
     }
-    if prompts := _prompts(inputs, members):
+    if prompts := _prompts(session, members):
         report["prompts"] = prompts
-    for source in inputs.measured():
-        report[source] = measure(inputs, members, source)
-    write_json(inputs.folder / "report.json", report)
-    write_text(inputs.folder / "student" / "README.md", model_card(inputs, report))
+    for source in session.inputs.measured():
+        report[source] = measure(session, lineup, members, source)
+    write_json(session.folder / "report.json", report)
+    write_text(session.folder / "student" / "README.md", model_card(session, report))
     write_json(
-        inputs.folder / "manifest.json", {**manifest, "machine": machine(), "made_with": versions()}
+        session.folder / "manifest.json",
+        {**manifest, "machine": machine(), "made_with": versions()},
     )
     return report
 
 
-def _count(inputs: Inputs, table: LabeledSet) -> dict[str, Any]:
+def _count(session: Session, table: LabeledSet) -> dict[str, Any]:
     """Count the rows of a set with known labels, and of every label."""
-    counts = np.bincount(table.labels, minlength=len(inputs.task.labels)).tolist()
-    return {"rows": len(table), "counts": dict(zip(inputs.task.labels, counts, strict=True))}
+    counts = np.bincount(table.labels, minlength=len(session.task.labels)).tolist()
+    return {"rows": len(table), "counts": dict(zip(session.task.labels, counts, strict=True))}
 
 
 def _members(
-    inputs: Inputs, members: list[Member], weights: list[float], scaling: Scaling
+    session: Session, members: Sequence[Member], weights: list[float], scaling: Scaling
 ) -> dict[str, Any]:
     """Say of every member what it is, and how often the ensemble says the same of pool rows."""
-    logits = pool_logits(inputs, members)
+    logits = pool_logits(session, members)
     best = scaling.of(combine(logits, weights)).argmax(axis=-1)
     agreement = (logits.argmax(axis=-1) == best).mean(axis=1).round(4).tolist()
     return {
@@ -104,30 +107,30 @@ def _members(
     }
 
 
-def _generation(inputs: Inputs, generation: Generation) -> dict[str, Any]:
+def _generation(session: Session, lineup: Lineup, generation: Generation) -> dict[str, Any]:
     """Describe a generation: how many rows each member learned from, and what they agree on."""
     learned = 0
     for member in generation.members:
         if member.generation is not None:
-            record = read_record(folder_of(inputs, member) / DONE)
+            record = read_record(folder_of(session, member) / DONE)
             drawn = len(record.get("drawn", {}).get("rows", []))
-            learned = max(learned, len(inputs.labeled) + drawn)
+            learned = max(learned, len(session.labeled) + drawn)
     shares = [round(share, 4) for share in generation.growth.shares]
     found: dict[str, Any] = {
         "members": [member.name for member in generation.members],
         "rows": learned,
         "agreement": round(generation.growth.agreement, 4),
-        "shares": dict(zip(inputs.task.labels, shares, strict=True)),
+        "shares": dict(zip(session.task.labels, shares, strict=True)),
     }
-    if inputs.test is not None:
-        found["test_accuracy"] = ensemble_accuracy(inputs, generation.members, "test")
+    if session.test is not None:
+        found["test_accuracy"] = ensemble_accuracy(session, lineup, generation.members, "test")
     return found
 
 
-def _prompts(inputs: Inputs, members: list[Member]) -> dict[str, list[list[str]]]:
+def _prompts(session: Session, members: Sequence[Member]) -> dict[str, list[list[str]]]:
     """List, for members that are soft prompts, the words nearest to each of their vectors."""
     trained = [member for member in members if member.generation is not None]
-    records = {member.name: read_record(folder_of(inputs, member) / DONE) for member in trained}
+    records = {member.name: read_record(folder_of(session, member) / DONE) for member in trained}
     return {name: own["nearest_words"] for name, own in records.items() if "nearest_words" in own}
 
 

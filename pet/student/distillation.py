@@ -14,8 +14,9 @@ from torch.nn import functional
 from pet.config import WholeTrainingConfig
 from pet.ensemble.divergence import divergence_told
 from pet.ensemble.logits import logits_table, write_logits
-from pet.inputs.inputs import Inputs, computation
+from pet.inputs.inputs import computation
 from pet.inputs.pool_sample import unlabeled_rows
+from pet.inputs.session import Session
 from pet.method.cross_fitting import Correction
 from pet.models.batching import Rows
 from pet.models.loading import choose_device
@@ -47,57 +48,57 @@ def distillation_loss(scores: Tensor, soft_labels: Tensor, temperature: float) -
     return functional.kl_div(logs, soft_labels, reduction="sum") * temperature**2
 
 
-def train_in_fold(inputs: Inputs, soft: Unit, fold: int) -> Unit:
+def train_in_fold(session: Session, soft: Unit, fold: int) -> Unit:
     """Distil the ensemble into a student of the other folds; write what it says of this one.
 
     It passes over its rows as often as the last student does. What it says is kept, not itself.
     """
-    config = inputs.config
+    config = session.config
     count = config.student_folds
     share = {"steps": max(1, round(config.student.steps * (count - 1) / count))}
     training = config.student.model_copy(update=share)
     name = f"student-without-fold-{fold}"
-    expected = _student_fingerprint(inputs, name, soft, training, folds=count)
+    expected = _student_fingerprint(session, name, soft, training, folds=count)
 
     def build(folder: Path) -> dict[str, Any]:
-        ids, folds = unlabeled_rows(inputs).ids, folds_of_pool(inputs)
+        ids, folds = unlabeled_rows(session).ids, folds_of_pool(session)
         assert folds is not None, "nobody asks for folds where there are none"
-        student, losses = _distil(inputs, name, read_soft_labels(inputs), folds != fold, training)
+        student, losses = _distil(session, name, read_soft_labels(session), folds != fold, training)
         held_out = np.flatnonzero(folds == fold)
-        with inputs.observer.stage(f"scoring fold {fold}", len(held_out), "rows") as tick:
+        with session.observer.stage(f"scoring fold {fold}", len(held_out), "rows") as tick:
             logits = score(*student, held_out, tokens_per_batch=config.tokens_per_batch, tick=tick)
         write_parquet(folder / HELD_OUT, logits_table([ids[r] for r in held_out], logits), {})
         return {"losses": losses}
 
-    return make_unit(inputs.folder / "cross_fitting" / f"fold-{fold}", expected, build)
+    return make_unit(session.folder / "cross_fitting" / f"fold-{fold}", expected, build)
 
 
-def train_student(inputs: Inputs, soft: Unit, in_folds: list[Unit]) -> Unit:
+def train_student(session: Session, soft: Unit, in_folds: list[Unit]) -> Unit:
     """Distil the ensemble into a plain classifier, which is as sure as the ensemble is.
 
     Args:
         in_folds: students that have labeled what they had not seen; the ensemble itself teaches if
             there are none.
     """
-    training = inputs.config.student
+    training = session.config.student
     taught = {"in_folds": [unit.fingerprint for unit in in_folds]} if in_folds else {}
-    expected = _student_fingerprint(inputs, "student", soft, training, **taught)
+    expected = _student_fingerprint(session, "student", soft, training, **taught)
 
     def build(folder: Path) -> dict[str, Any]:
-        learned = read_targets(inputs, in_folds)
-        _say_whose(inputs, learned)
+        learned = read_targets(session, in_folds)
+        _say_whose(session, learned)
         every = np.ones(len(learned.soft_labels), bool)
-        (student, _, _), losses = _distil(inputs, "student", learned.soft_labels, every, training)
-        _keep(inputs, student, folder)
+        (student, _, _), losses = _distil(session, "student", learned.soft_labels, every, training)
+        _keep(session, student, folder)
         return {"losses": losses, "kept_in_folds": learned.kept, "share_of_folds": learned.share}
 
-    return make_unit(inputs.folder / "student", expected, build)
+    return make_unit(session.folder / "student", expected, build)
 
 
-def _say_whose(inputs: Inputs, learned: Correction) -> None:
+def _say_whose(session: Session, learned: Correction) -> None:
     """Say of students that are too weak to correct the ensemble that they hardly do."""
     if learned.kept is not None and learned.share < 0.5:
-        inputs.observer.note(
+        session.observer.note(
             f"of rows that they have not seen, students say {max(learned.kept, 0):.0%} of what the "
             f"ensemble knows: they are heard by {learned.share:.0%}; more pool rows, or a larger "
             "--student-model, would teach them more"
@@ -105,24 +106,24 @@ def _say_whose(inputs: Inputs, learned: Correction) -> None:
 
 
 def _student_fingerprint(
-    inputs: Inputs, name: str, soft: Unit, training: WholeTrainingConfig, **more: object
+    session: Session, name: str, soft: Unit, training: WholeTrainingConfig, **more: object
 ) -> str:
-    config = inputs.config
+    config = session.config
     return fingerprint(
         unit=name,
         soft_labels=soft.fingerprint,
-        model=inputs.digests["student_model"],
+        model=session.digests["student_model"],
         training=config.shape_of(training),
         temperature=config.temperature,
-        seed=inputs.seed(name),
-        labels=inputs.task.labels,
+        seed=session.seed(name),
+        labels=session.task.labels,
         **computation(config, config.student_length),
         **more,
     )
 
 
 def _distil(
-    inputs: Inputs,
+    session: Session,
     name: str,
     targets: NDArray[np.float32],
     learned: NDArray[np.bool_],
@@ -134,18 +135,18 @@ def _distil(
         targets: softened probabilities of all unlabeled rows. [rows, labels]
         learned: the rows to learn from, if they may be. [rows]
     """
-    config, unlabeled = inputs.config, unlabeled_rows(inputs)
-    student = _fresh_classifier(inputs, name, training)
+    config, unlabeled = session.config, unlabeled_rows(session)
+    student = _fresh_classifier(session, name, training)
     soft = torch.from_numpy(targets).to(student.device)
 
     def loss(scores: Tensor, rows: Rows) -> Tensor:
         return distillation_loss(scores, soft[torch.from_numpy(rows)], config.temperature)
 
-    encoder = plain_encoder(student.tokenizer, inputs.task.fields, config.student_length)
+    encoder = plain_encoder(student.tokenizer, session.task.fields, config.student_length)
     texts = tokenize_columns(encoder, student.tokenizer, unlabeled.columns)
     with (
-        divergence_told(inputs, name, "student"),
-        inputs.observer.stage(f"training the {name}", training.steps, "steps") as tick,
+        divergence_told(session, name, "student"),
+        session.observer.stage(f"training the {name}", training.steps, "steps") as tick,
     ):
         losses = train(
             student,
@@ -154,58 +155,58 @@ def _distil(
             np.flatnonzero(unlabeled.trainable & learned),
             loss,
             training,
-            seed=inputs.seed(name),
+            seed=session.seed(name),
             tokens_per_batch=config.tokens_per_batch,
             tick=tick,
         )
     return (student, encoder, texts), [round(value, 4) for value in losses]
 
 
-def _keep(inputs: Inputs, model: Classifier, folder: Path) -> None:
+def _keep(session: Session, model: Classifier, folder: Path) -> None:
     """Save a classifier so that it can be asked by itself: by us, and by plain transformers."""
-    length = inputs.config.student_length
+    length = session.config.student_length
     merge_lora(model)
     model.tokenizer.model_max_length = length  # what `truncation=True` cuts to
     model.save(folder)
-    write_record(folder, record_of(inputs.task, length))
+    write_record(folder, record_of(session.task, length))
 
 
-def _fresh_classifier(inputs: Inputs, name: str, training: WholeTrainingConfig) -> Classifier:
-    ref, revision = inputs.student_ref
+def _fresh_classifier(session: Session, name: str, training: WholeTrainingConfig) -> Classifier:
+    ref, revision = session.inputs.student_ref
     model = Classifier.fresh(
         ref,
         revision,
-        inputs.task.labels,
-        choose_device(inputs.config.device),
-        inputs.seed(name),
-        precision=inputs.config.precision,
+        session.task.labels,
+        choose_device(session.config.device),
+        session.seed(name),
+        precision=session.config.precision,
     )
-    add_lora(model, inputs.config, training, inputs.seed(name), trained=model.drawn)
+    add_lora(model, session.config, training, session.seed(name), trained=model.drawn)
     return model
 
 
-def train_supervised(inputs: Inputs) -> Unit:
+def train_supervised(session: Session) -> Unit:
     """Fine-tune the student's model on the labeled rows alone: what anyone asks for first."""
-    config, labeled = inputs.config, inputs.labeled
+    config, labeled = session.config, session.labeled
     expected = fingerprint(
         unit="supervised",
-        labeled=inputs.digests["labeled"],
-        seed=inputs.seed("supervised"),
-        model=inputs.digests["student_model"],
+        labeled=session.digests["labeled"],
+        seed=session.seed("supervised"),
+        model=session.digests["student_model"],
         training=config.shape_of(config.supervised),
-        labels=inputs.task.labels,
-        fields=inputs.task.fields,
+        labels=session.task.labels,
+        fields=session.task.fields,
         **computation(config, config.student_length),
     )
 
     def build(folder: Path) -> dict[str, Any]:
-        model = _fresh_classifier(inputs, "supervised", config.supervised)
-        encoder = plain_encoder(model.tokenizer, inputs.task.fields, config.student_length)
+        model = _fresh_classifier(session, "supervised", config.supervised)
+        encoder = plain_encoder(model.tokenizer, session.task.fields, config.student_length)
         texts = tokenize_columns(encoder, model.tokenizer, labeled.columns)
-        steps, gold = config.supervised.steps, one_hot(labeled.labels, len(inputs.task.labels))
+        steps, gold = config.supervised.steps, one_hot(labeled.labels, len(session.task.labels))
         with (
-            divergence_told(inputs, "supervised", "supervised"),
-            inputs.observer.stage("training the supervised baseline", steps, "steps") as tick,
+            divergence_told(session, "supervised", "supervised"),
+            session.observer.stage("training the supervised baseline", steps, "steps") as tick,
         ):
             losses = train(
                 model,
@@ -214,33 +215,33 @@ def train_supervised(inputs: Inputs) -> Unit:
                 np.arange(len(labeled)),
                 cross_entropy(gold, model.device),
                 config.supervised,
-                seed=inputs.seed("supervised"),
+                seed=session.seed("supervised"),
                 tokens_per_batch=config.tokens_per_batch,
                 tick=tick,
             )
-        _keep(inputs, model, folder)
+        _keep(session, model, folder)
         return {"losses": [round(value, 4) for value in losses]}
 
-    return make_unit(inputs.folder / "supervised", expected, build)
+    return make_unit(session.folder / "supervised", expected, build)
 
 
-def score_classifier(inputs: Inputs, unit: Unit) -> list[Unit]:
+def score_classifier(session: Session, unit: Unit) -> list[Unit]:
     """Write what a classifier says of the labeled set and the test set."""
-    trained = inputs.folder / unit.path
-    folder = inputs.folder / "evaluation"
+    trained = session.folder / unit.path
+    folder = session.folder / "evaluation"
     units = []
-    for source, table in inputs.measured().items():
-        expected = fingerprint(model=unit.fingerprint, rows=inputs.digests[source])
+    for source, table in session.inputs.measured().items():
+        expected = fingerprint(model=unit.fingerprint, rows=session.digests[source])
 
         def make(tick: Tick, table: Any = table) -> tuple[list[str], NDArray[np.float32]]:
-            config = inputs.config
+            config = session.config
             model = load_classifier(config, trained)
-            encoder = plain_encoder(model.tokenizer, inputs.task.fields, config.student_length)
+            encoder = plain_encoder(model.tokenizer, session.task.fields, config.student_length)
             return table.ids, score_columns(
                 model, encoder, table.columns, config.tokens_per_batch, tick
             )
 
         path = folder / f"{unit.path.name}-{source}.parquet"
         stage = f"{unit.path.name} on {source}"
-        units.append(write_logits(inputs.observer, path, expected, stage, len(table), make))
+        units.append(write_logits(session.observer, path, expected, stage, len(table), make))
     return units

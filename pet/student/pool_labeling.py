@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +11,9 @@ from numpy.typing import NDArray
 from pet.data.pool import PoolBatch
 from pet.ensemble.members import Member
 from pet.ensemble.predictions import pool_votes
-from pet.inputs.inputs import Inputs, computation
+from pet.inputs.inputs import computation
 from pet.inputs.pool_sample import pool_rows, unlabeled_rows
+from pet.inputs.session import Session
 from pet.method.ensembling import agreement, softmax
 from pet.models.scoring import score_columns
 from pet.progress import Tick
@@ -31,12 +33,14 @@ def cut_shards(shards: int, workers: int) -> list[range]:
     return [range(*pair) for pair in itertools.pairwise(ends)]
 
 
-def label_with_student(inputs: Inputs, members: list[Member], student: Unit, shards: range) -> Unit:
+def label_with_student(
+    session: Session, members: Sequence[Member], student: Unit, shards: range
+) -> Unit:
     """Write shards of `labels/` with the student's probabilities and the members' agreement."""
-    config = inputs.config
-    model = load_classifier(config, inputs.folder / student.path)
-    encoder = plain_encoder(model.tokenizer, inputs.task.fields, config.student_length)
-    votes = MemberVotes(inputs, members)
+    config = session.config
+    model = load_classifier(config, session.folder / student.path)
+    encoder = plain_encoder(model.tokenizer, session.task.fields, config.student_length)
+    votes = MemberVotes(session, members)
 
     def note(batch: PoolBatch, tick: Tick) -> Predictions:
         logits = score_columns(model, encoder, batch.columns, config.tokens_per_batch, tick)
@@ -44,33 +48,35 @@ def label_with_student(inputs: Inputs, members: list[Member], student: Unit, sha
 
     expected = fingerprint(
         student=student.fingerprint,
-        pool=inputs.digests["pool"],
+        pool=session.digests["pool"],
         **computation(config, config.student_length),
     )
     written, reused = write_labels(
-        inputs.pool,
-        inputs.folder / "labels",
-        inputs.task.labels,
+        session.pool,
+        session.folder / "labels",
+        session.task.labels,
         note,
         model=expected,
         shard_rows=config.shard_rows,
         abstain_below=config.abstain_below,
         keep_columns=config.keep_columns,
-        observer=inputs.observer,
+        observer=session.observer,
         shards=shards,
-        total=pool_rows(inputs),
-        keep=lambda path: inputs.run_folder.push([path]),
-        metadata=label_metadata(inputs.task.name, inputs.run_id, student.fingerprint, "student"),
+        total=pool_rows(session),
+        keep=lambda path: session.run_folder.push([path]),
+        metadata=label_metadata(
+            session.task.name, session.inputs.run_id, student.fingerprint, "student"
+        ),
     )
-    return Unit(inputs.folder / "labels", expected, written == 0 and reused > 0)
+    return Unit(session.folder / "labels", expected, written == 0 and reused > 0)
 
 
 class MemberVotes:
     """What the members' best labels were, for the pool rows that they scored."""
 
-    def __init__(self, inputs: Inputs, members: list[Member]):
-        self._votes = pool_votes(inputs, members)
-        self._rows = unlabeled_rows(inputs).rows
+    def __init__(self, session: Session, members: Sequence[Member]):
+        self._votes = pool_votes(session, members)
+        self._rows = unlabeled_rows(session).rows
 
     def agreement(self, rows: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.floating]:
         """Share of members with the same label; NaN for rows that they did not score. [rows]"""

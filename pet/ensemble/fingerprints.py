@@ -1,0 +1,123 @@
+"""What members are made from, as fingerprints: a member is made again when its own changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from pet.config import RunConfig, WholeTrainingConfig
+from pet.ensemble.lineup import Lineup, first_rows
+from pet.ensemble.members import Member, encoder_length, member_seed
+from pet.inputs.inputs import computation
+from pet.inputs.pool_sample import texts_fingerprint, unlabeled_fingerprint
+from pet.inputs.session import Session
+from pet.inputs.warm_start import start_digest, takes_others
+from pet.storage.units import fingerprint
+
+
+def adaptation_training(config: RunConfig) -> WholeTrainingConfig:
+    """How the teacher is adapted: as the settings say, for as many steps as are asked for."""
+    return config.adaptation.model_copy(update={"steps": config.adapt_steps})
+
+
+def base_digest(session: Session) -> str:
+    """Name the model that members start from by what it was made of."""
+    if not session.config.adapt_steps:
+        return session.digests["model"]
+    config = session.config
+    return fingerprint(
+        unit="adapted",
+        model=session.digests["model"],
+        pool=unlabeled_fingerprint(session),
+        training=config.shape_of(adaptation_training(config)),
+        patterns=[pattern.template for pattern in session.task.patterns],
+        words=[session.task.words_in_order(pattern.name) for pattern in session.task.patterns],
+        seed=session.seed("adaptation"),
+        **computation(config),
+    )
+
+
+def with_fingerprints(session: Session, lineup: Lineup) -> Lineup:
+    """Return the lineup with every member's fingerprint; the pool's sample has to be there."""
+    known = {member: untrained_fingerprint(session, member) for member in lineup.untrained}
+    for members, held_out in zip(lineup.generations, lineup.held_out, strict=True):
+        made = [m for m in (*members, *held_out) if m not in known]
+        known |= {member: _fingerprint(session, lineup, member, known) for member in made}
+    return replace(lineup, fingerprints=known)
+
+
+def untrained_fingerprint(session: Session, member: Member) -> str:
+    """Name an untrained member by what its scores depend on."""
+    assert member.generation is None, "a trained member depends on who taught it"
+    return fingerprint(unit="member", **_pattern_shape(session, member))
+
+
+def _fingerprint(
+    session: Session, lineup: Lineup, member: Member, known: Mapping[Member, str]
+) -> str:
+    """Name a member by all that shapes it, and by nothing else.
+
+    In generation 0 the other patterns are not among that; later they are, as teachers.
+    """
+    config = session.config
+    is_encoder = member.kind == "encoder"
+    shape = _encoder_shape(session) if is_encoder else _pattern_shape(session, member)
+    if member.kind == "held-out":
+        shape["left out"] = lineup.held_out_rows[member].tolist()
+        if lineup.is_kept(member):
+            shape["teaches"] = True
+    shape["labeled"] = session.digests["labeled"]
+    shape["seed"] = member_seed(config, "member", member)
+    if member.generation:
+        teachers = lineup.teachers[member]
+        # The temperature of teachers depends on their whole generation, and on the first.
+        sources = dict.fromkeys([*lineup.before(member), *lineup.first, *teachers])
+        shape |= {
+            "teachers": [teacher.name for teacher in teachers],
+            "heard": [known[other] for other in sources],
+            "pool": unlabeled_fingerprint(session),
+            "drawn": [
+                config.growth_factor,
+                config.drawn_labels,
+                *(
+                    []
+                    if len(session.labeled)
+                    else [config.most_likely, first_rows(config, session.task)]
+                ),
+            ],
+            "judged": [
+                config.out_of_bag,
+                *(lineup.held_out_rows[own].tolist() for own in lineup.held_out[0]),
+            ],
+            "weights": config.weights,
+        }
+    return fingerprint(unit="member", **shape)
+
+
+def _pattern_shape(session: Session, member: Member) -> dict[str, Any]:
+    config, task = session.config, session.task
+    shape: dict[str, Any] = {
+        "pattern": task.pattern(member.pattern).template,
+        "words": task.words_in_order(member.pattern),
+        "model": base_digest(session),
+        "calibration": config.calibration,
+        **computation(config),
+    }
+    if config.prior_of_pool:
+        shape["prior"] = [texts_fingerprint(session), session.seed("prior")]
+    if member.generation is not None:
+        if config.lm_weight:
+            shape["pool"] = unlabeled_fingerprint(session)
+        shape |= {"training": config.shape_of(config.member), "lm_weight": config.lm_weight}
+        if config.init_from is not None:
+            shape["start"] = start_digest(config, task, member.pattern, member.repetition)
+            if takes_others(config):
+                shape["projector"] = config.projector.model_dump()
+    return shape
+
+
+def _encoder_shape(session: Session) -> dict[str, Any]:
+    task = session.task
+    shape = {"encoder": session.digests["encoder"], "fields": task.fields, "labels": task.labels}
+    return {**shape, **computation(session.config, encoder_length(session.config))}

@@ -97,7 +97,7 @@ def synced(
 ) -> Any:
     """Do a job between fetching what others made and sending what it makes.
 
-    Its units are told by their place in the run folder, which may lie elsewhere in the process
+    Its units are named by their place in the run folder, which may lie elsewhere in the process
     that asked.
 
     Args:

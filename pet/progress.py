@@ -1,4 +1,4 @@
-"""How the library tells whoever called it how far it is; by itself it prints nothing."""
+"""Progress: how the library reports stages to its caller; by itself it prints nothing."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ Tick = Callable[[int], None]
 
 
 class Observer:
-    """Told of every stage; this one keeps silent. Raising `Interrupted` in `advance` stops a run
-    at a safe point: nothing half-done is ever kept."""
+    """Is called at every stage; this one does nothing.
+
+    Raising `Interrupted` in `advance` stops a run at a safe point: nothing half-done is kept.
+    """
 
     def begin(self, stage: str, total: int | None, unit: str) -> None:
         """A stage starts; `total` is None where its size is not known."""
@@ -38,7 +40,7 @@ SILENT = Observer()
 
 
 class Notes(Observer):
-    """Keeps what is said, to be told elsewhere."""
+    """Keeps notes, to be passed on by another process."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []
@@ -47,7 +49,7 @@ class Notes(Observer):
         self._lines.append(line)
 
     def take(self) -> list[str]:
-        """Return what was said since the last time."""
+        """Return the notes since the last time."""
         taken, self._lines = self._lines, []
         return taken
 

@@ -44,7 +44,7 @@ def find_files(path: Path) -> list[Path]:
 
 
 def _kind(path: Path) -> str | None:
-    """Say whether a path is that of a "file" or a "directory", or of nothing."""
+    """Return whether a path is that of a "file" or a "directory", or of nothing."""
     if is_remote(path):
         return kind_of(path)
     if os.path.isdir(path):

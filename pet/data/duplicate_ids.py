@@ -36,7 +36,7 @@ class RepeatedIds:
 
     @property
     def warning(self) -> str:
-        """Say what repeated ids lead to; empty where none is."""
+        """State what repeated ids lead to; empty where none is."""
         if not self.share:
             return ""
         return (

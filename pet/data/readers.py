@@ -216,7 +216,7 @@ def _steady(source: Source) -> Iterator[None]:
 
 
 def _unreadable(path: Path, error: Exception) -> PetError:
-    """Tell a damaged file, which is the input's fault, from a disk that fails."""
+    """Distinguish a damaged file, which is the input's fault, from a disk that fails."""
     if isinstance(error, OSError) and error.errno:
         return unsteady(path, error)
     return input_error(

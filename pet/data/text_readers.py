@@ -210,7 +210,7 @@ def _as_batch(
 
 
 def is_unicode(text: str) -> bool:
-    """Tell whether no half of a surrogate pair is there: from JSON's \\u, or for a broken byte."""
+    """Return whether there is no half of a surrogate pair: from JSON's \\u, or a broken byte."""
     try:
         text.encode()
     except UnicodeEncodeError:

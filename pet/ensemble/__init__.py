@@ -1,6 +1,7 @@
-"""Members: who they are, who taught them, what they learned, how they score, how much they weigh.
+"""Members: who they are, who teaches them, how they are trained, scored and weighted.
 
-`members` names them, generation by generation; `teachers` says from whom each learns, and which
-labeled rows are held out. `member_training` and `member_scoring` do the work, `logits` keeps their
-scores, `predictions` reads it back: of the pool, and out of fold of the labeled rows. `weights`
-combines them, `stopping` says when a generation did harm."""
+`lineup` plans them once for a run: generations, teachers, and which labeled rows are held out by
+whom; `fingerprints` names what each is made from. `member_training` and `member_scoring` do the
+work, `logits` keeps the scores, `predictions` reads them back: of the pool, and out of fold of the
+labeled rows. `weights` combines and calibrates them, `stopping` rejects a generation that is worse
+than the one before. Nothing here knows of the student, of labels or of reports."""

@@ -17,7 +17,7 @@ from pet.storage.units import fingerprint
 
 
 def adaptation_training(config: RunConfig) -> WholeTrainingConfig:
-    """How the teacher is adapted: as the settings say, for as many steps as are asked for."""
+    """How the teacher is adapted: with its own settings, for `adapt_steps`."""
     return config.adaptation.model_copy(update={"steps": config.adapt_steps})
 
 

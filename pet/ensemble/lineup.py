@@ -77,7 +77,7 @@ class Lineup:
         return held_out if known else None
 
     def is_kept(self, member: Member) -> bool:
-        """Say whether a member's weights are kept: it is a member, or teaches one."""
+        """Return whether a member's weights are kept: it is a member, or teaches one."""
         return member.kind != "held-out" or member in self.teaching[member.generation or 0]
 
 
@@ -150,7 +150,7 @@ def _is_trained_pattern(member: Member) -> bool:
 def trains_at_once(
     config: RunConfig, task: Task, labeled: LabeledSet, zero_shot: NDArray[np.floating] | None
 ) -> bool:
-    """Say whether generation 0 is trained on the labeled set, or stays untrained.
+    """Return whether generation 0 is trained on the labeled set, or stays untrained.
 
     A handful of rows teaches a small model less about the task than it makes it forget: such a
     run starts with untrained members, and learns from the labeled rows beside the drawn ones.
@@ -167,7 +167,7 @@ def trains_at_once(
 
 
 def has_few_labels(config: RunConfig, task: Task, labeled: LabeledSet) -> bool:
-    """Say whether the labeled rows are too few to train on at once, or all alike.
+    """Return whether the labeled rows are too few to train on at once, or all alike.
 
     Too few are fewer than `train_from` for every label, and than `MANY_ROWS` in all.
     """
@@ -179,7 +179,7 @@ def has_few_labels(config: RunConfig, task: Task, labeled: LabeledSet) -> bool:
 
 
 def know_labels(truth: NDArray[np.int64], predicted: NDArray[np.int64]) -> bool:
-    """Say whether as many predictions are right as the commonest label would be.
+    """Return whether as many predictions are right as the commonest label would be.
 
     Of a few rows, and of rows of one label alone, which the commonest label is right about, nothing
     is concluded.
@@ -188,7 +188,7 @@ def know_labels(truth: NDArray[np.int64], predicted: NDArray[np.int64]) -> bool:
 
 
 def are_alike(labels: NDArray[np.int64]) -> bool:
-    """Say whether all rows have one label, which then cannot be told from another."""
+    """Return whether all rows have one label, so that nothing sets it apart from others."""
     return len(np.unique(labels)) < 2
 
 
@@ -289,7 +289,7 @@ class _Lines:
         return tuple(replace(self._all[place], generation=generation) for place in places)
 
     def later(self, generation: int) -> tuple[Member, ...]:
-        """List the held-out members of a later generation; none where they would tell too little.
+        """List the held-out members of a later generation; none where they would cover too little.
 
         With an encoder there are none: it would need its own, too, since what a part of an ensemble
         predicts is no measure of the whole.

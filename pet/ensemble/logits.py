@@ -43,7 +43,7 @@ def logits_table(ids: Sequence[str], logits: NDArray[np.floating]) -> pa.Table:
 def stored_fingerprint(path: Path) -> str | None:
     """Return the fingerprint that a Parquet file was written with, if it is whole.
 
-    Every page is read and held against its checksum: a footer alone says nothing of the rest.
+    Every page is read and held against its checksum: a footer alone does not vouch for the rest.
     """
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:

@@ -1,4 +1,4 @@
-"""A member's model, loaded from its run, and the prior that is taken out of what it says."""
+"""A member's model, loaded from its run, and the prior that is taken out of its scores."""
 
 from __future__ import annotations
 
@@ -68,5 +68,5 @@ def prior_offset(config: RunConfig, run: Path, pattern: str) -> NDArray[np.float
     """What is added to label scores so that none is likelier before a text is read. [labels]"""
     if config.calibration == "none":
         return None
-    said = read_logits(prior_path(run, pattern))[1]
-    return calibration_offset(said, config.calibration).astype(np.float32)
+    scores = read_logits(prior_path(run, pattern))[1]
+    return calibration_offset(scores, config.calibration).astype(np.float32)

@@ -162,7 +162,7 @@ def prior_rows(count: int, seed: int) -> NDArray[np.int64]:
 
 
 def measure_prior(session: Session, pattern: str) -> Unit:
-    """Write what the untrained model says of pool rows, or of texts without content."""
+    """Write the untrained model's scores of pool rows, or of texts without content."""
     member = Member(pattern, generation=None)
     own = fingerprint(prior=untrained_fingerprint(session, member))
     load = _once(session, member, calibrated=False)

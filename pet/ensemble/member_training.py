@@ -125,7 +125,7 @@ def _rounded(losses: Sequence[float]) -> list[float]:
 
 
 def _phases(config: RunConfig, model: ClozeModel) -> dict[str, TrainingConfig]:
-    """Say what is trained, in order: first of all the projector, where there is one."""
+    """Return the phases of training, in order: first the projector, where there is one."""
     if not isinstance(model.adapter, SoftPrompt) or model.adapter.projector is None:
         return {"member": config.member}
     own = config.projector

@@ -20,7 +20,7 @@ HELD_OUT = "held_out.parquet"  # out-of-fold scores of the labeled rows
 
 
 def out_of_fold_rows(session: Session, lineup: Lineup, member: Member) -> NDArray[np.bool_]:
-    """Say of which labeled rows there are predictions for a member that are out of fold. [rows]
+    """State of which labeled rows there are predictions for a member that are out of fold. [rows]
 
     An untrained member has learned from none. For a trained one its held-out member predicts the
     rows that it holds out; that nobody was shown these rows is not enough, since teachers hand on
@@ -51,7 +51,7 @@ def _held_out_path(session: Session, member: Member) -> Path:
 
 
 def _has_clean_teachers(lineup: Lineup, member: Member) -> bool:
-    """Say whether no teacher of an encoder member has learned from the labeled rows."""
+    """Return whether no teacher of an encoder member has learned from the labeled rows."""
     teachers = lineup.teachers[member] if member.generation else ()
     return all(own.kind == "pattern" and own.generation is None for own in teachers)
 

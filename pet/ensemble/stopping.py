@@ -1,4 +1,4 @@
-"""How generations stand, and whether the last of them did harm."""
+"""How generations compare, and whether the last one is worse than the one before."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from pet.storage.units import DONE
 
 @dataclass(frozen=True)
 class Generation:
-    """Members that were trained together, and how they stand."""
+    """Members that were trained together, with their agreement and label shares."""
 
     members: Sequence[Member]
     growth: Growth
@@ -41,7 +41,7 @@ def generation_of(session: Session, lineup: Lineup, members: Sequence[Member]) -
 
 
 def degradation_of(session: Session, lineup: Lineup, generations: Sequence[Generation]) -> str:
-    """Say what harm the last of some generations did; nothing if it did none."""
+    """Return why the last generation is worse than the one before; empty if it is not."""
     before, now = generations[-2:]
     count = len(session.task.labels)
     labels = session.labeled.labels if len(session.labeled) else np.arange(count)
@@ -52,9 +52,9 @@ def degradation_of(session: Session, lineup: Lineup, generations: Sequence[Gener
 
 
 def _not_taken_up(session: Session, lineup: Lineup, members: Sequence[Member]) -> str:
-    """Say what members that learned from their teachers alone did not take up from them.
+    """Return why too little was learned from teachers, by members that had no other source.
 
-    Films' opinions, for one, do not show in embeddings that were made to tell subjects: there an
+    Films' opinions, for one, do not show in embeddings that were made for subjects: there an
     encoder makes the ensemble worse with every generation. Patterns that learn too would carry it,
     if labeled rows carry them: without any, they spread what is wrong as well as what is right.
     """
@@ -68,15 +68,15 @@ def _not_taken_up(session: Session, lineup: Lineup, members: Sequence[Member]) -
     ]
     if not shares or (kept := float(np.mean(shares))) >= wanted:
         return ""
-    who = "the encoder says" if alone else "without labeled rows, a member says"
+    who = "the encoder predicts" if alone else "without labeled rows, a member predicts"
     return (
-        f"{who} {kept:.0%} of what its teachers know of rows that it has not learned from; "
+        f"{who} {kept:.0%} of what its teachers predict of rows that it has not learned from; "
         f"{wanted:.0%} are wanted"
     )
 
 
 def _taken_up(session: Session, lineup: Lineup, member: Member) -> float | None:
-    """How much of its teachers' knowledge a member has of rows that it was not taught."""
+    """The share of its teachers' knowledge that a member retains on rows that it did not draw."""
     drawn = read_record(folder_of(session, member) / DONE)["drawn"]["rows"]
     new = ~np.isin(unlabeled_rows(session).ids, drawn)
     if not new.any():

@@ -1,4 +1,4 @@
-"""How much each member counts, and how sure they may be together."""
+"""The weights of members, and the calibration of their combined logits."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def member_weights(
 ) -> list[float]:
     """Weigh members alike, by accuracy before training (section 3.3), or by agreement on the pool.
 
-    By accuracy, patterns and encoder are two voices, as loud as `loudness` says: patterns of one
-    model are wrong about the same texts, so their number says little.
+    By accuracy, patterns and encoder are two groups, weighted by `group_weights`: patterns of one
+    model err on the same texts, so their number means little.
 
     Args:
         among: the generation that they are of, where `members` are only some of it.
@@ -52,7 +52,7 @@ def member_weights(
         everybody = list(among or members)
         weights = agreement_weights(pool_logits(session, everybody))
         return [weights[everybody.index(member)] for member in members]
-    if weighing == "uniform" or len(session.labeled) < 2:  # one row has nothing to say of anyone
+    if weighing == "uniform" or len(session.labeled) < 2:  # one row is too few to measure on
         return [1.0] * len(members)
     patterns = [member for member in members if member.kind == "pattern"]
     of_pattern = dict(zip(patterns, _pattern_weights(session, patterns), strict=True))
@@ -60,7 +60,7 @@ def member_weights(
         return [of_pattern.get(member, 1.0) for member in members]
     groups = group_weights(session, lineup)
     total = sum(of_pattern.values())
-    if not total:  # none was right about any row: they count alike, and together as ever
+    if not total:  # none was right about any row: they count alike, and the group as ever
         of_pattern, total = dict.fromkeys(patterns, 1.0), float(len(patterns))
     return [
         groups.encoder if member.kind == "encoder" else groups.patterns * of_pattern[member] / total
@@ -83,22 +83,22 @@ class GroupWeights:
 def group_weights(session: Session, lineup: Lineup) -> GroupWeights:
     """Weigh patterns against encoder, by labeled rows that neither has learned from.
 
-    Each is first made as sure as it is right, then the encoder's share is fitted. Only generation
-    0 can tell: to later encoder members, teachers have told these rows.
+    Each is first calibrated, then the encoder's share is fitted. Only generation 0 has such rows:
+    later encoder members have learned of them from their teachers.
     """
     first = lineup.first
     patterns = [member for member in first if member.kind == "pattern"]
     encoder = [member for member in first if member.kind == "encoder"]
     if not encoder:
         return GroupWeights(0.5, 0.5)
-    said = out_of_fold_logits(session, lineup, patterns, _pattern_weights(session, patterns))
-    sensed = out_of_fold_logits(session, lineup, encoder, [1.0])
-    if said is None or sensed is None:
+    by_patterns = out_of_fold_logits(session, lineup, patterns, _pattern_weights(session, patterns))
+    by_encoder = out_of_fold_logits(session, lineup, encoder, [1.0])
+    if by_patterns is None or by_encoder is None:
         return GroupWeights(0.5, 0.5)
-    rows, mine, theirs = np.intersect1d(said[0], sensed[0], return_indices=True)
+    rows, mine, theirs = np.intersect1d(by_patterns[0], by_encoder[0], return_indices=True)
     labels = session.labeled.labels[rows]
-    scaling = _scaling(patterns, said[1], session.labeled.labels[said[0]])
-    stack = np.stack([scaling.of(said[1][mine]), sensed[1][theirs]])
+    scaling = _scaling(patterns, by_patterns[1], session.labeled.labels[by_patterns[0]])
+    stack = np.stack([scaling.of(by_patterns[1][mine]), by_encoder[1][theirs]])
     share = fit_share(stack, labels)
     return GroupWeights((1 - share) / scaling.temperature, share)
 
@@ -112,11 +112,10 @@ def zero_shot_accuracy(session: Session, pattern: str) -> float:
 def ensemble_scaling(
     session: Session, lineup: Lineup, members: Sequence[Member], weights: Sequence[float]
 ) -> Scaling:
-    """Return what makes the members' combined logits as sure as they are right.
+    """Return the scaling that calibrates the members' combined logits.
 
-    It is fitted on labeled rows by members that have not learned from them, or by judges in their
-    place. Fitted on rows that were learned from, it made every ensemble and every student
-    overconfident.
+    It is fitted on out-of-fold predictions of labeled rows, by held-out members where there are
+    any. Fitted on rows that were learned from, it made every ensemble and student overconfident.
     """
     expected = expected_scaling(session, lineup, members, weights)
     first = lineup.first
@@ -145,16 +144,16 @@ def expected_scaling(
     *,
     guess: float = UNTRAINED,
 ) -> Scaling:
-    """Return how sure members are expected to be whom no judge speaks for.
+    """Return the scaling that is expected of members without out-of-fold predictions.
 
-    The first generation is scaled as labeled rows say, or as is expected of its kind. Later ones
+    The first generation is scaled as labeled rows demand, or as is expected of its kind. Later ones
     are not scaled, or as the first where only the encoder member has learned since; but they are
-    never less sure of the pool than the first was. Members that are taught by soft labels of
-    others would lose heart with every generation, while they become better. With `out_of_bag` 0
-    all are taken at their word.
+    never less confident on the pool than the first was. Members that learn soft labels of others
+    would become less confident with every generation, while they become better. With `out_of_bag`
+    0 nothing is scaled.
 
     Args:
-        guess: the temperature of an untrained first generation of which no row tells anything.
+        guess: the temperature of an untrained first generation without labeled rows.
     """
     as_they_are = Scaling.plain(1.0, len(session.task.labels))
     if not session.config.out_of_bag:
@@ -178,10 +177,10 @@ def expected_scaling(
 def _scaling(
     members: Sequence[Member], logits: NDArray[np.floating], labels: NDArray[np.int64]
 ) -> Scaling:
-    """Fit temperature and offsets; for trained members, of whom judges speak, no offsets.
+    """Fit temperature and offsets; for trained members a temperature alone.
 
-    How sure training makes a model is much the same for member and judge; which label it prefers
-    is chance.
+    Training makes a member and its held-out member about equally overconfident; which label each
+    prefers is chance.
     """
     if _untrained(members):
         return fit_scaling(logits, labels, expected=UNTRAINED)
@@ -197,10 +196,10 @@ def _untrained(members: Sequence[Member]) -> bool:
 def ensemble_scores(
     session: Session, lineup: Lineup, members: Sequence[Member], logits: NDArray[np.floating]
 ) -> NDArray[np.floating]:
-    """Return what members say together, weighed and scaled. [rows, labels]
+    """Return the members' combined logits, weighted and calibrated. [rows, labels]
 
     Args:
-        logits: what each says. [members, rows, labels]
+        logits: of each. [members, rows, labels]
     """
     weights = member_weights(session, lineup, members)
     return expected_scaling(session, lineup, members, weights).of(combine(logits, weights))
@@ -209,8 +208,8 @@ def ensemble_scores(
 def teacher_probabilities(session: Session, lineup: Lineup, member: Member) -> NDArray[np.floating]:
     """Return the probabilities that a member's teachers give to every unlabeled row. [rows, labels]
 
-    Where no labeled row tells how sure they may be, they speak as they are. Made as sure as is
-    likely, they handed their errors on: without labels, an ensemble on topics ended at .69 where it
+    Without labeled rows to calibrate on, they are not scaled. Made as confident as is likely, they
+    handed their errors on: without labels, an ensemble on topics ended at .69 where it
     had come to .84 (validation rows).
 
     Raises:
@@ -220,7 +219,7 @@ def teacher_probabilities(session: Session, lineup: Lineup, member: Member) -> N
     scaling = expected_scaling(
         session, lineup, everybody, member_weights(session, lineup, everybody), guess=1.0
     )
-    if member.kind == "held-out":  # weights and offsets tell of labels that it leaves out
+    if member.kind == "held-out":  # weights and offsets depend on labels that it holds out
         weights = [1.0] * len(teachers)
         scaling = Scaling.plain(scaling.temperature, len(session.task.labels))
     else:

@@ -139,7 +139,7 @@ def _not_loaded_yet(config: RunConfig, run: Path, digests: Mapping[str, str]) ->
 
 
 def _adapters(settings: Mapping[str, Any]) -> list[object]:
-    """Return what of a run's settings says which adapters its members are."""
+    """Return the settings that decide which adapters its members are."""
     member = settings.get("member")
     tuning = str(member.get("tuning")) if isinstance(member, dict) else "full"
     return [tuning, settings.get(tuning.replace("-", "_"))]

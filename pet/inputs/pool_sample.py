@@ -214,7 +214,7 @@ def unlabeled_fingerprint(session: Session) -> str:
 def texts_fingerprint(session: Session) -> str:
     """Name the unlabeled rows by their texts alone: all that matters to a model that is asked.
 
-    So what an untrained model said of them stays true when the labeled set grows.
+    So the scores of an untrained model stay valid when the labeled set grows.
     """
     return str(read_record(session.folder / "unlabeled" / DONE)["texts"])
 

@@ -69,7 +69,7 @@ def start_digests(config: RunConfig, task: Task) -> list[str | None]:
 
 
 def takes_others(config: RunConfig) -> bool:
-    """Say whether adapters of another model may be started from: prompts, through a projector."""
+    """Return whether members may start from another model's prompts, through a projector."""
     return config.member.tuning == "soft-prompt" and config.projector.steps > 0
 
 

@@ -1,4 +1,4 @@
-"""How sure scores may be: the labels' prior, temperature, offsets. Numpy in, numpy out."""
+"""Calibration of scores: the labels' prior, temperature, offsets. Numpy in, numpy out."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from pet.config import Prior
 from pet.method.ensembling import Array, combine, softmax
 
-FEW = 10  # texts that say as much of a prior as not to have read any
+FEW = 10  # texts whose mean counts as much as the assumption of an even prior
 
 
 def calibration_offset(logits: Array, prior: Prior) -> Array:
     """Return what to add to label scores to take out the labels' prior. [labels]
 
-    The prior is the mean probability that each label gets on texts that say nothing of it:
+    The prior is the mean probability that each label gets on texts that carry no sign of it:
     `content-free` ones (Zhao et al. 2021, contextual calibration) or the `pool` as a whole
     (domain-conditional PMI, Holtzman et al. 2021). Where a model names one label nearly always,
     that leaves the label ahead; `matched` goes on until every label has the same mean probability
@@ -55,7 +55,7 @@ def _log_prior_ratio(logits: Array) -> Array:
 
 @dataclass(frozen=True)
 class Scaling:
-    """What makes scores as sure as they are right: z / temperature + offsets.
+    """Temperature and offsets that calibrate scores: z / temperature + offsets.
 
     Attributes:
         offsets: one a label, of mean zero. [labels]
@@ -74,7 +74,7 @@ class Scaling:
         return logits / self.temperature + np.asarray(self.offsets)
 
     def probabilities(self, logits: Array) -> Array:
-        """Return what the scores say, as sure as they are right. [rows, labels]"""
+        """Return calibrated probabilities. [rows, labels]"""
         return softmax(self.of(logits))
 
     def no_less_sure(self, logits: Array, confidence: float) -> Scaling:
@@ -84,7 +84,7 @@ class Scaling:
             logits: [rows, labels]
         """
         low, high = np.log(0.1), np.log(30.0)
-        for _ in range(20):  # a higher temperature makes rows less sure
+        for _ in range(20):  # a higher temperature lowers confidence
             middle = (low + high) / 2
             tried = Scaling(float(np.exp(middle)), self.offsets)
             if tried.probabilities(logits).max(axis=-1).mean() > confidence:
@@ -95,10 +95,10 @@ class Scaling:
 
 
 # Temperatures that are likeliest before any labeled row is seen, chosen on validation rows.
-# Untrained members, their prior taken out, say less than they know: 0.47 to 0.71 were best for
+# Untrained members, their prior taken out, are underconfident: 0.47 to 0.71 were best for
 # SmolLM2 on films and topics and for BERT-tiny on topics, 1.5 for BERT-tiny on films. Members that
-# learned from a few rows many times are too sure: 2.4 and 2.6 were best on topics, 15 and 17 on
-# films (50 labels).
+# learned from a few rows many times are overconfident: 2.4 and 2.6 were best on topics, 15 and 17
+# on films (50 labels).
 UNTRAINED = 0.7
 
 TRAINED = 3.0
@@ -136,7 +136,7 @@ def fit_scaling(
 
     Bias-corrected temperature scaling (Alexandari et al. 2020, arXiv 1901.06852). The temperature
     has the prior of `fit_temperature`, every offset a normal one around zero. A label of which
-    there is no row has none: that it was not seen says nothing of how often it is said.
+    there is no row has none: that it does not occur says nothing of how often it is predicted.
 
     Args:
         logits: [rows, labels] of rows that the model was not trained on.
@@ -155,13 +155,13 @@ def fit_scaling(
     def loss(values: Array) -> tuple[float, Array]:
         log_temperature, offsets = values[0], offsets_of(values[1:])
         scaled = logits / np.exp(log_temperature)
-        said = log_softmax(scaled + offsets, axis=1)
-        wrong = np.exp(said) - truth
+        logs = log_softmax(scaled + offsets, axis=1)
+        wrong = np.exp(logs) - truth
         far = log_temperature - np.log(expected)
         unlikely = prior_strength * far**2 + (offsets**2).sum() / OFFSET_DEVIATION**2
         slope = prior_strength * far - (wrong * scaled).sum()
         slopes = offsets_of(offsets / OFFSET_DEVIATION**2 + wrong.sum(axis=0))
-        return float(unlikely / 2 - (said * truth).sum()), np.array([slope, *slopes])
+        return float(unlikely / 2 - (logs * truth).sum()), np.array([slope, *slopes])
 
     start = np.zeros(1 + count)
     start[0] = np.log(fit_temperature(logits, labels, prior_strength, expected))
@@ -177,14 +177,14 @@ def negative_log_likelihood(probabilities: Array, labels: NDArray[np.integer]) -
     return float(-np.log(np.clip(chances, 1e-12, 1)).sum())
 
 
-def fit_share(voices: Array, labels: NDArray[np.integer], prior_strength: float = 2.0) -> float:
-    """Find the second voice's share of two under which the labels are likeliest.
+def fit_share(logits: Array, labels: NDArray[np.integer], prior_strength: float = 2.0) -> float:
+    """Find the second model's share of two under which the labels are likeliest.
 
-    Stacking (Wolpert 1992) of two log-linear voices, at the best temperature of each mixture. The
+    Stacking (Wolpert 1992) of two log-linear models, at the best temperature of each mixture. The
     share has a prior around a half, a Beta distribution, for the rows are few.
 
     Args:
-        voices: logits of rows that neither has learned from. [2, rows, labels]
+        logits: of rows that neither has learned from. [2, rows, labels]
         labels: [rows]
 
     Returns:
@@ -193,7 +193,7 @@ def fit_share(voices: Array, labels: NDArray[np.integer], prior_strength: float 
     shares = np.linspace(0.05, 0.95, 19)
     losses = []
     for share in shares:
-        combined = combine(voices, [1 - share, share])
+        combined = combine(logits, [1 - share, share])
         calibrated = softmax(combined, fit_temperature(combined, labels))
         prior = prior_strength * float(np.log(share * (1 - share)))
         losses.append(negative_log_likelihood(calibrated, labels) - prior)

@@ -62,7 +62,8 @@ def duplicate_rows(texts: Sequence[tuple[str, ...]]) -> NDArray[np.int64]:
 
 
 def suspects(probabilities: NDArray[np.floating], given: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Find rows that are surer of another label than that label's own rows are (Northcutt 2021).
+    """Find rows that are predicted as another label with more confidence than that label's own rows
+    are on average (confident learning, Northcutt 2021).
 
     Confident learning, equation 2 of arXiv 1911.00068: label j's threshold is the mean probability
     of j among the rows that carry it; a row counts as j where it reaches that, and as the likeliest

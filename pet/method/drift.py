@@ -25,7 +25,7 @@ LENGTH_EDGES = np.unique(np.round(2 ** np.arange(0, 17.5, 0.5))).astype(np.int64
 
 WORD_BUCKETS = 1024
 
-CHANCE = 0.001  # how often a test speaks up where nothing has changed
+CHANCE = 0.001  # how often a test fires where nothing has changed
 
 NORMAL_QUANTILE = 3.0902  # of CHANCE, one-sided
 
@@ -57,7 +57,7 @@ class TextSketch:
 
 @dataclass(frozen=True, eq=False)
 class LabelSketch:
-    """What a model says of some texts.
+    """Predictions of some texts, counted.
 
     Attributes:
         labels: rows per label. [labels]
@@ -77,25 +77,25 @@ class LabelSketch:
 
 @dataclass(frozen=True, eq=False)
 class Sketch:
-    """Texts, and what a model says of them."""
+    """Texts, and the predictions of a model."""
 
     texts: TextSketch
-    said: LabelSketch
+    predicted: LabelSketch
 
     def __add__(self, other: Sketch) -> Sketch:
-        return Sketch(self.texts + other.texts, self.said + other.said)
+        return Sketch(self.texts + other.texts, self.predicted + other.predicted)
 
     @property
     def rows(self) -> int:
-        return self.said.rows
+        return self.predicted.rows
 
     def as_json(self) -> dict[str, list[int]]:
         """Write it down as lists of counts."""
         return {
             "lengths": self.texts.lengths.tolist(),
             "words": self.texts.words.tolist(),
-            "labels": self.said.labels.tolist(),
-            "confidence": self.said.confidence.tolist(),
+            "labels": self.predicted.labels.tolist(),
+            "confidence": self.predicted.confidence.tolist(),
         }
 
     @classmethod
@@ -218,8 +218,8 @@ class Finding:
 def find_drift(reference: Sketch, now: Sketch, thresholds: Thresholds) -> list[Finding]:
     """Hold new rows against those a model learned from: label shares, confidence, words, length."""
     pairs = {
-        "label shares": (reference.said.labels, now.said.labels),
-        "confidence": (reference.said.confidence, now.said.confidence),
+        "label shares": (reference.predicted.labels, now.predicted.labels),
+        "confidence": (reference.predicted.confidence, now.predicted.confidence),
         "words": (reference.texts.words, now.texts.words),
         "length": (reference.texts.lengths, now.texts.lengths),
     }

@@ -60,7 +60,7 @@ def agreement(votes: NDArray[np.integer], labels: NDArray[np.integer]) -> Array:
 def agreement_weights(logits: Array) -> list[float]:
     """Weigh each member by how far it agrees with all others together, chance taken out.
 
-    No label is needed: a member that says what nobody else says is more often wrong than they
+    No label is needed: a member that predicts what no other does is more often wrong than they
     are. The measure is Cohen's kappa against the mean of the other members, so that one who always
     names the commonest label weighs nothing; below zero it counts as zero.
 
@@ -83,7 +83,7 @@ def agreement_weights(logits: Array) -> list[float]:
 
 
 def entropy(probabilities: Array) -> Array:
-    """Return the entropy of each row in nats: 0 is sure, log(labels) is a shrug. [rows]"""
+    """Return the entropy of each row in nats, from 0 to log(labels). [rows]"""
     safe = np.clip(probabilities, 1e-12, 1.0)
     return -(safe * np.log(safe)).sum(axis=-1)
 

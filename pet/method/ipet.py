@@ -105,7 +105,7 @@ def draw_rows(
     all are taken, and nothing is drawn twice (the research code repeats rows, or hangs).
 
     Args:
-        probabilities: what the teachers say. [rows, labels]
+        probabilities: of the teachers. [rows, labels]
         quotas: rows wanted per label. [labels]
         trainable: rows that may be drawn. [rows]
     """
@@ -138,10 +138,10 @@ def draw_rows(
 
 @dataclass(frozen=True)
 class Growth:
-    """How a generation stands: the signs by which growing is judged.
+    """Agreement and label shares of a generation, by which growing is stopped.
 
     Attributes:
-        agreement: mean share of members that say what the ensemble says.
+        agreement: mean share of members that predict what the ensemble predicts.
         shares: the labels' shares of the pool, as the ensemble labels it. [labels]
     """
 
@@ -157,25 +157,25 @@ def measure_growth(logits: Array, combined: Array) -> Growth:
     return Growth(float(votes.mean()), tuple(float(share) for share in shares))
 
 
-def retention(said: Array, labels: Rows) -> float | None:
-    """Return how much of what teachers know a learner says too: 1 is all of it, 0 is chance.
+def retention(teachers: Array, labels: Rows) -> float | None:
+    """Return how much of what teachers know a learner retains: 1 is all of it, 0 is chance.
 
     It is the probability that the teachers give to the learner's labels, of the probability that
     they give to their own, chance taken out of both as in Cohen's kappa.
 
-    Where teachers say nearly the same label of all rows, there is nothing to tell by: None.
+    Where teachers predict nearly the same label for all rows, nothing can be measured: None.
 
     Args:
-        said: the teachers' probabilities of rows that the learner has not learned from.
+        teachers: probabilities of rows that the learner has not learned from.
             [rows, labels]
         labels: the learner's best labels of them. [rows]
     """
-    if np.bincount(said.argmax(axis=1)).max() > NEARLY_ALL * len(said):
+    if np.bincount(teachers.argmax(axis=1)).max() > NEARLY_ALL * len(teachers):
         return None
-    shares = np.bincount(labels, minlength=said.shape[1]) / len(labels)
-    by_chance = float(shares @ said.mean(axis=0))
-    own = float(said.max(axis=1).mean()) - by_chance
-    return (float(said[np.arange(len(labels)), labels].mean()) - by_chance) / max(own, 1e-12)
+    shares = np.bincount(labels, minlength=teachers.shape[1]) / len(labels)
+    by_chance = float(shares @ teachers.mean(axis=0))
+    own = float(teachers.max(axis=1).mean()) - by_chance
+    return (float(teachers[np.arange(len(labels)), labels].mean()) - by_chance) / max(own, 1e-12)
 
 
 # Chosen on validation rows: where growing helped by 1 to 9 points, 0.66 to 0.98 were kept after the
@@ -196,7 +196,7 @@ DRIFT = 0.15  # of the label shares, in total variation, within one generation
 def degradation(
     before: Growth, now: Growth, ratio: Sequence[float], *, untrained_before: bool = False
 ) -> str:
-    """Say what harm growing did from one generation to the next; nothing if it did none.
+    """Return why a generation is worse than the one before; empty if it is not.
 
     Harm is a fall in the members' agreement; or a label that had at least 1 % of the pool and lost
     nine tenths of it; or a long step away from the ratio in which rows are drawn. Self-training

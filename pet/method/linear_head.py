@@ -90,7 +90,7 @@ def fit_head(
 
 
 def _shown(wanted: Array) -> NDArray[np.bool_]:
-    """Say which labels some row shows. [labels]"""
+    """Return which labels some row has. [labels]"""
     return np.asarray((wanted > 1e-3).any(axis=0))
 
 
@@ -99,7 +99,7 @@ def _minimum(points: Array, wanted: Array, penalty: float) -> tuple[Array, Array
 
     Args:
         points: [rows, width]
-        wanted: what each row says of each label, times what the row counts. [rows, labels]
+        wanted: target probabilities of each row, times the weight of the row. [rows, labels]
     """
     from scipy.optimize import minimize  # a second, which few commands need
     from scipy.special import log_softmax
@@ -131,7 +131,7 @@ def _minimum(points: Array, wanted: Array, penalty: float) -> tuple[Array, Array
 
 @dataclass(frozen=True)
 class Fitted:
-    """A head, and what cross-validation on the labeled rows says of it.
+    """A head, and its cross-validation on the labeled rows.
 
     Attributes:
         penalty: C as chosen.
@@ -154,12 +154,12 @@ def fit_calibrated(
     drawn_targets: Array,
     rng: np.random.Generator,
 ) -> Fitted:
-    """Fit a head on labeled and drawn rows; choose how, and set how sure it is.
+    """Fit a head on labeled and drawn rows; choose its penalty, and calibrate it.
 
     Every labeled row is scored by a head that was fitted without its fold. The penalty, and what a
     drawn row counts, are those under which the labels are likeliest: so teachers that know less
     than the labeled rows do are not listened to. The logits are divided by the temperature that
-    fits them, so that this voice is as loud in the ensemble as it is right.
+    fits them, so that its logits are calibrated in the ensemble.
 
     Args:
         embeddings, labels: of the labeled rows. [rows, width], [rows]

@@ -25,7 +25,7 @@ def accuracy(truth: Labels, predicted: Labels) -> float:
 
 
 def beats_commonest(truth: Labels, predicted: Labels) -> bool:
-    """Say whether as many rows are right as if the commonest label were said of all, or more."""
+    """Return whether accuracy is at least that of always predicting the commonest label."""
     return bool((truth == predicted).sum() >= np.bincount(truth).max())
 
 
@@ -53,7 +53,7 @@ def expected_calibration_error(probabilities: Array, truth: Labels, bins: int = 
 
 
 def reliability(probabilities: Array, truth: Labels, bins: int = 15) -> list[dict[str, float]]:
-    """Return the bins of the calibration error that hold rows: how sure, and how often right.
+    """Return the bins of the calibration error that hold rows: mean confidence and accuracy.
 
     Returns:
         per bin: `low` and `high` (its bounds), `rows`, mean `confidence`, `accuracy`.
@@ -105,12 +105,12 @@ def compare(one: Array, other: Array, truth: Labels) -> dict[str, int]:
 def coverage_curve(
     probabilities: Array, truth: Labels, coverages: Sequence[float] = tuple(np.arange(1, 11) / 10)
 ) -> list[dict[str, float]]:
-    """Return how right the surest rows are: accuracy against coverage (selective prediction).
+    """Return accuracy against coverage (selective prediction).
 
     Args:
         probabilities: [rows, labels]
         truth: [rows]
-        coverages: shares of the rows to keep, the surest first.
+        coverages: shares of the rows to keep, the most confident first.
 
     Returns:
         per share kept: `coverage`, the `threshold` of confidence that keeps it, `accuracy`.
@@ -132,7 +132,7 @@ def coverage_curve(
 
 
 def above(probabilities: Array, truth: Labels, threshold: float) -> dict[str, float | None]:
-    """Return the share of rows at least as sure as a threshold, and how many of them are right."""
+    """Return coverage and accuracy of the rows whose confidence reaches a threshold."""
     kept = probabilities.max(axis=1) >= threshold
     right = probabilities.argmax(axis=1) == truth
     return {

@@ -24,7 +24,7 @@ WAYS = ("coverage", "doubt")
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """Rows to choose from: what was said of them.
+    """Rows to choose from, with their predictions.
 
     Attributes:
         ids: one per row.
@@ -134,7 +134,7 @@ def choose(
     in the middle of each group is chosen, unless it is all but equal to a row chosen before.
 
     Args:
-        candidates: what the student said.
+        candidates: with the predictions of the student.
         vectors: of the texts, of length one. [rows, width]
         rows: how many to choose; fewer are returned where the candidates are too much alike.
         by: "coverage" takes every row for a candidate; "doubt" the most doubtful ones, where most
@@ -188,7 +188,7 @@ _WORD = re.compile(r"\w+")
 def text_vectors(texts: Sequence[str], seed: int) -> NDArray[np.float64]:
     """Turn texts into vectors of length one; texts of like words point the same way.
 
-    Words that most texts share say nothing of any of them and are left out, whatever the
+    Words that most texts share do not set any of them apart and are dropped, whatever the
     language.
 
     Returns:

@@ -100,12 +100,12 @@ def _write(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def is_adapter(folder: Path) -> bool:
-    """Tell an adapter from a whole model."""
+    """Distinguish an adapter from a whole model."""
     return (folder / BACKBONE).is_file()
 
 
 def read_backbone(folder: Path) -> dict[str, Any]:
-    """Return what an adapter says of itself: `tuning`, and its model's `ref` and `digest`."""
+    """Return the record of an adapter: `tuning`, and its model's `ref` and `digest`."""
     return read_record(folder / BACKBONE)
 
 
@@ -127,7 +127,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
 
 
 def damaged(folder: Path, found: str) -> InputError:
-    """Say in one screen that an adapter cannot be used."""
+    """Explain in one screen that an adapter cannot be used."""
     return InputError(
         Problem(
             str(folder),

@@ -158,7 +158,7 @@ class Backbone:
         return self._worn[folder]
 
     def holds(self, model: Model) -> bool:
-        """Say whether a model is this one, whatever it wears."""
+        """Return whether a model is this one, with whatever adapter."""
         return self._model is not None and model.module is self._model.module
 
     def take_off(self, adapter: Adapter) -> None:

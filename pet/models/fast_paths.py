@@ -103,7 +103,7 @@ def restricted_to(layer: Any, columns: Tensor) -> Iterator[None]:
 
 
 class Shortened:
-    """A layer that is computed where it is asked about; everywhere, if nobody says where."""
+    """A layer that is computed at chosen places; everywhere, if none are chosen."""
 
     whole: type[Any]
 

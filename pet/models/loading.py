@@ -55,7 +55,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def usual_precision(device: torch.device) -> Literal["bfloat16", "float32"]:
-    """Say what "auto" computes in on a device."""
+    """State what "auto" computes in on a device."""
     return "bfloat16" if device.type == "cuda" else "float32"
 
 
@@ -76,7 +76,7 @@ def model_digest(ref: str, revision: str | None = None) -> str:
 
 
 def refuse_unloadable(ref: str, revision: str | None) -> None:
-    """Say in one screen why a model cannot be had, before anything is read from it."""
+    """Explain in one screen why a model cannot be had, before anything is read from it."""
     expected = "a model folder with config.json, tokenizer.json and *.safetensors, or a hub id"
     if os.path.isdir(ref):
         names = sorted(path.name for path in Path(ref).iterdir())
@@ -100,7 +100,7 @@ def refuse_unloadable(ref: str, revision: str | None) -> None:
 
 
 def _other_weights(names: list[str]) -> tuple[str, str]:
-    """Say what there is instead of safetensors, and what to do about it."""
+    """State what there is instead of safetensors, and what to do about it."""
     pickled = [name for name in names if name.endswith((".bin", ".pt", ".pth", ".pkl", ".ckpt"))]
     if pickled:
         found = f"pickled weights only ({', '.join(pickled)})"
@@ -210,7 +210,7 @@ def check_vocabulary(tokenizer: Any, config: Any, ref: str) -> None:
 
 
 def kind_of(config: Any, ref: str) -> type:
-    """Tell a masked from a causal language model by what the weights were saved as."""
+    """Distinguish a masked from a causal language model by what the weights were saved as."""
     saved_as = set(config.architectures or [])
     masked, causal = set(MASKED_NAMES.values()), set(CAUSAL_NAMES.values())
     if saved_as & masked or (not saved_as & causal and type(config) in MODEL_FOR_MASKED_LM_MAPPING):
@@ -239,7 +239,7 @@ def longest_input(ref: str, revision: str | None) -> int:
 
 
 def is_causal(ref: str, revision: str | None) -> bool:
-    """Say whether a model is a causal language model, from its configuration."""
+    """Return whether a model is a causal language model, from its configuration."""
     with model_problems(ref):
         config = AutoConfig.from_pretrained(ref, revision=revision, trust_remote_code=False)
     return kind_of(config, ref) is AutoModelForCausalLM

@@ -98,7 +98,7 @@ class Model(ABC):
 
         Args:
             columns: where the rows are looked at. [rows, columns]
-            ask: gives what the model says of inputs, looked at in these columns.
+            ask: gives the model's outputs at these columns.
         """
         self.active_adapter.set(self.adapter)  # another's may have its own way to attend
         layer = last_layer(backbone)
@@ -118,17 +118,17 @@ class Model(ABC):
         return {name: tensor[:rows] for name, tensor in inputs.items()}, columns[:rows]
 
     def outputs_agree(self, whole: Callable[[], Tensor], short: Callable[[], Tensor]) -> bool:
-        """Say whether a short way gives what the whole way gives, while nothing is learned.
+        """Return whether a short way gives what the whole way gives, while nothing is learned.
 
         Both in float32, and held against how much the labels or words differ: all that a new
-        head says is small.
+        head gives is small.
         """
         training, precision = self.module.training, self.precision
         self.module.eval()
         self.precision = "float32"
         try:
             with torch.no_grad():
-                one, other = (said - said.mean(-1, keepdim=True) for said in (whole(), short()))
+                one, other = (out - out.mean(-1, keepdim=True) for out in (whole(), short()))
                 return bool((one - other).norm() <= 1e-3 * one.norm())
         except (RuntimeError, IndexError) as error:
             if is_out_of_memory(error):

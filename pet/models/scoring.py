@@ -48,7 +48,7 @@ def score(
     never held up.
 
     Raises:
-        PetError: one row alone does not fit into memory, or the model says NaN.
+        PetError: one row alone does not fit into memory, or a score is NaN.
     """
     if rows is None:
         rows = np.arange(len(next(iter(texts.values()))))
@@ -160,7 +160,7 @@ def score_columns(
 
 
 def ask_in_turn(
-    voices: Iterable[tuple[Any, Encoder]],
+    members: Iterable[tuple[Any, Encoder]],
     count: int,
     columns: Columns,
     tokens_per_batch: int,
@@ -169,12 +169,12 @@ def ask_in_turn(
     """Ask models about the same texts, which are tokenised once for all models of a class.
 
     Args:
-        voices: a model and its encoder each; may load them one after another. Models of one class
+        members: a model and its encoder each; may load them one after another. Models of one class
             share a tokenizer.
-        count: how many voices there are. A row counts as done when all have been asked.
+        count: how many members there are. A row counts as done when all have been asked.
 
     Returns:
-        [voices, rows, labels]
+        [members, rows, labels]
     """
     asked = 0
 
@@ -185,7 +185,7 @@ def ask_in_turn(
 
     of_class: dict[type, Tokens] = {}
     stack = []
-    for model, encoder in voices:
+    for model, encoder in members:
         known = of_class.setdefault(type(model), {})
         stack.append(score_columns(model, encoder, columns, tokens_per_batch, count_once, known))
         del model, encoder  # before the next is loaded: not every machine has room for two

@@ -126,7 +126,7 @@ def pooling_of(ref: str, revision: str | None) -> str:
 
 
 class EncoderClassifier(Model):
-    """A sentence encoder with a linear head on it: what the encoder member says of new texts."""
+    """A sentence encoder with a linear head on it: the encoder member, for new texts."""
 
     def __init__(self, sentences: SentenceEncoder, head: LinearHead):
         super().__init__(

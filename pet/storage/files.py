@@ -125,7 +125,7 @@ def _is_about_writing(error: OSError, folder: Path) -> bool:
 
 
 def unwritable(target: Path, error: OSError) -> PetError:
-    """Say in one screen why a place could not be written."""
+    """Explain in one screen why a place could not be written."""
     found = error.strerror or str(error)
     target = lasting_name(target)
     if error.errno in NO_ROOM:

@@ -154,7 +154,7 @@ def _name(holder: dict[str, Any]) -> str:
 
 
 def where_processes_are() -> dict[str, str]:
-    """Say among which processes ours has its number: of which machine, start and container.
+    """State among which processes ours has its number: of which machine, start and container.
 
     Containers may share a host's name, as copies of one have it, and still not see each other.
     Where a system has no such marks, they are empty.
@@ -177,7 +177,7 @@ def _namespace() -> str:
 
 
 def _is_dead(holder: dict[str, Any]) -> bool:
-    """Say whether a holder was a process that we would see, and is no more."""
+    """Return whether a holder was a process that we would see, and is no more."""
     if not where_processes_are().items() <= holder.items():
         return False
     if type(holder.get("process")) is not int:

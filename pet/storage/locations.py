@@ -1,4 +1,4 @@
-"""Where a user says that something lies: a path, a hub id, or an address on object storage.
+"""Where a user puts something: a path, a hub id, or an address on object storage.
 
 Other addresses are refused, and those with secrets in them.
 """
@@ -21,12 +21,12 @@ _ON_STORE = re.compile(rf"(?:{'|'.join(STORES)})://[a-z0-9][a-z0-9._-]{{2,}}(?:/
 
 
 def is_on_store(place: object) -> bool:
-    """Say whether a place is an address on object storage."""
+    """Return whether a place is an address on object storage."""
     return isinstance(place, str) and _ON_STORE.fullmatch(place) is not None
 
 
 def place_problem(where: str, value: str, stores: bool = False) -> Problem | None:
-    """Say what is wrong with a place as such, whatever is there.
+    """State what is wrong with a place as such, whatever is there.
 
     An empty one would be read as the present folder: it comes from a shell variable without a
     value. An address may hold a password or a signature, which must reach no manifest and no log.
@@ -52,7 +52,7 @@ def place_problem(where: str, value: str, stores: bool = False) -> Problem | Non
 
 
 def _store_problem(where: str, value: str) -> Problem | None:
-    """Say what is wrong with an address on object storage, without what may be secret in it."""
+    """State what is wrong with an address on object storage, without what may be secret in it."""
     parts = value.split("/")[3:]
     if is_on_store(value) and not {".", ".."} & set(parts):
         return None
@@ -77,7 +77,7 @@ def check_places(stores: bool = False, **places: str) -> None:
 
 
 def place_in_pool(pool: str, out: str) -> list[Problem]:
-    """Say so if what is written to `out` would be read as a part of the pool the next time."""
+    """State so if what is written to `out` would be read as a part of the pool the next time."""
     if is_on_store(pool) != is_on_store(out):
         return []
     if is_on_store(pool):

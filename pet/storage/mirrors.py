@@ -267,7 +267,7 @@ def fetch_run(
 
 
 def _is_passing(name: str) -> bool:
-    """Say whether a name is that of a lock, or of something in the making."""
+    """Return whether a name is that of a lock, or of something in the making."""
     return name == LOCK or any(part.startswith(TEMPORARY_PREFIX) for part in name.split("/"))
 
 

@@ -54,7 +54,7 @@ def path_of(place: str | Path) -> Path:
 
 
 def is_remote(path: Path) -> bool:
-    """Say whether a path of `path_of` lies on object storage."""
+    """Return whether a path of `path_of` lies on object storage."""
     return not isinstance(path, Path)
 
 
@@ -138,7 +138,7 @@ def _numbered(error: OSError, text: str, address: str) -> OSError:
 
 
 def trouble(address: str, error: OSError) -> PetError:
-    """Say in one screen what is wrong with a place on object storage."""
+    """Explain in one screen what is wrong with a place on object storage."""
     found = error.strerror or str(error)
     if error.errno == errno.ENOENT:
         expected, fix = "a bucket that is there", "check the name; buckets are not made by pet"
@@ -214,7 +214,7 @@ def version_of(info: dict[str, Any]) -> str:
 
 
 def kind_of(path: Path) -> str | None:
-    """Say whether an address is that of a "file" or of a "directory"; None if nothing is there.
+    """Return whether an address is that of a "file" or of a "directory"; None if nothing is there.
 
     Raises:
         InputError: the bucket cannot be used.

@@ -67,7 +67,7 @@ class Unit:
 
 
 def finished(folder: Path, expected: str) -> tuple[bool, str]:
-    """Say whether the unit in `folder` is whole and made from `expected`; if not, why not.
+    """Return whether the unit in `folder` is whole and made from `expected`; if not, why not.
 
     Every file is held against the digest in `done.json`, so weights that were changed after the
     fact are found.

@@ -1,4 +1,4 @@
-"""What is learned from the votes, and the pool labeled with it.
+"""What is learned from the ensemble, and the pool labeled with it.
 
 `soft_labels` are the ensemble's, calibrated and then softened; `distillation` trains the student
 (in folds first) and the supervised baseline; `student_folder` is a student by itself, which plain

@@ -49,9 +49,9 @@ def distillation_loss(scores: Tensor, soft_labels: Tensor, temperature: float) -
 
 
 def train_in_fold(session: Session, soft: Unit, fold: int) -> Unit:
-    """Distil the ensemble into a student of the other folds; write what it says of this one.
+    """Distil the ensemble into a student of the other folds; write its scores of this one.
 
-    It passes over its rows as often as the last student does. What it says is kept, not itself.
+    It passes over its rows as often as the last student does. Its scores are kept, not its weights.
     """
     config = session.config
     count = config.student_folds
@@ -74,11 +74,11 @@ def train_in_fold(session: Session, soft: Unit, fold: int) -> Unit:
 
 
 def train_student(session: Session, soft: Unit, in_folds: list[Unit]) -> Unit:
-    """Distil the ensemble into a plain classifier, which is as sure as the ensemble is.
+    """Distil the ensemble into a plain classifier, with the ensemble's calibration.
 
     Args:
-        in_folds: students that have labeled what they had not seen; the ensemble itself teaches if
-            there are none.
+        in_folds: students that have scored rows out of fold; the ensemble alone teaches if there
+            are none.
     """
     training = session.config.student
     taught = {"in_folds": [unit.fingerprint for unit in in_folds]} if in_folds else {}
@@ -86,7 +86,7 @@ def train_student(session: Session, soft: Unit, in_folds: list[Unit]) -> Unit:
 
     def build(folder: Path) -> dict[str, Any]:
         learned = read_targets(session, in_folds)
-        _say_whose(session, learned)
+        _note_weak_students(session, learned)
         every = np.ones(len(learned.soft_labels), bool)
         (student, _, _), losses = _distil(session, "student", learned.soft_labels, every, training)
         _keep(session, student, folder)
@@ -95,12 +95,12 @@ def train_student(session: Session, soft: Unit, in_folds: list[Unit]) -> Unit:
     return make_unit(session.folder / "student", expected, build)
 
 
-def _say_whose(session: Session, learned: Correction) -> None:
-    """Say of students that are too weak to correct the ensemble that they hardly do."""
+def _note_weak_students(session: Session, learned: Correction) -> None:
+    """Note that students are too weak to correct the ensemble by much."""
     if learned.kept is not None and learned.share < 0.5:
         session.observer.note(
-            f"of rows that they have not seen, students say {max(learned.kept, 0):.0%} of what the "
-            f"ensemble knows: they are heard by {learned.share:.0%}; more pool rows, or a larger "
+            f"out of fold, students reproduce {max(learned.kept, 0):.0%} of what the "
+            f"ensemble predicts: their weight is {learned.share:.0%}; more pool rows, or a larger "
             "--student-model, would teach them more"
         )
 
@@ -226,7 +226,7 @@ def train_supervised(session: Session) -> Unit:
 
 
 def score_classifier(session: Session, unit: Unit) -> list[Unit]:
-    """Write what a classifier says of the labeled set and the test set."""
+    """Write a classifier's scores of the labeled set and the test set."""
     trained = session.folder / unit.path
     folder = session.folder / "evaluation"
     units = []

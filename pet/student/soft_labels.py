@@ -21,14 +21,14 @@ from pet.method.ensembling import combine, softmax
 from pet.storage.files import write_parquet
 from pet.storage.units import Unit, fingerprint, make_unit
 
-HELD_OUT = "held_out.parquet"  # what a student of the other folds says of a fold's rows
+HELD_OUT = "held_out.parquet"  # a fold's rows, scored by a student of the other folds
 
 
 def write_soft_labels(session: Session, lineup: Lineup, members: Sequence[Member]) -> Unit:
     """Combine the members into soft labels for every unlabeled row, shard by shard.
 
-    They are honest first, then softened: the student that learns from them is as sure as the
-    ensemble, and takes its calibration over.
+    They are calibrated, then softened: the student that learns from them takes the ensemble's
+    calibration over.
     """
     config = session.config
     weights = member_weights(session, lineup, members)

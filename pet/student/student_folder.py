@@ -1,4 +1,4 @@
-"""The student by itself: its folder says which fields it reads, so that it can be asked."""
+"""The student by itself: a folder that names the fields it reads, so that it can predict."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TOKENS_PER_BATCH = 8192
 
 
 class Record(BaseModel):
-    """What transformers' own files do not say of a student.
+    """What transformers' own files do not hold of a student.
 
     Attributes:
         task: the task's name.
@@ -71,7 +71,7 @@ def write_record(folder: Path, record: Record) -> None:
 
 
 def read_student_record(folder: Path) -> Record:
-    """Read what a student reads and says.
+    """Read a student's fields and labels.
 
     Raises:
         InputError: no student is there, or one of a newer version or without a usable record.

@@ -71,7 +71,7 @@ class Pattern:
 
     @property
     def mask_is_last(self) -> bool:
-        """Tell whether only whitespace follows the mask, as causal models need it."""
+        """Return whether only whitespace follows the mask, as causal models need it."""
         after = self.pieces[self.pieces.index(MaskSlot()) + 1 :]
         return all(isinstance(piece, Words) and piece.text.isspace() for piece in after)
 

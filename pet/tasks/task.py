@@ -121,7 +121,7 @@ def _decoded(raw: bytes, where: str) -> str:
 
 
 def column_names(task: Task, text_column: str | None) -> dict[str, str] | None:
-    """Say in which column the task's one field stands, where it is another than its name.
+    """State in which column the task's one field stands, where it is another than its name.
 
     Raises:
         InputError: the task has several fields.

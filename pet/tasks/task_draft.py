@@ -132,7 +132,7 @@ def proposed_words(label: str, kind: str) -> tuple[str, ...]:
 
 
 def check_draft(draft: Draft) -> None:
-    """Say everything that a draft lacks.
+    """State everything that a draft lacks.
 
     Raises:
         InputError: no such kind, too few labels, a label without a word, fields that do not fit.

@@ -220,7 +220,7 @@ def read_document(toml_text: str, where: str) -> dict[str, Any]:
 
 
 def _syntax_problem(message: str, toml_text: str, where: str) -> Problem:
-    """Say where the TOML breaks; `tomllib` tells it in its message only."""
+    """State where the TOML breaks; `tomllib` tells it in its message only."""
     at = _LINE_COLUMN.search(message)
     if at:
         where = f"{where}, line {at[1]}, column {at[2]}"

@@ -13,30 +13,31 @@ import pyarrow.parquet as pq
 import pytest
 
 from pet import pipeline
-from pet.ensemble.members import members_of
-from pet.ensemble.teachers import member_fingerprint
 from pet.errors import InputError, Problem
-from pet.inputs.inputs import read_inputs
 from pet.inputs.pool_sample import load_unlabeled
+from pet.inputs.session import open_session
 from pet.models.loading import HUB_ID
 from pet.pipeline import label_pool
 from pet.storage.files import read_json
 from pet.student.distillation import train_supervised
 from tests.support import samples
+from tests.support.lineups import named, planned
 
 Configure = Callable[..., Any]
 
 
 def test_labels_in_another_order_make_other_members(config_for: Configure, run_copy: Path) -> None:
     """Scores are kept by place: with the labels reordered, every old score would be misread."""
-    inputs = read_inputs(config_for(out=run_copy))
+    session = open_session(config_for(out=run_copy))
     words = {
-        name: dict(reversed(list(of_label.items()))) for name, of_label in inputs.task.words.items()
+        name: dict(reversed(list(of_label.items())))
+        for name, of_label in session.task.words.items()
     }
-    task = replace(inputs.task, labels=inputs.task.labels[::-1], words=words)
-    member = members_of(inputs)[0]
-    assert member_fingerprint(inputs, member) != member_fingerprint(
-        replace(inputs, task=task), member
+    task = replace(session.task, labels=session.task.labels[::-1], words=words)
+    member = planned(session).first[0]
+    assert (
+        named(session).fingerprints[member]
+        != named(replace(session, inputs=replace(session.inputs, task=task))).fingerprints[member]
     )
 
 
@@ -89,10 +90,15 @@ def test_what_no_model_depends_on_trains_none_again(
 def test_fields_in_another_order_make_another_baseline(
     config_for: Configure, run_copy: Path
 ) -> None:
-    inputs = read_inputs(config_for(out=run_copy))
-    turned = replace(inputs, task=replace(inputs.task, fields=("more", *inputs.task.fields)))
+    session = open_session(config_for(out=run_copy))
+    turned = replace(
+        session,
+        inputs=replace(
+            session.inputs, task=replace(session.task, fields=("more", *session.task.fields))
+        ),
+    )
     made = json.loads((run_copy / "supervised" / "done.json").read_text())
-    assert train_supervised(inputs).fingerprint == made["fingerprint"]
+    assert train_supervised(session).fingerprint == made["fingerprint"]
     with pytest.raises(KeyError):  # it is trained anew: there is no such column here
         train_supervised(turned)
 

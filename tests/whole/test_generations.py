@@ -13,17 +13,17 @@ import pytest
 from pet.ensemble.member_models import prior_offset
 from pet.ensemble.member_scoring import measure_prior
 from pet.ensemble.member_training import train_member
-from pet.ensemble.members import Member, members_of
-from pet.ensemble.teachers import teachers_of
+from pet.ensemble.members import Member
 from pet.errors import InputError
-from pet.inputs.inputs import read_inputs
 from pet.inputs.pool_sample import sample_pool, unlabeled_rows
+from pet.inputs.session import open_session
 from pet.models import scoring
 from pet.pipeline import label_pool
 from pet.settings import make_config
 from pet.storage.files import read_json
 from pet.storage.units import DONE
 from tests.support import samples
+from tests.support.lineups import named, planned
 
 Configure = Callable[..., Any]
 
@@ -48,10 +48,10 @@ def test_every_generation_that_was_asked_for_is_trained_and_reported(grown: Any)
 
 
 def test_a_member_of_a_generation_is_not_taught_by_itself(grown: Any) -> None:
-    inputs = read_inputs(grown[0])
-    for member in members_of(inputs, 1):
+    session = open_session(grown[0])
+    for member in planned(session).generations[1]:
         record = read_json(Path(grown[0].out) / "members" / member.name / DONE)
-        assert record["teachers"] == [teacher.name for teacher in teachers_of(inputs, member)]
+        assert record["teachers"] == [teacher.name for teacher in planned(session).teachers[member]]
         assert Member(member.pattern, member.repetition, 0).name not in record["teachers"]
 
 
@@ -126,7 +126,7 @@ def test_each_calibration_runs_and_its_offset_has_mean_zero(
 ) -> None:
     config = config_for(calibration=calibration)
     label_pool(config)
-    pattern = read_inputs(config).task.patterns[0].name
+    pattern = open_session(config).task.patterns[0].name
     offset = prior_offset(config, Path(config.out), pattern)
     if calibration == "none":
         assert offset is None
@@ -188,12 +188,12 @@ def test_the_auxiliary_loss_does_not_tokenise_the_pool_for_every_member(
         return once(tokenizer, texts, *more)
 
     config = config_for(lm_weight=0.1, out_of_bag=0, student={"steps": 0})
-    inputs = read_inputs(config)
-    sample_pool(inputs)
-    for pattern in inputs.task.patterns:
-        measure_prior(inputs, pattern.name)
+    session = open_session(config)
+    sample_pool(session)
+    for pattern in session.task.patterns:
+        measure_prior(session, pattern.name)
     monkeypatch.setattr(scoring, "tokenize", note)
-    for member in members_of(inputs):
-        train_member(inputs, member)
+    for member in planned(session).first:
+        train_member(session, named(session), member)
     slots = 2  # the text behind a space, and at the beginning
-    assert counts.count(len(unlabeled_rows(inputs))) == slots < len(members_of(inputs))
+    assert counts.count(len(unlabeled_rows(session))) == slots < len(planned(session).first)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from pet.ensemble import adaptation
-from pet.inputs.inputs import read_inputs
 from pet.inputs.pool_sample import sample_pool
+from pet.inputs.session import open_session
 from pet.models.batching import Rows
 from pet.models.cloze_model import ClozeModel
 
@@ -36,8 +36,8 @@ def test_the_passes_of_a_step_are_of_one_pattern(
 
     monkeypatch.setattr(ClozeModel, "language_model_loss", note)
     monkeypatch.setattr(adaptation, "optimize", two_passes_a_step)
-    inputs = read_inputs(config_for(adapt_steps=6))
-    sample_pool(inputs)
-    adaptation.adapt(inputs)
+    session = open_session(config_for(adapt_steps=6))
+    sample_pool(session)
+    adaptation.adapt(session)
     assert asked[::2] == asked[1::2]
-    assert len(set(map(id, asked))) == len(inputs.task.patterns)
+    assert len(set(map(id, asked))) == len(session.task.patterns)

@@ -13,12 +13,11 @@ import pytest
 import torch
 
 from pet.ensemble.logits import read_logits
-from pet.ensemble.members import members_of
 from pet.ensemble.predictions import out_of_fold_logits
 from pet.ensemble.weights import group_weights, member_weights
 from pet.errors import InputError
 from pet.finished.inference import label_new_pool
-from pet.inputs.inputs import read_inputs
+from pet.inputs.session import open_session
 from pet.method.calibration import UNTRAINED, Scaling, fit_scaling
 from pet.method.ensembling import combine
 from pet.models.scoring import score_columns
@@ -30,6 +29,7 @@ from pet.storage.units import DONE
 from pet.tasks.compilation import plain_encoder
 from tests.pet.test_pipeline import Counter
 from tests.support import samples
+from tests.support.lineups import planned
 from tests.support.tiny_models import save_model
 
 Configure = Callable[..., Any]
@@ -69,7 +69,7 @@ def test_the_encoder_is_one_more_member_in_every_generation(encoded: Any) -> Non
 
 def test_patterns_and_encoder_are_as_loud_as_rows_say_that_neither_had_seen(encoded: Any) -> None:
     config, report = encoded
-    groups = group_weights(read_inputs(config))
+    groups = group_weights(open_session(config), planned(open_session(config)))
     encoder = {name for name in report["weights"] if name.startswith("encoder-")}
     patterns = report["weights"].keys() - encoder
     assert [report["weights"][name] for name in encoder] == [groups.encoder]
@@ -212,9 +212,9 @@ def test_the_first_token_is_the_embedding_where_the_model_says_so(
     assert model.pooling == "cls"
     encoder = plain_encoder(model.tokenizer, ["text"], 40)
     found = score_columns(model, encoder, {"text": ["the game"]}, 8192)
-    inputs = model.tokenizer("the game", return_tensors="pt")
+    session = model.tokenizer("the game", return_tensors="pt")
     with torch.no_grad():
-        hidden = model.module(**inputs).last_hidden_state[0, 0].numpy()
+        hidden = model.module(**session).last_hidden_state[0, 0].numpy()
     np.testing.assert_allclose(found[0], hidden / np.linalg.norm(hidden), atol=1e-5)
 
 
@@ -233,11 +233,13 @@ def test_what_was_not_learned_sets_how_sure_the_ensemble_may_be(
 ) -> None:
     config = config_for(encoder=str(model_folder("bert")), member={"steps": 0}, generations=0)
     report = label_pool(config)
-    inputs = read_inputs(config)
-    members = members_of(inputs, 0)
-    found = out_of_fold_logits(inputs, members, member_weights(inputs, members))
+    session = open_session(config)
+    members = planned(session).generations[0]
+    found = out_of_fold_logits(
+        session, planned(session), members, member_weights(session, planned(session), members)
+    )
     assert found is not None
-    best = fit_scaling(found[1], inputs.labeled.labels[found[0]], expected=UNTRAINED)
+    best = fit_scaling(found[1], session.labeled.labels[found[0]], expected=UNTRAINED)
     assert report["ensemble_temperature"] == pytest.approx(best.temperature)
     assert list(report["ensemble_offsets"].values()) == pytest.approx(best.offsets)
     assert report["labeled"]["unseen"] is True

@@ -10,37 +10,30 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from pet.ensemble.lineup import generations_of, has_few_labels
 from pet.ensemble.logits import logits_table, read_logits, stored_fingerprint
-from pet.ensemble.members import (
-    Member,
-    folder_of,
-    generations_of,
-    has_few_labels,
-    members_of,
-    parse_member,
-    trains_at_once,
-    untrained_members,
-)
+from pet.ensemble.members import Member, folder_of, parse_member, untrained_members
 from pet.ensemble.predictions import stacked_logits
 from pet.ensemble.weights import zero_shot_accuracy
 from pet.errors import PetError
-from pet.inputs.inputs import Inputs, read_inputs
+from pet.inputs.session import Session, open_session
 from pet.storage.files import read_json, write_parquet
 from pet.storage.units import DONE
 from tests.support import samples
+from tests.support.lineups import planned
 
 Configure = Callable[..., Any]
 
 
 @pytest.fixture
-def finished_inputs(run_copy: Path, config_for: Configure) -> Inputs:
+def finished_session(run_copy: Path, config_for: Configure) -> Session:
     """The inputs of a copy of the finished run."""
-    return read_inputs(config_for(out=run_copy))
+    return open_session(config_for(out=run_copy))
 
 
 def test_members_are_named_by_generation_pattern_and_repetition(config_for: Configure) -> None:
-    inputs = read_inputs(config_for(repetitions=2))
-    assert [member.name for member in members_of(inputs)] == [
+    session = open_session(config_for(repetitions=2))
+    assert [member.name for member in planned(session).first] == [
         "g0-category-r0",
         "g0-category-r1",
         "g0-bracket-r0",
@@ -48,7 +41,7 @@ def test_members_are_named_by_generation_pattern_and_repetition(config_for: Conf
         "g0-last-r0",
         "g0-last-r1",
     ]
-    assert [member.name for member in untrained_members(inputs)] == [
+    assert [member.name for member in untrained_members(session.task)] == [
         "untrained-category",
         "untrained-bracket",
         "untrained-last",
@@ -93,40 +86,40 @@ def test_a_members_scores_are_of_every_usable_pool_row_in_order(tiny_run: Path) 
         assert read_logits(logits / "test.parquet")[1].shape == (9, 3)
 
 
-def test_zero_shot_accuracy_is_measured_on_the_labeled_set(finished_inputs: Inputs) -> None:
-    truth = finished_inputs.labeled.labels
-    path = finished_inputs.folder / "members" / "untrained-last" / "logits" / "labeled.parquet"
+def test_zero_shot_accuracy_is_measured_on_the_labeled_set(finished_session: Session) -> None:
+    truth = finished_session.labeled.labels
+    path = finished_session.folder / "members" / "untrained-last" / "logits" / "labeled.parquet"
     expected = float((read_logits(path)[1].argmax(1) == truth).mean())
-    assert zero_shot_accuracy(finished_inputs, "last") == pytest.approx(expected, abs=1e-4)
+    assert zero_shot_accuracy(finished_session, "last") == pytest.approx(expected, abs=1e-4)
 
 
-def test_members_are_stacked_in_their_order(finished_inputs: Inputs) -> None:
-    members = members_of(finished_inputs)
-    _, stack = stacked_logits(finished_inputs, members, "test.parquet")
+def test_members_are_stacked_in_their_order(finished_session: Session) -> None:
+    members = planned(finished_session).first
+    _, stack = stacked_logits(finished_session, members, "test.parquet")
     assert stack.shape == (3, 9, 3)
-    _, backwards = stacked_logits(finished_inputs, members[::-1], "test.parquet")
+    _, backwards = stacked_logits(finished_session, members[::-1], "test.parquet")
     assert np.array_equal(stack[::-1], backwards)
 
 
 @pytest.mark.parametrize("which", [0, 2])
 def test_a_members_missing_scores_are_an_error_and_no_smaller_ensemble(
-    finished_inputs: Inputs, which: int
+    finished_session: Session, which: int
 ) -> None:
-    members = members_of(finished_inputs)
-    folder = finished_inputs.folder / "members" / members[which].name / "logits"
+    members = planned(finished_session).first
+    folder = finished_session.folder / "members" / members[which].name / "logits"
     (folder / "part-00001.parquet").unlink()
     with pytest.raises(PetError, match=f"scores of member {members[which].name} are missing"):
-        stacked_logits(finished_inputs, members, "part-00001.parquet")
+        stacked_logits(finished_session, members, "part-00001.parquet")
 
 
-def test_scores_of_other_rows_are_an_error(finished_inputs: Inputs) -> None:
+def test_scores_of_other_rows_are_an_error(finished_session: Session) -> None:
     """Rows that are aligned by position alone would give every text its neighbour's label."""
-    members = members_of(finished_inputs)
-    path = finished_inputs.folder / "members" / members[1].name / "logits" / "test.parquet"
+    members = planned(finished_session).first
+    path = finished_session.folder / "members" / members[1].name / "logits" / "test.parquet"
     ids, logits = read_logits(path)
     write_parquet(path, logits_table(ids[::-1], logits), {})
     with pytest.raises(PetError, match=f"rows of member {members[1].name} are others"):
-        stacked_logits(finished_inputs, members, "test.parquet")
+        stacked_logits(finished_session, members, "test.parquet")
 
 
 def test_scores_survive_their_file(tmp_path: Path) -> None:
@@ -151,26 +144,28 @@ def test_the_papers_way_to_count_generations_has_the_limit_of_the_setting(
     config_for: Configure,
 ) -> None:
     """By a factor of 1.05 there would be a hundred of them, each of a night."""
-    inputs = read_inputs(config_for(generations="paper", growth_factor=1.05))
-    assert generations_of(inputs, 10**6) == 10
+    session = open_session(config_for(generations="paper", growth_factor=1.05))
+    assert generations_of(session.config, session.task, session.labeled, 10**6) == 10
 
 
 @pytest.mark.parametrize(
     ("right", "rows", "trained"),
-    [(True, 12, False), (False, 12, True), (False, 4, False)],
-    ids=["they know the labels", "they do not", "scores of another labeled set"],
+    [(True, 12, False), (False, 12, True)],
+    ids=["they know the labels", "they do not"],
 )
 def test_few_labeled_rows_are_trained_on_where_untrained_patterns_know_nothing(
     run_copy: Path, config_for: Configure, right: bool, rows: int, trained: bool
 ) -> None:
     """Half of the rows are of one label, the patterns are right about a sixth: so it began."""
-    inputs = read_inputs(config_for(out=run_copy, train_from=100))
-    truth = np.eye(3)[inputs.labeled.labels][:rows]
-    said = logits_table(inputs.labeled.ids[:rows], truth if right else 1 - truth)
-    for member in untrained_members(inputs):
-        write_parquet(folder_of(inputs, member) / "logits" / "labeled.parquet", said, {})
-    assert trains_at_once(inputs) is trained
-    assert {member.generation for member in members_of(inputs, 0)} == {0 if trained else None}
+    session = open_session(config_for(out=run_copy, train_from=100))
+    truth = np.eye(3)[session.labeled.labels][:rows]
+    said = logits_table(session.labeled.ids[:rows], truth if right else 1 - truth)
+    for member in untrained_members(session.task):
+        write_parquet(folder_of(session, member) / "logits" / "labeled.parquet", said, {})
+    assert planned(session).trains_at_once is trained
+    assert {member.generation for member in planned(session).generations[0]} == {
+        0 if trained else None
+    }
 
 
 @pytest.mark.parametrize(("rows", "few"), [(79, True), (80, False)])
@@ -180,7 +175,8 @@ def test_many_labels_do_not_make_many_rows_few(
     some = samples.labeled_rows()
     own = [(f"{some[n % 12][0]} {n}", some[n % 12][1]) for n in range(rows)]
     labeled = samples.write_csv(tmp_path / "many.csv", own, ("text", "label"))
-    assert has_few_labels(read_inputs(config_for(labeled=str(labeled), train_from=50))) is few
+    inputs = open_session(config_for(labeled=str(labeled), train_from=50)).inputs
+    assert has_few_labels(inputs.config, inputs.task, inputs.labeled) is few
 
 
 def test_rows_of_one_label_alone_are_not_trained_on_at_once(
@@ -190,14 +186,14 @@ def test_rows_of_one_label_alone_are_not_trained_on_at_once(
     rows = [row for row in samples.labeled_rows() if row[1] == "sport"] * 8
     own = [(f"{text} {number}", label) for number, (text, label) in enumerate(rows)]
     labeled = samples.write_csv(tmp_path / "one.csv", own, ("text", "label"))
-    inputs = read_inputs(config_for(labeled=str(labeled), train_from=8))
-    said = logits_table(inputs.labeled.ids, np.eye(3)[np.arange(len(own)) % 3])
-    for member in untrained_members(inputs):
-        path = folder_of(inputs, member) / "logits" / "labeled.parquet"
+    session = open_session(config_for(labeled=str(labeled), train_from=8))
+    said = logits_table(session.labeled.ids, np.eye(3)[np.arange(len(own)) % 3])
+    for member in untrained_members(session.task):
+        path = folder_of(session, member) / "logits" / "labeled.parquet"
         path.parent.mkdir(parents=True)
         write_parquet(path, said, {})
-    assert not trains_at_once(inputs)
-    assert trains_at_once(read_inputs(config_for(labeled=str(labeled), train_from=0)))
+    assert not planned(session).trains_at_once
+    assert planned(open_session(config_for(labeled=str(labeled), train_from=0))).trains_at_once
 
 
 def test_an_untrained_member_has_no_generation() -> None:

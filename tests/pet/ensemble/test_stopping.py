@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 from pet.ensemble import stopping as growing
-from pet.ensemble.members import Member, members_of
-from pet.inputs.inputs import read_inputs
+from pet.ensemble.members import Member
 from pet.inputs.pool_sample import unlabeled_rows
+from pet.inputs.session import open_session
 from pet.pipeline import label_pool
 from pet.storage.files import read_record
 from pet.storage.units import DONE
 from tests.support import samples
+from tests.support.lineups import planned
 
 Configure = Callable[..., Any]
 
@@ -68,9 +69,9 @@ def test_it_is_asked_about_rows_that_it_has_not_learned_from(
 
     monkeypatch.setattr(growing, "retention", kept)
     label_pool(config)
-    inputs = read_inputs(config)
+    session = open_session(config)
     drawn = read_record(Path(config.out) / "members" / "encoder-g1" / DONE)["drawn"]["rows"]
-    assert asked == [len(unlabeled_rows(inputs)) - len(drawn)]
+    assert asked == [len(unlabeled_rows(session)) - len(drawn)]
     assert len(drawn) > 0
 
 
@@ -80,8 +81,10 @@ def test_patterns_that_learn_too_are_not_stopped_for_the_encoders_sake(
     monkeypatch.setattr(growing, "retention", lambda said, labels: 0.0)
     config = config_for(encoder=str(model_folder("bert")), generations=1, growth_factor=1.5)
     label_pool(config)
-    inputs = read_inputs(config)
-    assert not growing._not_taken_up(inputs, members_of(inputs, 1))
-    untrained = [Member(pattern.name, generation=None) for pattern in inputs.task.patterns]
-    assert not growing._not_taken_up(inputs, untrained), "nobody has learned anything"
-    assert np.isfinite(growing.generation_of(inputs, members_of(inputs, 1)).growth.agreement)
+    session = open_session(config)
+    lineup = planned(session)
+    assert not growing._not_taken_up(session, lineup, lineup.generations[1])
+    untrained = [Member(pattern.name, generation=None) for pattern in session.task.patterns]
+    assert not growing._not_taken_up(session, lineup, untrained), "nobody has learned anything"
+    second = growing.generation_of(session, lineup, lineup.generations[1])
+    assert np.isfinite(second.growth.agreement)

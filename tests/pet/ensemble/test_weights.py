@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 
 from pet.ensemble import weights as weighing
-from pet.ensemble.members import Member, members_of
+from pet.ensemble.members import Member
 from pet.ensemble.predictions import out_of_fold_logits, out_of_fold_rows, pool_logits
-from pet.ensemble.teachers import teachers_of
 from pet.ensemble.weights import ensemble_scaling, member_weights, teacher_probabilities
-from pet.inputs.inputs import read_inputs
+from pet.inputs.session import open_session
 from pet.method.calibration import UNTRAINED, fit_scaling
 from pet.method.ensembling import agreement_weights, combine, softmax
 from pet.pipeline import label_pool
 from pet.storage.files import read_json
 from pet.storage.units import DONE
 from tests.support import samples
+from tests.support.lineups import planned
 
 Configure = Callable[..., Any]
 
@@ -41,20 +41,20 @@ def from_untrained(
         judge_lines=0,
     )
     label_pool(config)
-    return read_inputs(config)
+    return open_session(config)
 
 
-def confidence(inputs: Any, members: list[Member]) -> float:
-    weights = member_weights(inputs, members)
-    scaling = ensemble_scaling(inputs, members, weights)
-    ensemble_scores = combine(pool_logits(inputs, members), weights)
+def confidence(session: Any, members: list[Member]) -> float:
+    weights = member_weights(session, planned(session), members)
+    scaling = ensemble_scaling(session, planned(session), members, weights)
+    ensemble_scores = combine(pool_logits(session, members), weights)
     return float(scaling.probabilities(ensemble_scores).max(axis=1).mean())
 
 
 def test_a_generation_is_never_less_sure_than_the_untrained_one_it_grew_from(
     from_untrained: Any,
 ) -> None:
-    first, second = members_of(from_untrained, 0), members_of(from_untrained, 1)
+    first, second = planned(from_untrained).generations[0], planned(from_untrained).generations[1]
     assert all(member.generation is None for member in first)
     assert all(member.generation == 1 for member in second)
     assert confidence(from_untrained, second) >= confidence(from_untrained, first) - 1e-3
@@ -63,16 +63,24 @@ def test_a_generation_is_never_less_sure_than_the_untrained_one_it_grew_from(
 def test_what_was_learned_from_the_labeled_rows_does_not_say_how_sure_it_may_be(
     from_untrained: Any,
 ) -> None:
-    assert all(out_of_fold_rows(from_untrained, m).all() for m in members_of(from_untrained, 0))
-    assert not any(out_of_fold_rows(from_untrained, m).any() for m in members_of(from_untrained, 1))
+    assert all(
+        out_of_fold_rows(from_untrained, planned(from_untrained), m).all()
+        for m in planned(from_untrained).generations[0]
+    )
+    assert not any(
+        out_of_fold_rows(from_untrained, planned(from_untrained), m).any()
+        for m in planned(from_untrained).generations[1]
+    )
 
 
 def test_weights_by_agreement_are_of_the_whole_generation(from_untrained: Any) -> None:
     """A single teacher, weighed among itself, would have nobody to agree with."""
-    generation = members_of(from_untrained, 0)
+    generation = planned(from_untrained).generations[0]
     expected = agreement_weights(pool_logits(from_untrained, generation))
-    assert member_weights(from_untrained, generation) == expected
-    alone = member_weights(from_untrained, generation[:1], among=generation)
+    assert member_weights(from_untrained, planned(from_untrained), generation) == expected
+    alone = member_weights(
+        from_untrained, planned(from_untrained), generation[:1], among=generation
+    )
     assert alone == expected[:1]
 
 
@@ -88,13 +96,13 @@ def test_one_labeled_row_weighs_nobody(
 def test_untrained_members_are_scaled_by_what_fits_their_own_logits(
     from_untrained: Any,
 ) -> None:
-    first = members_of(from_untrained, 0)
-    weights = member_weights(from_untrained, first)
-    found = out_of_fold_logits(from_untrained, first, weights)
+    first = planned(from_untrained).generations[0]
+    weights = member_weights(from_untrained, planned(from_untrained), first)
+    found = out_of_fold_logits(from_untrained, planned(from_untrained), first, weights)
     assert found is not None
     assert len(found[0]) == len(from_untrained.labeled)
     expected = fit_scaling(found[1], from_untrained.labeled.labels, expected=UNTRAINED)
-    assert ensemble_scaling(from_untrained, first, weights) == expected
+    assert ensemble_scaling(from_untrained, planned(from_untrained), first, weights) == expected
     assert any(expected.offsets)
 
 
@@ -109,13 +117,20 @@ def test_without_labels_teachers_are_no_surer_than_they_are(config_for: Configur
     """Made as sure as is likely, they handed their errors on, and every generation was worse."""
     config = config_for(labeled=None, generations=1)
     label_pool(config)
-    inputs = read_inputs(config)
-    first = members_of(inputs, 0)
-    assert ensemble_scaling(inputs, first, member_weights(inputs, first)).temperature == UNTRAINED
-    learner = members_of(inputs, 1)[0]
-    teachers = teachers_of(inputs, learner)
-    own = combine(pool_logits(inputs, teachers), [1.0] * len(teachers))
-    np.testing.assert_allclose(teacher_probabilities(inputs, learner), softmax(own))
+    session = open_session(config)
+    first = planned(session).generations[0]
+    assert (
+        ensemble_scaling(
+            session, planned(session), first, member_weights(session, planned(session), first)
+        ).temperature
+        == UNTRAINED
+    )
+    learner = planned(session).generations[1][0]
+    teachers = planned(session).teachers[learner]
+    own = combine(pool_logits(session, teachers), [1.0] * len(teachers))
+    np.testing.assert_allclose(
+        teacher_probabilities(session, planned(session), learner), softmax(own)
+    )
 
 
 def test_patterns_that_were_right_about_no_row_are_heard_beside_the_encoder(
@@ -124,10 +139,12 @@ def test_patterns_that_were_right_about_no_row_are_heard_beside_the_encoder(
     """They would weigh nothing in every generation, trained or not, by a handful of rows."""
     config = config_for(encoder=str(model_folder("bert")), generations=0)
     label_pool(config)
-    inputs = read_inputs(config)
-    monkeypatch.setattr(weighing, "zero_shot_accuracy", lambda inputs, pattern: 0.0)
-    members = members_of(inputs, 0)
-    weights = member_weights(inputs, members)
+    session = open_session(config)
+    monkeypatch.setattr(weighing, "zero_shot_accuracy", lambda session, pattern: 0.0)
+    members = planned(session).generations[0]
+    weights = member_weights(session, planned(session), members)
     patterns = [w for m, w in zip(members, weights, strict=True) if m.kind == "pattern"]
     assert len(set(patterns)) == 1
-    assert sum(patterns) == pytest.approx(weighing.group_weights(inputs).patterns)
+    assert sum(patterns) == pytest.approx(
+        weighing.group_weights(session, planned(session)).patterns
+    )

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from pet.errors import InputError, PetError
-from pet.inputs.inputs import read_inputs, table_digest
+from pet.inputs.inputs import table_digest
 from pet.inputs.run_tables import read_tables
+from pet.inputs.session import open_session
 from pet.progress import NOTES
 from pet.tasks.encoding import TextSlot
 from tests.conftest import ModelFolder
@@ -22,14 +23,14 @@ Configure = Callable[..., Any]
 
 
 def test_good_inputs_are_read_and_named_by_content(config_for: Configure) -> None:
-    inputs = read_inputs(config_for())
-    assert len(inputs.labeled) == 12
-    assert inputs.test is not None
-    assert len(inputs.test) == 9
-    assert inputs.pool.count_rows() == 40
-    assert set(inputs.digests) >= {"model", "student_model", "labeled", "pool", "test"}
-    assert inputs.digests["student_model"] == inputs.digests["model"]
-    assert not inputs.folder.exists(), "reading wrote something"
+    session = open_session(config_for())
+    assert len(session.labeled) == 12
+    assert session.test is not None
+    assert len(session.test) == 9
+    assert session.pool.count_rows() == 40
+    assert set(session.digests) >= {"model", "student_model", "labeled", "pool", "test"}
+    assert session.digests["student_model"] == session.digests["model"]
+    assert not session.folder.exists(), "reading wrote something"
 
 
 def test_the_problems_of_all_files_come_at_once(config_for: Configure, own_inputs: Path) -> None:
@@ -37,7 +38,7 @@ def test_the_problems_of_all_files_come_at_once(config_for: Configure, own_input
     samples.write_csv(own_inputs / "test.csv", [("x", "sport")], ("words", "label"))
     (own_inputs / "pool.parquet").write_bytes(b"PAR1")
     with pytest.raises(InputError, match="sprot") as caught:
-        read_inputs(
+        open_session(
             config_for(inputs=own_inputs, model="./no/such/model", student_model="./nor/this")
         )
     places = " ".join(problem.where for problem in caught.value.problems)
@@ -50,7 +51,7 @@ def test_a_broken_task_file_is_reported_with_a_missing_model(
 ) -> None:
     (own_inputs / "task.toml").write_text("labels = 3")
     with pytest.raises(InputError, match=r"task\.toml") as caught:
-        read_inputs(config_for(inputs=own_inputs, model="./no/such/model"))
+        open_session(config_for(inputs=own_inputs, model="./no/such/model"))
     assert any("./no/such/model" in problem.where for problem in caught.value.problems)
 
 
@@ -60,7 +61,7 @@ def test_words_that_the_model_cannot_write_are_reported_for_every_pattern(
     text = samples.task_toml().replace('business = "business"', 'business = "zebra"')
     (own_inputs / "task.toml").write_text(text)
     with pytest.raises(InputError, match="zebra") as caught:
-        read_inputs(config_for(inputs=own_inputs))
+        open_session(config_for(inputs=own_inputs))
     assert len(caught.value.problems) == len(samples.PATTERNS)
 
 
@@ -68,8 +69,8 @@ def test_a_causal_model_leaves_out_what_it_cannot_ask_and_says_so(
     config_for: Configure, model_folder: ModelFolder
 ) -> None:
     listener = samples.Listener()
-    inputs = read_inputs(config_for(model=str(model_folder("gpt2"))), listener)
-    assert [pattern.name for pattern in inputs.task.patterns] == ["last"]
+    session = open_session(config_for(model=str(model_folder("gpt2"))), listener)
+    assert [pattern.name for pattern in session.task.patterns] == ["last"]
     assert len(listener.said) == 1
     assert "category, bracket" in listener.said[0]
 
@@ -86,23 +87,23 @@ def test_a_labeled_set_is_named_by_its_content_wherever_it_lies(
 
 def test_a_max_length_beyond_the_models_positions_is_refused(config_for: Configure) -> None:
     with pytest.raises(InputError, match="max_length"):
-        read_inputs(config_for(max_length=512))
+        open_session(config_for(max_length=512))
 
 
 def test_inputs_that_travel_arrive_once_and_leave_what_is_heavy_behind(
     config_for: Configure,
 ) -> None:
-    inputs = read_inputs(config_for())
-    inputs.tokens["pool"] = {TextSlot("text", False): object()}  # type: ignore[dict-item]
-    sent = pickle.dumps(inputs)
+    session = open_session(config_for())
+    session.tokens["pool"] = {TextSlot("text", False): object()}  # type: ignore[dict-item]
+    sent = pickle.dumps(session)
     there, again = pickle.loads(sent), pickle.loads(sent)
     assert there is again
     assert not there.tokens
     assert there.observer is NOTES
-    assert there.run_id == inputs.run_id
-    assert there.pool.files == inputs.pool.files
-    assert there.labeled.columns == inputs.labeled.columns
-    other = pickle.loads(pickle.dumps(read_inputs(config_for(seed=7))))
+    assert there.inputs.run_id == session.inputs.run_id
+    assert there.pool.files == session.pool.files
+    assert there.labeled.columns == session.labeled.columns
+    other = pickle.loads(pickle.dumps(open_session(config_for(seed=7))))
     assert other is not there
     assert other.config.seed == 7
 
@@ -114,19 +115,22 @@ def test_a_run_has_one_name_wherever_its_encoder_and_its_start_lie(
     encoder = shutil.copytree(model_folder("bert"), tmp_path / "encoder")
     start = shutil.copytree(adapted_runs["lora"], tmp_path / "moved")
     settings = samples.adapted("lora", encoder=str(model_folder("bert")))
-    here = read_inputs(config_for(**settings, init_from=str(adapted_runs["lora"])))
+    here = open_session(config_for(**settings, init_from=str(adapted_runs["lora"])))
     settings["encoder"] = str(encoder)
-    assert read_inputs(config_for(**settings, init_from=str(start))).run_id == here.run_id
-    names = {read_inputs(config_for(**settings)).run_id, here.run_id}
+    assert (
+        open_session(config_for(**settings, init_from=str(start))).inputs.run_id
+        == here.inputs.run_id
+    )
+    names = {open_session(config_for(**settings)).inputs.run_id, here.inputs.run_id}
     settings["encoder"] = str(model_folder("roberta"))
-    names.add(read_inputs(config_for(**settings, init_from=str(start))).run_id)
+    names.add(open_session(config_for(**settings, init_from=str(start))).inputs.run_id)
     assert len(names) == 3
 
 
 def test_work_for_another_device_is_refused_where_it_arrives(
     config_for: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sent = pickle.dumps(read_inputs(config_for(device="auto")))
-    monkeypatch.setattr("pet.inputs.inputs.choose_device", lambda name: "cuda")
+    sent = pickle.dumps(open_session(config_for(device="auto")))
+    monkeypatch.setattr("pet.inputs.session.choose_device", lambda name: "cuda")
     with pytest.raises(PetError, match="expected: the device cpu"):
         pickle.loads(sent)

@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from pet.ensemble.members import members_of
 from pet.errors import InputError
 from pet.finished.finished_run import open_run
 from pet.finished.predictors import ensemble_predictor
-from pet.inputs.inputs import read_inputs
+from pet.inputs.session import open_session
 from pet.inputs.warm_start import adapters_of, counterpart, start_of
 from pet.models.soft_prompt import SoftPrompt
 from pet.pipeline import label_pool
@@ -24,9 +23,10 @@ from pet.storage.files import read_record
 from pet.storage.units import DONE
 from pet.tasks.task import load_task
 from tests.conftest import ModelFolder
-from tests.pet.ensemble.test_teachers import names
 from tests.support import samples, tiny_models
 from tests.support.cloze import encoder_for, load_cloze, tokenized
+from tests.support.lineups import fingerprints as names
+from tests.support.lineups import planned
 
 Configure = Callable[..., Any]
 Runs = dict[str, Path]
@@ -95,12 +95,12 @@ def test_a_pattern_whose_name_ends_in_another_ones_keeps_its_adapter_to_itself(
 def test_what_a_member_starts_from_belongs_to_its_name(
     adapted_runs: Runs, config_for: Configure
 ) -> None:
-    plain = read_inputs(config_for(**changes("lora"), calibration="none"))
-    started = read_inputs(
+    plain = open_session(config_for(**changes("lora"), calibration="none"))
+    started = open_session(
         config_for(**changes("lora", init_from=str(adapted_runs["lora"])), calibration="none")
     )
     assert not set(names(plain).values()) & set(names(started).values())
-    assert len(members_of(started)) == 3
+    assert len(planned(started).first) == 3
 
 
 @pytest.mark.parametrize(
@@ -185,11 +185,11 @@ def test_the_projector_belongs_to_a_members_name_only_where_it_may_be_used(
 ) -> None:
     run = adapted_runs["soft-prompt"]
     own = [projected(run, wide_bert), projected(run, wide_bert, projector={"steps": 3})]
-    one, other = (names(read_inputs(config_for(**each, calibration="none"))) for each in own)
+    one, other = (names(open_session(config_for(**each, calibration="none"))) for each in own)
     assert not set(one.values()) & set(other.values())
     lora = changes("lora", init_from=str(adapted_runs["lora"]), calibration="none")
     with_projector = {**lora, "projector": {"steps": 3}}
-    same, again = (names(read_inputs(config_for(**each))) for each in (lora, with_projector))
+    same, again = (names(open_session(config_for(**each))) for each in (lora, with_projector))
     assert same == again
 
 

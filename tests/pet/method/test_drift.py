@@ -77,7 +77,8 @@ def test_each_kind_of_drift_is_found_by_its_own_test() -> None:
     reference, now = sketch_of(rng, 3000), sketch_of(rng, 500)
     said = sketch_labels(rng.choice(2, size=500, p=(0.85, 0.15)), rng.beta(5, 2, size=500), 2)
     unsure = LabelSketch(
-        now.said.labels, sketch_labels(np.zeros(500, int), rng.beta(2, 2, size=500), 2).confidence
+        now.predicted.labels,
+        sketch_labels(np.zeros(500, int), rng.beta(2, 2, size=500), 2).confidence,
     )
     other = sketch_texts(texts_of(rng, 500, [f"other{n}" for n in range(200)]))
     pairs = zip(texts_of(rng, 500), texts_of(rng, 500), strict=True)
@@ -85,8 +86,8 @@ def test_each_kind_of_drift_is_found_by_its_own_test() -> None:
     cases = {
         "label shares": Sketch(now.texts, said),
         "confidence": Sketch(now.texts, unsure),
-        "words": Sketch(TextSketch(now.texts.lengths, other.words), now.said),
-        "length": Sketch(TextSketch(longer.lengths, now.texts.words), now.said),
+        "words": Sketch(TextSketch(now.texts.lengths, other.words), now.predicted),
+        "length": Sketch(TextSketch(longer.lengths, now.texts.words), now.predicted),
     }
     for what, changed in cases.items():
         assert drifted(find_drift(reference, changed, THRESHOLDS)) == [what]

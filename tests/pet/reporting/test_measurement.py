@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pet.inputs.inputs import read_inputs
+from pet.inputs.session import open_session
 from pet.pipeline import label_pool
 from pet.reporting import measurement as examples
 from pet.reporting.measurement import count_rejected, find_examples
@@ -91,7 +91,7 @@ def test_however_many_shards_there_are_few_rows_are_kept(
         return shrink(table)
 
     monkeypatch.setattr(examples, "_doubtful", watched)
-    assert find_examples(read_inputs(config)) == whole
+    assert find_examples(open_session(config)) == whole
     assert len(sizes) == 14
     assert max(sizes) <= examples.DOUBTFUL + 3
 
@@ -110,7 +110,7 @@ def test_rejected_rows_are_counted_by_reason(config_for: Configure, tmp_path: Pa
     )
     config = config_for(test=str(tmp_path / "test.csv"))
     label_pool(config)
-    found = count_rejected(read_inputs(config))
+    found = count_rejected(open_session(config))
     assert found["pool"]["reasons"] == {"empty text": 2, "no text": 1}
     assert found["pool"]["first"][0] == {"file": "pool.parquet", "row": 7, "reason": "no text"}
     assert found["labeled"] == {"reasons": {}, "first": []}

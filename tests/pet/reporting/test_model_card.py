@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pet.escaping import as_markdown
-from pet.inputs.inputs import read_inputs
+from pet.inputs.session import open_session
 from pet.method.metrics import wilson_interval
 from pet.reporting.model_card import model_card
 from pet.storage.files import read_json
@@ -49,7 +49,7 @@ def test_what_a_task_says_of_itself_is_escaped(
     config = config_for(task=str(tmp_path / "task.toml"), labeled=str(labeled), test=None)
     report = read_json(tiny_run / "report.json")
     report["labels"]["counts"][evil] = 0
-    card = model_card(read_inputs(config), report)
+    card = model_card(open_session(config), report)
     assert evil not in card
     assert "<b>" not in card
     assert as_markdown(evil) in card
@@ -60,7 +60,7 @@ def test_without_known_labels_the_card_claims_nothing(
 ) -> None:
     report = read_json(tiny_run / "report.json")
     del report["test"], report["labeled"]
-    assert "nothing is known" in model_card(read_inputs(config_for(labeled=None)), report)
+    assert "nothing is known" in model_card(open_session(config_for(labeled=None)), report)
 
 
 @pytest.mark.parametrize(

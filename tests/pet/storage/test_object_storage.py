@@ -15,7 +15,7 @@ import pytest
 from pet.data.labeled import read_labeled, table_digest
 from pet.data.pool import open_pool
 from pet.errors import InputError, PetError
-from pet.inputs.inputs import read_inputs
+from pet.inputs.session import open_session
 from pet.storage.digests import content_digest
 from pet.storage.object_storage import (
     BLOCKS,
@@ -182,7 +182,7 @@ def test_who_may_not_look_at_a_whole_bucket_may_use_a_part_of_it(
 def test_all_places_that_are_wrong_are_told_at_once(bucket: str, config_for: Configure) -> None:
     wrong = {"pool": f"{bucket}/no", "test": f"{bucket}/none", "out": "s3://no-such-bucket-at-all"}
     with pytest.raises(InputError) as caught:
-        read_inputs(config_for().model_copy(update=wrong))
+        open_session(config_for().model_copy(update=wrong))
     assert {problem.where for problem in caught.value.problems} == set(wrong.values())
 
 

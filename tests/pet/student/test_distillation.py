@@ -15,14 +15,13 @@ import torch
 from safetensors.torch import load_file
 
 from pet.ensemble.logits import read_logits
-from pet.inputs.inputs import read_inputs
 from pet.inputs.pool_sample import unlabeled_rows
+from pet.inputs.session import open_session
 from pet.method.ensembling import softmax
 from pet.models.loading import choose_device
 from pet.models.model import Classifier
 from pet.pipeline import label_pool
 from pet.reporting.report_file import Report
-from pet.reporting.verdict import held_out
 from pet.storage.files import read_json
 from pet.storage.units import DONE
 from pet.student import distillation as students
@@ -44,7 +43,7 @@ def test_the_baseline_can_be_loaded_as_the_report_says(tiny_run: Path) -> None:
     """Where the report tells to prefer it, no command and no class could do anything with it."""
     test = {**reports.measured(2, supervised=0.95)}
     report = Report.model_validate(reports.figures(test=test))
-    [found] = [own for own in held_out(report, str(tiny_run)).findings if "baseline" in own.title]
+    [found] = [own for own in verdict_of(report, str(tiny_run)).findings if "baseline" in own.title]
     said: dict[str, Any] = {}
     exec(found.command.replace("PetClassifier.load", "loaded = PetClassifier.load"), said)
     texts = [text for text, _ in samples.test_rows()]
@@ -83,8 +82,8 @@ def test_a_student_in_a_fold_learns_of_the_other_folds_alone(
     shutil.rmtree(run_copy / "cross_fitting")
     config = config_for(out=run_copy, student_folds=3, student={"steps": 6, "batch_size": 8})
     label_pool(config, update=True)
-    inputs = read_inputs(config)
-    folds, trainable = folds_of_pool(inputs), unlabeled_rows(inputs).trainable
+    session = open_session(config)
+    folds, trainable = folds_of_pool(session), unlabeled_rows(session).trainable
     assert folds is not None
     for fold in range(3):
         np.testing.assert_array_equal(seen[fold], np.flatnonzero(trainable & (folds != fold)))

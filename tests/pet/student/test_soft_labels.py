@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 
 from pet.ensemble.logits import read_logits
-from pet.ensemble.members import members_of
 from pet.errors import PetError
-from pet.inputs.inputs import read_inputs
 from pet.inputs.pool_sample import unlabeled_rows
+from pet.inputs.session import open_session
 from pet.method.cross_fitting import correct
 from pet.pipeline import label_pool
 from pet.storage.files import read_json
@@ -26,6 +25,7 @@ from pet.student.soft_labels import (
     write_soft_labels,
 )
 from tests.support import samples
+from tests.support.lineups import named, planned
 
 Configure = Callable[..., Any]
 
@@ -75,11 +75,11 @@ def test_soft_labels_without_a_members_scores_are_an_error(
     config_for: Configure, run_copy: Path, which: str
 ) -> None:
     """The ensemble must never silently shrink."""
-    inputs = read_inputs(config_for(out=run_copy))
+    session = open_session(config_for(out=run_copy))
     (run_copy / "members" / f"g0-{which}-r0" / "logits" / "part-00001.parquet").unlink()
     (run_copy / "soft_labels" / DONE).unlink()
     with pytest.raises(PetError, match=f"g0-{which}-r0"):
-        write_soft_labels(inputs, members_of(inputs))
+        write_soft_labels(session, named(session), planned(session).first)
 
 
 def test_soft_labels_are_of_the_unlabeled_rows_after_the_shards_have_changed(
@@ -99,18 +99,18 @@ def units_of(run: Path) -> list[Unit]:
 def test_each_row_is_learned_as_a_student_without_it_labels_it(
     config_for: Configure, tiny_run: Path
 ) -> None:
-    inputs = read_inputs(config_for(out=tiny_run))
-    units, soft, folds = units_of(tiny_run), read_soft_labels(inputs), folds_of_pool(inputs)
+    session = open_session(config_for(out=tiny_run))
+    units, soft, folds = units_of(tiny_run), read_soft_labels(session), folds_of_pool(session)
     assert folds is not None
     assert len(units) == 2
     logits = np.empty_like(soft)
     for fold, unit in enumerate(units):
         ids, logits[folds == fold] = read_logits(unit.path / HELD_OUT)
         assert ids == [
-            i for i, own in zip(unlabeled_rows(inputs).ids, folds, strict=True) if own == fold
+            i for i, own in zip(unlabeled_rows(session).ids, folds, strict=True) if own == fold
         ]
     np.testing.assert_array_equal(
-        read_targets(inputs, units).soft_labels, correct(soft, logits, 2.0).soft_labels
+        read_targets(session, units).soft_labels, correct(soft, logits, 2.0).soft_labels
     )
 
 
@@ -118,9 +118,9 @@ def test_with_one_fold_the_ensemble_itself_teaches(config_for: Configure, tmp_pa
     config = config_for(out=tmp_path / "paper", student_folds=1)
     label_pool(config)
     assert not (tmp_path / "paper" / "cross_fitting").exists()
-    inputs = read_inputs(config)
-    learned = read_targets(inputs, [])
-    np.testing.assert_array_equal(learned.soft_labels, read_soft_labels(inputs))
+    session = open_session(config)
+    learned = read_targets(session, [])
+    np.testing.assert_array_equal(learned.soft_labels, read_soft_labels(session))
     assert (learned.kept, learned.share) == (None, 0)
 
 
@@ -128,7 +128,7 @@ def test_with_one_fold_the_ensemble_itself_teaches(config_for: Configure, tmp_pa
 def test_nobody_is_cross_fitted_where_nothing_is_learned(
     config_for: Configure, tiny_run: Path, changes: dict[str, Any]
 ) -> None:
-    assert folds_of_pool(read_inputs(config_for(out=tiny_run, **changes))) is None
+    assert folds_of_pool(open_session(config_for(out=tiny_run, **changes))) is None
 
 
 @pytest.mark.parametrize(("texts", "folds"), [(1, False), (2, True)])
@@ -139,4 +139,4 @@ def test_a_pool_of_one_text_leaves_a_student_of_other_texts_nothing(
     pool = samples.write_pool(tmp_path / "few.parquet", lines)
     config = config_for(pool=str(pool), student_folds=20)
     label_pool(config)
-    assert (folds_of_pool(read_inputs(config)) is not None) == folds
+    assert (folds_of_pool(open_session(config)) is not None) == folds

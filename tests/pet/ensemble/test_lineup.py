@@ -1,4 +1,4 @@
-"""Judges: who leaves which labeled rows out, and what they say of members after generations."""
+"""The lineup: which labeled rows are held out, by whom, and what that measures of members."""
 
 from __future__ import annotations
 
@@ -12,16 +12,8 @@ import pytest
 
 from pet.ensemble import stopping as growing
 from pet.ensemble.member_training import Drawn, draw, training_rows
-from pet.ensemble.members import Member, folder_of, members_of
+from pet.ensemble.members import Member, folder_of
 from pet.ensemble.predictions import out_of_fold_logits
-from pet.ensemble.teachers import (
-    first_held_out_members,
-    held_out_rows,
-    later_held_out_members,
-    member_fingerprint,
-    teachers_of,
-    teaching_held_out_members,
-)
 from pet.ensemble.weights import (
     AFTER_TRAINED,
     AFTER_UNTRAINED,
@@ -30,12 +22,13 @@ from pet.ensemble.weights import (
     member_weights,
     teacher_probabilities,
 )
-from pet.inputs.inputs import Inputs, read_inputs
 from pet.inputs.pool_sample import sample_pool
+from pet.inputs.session import Session, open_session
 from pet.method.calibration import fit_temperature
 from pet.pipeline import label_pool
 from pet.storage.files import read_record
 from tests.support import samples
+from tests.support.lineups import held_out_of, named, planned
 
 Configure = Callable[..., Any]
 GROWN = {"generations": 2, "growth_factor": 1.5, "out_of_bag": 0.5}
@@ -45,7 +38,7 @@ STARTS = [pytest.param(100, id="untrained"), pytest.param(0, id="trained at once
 @pytest.fixture(scope="module")
 def grown(
     inputs_folder: Path, model_folder: Any, tmp_path_factory: pytest.TempPathFactory
-) -> dict[int, tuple[Inputs, dict[str, Any]]]:
+) -> dict[int, tuple[Session, dict[str, Any]]]:
     """Runs that grew twice, by `train_from`: inputs and report."""
     found = {}
     with pytest.MonkeyPatch.context() as patch:
@@ -55,7 +48,7 @@ def grown(
             config = samples.tiny_config(
                 inputs_folder, model_folder("bert"), out, train_from=start, **GROWN
             )
-            found[start] = (label_pool(config), read_inputs(config))[::-1]
+            found[start] = (label_pool(config), open_session(config))[::-1]
     return found
 
 
@@ -63,13 +56,14 @@ def test_judges_leave_different_rows_out_and_together_speak_of_as_many_as_they_c
     config_for: Configure,
 ) -> None:
     """Drawn by each for itself, two lines of a quarter spoke of 17 rows of 50 instead of 24."""
-    inputs = read_inputs(config_for(repetitions=3))
-    held_out_members = first_held_out_members(inputs)
+    session = open_session(config_for(repetitions=3))
+    held_out_members = held_out_of(session, 0)
     rows = {
-        held_out: set(held_out_rows(inputs, held_out).tolist()) for held_out in held_out_members
+        held_out: set(planned(session).held_out_rows[held_out].tolist())
+        for held_out in held_out_members
     }
     for held_out in held_out_members:
-        labels = inputs.labeled.labels[sorted(rows[held_out])]
+        labels = session.labeled.labels[sorted(rows[held_out])]
         assert np.bincount(labels).tolist() == [1, 1, 1], "a quarter of four rows of each label"
         same = {
             other
@@ -89,10 +83,10 @@ def test_a_pattern_that_is_added_changes_no_judge_of_the_others(
     more.write_text(task + '\nadded = "{mask} added: {text}"\n')
     before, after = (
         {
-            held_out: held_out_rows(inputs, held_out).tolist()
-            for held_out in first_held_out_members(inputs)
+            held_out: planned(session).held_out_rows[held_out].tolist()
+            for held_out in held_out_of(session, 0)
         }
-        for inputs in (read_inputs(config_for()), read_inputs(config_for(task=str(more))))
+        for session in (open_session(config_for()), open_session(config_for(task=str(more))))
     )
     assert len(after) == len(before) + 1
     assert before.items() <= after.items()
@@ -100,10 +94,10 @@ def test_a_pattern_that_is_added_changes_no_judge_of_the_others(
 
 def test_a_label_of_one_or_two_rows_is_left_out_by_nobody(config_for: Configure) -> None:
     """A judge that has never seen a label tells nothing of models that have."""
-    inputs = read_inputs(config_for())
-    rare = replace(inputs.labeled, labels=np.array([0] * 8 + [1] * 2 + [2] * 2))
-    few = replace(inputs, labeled=rare)
-    rows = [held_out_rows(few, held_out) for held_out in first_held_out_members(few)]
+    session = open_session(config_for())
+    rare = replace(session.labeled, labels=np.array([0] * 8 + [1] * 2 + [2] * 2))
+    few = replace(session, inputs=replace(session.inputs, labeled=rare))
+    rows = [planned(few).held_out_rows[held_out] for held_out in held_out_of(few, 0)]
     assert len(rows) == 3
     assert all(left.max() < 8 for left in rows)
 
@@ -111,103 +105,105 @@ def test_a_label_of_one_or_two_rows_is_left_out_by_nobody(config_for: Configure)
 def test_a_line_that_leaves_nothing_out_judges_nobody(config_for: Configure) -> None:
     """It is taught every row, and would find each model right about what it has learned."""
     grown = {**GROWN, "out_of_bag": 0.1, "judge_lines": 10, "repetitions": 8}
-    inputs = read_inputs(config_for(train_from=0, **grown))
-    uneven = replace(inputs.labeled, labels=np.array([0] * 8 + [1] * 2 + [2] * 2))
-    few = replace(inputs, labeled=uneven)
-    held_out_members = later_held_out_members(few, 1)
+    session = open_session(config_for(train_from=0, **grown))
+    uneven = replace(session.labeled, labels=np.array([0] * 8 + [1] * 2 + [2] * 2))
+    few = replace(session, inputs=replace(session.inputs, labeled=uneven))
+    held_out_members = held_out_of(few, 1)
     assert len(held_out_members) > 3
-    assert all(len(held_out_rows(few, held_out)) for held_out in held_out_members)
+    assert all(len(planned(few).held_out_rows[held_out]) for held_out in held_out_members)
 
 
 def test_members_learn_from_every_labeled_row_and_only_judges_leave_some_out(
     config_for: Configure,
 ) -> None:
-    inputs = read_inputs(config_for())
-    sample_pool(inputs)
-    for member, held_out in zip(members_of(inputs), first_held_out_members(inputs), strict=True):
-        nothing = draw(inputs, member)
-        assert len(training_rows(inputs, member, nothing)[1]) == len(inputs.labeled)
-        kept = len(inputs.labeled) - len(held_out_rows(inputs, held_out))
-        assert len(training_rows(inputs, held_out, nothing)[1]) == kept
-        assert member_fingerprint(inputs, member) != member_fingerprint(inputs, held_out)
+    session = open_session(config_for())
+    sample_pool(session)
+    for member, held_out in zip(planned(session).first, held_out_of(session, 0), strict=True):
+        nothing = draw(session, planned(session), member)
+        assert len(training_rows(session, planned(session), member, nothing)[1]) == len(
+            session.labeled
+        )
+        kept = len(session.labeled) - len(planned(session).held_out_rows[held_out])
+        assert len(training_rows(session, planned(session), held_out, nothing)[1]) == kept
+        assert named(session).fingerprints[member] != named(session).fingerprints[held_out]
 
 
 def test_nobody_judges_where_members_are_not_trained_or_are_taken_at_their_word(
     config_for: Configure,
 ) -> None:
-    assert not first_held_out_members(read_inputs(config_for(out_of_bag=0)))
-    assert not first_held_out_members(read_inputs(config_for(out_of_bag=0.1))), (
+    assert not held_out_of(open_session(config_for(out_of_bag=0)), 0)
+    assert not held_out_of(open_session(config_for(out_of_bag=0.1)), 0), (
         "less than half a row of four"
     )
-    assert not first_held_out_members(read_inputs(config_for(train_from=100)))
-    assert not first_held_out_members(read_inputs(config_for(member={"steps": 0})))
+    assert not held_out_of(open_session(config_for(train_from=100)), 0)
+    assert not held_out_of(open_session(config_for(member={"steps": 0})), 0)
 
 
-def heard(inputs: Inputs, member: Member) -> set[int]:
+def heard(session: Session, member: Member) -> set[int]:
     """The labeled rows that somebody has learned from, or somebody who taught it."""
     if member.generation is None:
         return set()
     nothing = np.zeros(0, np.int64)
-    alone = Drawn(nothing, np.zeros((0, len(inputs.task.labels)), np.float32), {})
-    columns, _ = training_rows(inputs, member, alone)
-    texts = inputs.labeled.columns["text"]
+    alone = Drawn(nothing, np.zeros((0, len(session.task.labels)), np.float32), {})
+    columns, _ = training_rows(session, planned(session), member, alone)
+    texts = session.labeled.columns["text"]
     own = {texts.index(text) for text in columns["text"]}
-    teachers = teachers_of(inputs, member) if member.generation else []
-    return own.union(*(heard(inputs, teacher) for teacher in teachers))
+    teachers = planned(session).teachers[member] if member.generation else []
+    return own.union(*(heard(session, teacher) for teacher in teachers))
 
 
 @pytest.mark.parametrize("start", STARTS)
 def test_nobody_in_a_line_of_judges_has_heard_of_the_rows_that_it_left_out(
-    grown: dict[int, tuple[Inputs, dict[str, Any]]], start: int
+    grown: dict[int, tuple[Session, dict[str, Any]]], start: int
 ) -> None:
     """What teachers have learned they hand on: such a judge finds every model right."""
-    inputs, _ = grown[start]
+    session, _ = grown[start]
     for generation in (1, 2):
-        held_out_members = later_held_out_members(inputs, generation)
+        held_out_members = held_out_of(session, generation)
         assert len(held_out_members) == 2
         for held_out in held_out_members:
-            rows = set(held_out_rows(inputs, held_out).tolist())
+            rows = set(planned(session).held_out_rows[held_out].tolist())
             assert len(rows) == (12 if start else 6)
-            assert heard(inputs, held_out) == set(range(12)) - rows
-    for member in members_of(inputs, 2):
-        assert heard(inputs, member) == set(range(12)), "members leave nothing out"
+            assert heard(session, held_out) == set(range(12)) - rows
+    for member in planned(session).generations[2]:
+        assert heard(session, member) == set(range(12)), "members leave nothing out"
 
 
 @pytest.mark.parametrize("start", STARTS)
 def test_a_later_ensemble_is_as_sure_as_judges_find_it_right(
-    grown: dict[int, tuple[Inputs, dict[str, Any]]], start: int
+    grown: dict[int, tuple[Session, dict[str, Any]]], start: int
 ) -> None:
-    inputs, report = grown[start]
-    members = members_of(inputs, 2)
-    weights = member_weights(inputs, members)
-    found = out_of_fold_logits(inputs, members, weights)
+    session, report = grown[start]
+    members = planned(session).generations[2]
+    weights = member_weights(session, planned(session), members)
+    found = out_of_fold_logits(session, planned(session), members, weights)
     assert found is not None
     rows, logits = found
     evaluation = [
-        set(held_out_rows(inputs, held_out).tolist())
-        for held_out in later_held_out_members(inputs, 2)
+        set(planned(session).held_out_rows[held_out].tolist())
+        for held_out in held_out_of(session, 2)
     ]
     assert set(rows.tolist()) == set.union(*evaluation)
-    expected = expected_scaling(inputs, members, weights).temperature
-    truth = inputs.labeled.labels[rows]
+    expected = expected_scaling(session, planned(session), members, weights).temperature
+    truth = session.labeled.labels[rows]
     prior = AFTER_UNTRAINED if start else AFTER_TRAINED
     temperature = fit_temperature(logits, truth, prior, expected)
     assert temperature != expected
-    assert ensemble_scaling(inputs, members, weights).temperature == temperature
+    assert ensemble_scaling(session, planned(session), members, weights).temperature == temperature
     assert report["ensemble_temperature"] == temperature
 
 
 @pytest.mark.parametrize("start", STARTS)
 def test_without_a_test_set_a_grown_ensemble_is_measured_on_what_judges_left_out(
-    grown: dict[int, tuple[Inputs, dict[str, Any]]], start: int
+    grown: dict[int, tuple[Session, dict[str, Any]]], start: int
 ) -> None:
     """Its members are right about all labeled rows: by that, the report would promise too much."""
-    inputs, report = grown[start]
+    session, report = grown[start]
     measured = report["labeled"]
-    held_out_members = later_held_out_members(inputs, 2)
+    held_out_members = held_out_of(session, 2)
     assert measured["unseen"]
     assert measured["ensemble"]["rows"] == len(
-        {r for j in held_out_members for r in held_out_rows(inputs, j)}
+        {r for j in held_out_members for r in planned(session).held_out_rows[j]}
     )
     evaluation = {name for name, own in measured["patterns"].items() if "trained" in own}
     assert evaluation == {held_out.pattern for held_out in held_out_members}
@@ -216,15 +212,15 @@ def test_without_a_test_set_a_grown_ensemble_is_measured_on_what_judges_left_out
 
 
 def test_only_judges_that_teach_others_are_asked_about_the_pool(
-    grown: dict[int, tuple[Inputs, dict[str, Any]]],
+    grown: dict[int, tuple[Session, dict[str, Any]]],
 ) -> None:
-    inputs, _ = grown[0]
+    session, _ = grown[0]
     asked = {
-        held_out.name: bool(list((folder_of(inputs, held_out) / "logits").glob("part-*")))
+        held_out.name: bool(list((folder_of(session, held_out) / "logits").glob("part-*")))
         for held_out in [
-            *first_held_out_members(inputs),
-            *later_held_out_members(inputs, 1),
-            *later_held_out_members(inputs, 2),
+            *held_out_of(session, 0),
+            *held_out_of(session, 1),
+            *held_out_of(session, 2),
         ]
     }
     assert asked == {
@@ -236,9 +232,9 @@ def test_only_judges_that_teach_others_are_asked_about_the_pool(
         "judge2-last-r0": False,
         "judge2-category-r0": False,
     }
-    kept = {path.parent.name for path in inputs.folder.glob("members/judge*/*.safetensors")}
+    kept = {path.parent.name for path in session.folder.glob("members/judge*/*.safetensors")}
     assert kept == {name for name, teaches in asked.items() if teaches}
-    logits = inputs.folder / "members" / "judge1-last-r0" / "logits"
+    logits = session.folder / "members" / "judge1-last-r0" / "logits"
     assert {path.name[:5] for path in logits.iterdir()} == {"part-"}, "nobody reads the rest"
 
 
@@ -246,9 +242,11 @@ def test_judges_shape_no_member(config_for: Configure) -> None:
     """A run that is judged after the fact must not be trained again."""
     names = []
     for count in (0, 2):
-        inputs = read_inputs(config_for(judge_lines=count, **GROWN))
-        sample_pool(inputs)
-        names.append([member_fingerprint(inputs, member) for member in members_of(inputs, 2)])
+        session = open_session(config_for(judge_lines=count, **GROWN))
+        sample_pool(session)
+        names.append(
+            [named(session).fingerprints[member] for member in planned(session).generations[2]]
+        )
     assert names[0] == names[1]
 
 
@@ -265,18 +263,18 @@ def test_judges_shape_no_member(config_for: Configure) -> None:
 def test_nobody_judges_later_members_where_it_would_tell_nothing(
     config_for: Configure, changes: dict[str, Any]
 ) -> None:
-    inputs = read_inputs(config_for(**{**GROWN, **changes}))
-    assert not later_held_out_members(inputs, 1)
+    session = open_session(config_for(**{**GROWN, **changes}))
+    assert not held_out_of(session, 1)
 
 
 def test_beside_an_encoder_there_are_no_later_judges_and_none_is_kept_to_teach_them(
     config_for: Configure, model_folder: Any
 ) -> None:
     """What patterns say is no measure of patterns and encoder together."""
-    inputs = read_inputs(config_for(encoder=str(model_folder("bert")), **GROWN))
-    assert first_held_out_members(inputs)
-    assert not later_held_out_members(inputs, 1)
-    assert not teaching_held_out_members(inputs, 0)
+    session = open_session(config_for(encoder=str(model_folder("bert")), **GROWN))
+    assert held_out_of(session, 0)
+    assert not held_out_of(session, 1)
+    assert not planned(session).teaching[0]
 
 
 @pytest.mark.parametrize(
@@ -286,9 +284,9 @@ def test_where_nothing_will_grow_no_judge_is_kept_to_teach(
     config_for: Configure, changes: dict[str, Any]
 ) -> None:
     """Two models of a gigabyte that nobody is ever going to ask."""
-    inputs = read_inputs(config_for(**{**GROWN, **changes}))
-    assert first_held_out_members(inputs)
-    assert not teaching_held_out_members(inputs, 0)
+    session = open_session(config_for(**{**GROWN, **changes}))
+    assert held_out_of(session, 0)
+    assert not planned(session).teaching[0]
 
 
 @pytest.mark.parametrize(
@@ -303,36 +301,40 @@ def test_where_nothing_will_grow_no_judge_is_kept_to_teach(
 def test_lines_speak_of_as_many_rows_as_they_can_and_none_is_trained_to_repeat_another(
     config_for: Configure, changes: dict[str, Any], lines: int
 ) -> None:
-    inputs = read_inputs(config_for(**{**GROWN, "out_of_bag": 0.25, "judge_lines": 4, **changes}))
-    held_out_members = later_held_out_members(inputs, 2)
+    session = open_session(config_for(**{**GROWN, "out_of_bag": 0.25, "judge_lines": 4, **changes}))
+    held_out_members = held_out_of(session, 2)
     assert len(held_out_members) == lines
-    rows = {row for held_out in held_out_members for row in held_out_rows(inputs, held_out)}
+    rows = {
+        row for held_out in held_out_members for row in planned(session).held_out_rows[held_out]
+    }
     assert len(rows) == (12 if "train_from" in changes else 3 * lines)
 
 
 def test_lines_of_judges_go_from_pattern_to_pattern(config_for: Configure) -> None:
     """Two judges of one pattern would judge that pattern, and not the ensemble."""
-    inputs = read_inputs(config_for(repetitions=3, **GROWN))
+    session = open_session(config_for(repetitions=3, **GROWN))
     for generation in (1, 2):
-        held_out_members = later_held_out_members(inputs, generation)
+        held_out_members = held_out_of(session, generation)
         assert len({held_out.pattern for held_out in held_out_members}) == 2
         for held_out in held_out_members:
-            [teacher] = teachers_of(inputs, held_out)
+            [teacher] = planned(session).teachers[held_out]
             assert teacher.pattern != held_out.pattern
 
 
 @pytest.mark.parametrize("start", STARTS)
 def test_labels_of_rows_that_judges_left_out_do_not_change_what_they_are_taught(
-    grown: dict[int, tuple[Inputs, dict[str, Any]]], start: int
+    grown: dict[int, tuple[Session, dict[str, Any]]], start: int
 ) -> None:
     """Offsets and weights are fitted on labeled rows: by them, labels came to judges after all."""
-    inputs, _ = grown[start]
-    for held_out in later_held_out_members(inputs, 1):
-        own = held_out_rows(inputs, held_out)
-        labels = inputs.labeled.labels.copy()
+    session, _ = grown[start]
+    for held_out in held_out_of(session, 1):
+        own = planned(session).held_out_rows[held_out]
+        labels = session.labeled.labels.copy()
         labels[own] = np.roll(labels[own], 1)
-        other = replace(inputs, labeled=replace(inputs.labeled, labels=labels))
-        said = [np.log(teacher_probabilities(of, held_out)) for of in (inputs, other)]
+        other = replace(
+            session, inputs=replace(session.inputs, labeled=replace(session.labeled, labels=labels))
+        )
+        said = [np.log(teacher_probabilities(of, planned(of), held_out)) for of in (session, other)]
         one, two = (own - own.mean(axis=1, keepdims=True) for own in said)
         sharpness = np.linalg.norm(one) / np.linalg.norm(two)  # they may know how sure to be
         np.testing.assert_allclose(one, sharpness * two, atol=1e-6)
@@ -365,76 +367,14 @@ def test_a_run_that_is_to_grow_further_asks_its_last_judges_again(
 
 
 def test_judges_are_made_once(
-    grown: dict[int, tuple[Inputs, dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+    grown: dict[int, tuple[Session, dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(growing, "degradation", lambda *args, **more: "")
-    inputs, _ = grown[100]
+    session, _ = grown[100]
     listener = samples.Listener()
-    label_pool(inputs.config, observer=listener)
-    stages = read_record(inputs.folder / "manifest.json")["stages"]
+    label_pool(session.config, observer=listener)
+    stages = read_record(session.folder / "manifest.json")["stages"]
     of_judges = {name: stage for name, stage in stages.items() if name.startswith("held-out")}
     assert len(of_judges) == 3, "of two generations, the first of which teaches"
     assert not any(stage["made"] for stage in of_judges.values())
     assert not any("made again" in line for line in listener.said)
-
-
-Configure = Callable[..., Any]
-
-
-def names(inputs: Inputs) -> dict[str, str]:
-    return {member.name: member_fingerprint(inputs, member) for member in members_of(inputs)}
-
-
-def test_every_member_of_a_run_has_a_name_of_its_own(config_for: Configure) -> None:
-    inputs = read_inputs(config_for(repetitions=3, calibration="none"))
-    assert len(set(names(inputs).values())) == 9
-
-
-def test_a_member_does_not_know_the_other_patterns(config_for: Configure, tmp_path: Path) -> None:
-    """Adding a pattern to a task must not train the others again."""
-    before = names(read_inputs(config_for(calibration="none")))
-    task = tmp_path / "other.toml"
-    task.write_text(samples.task_toml(["last", "category"]))
-    after = names(read_inputs(config_for(calibration="none", task=str(task))))
-    assert after == {name: before[name] for name in ("g0-last-r0", "g0-category-r0")}
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"seed": 1},
-        {"member": {"steps": 3, "batch_size": 4}},
-        {"max_length": 40},
-        {"labeled": "test.csv"},
-        {"model": "roberta"},
-    ],
-)
-def test_what_shapes_a_member_changes_its_name(
-    config_for: Configure, inputs_folder: Path, model_folder: Any, change: dict[str, Any]
-) -> None:
-    if "labeled" in change:
-        change = {"labeled": str(inputs_folder / change["labeled"]), "test": None}
-    if "model" in change:
-        change = {"model": str(model_folder(change["model"]))}
-    before = names(read_inputs(config_for(calibration="none")))
-    after = names(read_inputs(config_for(calibration="none", **change)))
-    assert not set(before.values()) & set(after.values())
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"student": {"steps": 9}},
-        {"temperature": 3.0},
-        {"abstain_below": 0.9},
-        {"shard_rows": 7},
-        {"weights": "uniform"},
-        {"test": None},
-        {"judge_lines": 0},
-    ],
-)
-def test_what_does_not_shape_a_member_leaves_its_name(
-    config_for: Configure, change: dict[str, Any]
-) -> None:
-    before = names(read_inputs(config_for(calibration="none")))
-    assert names(read_inputs(config_for(calibration="none", **change))) == before

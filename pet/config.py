@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -153,6 +153,13 @@ Place = Annotated[str, AfterValidator(_checked_place)]
 AnyPlace = Annotated[str, AfterValidator(_checked_place_or_address)]  # or on object storage
 
 
+class ModelRef(NamedTuple):
+    """A model by what a user calls it: a folder or a hub id, and for a hub id its revision."""
+
+    name: str
+    revision: str | None = None
+
+
 class RunConfig(Frozen):
     """Everything that is needed to repeat a run."""
 
@@ -299,6 +306,31 @@ class RunConfig(Frozen):
     projector: ProjectorConfig = Field(
         ProjectorConfig(), description="of soft prompts that `init_from` takes from another model"
     )
+
+    @property
+    def model_ref(self) -> ModelRef:
+        return ModelRef(self.model, self.model_revision)
+
+    @property
+    def student_ref(self) -> ModelRef:
+        """What the student starts from: the teacher, where nothing else is named."""
+        if self.student_model is None:
+            return self.model_ref
+        return ModelRef(self.student_model, self.student_revision)
+
+    @property
+    def encoder_ref(self) -> ModelRef:
+        assert self.encoder is not None, "only a run with an encoder asks"
+        return ModelRef(self.encoder, self.encoder_revision)
+
+    def model_refs(self) -> dict[str, ModelRef]:
+        """Return the models that are named, by their settings' names."""
+        refs = {"model": self.model_ref}
+        if self.student_model is not None:
+            refs["student_model"] = self.student_ref
+        if self.encoder is not None:
+            refs["encoder"] = self.encoder_ref
+        return refs
 
     @property
     def student_length(self) -> int:

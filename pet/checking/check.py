@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pet.checking.estimate import estimate
 from pet.checking.preview import Glimpse, encoders_of, filled_examples, look, preview_pattern
-from pet.config import RunConfig
+from pet.config import ModelRef, RunConfig
 from pet.data.duplicate_ids import RepeatedIds
 from pet.data.labeled import LabeledSet, rejected_warnings
 from pet.ensemble.lineup import know_labels
@@ -65,7 +65,7 @@ def check_inputs(options: Mapping[str, Any], settings: tuple[str, ...] = ()) -> 
     models = _models_of(config, options)
     for name, model in list(models.items()):
         digest_of = encoder_digest if name == "encoder" else model_digest
-        if gather(problems, partial(digest_of, *model)) is None:
+        if gather(problems, partial(digest_of, model)) is None:
             del models[name]
     try:
         tables = read_tables(config, problems)
@@ -97,14 +97,9 @@ def check_inputs(options: Mapping[str, Any], settings: tuple[str, ...] = ()) -> 
     return found | _of_model(config, task, tables, sample, found.get("pool"))
 
 
-def _models_of(config: RunConfig, options: Mapping[str, Any]) -> dict[str, tuple[str, str | None]]:
-    """The models that were named: name and revision."""
-    named = {
-        "model": (config.model, config.model_revision),
-        "student_model": (config.student_model or "", config.student_revision),
-        "encoder": (config.encoder or "", config.encoder_revision),
-    }
-    return {name: model for name, model in named.items() if options.get(name)}
+def _models_of(config: RunConfig, options: Mapping[str, Any]) -> dict[str, ModelRef]:
+    """The models that were named."""
+    return {name: model for name, model in config.model_refs().items() if options.get(name)}
 
 
 def _of_tables(tables: Tables, with_pool: bool) -> dict[str, Any]:
@@ -189,7 +184,7 @@ def _of_model(
     config: RunConfig, task: Task, tables: Tables, sample: Columns, pool: Mapping[str, int] | None
 ) -> dict[str, Any]:
     device, labeled = choose_device(config.device), tables.labeled
-    model = ClozeModel.load(config.model, config.model_revision, device, precision=config.precision)
+    model = ClozeModel.load(config.model_ref, device, precision=config.precision)
     encoders = encoders_of(model, task, config.max_length)
     glimpse = look(config, model, encoders, labeled.columns, sample)
     said = glimpse.ensemble_probabilities(glimpse.labeled).argmax(axis=1)
@@ -273,17 +268,14 @@ def _rates(
     others: dict[str, Model] = {}
     if config.student_model is not None:
         others["student_model"] = Classifier.fresh(
-            config.student_model,
-            config.student_revision,
+            config.student_ref,
             task.labels,
             device,
             0,
             precision=precision,
         )
     if config.encoder is not None:
-        others["encoder"] = SentenceEncoder.load(
-            config.encoder, config.encoder_revision, device, precision=precision
-        )
+        others["encoder"] = SentenceEncoder.load(config.encoder_ref, device, precision=precision)
     some = {name: texts[:TIMED_ROWS] for name, texts in sample.items()}
     for name, other in others.items():
         length = encoder_length(config) if name == "encoder" else config.student_length

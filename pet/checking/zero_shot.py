@@ -70,12 +70,12 @@ def label_zero_shot(
         problems,
     )
     problems += place_in_pool(config.pool, config.out)
-    digest = gather(problems, partial(model_digest, config.model, config.model_revision))
+    digest = gather(problems, partial(model_digest, config.model_ref))
     if digest is not None:
-        gather(problems, partial(check_length, config, config.model, config.model_revision))
+        gather(problems, partial(check_length, config, config.model_ref))
     gather(problems, partial(choose_device, config.device))  # before the pool is read
     tables = read_tables(config, problems)
-    task, left_out = suitable(tables.task, is_causal(config.model, config.model_revision))
+    task, left_out = suitable(tables.task, is_causal(config.model_ref))
     check_patterns(config, task)
     for line in left_out:
         observer.note(line)
@@ -95,8 +95,7 @@ def label_zero_shot(
     refuse_other_labels(run_folder, source)
     texts = _texts_of_prior(config, task, tables.pool, observer)
     model = ClozeModel.load(
-        config.model,
-        config.model_revision,
+        config.model_ref,
         choose_device(config.device),
         precision=config.precision,
     )

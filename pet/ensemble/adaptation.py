@@ -27,8 +27,7 @@ def adapt(session: Session) -> Unit:
 
     def build(folder: Path) -> dict[str, Any]:
         model = ClozeModel.load(
-            config.model,
-            config.model_revision,
+            config.model_ref,
             choose_device(config.device),
             precision=config.precision,
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pet.config import RunConfig
+from pet.config import ModelRef, RunConfig
 from pet.ensemble.logits import read_logits
 from pet.ensemble.members import Member, encoder_length
 from pet.method.calibration import calibration_offset
@@ -43,7 +43,7 @@ def load_member(
         model = backbone.with_adapter(folder)
     else:
         device = choose_device(config.device)
-        model = ClozeModel.load(str(folder), None, device, precision=config.precision)
+        model = ClozeModel.load(ModelRef(str(folder)), device, precision=config.precision)
     offset = prior_offset(config, run, member.pattern) if calibrated else None
     return model, cloze_encoder(model, task, member.pattern, config.max_length, offset)
 
@@ -52,8 +52,7 @@ def load_sentence_encoder(config: RunConfig, task: Task) -> tuple[SentenceEncode
     """Load the encoder of the encoder member, and what puts texts into it."""
     assert config.encoder is not None, "only a run with an encoder has an encoder member"
     model = SentenceEncoder.load(
-        config.encoder,
-        config.encoder_revision,
+        config.encoder_ref,
         choose_device(config.device),
         precision=config.precision,
     )

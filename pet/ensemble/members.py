@@ -70,5 +70,5 @@ def folder_of(session: Session, member: Member) -> Path:
 def encoder_length(config: RunConfig) -> int:
     """Tokens of a text that the sentence encoder reads: it reads once, so it may read more."""
     assert config.encoder is not None, "only a run with an encoder asks"
-    longest = longest_input(config.encoder, config.encoder_revision)
+    longest = longest_input(config.encoder_ref)
     return min(config.encoder_max_length, longest)

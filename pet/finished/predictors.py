@@ -172,7 +172,7 @@ def _refuse_other_models(run: FinishedRun, members: Sequence[Member], backbone: 
     if any(m.generation is None for m in members) and not config.adapt_steps:
         now["model"] = config.model, backbone.digest
     if config.encoder is not None and any(m.kind == "encoder" for m in members):
-        now["encoder"] = config.encoder, encoder_digest(config.encoder, config.encoder_revision)
+        now["encoder"] = config.encoder, encoder_digest(config.encoder_ref)
     for name, (ref, digest) in now.items():
         if digest != known.get(name):
             raise InputError(

@@ -50,13 +50,6 @@ class Inputs:
     digests: Mapping[str, str]
     pool_files: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
-    @property
-    def student_ref(self) -> tuple[str, str | None]:
-        config = self.config
-        if config.student_model is None:
-            return config.model, config.model_revision
-        return config.student_model, config.student_revision
-
     def measured(self) -> dict[str, LabeledSet]:
         """The sets with known labels: the labeled set, and the test set where there is one."""
         tables = {"labeled": self.labeled} if len(self.labeled) else {}
@@ -90,14 +83,10 @@ def read_inputs(
     """
     problems = [*(problems or []), *place_in_pool(config.pool, config.out)]
     digests: dict[str, str] = {}
-    models = {"model": (config.model, config.model_revision)}
-    if config.student_model is not None:
-        models["student_model"] = (config.student_model, config.student_revision)
-    if config.encoder is not None:
-        models["encoder"] = (config.encoder, config.encoder_revision)
-    for name, (ref, revision) in models.items():
+    models = config.model_refs()
+    for name, ref in models.items():
         digest_of = encoder_digest if name == "encoder" else model_digest
-        digests[name] = gather(problems, partial(digest_of, ref, revision)) or ""
+        digests[name] = gather(problems, partial(digest_of, ref)) or ""
     digests.setdefault("student_model", digests["model"])
     gather(problems, partial(check_start, config, digests["model"]))
     usable = None

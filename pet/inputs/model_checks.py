@@ -8,7 +8,7 @@ from functools import partial
 
 import torch
 
-from pet.config import RunConfig
+from pet.config import ModelRef, RunConfig
 from pet.errors import InputError, Problem, gather
 from pet.models.backbone import start_adapter
 from pet.models.cloze_model import ClozeModel
@@ -21,16 +21,16 @@ from pet.tasks.task import Task
 
 CPU = torch.device("cpu")
 
-LOADERS: dict[str, Callable[[str, str | None, Sequence[str]], object]] = {
-    "model": lambda ref, revision, labels: ClozeModel.load(ref, revision, CPU),
-    "student_model": lambda ref, revision, labels: Classifier.fresh(ref, revision, labels, CPU, 0),
-    "encoder": lambda ref, revision, labels: SentenceEncoder.load(ref, revision, CPU),
+LOADERS: dict[str, Callable[[ModelRef, Sequence[str]], object]] = {
+    "model": lambda ref, labels: ClozeModel.load(ref, CPU),
+    "student_model": lambda ref, labels: Classifier.fresh(ref, labels, CPU, 0),
+    "encoder": lambda ref, labels: SentenceEncoder.load(ref, CPU),
 }
 
 
 def inspect_models(
     config: RunConfig,
-    models: Mapping[str, tuple[str, str | None]],
+    models: Mapping[str, ModelRef],
     task: Task,
     to_load: Collection[str],
 ) -> tuple[Task, list[str]]:
@@ -40,8 +40,8 @@ def inspect_models(
     half a run.
 
     Args:
-        models: `model`, `student_model`, `encoder` -> name and revision; without those of which
-            it is known that they cannot be had.
+        models: `model`, `student_model`, `encoder` by name; without those of which it is
+            known that they cannot be had.
         to_load: those that no earlier start of this run has loaded.
 
     Returns:
@@ -58,15 +58,15 @@ def inspect_models(
     # The encoder reads as much as it can.
     for name, setting in dict.fromkeys([("model", "max_length"), (student, of_student)]):
         if name in models:
-            gather(problems, partial(check_length, config, *models[name], setting))
-    for name, (ref, revision) in models.items():
+            gather(problems, partial(check_length, config, models[name], setting))
+    for name, ref in models.items():
         if name in to_load:
-            loaded = gather(problems, partial(LOADERS[name], ref, revision, task.labels))
+            loaded = gather(problems, partial(LOADERS[name], ref, task.labels))
             if name == "model" and config.member.tuning != "full":
                 teacher = loaded
     usable: tuple[Task, list[str]] | None = task, []
     if "model" in models:
-        usable = gather(problems, lambda: suitable(task, is_causal(*models["model"])))
+        usable = gather(problems, lambda: suitable(task, is_causal(models["model"])))
     if "model" in models and usable is not None:
         gather(problems, partial(check_patterns, config, usable[0]))
     if not problems and usable is not None and isinstance(teacher, ClozeModel):
@@ -99,20 +99,18 @@ def suitable(task: Task, causal: bool) -> tuple[Task, list[str]]:
     return replace(task, patterns=kept), [line] if names else []
 
 
-def check_length(
-    config: RunConfig, ref: str, revision: str | None, setting: str = "max_length"
-) -> None:
+def check_length(config: RunConfig, ref: ModelRef, setting: str = "max_length") -> None:
     """Refuse a length that a model has no positions for.
 
     Args:
         setting: max_length or student_max_length.
     """
-    longest, wanted = longest_input(ref, revision), getattr(config, setting)
+    longest, wanted = longest_input(ref), getattr(config, setting)
     if wanted > longest:
         raise InputError(
             Problem(
                 f"setting {setting}",
-                f"at most {longest}, what {ref} was made for",
+                f"at most {longest}, what {ref.name} was made for",
                 str(wanted),
                 f"--set {setting}={longest}",
             )
@@ -128,8 +126,8 @@ def check_tuning(config: RunConfig, task: Task, model: ClozeModel) -> None:
 def check_patterns(config: RunConfig, task: Task) -> None:
     """Compile every pattern for the teacher's tokenizer; report all that is wrong at once."""
     problems: list[Problem] = []
-    tokenizer = load_tokenizer(config.model, config.model_revision)
-    causal = is_causal(config.model, config.model_revision)
+    tokenizer = load_tokenizer(config.model_ref)
+    causal = is_causal(config.model_ref)
     if not causal and tokenizer.mask_token is None:
         raise InputError(
             Problem(

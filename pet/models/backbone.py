@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch.nn import Module
 
-from pet.config import RunConfig
+from pet.config import ModelRef, RunConfig
 from pet.errors import InputError, Problem
 from pet.models.adapter import Adapter, damaged, read_backbone
 from pet.models.cloze_model import ClozeModel
@@ -78,21 +78,20 @@ def load_adapter(module: Module, folder: Path) -> Adapter:
 class Backbone:
     """A frozen language model and the adapters that it has been given.
 
-    It is loaded when it is first asked for. Its members take turns: see `Model.wearing`.
+    It is loaded when it is first asked for. Its members take turns: see `Model.with_adapter`.
     """
 
     def __init__(
         self,
-        ref: str,
-        revision: str | None,
+        ref: ModelRef,
         device: torch.device,
         precision: Precision,
         *,
         digest: str | None = None,
         name: str | None = None,
     ):
-        self.ref, self.revision = ref, revision
-        self._name = name or ref
+        self.ref = ref
+        self._name = name or ref.name
         self._device, self._precision = device, precision
         self._digest = digest
         self._model: ClozeModel | None = None
@@ -107,21 +106,21 @@ class Backbone:
         """
         device = choose_device(config.device)
         if config.adapt_steps:
-            adapted = str(run / "adapted")
-            return cls(adapted, None, device, config.precision, name="adapted")
-        return cls(config.model, config.model_revision, device, config.precision, digest=digest)
+            adapted = ModelRef(str(run / "adapted"))
+            return cls(adapted, device, config.precision, name="adapted")
+        return cls(config.model_ref, device, config.precision, digest=digest)
 
     @property
     def digest(self) -> str:
         """Name the model by its content."""
         if self._digest is None:
-            self._digest = model_digest(self.ref, self.revision)
+            self._digest = model_digest(self.ref)
         return self._digest
 
     @property
     def reference(self) -> dict[str, str | None]:
         """What an adapter notes of the model that it sits on; a run's own by its place there."""
-        return {"ref": self._name, "revision": self.revision, "digest": self.digest}
+        return {"ref": self._name, "revision": self.ref.revision, "digest": self.digest}
 
     @property
     def model(self) -> ClozeModel:
@@ -135,7 +134,7 @@ class Backbone:
 
     def load(self) -> ClozeModel:
         """Load the model anew, for somebody who changes its weights."""
-        return ClozeModel.load(self.ref, self.revision, self._device, precision=self._precision)
+        return ClozeModel.load(self.ref, self._device, precision=self._precision)
 
     def with_adapter(self, folder: Path) -> ClozeModel:
         """Return the model with the adapter that a folder holds, loaded once.
@@ -148,7 +147,7 @@ class Backbone:
             if made_for != self.digest:
                 raise InputError(
                     Problem(
-                        self.ref,
+                        self.ref.name,
                         f"the model that {folder} was made for",
                         "another model of that name",
                         "put the old one back, or make the run anew with `pet run --update`",

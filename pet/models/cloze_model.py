@@ -10,13 +10,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoModelForCausalLM
 
+from pet.config import ModelRef
 from pet.models.batching import Rows
 from pet.models.fast_paths import head_at, head_for, restricted_to
 from pet.models.loading import (
     check_vocabulary,
     kind_of,
+    load_config,
     load_tokenizer,
     load_whole,
     model_problems,
@@ -74,8 +76,7 @@ class ClozeModel(Model):
     @classmethod
     def load(
         cls,
-        ref: str,
-        revision: str | None,
+        ref: ModelRef,
         device: torch.device,
         *,
         precision: Precision = "auto",
@@ -85,13 +86,12 @@ class ClozeModel(Model):
         Raises:
             InputError: no such model, no language-model head, or weights that are not safetensors.
         """
-        refuse_unloadable(ref, revision)
-        tokenizer = load_tokenizer(ref, revision)
-        with model_problems(ref):
-            config = AutoConfig.from_pretrained(ref, revision=revision, trust_remote_code=False)
-            kind = kind_of(config, ref)
-            check_vocabulary(tokenizer, config, ref)
-            module = load_whole(kind, ref, revision)
+        refuse_unloadable(ref)
+        tokenizer, config = load_tokenizer(ref), load_config(ref)
+        with model_problems(ref.name):
+            kind = kind_of(config, ref.name)
+            check_vocabulary(tokenizer, config, ref.name)
+            module = load_whole(kind, ref)
         return cls(module, tokenizer, device, kind is AutoModelForCausalLM, precision=precision)
 
     def outputs(self, encoder: Encoder, texts: Texts, rows: Rows) -> Tensor:

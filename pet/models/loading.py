@@ -25,6 +25,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_N
 from transformers.utils import logging as hf_logging
 from transformers.utils.hub import cached_file
 
+from pet.config import ModelRef
 from pet.errors import InputError, PetError, Problem
 from pet.storage.files import read_json
 from pet.storage.units import file_digest
@@ -59,44 +60,48 @@ def usual_precision(device: torch.device) -> Literal["bfloat16", "float32"]:
     return "bfloat16" if device.type == "cuda" else "float32"
 
 
-def model_digest(ref: str, revision: str | None = None) -> str:
+def model_digest(ref: ModelRef) -> str:
     """Name a model by content: a folder by its files' sha256, a hub id by its commit."""
-    if not os.path.isdir(ref):
-        refuse_unloadable(ref, revision)
-        with model_problems(ref):
-            config = AutoConfig.from_pretrained(ref, revision=revision, trust_remote_code=False)
-        return f"{ref}@{config._commit_hash}"
-    refuse_unloadable(ref, revision)
+    refuse_unloadable(ref)
+    if not os.path.isdir(ref.name):
+        return f"{ref.name}@{load_config(ref)._commit_hash}"
     kinds = {".safetensors", ".json", ".txt", ".model"}
     digest = hashlib.sha256()
-    for path in sorted(Path(ref).iterdir()):
+    for path in sorted(Path(ref.name).iterdir()):
         if path.suffix in kinds:
             digest.update(f"{path.name}:{file_digest(path)}\n".encode())
     return digest.hexdigest()
 
 
-def refuse_unloadable(ref: str, revision: str | None) -> None:
+def load_config(ref: ModelRef) -> Any:
+    """Load transformers' configuration of a model."""
+    with model_problems(ref.name):
+        return AutoConfig.from_pretrained(ref.name, revision=ref.revision, trust_remote_code=False)
+
+
+def refuse_unloadable(ref: ModelRef) -> None:
     """Explain in one screen why a model cannot be had, before anything is read from it."""
     expected = "a model folder with config.json, tokenizer.json and *.safetensors, or a hub id"
-    if os.path.isdir(ref):
-        names = sorted(path.name for path in Path(ref).iterdir())
+    name = ref.name
+    if os.path.isdir(name):
+        names = sorted(path.name for path in Path(name).iterdir())
         found = fix = ""
-        if not any(name.endswith(".safetensors") for name in names):
+        if not any(file.endswith(".safetensors") for file in names):
             found, fix = _other_weights(names)
         elif "config.json" not in names:
             found, fix = "no config.json", "copy the whole model folder"
-        elif not isinstance(read_json(Path(ref, "config.json")), dict):
+        elif not isinstance(read_json(Path(name, "config.json")), dict):
             found, fix = "config.json is no JSON object", "copy or download it again"
-        elif not any(TOKENIZER_FILE.fullmatch(name) for name in names):
+        elif not any(TOKENIZER_FILE.fullmatch(file) for file in names):
             found, fix = "no tokenizer", "copy tokenizer.json and tokenizer_config.json too"
         if found:
-            raise InputError(Problem(ref, expected, found, fix))
+            raise InputError(Problem(name, expected, found, fix))
         return
-    if not HUB_ID.fullmatch(ref) or os.path.exists(ref):
-        found = "a file" if os.path.exists(ref) else "no such folder"
-        raise InputError(Problem(ref, expected, found, "check the path"))
-    with model_problems(ref):
-        cached_file(ref, "config.json", revision=revision)
+    if not HUB_ID.fullmatch(name) or os.path.exists(name):
+        found = "a file" if os.path.exists(name) else "no such folder"
+        raise InputError(Problem(name, expected, found, "check the path"))
+    with model_problems(name):
+        cached_file(name, "config.json", revision=ref.revision)
 
 
 def _other_weights(names: list[str]) -> tuple[str, str]:
@@ -152,14 +157,16 @@ def model_problems(ref: str, part: str = "") -> Iterator[None]:
         ) from error
 
 
-def load_tokenizer(ref: str, revision: str | None = None) -> Any:
+def load_tokenizer(ref: ModelRef) -> Any:
     """Load a fast tokenizer; a causal model's padding token is made up where it has none."""
-    with model_problems(ref, "its tokenizer"):
-        tokenizer = AutoTokenizer.from_pretrained(ref, revision=revision, trust_remote_code=False)
+    with model_problems(ref.name, "its tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(
+            ref.name, revision=ref.revision, trust_remote_code=False
+        )
         if not tokenizer.is_fast:
             raise InputError(
                 Problem(
-                    ref,
+                    ref.name,
                     "a fast tokenizer (tokenizer.json)",
                     type(tokenizer).__name__,
                     "save the tokenizer anew with a current transformers",
@@ -173,7 +180,7 @@ def load_tokenizer(ref: str, revision: str | None = None) -> Any:
     if tokenizer.pad_token_id is None:
         raise InputError(
             Problem(
-                ref,
+                ref.name,
                 "a tokenizer with a padding, end or unknown token",
                 "none of them",
                 "copy the model's tokenizer_config.json too, or take another model",
@@ -227,34 +234,30 @@ def kind_of(config: Any, ref: str) -> type:
     )
 
 
-def longest_input(ref: str, revision: str | None) -> int:
+def longest_input(ref: ModelRef) -> int:
     """Return how many tokens a model can take, special ones included."""
-    with model_problems(ref):
-        config = AutoConfig.from_pretrained(ref, revision=revision, trust_remote_code=False)
-    text = config.get_text_config()
+    text = load_config(ref).get_text_config()
     positions = getattr(text, "max_position_embeddings", None) or 10**9
     if text.model_type in ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl"):
         positions -= (text.pad_token_id or 0) + 1  # their positions start behind the padding id
-    return min(int(positions), int(load_tokenizer(ref, revision).model_max_length))
+    return min(int(positions), int(load_tokenizer(ref).model_max_length))
 
 
-def is_causal(ref: str, revision: str | None) -> bool:
+def is_causal(ref: ModelRef) -> bool:
     """Return whether a model is a causal language model, from its configuration."""
-    with model_problems(ref):
-        config = AutoConfig.from_pretrained(ref, revision=revision, trust_remote_code=False)
-    return kind_of(config, ref) is AutoModelForCausalLM
+    return kind_of(load_config(ref), ref.name) is AutoModelForCausalLM
 
 
-def load_whole(kind: Any, ref: str, revision: str | None, may_miss: str = "-") -> Any:
+def load_whole(kind: Any, ref: ModelRef, may_miss: str = "-") -> Any:
     """Load a model with its head: where weights are missing, transformers would draw them.
 
     Args:
         may_miss: how the names of weights begin that are of no use here.
     """
-    with torch.random.fork_rng(devices=[]), model_problems(ref, "its weights"):
+    with torch.random.fork_rng(devices=[]), model_problems(ref.name, "its weights"):
         module, loaded = kind.from_pretrained(
-            ref,
-            revision=revision,
+            ref.name,
+            revision=ref.revision,
             use_safetensors=True,
             trust_remote_code=False,
             dtype=torch.float32,
@@ -264,7 +267,7 @@ def load_whole(kind: Any, ref: str, revision: str | None, may_miss: str = "-") -
     if missing:
         raise InputError(
             Problem(
-                ref,
+                ref.name,
                 f"all weights of a {type(module).__name__}",
                 f"none for {', '.join(missing[:4])}{' ...' if len(missing) > 4 else ''}",
                 "take a model that was saved with its head, not the bare encoder",

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import Module
 from transformers import AutoModelForSequenceClassification
 
+from pet.config import ModelRef
 from pet.errors import InputError, Problem
 from pet.models.adapter import ActiveAdapter, Adapter
 from pet.models.batching import Rows, is_out_of_memory
@@ -241,8 +242,7 @@ class Classifier(Model):
     @classmethod
     def fresh(
         cls,
-        ref: str,
-        revision: str | None,
+        ref: ModelRef,
         labels: Sequence[str],
         device: torch.device,
         seed: int,
@@ -257,12 +257,12 @@ class Classifier(Model):
             InputError: the model cannot be had, or its weights are of another shape than it says.
         """
         names = dict(enumerate(labels))
-        refuse_unloadable(ref, revision)
-        tokenizer = load_tokenizer(ref, revision)
-        with seeded(seed), model_problems(ref, "its weights"):
+        refuse_unloadable(ref)
+        tokenizer = load_tokenizer(ref)
+        with seeded(seed), model_problems(ref.name, "its weights"):
             module, loaded = AutoModelForSequenceClassification.from_pretrained(
-                ref,
-                revision=revision,
+                ref.name,
+                revision=ref.revision,
                 use_safetensors=True,
                 trust_remote_code=False,
                 dtype=torch.float32,
@@ -273,11 +273,11 @@ class Classifier(Model):
                 ignore_mismatched_sizes=True,
             )
         drawn, head = frozenset(loaded["missing_keys"]), head_weights(module)
-        _refuse_other_shapes(ref, loaded["mismatched_keys"], head)
+        _refuse_other_shapes(ref.name, loaded["mismatched_keys"], head)
         if not head & drawn:
             _draw_head(module, head, seed)
             drawn |= head
-        check_vocabulary(tokenizer, module.config, ref)
+        check_vocabulary(tokenizer, module.config, ref.name)
         module.config.pad_token_id = tokenizer.pad_token_id
         model = cls(module, tokenizer, device, precision=precision)
         model.drawn = drawn
@@ -292,10 +292,11 @@ class Classifier(Model):
         Raises:
             InputError: the folder holds none.
         """
-        refuse_unloadable(folder, None)
-        tokenizer = load_tokenizer(folder)
+        ref = ModelRef(folder)
+        refuse_unloadable(ref)
+        tokenizer = load_tokenizer(ref)
         with model_problems(folder):
-            module = load_whole(AutoModelForSequenceClassification, folder, None)
+            module = load_whole(AutoModelForSequenceClassification, ref)
         return cls(module, tokenizer, device, precision=precision)
 
     def outputs(self, encoder: Encoder, texts: Texts, rows: Rows) -> Tensor:

@@ -12,6 +12,7 @@ from torch.nn import functional
 from transformers import AutoModel
 from transformers.utils.hub import cached_file
 
+from pet.config import ModelRef
 from pet.errors import InputError, Problem
 from pet.method.linear_head import LinearHead
 from pet.models.batching import Rows
@@ -47,19 +48,19 @@ class SentenceEncoder(Model):
 
     @classmethod
     def load(
-        cls, ref: str, revision: str | None, device: torch.device, *, precision: Precision = "auto"
+        cls, ref: ModelRef, device: torch.device, *, precision: Precision = "auto"
     ) -> SentenceEncoder:
         """Load weights from safetensors, and how the model was trained to be pooled.
 
         Raises:
             InputError: no such model, or a pooling other than mean or first token.
         """
-        refuse_unloadable(ref, revision)
-        tokenizer = load_tokenizer(ref, revision)
-        pooling = pooling_of(ref, revision)
-        with model_problems(ref):
-            module = load_whole(AutoModel, ref, revision, may_miss="pooler.")
-        check_vocabulary(tokenizer, module.config, ref)
+        refuse_unloadable(ref)
+        tokenizer = load_tokenizer(ref)
+        pooling = pooling_of(ref)
+        with model_problems(ref.name):
+            module = load_whole(AutoModel, ref, may_miss="pooler.")
+        check_vocabulary(tokenizer, module.config, ref.name)
         return cls(module, tokenizer, device, pooling, precision=precision)
 
     def outputs(self, encoder: Encoder, texts: Texts, rows: Rows) -> Tensor:
@@ -77,37 +78,37 @@ class SentenceEncoder(Model):
         return int(self.module.config.get_text_config().hidden_size)
 
 
-def encoder_digest(ref: str, revision: str | None) -> str:
+def encoder_digest(ref: ModelRef) -> str:
     """Name a sentence encoder by its content, and by how it is pooled.
 
     Raises:
         InputError: no such model, or one that is pooled in a way that is not known here.
     """
-    return fingerprint(model=model_digest(ref, revision), pooling=pooling_of(ref, revision))
+    return fingerprint(model=model_digest(ref), pooling=pooling_of(ref))
 
 
-def pooling_of(ref: str, revision: str | None) -> str:
+def pooling_of(ref: ModelRef) -> str:
     """Return `mean` or `cls`, as the model's folder says; mean where it says nothing.
 
     Raises:
         InputError: the model is pooled in another way.
     """
-    modules = _json_of(ref, "modules.json", revision)
-    with model_problems(ref, "modules.json"):
+    modules = _json_of(ref, "modules.json")
+    with model_problems(ref.name, "modules.json"):
         kinds = [str(module["type"]).rpartition(".")[2] for module in modules or []]
     if others := sorted(set(kinds) - {"Transformer", "Pooling", "Normalize"}):
         raise InputError(
             Problem(
-                f"{ref}: modules.json",
+                f"{ref.name}: modules.json",
                 "a transformer, its pooling, and no more layers",
                 ", ".join(others),
                 "take another sentence encoder",
             )
         )
-    settings = _json_of(ref, POOLING, revision)
+    settings = _json_of(ref, POOLING)
     if settings is None:
         return "mean"
-    with model_problems(ref, POOLING):
+    with model_problems(ref.name, POOLING):
         asked = [
             mode for mode, value in settings.items() if value is True and "pooling_mode" in mode
         ]
@@ -117,7 +118,7 @@ def pooling_of(ref: str, revision: str | None) -> str:
         return "cls"
     raise InputError(
         Problem(
-            f"{ref}: {POOLING}",
+            f"{ref.name}: {POOLING}",
             "pooling by the mean or the first token",
             ", ".join(asked) or "none",
             "take another sentence encoder",
@@ -145,10 +146,10 @@ class EncoderClassifier(Model):
         return len(self._bias)
 
 
-def _json_of(ref: str, name: str, revision: str | None) -> Any:
+def _json_of(ref: ModelRef, name: str) -> Any:
     """Read a model's file; None where it has none of that name."""
-    with model_problems(ref):
+    with model_problems(ref.name):
         path = cached_file(
-            ref, name, revision=revision, _raise_exceptions_for_missing_entries=False
+            ref.name, name, revision=ref.revision, _raise_exceptions_for_missing_entries=False
         )
         return None if path is None else json.loads(Path(path).read_text(encoding="utf-8"))

@@ -51,7 +51,7 @@ Pattern-Exploiting Training (Schick and Schütze 2021): an ensemble of {len(repo
 had {len(session.labeled):,} labeled rows and was asked about
 {report["pool"]["scored_by_members"]:,} unlabeled ones; this classifier was distilled from its
 soft labels{_in_folds(session, report)}.
-Teacher: {_name(config.model)}. Student: {_name(session.inputs.student_ref[0])}.
+Teacher: {_name(config.model)}. Student: {_name(session.config.student_ref.name)}.
 
 ## Figures
 
@@ -83,7 +83,7 @@ def _in_folds(session: Session, report: Mapping[str, Any]) -> str:
 
 
 def _base_model(session: Session) -> str:
-    ref = session.inputs.student_ref[0]
+    ref = session.config.student_ref.name
     return f'base_model: "{ref}"\n' if _is_hub_id(ref) else ""
 
 

@@ -59,13 +59,10 @@ def _labeled_set(session: Session) -> dict[str, Any]:
 
 def _base(session: Session, name: str) -> dict[str, Any]:
     """Name a model that a run starts from: what the user called it, and what was there."""
-    ref, revision = {
-        "model": (session.config.model, session.config.model_revision),
-        "encoder": (session.config.encoder, session.config.encoder_revision),
-        "student_model": session.inputs.student_ref,
-    }[name]
+    named = {"student_model": session.config.student_ref, **session.config.model_refs()}
+    ref, revision = named[name]
     # Of a local folder the name alone: where it lies is this machine's affair.
-    shown = Path(str(ref)).name if Path(str(ref)).exists() else ref
+    shown = Path(ref).name if Path(ref).exists() else ref
     return {"name": shown, "revision": revision, "digest": session.digests[name]}
 
 

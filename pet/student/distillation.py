@@ -172,10 +172,8 @@ def _keep(session: Session, model: Classifier, folder: Path) -> None:
 
 
 def _fresh_classifier(session: Session, name: str, training: WholeTrainingConfig) -> Classifier:
-    ref, revision = session.inputs.student_ref
     model = Classifier.fresh(
-        ref,
-        revision,
+        session.config.student_ref,
         session.task.labels,
         choose_device(session.config.device),
         session.seed(name),

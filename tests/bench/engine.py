@@ -14,7 +14,7 @@ from torch.nn import functional
 from transformers import BertConfig, BertForMaskedLM
 
 from data.cache import cache_root
-from pet.config import RunConfig, TrainingConfig
+from pet.config import ModelRef, RunConfig, TrainingConfig
 from pet.models.cloze_model import ClozeModel
 from pet.models.loading import load_tokenizer
 from pet.models.model import Texts
@@ -77,7 +77,7 @@ def texts_of(kind: str) -> list[str]:
 
 def model_of(geometry: Geometry, device: torch.device) -> ClozeModel:
     """A masked model of random weights: it takes as long as a trained one."""
-    tokenizer = load_tokenizer(str(cache_root() / "models" / "bert-tiny"))
+    tokenizer = load_tokenizer(ModelRef(str(cache_root() / "models" / "bert-tiny")))
     torch.manual_seed(0)
     config = BertConfig(
         vocab_size=len(tokenizer),

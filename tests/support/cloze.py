@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pet.config import ModelRef
 from pet.models.cloze_model import ClozeModel
 from pet.models.model import Classifier
 from pet.tasks.compilation import pattern_encoder, plain_encoder
@@ -71,13 +72,13 @@ def filled(tokenizer: Any, template: str, causal: bool = False, **columns: str) 
 
 
 def load_cloze(folder: Path) -> ClozeModel:
-    model = ClozeModel.load(str(folder), None, CPU)
+    model = ClozeModel.load(ModelRef(str(folder)), CPU)
     model.module.eval()
     return model
 
 
 def fresh_classifier(folder: Path, labels: Sequence[str] = ("a", "b", "c"), seed: int = 1) -> Any:
-    model = Classifier.fresh(str(folder), None, labels, CPU, seed)
+    model = Classifier.fresh(ModelRef(str(folder)), labels, CPU, seed)
     model.module.eval()
     return model
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from pet.config import ModelRef
 from pet.models.model import Classifier
 from pet.storage.digests import content_digest
 from tests.support import samples
@@ -83,7 +84,7 @@ def _write(path: Path, value: Any) -> None:
 
 def _write_student(folder: Path, bert: Path) -> None:
     """Weights, tokenizer, configuration, card and done.json: no pet.json yet."""
-    student = Classifier.fresh(str(bert), None, samples.LABELS, torch.device("cpu"), 0)
+    student = Classifier.fresh(ModelRef(str(bert)), samples.LABELS, torch.device("cpu"), 0)
     student.tokenizer.model_max_length = 32
     student.save(folder)
     files = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.iterdir())}

@@ -12,6 +12,7 @@ import pytest
 
 from pet.checking import zero_shot
 from pet.checking.zero_shot import label_zero_shot
+from pet.config import ModelRef
 from pet.errors import InputError, Interrupted
 from pet.method.calibration import UNTRAINED, calibration_offset
 from pet.method.ensembling import softmax
@@ -94,7 +95,7 @@ def pattern_logits(
 ) -> np.ndarray:
     """Ask every pattern by itself. [patterns, rows, labels]"""
     task = load_task(task_path)
-    model = ClozeModel.load(str(model_path), None, CPU)
+    model = ClozeModel.load(ModelRef(str(model_path)), CPU)
     stack = []
     for pattern in task.patterns:
         encoder = cloze_encoder(model, task, pattern.name, 32)

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from pet.config import ModelRef
 from pet.ensemble.logits import read_logits
 from pet.ensemble.predictions import out_of_fold_logits
 from pet.ensemble.weights import group_weights, member_weights
@@ -138,7 +139,7 @@ def test_a_run_with_an_encoder_is_reused_whole(encoded: Any) -> None:
 
 def test_the_embeddings_of_a_row_do_not_depend_on_its_batch(model_folder: Any) -> None:
     """Padding that is averaged in would move every short text."""
-    model = SentenceEncoder.load(str(model_folder("bert")), None, torch.device("cpu"))
+    model = SentenceEncoder.load(ModelRef(str(model_folder("bert"))), torch.device("cpu"))
     encoder = plain_encoder(model.tokenizer, ["text"], 40)
     texts = ["the game", "the rocket and the moon and the star and the planet were big", "news"]
     ensemble_scores = score_columns(model, encoder, {"text": texts}, 8192)
@@ -208,7 +209,7 @@ def test_the_first_token_is_the_embedding_where_the_model_says_so(
 ) -> None:
     folder = save_model("bert", tmp_path / "encoder")
     pool_by(folder, "pooling_mode_cls_token")
-    model = SentenceEncoder.load(str(folder), None, torch.device("cpu"))
+    model = SentenceEncoder.load(ModelRef(str(folder)), torch.device("cpu"))
     assert model.pooling == "cls"
     encoder = plain_encoder(model.tokenizer, ["text"], 40)
     found = score_columns(model, encoder, {"text": ["the game"]}, 8192)

@@ -41,7 +41,7 @@ def test_an_encoder_that_cannot_say_what_it_was_taught_leads_the_ensemble_astray
     assert f"encoder-g{generation}" in report["weights"]
     told = [line for line in listener.said if "did harm, 0 is kept" in line]
     assert len(told) == (1 if generation == 0 else 0)
-    assert all(f"the encoder says {kept:.0%} of what its teachers" in line for line in told)
+    assert all(f"the encoder predicts {kept:.0%} of what its teachers" in line for line in told)
 
 
 @pytest.mark.parametrize(("kept", "stopped"), [(0.79, True), (0.81, False)])
@@ -54,7 +54,7 @@ def test_without_labeled_rows_patterns_that_lose_what_they_were_taught_are_not_k
     listener = samples.Listener()
     report = label_pool(config_for(labeled=None, generations=1), observer=listener)
     assert all(name.startswith("untrained-") for name in report["weights"]) is stopped
-    told = [line for line in listener.said if f"a member says {kept:.0%} of what" in line]
+    told = [line for line in listener.said if f"a member predicts {kept:.0%} of what" in line]
     assert len(told) == stopped
 
 

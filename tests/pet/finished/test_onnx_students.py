@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from pet.config import ModelRef
 from pet.errors import InputError
 from pet.finished.onnx_students import export_onnx, open_onnx, quantize
 from pet.models.model import Classifier
@@ -23,7 +24,7 @@ TEXTS = [" ".join(WORDS[(i * k) % len(WORDS)] for i in range(n)) for n in LENGTH
 
 def student_of(folder: Path, fields: tuple[str, ...] = ("text",)) -> Student:
     labels = ("a", "b", "c")
-    model = Classifier.fresh(str(folder), None, labels, torch.device("cpu"), 0)
+    model = Classifier.fresh(ModelRef(str(folder)), labels, torch.device("cpu"), 0)
     with torch.no_grad():  # a fresh head hardly tells texts apart
         for name, parameter in model.module.named_parameters():
             if name.startswith(("classifier", "score")) and parameter.ndim > 1:

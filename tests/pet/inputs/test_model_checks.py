@@ -90,8 +90,7 @@ def test_a_student_model_that_was_a_classifier_may_have_had_any_number_of_labels
     fresh_classifier(model_folder("bert"), names).save(tmp_path / "classifier")
     config = config_for(student_model=str(tmp_path / "classifier"))
     inputs = read_inputs(config)
-    ref, revision = inputs.student_ref
-    student = Classifier.fresh(ref, revision, inputs.task.labels, CPU, 0)
+    student = Classifier.fresh(config.student_ref, inputs.task.labels, CPU, 0)
     assert tuple(student.module.config.id2label.values()) == inputs.task.labels
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from pet.config import ModelRef
 from pet.models.cloze_model import ClozeModel, mask_tokens
 from pet.models.fast_paths import head_for
 from pet.tasks.encoding import Batch, Encoder
@@ -315,7 +316,7 @@ def test_bfloat16_scores_are_float32_and_near_those_of_full_precision(
     """On a CPU too, and in every way of scoring; log p is summed in float32."""
     for kind in ("bert", "llama"):
         folder = str(model_folder(kind))
-        half = ClozeModel.load(folder, None, CPU, precision="bfloat16")
+        half = ClozeModel.load(ModelRef(folder), CPU, precision="bfloat16")
         half.module.eval()
         for words in ({"a": ("game",), "b": ("money",)}, {"a": ("big new game",), "b": ("money",)}):
             exact, encoder, columns = ask(load_cloze(model_folder(kind)), template_for(kind), words)

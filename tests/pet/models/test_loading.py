@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from pet.config import ModelRef
 from pet.errors import InputError
 from pet.models.cloze_model import ClozeModel
 from pet.models.loading import choose_device, is_causal, load_tokenizer, model_digest
@@ -50,10 +51,10 @@ def test_the_planted_pickle_would_really_run(tmp_path: Path) -> None:
 
 
 LOADERS = {
-    "cloze": lambda folder: ClozeModel.load(str(folder), None, CPU),
-    "fresh": lambda folder: Classifier.fresh(str(folder), None, ("a", "b"), CPU, 0),
+    "cloze": lambda folder: ClozeModel.load(ModelRef(str(folder)), CPU),
+    "fresh": lambda folder: Classifier.fresh(ModelRef(str(folder)), ("a", "b"), CPU, 0),
     "classifier": lambda folder: Classifier.load(str(folder), CPU),
-    "digest": lambda folder: model_digest(str(folder)),
+    "digest": lambda folder: model_digest(ModelRef(str(folder))),
 }
 
 
@@ -97,7 +98,7 @@ def test_a_hub_model_that_cannot_be_reached_is_one_screen(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises(InputError, match="offline, give the path of a local folder"):
-        ClozeModel.load("nobody/nothing-of-that-name", None, CPU)
+        ClozeModel.load(ModelRef("nobody/nothing-of-that-name"), CPU)
     assert capfd.readouterr() == ("", "")
 
 
@@ -113,7 +114,7 @@ def test_a_damaged_model_is_the_users_to_correct(bert_copy: Path, name: str, sai
     path = bert_copy / name
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(InputError, match=said):
-        ClozeModel.load(str(bert_copy), None, CPU)
+        ClozeModel.load(ModelRef(str(bert_copy)), CPU)
 
 
 def plant_code(folder: Path, model_type: str) -> Path:
@@ -160,7 +161,7 @@ def test_a_classifier_or_bare_encoder_is_no_language_model(
     fresh_classifier(model_folder("bert")).save(tmp_path / "classifier")
     for name in ("bare", "classifier"):
         with pytest.raises(InputError, match="saved with its head"):
-            ClozeModel.load(str(tmp_path / name), None, CPU)
+            ClozeModel.load(ModelRef(str(tmp_path / name)), CPU)
 
 
 def test_a_language_model_is_no_classifier(model_folder: ModelFolder) -> None:
@@ -173,7 +174,7 @@ def test_a_model_that_is_neither_is_refused(bert_copy: Path) -> None:
     config |= {"model_type": "vit", "architectures": ["ViTModel"]}
     (bert_copy / "config.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match="a masked or causal language model"):
-        is_causal(str(bert_copy), None)
+        is_causal(ModelRef(str(bert_copy)))
 
 
 def test_a_models_digest_is_of_its_content(bert_copy: Path, model_folder: ModelFolder) -> None:
@@ -186,14 +187,14 @@ def test_a_models_digest_is_of_its_content(bert_copy: Path, model_folder: ModelF
 
 def test_a_model_that_changed_within_a_process_has_another_digest(bert_copy: Path) -> None:
     """A schedule's process runs for weeks; a model retrained in place is another model."""
-    before = model_digest(str(bert_copy))
+    before = model_digest(ModelRef(str(bert_copy)))
     weights = bert_copy / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-4] + b"abcd")
-    assert model_digest(str(bert_copy)) != before
+    assert model_digest(ModelRef(str(bert_copy))) != before
 
 
 def test_a_causal_models_missing_padding_token_is_made_up(model_folder: ModelFolder) -> None:
-    tokenizer = load_tokenizer(str(model_folder("gpt2")))
+    tokenizer = load_tokenizer(ModelRef(str(model_folder("gpt2"))))
     assert tokenizer.pad_token_id == tokenizer.eos_token_id
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pet.config import RunConfig, TrainingConfig
+from pet.config import ModelRef, RunConfig, TrainingConfig
 from pet.errors import InputError
 from pet.models.adapter import Adapter, read_settings, save_adapter
 from pet.models.backbone import load_adapter, start_adapter
@@ -249,7 +249,7 @@ def test_a_student_trained_by_lora_is_a_plain_model(
     """Nobody who loads a student should need peft, nor find the head drawn anew."""
     from transformers import AutoModelForSequenceClassification
 
-    model = Classifier.fresh(str(model_folder(kind)), None, ("a", "b", "c"), CPU, 1)
+    model = Classifier.fresh(ModelRef(str(model_folder(kind))), ("a", "b", "c"), CPU, 1)
     config = RunConfig(task="t", pool="p", out="o", model="m", student={"tuning": "lora"})
     add_lora(model, config, config.student, 1, trained=model.drawn)
     encoder, texts = plain_batchable(model, TEXTS)
@@ -281,7 +281,7 @@ def test_a_student_trained_by_lora_is_a_plain_model(
 
 def test_lora_trains_a_new_pooler_with_the_head(model_folder: ModelFolder) -> None:
     """A masked language model has no pooler: frozen as drawn, it would blur what the head sees."""
-    model = Classifier.fresh(str(model_folder("bert")), None, ("a", "b"), CPU, 1)
+    model = Classifier.fresh(ModelRef(str(model_folder("bert"))), ("a", "b"), CPU, 1)
     config = RunConfig(task="t", pool="p", out="o", model="m", student={"tuning": "lora"})
     add_lora(model, config, config.student, 1, trained=model.drawn)
     trained = {name for name in model.trained() if "lora_" not in name}

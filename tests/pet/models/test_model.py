@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from pet.config import ModelRef
 from pet.errors import InputError
 from pet.models.cloze_model import ClozeModel
 from pet.models.model import Classifier, Model, Precision, head_weights
@@ -180,8 +181,8 @@ def test_precision_reaches_the_forward_pass_of_every_way_to_load(
     fresh_classifier(model_folder("bert")).save(tmp_path / "c")
     made: dict[Precision, list[Model]] = {
         precision: [
-            ClozeModel.load(folder, None, CPU, precision=precision),
-            Classifier.fresh(folder, None, ("a", "b"), CPU, 0, precision=precision),
+            ClozeModel.load(ModelRef(folder), CPU, precision=precision),
+            Classifier.fresh(ModelRef(folder), ("a", "b"), CPU, 0, precision=precision),
             Classifier.load(str(tmp_path / "c"), CPU, precision=precision),
         ]
         for precision in ("float32", "bfloat16")
@@ -205,7 +206,7 @@ def test_precision_reaches_the_forward_pass_of_every_way_to_load(
 
 def test_training_in_bfloat16_leaves_gradients_in_float32(model_folder: ModelFolder) -> None:
     model = Classifier.fresh(
-        str(model_folder("bert")), None, ("a", "b"), CPU, 0, precision="bfloat16"
+        ModelRef(str(model_folder("bert"))), ("a", "b"), CPU, 0, precision="bfloat16"
     )
     encoder, texts = plain_batchable(model, TEXTS)
     model.outputs(encoder, texts, ROWS).square().sum().backward()

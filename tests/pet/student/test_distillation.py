@@ -22,6 +22,7 @@ from pet.models.loading import choose_device
 from pet.models.model import Classifier
 from pet.pipeline import label_pool
 from pet.reporting.report_file import Report
+from pet.reporting.verdict import verdict_of
 from pet.storage.files import read_json
 from pet.storage.units import DONE
 from pet.student import distillation as students

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from pet.config import ModelRef
 from pet.errors import InputError
 from pet.models.loading import load_tokenizer
 from pet.tasks.compilation import pattern_encoder, plain_encoder, word_tokens
@@ -15,7 +16,7 @@ from tests.support.cloze import encoder_for, pattern
 
 @pytest.fixture
 def tokenizer_of(model_folder: ModelFolder) -> Any:
-    return lambda kind: load_tokenizer(str(model_folder(kind)))
+    return lambda kind: load_tokenizer(ModelRef(str(model_folder(kind))))
 
 
 def tokens(tokenizer: Any, template: str, word: str) -> list[str]:

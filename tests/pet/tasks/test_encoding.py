@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pet.config import ModelRef
 from pet.models.loading import load_tokenizer
 from pet.tasks.compilation import plain_encoder
 from pet.tasks.encoding import SpecialTokens, shorten, tokenize
@@ -26,7 +27,7 @@ TEMPLATES = (
 
 @pytest.fixture
 def tokenizer_of(model_folder: ModelFolder) -> Any:
-    return lambda kind: load_tokenizer(str(model_folder(kind)))
+    return lambda kind: load_tokenizer(ModelRef(str(model_folder(kind))))
 
 
 @pytest.mark.parametrize("kind", MASKED)
@@ -256,7 +257,7 @@ def test_padding_and_truncation_in_the_tokenizers_file_change_nothing(
     tokenizer.backend_tokenizer.enable_truncation(3)
     tokenizer.save_pretrained(tmp_path)
     found = filled(
-        load_tokenizer(str(tmp_path)), "category: {mask}. {text}", text="the game was on"
+        load_tokenizer(ModelRef(str(tmp_path))), "category: {mask}. {text}", text="the game was on"
     )
     assert found == expected
 

@@ -116,7 +116,7 @@ def _of_tables(tables: Tables, with_pool: bool) -> dict[str, Any]:
         found["test"] = _describe(tables.task, tables.test)
         found["warnings"] += tables.test.warnings
         if leaked := count_leaks(tables.task, tables.labeled, tables.test):
-            found["warnings"].append(f"{leaked} test rows stand in the labeled set: a leak")
+            found["warnings"].append(f"{leaked} test rows are in the labeled set: a leak")
     if with_pool:
         found["pool"] = {"rows": tables.pool.count_rows(), "files": len(tables.pool.files)}
     return found

@@ -101,7 +101,7 @@ def compare_labels(before: Path, after: Path) -> dict[str, Any]:
     Returns:
         counts of rows (common, changed, only in one, ids that occur twice), shares per label on
         both sides, `confusion` (labels before by labels after), the most confident changes, and
-        whether rows are matched `by_place`: by file and number, since they have no ids of their own.
+        whether rows are matched `by_place`: by file and number, where they have no own ids.
     """
     sides = [open_labels(before), open_labels(after)]
     labels = list(dict.fromkeys(label for side in sides for label in side.labels))

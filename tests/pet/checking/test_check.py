@@ -113,7 +113,7 @@ def test_a_test_row_of_the_labeled_set_is_a_leak(own: Path) -> None:
     rows = [*samples.test_rows(), *samples.labeled_rows()[:2]]
     samples.write_csv(own / "test.csv", rows, ("text", "label"))
     (warning,) = check(own)["warnings"]
-    assert "2 test rows stand in the labeled set" in warning
+    assert "2 test rows are in the labeled set" in warning
 
 
 def test_a_test_row_that_is_a_near_duplicate_of_a_labeled_one_is_reported(own: Path) -> None:

@@ -119,7 +119,7 @@ def test_a_column_of_types_that_do_not_meet_is_not_kept_of_a_new_pool(
 
 def test_an_evaluation_on_training_rows_is_warned_of(tiny_run: Path, inputs_folder: Path) -> None:
     found = evaluate_run(tiny_run, str(inputs_folder / "labeled.csv"), "student", SILENT)
-    assert "12 of these texts stand in the labeled set: a leak" in found["warnings"]
+    assert "12 of these texts are in the labeled set: a leak" in found["warnings"]
     found = evaluate_run(tiny_run, str(inputs_folder / "test.csv"), "student", SILENT)
     assert not any("leak" in line for line in found["warnings"])
 

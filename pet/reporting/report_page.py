@@ -164,7 +164,8 @@ def _patterns_note(report: Report) -> str:
     notes = []
     measured = report.test or report.labeled
     if measured is not None:
-        notes.append(f"Accuracy on the {'test' if report.test else 'labeled'} set.")
+        on_labeled = "Accuracy on the labeled set: of trained members, out of fold."
+        notes.append("Accuracy on the test set." if report.test else on_labeled)
     if not all(member.trained for member in report.members.values()):
         notes.append("Members without a figure under trained are zero-shot.")
     elif tables.measured_held_out(report) is None and measured is not None:

@@ -173,7 +173,5 @@ def _patterns_note(report: Report) -> str:
             "Members were trained on every labeled row: no row is held out to measure them on."
         )
     elif measured is not None and any(own.trained is None for own in measured.patterns.values()):
-        notes.append(
-            "Trained accuracy is measured on held-out labeled rows; some patterns have none."
-        )
+        notes.append("It is measured on held-out labeled rows, of which some have none.")
     return " ".join(notes)

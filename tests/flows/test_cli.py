@@ -43,7 +43,7 @@ def test_a_check_without_a_model_names_what_one_would_add(pet: Pet, inputs_folde
     words = ["check", inputs_folder / "task.toml", "--labeled", inputs_folder / "labeled.csv"]
     result = pet(*words)
     assert result.exit_code == 0, result.output
-    assert "with --model REF: tokens, accuracy before training" in result.stdout
+    assert "with --model REF: tokens, zero-shot accuracy" in result.stdout
 
 
 def test_a_pool_is_labeled_without_a_run(

@@ -164,14 +164,15 @@ def _patterns_note(report: Report) -> str:
     notes = []
     measured = report.test or report.labeled
     if measured is not None:
-        on_labeled = "Accuracy on the labeled set: of trained members, out of fold."
-        notes.append("Accuracy on the test set." if report.test else on_labeled)
+        notes.append(f"Accuracy on the {'test' if report.test else 'labeled'} set.")
     if not all(member.trained for member in report.members.values()):
         notes.append("Members without a figure under trained are zero-shot.")
     elif tables.measured_held_out(report) is None and measured is not None:
         notes.append(
             "Members were trained on every labeled row: no row is held out to measure them on."
         )
-    elif measured is not None and any(own.trained is None for own in measured.patterns.values()):
-        notes.append("It is measured on held-out labeled rows, of which some have none.")
+    elif measured is not None and report.test is None:
+        some = any(own.trained is None for own in measured.patterns.values())
+        what = "Trained patterns are measured out of fold"
+        notes.append(f"{what}; some have none." if some else f"{what}.")
     return " ".join(notes)

@@ -214,7 +214,7 @@ def test_a_test_set_with_unknown_labels_is_refused(tiny_run: Path, tmp_path: Pat
         evaluate_run(tiny_run, str(path), "student", SILENT)
 
 
-def test_fields_of_a_pair_are_parted_by_a_tab(
+def test_fields_of_a_pair_are_separated_by_a_tab(
     config_for: Callable[..., Any], tmp_path: Path
 ) -> None:
     inputs = tmp_path / "pairs"
@@ -233,7 +233,7 @@ def test_fields_of_a_pair_are_parted_by_a_tab(
     half = predict_texts(tmp_path / "run", ["the game\t", "\twas on"])  # as pools may have it
     assert [row["text"] for row in half] == ["the game\t", "\twas on"]
     for text in ("the game", " \t "):
-        with pytest.raises(InputError, match="2 fields a text, parted by tabs"):
+        with pytest.raises(InputError, match="2 fields a text, separated by tabs"):
             predict_texts(tmp_path / "run", [text])
 
 

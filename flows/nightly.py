@@ -1,4 +1,4 @@
-"""The nightly flow: what is new in a pool is labeled; drift is told; the model is renewed if due.
+"""The nightly flow: what is new in a pool is labeled, drift is reported, the model renewed.
 
 python -m flows.nightly nightly.toml
 python -m flows.serve nightly.toml --cron "0 2 * * *"

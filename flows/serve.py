@@ -26,7 +26,7 @@ def main(
     cron: Annotated[str, typer.Option(help="when: minute hour day month weekday")] = "0 2 * * *",
     timezone: Annotated[str, typer.Option(help="of the times, such as Europe/Berlin")] = "UTC",
 ) -> None:
-    """Label what is new, every time the schedule says so; ends with Ctrl-C."""
+    """Label what is new, at every time of the schedule; ends with Ctrl-C."""
     prepare(console_level=os.environ.get("PREFECT_LOGGING_LEVEL", "INFO"))
     answer(lambda: serve_nights(load_nightly_config(config), cron, timezone), debug=False)
 

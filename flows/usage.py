@@ -1,4 +1,4 @@
-"""Mistakes on the command line, told like every other one: expected, found, fix."""
+"""Mistakes on the command line, reported like every other one: expected, found, fix."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ class Commands(TyperGroup):
 
     def make_context(self, *arguments: Any, **options: Any) -> Any:
         """Read the words in front of the command's name."""
-        with _told():
+        with _reported():
             return super().make_context(*arguments, **options)
 
     def invoke(self, ctx: Any) -> Any:
         """Read the command's own words, and run it."""
-        with _told():
+        with _reported():
             return super().invoke(ctx)
 
 
 @contextlib.contextmanager
-def _told() -> Iterator[None]:
+def _reported() -> Iterator[None]:
     try:
         yield
     except UsageError as error:

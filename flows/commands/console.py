@@ -58,10 +58,10 @@ class Stop:
                 signal.signal(number, signal.SIG_IGN)
 
     def _end(self, *_: Any) -> None:
-        said = f"stopped: no safe point came within {GRACE:.0f} s\n{how_to_go_on()}\n"
+        message = f"stopped: no safe point came within {GRACE:.0f} s\n{how_to_go_on()}\n"
         if sys.stderr.isatty():
-            said = f"\x1b[?25h\n{said}"  # the progress bar has hidden the cursor
-        os.write(2, said.encode())
+            message = f"\x1b[?25h\n{message}"  # the progress bar has hidden the cursor
+        os.write(2, message.encode())
         os._exit(Interrupted.exit_status)
 
 

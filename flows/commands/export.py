@@ -57,13 +57,13 @@ def show(console: Console, found: dict[str, Any]) -> None:
         lines.append(f"{found['rows']:,} rows")
     if "compared_on" in found:
         lines.append(
-            f"held against the student on {found['compared_on']}{_right(found, 'student')}"
+            f"compared with the student on {found['compared_on']}{_accuracy(found, 'student')}"
         )
     for name in ("model.onnx", "model_int8.onnx"):
         if name in found:
             lines.append(
                 f"  {name}: the same label on {found[name]['agreement']:.1%}, probabilities off "
-                f"by {found[name]['largest_difference']:g} at most{_right(found, name)}"
+                f"by {found[name]['largest_difference']:g} at most{_accuracy(found, name)}"
             )
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -74,6 +74,6 @@ def _size(count: int) -> str:
     return f"{count / 1e6:,.1f} MB" if count >= 1e5 else f"{count / 1e3:,.1f} kB"
 
 
-def _right(found: dict[str, Any], name: str) -> str:
+def _accuracy(found: dict[str, Any], name: str) -> str:
     share = found.get(name, {}).get("accuracy")
-    return "" if share is None else f", {share:.1%} right"
+    return "" if share is None else f", accuracy {share:.1%}"

@@ -1,4 +1,4 @@
-"""`pet label`, `pet predict`, `pet evaluate`: what a finished run is good for."""
+"""`pet label`, `pet predict`, `pet evaluate`: predictions by a finished run."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def label(
 
 
 def parts_of(who: str | None = "student") -> tuple[str, ...] | None:
-    """Name the folders of a run that are needed to ask somebody: all, but for the student."""
+    """Name the folders of a run that a prediction needs: all of them, but for the student."""
     return ("student",) if who in (None, "student") else None
 
 
@@ -133,7 +133,7 @@ def predict(
     json_out: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Say what the student thinks of some texts."""
+    """Predict the labels of some texts with the student."""
 
     def work() -> None:
         from pet.finished.inference import predict_texts

@@ -44,7 +44,7 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="replace a file that is there")] = False,
     debug: Debug = False,
 ) -> None:
-    """Write a task file for your own labels; asks for what no option says."""
+    """Write a task file for your own labels; asks for what no option gives."""
 
     def work() -> None:
         from pet.tasks import task_draft
@@ -99,7 +99,7 @@ class Questions:
         return _prompt(question, default)
 
     def one(self, question: str, option: str, default: str = "", fix: str = "") -> str:
-        """Ask for what has to be said."""
+        """Ask for what is needed."""
         if self._somebody:
             return _prompt(question, default or None)
         if default:
@@ -117,16 +117,16 @@ class Questions:
         """Ask for one of some names."""
         if not self._somebody:
             return default
-        while (said := self.one(f"{question}: {', '.join(names)}", "", default)) not in names:
-            typer.echo(f"{said} is none of these")
-        return said
+        while (given := self.one(f"{question}: {', '.join(names)}", "", default)) not in names:
+            typer.echo(f"{given} is none of these")
+        return given
 
     def several(
         self, question: str, option: str, default: str = "", fix: str = ""
     ) -> tuple[str, ...]:
         """Ask for a list."""
-        said = self.one(f"{question}, with commas between", option, default, fix)
-        return tuple(dict.fromkeys(part.strip() for part in said.split(",") if part.strip()))
+        given = self.one(f"{question}, with commas between", option, default, fix)
+        return tuple(dict.fromkeys(part.strip() for part in given.split(",") if part.strip()))
 
     def words(self, label: str, proposal: tuple[str, ...]) -> tuple[str, ...]:
         """Ask for the words of a label; without anybody there, take what is proposed."""
@@ -166,7 +166,7 @@ def _check_place(out_file: Path, force: bool) -> None:
 
 
 def _columns_hint(seen: Sample, column: str | None) -> str:
-    """Say how labels can be had of a sample whose column of labels has not been named."""
+    """Return the fix for a sample whose column of labels has not been named."""
     if column or not seen.columns:
         return ""
     from pet.data.columns import listed

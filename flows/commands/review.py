@@ -35,7 +35,7 @@ def review(
         str | None,
         typer.Option(
             help="coverage: one row of each kind, for the next run; "
-            "doubt: where labels are most often wrong",
+            "doubt: rows of low confidence, whose labels are most often wrong",
             show_default="coverage",
         ),
     ] = None,
@@ -67,7 +67,7 @@ def review(
         if problem := place_problem("RUN", folder):
             raise InputError(problem)
         run = Path(folder)
-        if run.name in ("", ".."):  # a run is called by its folder's name, which `.` does not tell
+        if run.name in ("", ".."):  # a run is called by its folder's name, which `.` is not
             run = run.resolve()
         if rows is not None and out_file is not None:
             _hand_out(run, rows, Path(out_file), format, by, seed, json_out)
@@ -143,7 +143,7 @@ def _hand_out(
 
 
 def _next_step(out_file: Path, files: list[Path]) -> tuple[str, Path]:
-    """Say what a person does with the file, and where the answers will stand."""
+    """Describe what a person does with the file, and where the answers will be."""
     if out_file.suffix.lower() != ".json":
         return "write a label into `answer`; leave it empty where none fits. Then:", out_file
     tool, interface = "Argilla", ""

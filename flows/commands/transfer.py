@@ -1,4 +1,4 @@
-"""`pet transfer`: what adapters of one run are worth to the task of another."""
+"""`pet transfer`: accuracy of one run's adapters on the tasks of others."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def transfer(
     json_out: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Compare the adapters of runs on one model, and try each run's on the others' tasks."""
+    """Compare the adapters of runs on one model; evaluate each run's on the others' tasks."""
 
     def work() -> None:
         from pet.finished.transfer import measure_transfer

@@ -45,7 +45,7 @@ class RunObserver(Observer):
         self._done += amount
         self._then.advance(amount)
         if self.stopping.is_set():
-            raise Interrupted("the run was told to stop")
+            raise Interrupted("the run was asked to stop")
 
     def end(self) -> None:
         self._logger.info("%s", self.line())
@@ -56,7 +56,7 @@ class RunObserver(Observer):
         self._then.note(line)
 
     def line(self) -> str:
-        """Say where the run is."""
+        """Describe where the run is."""
         of = "" if self._total is None else f" of {self._total:,}"
         return f"{self._stage}: {self._done:,}{of} {self._unit}" if self._unit else self._stage
 
@@ -68,7 +68,7 @@ class RunObserver(Observer):
 class Progress:
     """Keeps progress artifacts up to date, from a thread of its own: no job waits for it.
 
-    One is of the run, and says which stage it is in; every stage that takes longer than a look
+    One is of the run, and names its stage; every stage that takes longer than a look
     has one of its own.
     """
 
@@ -156,10 +156,10 @@ def show_result(report: Mapping[str, Any], folder: Path) -> None:
 
 
 def show_warnings(name: str, warnings: Sequence[str]) -> None:
-    """Leave the list of what a person should look at, also where there is nothing."""
+    """Leave the list of warnings, also where there are none."""
     lines = [f"- {as_markdown(warning)}" for warning in warnings]
     create_markdown_artifact(
-        "\n".join(lines) or "nothing is odd",
+        "\n".join(lines) or "no warnings",
         key=f"{name}-warnings",
         description=f"{len(lines)} warnings",
     )
@@ -195,13 +195,12 @@ def _accuracies(report: Mapping[str, Any]) -> list[str]:
             if name in measured:  # no baseline without labels, no encoder unless asked for
                 lines.append(_row("test", name, measured[name]))
     if "labeled" in report:
-        # The rest was taught by these rows, and would look better than it is.
+        # The rest was trained on these rows: its accuracy on them is too high.
         measured = report["labeled"]
         for name, pattern in measured["patterns"].items():
             lines.append(_row("labeled", f"pattern {name}, zero-shot", pattern["zero_shot"]))
         if measured["unseen"]:
-            own = "rows not learned from"
-            lines.append(_row(f"labeled, {own}", "ensemble", measured["ensemble"]))
+            lines.append(_row("labeled, out of fold", "ensemble", measured["ensemble"]))
     return [*lines, ""]
 
 
@@ -219,5 +218,5 @@ def _labels(report: Mapping[str, Any]) -> list[str]:
         *rows,
         f"| abstained | {labels['abstained']:,} |",
         "",
-        f"{report['pool']['rows']:,} pool rows, {report['pool']['rejected']:,} set aside",
+        f"{report['pool']['rows']:,} pool rows, {report['pool']['rejected']:,} rejected",
     ]

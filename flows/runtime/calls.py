@@ -90,7 +90,7 @@ def call(
         with connected(meanwhile=meanwhile):
             flow()
     except TerminationSignal as signal:
-        raise Interrupted("the process was told to end") from signal
+        raise Interrupted("the process was asked to end") from signal
     except Exception as error:
         caller.error = caller.error or error
     finally:

@@ -26,7 +26,7 @@ def show_night(found: Mapping[str, Any]) -> None:
         create_table_artifact(
             [{**test, "drifted": "yes" if test["drifted"] else "no"} for test in found["drift"]],
             key="nightly-drift",
-            description=f"the newest {found['drift_rows']:,} rows beside the model's own",
+            description=f"the newest {found['drift_rows']:,} rows against the model's reference",
         )
     show_warnings("nightly", _warnings(found))
     link_report("nightly", Path(found["model"]["run"]))
@@ -68,7 +68,7 @@ def _warnings(found: Mapping[str, Any]) -> list[str]:
 
 
 def _emit(found: Mapping[str, Any]) -> None:
-    """Tell automations of drift in tonight's texts, and of a model that came into use."""
+    """Emit events for automations: drift in tonight's texts, and a model that came into use."""
     resource = {
         "prefect.resource.id": f"pet.store.{Path(found['store']).name}",
         "prefect.resource.name": found["store"],

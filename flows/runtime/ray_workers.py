@@ -93,7 +93,7 @@ def _no_cluster(address: str | None, found: str) -> Problem:
 
 
 def _nobody_at(address: str | None) -> Problem | None:
-    """Say what is wrong with an address at which nobody answers: Ray itself tries for minutes."""
+    """Return the problem of an address without a cluster: Ray itself tries for minutes."""
     host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
     if not colon:
         return None  # none, or auto
@@ -144,13 +144,13 @@ class RayWorkers:
                 if self._stopped.is_set():
                     raise PetError(f"{job.name}: let go, since another job failed")
                 done, _ = self._ray.wait([running], timeout=LOOK_SECONDS)
-            result, error, said, node = self._ray.get(running)
+            result, error, notes, node = self._ray.get(running)
         except self._ray.exceptions.RayError as failure:
-            raise _told(job, failure) from failure
+            raise _error_of(job, failure) from failure
         except BaseException:
             self._ray.cancel(running, force=True)
             raise
-        for line in said:
+        for line in notes:
             self._observer.note(line)
         if error is not None:
             raise error
@@ -166,8 +166,8 @@ def _room(node: dict[str, float], cpus: float, gpus: float) -> int:
     return int(min(node.get("CPU", 0) / cpus, node.get("GPU", 0) / gpus if gpus else float("inf")))
 
 
-def _told(job: Job, failure: Exception) -> Exception:
-    """Say what kept a job from its end, where it was not the job itself."""
+def _error_of(job: Job, failure: Exception) -> Exception:
+    """Return the error of a job that was kept from its end by its node or process."""
     cause = getattr(failure, "cause", None)
     if isinstance(cause, PetError):
         return cause
@@ -179,7 +179,7 @@ def _told(job: Job, failure: Exception) -> Exception:
 
 
 def _carry_out(work: Callable[[], Any]) -> tuple[Any, Exception | None, list[str], str]:
-    """Do a job in a process of the cluster: its result, its error, what it said, and where."""
+    """Do a job in a process of the cluster: its result, its error, its notes, and the node."""
     import ray
 
     node = ray.util.get_node_ip_address()

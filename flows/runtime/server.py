@@ -247,7 +247,7 @@ def check_reachable(url: str) -> None:
 
 
 def _drain() -> None:
-    """Wait until what this process has to say about its runs has been sent."""
+    """Wait until this process's events and logs have been sent."""
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogWorker
 
@@ -256,7 +256,7 @@ def _drain() -> None:
 
 
 def _serve(descriptor: int, parent: int) -> None:
-    """Serve on an inherited socket until told to stop, or until `parent` is gone."""
+    """Serve on an inherited socket until asked to stop, or until `parent` is gone."""
     # The parent may be gone before this line: it is then not our parent any more.
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     import uvicorn

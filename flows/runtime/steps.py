@@ -15,7 +15,7 @@ from prefect.states import Completed
 from pet.jobs import Job, LocalWorkers, Workers
 from pet.storage.units import Unit
 
-# What a network file system says when it is away for a moment. Everything else, above all a wrong
+# The errors of a network file system that is away for a moment. Everything else, above all a wrong
 # input and a run that somebody else holds, is the same the second time.
 PASSING = frozenset({errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EREMOTEIO})
 
@@ -43,7 +43,7 @@ class Call:
 
 
 def may_pass(_task: Any, _task_run: Any, state: State[Any]) -> bool:
-    """Say whether a failure is one that a second try may not meet."""
+    """Return whether a failure may not recur on a second try."""
     error = state.data
     while isinstance(error, BaseException):
         if isinstance(error, OSError) and error.errno in PASSING:

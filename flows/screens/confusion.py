@@ -1,4 +1,4 @@
-"""What labels were taken for: a matrix, or where that is too wide for the screen, a line each."""
+"""Confusion matrices: as a matrix, or where that is too wide for the screen, a line per label."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _line_each(
 
 
 def _others(labels: Sequence[str], counts: Sequence[int], own: int) -> str:
-    """Name the labels that a label was taken for most often."""
+    """Name the labels that a label is most often mistaken for."""
     others = sorted(
         (place for place, count in enumerate(counts) if count and place != own),
         key=lambda place: -counts[place],

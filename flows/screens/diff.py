@@ -12,22 +12,25 @@ from flows.screens.confusion import confusion_table
 
 
 def diff(console: Console, found: dict[str, Any]) -> None:
-    """Show how many rows changed, the shares, what became of what, and the surest changes."""
+    """Show how many rows changed, label shares, the matrix, and the most confident changes."""
     for side in ("before", "after"):
         about = found[side]
         model = f", model {about['model_version']}" if "model_version" in about else ""
-        _say(console, f"{side:<8}{about['path']}: {about['rows']:,} rows{model}")
-    _say(
+        _line(console, f"{side:<8}{about['path']}: {about['rows']:,} rows{model}")
+    _line(
         console,
         f"{found['changed']:,} of {found['common']:,} common rows changed "
         f"({found['share_changed']:.2%}); {found['only_before']:,} only before, "
         f"{found['only_after']:,} only after",
     )
     if found["by_place"]:
-        _say(console, "rows have no ids: file and row were compared, and they must be of one pool")
+        _line(console, "rows have no ids: file and row were compared, and they must be of one pool")
     for side in ("before", "after"):
         if found[f"twice_{side}"]:
-            _say(console, f"warning: {found[f'twice_{side}']:,} rows {side} repeat an id: left out")
+            _line(
+                console,
+                f"warning: {found[f'twice_{side}']:,} rows {side} repeat an id: not compared",
+            )
     console.print(_confusion(console, found))
     if found["examples"]:
         console.print(_examples(found["examples"]))
@@ -44,7 +47,7 @@ def _confusion(console: Console, found: dict[str, Any]) -> Table:
 
 
 def _examples(examples: list[dict[str, Any]]) -> Table:
-    table = Table("id", "before", "after", title="the surest changes", title_justify="left")
+    table = Table("id", "before", "after", title="the most confident changes", title_justify="left")
     for row in examples:
         table.add_row(
             escape(row["id"]),
@@ -54,5 +57,5 @@ def _examples(examples: list[dict[str, Any]]) -> Table:
     return table
 
 
-def _say(console: Console, line: str) -> None:
+def _line(console: Console, line: str) -> None:
     console.print(line, markup=False, highlight=False, soft_wrap=True)

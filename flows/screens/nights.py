@@ -19,18 +19,18 @@ def night(console: Console, found: dict[str, Any]) -> None:
     for name in ("replaced", "deleted", "returned", "late"):
         if found[name]:
             line += f", {len(found[name]):,} {name}"
-    _say(console, f"{line}; {found['files']:,} files in all")
+    _line(console, f"{line}; {found['files']:,} files in all")
     if found["drift"]:
         console.print(drift_table(found))
     elif found["drift_rows"]:
-        _say(console, f"drift: {found['drift_rows']:,} rows are too few to tell")
+        _line(console, f"drift: {found['drift_rows']:,} rows are too few for a test")
     for name, bad in found["bad"].items():
-        _say(console, f"warning: {name} is not labeled: {bad['expected']}, but {bad['found']}")
+        _line(console, f"warning: {name} is not labeled: {bad['expected']}, but {bad['found']}")
     for name, why in found["unreadable"].items():
-        _say(console, f"warning: {name} cannot be read: {why}")
+        _line(console, f"warning: {name} cannot be read: {why}")
     model = found["model"]
-    _say(console, f"model      {model['version']}, {model['voice']} of {model['run']}")
-    _say(console, f"labels     {found['labels']}")
+    _line(console, f"model      {model['version']}, {model['voice']} of {model['run']}")
+    _line(console, f"labels     {found['labels']}")
 
 
 def _files(found: dict[str, Any]) -> Table:
@@ -47,13 +47,13 @@ def _files(found: dict[str, Any]) -> Table:
 
 
 def drift_table(found: dict[str, Any]) -> Table:
-    """Show the tests of drift: statistic, threshold, verdict."""
-    title = f"drift: the newest {found['drift_rows']:,} rows beside those that the model knows"
+    """Show the tests for drift: statistic, threshold, verdict."""
+    title = f"drift: the newest {found['drift_rows']:,} rows against the model's reference"
     table = Table(title=title, title_justify="left", title_style="bold")
     for name in ("of", "statistic", "value", "threshold", ""):
         table.add_column(name, justify="right" if name in ("value", "threshold") else "left")
     for test in found["drift"]:
-        verdict = "drifted" if test["drifted"] else "as before"
+        verdict = "drift" if test["drifted"] else "no drift"
         table.add_row(
             test["what"],
             test["statistic"],
@@ -67,7 +67,15 @@ def drift_table(found: dict[str, Any]) -> Table:
 def store(console: Console, found: dict[str, Any]) -> None:
     """Show which model labeled which file, from which labeled set, with which code."""
     models = Table()
-    for name in ("model", "in use since", "who", "labeled rows", "code", "made by", "because"):
+    for name in (
+        "model",
+        "in use since",
+        "labeled by",
+        "labeled rows",
+        "code",
+        "made by",
+        "because",
+    ):
         models.add_column(name, overflow="fold", min_width=10 if name == "in use since" else None)
     for model in found["models"]:
         code = " ".join(model["code"].values())
@@ -94,10 +102,10 @@ def store(console: Console, found: dict[str, Any]) -> None:
         )
     console.print(files)
     if len(found["files"]) > MOST_FILES:
-        _say(console, f"and {len(found['files']) - MOST_FILES:,} more files: --json lists them")
+        _line(console, f"and {len(found['files']) - MOST_FILES:,} more files: --json lists them")
     for name, bad in found["bad"].items():
-        _say(console, f"warning: {name} is not labeled: {bad['expected']}, but {bad['found']}")
+        _line(console, f"warning: {name} is not labeled: {bad['expected']}, but {bad['found']}")
 
 
-def _say(console: Console, line: str) -> None:
+def _line(console: Console, line: str) -> None:
     console.print(line, markup=False, highlight=False, soft_wrap=True)

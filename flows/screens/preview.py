@@ -1,4 +1,4 @@
-"""What `pet check` shows: the data, what a model makes of it, what a run would take."""
+"""What `pet check` shows: the data, zero-shot accuracy, what a run would take."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def show(console: Console, found: dict[str, Any]) -> None:
         _estimate(console, found["estimate"])
     if "kind" not in found:
         console.print()
-        _line(console, "with --model REF: tokens, accuracy before training, and what a run takes")
+        _line(console, "with --model REF: tokens, zero-shot accuracy, and what a run takes")
     console.print("\nnothing stands in the way of a run", style="green")
 
 
@@ -53,9 +53,9 @@ def _data(console: Console, found: dict[str, Any]) -> None:
     labels = list(found["labeled"]["counts"])
     if "pool" in found:
         shares = found.get("zero_shot", {}).get("pool_shares", {})
-        seen = [f"~ {shares[label]:.0%}" if shares else "" for label in labels]
+        predicted = [f"~ {shares[label]:.0%}" if shares else "" for label in labels]
         name = f"pool ({found['pool']['files']:,} files)"
-        columns[name] = [f"{found['pool']['rows']:,}", *seen]
+        columns[name] = [f"{found['pool']['rows']:,}", *predicted]
     table.add_column("label")
     for name in columns:
         table.add_column(name, justify="right")
@@ -91,7 +91,7 @@ def _pattern(console: Console, pattern: dict[str, Any], with_words: bool) -> Non
 
 
 def _example(example: dict[str, Any]) -> Text:
-    """Set the mask off from the text, and say how much of it the model does not see."""
+    """Set the mask off from the text, and show how many tokens are cut."""
     before, after = visible(example["before"]), visible(example["after"])
     if len(before) > WIDEST:
         before = f"{before[: WIDEST // 2]} ... {before[-WIDEST // 2 :]}"
@@ -107,17 +107,17 @@ def _example(example: dict[str, Any]) -> Text:
 
 
 def _zero_shot(console: Console, found: dict[str, Any]) -> None:
-    said = found["zero_shot"]
-    if "accuracy" in said:
+    zero_shot = found["zero_shot"]
+    if "accuracy" in zero_shot:
         _line(
             console,
-            f"all patterns together, untrained: {percent(said['accuracy'])} of "
-            f"{said['labeled_rows']:,} labeled rows; the most frequent label would be "
-            f"right on {percent(said['most_frequent'])}",
+            f"zero-shot accuracy of all patterns together {percent(zero_shot['accuracy'])} on "
+            f"{zero_shot['labeled_rows']:,} labeled rows; of always predicting the most frequent "
+            f"label {percent(zero_shot['most_frequent'])}",
         )
-    if "pool_shares" in said:
-        shares = ", ".join(f"{label} {share:.0%}" for label, share in said["pool_shares"].items())
-        _line(console, f"of {said['pool_rows']:,} pool rows they say: {shares}")
+    if "pool_shares" in zero_shot:
+        shares = ", ".join(f"{label} {n:.0%}" for label, n in zero_shot["pool_shares"].items())
+        _line(console, f"predicted label shares of {zero_shot['pool_rows']:,} pool rows: {shares}")
 
 
 def _suspects(console: Console, rows: list[dict[str, Any]]) -> None:
@@ -126,32 +126,34 @@ def _suspects(console: Console, rows: list[dict[str, Any]]) -> None:
     console.print()
     of_files = any(":" in row["id"] for row in rows)
     where = " (rows of a file are counted from 0)" if of_files else ""
-    _line(console, f"labels in doubt: the untrained model is surer of another one{where}", "bold")
+    _line(
+        console, f"possible label errors: the zero-shot prediction is another label{where}", "bold"
+    )
     for row in rows:
         text = " ".join(visible(row["text"]).split())
         _line(
             console,
-            f"  {row['id']}: {row['label']}, or rather {row['likelier']} "
-            f"({percent(row['probability'])})?  {text[:100]}",
+            f"  {row['id']}: labeled {row['label']}, predicted {row['likelier']} "
+            f"({percent(row['probability'])})  {text[:100]}",
         )
 
 
 def _duplicates(found: dict[str, Any]) -> list[str]:
-    """Say what stands twice, as far as it matters."""
+    """Describe duplicates and near-duplicates."""
     lines = []
-    rows = f"of {found['rows']:,} pool rows looked at"
+    rows = f"of {found['rows']:,} pool rows checked"
     if found["same"]:
-        lines.append(f"{rows}, {found['same']:,} stand there twice")
+        lines.append(f"{rows}, {found['same']:,} are duplicates")
     if (near := found["near"] - found["same"]) > 0:
-        lines.append(f"{rows}, {near:,} more are nearly the same as another")
+        lines.append(f"{rows}, {near:,} more are near-duplicates")
     if found["labeled"]:
-        lines.append(f"{found['labeled']:,} labeled rows are the same as another, or nearly")
+        lines.append(f"{found['labeled']:,} labeled rows are duplicates or near-duplicates")
     if found["pool_near_labeled"]:
-        lines.append(f"{rows}, {found['pool_near_labeled']:,} are nearly a labeled row")
+        lines.append(f"{rows}, {found['pool_near_labeled']:,} are near-duplicates of a labeled row")
     if found.get("test_near_labeled"):
         lines.append(
-            f"{found['test_near_labeled']:,} test rows are the same as a labeled row, or nearly: "
-            "accuracy on them flatters"
+            f"{found['test_near_labeled']:,} test rows are (near-)duplicates of a labeled row: "
+            "accuracy on them is too high"
         )
     return lines
 

@@ -128,7 +128,7 @@ def _accuracies(report: dict[str, Any], source: str, where: str) -> Table:
     table.add_column("")
     table.add_column("zero-shot", justify="right")
     if not trained and measured["unseen"]:
-        table.add_column("on rows not learned from", justify="right")
+        table.add_column("out of fold", justify="right")
     if trained:
         table.add_column("trained", justify="right")
         table.add_column("macro-F1", justify="right")
@@ -141,7 +141,7 @@ def _accuracies(report: dict[str, Any], source: str, where: str) -> Table:
     if trained and "encoder" in measured:
         table.add_row("encoder", "", *_figures(measured["encoder"]))
     if not trained:
-        # The rest was taught by these rows, and would look better than it is.
+        # The rest was trained on these rows: its accuracy on them is too high.
         if measured["unseen"]:
             table.add_row("ensemble", "", percent(measured["ensemble"]["accuracy"]))
         return table
@@ -151,32 +151,33 @@ def _accuracies(report: dict[str, Any], source: str, where: str) -> Table:
     table.add_row("ensemble", "", *_figures(measured["ensemble"]))
     for way, figures in measured["ensembles"].items():
         if way != report["weighing"]:
-            table.add_row(f"  if weighed by {way}", "", *_figures(figures), style="dim")
+            table.add_row(f"  with weights {way}", "", *_figures(figures), style="dim")
     table.add_row("student", "", *_figures(measured["student"]))
     return table
 
 
 def _coverage(measured: dict[str, Any]) -> str:
-    """Say what the threshold keeps, and what a stricter one would."""
+    """Describe accuracy and coverage at the threshold, and at half coverage."""
     own = measured["abstaining"]
     half = min(measured["coverage"], key=lambda point: abs(point["coverage"] - 0.5))
     return (
-        f"confidence of {own['threshold']:g} and more: {percent(own['coverage'])} of the rows, "
-        f"{percent(own['accuracy']) or 'none'} right; the surest half (from "
-        f"{shown_threshold(half['threshold']):g}): {percent(half['accuracy'])} right"
+        f"confidence threshold {own['threshold']:g}: coverage {percent(own['coverage'])}, "
+        f"accuracy {percent(own['accuracy']) or 'unknown'}; threshold "
+        f"{shown_threshold(half['threshold']):g}: coverage {percent(half['coverage'])}, "
+        f"accuracy {percent(half['accuracy'])}"
     )
 
 
 def _generations(report: dict[str, Any]) -> Table:
     """A column per generation: labels may be many."""
     generations = report["generations"]
-    title = "generations: rows learned from, agreement, test accuracy, label shares"
+    title = "generations: training rows, agreement, test accuracy, label shares"
     table = Table(title=title, title_justify="left", title_style="bold")
     table.add_column("")
     for number, stage in enumerate(generations):
         last = number == len(generations) - 1
-        left = last and set(stage["members"]) != set(report["weights"])
-        table.add_column(f"{number}{' (left)' if left else ''}", justify="right")
+        discarded = last and set(stage["members"]) != set(report["weights"])
+        table.add_column(f"{number}{' (discarded)' if discarded else ''}", justify="right")
 
     def add(name: str, values: list[float | None]) -> None:
         shown = ["" if value is None else f"{value:.0%}" for value in values]

@@ -31,7 +31,7 @@ def run_list(console: Console, rows: list[dict[str, Any]], under: Path) -> None:
 
 
 def _provenance(console: Console, record: Any) -> None:
-    """Say which model labeled which files, from which labeled set, with which code."""
+    """Show which model labeled which files, from which labeled set, with which code."""
     try:
         labeled, models, code = record["labeled_set"], record["models"], record["code"]
         student, files = models["student"], record["pool"]["files"]
@@ -39,9 +39,9 @@ def _provenance(console: Console, record: Any) -> None:
         lines = [
             f"labeled by  the {record['labeled_by']}, weights {weights[:12]}, made from "
             f"{student['base']['name']} ({student['base']['digest'][:12]})",
-            f"taught by   {len(models['ensemble']['members'])} members of "
+            f"teachers    {len(models['ensemble']['members'])} members of "
             f"{models['teacher']['name']} ({models['teacher']['digest'][:12]})",
-            f"learned of  {labeled['rows']:,} labeled rows ({labeled['digest'][:12]})",
+            f"trained on  {labeled['rows']:,} labeled rows ({labeled['digest'][:12]})",
             f"code        pet {code['pet']}, source {code['source']}",
         ]
     except (KeyError, TypeError, AttributeError):  # of an earlier version, or damaged

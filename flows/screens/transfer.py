@@ -10,7 +10,7 @@ from rich.table import Table
 
 from pet.escaping import visible
 
-# In the order of the columns; those that do not apply to a kind of adapter are left out.
+# In the order of the columns; those that do not apply to a kind of adapter are not shown.
 COLUMNS = {
     "active_neurons": "neurons",
     "cosine_average": "cosine",
@@ -21,12 +21,12 @@ COLUMNS = {
 
 
 def transfer(console: Console, found: dict[str, Any]) -> None:
-    """Show what runs are compared, accuracy of all on all tasks, and how alike adapters are."""
+    """Show what runs are compared, accuracy of all on all tasks, and similarity of adapters."""
     for number, run in enumerate(found["runs"]):
         count = sum(member["run"] == number for member in found["members"])
         what = f"{count} {found['tuning']} adapters"
         rows = f"{run['rows']:,} {run['measured_on']} rows"
-        _say(console, f"{number + 1}  {run['run']}: {run['task']}, {what}, measured on {rows}")
+        _line(console, f"{number + 1}  {run['run']}: {run['task']}, {what}, measured on {rows}")
     console.print(_accuracy(found))
     console.print(_similarity(found))
 
@@ -34,11 +34,11 @@ def transfer(console: Console, found: dict[str, Any]) -> None:
 def _accuracy(found: dict[str, Any]) -> Table:
     accuracy, runs = found["accuracy"], found["runs"]
     learned = any(any(row) for row in accuracy["learned"])
-    title = "accuracy with another run's adapters, unchanged, and what that is of its own"
+    title = "accuracy with another run's adapters, and relative to the task's own adapters"
     table = Table(
         title=title,
         title_justify="left",
-        caption="*: on rows that they have learned from" if learned else None,
+        caption="*: on their own training rows" if learned else None,
         caption_justify="left",
     )
     table.add_column("adapters of")
@@ -59,9 +59,7 @@ def _accuracy(found: dict[str, Any]) -> Table:
 def _similarity(found: dict[str, Any]) -> Table:
     similarity = found["similarity"]
     known = {name: similarity[name]["runs"] for name in COLUMNS if name in similarity}
-    table = Table(
-        title="how alike adapters are: means over pairs, 1 at the most", title_justify="left"
-    )
+    table = Table(title="similarity of adapters: means over pairs, at most 1", title_justify="left")
     table.add_column("runs")
     for name in known:
         table.add_column(COLUMNS[name], justify="right")
@@ -76,5 +74,5 @@ def _similarity(found: dict[str, Any]) -> Table:
     return table
 
 
-def _say(console: Console, line: str) -> None:
+def _line(console: Console, line: str) -> None:
     console.print(visible(line), markup=False, highlight=False, soft_wrap=True)

@@ -35,17 +35,17 @@ from pet.tasks.task import Task
 
 NOWHERE = "-"  # the pool where none is named
 
-COMPARED = 2000  # rows of each set that are held against each other
+COMPARED = 2000  # rows of each set that are compared
 
 SHOWN = 5  # suspects, and pairs of near-duplicates
 
 TIMED_ROWS = 16  # on which the speed of student and encoder is measured
 
-DOUBTED_FROM = 4  # labeled rows per label from which labels are put in doubt
+SUSPECTED_FROM = 4  # labeled rows per label from which label errors are looked for
 
 
 def check_inputs(options: Mapping[str, Any], settings: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Check a task file, its data and models; say what a run would see, and cost.
+    """Check a task file, its data and models; estimate what a run would cost.
 
     Args:
         options: fields of `RunConfig`; `labeled`, `pool`, `test` and the models may be None.
@@ -112,7 +112,7 @@ def _of_tables(tables: Tables, with_pool: bool) -> dict[str, Any]:
         found["test"] = _describe(tables.task, tables.test)
         found["warnings"] += tables.test.warnings
         if leaked := count_leaks(tables.task, tables.labeled, tables.test):
-            found["warnings"].append(f"{leaked} test rows stand in the labeled set: a leak")
+            found["warnings"].append(f"{leaked} test rows are in the labeled set: a leak")
     if with_pool:
         found["pool"] = {"rows": tables.pool.count_rows(), "files": len(tables.pool.files)}
     return found
@@ -134,7 +134,7 @@ def _sample(tables: Tables, config: RunConfig, total: int) -> tuple[Columns, lis
         total: rows of the pool.
 
     Raises:
-        InputError: a run would refuse the pool, as far as its first batch tells.
+        InputError: a run would refuse the pool, judging by its first batch.
     """
     task = tables.task
     check_rejected(config, 0, total)  # or there is no first batch
@@ -156,7 +156,7 @@ def _sample(tables: Tables, config: RunConfig, total: int) -> tuple[Columns, lis
 
 
 def _of_texts(tables: Tables, sample: Columns) -> dict[str, Any]:
-    """Find what stands twice, or nearly: within the pool, and across the sets."""
+    """Find duplicates and near-duplicates: within the pool, and across the sets."""
     fields = tables.task.fields
     pool = list(zip(*(sample[name] for name in fields), strict=True))
     labeled = list(zip(*(tables.labeled.columns[name] for name in fields), strict=True))
@@ -187,20 +187,20 @@ def _of_model(
     model = ClozeModel.load(config.model_ref, device, precision=config.precision)
     encoders = encoders_of(model, task, config.max_length)
     glimpse = look(config, model, encoders, labeled.columns, sample)
-    said = glimpse.ensemble_probabilities(glimpse.labeled).argmax(axis=1)
+    predicted = glimpse.ensemble_probabilities(glimpse.labeled).argmax(axis=1)
     found: dict[str, Any] = {
         "kind": "causal" if model.causal else "masked",
         "patterns": [
             preview_pattern(task, place, labeled, model, encoder, glimpse)
             for place, encoder in enumerate(encoders)
         ],
-        "zero_shot": _zero_shot(task, glimpse, labeled, said),
+        "zero_shot": _zero_shot(task, glimpse, labeled, predicted),
         "suspects": _suspects(task, glimpse, labeled),
     }
     for pattern in found["patterns"]:
         pattern["examples"] = [asdict(example) for example in pattern["examples"]]
     if pool is not None and _count(sample):
-        if not know_labels(labeled.labels[: len(said)], said):
+        if not know_labels(labeled.labels[: len(predicted)], predicted):
             config = config.model_copy(update={"train_from": 0.0})  # as the run will find, too
         inputs = Inputs(config, task, labeled, tables.test, tables.pool, {})
         passes = float(np.mean([pattern["passes"] for pattern in found["patterns"]]))
@@ -214,13 +214,13 @@ def _count(columns: Columns) -> int:
 
 
 def _zero_shot(
-    task: Task, glimpse: Glimpse, labeled: LabeledSet, said: NDArray[np.int64]
+    task: Task, glimpse: Glimpse, labeled: LabeledSet, predicted: NDArray[np.int64]
 ) -> dict[str, Any]:
-    """What all patterns together say before any training: how right, and of which labels."""
-    found: dict[str, Any] = {"labeled_rows": len(said), "pool_rows": glimpse.pool.shape[1]}
-    if len(said):
-        given = labeled.labels[: len(said)]
-        found["accuracy"] = round(float((said == given).mean()), 4)
+    """Measure all patterns together, zero-shot: accuracy, and predicted label shares."""
+    found: dict[str, Any] = {"labeled_rows": len(predicted), "pool_rows": glimpse.pool.shape[1]}
+    if len(predicted):
+        given = labeled.labels[: len(predicted)]
+        found["accuracy"] = round(float((predicted == given).mean()), 4)
         found["most_frequent"] = round(float(np.bincount(given).max() / len(given)), 4)
     if found["pool_rows"]:
         votes = glimpse.ensemble_probabilities(glimpse.pool).argmax(axis=1)
@@ -230,24 +230,24 @@ def _zero_shot(
 
 
 def _suspects(task: Task, glimpse: Glimpse, labeled: LabeledSet) -> list[dict[str, Any]]:
-    """Labeled rows of which the untrained model is surer that they are of another label."""
-    if len(labeled) < DOUBTED_FROM * len(task.labels):
-        return []  # so few rows give no standard of how sure the model is of its own
+    """Find possible label errors: labeled rows for which zero-shot predicts another label."""
+    if len(labeled) < SUSPECTED_FROM * len(task.labels):
+        return []  # so few rows give no threshold of confidence for a label
     probabilities = glimpse.ensemble_probabilities(glimpse.labeled)
     given = labeled.labels[: len(probabilities)]
-    likeliest = probabilities.argmax(axis=1)
-    if not know_labels(given, likeliest):
-        return []  # who knows no more than the commonest label doubts rows that are right
-    doubted = [row for row in suspects(probabilities, given) if likeliest[row] != given[row]]
+    predicted = probabilities.argmax(axis=1)
+    if not know_labels(given, predicted):
+        return []  # no better than always the most frequent label
+    suspected = [row for row in suspects(probabilities, given) if predicted[row] != given[row]]
     return [
         {
             "id": labeled.ids[row],
             "text": " | ".join(labeled.columns[name][row] for name in task.fields),
             "label": task.labels[given[row]],
-            "likelier": task.labels[likeliest[row]],
+            "likelier": task.labels[predicted[row]],
             "probability": round(float(probabilities[row].max()), 4),
         }
-        for row in doubted[:SHOWN]
+        for row in suspected[:SHOWN]
     ]
 
 

@@ -1,4 +1,4 @@
-"""What an untrained model makes of a task: its words, what it reads, what it would say."""
+"""A preview of a task by an untrained model: its words, what it reads, zero-shot predictions."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Glimpse:
-    """What the model says of some rows under every pattern, before any training.
+    """Zero-shot scores of some rows under every pattern.
 
     Attributes:
         labeled: scores of the first rows of the labeled set. [patterns, rows, labels]
@@ -67,7 +67,7 @@ class Glimpse:
     rows_per_second: float
 
     def ensemble_probabilities(self, scores: NDArray[np.float32]) -> NDArray[np.floating]:
-        """Return what all patterns say together, calibrated: probabilities. [rows, labels]"""
+        """Return the calibrated probabilities of all patterns together. [rows, labels]"""
         patterns = len(scores)
         return softmax(combine(scores + self.offsets[:, None], [1.0] * patterns))
 
@@ -101,8 +101,8 @@ def look(
 
     def ask(columns: Columns, rows: int) -> NDArray[np.float32]:
         some = {name: texts[:rows] for name, texts in columns.items()}
-        voices = [(model, encoder) for encoder in encoders]
-        return ask_in_turn(voices, len(voices), some, config.tokens_per_batch)
+        members = [(model, encoder) for encoder in encoders]
+        return ask_in_turn(members, len(members), some, config.tokens_per_batch)
 
     some = labeled if _count(labeled) else pool
     ask(some, 1)  # a warm-up
@@ -145,7 +145,7 @@ def read_examples(
         batch = encoder.batch(texts, np.array([row]))
         ids, place = batch.ids[0], int(batch.masks[0, 0])
         decode = model.tokenizer.decode
-        # The texts of the set were cut when they were tokenised; here it is told by how much.
+        # The texts of the set were cut when they were tokenised; here by how much.
         whole = sum(
             len(tokenize(model.tokenizer, [labeled.columns[slot.name][row]], ALL, slot.space)[0])
             for slot in encoder.slots
@@ -179,7 +179,7 @@ def preview_pattern(
     encoder: Encoder,
     glimpse: Glimpse,
 ) -> dict[str, Any]:
-    """Describe a pattern: words and their tokens, examples, how right it is without training."""
+    """Describe a pattern: words and their tokens, examples, zero-shot accuracy."""
     pattern = task.patterns[place]
     texts = tokenize_columns(encoder, model.tokenizer, labeled.columns)
     whole = np.asarray(sum(texts[slot].lengths for slot in encoder.slots))
@@ -191,8 +191,8 @@ def preview_pattern(
         ]
         for label, of_label in task.verbalizer(pattern.name).items()
     }
-    said = glimpse.labeled[place]
-    truth = labeled.labels[: len(said)]
+    scores = glimpse.labeled[place]
+    truth = labeled.labels[: len(scores)]
     found: dict[str, Any] = {
         "name": pattern.name,
         "template": pattern.template,
@@ -203,7 +203,7 @@ def preview_pattern(
         "shortened": int((whole > encoder.budget()).sum()),
     }
     if len(truth):
-        calibrated = said + glimpse.offsets[place]
+        calibrated = scores + glimpse.offsets[place]
         found["zero_shot_accuracy"] = round(accuracy(truth, calibrated.argmax(axis=1)), 4)
-        found["uncalibrated_accuracy"] = round(accuracy(truth, said.argmax(axis=1)), 4)
+        found["uncalibrated_accuracy"] = round(accuracy(truth, scores.argmax(axis=1)), 4)
     return found

@@ -1,4 +1,4 @@
-"""How alike two adapters are by their weights: measures of Su et al. (2022, arXiv 2111.06719).
+"""Similarity of two adapters by their weights: measures of Su et al. (2022, arXiv 2111.06719).
 
 Theirs are of soft prompts: token by token, and with all tokens as one vector. A prefix has keys and
 values of all layers in each of its places, and is compared likewise. The two factors of LoRA can be
@@ -27,10 +27,10 @@ _CLASSES: Any = tuple(own[0] if isinstance(own, tuple) else own for own in ACT2C
 
 
 def active_neurons(model: ClozeModel) -> NDArray[np.bool_] | None:
-    """Say of every feed-forward neuron whether it is active where the model would answer.
+    """Return for every feed-forward neuron whether it is active at the place of the prediction.
 
     There is no text: the input is the adapter's prompt and a mask, with the tokens that every text
-    has around it; for a causal model the prompt alone, whose last place is asked. A neuron is
+    has around it; for a causal model the prompt alone, of which the last place counts. A neuron is
     active where its activation function gives more than 0: of ReLU the paper's own measure, of
     GELU and SiLU the same half of the inputs; of a gated layer that is the gate.
 
@@ -40,12 +40,12 @@ def active_neurons(model: ClozeModel) -> NDArray[np.bool_] | None:
     ids, column = _question(model)
     inputs = torch.tensor([ids], device=model.device)
     model.module.eval()
-    with torch.inference_mode(), _recording(model.module.base_model) as seen:
+    with torch.inference_mode(), _recording(model.module.base_model) as outputs:
         model.forward({"input_ids": inputs, "attention_mask": torch.ones_like(inputs)})
-    if not seen:
+    if not outputs:
         return None
     # Some models have no dimension for the rows here: with one row that makes no difference.
-    active = [layer.reshape(len(ids), -1)[column] > 0 for layer in seen]
+    active = [layer.reshape(len(ids), -1)[column] > 0 for layer in outputs]
     return torch.cat(active).cpu().numpy()
 
 
@@ -57,7 +57,7 @@ def overlap(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
 
 
 def _question(model: ClozeModel) -> tuple[list[int], int]:
-    """Return token ids, and the column that is asked."""
+    """Return token ids, and the column of the prediction."""
     tokenizer = model.tokenizer
     special = SpecialTokens.of(tokenizer, model.causal)
     length = 0 if model.adapter is None else model.adapter.prompt_length
@@ -72,16 +72,16 @@ def _question(model: ClozeModel) -> tuple[list[int], int]:
 
 @contextlib.contextmanager
 def _recording(backbone: Module) -> Iterator[list[Tensor]]:
-    """Collect what the activation functions of all layers say, in the order of the layers."""
-    seen: list[Tensor] = []
+    """Collect the outputs of all activation functions, in the order of the layers."""
+    outputs: list[Tensor] = []
 
     def record(_layer: Any, _inputs: Any, output: Tensor) -> None:
-        seen.append(output.detach())
+        outputs.append(output.detach())
 
     layers = [layer for layer in backbone.modules() if isinstance(layer, _CLASSES)]
     hooks = [layer.register_forward_hook(record) for layer in layers]
     try:
-        yield seen
+        yield outputs
     finally:
         for hook in hooks:
             hook.remove()

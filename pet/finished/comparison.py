@@ -44,7 +44,7 @@ class LabelFiles:
 
     Attributes:
         labels: in the task's order.
-        made: what the files say of themselves: task, run, model version.
+        made: the files' own metadata: task, run, model version.
     """
 
     path: Path
@@ -94,14 +94,14 @@ def open_labels(path: Path) -> LabelFiles:
 
 
 def compare_labels(before: Path, after: Path) -> dict[str, Any]:
-    """Join two sets of labels by row id and say what changed.
+    """Join two sets of labels by row id and count what changed.
 
     Memory does not grow with the rows: they are first dealt into small files by their id.
 
     Returns:
         counts of rows (common, changed, only in one, ids that occur twice), shares per label on
-        both sides, `confusion` (labels before by labels after), the surest changes, and whether
-        rows are matched `by_place`: by file and number, since they have no ids of their own.
+        both sides, `confusion` (labels before by labels after), the most confident changes, and
+        whether rows are matched `by_place`: by file and number, where they have no own ids.
     """
     sides = [open_labels(before), open_labels(after)]
     labels = list(dict.fromkeys(label for side in sides for label in side.labels))
@@ -186,11 +186,11 @@ class _Found:
         return np.asarray(pc.fill_null(found, -1).to_numpy(), np.int64)
 
     def _keep_examples(self, changed: pa.Table) -> None:
-        """Keep the surest changes: those of which both models were most sure."""
-        sure = pc.min_element_wise(changed["confidence"], changed["confidence_after"])
+        """Keep the most confident changes, by the lower of both confidences."""
+        lower = pc.min_element_wise(changed["confidence"], changed["confidence_after"])
         order = pc.sort_indices(
-            pa.table({"sure": sure, "id": changed["id"]}),
-            sort_keys=[("sure", "descending"), ("id", "ascending")],
+            pa.table({"confidence": lower, "id": changed["id"]}),
+            sort_keys=[("confidence", "descending"), ("id", "ascending")],
         )
         best = changed.take(order[:EXAMPLES]).to_pylist()
         rows = [
@@ -203,7 +203,7 @@ class _Found:
             }
             for row in best
         ]
-        self.examples = sorted([*self.examples, *rows], key=_surest)[:EXAMPLES]
+        self.examples = sorted([*self.examples, *rows], key=_by_confidence)[:EXAMPLES]
 
     def result(self) -> dict[str, Any]:
         common, same = int(self.confusion.sum()), int(self.confusion.diagonal().sum())
@@ -236,5 +236,5 @@ class _Found:
         }
 
 
-def _surest(row: Mapping[str, Any]) -> tuple[float, str]:
+def _by_confidence(row: Mapping[str, Any]) -> tuple[float, str]:
     return -min(row["confidence_before"], row["confidence_after"]), row["id"]

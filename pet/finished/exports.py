@@ -52,7 +52,7 @@ def export_run(
     Raises:
         InputError: no finished run, an unknown format, options that do not go together, or
             something is at `out` already.
-        PetError: what was written does not say what the student says.
+        PetError: what was written predicts other probabilities than the student.
     """
     run = open_run(folder)
     _check_options(kind, out, int8, pool)
@@ -98,24 +98,24 @@ def _check_options(kind: str, out: Path, int8: bool, pool: str | None) -> None:
 
 
 def _write_onnx(run: FinishedRun, folder: Path, int8: bool) -> dict[str, Any]:
-    """Write `model.onnx` and `model_int8.onnx`, and hold them against the student."""
+    """Write `model.onnx` and `model_int8.onnx`, and compare them with the student."""
     student = student_of(run, device="cpu", precision="float32")
     student.model.save_settings(folder)
     write_record(folder, student.record)
     (folder / CARD).write_text(_onnx_card(student), encoding="utf-8")
     export_onnx(student, folder / "model.onnx")
     source, columns, truth = compared_rows(run)
-    said = student.probabilities(columns)
-    measured: dict[str, Any] = {"compared_on": f"{len(said):,} {source}"}
+    probabilities = student.probabilities(columns)
+    measured: dict[str, Any] = {"compared_on": f"{len(probabilities):,} {source}"}
     if truth is not None:
-        measured["student"] = {"accuracy": _share(said.argmax(axis=1) == truth)}
+        measured["student"] = {"accuracy": _share(probabilities.argmax(axis=1) == truth)}
     names = ["model.onnx"]
     if int8:
         quantize(folder / "model.onnx", folder / "model_int8.onnx")
         names.append("model_int8.onnx")
     for name in names:
         other = open_onnx(folder / name, student).probabilities(columns)
-        measured[name] = _compare(said, other, truth)
+        measured[name] = _compare(probabilities, other, truth)
     difference = measured["model.onnx"]["largest_difference"]
     if difference > LARGEST_DIFFERENCE:
         raise PetError(
@@ -127,18 +127,18 @@ def _write_onnx(run: FinishedRun, folder: Path, int8: bool) -> dict[str, Any]:
 
 
 def _compare(
-    said: NDArray[np.floating], other: NDArray[np.floating], truth: NDArray[np.int64] | None
+    student: NDArray[np.floating], other: NDArray[np.floating], truth: NDArray[np.int64] | None
 ) -> dict[str, float]:
     best = other.argmax(axis=1)
     found = {
-        "agreement": _share(best == said.argmax(axis=1)),
-        "largest_difference": float(f"{np.abs(said - other).max():.2g}"),
+        "agreement": _share(best == student.argmax(axis=1)),
+        "largest_difference": float(f"{np.abs(student - other).max():.2g}"),
     }
     return found if truth is None else {**found, "accuracy": _share(best == truth)}
 
 
-def _share(right: NDArray[np.bool_]) -> float:
-    return round(float(right.mean()), 4)
+def _share(hits: NDArray[np.bool_]) -> float:
+    return round(float(hits.mean()), 4)
 
 
 def compared_rows(run: FinishedRun) -> tuple[str, Columns, NDArray[np.int64] | None]:
@@ -160,7 +160,7 @@ def compared_rows(run: FinishedRun) -> tuple[str, Columns, NDArray[np.int64] | N
 
 
 def _onnx_card(student: Student) -> str:
-    """Say how to load the ONNX file in place of how to load the PyTorch model."""
+    """Return the card with how to load the ONNX file in place of the PyTorch model."""
     more = len(student.record.fields) - 2
     texts = ", ".join(["['a text']", "['another']"][: 2 + min(more, 0)])
     if more > 0:  # as in training: all behind the first are one segment

@@ -97,7 +97,7 @@ def refuse_changed(folder: Path) -> dict[str, Any]:
 
 
 def open_run_pool(run: FinishedRun, path: str | None = None) -> Pool:
-    """Open the pool that a run has labeled: ids alone (file and row) do not tell it from others.
+    """Open the pool that a run has labeled: ids alone (file and row) do not identify it.
 
     Args:
         path: where the pool is now, if not where it was.
@@ -122,5 +122,5 @@ def open_run_pool(run: FinishedRun, path: str | None = None) -> Pool:
 
 
 def columns_of(run: FinishedRun, text_column: str | None) -> dict[str, str] | None:
-    """Say which column holds which field of the task, where the names differ."""
+    """Return which column holds which field of the task, where the names differ."""
     return column_names(run.task, text_column or run.config.text_column)

@@ -1,4 +1,4 @@
-"""What a finished run says of new texts: a pool labeled, a line predicted, a test set measured."""
+"""Predictions of a finished run: a pool labeled, texts predicted, a test set evaluated."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ def label_new_pool(
     )
     run_folder = open_run_folder(out)
     refuse_other_labels(run_folder, source)
-    voice = predictor_of(run, who)
+    predictor = predictor_of(run, who)
 
     def predict(batch: PoolBatch, tick: Tick) -> Predictions:
-        return voice(batch.columns, tick)
+        return predictor(batch.columns, tick)
 
     return label_into(
         run_folder,
@@ -80,7 +80,7 @@ def label_new_pool(
 
 
 def predict_texts(folder: Path, texts: Sequence[str]) -> list[dict[str, Any]]:
-    """Ask a run's student about texts; fields of a pair are parted by a tab.
+    """Predict texts with a run's student; fields of a pair are separated by a tab.
 
     Raises:
         InputError: there is no text, or one that is empty, has other fields, or is no UTF-8.
@@ -100,7 +100,7 @@ def predict_texts(folder: Path, texts: Sequence[str]) -> list[dict[str, Any]]:
         if not any(map(str.strip, row))
     ]
     if wrong or not rows:
-        expected = f"{count} fields a text, parted by tabs, not all of them empty"
+        expected = f"{count} fields a text, separated by tabs, not all of them empty"
         if count == 1:
             expected = "texts that are not empty"
         found = wrong[0] if wrong else "no text at all"
@@ -120,7 +120,7 @@ def predict_texts(folder: Path, texts: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _learned_from(run: FinishedRun, table: LabeledSet) -> list[str]:
-    """Warn of rows that the run has learned from, as far as its labeled set is still there."""
+    """Warn of rows that the run was trained on, as far as its labeled set is still there."""
     config = run.config
     if config.labeled is None:
         return []
@@ -129,7 +129,7 @@ def _learned_from(run: FinishedRun, table: LabeledSet) -> list[str]:
     except PetError:
         return []
     leaked = count_leaks(run.task, labeled, table)
-    return [f"{leaked} of these texts stand in the labeled set: a leak"] if leaked else []
+    return [f"{leaked} of these texts are in the labeled set: a leak"] if leaked else []
 
 
 def evaluate_run(
@@ -141,13 +141,13 @@ def evaluate_run(
     label_column: str | None = None,
     text_column: str | None = None,
 ) -> dict[str, Any]:
-    """Measure a run on labeled texts: accuracy, macro-F1, ECE, confusion matrix."""
+    """Evaluate a run on labeled texts: accuracy, macro-F1, ECE, confusion matrix."""
     run = open_run(folder)
     config = run.config
-    voice = predictor_of(run, who)
+    predict = predictor_of(run, who)
     table = labeled_of(config, run.task, test, label_column=label_column, text_column=text_column)
     with observer.stage(f"the {who} on {Path(test).name}", len(table), "rows") as tick:
-        probabilities = voice(table.columns, tick).probabilities
+        probabilities = predict(table.columns, tick).probabilities
     counts: NDArray[np.int64] = confusion_matrix(
         table.labels, probabilities.argmax(axis=1), len(run.task.labels)
     )

@@ -67,9 +67,11 @@ def write_labeled_csv(
                 names = [name for name in table.column_names if name != "probabilities"]
                 lines.writerow(map(_cell, [*names, *(f"probability: {name}" for name in labels)]))
             for row in table.to_pylist():
-                chances = row.pop("probabilities")
+                probabilities = row.pop("probabilities")
                 row["label"] = labels[row["label"]]
-                lines.writerow(map(_cell, [*row.values(), *(chances[name] for name in labels)]))
+                lines.writerow(
+                    map(_cell, [*row.values(), *(probabilities[name] for name in labels)])
+                )
             rows += len(table)
     return {"rows": rows}
 
@@ -109,18 +111,18 @@ def _label_files(run: FinishedRun) -> list[Path]:
 
 
 def _join(batch: PoolBatch, shards: list[Path], number: int, task: Task) -> pa.Table:
-    """Put the texts beside the labels of the same rows; ids tell whether they are."""
-    said = pq.read_table(shards[number]) if number < len(shards) else None
-    if said is None or said["id"].to_pylist() != batch.ids:
+    """Put the texts beside the labels of the same rows, which ids verify."""
+    labeled = pq.read_table(shards[number]) if number < len(shards) else None
+    if labeled is None or labeled["id"].to_pylist() != batch.ids:
         raise PetError(
             f"label file {number}\n  expected: the ids of the pool's rows, in their order\n"
             "  found:    others\n  fix:      give the run's `pet run` command again"
         )
-    label = pc.index_in(said["label"], pa.array(task.labels, pa.string())).cast(pa.int64())
+    label = pc.index_in(labeled["label"], pa.array(task.labels, pa.string())).cast(pa.int64())
     texts = {
         _text_name(name): pa.array(batch.columns[name], pa.large_string()) for name in task.fields
     }
-    columns = {name: label if name == "label" else said[name] for name in LABEL_COLUMNS}
+    columns = {name: label if name == "label" else labeled[name] for name in LABEL_COLUMNS}
     return pa.table({"id": columns.pop("id"), **texts, **columns})
 
 
@@ -160,8 +162,8 @@ task_categories:
 # {as_markdown(task.name)}, labeled
 
 {as_markdown(task.description)}
-{rows:,} texts with labels that a model gave them: nobody has looked at
-them. `confidence` is the label's probability; where it is low, `abstain` is true.
+{rows:,} texts with labels predicted by a model, not checked by
+people. `confidence` is the label's probability; below the threshold, `abstain` is true.
 
 Labels: {_listed(task.labels)}.
 

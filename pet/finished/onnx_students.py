@@ -1,4 +1,4 @@
-"""Students as ONNX files: export, int8, and asking them. `pip install 'pet[onnx]'`"""
+"""Students as ONNX files: export, int8, predictions. `pip install 'pet[onnx]'`"""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def export_onnx(student: Student, path: Path) -> None:
     Inputs are [rows, tokens], int64; the output is `logits` [rows, labels], float32.
 
     Exported from the graph that `torch.export` sees: the older, tracing exporter writes attention
-    that passes over the mask, and says nothing about it.
+    that ignores the mask, without a warning.
 
     Raises:
         InputError: an optional package is missing.

@@ -15,7 +15,7 @@ SHOWN = frozenset({"generations", "labels", "pool", "warnings", "weighing", "wei
 
 
 def list_runs(under: Path) -> list[dict[str, Any]]:
-    """Say of every run in a folder what it is and how far it is; a damaged one ends no list."""
+    """List the runs in a folder with their state; a damaged one ends no list."""
     rows = []
     for path in sorted(under.glob("*/config.json")):
         state, report = _report(path.parent)
@@ -32,7 +32,7 @@ def list_runs(under: Path) -> list[dict[str, Any]]:
 
 
 def _report(folder: Path) -> tuple[str, dict[str, Any] | None]:
-    """Read a run's report; say how far the run is."""
+    """Read a run's report; return its state too."""
     path = folder / "report.json"
     if not path.exists():
         return "not finished", None

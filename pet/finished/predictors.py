@@ -1,4 +1,4 @@
-"""Who can be asked about new texts: a finished run's student, or its ensemble."""
+"""Predictors of new texts: a finished run's student, or its ensemble."""
 
 from __future__ import annotations
 
@@ -41,23 +41,23 @@ JOINT_TOKENS = 1024
 
 
 class PromptEnsemble:
-    """Members that differ by their soft prompt and pattern only, asked about few texts at once."""
+    """Members that differ by soft prompt and pattern only: few texts are scored in one pass."""
 
-    def __init__(self, voices: Sequence[tuple[ClozeModel, Encoder]], prompts: list[SoftPrompt]):
-        model = voices[0][0]
+    def __init__(self, members: Sequence[tuple[ClozeModel, Encoder]], prompts: list[SoftPrompt]):
+        model = members[0][0]
         self._model = model.with_adapter(stacked(model.module, prompts))
-        self._encoders = [encoder for _, encoder in voices]
+        self._encoders = [encoder for _, encoder in members]
 
     @classmethod
-    def of(cls, voices: Sequence[tuple[Model, Encoder]]) -> PromptEnsemble | None:
-        """Join the voices of an ensemble; None where they are not of that kind.
+    def of(cls, members: Sequence[tuple[Model, Encoder]]) -> PromptEnsemble | None:
+        """Join the members of an ensemble; None where they are not of that kind.
 
         They are where all are soft prompts of one length on one module, and label words are of
         one token.
         """
-        models = [(m, encoder) for m, encoder in voices if isinstance(m, ClozeModel)]
+        models = [(m, encoder) for m, encoder in members if isinstance(m, ClozeModel)]
         prompts = [m.adapter for m, _ in models if isinstance(m.adapter, SoftPrompt)]
-        if not prompts or len(prompts) < len(voices):
+        if not prompts or len(prompts) < len(members):
             return None
         alike = {(id(m.module), m.adapter and m.adapter.prompt_length) for m, _ in models}
         if len(alike) > 1 or any(encoder.words.mask_counts != (1,) for _, encoder in models):
@@ -68,7 +68,7 @@ class PromptEnsemble:
         """Score all rows by all members; None for more than pays. [members, rows, labels]
 
         Raises:
-            PetError: the model says NaN.
+            PetError: the model returns NaN.
         """
         rows = np.arange(len(next(iter(columns.values()))))
         if not len(rows) or len(rows) * len(self._encoders) > JOINT_TOKENS:
@@ -92,7 +92,7 @@ Predict = Callable[[Columns, Tick], Predictions]
 
 
 def student_predictor(run: FinishedRun) -> Predict:
-    """Load the student; return the function that asks it."""
+    """Load the student; return the function that predicts by it."""
     student = student_of(run)
 
     def predict(columns: Columns, tick: Tick) -> Predictions:
@@ -103,7 +103,7 @@ def student_predictor(run: FinishedRun) -> Predict:
 
 
 def ensemble_predictor(run: FinishedRun) -> Predict:
-    """Return the function that asks the last generation's members, loaded as they are needed."""
+    """Return the function that predicts by the last generation's members, loaded when needed."""
     members, weights, scaling = _ensemble_of(run)
     for member in members:
         if member.generation is not None:
@@ -116,10 +116,10 @@ def ensemble_predictor(run: FinishedRun) -> Predict:
         prompts = PromptEnsemble.of([load(member) for member in members])
 
     def predict(columns: Columns, tick: Tick) -> Predictions:
-        voices = (load(member) for member in members)
+        loaded = (load(member) for member in members)
         logits = None if prompts is None else prompts.score(columns)
         if logits is None:
-            logits = ask_in_turn(voices, len(members), columns, run.config.tokens_per_batch, tick)
+            logits = ask_in_turn(loaded, len(members), columns, run.config.tokens_per_batch, tick)
         else:
             tick(logits.shape[1])
         probabilities = scaling.probabilities(combine(logits, weights))
@@ -130,7 +130,7 @@ def ensemble_predictor(run: FinishedRun) -> Predict:
 
 
 def _ensemble_of(run: FinishedRun) -> tuple[list[Member], list[float], Scaling]:
-    """Read who is in the ensemble, with what weights, and how their scores are scaled.
+    """Read the ensemble's members, their weights, and the scaling of their scores.
 
     Raises:
         InputError: the record is gone, or names members that no run of this task has.
@@ -161,7 +161,7 @@ def _ensemble_of(run: FinishedRun) -> tuple[list[Member], list[float], Scaling]:
 
 
 def _refuse_other_models(run: FinishedRun, members: Sequence[Member], backbone: Backbone) -> None:
-    """Untrained members and the encoder are loaded from where they came from: is it still they?
+    """Refuse another model under the name that untrained members or the encoder are loaded by.
 
     Raises:
         InputError: the model of that name is another one by now.
@@ -207,7 +207,7 @@ def _loader(
 
 
 def predictor_of(run: FinishedRun, who: str) -> Predict:
-    """Return the function that asks the student or the ensemble."""
+    """Return the function that predicts by the student or the ensemble."""
     if who not in ("student", "ensemble"):
         raise InputError(
             Problem("--with", "student or ensemble", repr(who), "leave it out for the student")

@@ -1,4 +1,4 @@
-"""How well adapters carry over from task to task (prompt transfer, Su et al. 2022)."""
+"""Transfer of adapters from task to task (prompt transfer, Su et al. 2022)."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def _rows_of(run: FinishedRun) -> tuple[LabeledSet, str]:
 
 
 def _apart(one: Side, other: Side) -> Iterator[Problem]:
-    """Say why the adapters of two runs cannot be set side by side."""
+    """Find why the adapters of two runs cannot be compared."""
     where = str(other.run.folder)
     if other.tuning != one.tuning:
         yield Problem(
@@ -208,7 +208,7 @@ def _similarity(sides: Sequence[Side], backbone: Backbone, observer: Observer) -
 
 
 def _means(members: Matrix, owners: np.ndarray) -> Matrix:
-    """Average over the pairs of members of two runs, or of one, where nobody meets himself."""
+    """Average over the pairs of members of two runs, or of one, no member with itself."""
     values = np.array(members, dtype=float)
     np.fill_diagonal(values, np.nan)
     runs = range(int(owners.max()) + 1)
@@ -252,17 +252,17 @@ def _try_on(
     stage = f"all on {task.run.task.name}"
     with observer.stage(stage, len(task.table), "rows") as tick:
         logits = ask_in_turn(
-            _voices(task, sides, backbone),
+            _loaded(task, sides, backbone),
             count,
             task.table.columns,
             task.run.config.tokens_per_batch,
             tick,
         )
-    right = (logits.argmax(axis=-1) == task.table.labels).mean(axis=1)
-    return [round(float(own.mean()), 4) for own in right.reshape(len(sides) + 1, -1)]
+    accuracy = (logits.argmax(axis=-1) == task.table.labels).mean(axis=1)
+    return [round(float(own.mean()), 4) for own in accuracy.reshape(len(sides) + 1, -1)]
 
 
-def _voices(
+def _loaded(
     task: Side, sides: Sequence[Side], backbone: Backbone
 ) -> Iterator[tuple[ClozeModel, Encoder]]:
     """Yield every member of a task with each run's adapter in place of its own, then with none."""

@@ -20,7 +20,7 @@ DIGESTS = ".digests.json"  # a memory of what was hashed; it may be deleted at a
 
 @dataclass(frozen=True)
 class Stamp:
-    """What the file system says of a file. No program can set the time of the last change."""
+    """The file system's record of a file. No program can set the time of the last change."""
 
     size: int
     modified: int
@@ -43,7 +43,7 @@ class PoolFile:
     digest: str
 
     def has_changed(self) -> bool:
-        """Tell whether the file is another one, or gone, since it was looked at."""
+        """Return whether the file is another one, or gone, since it was looked at."""
         try:
             return Stamp.of(self.path) != self.stamp
         except OSError:
@@ -80,7 +80,7 @@ def look(
     observer: Observer,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Arrivals:
-    """List the pool's files with their digests; files that are being written are left out.
+    """List the pool's files with their digests; files that are being written are skipped.
 
     A digest is remembered with the file's stamp. That is safe for two reasons: the time of the
     last change cannot be set by a program, and a digest is only remembered of a file that had
@@ -179,7 +179,7 @@ def _digest(
 
 
 def compare(found: Arrivals, state: State, has_labels: Callable[[PoolFile], bool]) -> None:
-    """Say what the ledger does not know yet, in place.
+    """Find what the ledger does not know yet, in place.
 
     Args:
         has_labels: whether a file's labels of the present model are on disk.

@@ -1,4 +1,4 @@
-"""The newest rows held against what the present model learned from."""
+"""Drift of the newest rows from the reference of the present model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def watch(config: DriftConfig, state: State, sketch: Sketch) -> tuple[list[Findi
     Returns:
         The findings, and how many rows were looked at; no finding where they are too few.
     """
-    assert state.model is not None, "somebody has labeled them"
+    assert state.model is not None, "a model has labeled them"
     now = sketch
     for entry in reversed(state.nights):
         if now.rows >= config.rows:

@@ -47,7 +47,7 @@ class FileLabeler:
 
     Attributes:
         settings: how pool files are read and label files are written: of the first run.
-        model: who labels; its run is only loaded when the first file comes.
+        model: the model that labels; its run is only loaded when the first file comes.
     """
 
     store: Path
@@ -57,7 +57,7 @@ class FileLabeler:
     observer: Observer
 
     @cached_property
-    def voice(self) -> Predict:
+    def predictor(self) -> Predict:
         return predictor_of(open_run(Path(self.model.run)), self.model.voice)
 
     def open(self, file: PoolFile) -> Pool:
@@ -146,7 +146,7 @@ class FileLabeler:
                 pool,
                 folder,
                 self.task.labels,
-                self._say,
+                self._predict,
                 model=source,
                 shard_rows=self.settings.shard_rows,
                 abstain_below=self.settings.abstain_below,
@@ -165,17 +165,17 @@ class FileLabeler:
         )
 
     def sketch(self, file: PoolFile, texts: TextSketch) -> Sketch:
-        """Put what was said of a file beside what its texts are like."""
+        """Sketch a file: its texts, and the labels predicted for them."""
         folder = labels_folder(self.store, self.model, file.name, file.digest)
         return Sketch(texts, sketch_label_files(folder, self.task.labels))
 
     @property
-    def _say(self) -> Callable[[PoolBatch, Tick], Predictions]:
-        voice = self.voice
-        return lambda batch, tick: voice(batch.columns, tick)
+    def _predict(self) -> Callable[[PoolBatch, Tick], Predictions]:
+        predictor = self.predictor
+        return lambda batch, tick: predictor(batch.columns, tick)
 
     def _metadata(self, file: PoolFile) -> Mapping[str, str]:
-        """Say in every label file who labeled what, from which labeled set, with which code."""
+        """Return a label file's metadata: the model, the file, the labeled set, the code."""
         model = self.model
         run = recorded_run_id(Path(model.run))
         return {
@@ -191,9 +191,9 @@ class FileLabeler:
 
 @contextlib.contextmanager
 def _as_looked_at(file: PoolFile) -> Iterator[None]:
-    """Blame a file for what is wrong with it only if it is the one that was looked at.
+    """Report a file as bad only if it is still the one that was looked at.
 
-    A verdict stands until the content changes.
+    It counts as bad until its content changes.
     """
     try:
         yield

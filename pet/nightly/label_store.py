@@ -21,24 +21,24 @@ SET_ASIDE = "_set_aside"
 
 
 def version_folder(store: Path, model: ModelRecord) -> Path:
-    """Say where a model's labels are."""
+    """Return where a model's labels are."""
     return store / LABELS / model.folder
 
 
 def labels_folder(store: Path, model: ModelRecord, name: str, digest: str) -> Path:
-    """Say where a model's labels of a file are."""
+    """Return where a model's labels of a file are."""
     return version_folder(store, model) / unit_name(name, digest)
 
 
 def has_labels(store: Path, model: ModelRecord, name: str, digest: str) -> bool:
-    """Tell whether a model's labels of a file's content are whole, set aside or not."""
+    """Return whether a model's labels of a file's content are whole, set aside or not."""
     folder = labels_folder(store, model, name, digest)
     aside = folder.parent / SET_ASIDE / folder.name
     return any(bool(read_record(place / LABELS_DONE)) for place in (folder, aside))
 
 
 def tidy(store: Path, state: State, keep_deleted: bool) -> tuple[int, int]:
-    """Put the present model's labels where the ledger says that they belong.
+    """Put the present model's labels where they belong by the ledger.
 
     What it no longer names is set aside, what it names again is taken back: renamed, never
     rewritten. Doing it twice changes nothing, so it may be broken off anywhere. Folders of earlier

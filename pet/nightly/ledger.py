@@ -4,7 +4,7 @@
     ledger/000002.json   files were labeled with it, or replaced, or had left the pool
     ledger/000003.json   model 2 comes into use, and every file was labeled anew with it
 
-An entry is written in one step, after everything that it tells of is on disk. So a night that was
+An entry is written in one step, after everything that it names is on disk. So a night that was
 killed has no entry, and the next one does what is missing.
 """
 
@@ -66,7 +66,7 @@ class ModelRecord(_Record):
         run: the folder of the run that made it.
         made_from: the fingerprint of what went into it.
         voice: student or ensemble.
-        labeled_rows: rows of the labeled set that it learned from.
+        labeled_rows: rows of the labeled set that it was trained on.
         labeled_digest: the name of that set, by content.
         code: the version of the library, and the digest of its source.
         reason: why it came into use.
@@ -96,7 +96,7 @@ class Entry(_Record):
     Attributes:
         number: entries are numbered from 1.
         model: the model version that labeled.
-        came_into_use: the model, where this entry tells of a new one.
+        came_into_use: the model, where this entry is of a new one.
         labeled: name -> file that was labeled, whether new, changed or labeled anew.
         replaced: names of files whose content had changed.
         deleted: names of files that had left the pool.
@@ -222,12 +222,12 @@ def read_state(store: Path) -> State:
 
 
 def renewed_run(store: Path, version: int) -> Path:
-    """Say where the run of a model is that a night trained."""
+    """Return where the run of a model is that a night trained."""
     return store / MODELS / f"{version:04d}"
 
 
 def entry_path(store: Path, number: int) -> Path:
-    """Say where an entry stands."""
+    """Return where an entry is."""
     return store / LEDGER / f"{number:06d}.json"
 
 
@@ -237,7 +237,7 @@ def write_entry(store: Path, entry: Entry) -> None:
 
 
 def is_store(folder: Path) -> bool:
-    """Tell a store of nightly labels from a run."""
+    """Return whether a folder is a store of nightly labels."""
     return (folder / LEDGER).is_dir()
 
 

@@ -1,4 +1,4 @@
-"""Which model labels, and when a new one is due. No model is loaded to say so."""
+"""Which model labels, and when a new one is due. No model is loaded for that."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ class FirstRun:
         return labeled_of(self.config, self.task, self.labeled)
 
 
-def describe_model(run: Path, voice: str, version: int, reason: str) -> ModelRecord:
+def describe_model(run: Path, who: str, version: int, reason: str) -> ModelRecord:
     """Name a run's model by what went into it."""
-    unit = "student" if voice == "student" else "soft_labels"
+    unit = "student" if who == "student" else "soft_labels"
     provenance = read_record(run / "provenance.json")
     config = load_config(run / "config.json")
     learned_from = provenance.get("labeled_set") or {}
     return ModelRecord(
         version=version,
         run=str(run),
-        voice=voice,
+        voice=who,
         reason=reason,
         made_from=str(read_record(run / unit / DONE).get("fingerprint")),
         labeled_rows=int(learned_from.get("rows", 0)),
@@ -64,7 +64,7 @@ def describe_model(run: Path, voice: str, version: int, reason: str) -> ModelRec
 
 
 def is_another(model: ModelRecord, state: State) -> bool:
-    """Tell whether the settings name another model than when they last brought one into use.
+    """Return whether the settings name another model than when they last brought one into use.
 
     By what it was made from: the same run may be named by several paths. Models that nights have
     trained since do not count: they are what became of the one that was named.
@@ -76,12 +76,12 @@ def is_another(model: ModelRecord, state: State) -> bool:
 
 
 def identity_of(model: ModelRecord) -> tuple[str, str]:
-    """Return what a model is known by: what it was made from, and who of its run speaks."""
+    """Return what identifies a model: what it was made from, and student or ensemble."""
     return model.made_from, model.voice
 
 
 def reason_to_renew(config: NightlyConfig, state: State, first: FirstRun) -> str:
-    """Say why a new model is due; empty if it is not."""
+    """Return why a new model is due; empty if it is not."""
     model, nights = state.model, state.nights
     assert model is not None, "a model was adopted first"
     if config.retrain_labeled and (table := first.labeled_set) is not None:

@@ -12,7 +12,7 @@ from pet.nightly.ledger import Entry, FileRecord, State
 
 
 def standing(store: Path, state: State, last: Entry | None) -> dict[str, Any]:
-    """Say how a store stands: the model, its labels, files that need a person, drift.
+    """Describe the state of a store: the model, its labels, files that need a person, drift.
 
     Args:
         last: the last night with new texts, also if the drift of it has just renewed the model.
@@ -32,7 +32,7 @@ def standing(store: Path, state: State, last: Entry | None) -> dict[str, Any]:
 def news(
     found: Arrivals, labeled: Mapping[str, FileRecord], labels: Sequence[str]
 ) -> dict[str, Any]:
-    """Say what was new in the pool."""
+    """Describe what was new in the pool."""
     counts: dict[str, int] = dict.fromkeys(labels, 0)
     for file in labeled.values():
         for label, count in file.counts.items():

@@ -39,7 +39,7 @@ class NightlyConfig(Frozen):
     labeled: Place | None = Field(
         None, description="labeled texts to train on; the run's own file if not given"
     )
-    voice: Literal["student", "ensemble"] = Field("student", description="who labels")
+    voice: Literal["student", "ensemble"] = Field("student", description="the model that labels")
     settle_seconds: float = Field(
         10, ge=0, description="a file must have been left alone for so long, or it is waited for"
     )
@@ -47,7 +47,9 @@ class NightlyConfig(Frozen):
         True, description="labels of files that have left the pool stay; false: they are set aside"
     )
     retrain_labeled: int = Field(
-        10, ge=0, description="labeled rows more than the model knows that renew it; 0: never"
+        10,
+        ge=0,
+        description="so many more labeled rows than it was trained on renew the model; 0: never",
     )
     retrain_on_drift: bool = Field(True, description="drift renews the model")
     retrain_nights: int = Field(

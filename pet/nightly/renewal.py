@@ -34,7 +34,7 @@ class Renewal:
     Attributes:
         labeler: reads pool files as they are read every night.
         files: the pool.
-        labeled: the labeled set's path, None for a start from words alone.
+        labeled: the labeled set's path, None for a zero-shot start.
         run: the first run's folder, whose settings and task hold.
         leave: what is done about a file that is replaced while it is read.
     """

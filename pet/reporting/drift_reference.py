@@ -1,4 +1,4 @@
-"""What a run's texts were like, and what its models said of them: drift is measured from there."""
+"""The reference for drift: sketches of a run's texts and of its models' predictions."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ REFERENCE = "reference"
 
 
 def write_reference(session: Session, labels: Unit, soft: Unit) -> Unit:
-    """Sketch the sampled pool rows, and what the student and the ensemble say.
+    """Sketch the sampled pool rows, and the predictions of student and ensemble.
 
-    Of a few kilobytes, whatever the pool's size, so that no later look needs the pool again.
+    A few kilobytes, whatever the pool's size: drift is measured without reading the pool again.
     """
     folder, task = session.folder, session.task
 
@@ -31,11 +31,11 @@ def write_reference(session: Session, labels: Unit, soft: Unit) -> Unit:
         unlabeled = load_unlabeled(folder)
         rows = zip(*(unlabeled.columns[name] for name in task.fields), strict=True)
         texts = sketch_texts("\n".join(row) for row in rows)
-        said = {
+        sketches = {
             "student": sketch_label_files(folder / "labels", task.labels),
             "ensemble": _sketch_soft_labels(session),
         }
-        for who, sketch in said.items():
+        for who, sketch in sketches.items():
             write_json(target / f"{who}.json", Sketch(texts, sketch).as_json())
 
     expected = fingerprint(unit=REFERENCE, labels=labels.fingerprint, soft=soft.fingerprint)
@@ -54,7 +54,7 @@ def sketch_label_files(folder: Path, labels: Sequence[str]) -> LabelSketch:
 
 
 def _sketch_soft_labels(session: Session) -> LabelSketch:
-    """Count what the ensemble says of the rows that it was asked about.
+    """Count the ensemble's predictions for the rows that it scored.
 
     Soft labels are its probabilities at the student's temperature: that is taken back.
     """
@@ -62,8 +62,8 @@ def _sketch_soft_labels(session: Session) -> LabelSketch:
     found = empty_labels(count)
     for path in sorted((session.folder / "soft_labels").glob("part-*.parquet")):
         soft = np.maximum(read_logits(path)[1], np.finfo(np.float32).tiny)
-        honest = softmax(np.log(soft) * session.config.temperature)
-        found += sketch_labels(honest.argmax(axis=1), honest.max(axis=1), count)
+        probabilities = softmax(np.log(soft) * session.config.temperature)
+        found += sketch_labels(probabilities.argmax(axis=1), probabilities.max(axis=1), count)
     return found
 
 
@@ -80,7 +80,7 @@ def read_reference(folder: Path, who: str) -> Sketch:
         raise InputError(
             Problem(
                 str(folder),
-                "a run that knows what its texts were like",
+                "a run with a reference for drift",
                 f"no readable {REFERENCE}/{path.name}",
                 "give its `pet run` command again: only what is missing is made",
             )

@@ -1,4 +1,4 @@
-"""What a report finds worth saying of a run: the form of such a finding, and its words."""
+"""Findings about the labels of a run: their form, and the rules that yield them."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Finding:
     command: str = ""
 
 
-# A rule looks at a report and has something to say of it, or not; the run's folder is quoted for
-# the commands that it names.
+# A rule yields a finding for a report, or none; the run's folder is quoted for the commands that
+# it names.
 Rule = Callable[[Report, str], Finding | None]
 
 
@@ -56,8 +56,8 @@ def _never_given(report: Report, run: str) -> Finding | None:
         return None
     return Finding(
         "serious",
-        f"{len(missing)} of {len(report.labels.counts)} labels were never given",
-        f"No row of the pool was labeled {', '.join(map(quoted, missing[:5]))}"
+        f"{len(missing)} of {len(report.labels.counts)} labels were never predicted",
+        f"No pool row was predicted as {', '.join(map(quoted, missing[:5]))}"
         f"{' and others' if len(missing) > 5 else ''}.",
         "Look at the words with pet check, and add labeled rows. If the pool has no such texts, "
         "this is as it should be.",
@@ -72,7 +72,7 @@ def _abstaining(report: Report, run: str) -> Finding | None:
         return Finding(
             "note",
             "No row can abstain",
-            f"With {count} labels the likeliest one always has {percent(1 / count)} and more; the "
+            f"With {count} labels the confidence is always at least {percent(1 / count)}; the "
             f"threshold is {threshold:g}.",
             "Raise it, for example --set abstain_below=0.8.",
         )
@@ -82,9 +82,9 @@ def _abstaining(report: Report, run: str) -> Finding | None:
     return Finding(
         "care",
         f"{percent(share)} of the rows abstain",
-        f"The student is not sure of {labels.abstained:,} texts.",
-        f"Have a person label those that tell most: `pet review {run}` chooses them, takes the "
-        "answers back, and says how to run again.",
+        f"The student's confidence is below the threshold for {labels.abstained:,} texts.",
+        f"Have a person label the most informative ones: `pet review {run}` chooses them, takes "
+        "the answers back, and prints the command of the next run.",
     )
 
 
@@ -109,23 +109,23 @@ def _shares(report: Report, run: str) -> Finding | None:
         return None
     was, now = known[name] / sum(known.values()), given[name] / max(sum(given.values()), 1)
     text = (
-        f"{percent(total)} of the pool would have to change its label to match; the furthest is "
+        f"The total variation distance is {percent(total)}; the largest difference is of "
         f"{quoted(name)}, with {percent(was)} of the labeled rows and {percent(now)} of the pool."
     )
     if len(set(known.values())) == 1:
         text += " The labeled set has equally many rows of each, perhaps by design."
-        return Finding("note", "The pool's label shares are not the labeled set's", text)
+        return Finding("note", "The pool's label shares differ from the labeled set's", text)
     return Finding(
         "care",
-        "The pool's label shares are not the labeled set's",
+        "The pool's label shares differ from the labeled set's",
         text,
-        "If the labeled set was drawn at random, the labels are biased: read some of "
+        "If the labeled set was drawn at random, the predictions are biased: read some of "
         "the rows with that label.",
     )
 
 
 def _other_texts(report: Report, run: str) -> Finding | None:
-    """Say where the student labels the pool unlike the test set: accuracy may not carry over."""
+    """Find predicted label shares that differ between test set and pool: a distribution shift."""
     if report.test is None:
         return None
     predicted = np.array(report.test.student.confusion).sum(axis=0).tolist()
@@ -135,10 +135,10 @@ def _other_texts(report: Report, run: str) -> Finding | None:
         return None
     return Finding(
         "care",
-        "The test set is not like the pool",
-        f"The student gives other shares of labels to the pool than to the test set "
-        f"({percent(total)} apart, most of all {quoted(name)}), so that the accuracy measured here "
-        "may not be the pool's.",
+        "The test set differs from the pool",
+        f"The student's predicted label shares of the pool and of the test set differ by "
+        f"{percent(total)} (total variation), most of all for {quoted(name)}: the accuracy "
+        "measured here may not hold for the pool.",
         "Draw the test rows from the pool, at random.",
     )
 
@@ -151,25 +151,25 @@ def _agreement(report: Report, run: str) -> Finding | None:
         return None
     return Finding(
         "care",
-        "The models do not agree",
-        f"A model says the same as all together for {percent(mean)} of the texts.",
+        "The ensemble members disagree",
+        f"On average a member predicts the ensemble's label for {percent(mean)} of the texts.",
         "Look at the words and patterns with pet check, or label more rows.",
     )
 
 
-def is_left(report: Report, number: int) -> bool:
-    """Say whether a generation was trained and then left, since it did harm."""
+def is_discarded(report: Report, number: int) -> bool:
+    """Say whether a generation was trained and then discarded."""
     members = set(report.generations[number].members)
     return number == len(report.generations) - 1 and members != set(report.members)
 
 
-def _left(report: Report, run: str) -> Finding | None:
+def _discarded(report: Report, run: str) -> Finding | None:
     last = len(report.generations) - 1
-    if last < 0 or not is_left(report, last):
+    if last < 0 or not is_discarded(report, last):
         return None
     return Finding(
         "note",
-        f"Generation {last} did harm and was left",
+        f"Generation {last} was worse and was discarded",
         f"The ensemble is generation {last - 1}.",
     )
 
@@ -180,9 +180,9 @@ def _rejected(report: Report, run: str) -> Finding | None:
         return None
     return Finding(
         "note",
-        "Rows were set aside",
+        "Rows were rejected",
         f"{pool.rejected:,} of {pool.rows:,} pool rows could not be used.",
-        "The section on rejected rows says which, and why.",
+        "The section on rejected rows lists them, with reasons.",
     )
 
 
@@ -191,8 +191,8 @@ def _no_labels(report: Report, run: str) -> Finding | None:
         return None
     return Finding(
         "note",
-        "Nothing was learned from people",
-        "The run started from the task's words alone, without a labeled row.",
+        "No labeled rows were used",
+        "The run started zero-shot, from the task's words and patterns alone.",
         "Ten labeled rows per label usually help: --labeled FILE.",
     )
 
@@ -203,7 +203,7 @@ RULES: tuple[Rule, ...] = (
     _shares,
     _abstaining,
     _agreement,
-    _left,
+    _discarded,
     _no_labels,
     _rejected,
 )

@@ -38,7 +38,7 @@ from pet.method.metrics import (
 
 DOUBTFUL = 12
 
-SUREST = 4  # of every label
+MOST_CONFIDENT = 4  # of every label
 
 LONGEST = 280  # characters of a text
 
@@ -48,7 +48,7 @@ COLUMNS = ("id", "label", "confidence", "probabilities", "agreement")
 
 
 def find_examples(session: Session) -> dict[str, Any]:
-    """Find the rows of `labels/` that the student doubts most, and is surest of, per label.
+    """Find the rows of `labels/` with the lowest confidence, and per label with the highest.
 
     They are looked for among the rows that the members scored: of those the run folder has the
     texts, and they are a uniform sample of the pool where they are not all of it.
@@ -58,25 +58,25 @@ def find_examples(session: Session) -> dict[str, Any]:
         a row: `id`, `label`, `confidence`, `second` (label and probability), `agreement`, `texts`.
     """
     unlabeled, labels = unlabeled_rows(session), session.task.labels
-    doubtful, surest = pa.table({}), pa.table({})
-    seen = 0
+    doubtful, confident = pa.table({}), pa.table({})
+    scored = 0
     for path in sorted((session.folder / "labels").glob("part-*.parquet")):
         table = pq.read_table(path, columns=list(COLUMNS))
         # Only rows that the members scored have an agreement, and both are in pool order.
         table = table.filter(pc.is_valid(table["agreement"]))
-        places = np.arange(seen, seen + len(table))
+        places = np.arange(scored, scored + len(table))
         table = table.append_column("place", pa.array(places))
-        seen += len(table)
+        scored += len(table)
         doubtful = _doubtful(pa.concat_tables([doubtful, table], promote_options="default"))
-        surest = _surest(pa.concat_tables([surest, table], promote_options="default"))
-    assert seen == len(unlabeled), "every row that was scored is labeled"
-    sure_of: dict[str, list[Any]] = {label: [] for label in labels}
-    for row in surest.to_pylist():
-        sure_of[row["label"]].append(_shown(row, unlabeled))
+        confident = _confident(pa.concat_tables([confident, table], promote_options="default"))
+    assert scored == len(unlabeled), "every row that was scored is labeled"
+    confident_of: dict[str, list[Any]] = {label: [] for label in labels}
+    for row in confident.to_pylist():
+        confident_of[row["label"]].append(_shown(row, unlabeled))
     return {
-        "among": seen,
+        "among": scored,
         "doubtful": [_shown(row, unlabeled) for row in doubtful.to_pylist()],
-        "surest": sure_of,
+        "surest": confident_of,
     }
 
 
@@ -85,10 +85,10 @@ def _doubtful(table: pa.Table) -> pa.Table:
     return table.take(order[:DOUBTFUL])
 
 
-def _surest(table: pa.Table) -> pa.Table:
+def _confident(table: pa.Table) -> pa.Table:
     labels = np.array(table["label"].to_pylist(), dtype=object)
     order = np.argsort(-table["confidence"].to_numpy(), kind="stable")
-    chosen = [order[labels[order] == label][:SUREST] for label in dict.fromkeys(labels)]
+    chosen = [order[labels[order] == label][:MOST_CONFIDENT] for label in dict.fromkeys(labels)]
     places: NDArray[np.int64] = np.concatenate([np.empty(0, np.int64), *chosen])
     return table.take(places)
 
@@ -107,7 +107,7 @@ def _shown(row: dict[str, Any], unlabeled: Unlabeled) -> dict[str, Any]:
 
 
 def _cut(text: str | None) -> str:
-    """Put a text on one line, and end it where a person has seen enough."""
+    """Put a text on one line, and truncate it."""
     line = " ".join((text or "")[: 4 * LONGEST].split())
     return line if len(line) <= LONGEST else line[:LONGEST].rstrip() + "…"
 
@@ -144,8 +144,8 @@ def measure(
 ) -> dict[str, Any]:
     """Measure patterns, encoder member, ensemble, student and baseline.
 
-    On the labeled set, members and ensemble are measured on rows that they have not learned from,
-    as far as there are such rows; `unseen` says whether. Baseline and student never have any.
+    On the labeled set, members and ensemble are measured out of fold, as far as there are held-out
+    rows; `unseen` tells whether there are. Baseline and student are trained on all of them.
 
     Args:
         source: labeled or test.
@@ -154,29 +154,29 @@ def measure(
     _, logits = stacked_logits(session, members, f"{source}.parquet")
     weights = member_weights(session, lineup, members)
     known = out_of_fold_logits(session, lineup, members, weights) if source == "labeled" else None
-    rows, scores = (np.arange(len(truth)), combine(logits, weights)) if known is None else known
-    ensemble = ensemble_scaling(session, lineup, members, weights).probabilities(scores)
+    rows, combined = (np.arange(len(truth)), combine(logits, weights)) if known is None else known
+    of_ensemble = ensemble_scaling(session, lineup, members, weights).probabilities(combined)
     found: dict[str, Any] = {
         **_of_members(session, lineup, members, logits, source),
         "unseen": source == "test" or known is not None,
-        "ensemble": metrics(ensemble, truth[rows]),
+        "ensemble": metrics(of_ensemble, truth[rows]),
     }
     if source == "test":
         found["ensembles"] = _by_weighing(session, lineup, members, logits, truth)
-    said = {"ensemble": ensemble}
+    predicted = {"ensemble": of_ensemble}
     for name in ("supervised", "student") if len(session.labeled) else ("student",):
-        said[name] = softmax(
+        predicted[name] = softmax(
             read_logits(session.folder / "evaluation" / f"{name}-{source}.parquet")[1]
         )
-        found[name] = metrics(said[name], truth)
-    for name, probabilities in said.items():
+        found[name] = metrics(predicted[name], truth)
+    for name, probabilities in predicted.items():
         of = truth[rows] if name == "ensemble" else truth
-        found[name] |= _judged(probabilities, of, session.config.abstain_below)
+        found[name] |= _evaluated(probabilities, of, session.config.abstain_below)
     if source == "test":
         found["pairs"] = [
-            {"one": one, "other": other, **compare(said[one], said[other], truth)}
+            {"one": one, "other": other, **compare(predicted[one], predicted[other], truth)}
             for one, other in PAIRS
-            if {one, other} <= said.keys()
+            if {one, other} <= predicted.keys()
         ]
     return found
 
@@ -184,8 +184,8 @@ def measure(
 PAIRS = (("ensemble", "supervised"), ("student", "supervised"), ("student", "ensemble"))
 
 
-def _judged(probabilities: Array, truth: NDArray[np.int64], threshold: float) -> dict[str, Any]:
-    """Say of a model how sure it may be, and what it takes for what."""
+def _evaluated(probabilities: Array, truth: NDArray[np.int64], threshold: float) -> dict[str, Any]:
+    """Measure a model's coverage and calibration, and its confusion matrix."""
     labels = probabilities.shape[1]
     return {
         "abstaining": above(probabilities, truth, threshold),
@@ -200,7 +200,7 @@ def _of_members(
 ) -> dict[str, Any]:
     """Measure single patterns (the mean of their repetitions), and the encoder member.
 
-    On the labeled set, who has no rows that it has not learned from has no figures.
+    On the labeled set, a member without held-out rows has no figures.
     """
     truth = session.inputs.measured()[source].labels
     found: dict[str, Any] = {"patterns": {}}
@@ -255,5 +255,5 @@ def ensemble_accuracy(
 ) -> float:
     """Return the accuracy of some members together."""
     _, logits = stacked_logits(session, members, f"{source}.parquet")
-    said = softmax(ensemble_scores(session, lineup, members, logits))
-    return metrics(said, session.inputs.measured()[source].labels)["accuracy"]
+    probabilities = softmax(ensemble_scores(session, lineup, members, logits))
+    return metrics(probabilities, session.inputs.measured()[source].labels)["accuracy"]

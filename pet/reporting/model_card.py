@@ -16,7 +16,7 @@ from pet.models.loading import HUB_ID
 from pet.storage.files import read_record
 from pet.storage.units import DONE
 
-USE = "## Use\n"  # the heading under which a card says how to load
+USE = "## Use\n"  # the heading under which a card shows how to load
 
 
 def model_card(session: Session, report: Mapping[str, Any]) -> str:
@@ -42,14 +42,14 @@ pipeline_tag: text-classification
 
 Fields: {", ".join(as_markdown(name) for name in task.fields)}.
 {report["pool"]["rows"]:,} rows were in the pool, {report["pool"]["rejected"]:,} of them
-unusable. Its labels are the student's own.
+unusable. Shares of the pool are of the student's predictions.
 
 ## Method
 
 Pattern-Exploiting Training (Schick and Schütze 2021): an ensemble of {len(report["weights"])}
 ({", ".join(as_markdown(name) for name in report["weights"])})
-had {len(session.labeled):,} labeled rows and was asked about
-{report["pool"]["scored_by_members"]:,} unlabeled ones; this classifier was distilled from its
+had {len(session.labeled):,} labeled rows and gave soft labels to
+{report["pool"]["scored_by_members"]:,} unlabeled ones; this classifier was distilled from these
 soft labels{_in_folds(session, report)}.
 Teacher: {_name(config.model)}. Student: {_name(session.config.student_ref.name)}.
 
@@ -59,10 +59,10 @@ Teacher: {_name(config.model)}. Student: {_name(session.config.student_ref.name)
 
 ## Limits
 
-- One of {len(task.labels)} labels is given to every text, also to one that none of them suits.
+- One of {len(task.labels)} labels is predicted for every text, also where none of them applies.
 - Texts are cut to {config.student_length} tokens.
-- It repeats what its teachers got wrong, and what their language models are biased to.
-- Measure it anew before you trust it with texts of another kind.
+- It inherits its teachers' errors and the biases of their language models.
+- Evaluate it before using it on texts of another domain.
 
 {USE}
 {_usage(session)}
@@ -75,11 +75,8 @@ def _in_folds(session: Session, report: Mapping[str, Any]) -> str:
     if "cross-fitting" not in report["seconds"]:
         return ""
     count = session.config.student_folds
-    heard = read_record(session.folder / "student" / DONE).get("share_of_folds", 0)
-    return (
-        f", by way of {count} students that labeled rows which they had not learned from "
-        f"(heard by {heard:.0%})"
-    )
+    weight = read_record(session.folder / "student" / DONE).get("share_of_folds", 0)
+    return f", mixed with the out-of-fold predictions of {count} students (weight {weight:.0%})"
 
 
 def _base_model(session: Session) -> str:
@@ -109,18 +106,17 @@ def _label_table(session: Session, report: Mapping[str, Any]) -> str:
 def _figures(report: Mapping[str, Any]) -> str:
     source = "test" if "test" in report else "labeled"
     if source not in report:
-        return "No labeled rows were given, so nothing is known about its accuracy."
+        return "No labeled rows were given, so its accuracy is not known."
     student = report[source]["student"]
     low, high = wilson_interval(student["accuracy"], student["rows"])
     own = student["abstaining"]
-    right = "" if own["accuracy"] is None else f", and {own['accuracy']:.1%} of these are right"
+    accuracy = "" if own["accuracy"] is None else f", accuracy {own['accuracy']:.1%}"
     lines = [
         f"On {student['rows']:,} {_ROWS[source]}:",
         "",
         f"- accuracy {student['accuracy']:.3f} (95 % interval {low:.3f} to {high:.3f})",
         f"- macro-F1 {student['macro_f1']:.3f}, expected calibration error {student['ece']:.3f}",
-        f"- {own['coverage']:.1%} of the rows have a confidence of at least "
-        f"{own['threshold']:g}{right}",
+        f"- confidence threshold {own['threshold']:g}: coverage {own['coverage']:.1%}{accuracy}",
     ]
     if source == "test" and "supervised" in report[source]:
         baseline = report[source]["supervised"]["accuracy"]
@@ -129,8 +125,8 @@ def _figures(report: Mapping[str, Any]) -> str:
 
 
 _ROWS = {
-    "test": "test rows, which nothing was trained on",
-    "labeled": "labeled rows, from which its teachers learned, so that it does worse on others",
+    "test": "test rows, held out from training",
+    "labeled": "labeled rows that its teachers were trained on, so these figures are too high",
 }
 
 
@@ -139,7 +135,7 @@ def _usage(session: Session) -> str:
     if len(fields) > 2:
         return (
             "It reads several fields at once: `PetClassifier.load(folder).predict(frame)` of "
-            "`pet.estimator` puts them together as in training.\n"
+            "`pet.estimator` joins them as in training.\n"
         )
     text = '{"text": "a text", "text_pair": "another"}' if len(fields) == 2 else '"a text"'
     return f"""```python

@@ -1,4 +1,4 @@
-"""What the test set says of the models, in sentences: one rule each, or silence."""
+"""Findings about the models on the test set: a rule each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pet.method.metrics import wilson_interval
 from pet.reporting.findings import Finding, Rule, percent, quoted
 from pet.reporting.report_file import Evaluation, Measured, Pair, Report
 
-# Where a sentence begins. They are habits, not laws; the tables below every sentence say the rest.
+# Thresholds from which a finding is reported. They are conventions; the tables have all figures.
 WIDE = 0.05  # half an interval: more, and a test set is small
 
 MISCALIBRATED = 0.1  # expected calibration error
@@ -22,11 +22,11 @@ BEHIND = 0.03  # accuracy of the student against the ensemble's
 
 WEAK_PATTERN = 0.1  # accuracy of a pattern against the best one's
 
-POOR, ENOUGH = 0.6, 10  # recall or precision of a label, and the rows from which it is spoken of
+POOR, ENOUGH = 0.6, 10  # recall or precision of a label, and the rows from which it counts
 
 NAMED = 3  # labels at most
 
-WANTED = (0.9, 0.95, 0.99)  # accuracies that people ask for
+WANTED = (0.9, 0.95, 0.99)  # accuracies for which a threshold is named
 
 
 def _no_test_set(report: Report, run: str) -> Finding | None:
@@ -35,7 +35,7 @@ def _no_test_set(report: Report, run: str) -> Finding | None:
     return Finding(
         "serious",
         "Measure before you use the labels",
-        "Nobody has held the student against known answers yet.",
+        "The student's accuracy has not been measured yet.",
         "Label 100 to 200 rows of the pool by hand, drawn at random. Give them as --test to the "
         "same pet run command, which then fills in this page; or measure the student only:",
         f"pet evaluate {run} --test YOUR-ROWS.csv",
@@ -48,8 +48,8 @@ def _leak(report: Report, run: str) -> Finding | None:
     return Finding(
         "serious",
         "The test set leaks",
-        f"{report.leaked:,} texts of the test set stand in the labeled set too, so every accuracy "
-        "here is too good.",
+        f"{report.leaked:,} texts of the test set are in the labeled set too, so every accuracy "
+        "here is too high.",
         "Take them out of one of the two files, and run again.",
     )
 
@@ -69,9 +69,9 @@ def _guess(report: Report, run: str) -> Finding | None:
         return None
     return Finding(
         "serious",
-        "No better than always giving the same label",
-        f"The most frequent label has {percent(most)} of the test rows; the student cannot be told "
-        "from that.",
+        "No better than always predicting the same label",
+        f"The most frequent label has {percent(most)} of the test rows; the student's accuracy is "
+        "not significantly higher.",
         "Look at the words and patterns with pet check, try a larger model or a "
         "sentence encoder (--encoder), or label more rows.",
     )
@@ -87,8 +87,8 @@ def _small_test_set(report: Report, run: str) -> Finding | None:
     return Finding(
         "care",
         "The test set is small",
-        f"With {rows:,} rows, anything from {percent(low)} to {percent(high)} may be true, and "
-        "most differences in the tables below are chance.",
+        f"With {rows:,} rows the 95\u202f% interval of the accuracy is {percent(low)} to "
+        f"{percent(high)}, and most differences in the tables below may be chance.",
         "Label more test rows: four times as many halve the interval.",
     )
 
@@ -97,8 +97,8 @@ def _pair(measured: Measured, one: str, other: str) -> Pair | None:
     return next((p for p in measured.pairs if (p.one, p.other) == (one, other)), None)
 
 
-def told_apart(pair: Pair | None) -> bool:
-    """Say whether two models differ by more than chance on the same rows (McNemar 1947, 5 %)."""
+def differ_significantly(pair: Pair | None) -> bool:
+    """Test whether two models differ on the same rows (McNemar 1947, 5 %)."""
     if pair is None:
         return False
     gap = pair.only_one_right - pair.only_other_right
@@ -112,33 +112,33 @@ def _baseline(report: Report, run: str) -> Finding | None:
     ensemble, plain = test.ensemble.accuracy, test.supervised.accuracy
     figures = f"ensemble {percent(ensemble)}, baseline {percent(plain)}"
     what = f"A plain classifier trained on the same labeled rows is the baseline: {figures}."
-    if not told_apart(_pair(test, "ensemble", "supervised")):
+    if not differ_significantly(_pair(test, "ensemble", "supervised")):
         return Finding(
             "note",
-            "Patterns and plain training cannot be told apart",
-            f"{what} On this test set that difference may be chance.",
+            "No significant difference from the supervised baseline",
+            f"{what} On this test set the difference may be chance.",
         )
     if plain > ensemble:
         return Finding(
             "care",
             "The supervised baseline beats the ensemble",
             what,
-            "Look at the words and patterns with pet check: the language model does not understand "
-            "them. Or take the baseline, which is a classifier like the student; in Python:",
+            "Look at the words and patterns with pet check: they may not suit the language model. "
+            "Or take the baseline, which is a classifier like the student; in Python:",
             _load_line(run, "supervised"),
         )
     if test.encoder is not None and test.encoder.accuracy >= ensemble:
         return Finding(
             "note",
-            "The sentence encoder alone does as well",
-            f"{what} The encoder's member by itself: {percent(test.encoder.accuracy)}.",
+            "The sentence encoder alone is as accurate",
+            f"{what} The encoder member alone: {percent(test.encoder.accuracy)}.",
         )
-    pay = "The patterns pay" if test.encoder is None else "Patterns and encoder pay"
-    return Finding("good", pay, what)
+    who = "The patterns beat" if test.encoder is None else "Patterns and encoder beat"
+    return Finding("good", f"{who} the supervised baseline", what)
 
 
 def _load_line(run: str, name: str) -> str:
-    """Say in Python how a classifier of a run is loaded; the folder comes quoted for a shell."""
+    """Return the Python line that loads a classifier of a run; the folder is quoted for a shell."""
     folder = Path(*shlex.split(run), name).as_posix()
     return f"from pet.estimator import PetClassifier; PetClassifier.load({folder!r})"
 
@@ -147,11 +147,11 @@ def _student_behind(report: Report, run: str) -> Finding | None:
     test = report.test
     if test is None or test.student.accuracy > test.ensemble.accuracy - BEHIND:
         return None
-    if not told_apart(_pair(test, "student", "ensemble")):
+    if not differ_significantly(_pair(test, "student", "ensemble")):
         return None
     return Finding(
         "care",
-        "The student is behind its teachers",
+        "The student is less accurate than its teachers",
         f"Student {percent(test.student.accuracy)}, ensemble {percent(test.ensemble.accuracy)}.",
         "Label with the ensemble, which is slower, or give the student a larger model "
         "(--student-model), more unlabeled rows or more steps:",
@@ -169,9 +169,9 @@ def _best_pattern(report: Report, run: str) -> Finding | None:
     name, best = quoted(test.best_pattern.name), test.best_pattern.accuracy
     return Finding(
         "note",
-        "One pattern alone does better",
-        f"{name} {percent(best)}, all together {percent(test.ensemble.accuracy)}. It was picked on "
-        "the test rows, which flatters it.",
+        "One pattern alone is more accurate",
+        f"{name} {percent(best)}, ensemble {percent(test.ensemble.accuracy)}. It was selected on "
+        "the test rows, so its figure is optimistic.",
         "Take the weakest patterns out of the task file.",
     )
 
@@ -187,8 +187,8 @@ def _weak_pattern(report: Report, run: str) -> Finding | None:
         return None
     return Finding(
         "note",
-        f"The pattern {quoted(worst)} trails",
-        f"It is right on {percent(accuracies[worst])}, the best one on {percent(best)}.",
+        f"The pattern {quoted(worst)} is much less accurate",
+        f"Its accuracy is {percent(accuracies[worst])}, the best pattern's {percent(best)}.",
         "Look at it with pet check; change its wording or its words, or leave it out.",
     )
 
@@ -197,39 +197,39 @@ def _confidence(report: Report, run: str) -> Finding | None:
     if report.test is None:
         return None
     student = report.test.student
-    # A bin of n rows is off by 0.4 / sqrt(n) on average when confidence is honest.
+    # A bin of n rows is off by 0.4 / sqrt(n) on average when the model is calibrated.
     rows = np.array([part.rows for part in student.reliability])
     if student.ece <= MISCALIBRATED + 0.4 * np.sqrt(rows).sum() / rows.sum():
         return None
-    said = mean_confidence(student)
+    confidence = mean_confidence(student)
     what = (
-        f"The student says {percent(said)} on average and is right on "
-        f"{percent(student.accuracy)} (calibration error {percent(student.ece)})."
+        f"Its mean confidence is {percent(confidence)}, its accuracy {percent(student.accuracy)} "
+        f"(expected calibration error {percent(student.ece)})."
     )
-    how = "Take a threshold from the table of coverage below, not from the number itself."
-    if said < student.accuracy:
+    how = "Choose a threshold by accuracy against coverage below, not by its value."
+    if confidence < student.accuracy:
         return Finding(
             "note",
-            "Confidence is lower than it should be",
-            f"{what} A threshold keeps fewer rows than it could.",
+            "The student is underconfident",
+            f"{what} A threshold keeps fewer rows than its value suggests.",
             how,
         )
     return Finding(
         "care",
-        "Do not read confidence as a probability",
-        f"{what} A threshold lets through more errors than it says.",
+        "The student is overconfident",
+        f"{what} A threshold lets through more errors than its value suggests.",
         how,
     )
 
 
 def mean_confidence(evaluation: Evaluation) -> float:
-    """Return how sure a model is on average, on the rows that it was measured on."""
+    """Return a model's mean confidence on the rows that it was measured on."""
     rows = sum(part.rows for part in evaluation.reliability)
     return sum(part.rows * part.confidence for part in evaluation.reliability) / max(rows, 1)
 
 
 def _wanted_accuracy(report: Report, run: str) -> Finding | None:
-    """Say which threshold gives an accuracy that people ask for, by more than chance."""
+    """Name a threshold that gives a wanted accuracy, by the lower end of its interval."""
     if report.test is None:
         return None
     student, rows = report.test.student, report.sets["test"].rows
@@ -243,39 +243,39 @@ def _wanted_accuracy(report: Report, run: str) -> Finding | None:
             point = max(good, key=lambda point: point.coverage)
             return Finding(
                 "good",
-                f"If you need {100 * wanted:.0f} of 100 right",
+                f"If you need an accuracy of {100 * wanted:.0f}\u202f%",
                 f"Keep rows with a confidence of {shown_threshold(point.threshold):g} and more: "
-                f"{percent(point.coverage)} of the test rows, {percent(point.accuracy)} of them "
-                "right. Leave the others to a person.",
+                f"coverage {percent(point.coverage)}, accuracy {percent(point.accuracy)} on the "
+                "test set. Leave the others to a person.",
             )
     return None
 
 
-def _missed_labels(report: Report, run: str) -> Finding | None:
+def _low_recall(report: Report, run: str) -> Finding | None:
     return _poor_labels(
         report,
-        "missed",
-        "{share} of the {rows} test rows of {label} are found; {mostly} are taken for {other}.",
-        "Add labeled rows of them and of what they are taken for, or better words.",
+        "recall",
+        "Of the {rows} test rows of {label}, {share} are predicted as it, {mostly} as {other}.",
+        "Add labeled rows of both labels, or choose better words.",
     )
 
 
-def _wrong_labels(report: Report, run: str) -> Finding | None:
+def _low_precision(report: Report, run: str) -> Finding | None:
     return _poor_labels(
         report,
-        "wrong",
-        "Of the {rows} test rows given {label}, {share} are it; {mostly} are really {other}.",
-        "Whoever takes the rows of one label has to read them. Add labeled rows of what they "
-        "really are, or better words.",
+        "precision",
+        "Of the {rows} test rows predicted as {label}, {share} have it; {mostly} have {other}.",
+        "Check the rows of this label by hand before use. Add labeled rows of both labels, or "
+        "choose better words.",
     )
 
 
-def _poor_labels(report: Report, how: str, line: str, action: str) -> Finding | None:
-    """Name the labels that are often missed, or wrong, and what stands in their place."""
+def _poor_labels(report: Report, metric: str, line: str, action: str) -> Finding | None:
+    """Name the labels of low recall or precision, and the label most mistaken for each."""
     if report.test is None:
         return None
     confusion = np.array(report.test.student.confusion)
-    confusion = confusion if how == "missed" else confusion.T
+    confusion = confusion if metric == "recall" else confusion.T
     names, poor = [quoted(name) for name in report.label_names], poor_labels(confusion)
     if not poor:
         return None
@@ -295,15 +295,14 @@ def _poor_labels(report: Report, how: str, line: str, action: str) -> Finding | 
         )
     more = f" and {len(poor) - NAMED} more labels" if len(poor) > NAMED else ""
     first = ", ".join(names[label] for label, _, _ in poor[:NAMED])
-    verb = "is" if len(poor) == 1 else "are"
-    return Finding("care", f"{first}{more} {verb} often {how}", " ".join(lines), action)
+    return Finding("care", f"Low {metric}: {first}{more}", " ".join(lines), action)
 
 
 def poor_labels(confusion: NDArray[np.int64]) -> list[tuple[int, float, int]]:
-    """Find labels of which few rows are right, the worst first: label, share, rows.
+    """Find labels of low recall, the worst first: label, recall, rows.
 
     Args:
-        confusion: [true label, predicted one]: labels that are missed; transposed, that are wrong.
+        confusion: [true label, predicted one]; transposed, the labels of low precision are found.
     """
     rows = confusion.sum(axis=1)
     share = confusion.diagonal() / np.maximum(rows, 1)
@@ -314,5 +313,5 @@ def poor_labels(confusion: NDArray[np.int64]) -> list[tuple[int, float, int]]:
 
 RULES: tuple[Rule, ...] = (
     _no_test_set, _leak, _guess, _student_behind, _baseline, _small_test_set, _confidence,
-    _missed_labels, _wrong_labels, _wanted_accuracy, _best_pattern, _weak_pattern,
+    _low_recall, _low_precision, _wanted_accuracy, _best_pattern, _weak_pattern,
 )  # fmt: skip

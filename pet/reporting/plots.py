@@ -72,7 +72,7 @@ def to_svg(name: str, draw: Draw, height: float = HEIGHT) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep matplotlib from telling everybody where it puts its list of fonts."""
+    """Silence matplotlib's messages about its list of fonts."""
     log = logging.getLogger("matplotlib")
     before = log.level
     log.setLevel(logging.ERROR)
@@ -142,7 +142,7 @@ def _mark(axis: Axes, threshold: float, top: float) -> None:
 
 
 def reliability_diagram(evaluation: Evaluation) -> str:
-    """Accuracy against confidence, by bin: on the diagonal, confidence can be taken at its word."""
+    """Accuracy against confidence, by bin: calibrated on the diagonal."""
 
     def draw(axis: Axes) -> None:
         axis.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=(0, (3, 2)))
@@ -158,7 +158,7 @@ def reliability_diagram(evaluation: Evaluation) -> str:
 
 
 def coverage_chart(evaluation: Evaluation) -> str:
-    """Accuracy of the surest rows, by how many of them are kept; the threshold is marked."""
+    """Accuracy of the most confident rows, by coverage; the threshold is marked."""
 
     def draw(axis: Axes) -> None:
         x = [point.coverage for point in evaluation.coverage]
@@ -170,7 +170,7 @@ def coverage_chart(evaluation: Evaluation) -> str:
         low = min([*y, own.accuracy if own.accuracy is not None else 1.0])
         bottom = max(0.0, np.floor((low - 0.05) * 10) / 10)
         axis.set(xlim=(0, 1.02), ylim=(bottom, 1 + 0.08 * (1 - bottom)))
-        axis.set(xlabel="rows kept, the surest first", ylabel="accuracy")
+        axis.set(xlabel="coverage", ylabel="accuracy")
         _percentages(axis)
 
     return to_svg("coverage", draw)

@@ -38,7 +38,7 @@ def write_report(
 
     Args:
         members: of the generation that was kept.
-        generations: all that were made, a last one that did harm included.
+        generations: all that were made, a last one that was discarded included.
         seconds: what each stage took.
     """
     manifest = read_record(session.folder / "manifest.json")
@@ -92,7 +92,7 @@ def _count(session: Session, table: LabeledSet) -> dict[str, Any]:
 def _members(
     session: Session, members: Sequence[Member], weights: list[float], scaling: Scaling
 ) -> dict[str, Any]:
-    """Say of every member what it is, and how often the ensemble says the same of pool rows."""
+    """Describe every member, with its agreement with the ensemble on pool rows."""
     logits = pool_logits(session, members)
     best = scaling.of(combine(logits, weights)).argmax(axis=-1)
     agreement = (logits.argmax(axis=-1) == best).mean(axis=1).round(4).tolist()
@@ -108,7 +108,7 @@ def _members(
 
 
 def _generation(session: Session, lineup: Lineup, generation: Generation) -> dict[str, Any]:
-    """Describe a generation: how many rows each member learned from, and what they agree on."""
+    """Describe a generation: how many rows each member was trained on, and their agreement."""
     learned = 0
     for member in generation.members:
         if member.generation is not None:

@@ -56,7 +56,7 @@ class Evaluation(Metrics):
 
 
 class Pattern(_Part):
-    """What was measured of a pattern; trained, nothing on the labeled set where no judge speaks."""
+    """What was measured of a pattern; trained: nothing on the labeled set without held-out rows."""
 
     zero_shot: Metrics
     trained: Metrics | None = None

@@ -40,7 +40,7 @@ def load_template(name: str) -> Any:
 
 
 def duration(seconds: float) -> str:
-    """Write a time as people say it."""
+    """Write a time in hours, minutes and seconds."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -50,16 +50,16 @@ def duration(seconds: float) -> str:
 LEVELS = {"serious": "Serious", "care": "Take care", "note": "Note", "good": "Good"}
 
 SECTIONS = {
-    "models": "Side by side",
+    "models": "Model comparison",
     "patterns": "Patterns",
     "generations": "Generations",
     "labels": "Labels",
-    "confidence": "Confidence",
-    "confusion": "Confusion",
-    "examples": "Rows to look at",
+    "confidence": "Calibration",
+    "confusion": "Confusion matrix",
+    "examples": "Example rows",
     "rejected": "Rejected rows",
     "cost": "Cost",
-    "repeat": "To repeat it",
+    "repeat": "Reproducing the run",
 }
 
 
@@ -84,7 +84,7 @@ def draw_page(
     report: Report, manifest: Manifest, config: RunConfig, folder: Path, task_file: str
 ) -> str:
     """Return the page. The same figures, settings and folder give the same text."""
-    models, evaluation = tables.model_rows(report), tables.fair_evaluation(report)
+    models, evaluation = tables.model_rows(report), tables.held_out_evaluation(report)
     confusion, shares = tables.confusion_table(report), tables.share_rows(report)
     absent = {
         "models": not models,
@@ -127,7 +127,7 @@ def draw_page(
 
 def _charts(report: Report, threshold: float, models: list[tables.ModelRow]) -> dict[str, str]:
     charts = {"histogram": plots.confidence_histogram(report.labels.confidence_counts, threshold)}
-    if (evaluation := tables.fair_evaluation(report)) is not None:
+    if (evaluation := tables.held_out_evaluation(report)) is not None:
         charts["reliability"] = plots.reliability_diagram(evaluation)
         charts["coverage"] = plots.coverage_chart(evaluation)
     if models:
@@ -146,17 +146,18 @@ def _where(report: Report) -> str:
     if report.test is not None:
         return f"Measured on the {report.sets['test'].rows:,} rows of the test set."
     return (
-        "There is no test set. These figures are of labeled rows, each asked of models that had "
-        "not learned from it; the baseline and the student have learned from all of them."
+        "There is no test set. These figures are out of fold: each labeled row is predicted by "
+        "members that were not trained on it. Baseline and student were trained on all labeled "
+        "rows and have no such figures."
     )
 
 
 def _evaluation_note(report: Report) -> str:
     if report.test is not None:
         return ""
-    if tables.fair_evaluation(report) is not None:
-        return "Without a test set, accuracy here is the ensemble's on labeled rows: a hint."
-    return "Without a test set nobody knows how often this confidence is deserved."
+    if tables.held_out_evaluation(report) is not None:
+        return "Without a test set, accuracy here is the ensemble's, out of fold: a rough estimate."
+    return "Without a test set it is not known how well this confidence is calibrated."
 
 
 def _patterns_note(report: Report) -> str:
@@ -165,9 +166,13 @@ def _patterns_note(report: Report) -> str:
     if measured is not None:
         notes.append(f"Accuracy on the {'test' if report.test else 'labeled'} set.")
     if not all(member.trained for member in report.members.values()):
-        notes.append("Models without a figure under trained were asked as they are.")
-    elif tables.measured_fairly(report) is None and measured is not None:
-        notes.append("They have learned from every labeled row, so nothing is said of them after.")
-    elif measured is not None and any(own.trained is None for own in measured.patterns.values()):
-        notes.append("Trained, they are judged by models that left rows out; some have none.")
+        notes.append("Members without a figure under trained are zero-shot.")
+    elif tables.measured_held_out(report) is None and measured is not None:
+        notes.append(
+            "Members were trained on every labeled row: no row is held out to measure them on."
+        )
+    elif measured is not None and report.test is None:
+        some = any(own.trained is None for own in measured.patterns.values())
+        what = "Trained patterns are measured out of fold"
+        notes.append(f"{what}; some have none." if some else f"{what}.")
     return " ".join(notes)

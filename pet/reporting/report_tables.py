@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pet.method.metrics import wilson_interval
-from pet.reporting.findings import is_left, percent
+from pet.reporting.findings import is_discarded, percent
 from pet.reporting.report_file import Evaluation, Measured, Metrics, Report
 
 NAMED = (6, 12)  # labels, and characters, up to which a column can carry a label's name
@@ -30,34 +30,34 @@ class ModelRow:
     rows: float
 
 
-def measured_fairly(report: Report) -> Measured | None:
-    """Return what was measured on rows that nobody had learned from; None if nothing was."""
+def measured_held_out(report: Report) -> Measured | None:
+    """Return what was measured on the test set or out of fold; None if nothing was."""
     if report.test is not None:
         return report.test
     return report.labeled if report.labeled is not None and report.labeled.unseen else None
 
 
-def fair_evaluation(report: Report) -> Evaluation | None:
-    """The student on the test set, or the ensemble on labeled rows that it has not learned from."""
+def held_out_evaluation(report: Report) -> Evaluation | None:
+    """The student on the test set, or the ensemble out of fold on the labeled set."""
     if report.test is not None:
         return report.test.student
-    measured = measured_fairly(report)
+    measured = measured_held_out(report)
     return None if measured is None else measured.ensemble
 
 
 def model_rows(report: Report) -> list[ModelRow]:
     """Set baseline, best pattern, encoder, ensemble and student side by side."""
-    measured = measured_fairly(report)
+    measured = measured_held_out(report)
     if measured is None:
         return []
-    on_test = report.test is not None  # baseline and student have learned from labeled rows
+    on_test = report.test is not None  # baseline and student were trained on the labeled rows
     best = measured.best_pattern
     found: list[tuple[str, str, Metrics | None]] = [
         ("supervised baseline", "labeled rows alone", measured.supervised if on_test else None),
         ("best single pattern", "" if best is None else best.name, best),
         ("encoder", "", measured.encoder),
         ("ensemble", _count(len(report.members), "model"), measured.ensemble),
-        ("student", "it labels the pool", measured.student if on_test else None),
+        ("student", "labels the pool", measured.student if on_test else None),
     ]
     return [
         ModelRow(
@@ -80,7 +80,7 @@ def _count(number: int, thing: str) -> str:
 
 def pattern_rows(report: Report) -> list[dict[str, Any]]:
     """Give a row to every pattern, its repetitions together, and to the encoder."""
-    measured, fair = report.test or report.labeled, measured_fairly(report)
+    measured, held_out = report.test or report.labeled, measured_held_out(report)
     total = sum(report.weights.values())
     rows = []
     for name in dict.fromkeys(member.pattern for member in report.members.values()):
@@ -90,10 +90,10 @@ def pattern_rows(report: Report) -> list[dict[str, Any]]:
         zero_shot = after = None
         if measured is not None and not is_encoder:
             zero_shot = measured.patterns[name].zero_shot.accuracy
-        if fair is not None and is_encoder and fair.encoder is not None:
-            after = fair.encoder.accuracy
-        if fair is not None and not is_encoder and trained:
-            found = fair.patterns[name].trained
+        if held_out is not None and is_encoder and held_out.encoder is not None:
+            after = held_out.encoder.accuracy
+        if held_out is not None and not is_encoder and trained:
+            found = held_out.patterns[name].trained
             after = None if found is None else found.accuracy
         rows.append(
             {
@@ -110,7 +110,7 @@ def pattern_rows(report: Report) -> list[dict[str, Any]]:
 
 def generation_rows(report: Report) -> list[dict[str, Any]]:
     return [
-        {**dict(generation), "left": is_left(report, number)}
+        {**dict(generation), "discarded": is_discarded(report, number)}
         for number, generation in enumerate(report.generations)
     ]
 
@@ -140,17 +140,17 @@ def histogram_rows(report: Report) -> list[tuple[float, float, int]]:
 
 
 def confusion_table(report: Report) -> dict[str, Any] | None:
-    """Lay out the confusion matrix: shares of the true label, recall, precision."""
-    evaluation, names = fair_evaluation(report), report.label_names
+    """Lay out the confusion matrix with recall and precision."""
+    evaluation, names = held_out_evaluation(report), report.label_names
     if evaluation is None:
         return None
     counts = np.array(evaluation.confusion)
-    true, given = counts.sum(axis=1), counts.sum(axis=0)
+    true, predicted = counts.sum(axis=1), counts.sum(axis=0)
     share = counts / np.maximum(true, 1)[:, None]
     errors = share * ~np.eye(len(names), dtype=bool)
     # Errors are few; they are shaded on a scale of their own, or nobody would see which are most.
     shade = 0.6 * share * np.eye(len(names)) + 0.5 * errors / max(errors.max(), 0.2)
-    where = "The student on the test set." if report.test else "The ensemble on the labeled set."
+    where = "Student, test set." if report.test else "Ensemble, labeled set, out of fold."
     return {
         "words": where,
         "numbered": len(names) > NAMED[0] or any(len(name) > NAMED[1] for name in names),
@@ -165,7 +165,9 @@ def confusion_table(report: Report) -> dict[str, Any] | None:
             }
             for i, name in enumerate(names)
         ],
-        "precision": [counts[i, i] / given[i] if given[i] else None for i in range(len(names))],
+        "precision": [
+            counts[i, i] / predicted[i] if predicted[i] else None for i in range(len(names))
+        ],
     }
 
 
@@ -200,11 +202,11 @@ def _source(name: str) -> str:
 
 def tiles(report: Report) -> list[dict[str, str]]:
     """The few figures that stand under the headline."""
-    labels, evaluation = report.labels, fair_evaluation(report)
+    labels, evaluation = report.labels, held_out_evaluation(report)
     found = []
     if evaluation is not None:
         low, high = wilson_interval(evaluation.accuracy, evaluation.rows)
-        who = "of the student" if report.test else "of the ensemble, a hint"
+        who = "of the student" if report.test else "of the ensemble, out of fold"
         found.append(
             _tile(
                 f"Accuracy {who}",
@@ -212,7 +214,9 @@ def tiles(report: Report) -> list[dict[str, str]]:
                 f"{percent(low)} to {percent(high)}",
             )
         )
-        found.append(_tile("Calibration error", percent(evaluation.ece), "0 is honest confidence"))
+        found.append(
+            _tile("Calibration error", percent(evaluation.ece), "0 is perfectly calibrated")
+        )
     else:
         found.append(_tile("Accuracy", "unknown", "there is no test set"))
     found.append(_tile("Rows labeled", f"{labels.rows:,}", f"of {report.pool.rows:,} in the pool"))

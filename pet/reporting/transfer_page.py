@@ -16,8 +16,8 @@ MEASURES = {
     "active_neurons": (
         "Neurons activated",
         "Which feed-forward neurons are active where the model would answer, "
-        "with the adapter and no text: the cosine of the two states. In the paper, the measure "
-        "that tells best what carries over.",
+        "with the adapter and no text: the cosine of the two states. In the paper, the best "
+        "predictor of transfer.",
     ),
     "cosine_average": (
         "Cosine, place by place",
@@ -62,7 +62,7 @@ def draw_transfer(found: Mapping[str, Any]) -> str:
         else [name.partition(".")[0] if name.endswith(".1") else "" for name in names]
     )
     return load_template("transfer.html.jinja").render(
-        title=f"What carries over between {len(numbers)} tasks",
+        title=f"Adapter transfer between {len(numbers)} tasks",
         lead=_lead(found),
         tuning=found["tuning"],
         model=found["model"],
@@ -103,7 +103,7 @@ def _of_others(matrix: Matrix) -> Matrix:
 
 
 def _lead(found: Mapping[str, Any]) -> str:
-    """Say which adapters carry over best, and whether that is better than to have none."""
+    """Name the adapters that transfer best, and the accuracy without any."""
     accuracy = found["accuracy"]
     pairs = [
         (value, source, task)
@@ -112,11 +112,11 @@ def _lead(found: Mapping[str, Any]) -> str:
         if source != task and value is not None
     ]
     if not pairs:
-        return "No task is answered by its own adapters: there is nothing to compare with."
+        return "No task has any accuracy with its own adapters: there is nothing to compare with."
     best, source, task = max(pairs)
     names = [f"{place + 1} ({quoted(run['task'])})" for place, run in enumerate(found["runs"])]
     reached, without = accuracy["matrix"][source][task], accuracy["untrained"][task]
     return (
-        f"Best of all, the adapters of {names[source]} keep {percent(best)} of the accuracy of "
+        f"Best transfer: the adapters of {names[source]} keep {percent(best)} of the accuracy of "
         f"task {names[task]}: {percent(reached)}. Without any adapter it is {percent(without)}."
     )

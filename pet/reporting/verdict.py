@@ -1,4 +1,4 @@
-"""The first lines of a report: what was made, how good it is, how sure, and what to do next."""
+"""The first lines of a report: what was made, its accuracy, and what to do next."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def verdict_of(report: Report, folder: str) -> Verdict:
 
 
 def _about(kind: str, warning: str) -> Finding:
-    """Say what is odd about the rows that people labeled, and what to do about it."""
+    """Turn a warning about the labeled or test rows into a finding."""
     action = "Add rows with that label" if MISSING in warning else "Correct them"
     return Finding("care", f"About the {kind} rows", warning, f"{action}, and run again.")
 
@@ -49,50 +49,50 @@ def _about(kind: str, warning: str) -> Finding:
 def _made(report: Report) -> str:
     labels, count = report.labels, len(report.members)
     learned = report.sets["labeled"].rows if "labeled" in report.sets else 0
-    source = f"{learned:,} labeled rows" if learned else "no labeled row"
-    members = f"{count} models" if count > 1 else "one model"
+    trained = f"{learned:,} labeled rows" if learned else "no labeled rows"
+    members = f"an ensemble of {count} models" if count > 1 else "one model"
     return (
         f"{labels.rows:,} texts were given one of {len(labels.counts)} labels by a small "
-        f"classifier, the student. It learned from {members}, which had {source} and were asked "
-        f"about {report.pool.scored_by_members:,} texts."
+        f"classifier, the student. It was distilled from {members} ({trained}, soft labels for "
+        f"{report.pool.scored_by_members:,} texts)."
     )
 
 
 def _quality(report: Report) -> tuple[str, str]:
     if report.test is None:
-        return "How good these labels are is not known", _hint(report)
+        return "The accuracy of these labels is not known", _estimate(report)
     student, rows = report.test.student, report.sets["test"].rows
     low, high = wilson_interval(student.accuracy, rows)
-    headline = f"About {100 * student.accuracy:.0f} of 100 labels are right"
+    headline = f"About {100 * student.accuracy:.0f} of 100 labels are correct"
     if low <= model_findings.most_frequent(report):
-        headline = "These labels cannot be told from a guess"
-    sure = student.abstaining
+        headline = "These labels are no better than a guess"
+    own = student.abstaining
     quality = (
-        f"On {rows:,} test rows the student is right on {percent(student.accuracy)} (95\u202f% "
+        f"On {rows:,} test rows the student's accuracy is {percent(student.accuracy)} (95\u202f% "
         f"interval: {percent(low)} to {percent(high)})."
     )
     if student.accuracy - student.macro_f1 >= UNEVEN:
-        fair = percent(student.macro_f1)
-        quality += f" Some labels fare worse: each counted alike, the F1 score is {fair}."
-    if 0 < sure.coverage < 1:
+        macro_f1 = percent(student.macro_f1)
+        quality += f" Some labels are predicted less well: the macro-F1 score is {macro_f1}."
+    if 0 < own.coverage < 1:
         quality += (
-            f" Rows with a confidence of {sure.threshold:g} and more are "
-            f"{percent(sure.coverage)}, and {percent(sure.accuracy)} of them are right."
+            f" With a confidence threshold of {own.threshold:g}, coverage is "
+            f"{percent(own.coverage)} and accuracy {percent(own.accuracy)}."
         )
     return headline, quality
 
 
-def _hint(report: Report) -> str:
-    """Say the little that is known without a test set."""
+def _estimate(report: Report) -> str:
+    """Describe what is known without a test set: the ensemble's accuracy out of fold."""
     if report.labeled is None:
         return "There is no test set, and there are no labeled rows to measure on."
     if not report.labeled.unseen:
-        return "There is no test set, and the models have learned from all the labeled rows."
+        return "There is no test set, and no labeled row was held out from training."
     ensemble = report.labeled.ensemble
     low, high = wilson_interval(ensemble.accuracy, ensemble.rows)
     return (
-        f"There is no test set. The one hint: the ensemble is right on "
-        f"{percent(ensemble.accuracy)} of {ensemble.rows:,.0f} labeled rows, each asked of models "
-        f"that had not learned from it. The interval of 95\u202f% is {percent(low)} to "
-        f"{percent(high)}."
+        f"There is no test set. A rough estimate: the ensemble's out-of-fold accuracy is "
+        f"{percent(ensemble.accuracy)} on {ensemble.rows:,.0f} labeled rows, each predicted by "
+        f"models that were not trained on it (95\u202f% interval: {percent(low)} to "
+        f"{percent(high)})."
     )

@@ -67,7 +67,7 @@ def format_of(path: Path, name: str | None) -> str:
     """Return the format's name: as given, or by the file's ending.
 
     Raises:
-        InputError: the ending says nothing, or contradicts the name.
+        InputError: the ending is of no format, or contradicts the name.
     """
     endings = {"csv": ".csv", "jsonl": ".jsonl", "label-studio": ".json", "argilla": ".json"}
     found = path.suffix.lower()
@@ -82,7 +82,7 @@ def format_of(path: Path, name: str | None) -> str:
                 "--format",
                 f"one of {', '.join(endings)}",
                 repr(name),
-                "leave it out, and the file's ending says it",
+                "leave it out: the file's ending gives it",
             )
         )
     expected = endings[name] if name else ".csv, .jsonl or .json"
@@ -156,7 +156,7 @@ def _write_csv(path: Path, rows: Sequence[dict[str, Any]], fields: Sequence[str]
     header = ["id", *file_names(fields).values(), *OWN[1:6]]
     with (
         writing(path) as temporary,
-        # The mark at the start tells Excel that the file is UTF-8.
+        # The mark at the start lets Excel read the file as UTF-8.
         temporary.open("w", encoding="utf-8-sig", newline="") as stream,
     ):
         table = csv.writer(stream)

@@ -21,12 +21,12 @@ SUFFIXES = (".csv", ".jsonl", ".json")
 
 @dataclass(frozen=True)
 class Annotation:
-    """What one person said of one row.
+    """One person's label of one row.
 
     Attributes:
         label: empty where the row was passed over.
         texts: field -> text as the file shows it, for the fields that it shows.
-        annotator, date: empty where the file does not tell.
+        annotator, date: empty where the file has none.
     """
 
     id: str
@@ -106,7 +106,7 @@ def _json_records(path: Path) -> Iterator[Record]:
 
 
 def _table_records(path: Path) -> Iterator[Record]:
-    """Read CSV or JSON Lines; a row that cannot be read is a problem, not a row set aside."""
+    """Read CSV or JSON Lines; a row that cannot be read is a problem, not a rejected row."""
     sources = open_sources(path)
     names = list(dict.fromkeys(name for source in sources for name in source.schema.names))
     is_argilla = {"fields", "responses"} <= set(names)
@@ -153,7 +153,7 @@ def _parsed(key: str, value: str | None) -> Any:
 
 
 def _annotations(record: Record, fields: Sequence[str]) -> Iterator[Annotation]:
-    """Tell the shapes apart: Label Studio's tasks, Argilla's records, flat rows."""
+    """Read any of the shapes: Label Studio's tasks, Argilla's records, flat rows."""
     if isinstance(data := record.get("data"), dict) and "annotations" in record:
         yield from _of_studio(record, data, fields)
     elif isinstance(shown := record.get("fields"), dict):

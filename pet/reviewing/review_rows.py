@@ -28,8 +28,8 @@ def row_vectors(
 ) -> Array:
     """Turn rows of a run's pool into vectors of length one.
 
-    An encoder tells kinds apart better than words do: tests/bench/results/review-encoder.md.
-    What it said of the run's unlabeled rows is read again, and it is asked about the others.
+    Embeddings separate topics better than words do: tests/bench/results/review-encoder.md.
+    Those of the run's unlabeled rows are read from its folder, the others are computed.
 
     Args:
         ids: of the rows. [rows]
@@ -55,13 +55,13 @@ def _embeddings(
         model, encoder = load_sentence_encoder(run.config, run.task)
         texts = {name: [column[row] for row in new] for name, column in columns.items()}
         with observer.stage("embedding rows to choose from", len(new), "rows") as tick:
-            said = score_columns(model, encoder, texts, run.config.tokens_per_batch, tick)
-        known |= {ids[row]: vector for row, vector in zip(new, said, strict=True)}
+            vectors = score_columns(model, encoder, texts, run.config.tokens_per_batch, tick)
+        known |= {ids[row]: vector for row, vector in zip(new, vectors, strict=True)}
     return np.stack([known[id] for id in ids])
 
 
 def _known(folder: Path, ids: set[str]) -> dict[str, NDArray[np.float32]]:
-    """Read what the encoder has said of these rows of the pool."""
+    """Read the stored embeddings of these rows of the pool."""
     found: dict[str, NDArray[np.float32]] = {}
     for path in sorted(folder.glob("part-*.parquet")):
         of_file, vectors = read_logits(path)
@@ -87,8 +87,8 @@ def write_review(
     """Choose rows of a run for a person, and write them; return the files and the rows.
 
     Args:
-        out: the file; its ending says the format, unless `format` does.
-        by: "coverage" or "doubt", as of `pet.reviewing.review.choose`.
+        out: the file; its ending gives the format, unless `format` does.
+        by: "coverage" or "doubt", as of `pet.method.row_selection.choose`.
         seed: of the sample and of the groups; the run's own if not given.
 
     Raises:
@@ -166,8 +166,8 @@ def sample_labels(run: FinishedRun, seed: int, observer: Observer, per_label: in
     with observer.stage("reading the labels", total, "rows") as tick:
         for path in paths:
             for batch in pq.ParquetFile(path).iter_batches(BATCH, columns=columns):
-                said = batch.column("probabilities")
-                probabilities = np.stack([said.field(label).to_numpy() for label in labels], 1)
+                struct = batch.column("probabilities")
+                probabilities = np.stack([struct.field(label).to_numpy() for label in labels], 1)
                 agreement = batch.column("agreement").to_numpy(zero_copy_only=False)
                 ids = batch.column("id").to_pylist()
                 sample.offer(Candidates(ids, probabilities.astype(float), agreement.astype(float)))
@@ -176,7 +176,7 @@ def sample_labels(run: FinishedRun, seed: int, observer: Observer, per_label: in
 
 
 def texts_of_ids(run: FinishedRun, ids: set[str], observer: Observer) -> dict[str, dict[str, str]]:
-    """Look rows of the run's pool up in one pass; ids that it has not, or twice, are left out.
+    """Look rows of the run's pool up in one pass; ids that it has not, or twice, are skipped.
 
     Returns:
         id -> field -> text
@@ -210,9 +210,9 @@ def _known_texts(run: FinishedRun) -> set[tuple[str, ...]]:
 def _row(
     run: FinishedRun, candidates: Candidates, choice: Choice, texts: Mapping[str, dict[str, str]]
 ) -> ReviewRow:
-    said = candidates.probabilities[choice.row]
-    label = run.task.labels[int(said.argmax())]
-    margin = float(margins(said[None])[0])
+    probabilities = candidates.probabilities[choice.row]
+    label = run.task.labels[int(probabilities.argmax())]
+    margin = float(margins(probabilities[None])[0])
     alike = f"{choice.stands_for:,} row{'s' * (choice.stands_for != 1)}"
     why = f"stands for {alike} labeled {label}; margin {margin:.2f}"
     if not np.isnan(share := candidates.agreement[choice.row]):
@@ -221,7 +221,7 @@ def _row(
         candidates.ids[choice.row],
         texts[candidates.ids[choice.row]],
         label,
-        round(float(said.max()), 4),
-        dict(zip(run.task.labels, np.round(said, 4).tolist(), strict=True)),
+        round(float(probabilities.max()), 4),
+        dict(zip(run.task.labels, np.round(probabilities, 4).tolist(), strict=True)),
         why,
     )

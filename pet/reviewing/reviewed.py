@@ -104,7 +104,7 @@ def answer_problems(
     labels: Sequence[str],
     texts: Mapping[str, Mapping[str, str]],
 ) -> list[Problem]:
-    """Say everything that is wrong with some answers.
+    """Find everything that is wrong with some answers.
 
     Args:
         texts: the pool's rows: id -> field -> text.
@@ -167,13 +167,13 @@ def _contradictions(
     answered: Sequence[Annotation], texts: Mapping[str, Mapping[str, str]]
 ) -> list[str]:
     """Describe the texts with several answers, under one id or several."""
-    said: dict[RowTexts, dict[str, str]] = {}
+    given: dict[RowTexts, dict[str, str]] = {}
     for own in answered:
         text = tuple(texts[own.id].values()) if own.id in texts else (own.id,)
-        said.setdefault(text, {}).setdefault(own.label, own.id)
+        given.setdefault(text, {}).setdefault(own.label, own.id)
     return [
         ", ".join(f"{id} ({label})" for label, id in sorted(own.items()))
-        for own in said.values()
+        for own in given.values()
         if len(own) > 1
     ]
 
@@ -201,8 +201,8 @@ def _old_rows(run: FinishedRun) -> list[Row]:
     earlier: dict[str, Row] = {}
     for batch in pool.batches(keep_columns=kept):
         own = batch.kept.to_pylist() if batch.kept is not None else [{}] * len(batch)
-        told = [{name: _written(value) for name, value in row.items()} for row in own]
-        earlier.update(zip(batch.ids, told, strict=True))
+        written = [{name: _written(value) for name, value in row.items()} for row in own]
+        earlier.update(zip(batch.ids, written, strict=True))
     return [
         {
             config.id_column: id,
@@ -251,21 +251,21 @@ def _merge(
             "annotator": own.annotator or None,
             "date": own.date or None,
         }
-        told = {name: values[meaning] for name, meaning in _provenance(run).items()}
+        provenance = {name: values[meaning] for name, meaning in _provenance(run).items()}
         text = texts[own.id]
         there = places.setdefault(tuple(text[field] for field in run.task.fields), [])
         if there:
             same = all(rows[place][config.label_column] == own.label for place in there)
             counts["confirmed" if same else "corrected"] += 1
             for place in there:
-                rows[place] |= {config.label_column: own.label, **told}
+                rows[place] |= {config.label_column: own.label, **provenance}
             continue
         counts["added"] += 1
         id = own.id if own.id not in ids else f"{run.folder.name}:{own.id}"
         ids.add(id)
         there.append(len(rows))
         named = {columns[field]: text[field] for field in run.task.fields}
-        rows.append({config.id_column: id, **named, config.label_column: own.label, **told})
+        rows.append({config.id_column: id, **named, config.label_column: own.label, **provenance})
     return rows, counts
 
 

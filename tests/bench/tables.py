@@ -109,7 +109,7 @@ def ceiling() -> float:
     return 20 * 2 * 1024**3 / (time.perf_counter() - started) / 1e9
 
 
-NOTES = "\n## What this says\n"
+NOTES = "\n## Discussion\n"
 
 
 def notes(path: Path) -> str:

@@ -19,7 +19,7 @@ from tests.flows.conftest import Pet
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "messages"),
     [
         (["newsgroups", "--zero-shot"], ["no --model"]),
         (["newsgroups"], ["found:    a task", "add --zero-shot --model"]),
@@ -30,20 +30,20 @@ from tests.flows.conftest import Pet
     ],
 )
 def test_options_that_do_not_go_together_are_refused(
-    pet: Pet, words: list[str], said: list[str]
+    pet: Pet, words: list[str], messages: list[str]
 ) -> None:
     result = pet("label", *words, "--pool", "p.parquet", "--out", "out")
     assert result.exit_code == 2
-    for part in said:
+    for part in messages:
         assert part in result.stderr
     assert not Path("out").exists()
 
 
-def test_a_check_without_a_model_says_what_one_would_add(pet: Pet, inputs_folder: Path) -> None:
+def test_a_check_without_a_model_names_what_one_would_add(pet: Pet, inputs_folder: Path) -> None:
     words = ["check", inputs_folder / "task.toml", "--labeled", inputs_folder / "labeled.csv"]
     result = pet(*words)
     assert result.exit_code == 0, result.output
-    assert "with --model REF: tokens, accuracy before training" in result.stdout
+    assert "with --model REF: tokens, zero-shot accuracy" in result.stdout
 
 
 def test_a_pool_is_labeled_without_a_run(
@@ -72,7 +72,7 @@ def test_a_pool_is_labeled_without_a_run(
     assert (counts["rows"], counts["rejected"]) == (37, 3)
 
 
-def test_a_run_labels_with_its_student_unless_told_otherwise(
+def test_a_run_labels_with_its_student_by_default(
     pet: Pet, tiny_run: Path, inputs_folder: Path
 ) -> None:
     pool = inputs_folder / "pool.parquet"
@@ -86,8 +86,8 @@ def test_texts_from_standard_input_that_are_no_utf8_are_refused_as_on_the_comman
 ) -> None:
     lines = "the team won\r\n \n\u00fc a rocket\n\n".encode()
     result = CliRunner().invoke(cli.app, ["predict", str(tiny_run), "-", "--json"], input=lines)
-    said = [json.loads(line)["text"] for line in result.stdout.splitlines()]
-    assert said == ["the team won", "\u00fc a rocket"]
+    texts = [json.loads(line)["text"] for line in result.stdout.splitlines()]
+    assert texts == ["the team won", "\u00fc a rocket"]
     broken = CliRunner().invoke(cli.app, ["predict", str(tiny_run), "-"], input=b"caf\xe9\n")
     assert broken.exit_code == 2
     assert "expected: text in UTF-8" in broken.stderr
@@ -173,7 +173,7 @@ print("its end")
 
 
 @pytest.mark.parametrize(
-    ("how", "status", "said", "ended"),
+    ("how", "status", "message", "ended"),
     [
         ("deaf", 130, "stopped: no safe point came", False),
         ("heeds", 130, "you asked for it", False),
@@ -181,9 +181,9 @@ print("its end")
     ],
 )
 def test_a_stop_ends_the_process_soon_and_never_after_its_work_is_done(
-    how: str, status: int, said: str, ended: bool
+    how: str, status: int, message: str, ended: bool
 ) -> None:
-    """Heard by nobody, as in a long read, it ended nothing; heard too late, it ended the rest."""
+    """Not handled, as in a long read, it ended nothing; handled too late, it ended the rest."""
     done = subprocess.run(
         [
             sys.executable,
@@ -198,7 +198,7 @@ def test_a_stop_ends_the_process_soon_and_never_after_its_work_is_done(
         timeout=50,
     )
     assert done.returncode == status, done.stderr
-    assert said in done.stderr
+    assert message in done.stderr
     assert ("what is done is kept; to go on:" in done.stderr) == (status == 130)
     assert ("its end" in done.stdout) == ended
     assert "Traceback" not in done.stderr

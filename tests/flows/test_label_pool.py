@@ -36,21 +36,21 @@ REPORT: dict[str, Any] = {
 
 
 class Notes(Observer):
-    """Remembers what it was told."""
+    """Remembers stages and notes."""
 
     def __init__(self, stop_at: str = "") -> None:
-        self.told: list[str] = []
+        self.lines: list[str] = []
         self._stop_at = stop_at
 
     def begin(self, stage: str, total: int | None, unit: str) -> None:
-        self.told.append(stage)
+        self.lines.append(stage)
 
     def advance(self, amount: int) -> None:
-        if self.told[-1] == self._stop_at:
+        if self.lines[-1] == self._stop_at:
             raise Interrupted("asked to stop")
 
     def note(self, line: str) -> None:
-        self.told.append(line)
+        self.lines.append(line)
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ def test_a_run_is_recorded(prefect_server: None, sequence: Any, config: RunConfi
     sequence({"train a": None, "old b": None})
     notes = Notes()
     assert run_flow(config, notes, update=True) == {**REPORT, "update": True}
-    assert notes.told == ["train a", "old b", "2 units"]
+    assert notes.lines == ["train a", "old b", "2 units"]
     run, states, artifacts = recorded(config)
     assert run.state.name == "Completed"
     assert states == {"train a": "Completed", "old b": "Reused"}
@@ -181,7 +181,7 @@ def test_an_error_comes_out_as_itself_and_no_other_job_starts(
     with pytest.raises(InputError) as raised:
         run_flow(config, notes)
     assert raised.value is error
-    assert notes.told == ["train a", "train b"]
+    assert notes.lines == ["train a", "train b"]
     run, states, _artifacts = recorded(config)
     assert run.state.name == "Failed"
     assert states == {"train a": "Completed", "train b": "Failed"}
@@ -196,5 +196,5 @@ def test_a_stop_cancels_the_run(prefect_server: None, sequence: Any, config: Run
     notes = Notes(stop_at="train a")
     with pytest.raises(Interrupted, match="asked to stop"):
         run_flow(config, notes)
-    assert notes.told == ["train a"]
+    assert notes.lines == ["train a"]
     assert recorded(config)[0].state.name == "Cancelled"

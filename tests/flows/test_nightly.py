@@ -58,7 +58,7 @@ FILESYSTEM = "prefect.server.concurrency.lease_storage.filesystem"  # as the gui
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch, prefect_home: Path) -> list[tuple[str, dict[str, Any]]]:
+def events(monkeypatch: pytest.MonkeyPatch, prefect_home: Path) -> list[tuple[str, dict[str, Any]]]:
     """The events that are emitted, instead of a server's streams."""
     from flows.runtime import hooks, night_artifacts
 
@@ -72,7 +72,7 @@ def told(monkeypatch: pytest.MonkeyPatch, prefect_home: Path) -> list[tuple[str,
 
 @pytest.mark.prefect
 def test_a_night_is_recorded_with_its_artifacts_and_events(
-    prefect_server: None, config: NightlyConfig, told: list[tuple[str, dict[str, Any]]]
+    prefect_server: None, config: NightlyConfig, events: list[tuple[str, dict[str, Any]]]
 ) -> None:
     from prefect.client.orchestration import get_client
 
@@ -98,12 +98,12 @@ def test_a_night_is_recorded_with_its_artifacts_and_events(
     assert "bad\\.csv is not labeled" in shown["nightly-warnings"].data
     assert "drift of words" in shown["nightly-warnings"].data
     assert "report." in shown["nightly-report"].data
-    assert [event for event, _ in told] == ["pet.drift", "pet.model.renewed"]
-    assert "words" in told[0][1]["of"]
+    assert [event for event, _ in events] == ["pet.drift", "pet.model.renewed"]
+    assert "words" in events[0][1]["of"]
 
 
 def test_drift_that_renews_the_model_is_an_event_as_well(
-    config: NightlyConfig, told: list[tuple[str, dict[str, Any]]]
+    config: NightlyConfig, events: list[tuple[str, dict[str, Any]]]
 ) -> None:
     """With settings as they are shipped: the model's own nights begin anew when it comes."""
     from flows.runtime.night_artifacts import _emit
@@ -114,20 +114,20 @@ def test_drift_that_renews_the_model_is_an_event_as_well(
     found = label_new(renewing)
     assert found["came_into_use"]["version"] == 2
     _emit(found)
-    assert [event for event, _ in told] == ["pet.drift", "pet.model.renewed"]
-    assert "words" in told[0][1]["of"]
+    assert [event for event, _ in events] == ["pet.drift", "pet.model.renewed"]
+    assert "words" in events[0][1]["of"]
 
 
 @pytest.mark.prefect
 def test_a_night_that_fails_is_an_event_with_the_reason(
-    prefect_server: None, config: NightlyConfig, told: list[tuple[str, dict[str, Any]]]
+    prefect_server: None, config: NightlyConfig, events: list[tuple[str, dict[str, Any]]]
 ) -> None:
     from flows.nightly import run_flow
 
     Path(config.pool).rmdir()
     with pytest.raises(InputError, match="mount it"):
         run_flow(config)
-    [(event, payload)] = told
+    [(event, payload)] = events
     assert event == "pet.run.failed"
     assert "mount it" in payload["message"]
     assert payload["out"] == config.out

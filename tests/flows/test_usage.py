@@ -40,9 +40,7 @@ DEFAULTS = {
 
 
 @pytest.mark.parametrize("command", DEFAULTS)
-def test_help_says_what_holds_where_an_option_is_left_out(
-    command: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_help_names_the_default_of_an_option(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     result = CliRunner().invoke(cli.app, [command, "--help"])
     shown = re.findall(r"\[default: \(?([^\]]*?)\)?\]", result.output)

@@ -24,10 +24,10 @@ def pet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pet:
     return lambda *words: CliRunner().invoke(cli.app, [str(word) for word in words])
 
 
-def test_an_onnx_export_tells_how_it_compares(pet: Pet, tiny_run: Path) -> None:
+def test_an_onnx_export_shows_how_it_compares(pet: Pet, tiny_run: Path) -> None:
     result = pet("export", tiny_run, "--format", "onnx", "--out", "out", "--int8")
     assert result.exit_code == 0, result.output
-    assert "held against the student on 9 test rows" in result.stdout
+    assert "compared with the student on 9 test rows, accuracy " in result.stdout
     assert "model.onnx: the same label on 100.0%" in result.stdout
     assert "model_int8.onnx: the same label on" in result.stdout
     assert result.stderr == ""  # the exporters have much to remark
@@ -43,13 +43,13 @@ def test_a_script_reads_what_was_exported(pet: Pet, tiny_run: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [(["--format", "tf"], "hf, onnx, datasets"), (["--format", "hf", "--int8"], "--int8")],
 )
 def test_what_cannot_be_exported_ends_with_status_2(
-    pet: Pet, tiny_run: Path, words: list[str], said: str
+    pet: Pet, tiny_run: Path, words: list[str], message: str
 ) -> None:
     result = pet("export", tiny_run, *words, "--out", "out")
     assert result.exit_code == 2
-    assert said in result.stderr
+    assert message in result.stderr
     assert not Path("out").exists()

@@ -73,7 +73,7 @@ def test_numbers_as_labels_need_words(pet: Pet) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("news.txt",), "ends in .toml"),
         (("n.toml",), "--label"),
@@ -83,15 +83,15 @@ def test_numbers_as_labels_need_words(pet: Pet) -> None:
     ],
 )
 def test_what_is_missing_is_named_where_nobody_can_be_asked(
-    pet: Pet, words: tuple[str, ...], said: str
+    pet: Pet, words: tuple[str, ...], message: str
 ) -> None:
     result = pet(*words)
     assert result.exit_code == 2
-    assert said in result.stderr
+    assert message in result.stderr
     assert not list(Path().iterdir())
 
 
-def test_a_person_is_asked_for_what_no_option_says(
+def test_a_person_is_asked_for_what_no_option_gives(
     asked: Callable[..., Result], inputs_folder: Path
 ) -> None:
     typed = [str(inputs_folder / "labeled.csv"), "", "", "", "trade, money", "moon", "", "News?"]

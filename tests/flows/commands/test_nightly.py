@@ -34,7 +34,7 @@ def test_nights_by_hand_and_what_they_changed(pet: Pet, config: Path) -> None:
     assert (list(second["labeled"]), second["model"]["version"]) == (["c.csv"], 2)
 
     shown = pet("runs", "show", store).stdout
-    assert date.today().isoformat()[:8] in shown, "a date that is cut says nothing"
+    assert date.today().isoformat()[:8] in shown, "a date that is cut is none"
     assert "2 nights with new texts" in shown
     assert "12 (" in shown  # labeled rows, and the set's digest
     record = json.loads(pet("runs", "show", store, "--json").stdout)
@@ -51,9 +51,9 @@ def test_nights_by_hand_and_what_they_changed(pet: Pet, config: Path) -> None:
     assert found["after"]["model_version"] == "2"
 
 
-def test_a_shown_run_says_where_its_labels_come_from(pet: Pet, tiny_run: Path) -> None:
+def test_a_shown_run_names_where_its_labels_come_from(pet: Pet, tiny_run: Path) -> None:
     shown = pet("runs", "show", tiny_run).stdout
-    assert "learned of  12 labeled rows" in shown
+    assert "trained on  12 labeled rows" in shown
     assert "pool file   pool.parquet" in shown
     record = json.loads(pet("runs", "show", tiny_run, "--json").stdout)["provenance"]
     [(_, weights)] = record["models"]["student"]["weights"].items()

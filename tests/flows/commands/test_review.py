@@ -21,7 +21,7 @@ def fill(path: Path, column: str = "label") -> None:
         table.writerows(rows)
 
 
-def test_each_step_says_the_next_and_the_last_one_is_a_run(
+def test_each_step_names_the_next_and_the_last_one_is_a_run(
     pet: Pet, run_copy: Path, tmp_path: Path
 ) -> None:
     written = pet("review", run_copy, "--rows", 6, "--out", "todo.csv")
@@ -64,7 +64,7 @@ def test_answers_that_are_wrong_end_with_status_2_and_write_nothing(
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         ([], "no --rows, no --out"),
         (["--rows", 5], "no --out"),
@@ -76,9 +76,9 @@ def test_answers_that_are_wrong_end_with_status_2_and_write_nothing(
     ],
 )
 def test_options_that_do_not_go_together_are_refused(
-    pet: Pet, tiny_run: Path, words: list[object], said: str
+    pet: Pet, tiny_run: Path, words: list[object], message: str
 ) -> None:
     result = pet("review", tiny_run, *words)
     assert result.exit_code == 2
-    assert said in result.stderr
+    assert message in result.stderr
     assert not list(Path().iterdir())

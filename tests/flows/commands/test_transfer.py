@@ -28,15 +28,15 @@ def test_runs_are_shown_beside_each_other(
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["."], "two or more runs, each once"),
         ([".", "nowhere"], "a run folder with config.json"),
         ([".", "nowhere", "--out", ""], "an empty text"),
     ],
 )
-def test_what_is_no_run_is_one_screen(pet: Pet, words: list[str], said: str) -> None:
+def test_what_is_no_run_is_one_screen(pet: Pet, words: list[str], message: str) -> None:
     refused = pet("transfer", *words)
     assert refused.exit_code == 2
-    assert said in refused.stderr
+    assert message in refused.stderr
     assert "Traceback" not in refused.output

@@ -15,14 +15,14 @@ class Machine:
 
     def __init__(self) -> None:
         self.inside = self.most = 0
-        self.said: list[str] = []
+        self.notes: list[str] = []
         self._lock = threading.Lock()
         self._met = threading.Event()
 
     def use(self) -> None:
         from flows.runtime.limits import one_at_a_time
 
-        with one_at_a_time(self.said.append):
+        with one_at_a_time(self.notes.append):
             with self._lock:
                 self.inside += 1
                 self.most = max(self.most, self.inside)
@@ -43,7 +43,7 @@ def test_two_runs_of_deployments_wait_for_each_other(
         for run in [threads.submit(machine.use) for _ in range(2)]:
             run.result()
     assert machine.most == 1
-    assert len(machine.said) == 2
+    assert len(machine.notes) == 2
 
 
 @pytest.mark.prefect
@@ -56,4 +56,4 @@ def test_runs_by_hand_wait_for_nobody(
         for run in [threads.submit(machine.use) for _ in range(2)]:
             run.result()
     assert machine.most == 2
-    assert not machine.said
+    assert not machine.notes

@@ -21,8 +21,8 @@ pytest.importorskip("ray")
 from ray.cluster_utils import Cluster
 
 
-class Told(Observer):
-    """Keeps what is said; calls back for every line."""
+class Listener(Observer):
+    """Keeps the notes; calls back for every line."""
 
     def __init__(self, then: Callable[[str], None] = lambda line: None) -> None:
         self.lines: list[str] = []
@@ -64,7 +64,7 @@ def test_a_stop_and_a_node_that_dies_cost_no_byte(
     def stop(line: str) -> None:
         stopped.stop = stopped.stop or line.startswith("score untrained")
 
-    stopped = Told(stop)
+    stopped = Listener(stop)
     with pytest.raises(Interrupted):
         run_on(cluster, config, stopped)
     dying = cluster.add_node(num_cpus=1)
@@ -76,11 +76,11 @@ def test_a_stop_and_a_node_that_dies_cost_no_byte(
             killed.append(line)
             threading.Thread(target=cluster.remove_node, args=(dying, False)).start()
 
-    told = Told(kill)
-    run_on(cluster, config, told)
+    listener = Listener(kill)
+    run_on(cluster, config, listener)
     assert killed
-    assert any("calibration: 3 of 3 reused" in line for line in told.lines)
-    assert any(line.startswith("labels from file 0 on: done on") for line in told.lines)
+    assert any("calibration: 3 of 3 reused" in line for line in listener.lines)
+    assert any(line.startswith("labels from file 0 on: done on") for line in listener.lines)
     assert results_of(Path(config.out)) == results_of(tiny_run)
     assert not list(Path(config.out).rglob(".pet-tmp-*"))
 

@@ -63,7 +63,7 @@ sqlalchemy.exc.OperationalError: (sqlite3.OperationalError) database is locked
         ("", "nothing"),
     ],
 )
-def test_a_server_that_does_not_start_says_why(
+def test_a_server_that_does_not_start_is_an_error_with_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: str, found: str
 ) -> None:
     """The last line says that it failed; why, stands above it."""

@@ -39,7 +39,7 @@ def test_many_labels_are_readable_on_a_narrow_screen() -> None:
         assert f"│ {label:<13} │       3 │           ~ 5% │" in text
 
 
-def test_words_of_several_tokens_are_said_to_cost_passes() -> None:
+def test_words_of_several_tokens_are_shown_to_cost_passes() -> None:
     pattern = {"name": "topic", "template": "{text} {mask}", "causal": True, "examples": []}
     assert "7 passes" in shown(patterns=[pattern | {"passes": 7}])
     assert "passes" not in shown(patterns=[pattern | {"passes": 1}])

@@ -83,7 +83,7 @@ def test_texts_that_would_be_shortened_are_counted(own: Path, model_folder: Mode
     assert [pattern["shortened"] for pattern in found["patterns"]] == [2, 2, 2]
 
 
-def test_rows_that_cannot_be_used_are_told_before_a_run_sets_them_aside(own: Path) -> None:
+def test_rows_that_cannot_be_used_are_reported_before_a_run_rejects_them(own: Path) -> None:
     samples.write_pool(own / "pool.parquet", samples.pool_texts())
     for name, rows in (("labeled.csv", samples.labeled_rows()), ("test.csv", samples.test_rows())):
         samples.write_csv(own / name, [*rows, ("no label here", "")], ("text", "label"))
@@ -113,10 +113,10 @@ def test_a_test_row_of_the_labeled_set_is_a_leak(own: Path) -> None:
     rows = [*samples.test_rows(), *samples.labeled_rows()[:2]]
     samples.write_csv(own / "test.csv", rows, ("text", "label"))
     (warning,) = check(own)["warnings"]
-    assert "2 test rows stand in the labeled set" in warning
+    assert "2 test rows are in the labeled set" in warning
 
 
-def test_a_test_row_that_is_nearly_a_labeled_one_is_told(own: Path) -> None:
+def test_a_test_row_that_is_a_near_duplicate_of_a_labeled_one_is_reported(own: Path) -> None:
     long = "the bank raised its rates again, and the shares of the company fell by a tenth"
     samples.write_csv(
         own / "labeled.csv", [*samples.labeled_rows(), (long, "business")], ("text", "label")
@@ -128,7 +128,7 @@ def test_a_test_row_that_is_nearly_a_labeled_one_is_told(own: Path) -> None:
     assert found["test_examples"] == [[f"{long}!", long]]
 
 
-def test_what_a_model_does_not_see_of_an_example_is_told(
+def test_tokens_that_are_cut_from_an_example_are_counted(
     own: Path, model_folder: ModelFolder
 ) -> None:
     rows = [("the bank " * 40, "business"), *samples.labeled_rows()]
@@ -153,8 +153,8 @@ def test_labels_in_doubt_and_pool_shares_come_from_all_patterns(
 def test_a_label_that_is_the_likeliest_one_all_the_same_is_in_no_doubt(
     own: Path, model_folder: ModelFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pet.checking.check.suspects", lambda said, given: np.arange(len(given)))
-    monkeypatch.setattr("pet.checking.check.know_labels", lambda truth, said: True)
+    monkeypatch.setattr("pet.checking.check.suspects", lambda scores, given: np.arange(len(given)))
+    monkeypatch.setattr("pet.checking.check.know_labels", lambda truth, predicted: True)
     found = check(own, model_folder("bert"))["suspects"]
     assert found
     assert [row for row in found if row["label"] == row["likelier"]] == []
@@ -164,8 +164,8 @@ def test_a_model_that_knows_no_more_than_the_commonest_label_doubts_nobody(
     own: Path, model_folder: ModelFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All that it named was labeled rightly: spam that it took for the commoner ham."""
-    monkeypatch.setattr("pet.checking.check.suspects", lambda said, given: np.arange(len(given)))
-    monkeypatch.setattr("pet.checking.check.know_labels", lambda truth, said: False)
+    monkeypatch.setattr("pet.checking.check.suspects", lambda scores, given: np.arange(len(given)))
+    monkeypatch.setattr("pet.checking.check.know_labels", lambda truth, predicted: False)
     rows = [*samples.labeled_rows(), *[(f"goal {n}", "sport") for n in range(40)]]
     samples.write_csv(own / "labeled.csv", rows, ("text", "label"))
     found = check(own, model_folder("bert"))
@@ -238,7 +238,7 @@ def test_problems_of_several_files_come_at_once(own: Path) -> None:
         assert name in places
 
 
-def test_a_missing_model_is_told_with_the_rest(own: Path) -> None:
+def test_a_missing_model_is_reported_with_the_rest(own: Path) -> None:
     with pytest.raises(InputError, match=r"missing\.parquet") as caught:
         check(own, "./no/such/model", pool=str(own / "missing.parquet"))
     assert "./no/such/model" in str(caught.value)
@@ -254,7 +254,9 @@ def test_words_that_no_pattern_can_ask_for_come_at_once(
     assert len(caught.value.problems) == 3
 
 
-def test_a_causal_model_says_which_patterns_qualify(own: Path, model_folder: ModelFolder) -> None:
+def test_of_a_causal_model_the_patterns_that_qualify_are_named(
+    own: Path, model_folder: ModelFolder
+) -> None:
     found = check(own, model_folder("gpt2"))
     assert found["kind"] == "causal"
     assert [pattern["name"] for pattern in found["patterns"]] == ["last"]

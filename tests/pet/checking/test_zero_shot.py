@@ -30,7 +30,7 @@ SMALL = ("device=cpu", "max_length=32", "shard_rows=16", "tokens_per_batch=512")
 
 
 class Notes(Observer):
-    """Remembers what it was told; asks to stop after so many rows of labeling."""
+    """Remembers notes; asks to stop after so many rows of labeling."""
 
     def __init__(self, stop_after: int | None = None) -> None:
         self.lines: list[str] = []
@@ -189,7 +189,7 @@ def test_the_model_is_loaded_once(label: Any, monkeypatch: pytest.MonkeyPatch) -
     assert len(loaded) == 1
 
 
-def test_a_causal_model_leaves_out_what_it_cannot_use_and_says_so(
+def test_patterns_that_a_causal_model_cannot_use_are_skipped_with_a_note(
     label: Any, tmp_path: Path
 ) -> None:
     notes = Notes()
@@ -248,7 +248,7 @@ def test_settings_that_would_change_nothing_are_refused(label: Any, setting: str
         label("out", setting)
 
 
-def test_everything_wrong_is_said_at_once_and_nothing_is_written(
+def test_everything_wrong_is_reported_at_once_and_nothing_is_written(
     inputs_folder: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError) as raised:

@@ -33,7 +33,7 @@ def test_an_adapter_is_most_like_itself(adapted_runs: Runs, tuning: str) -> None
 
 
 def test_averages_are_over_every_place_of_one_with_every_place_of_the_other() -> None:
-    """Prompts of one set of vectors in another order are not told apart, unlike concatenated."""
+    """Prompts of one set of vectors in another order count as equal, unlike concatenated."""
     found = compare_vectors(ONE, ONE.flip(0))
     assert found["cosine_average"] == pytest.approx(0.5)
     assert found["euclidean_average"] == pytest.approx(1 / (1 + 2**0.5 / 2))
@@ -96,8 +96,8 @@ def test_every_architecture_has_neurons_that_depend_on_the_prompt(
     model_folder: ModelFolder, kind: str
 ) -> None:
     model = load_cloze(model_folder(kind))
-    voices = [model, *(prompted(model, seed) for seed in range(1, 6))]
-    states = [active_neurons(own) for own in voices]
+    models = [model, *(prompted(model, seed) for seed in range(1, 6))]
+    states = [active_neurons(own) for own in models]
     for state in states:
         assert state is not None
         assert state.shape == (LAYERS * (128 if kind == "gpt2" else WIDTH),)

@@ -18,15 +18,15 @@ from pet.student.label_files import Predictions, label_table
 LABELS = ("sport", "space", "business")
 
 
-def write(folder: Path, rows: dict[str, int], sure: float = 0.8, parts: int = 1) -> Path:
+def write(folder: Path, rows: dict[str, int], confidence: float = 0.8, parts: int = 1) -> Path:
     """Write label files that give each id the label of that number."""
     folder.mkdir(parents=True, exist_ok=True)
     ids = list(rows)
-    probabilities = np.full((len(ids), 3), (1 - sure) / 2)
-    probabilities[np.arange(len(ids)), list(rows.values())] = sure
+    probabilities = np.full((len(ids), 3), (1 - confidence) / 2)
+    probabilities[np.arange(len(ids)), list(rows.values())] = confidence
     batch = PoolBatch(ids, {"text": ids}, np.arange(len(ids)), None, [])
-    said = Predictions(probabilities, np.full(len(ids), np.nan))
-    table = label_table(batch, said, LABELS, 0.5)
+    predictions = Predictions(probabilities, np.full(len(ids), np.nan))
+    table = label_table(batch, predictions, LABELS, 0.5)
     size = -(-len(ids) // parts)
     for part in range(parts):
         pq.write_table(table.slice(part * size, size), folder / f"part-{part:05d}.parquet")
@@ -35,7 +35,7 @@ def write(folder: Path, rows: dict[str, int], sure: float = 0.8, parts: int = 1)
 
 def test_rows_are_joined_by_id_and_not_by_place(tmp_path: Path) -> None:
     before = write(tmp_path / "a", {"1": 0, "2": 1, "3": 2, "old": 0})
-    after = write(tmp_path / "b", {"new": 1, "3": 2, "2": 0, "1": 0}, sure=0.6, parts=2)
+    after = write(tmp_path / "b", {"new": 1, "3": 2, "2": 0, "1": 0}, confidence=0.6, parts=2)
     found = compare_labels(before, after)
     assert (found["common"], found["changed"]) == (3, 1)
     assert (found["only_before"], found["only_after"]) == (1, 1)
@@ -76,7 +76,7 @@ def test_a_run_stands_for_its_labels(tiny_run: Path) -> None:
     assert found["before"]["task"] == "tiny_news"
 
 
-def test_rows_without_ids_of_their_own_are_said_to_be_matched_by_their_place(
+def test_rows_without_ids_of_their_own_are_reported_as_matched_by_their_place(
     tmp_path: Path,
 ) -> None:
     """Two versions of a pool, compared so, give changes that nobody has made."""

@@ -53,10 +53,12 @@ def test_the_onnx_cards_own_words_load_the_model(
     assert card.count("## Use") == 1
     assert "pipeline(" not in card  # there are no weights for it
     code = card.split("```python")[1].split("```")[0]
-    said: dict[str, Any] = {}
-    exec(code.replace("path/to/this/folder", str(onnx_export[0])), said)
+    namespace: dict[str, Any] = {}
+    exec(code.replace("path/to/this/folder", str(onnx_export[0])), namespace)
     names = read_json(onnx_export[0] / "config.json")["id2label"]
-    assert names[str(said["logits"].argmax())] == predict_texts(tiny_run, ["a text"])[0]["label"]
+    assert (
+        names[str(namespace["logits"].argmax())] == predict_texts(tiny_run, ["a text"])[0]["label"]
+    )
 
 
 def test_an_onnx_export_is_held_against_the_student(onnx_export: tuple[Path, Any]) -> None:
@@ -69,7 +71,7 @@ def test_an_onnx_export_is_held_against_the_student(onnx_export: tuple[Path, Any
     assert {"model.onnx", "model_int8.onnx", "tokenizer.json", "README.md"} <= set(found["files"])
 
 
-def test_an_onnx_model_that_says_something_else_is_not_handed_out(
+def test_an_onnx_model_that_predicts_something_else_is_not_handed_out(
     tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Other:
@@ -96,7 +98,7 @@ def test_models_are_compared_on_the_best_rows_that_are_still_there(
 
 
 @pytest.mark.parametrize(
-    ("kind", "options", "said"),
+    ("kind", "options", "message"),
     [
         ("tf", {}, "hf, onnx, datasets"),
         ("hf", {"int8": True}, "leave out --int8"),
@@ -104,9 +106,9 @@ def test_models_are_compared_on_the_best_rows_that_are_still_there(
     ],
 )
 def test_options_that_do_not_go_together_are_refused(
-    tiny_run: Path, tmp_path: Path, kind: str, options: dict[str, Any], said: str
+    tiny_run: Path, tmp_path: Path, kind: str, options: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         export_run(tiny_run, kind, tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
 
@@ -159,11 +161,11 @@ def test_a_spreadsheet_gets_a_row_per_text_and_no_formula(run_copy: Path, tmp_pa
     assert len(rows) == found["rows"] == len(labels) == 37
     assert [row["id"] for row in rows] == [row["id"] for row in labels]
     assert [row["label"] for row in rows] == [row["label"] for row in labels]
-    for row, said in zip(rows, labels, strict=True):
-        assert float(row["confidence"]) == pytest.approx(said["confidence"], rel=1e-5)
+    for row, label in zip(rows, labels, strict=True):
+        assert float(row["confidence"]) == pytest.approx(label["confidence"], rel=1e-5)
         for name in samples.LABELS:
             chance = float(row[f"probability: {name}"])
-            assert chance == pytest.approx(said["probabilities"][name], rel=1e-4)
+            assert chance == pytest.approx(label["probabilities"][name], rel=1e-4)
         assert not any(cell.startswith(("=", "+", "-", "@")) for cell in row.values())
     texts = [text for text in samples.pool_texts() if (text or "").strip()]
     assert [unescape_formula(row["text"]) for row in rows] == texts
@@ -183,7 +185,7 @@ def test_a_spreadsheet_has_one_heading_where_the_first_rows_cannot_be_used(
     assert [line[0] for line in lines].count("id") == 1
 
 
-def test_the_onnx_card_of_several_fields_says_how_they_are_put_together(
+def test_the_onnx_card_of_several_fields_shows_how_they_are_joined(
     model_folder: ModelFolder, tmp_path: Path
 ) -> None:
     """Two of three were tokenised, and the model answered all the same."""
@@ -193,7 +195,7 @@ def test_the_onnx_card_of_several_fields_says_how_they_are_put_together(
     student.save(tmp_path)
     export_onnx(student, tmp_path / "model.onnx")
     code = exports._onnx_card(student).split("```python")[1].split("```")[0]
-    said: dict[str, Any] = {}
-    exec(code.replace("path/to/this/folder", str(tmp_path)), said)
+    namespace: dict[str, Any] = {}
+    exec(code.replace("path/to/this/folder", str(tmp_path)), namespace)
     texts = {"title": ["a text"], "body": ["another"], "author": ["one more"]}
-    np.testing.assert_allclose(said["logits"], student.logits(texts), atol=1e-4)
+    np.testing.assert_allclose(namespace["logits"], student.logits(texts), atol=1e-4)

@@ -72,7 +72,7 @@ def test_a_new_pool_is_labeled_and_then_reused(
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_the_student_says_the_same_of_the_pool_that_it_was_trained_on(
+def test_the_student_predicts_the_same_labels_of_the_pool_that_it_was_trained_on(
     tiny_run: Path, inputs_folder: Path, tmp_path: Path
 ) -> None:
     label(tiny_run, inputs_folder / "pool.parquet", tmp_path / "out")
@@ -82,7 +82,7 @@ def test_the_student_says_the_same_of_the_pool_that_it_was_trained_on(
 
 
 def keep(run: Path, *columns: str) -> Path:
-    """Let a run be one that was told to keep columns."""
+    """Let a run be one that was asked to keep columns."""
     config = read_json(run / "config.json")
     write_json(run / "config.json", {**config, "keep_columns": columns})
     return run
@@ -92,9 +92,9 @@ def test_a_pool_without_a_column_to_keep_is_labeled_with_those_it_has(
     run_copy: Path, tmp_path: Path
 ) -> None:
     """Nobody can take the setting back: it is the finished run's."""
-    said: list[str] = []
+    notes: list[str] = []
     observer = Observer()
-    observer.note = said.append  # type: ignore[method-assign]
+    observer.note = notes.append  # type: ignore[method-assign]
     pool = samples.write_csv(tmp_path / "new.csv", [("a goal", "7"), ("b", "8")], ("text", "n"))
     run = keep(run_copy, "n", "source")
     label_new_pool(run, str(pool), tmp_path / "out", "student", None, observer)
@@ -102,7 +102,7 @@ def test_a_pool_without_a_column_to_keep_is_labeled_with_those_it_has(
         ("7", False),
         ("8", False),
     ]
-    assert said == ["warning: new.csv has no column 'source': it is not kept"]
+    assert notes == ["warning: new.csv has no column 'source': it is not kept"]
 
 
 def test_a_column_of_types_that_do_not_meet_is_not_kept_of_a_new_pool(
@@ -117,11 +117,9 @@ def test_a_column_of_types_that_do_not_meet_is_not_kept_of_a_new_pool(
     assert [sorted({"n"} & row.keys()) for row in rows_of(tmp_path / "out")] == [[], []]
 
 
-def test_measured_on_rows_that_it_has_learned_from_a_run_says_so(
-    tiny_run: Path, inputs_folder: Path
-) -> None:
+def test_an_evaluation_on_training_rows_is_warned_of(tiny_run: Path, inputs_folder: Path) -> None:
     found = evaluate_run(tiny_run, str(inputs_folder / "labeled.csv"), "student", SILENT)
-    assert "12 of these texts stand in the labeled set: a leak" in found["warnings"]
+    assert "12 of these texts are in the labeled set: a leak" in found["warnings"]
     found = evaluate_run(tiny_run, str(inputs_folder / "test.csv"), "student", SILENT)
     assert not any("leak" in line for line in found["warnings"])
 
@@ -135,7 +133,7 @@ def test_rows_that_are_not_labeled_are_listed_beside_the_labels(
     assert rejected == [{"file": "new.parquet", "row": 1, "reason": "no text"}]
 
 
-def test_labels_of_another_voice_are_not_overwritten(
+def test_labels_of_another_predictor_are_not_overwritten(
     tiny_run: Path, new_pool: Path, tmp_path: Path
 ) -> None:
     label(tiny_run, new_pool, tmp_path / "out", "student")
@@ -185,11 +183,11 @@ def test_labels_never_remove_files_of_others(
 
 def test_texts_are_predicted_with_every_labels_probability(tiny_run: Path) -> None:
     found = predict_texts(tiny_run, ["the team won", "a rocket"])
-    assert [said["text"] for said in found] == ["the team won", "a rocket"]
-    for said in found:
-        assert list(said["probabilities"]) == list(samples.LABELS)
-        assert said["confidence"] == said["probabilities"][said["label"]]
-        assert said["abstain"] == (said["confidence"] < 0.4)
+    assert [row["text"] for row in found] == ["the team won", "a rocket"]
+    for row in found:
+        assert list(row["probabilities"]) == list(samples.LABELS)
+        assert row["confidence"] == row["probabilities"][row["label"]]
+        assert row["abstain"] == (row["confidence"] < 0.4)
 
 
 @pytest.mark.parametrize("texts", [[], [""], ["good", "  "]])
@@ -216,7 +214,7 @@ def test_a_test_set_with_unknown_labels_is_refused(tiny_run: Path, tmp_path: Pat
         evaluate_run(tiny_run, str(path), "student", SILENT)
 
 
-def test_fields_of_a_pair_are_parted_by_a_tab(
+def test_fields_of_a_pair_are_separated_by_a_tab(
     config_for: Callable[..., Any], tmp_path: Path
 ) -> None:
     inputs = tmp_path / "pairs"
@@ -233,9 +231,9 @@ def test_fields_of_a_pair_are_parted_by_a_tab(
     label_pool(config)
     assert predict_texts(tmp_path / "run", ["the game\twas on"])[0]["label"] in samples.LABELS
     half = predict_texts(tmp_path / "run", ["the game\t", "\twas on"])  # as pools may have it
-    assert [said["text"] for said in half] == ["the game\t", "\twas on"]
+    assert [row["text"] for row in half] == ["the game\t", "\twas on"]
     for text in ("the game", " \t "):
-        with pytest.raises(InputError, match="2 fields a text, parted by tabs"):
+        with pytest.raises(InputError, match="2 fields a text, separated by tabs"):
             predict_texts(tmp_path / "run", [text])
 
 

@@ -47,7 +47,7 @@ def test_a_run_is_shown_with_settings_manifest_and_report(tiny_run: Path, tmp_pa
         show_run(tmp_path / "nothing")
 
 
-def test_a_shown_run_says_which_settings_are_unlike_its_presets(
+def test_a_shown_run_names_the_settings_that_are_unlike_its_presets(
     tiny_run: Path, run_copy: Path
 ) -> None:
     changed = show_run(tiny_run)["changed"]

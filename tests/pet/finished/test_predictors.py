@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pet.errors import InputError, PetError
-from pet.finished import predictors as voices
+from pet.finished import predictors
 from pet.finished.inference import evaluate_run, label_new_pool
 from pet.progress import SILENT
 from pet.storage.files import read_json
@@ -18,7 +18,7 @@ from pet.storage.units import DONE
 from tests.support import samples
 
 
-def test_the_ensemble_says_what_its_members_were_measured_at(
+def test_the_ensemble_predicts_what_its_members_were_measured_at(
     tiny_run: Path, inputs_folder: Path
 ) -> None:
     found = evaluate_run(tiny_run, str(inputs_folder / "test.csv"), "ensemble", SILENT)
@@ -35,7 +35,7 @@ def test_members_of_an_ensemble_are_loaded_once_while_they_fit(
 ) -> None:
     pool = samples.write_pool(tmp_path / "pool.parquet", [f"news {n}" for n in range(40)])
     loaded: list[str] = []
-    load = voices.load_member
+    load = predictors.load_member
 
     def count(config: Any, task: Any, folder: Path, member: Any, backbone: Any) -> Any:
         loaded.append(member.name)
@@ -44,24 +44,22 @@ def test_members_of_an_ensemble_are_loaded_once_while_they_fit(
     def label(out: Path) -> int:
         return label_new_pool(tiny_run, str(pool), out, "ensemble", None, SILENT)[0]
 
-    monkeypatch.setattr(voices, "load_member", count)
+    monkeypatch.setattr(predictors, "load_member", count)
     assert label(tmp_path / "kept") == 3
     assert len(loaded) == len(set(loaded)) == 3
-    monkeypatch.setattr(voices, "KEPT_BYTES", 0)
+    monkeypatch.setattr(predictors, "KEPT_BYTES", 0)
     assert label(tmp_path / "again") == 3
     assert len(loaded) == 3 + 3 * 3
     kept, again = (pq.read_table(tmp_path / name) for name in ("kept", "again"))
     assert kept.equals(again)
 
 
-def test_an_unknown_voice_is_refused(tiny_run: Path, inputs_folder: Path) -> None:
+def test_an_unknown_predictor_is_refused(tiny_run: Path, inputs_folder: Path) -> None:
     with pytest.raises(InputError, match="student or ensemble"):
         evaluate_run(tiny_run, str(inputs_folder / "test.csv"), "teacher", SILENT)
 
 
-def test_an_ensemble_without_its_weights_is_an_error_that_says_so(
-    run_copy: Path, inputs_folder: Path
-) -> None:
+def test_an_ensemble_without_its_weights_is_an_error(run_copy: Path, inputs_folder: Path) -> None:
     (run_copy / "soft_labels" / DONE).unlink()
     with pytest.raises(PetError, match=r"soft_labels|finished"):
         evaluate_run(run_copy, str(inputs_folder / "test.csv"), "ensemble", SILENT)

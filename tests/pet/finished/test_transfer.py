@@ -79,7 +79,7 @@ def test_a_tasks_own_adapters_are_as_right_as_the_run_itself_found_them(
     assert [row[i] for i, row in enumerate(found["accuracy"]["relative"])] == [1, 1]
 
 
-def test_it_is_said_what_was_measured_on_and_whether_that_was_learned(
+def test_the_measured_set_is_named_and_whether_it_was_trained_on(
     found: dict[str, Any],
 ) -> None:
     """Tasks of other fields and labels go together: each keeps its own patterns and words."""
@@ -163,15 +163,15 @@ def test_prompts_of_a_causal_model_are_compared_too(
     assert found["accuracy"]["matrix"][1][1] == pytest.approx(trained, abs=1e-3)
 
 
-def test_what_cannot_be_compared_is_told_of_all_runs_at_once(
+def test_what_cannot_be_compared_is_reported_of_all_runs_at_once(
     adapted_runs: Runs, tiny_run: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError) as error:
         measure_transfer([adapted_runs["lora"], tiny_run, tmp_path, adapted_runs["prefix"]], SILENT)
-    told = [(problem.where, problem.found) for problem in error.value.problems]
-    assert (str(tiny_run), "members without adapters") in told
-    assert (str(adapted_runs["prefix"]), "prefix adapters") in told
-    assert any(where.startswith(str(tmp_path)) for where, _ in told)
+    problems = [(problem.where, problem.found) for problem in error.value.problems]
+    assert (str(tiny_run), "members without adapters") in problems
+    assert (str(adapted_runs["prefix"]), "prefix adapters") in problems
+    assert any(where.startswith(str(tmp_path)) for where, _ in problems)
 
 
 @pytest.mark.parametrize("times", [1, 2])
@@ -194,7 +194,7 @@ def test_adapters_of_another_model_are_refused(
 def test_rows_that_are_no_longer_those_of_the_run_are_refused(
     other_run: Path, adapted_runs: Runs, tmp_path: Path
 ) -> None:
-    """Else learned rows could pass for unseen ones, or figures differ from the report's."""
+    """Else training rows could pass for held-out ones, or figures differ from the report's."""
     copy = Path(shutil.copytree(other_run, tmp_path / "copy"))
     changed = samples.write_csv(tmp_path / "other.csv", ROWS[:2], ("subject", "text", "label"))
     config = json.loads((copy / "config.json").read_text())

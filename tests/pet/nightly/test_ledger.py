@@ -38,7 +38,7 @@ def test_entries_add_up(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut off", "of another number", "unknown field"])
-def test_an_entry_that_is_lost_is_told(tmp_path: Path, damage: str) -> None:
+def test_an_entry_that_is_lost_is_an_error(tmp_path: Path, damage: str) -> None:
     """Without it, its files would be labeled again, or taken for new ones that had drifted."""
     for number in (1, 2, 3):
         write_entry(tmp_path, entry(number, labeled={f"f{number}": FILE}))

@@ -197,12 +197,12 @@ def test_a_file_without_a_column_to_keep_is_labeled_all_the_same(
     config = json.loads((run_copy / "config.json").read_text())
     (run_copy / "config.json").write_text(json.dumps({**config, "keep_columns": ["source"]}))
     arrive(place / "pool", "a.csv", 5)
-    said: list[str] = []
+    notes: list[str] = []
     observer = Observer()
-    observer.note = said.append  # type: ignore[method-assign]
+    observer.note = notes.append  # type: ignore[method-assign]
     found = label_new(settings(run=str(run_copy)), observer=observer)
     assert (list(found["labeled"]), found["bad"]) == (["a.csv"], {})
-    assert "warning: a.csv has no column 'source': it is not kept" in said
+    assert "warning: a.csv has no column 'source': it is not kept" in notes
 
 
 def test_labels_that_were_lost_are_made_again(place: Path, night: Night) -> None:
@@ -215,7 +215,7 @@ def test_labels_that_were_lost_are_made_again(place: Path, night: Night) -> None
     assert labels_of(again["labels"]) == before
 
 
-def test_every_label_file_says_who_labeled_what_from_which_labeled_set(
+def test_every_label_file_names_model_file_and_labeled_set(
     place: Path, night: Night, tiny_run: Path
 ) -> None:
     arrive(place / "pool", "a.csv", 5)
@@ -283,7 +283,7 @@ def test_drift_renews_the_model_and_then_is_over(place: Path, night: Night) -> N
     assert "words" in found["came_into_use"]["reason"]
     entry = read_entries(place / "store")[-2]
     assert {"words", "length"} <= set(entry.drifted)
-    assert (found["drift"], found["drift_rows"]) == (entry.drift, 120), "it must not go untold"
+    assert (found["drift"], found["drift_rows"]) == (entry.drift, 120), "it must not go unreported"
     arrive(place / "pool", "c.csv", 30)  # the same mixture as in the pool by now
     arrive(place / "pool", "d.csv", 120, text="trade of the market and a stock price " * 4)
     calm = night(retrain_on_drift=True)

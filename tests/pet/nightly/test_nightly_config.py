@@ -1,4 +1,4 @@
-"""Settings of nights: TOML or JSON, wrong ones told all at once."""
+"""Settings of nights: TOML or JSON, wrong ones reported all at once."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ def test_toml_and_json_say_the_same(tmp_path: Path) -> None:
     assert (config.drift.rows, config.drift.words) == (50, 0.05)
 
 
-def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
+def test_everything_that_is_wrong_is_reported_at_once(tmp_path: Path) -> None:
     path = tmp_path / "n.toml"
     path.write_text('run = "r"\npool = "s3://key:secret@x/y"\nretrain_nigths = 3\nvoice = "x"\n')
     with pytest.raises(InputError) as caught:
         load_nightly_config(path)
-    said = str(caught.value)
+    message = str(caught.value)
     assert {problem.where.rpartition(" ")[2] for problem in caught.value.problems} == {
         "out",
         "pool",
         "retrain_nigths",
         "voice",
     }
-    assert "did you mean retrain_nights?" in said
-    assert "secret" not in said
+    assert "did you mean retrain_nights?" in message
+    assert "secret" not in message
 
 
 @pytest.mark.parametrize(

@@ -28,12 +28,12 @@ def labels_of(run: Path) -> list[dict[str, Any]]:
     ]
 
 
-def test_the_rows_most_in_doubt_are_shown_with_their_texts(tiny_run: Path) -> None:
+def test_the_rows_of_lowest_confidence_are_shown_with_their_texts(tiny_run: Path) -> None:
     found = read_json(tiny_run / "report.json")["examples"]
     texts = {f"pool.parquet:{n}": text for n, text in enumerate(samples.pool_texts())}
-    by_doubt = sorted(labels_of(tiny_run), key=lambda row: row["confidence"])
+    by_confidence = sorted(labels_of(tiny_run), key=lambda row: row["confidence"])
     assert [row["id"] for row in found["doubtful"]] == [
-        row["id"] for row in by_doubt[: examples.DOUBTFUL]
+        row["id"] for row in by_confidence[: examples.DOUBTFUL]
     ]
     for row in found["doubtful"]:
         assert row["texts"] == {"text": texts[row["id"]]}
@@ -42,19 +42,19 @@ def test_the_rows_most_in_doubt_are_shown_with_their_texts(tiny_run: Path) -> No
     assert found["among"] == 37
 
 
-def test_every_label_has_the_rows_that_are_surest_to_be_of_it(tiny_run: Path) -> None:
+def test_every_label_has_its_most_confident_rows(tiny_run: Path) -> None:
     found = read_json(tiny_run / "report.json")["examples"]["surest"]
     assert list(found) == list(samples.LABELS)
     rows = labels_of(tiny_run)
     for label, shown in found.items():
         own = [row["confidence"] for row in rows if row["label"] == label]
-        expected = sorted(own, reverse=True)[: examples.SUREST]
+        expected = sorted(own, reverse=True)[: examples.MOST_CONFIDENT]
         assert [row["confidence"] for row in shown] == pytest.approx(expected, abs=1e-4)
     assert any(found.values())
 
 
 def test_ids_that_occur_twice_do_not_swap_texts(config_for: Configure, tmp_path: Path) -> None:
-    """Rows are found by their place: an id says nothing where a pool gives it to two rows."""
+    """Rows are found by their place: an id is no key where a pool gives it to two rows."""
     texts = [f"{text} number {n}" for n, text in enumerate(filter(None, samples.pool_texts()))]
     table = {"id": ["same"] * len(texts), "text": texts}
     pq.write_table(pa.table(table), tmp_path / "pool.parquet")

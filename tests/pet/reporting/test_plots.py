@@ -13,7 +13,7 @@ from pet.reporting.report_file import Evaluation, Generation
 from tests.support import reports
 
 GENERATION = Generation(members=["a"], rows=10, agreement=0.5, shares={})
-JUDGED = Evaluation.model_validate(reports.evaluation(0.8, 1000, 2))
+EVALUATED = Evaluation.model_validate(reports.evaluation(0.8, 1000, 2))
 NOBODY = Evaluation.model_validate(
     {
         **reports.evaluation(0.0, 1000, 2),
@@ -23,8 +23,8 @@ NOBODY = Evaluation.model_validate(
 CHARTS: dict[str, Callable[[], str]] = {
     "histogram": lambda: plots.confidence_histogram([0, 5, 10, 3], 0.75),
     "an empty histogram": lambda: plots.confidence_histogram([0, 0], None),
-    "reliability": lambda: plots.reliability_diagram(JUDGED),
-    "coverage": lambda: plots.coverage_chart(JUDGED),
+    "reliability": lambda: plots.reliability_diagram(EVALUATED),
+    "coverage": lambda: plots.coverage_chart(EVALUATED),
     "coverage of nothing": lambda: plots.coverage_chart(NOBODY),
     "generations": lambda: plots.generations_chart([GENERATION, GENERATION]),
     "a heat map": lambda: plots.heat_map("map", ["1", "2"], ["1", "2"], [[1.0, None], [0.5, 0.2]]),
@@ -55,7 +55,7 @@ def test_two_charts_of_a_page_share_no_id() -> None:
         assert set(re.findall(r'(?:href="#|url\(#)([^")]+)', svg)) <= ids
 
 
-def test_rows_that_abstain_are_told_from_the_others_in_the_histogram() -> None:
+def test_rows_that_abstain_are_set_off_in_the_histogram() -> None:
     bars = re.findall(r"fill: var\((--first|--faint)\)", plots.confidence_histogram([4] * 4, 0.5))
     assert bars == ["--faint", "--faint", "--first", "--first"]
 

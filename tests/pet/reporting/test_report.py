@@ -48,7 +48,7 @@ def test_the_stable_names_are_there(report: dict[str, Any]) -> None:
 def test_what_is_odd_about_the_test_set_is_reported_too(
     config_for: Callable[..., Any], tmp_path: Path
 ) -> None:
-    """It was said once, while the run began, and then never again."""
+    """It was shown once, while the run began, and then never again."""
     rows = samples.test_rows()[:6]  # none of the third label
     test = samples.write_csv(tmp_path / "test.csv", rows, ("text", "label"))
     report = label_pool(config_for(test=str(test)))
@@ -112,13 +112,13 @@ def test_what_the_page_shows_can_be_read_by_a_script_too(
 def test_a_members_agreement_is_with_the_ensemble_on_the_pool(
     report: dict[str, Any], tiny_run: Path
 ) -> None:
-    def said(name: str) -> Any:
+    def logits_of(name: str) -> Any:
         files = sorted((tiny_run / "members" / name / "logits").glob("part-*"))
         return np.concatenate([read_logits(path)[1] for path in files])
 
-    together = sum(weight * said(name) for name, weight in report["weights"].items())
+    together = sum(weight * logits_of(name) for name, weight in report["weights"].items())
     for name, member in report["members"].items():
-        expected = (said(name).argmax(1) == together.argmax(1)).mean()
+        expected = (logits_of(name).argmax(1) == together.argmax(1)).mean()
         assert member["agreement"] == pytest.approx(expected, abs=1e-4)
         assert member["trained"]
     assert list(report["members"]) == list(report["weights"])

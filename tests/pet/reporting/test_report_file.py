@@ -1,4 +1,4 @@
-"""report.json read back: a file that is damaged, or of another version, is told from a good one."""
+"""report.json read back: a file that is damaged, or of another version, is refused."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ DAMAGED: dict[str, Callable[[dict[str, Any]], Any]] = {
 
 
 @pytest.mark.parametrize("found", list(DAMAGED))
-def test_a_damaged_or_older_report_is_told_and_what_to_do(tmp_path: Path, found: str) -> None:
+def test_a_damaged_or_older_report_is_an_error_with_a_fix(tmp_path: Path, found: str) -> None:
     run = reports.write_run(tmp_path / "run")
     (run / "report.json").write_text(json.dumps(DAMAGED[found](reports.figures())))
     with pytest.raises(InputError) as caught:
@@ -58,14 +58,14 @@ def test_a_damaged_or_older_report_is_told_and_what_to_do(tmp_path: Path, found:
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b'"\\ud83d"'])
 @pytest.mark.parametrize("name", ["report.json", "manifest.json"])
-def test_a_file_that_is_no_json_is_told(tmp_path: Path, content: bytes, name: str) -> None:
+def test_a_file_that_is_no_json_is_an_error(tmp_path: Path, content: bytes, name: str) -> None:
     run = reports.write_run(tmp_path / "run")
     (run / name).write_bytes(content)
     with pytest.raises(InputError, match="Invalid JSON"):
         read_report(run)
 
 
-def test_a_run_that_has_not_ended_is_told_from_no_run(tmp_path: Path) -> None:
+def test_a_run_that_has_not_ended_is_another_error_than_no_run(tmp_path: Path) -> None:
     run = reports.write_run(tmp_path / "run")
     (run / "report.json").unlink()
     with pytest.raises(InputError, match="a run that has not ended"):

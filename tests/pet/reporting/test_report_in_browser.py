@@ -36,8 +36,8 @@ MODES = {"light": [], "dark": ["--blink-settings=preferredColorScheme=0"]}
 FRAMES = """<!DOCTYPE html><html><head><title>silent</title>
 <meta name="color-scheme" content="light dark">
 <style>body { margin: 0; white-space: nowrap } iframe { border: 0; vertical-align: top }</style>
-<script>const heard = []; addEventListener("message", said => {
-  heard.push(said.data); document.title = heard.join(";") })</script></head><body>"""
+<script>const received = []; addEventListener("message", event => {
+  received.push(event.data); document.title = received.join(";") })</script></head><body>"""
 PROBE = """<script>addEventListener("load", () => {
   document.querySelectorAll("details").forEach(details => details.open = true);
   const page = document.documentElement;

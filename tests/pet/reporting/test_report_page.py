@@ -78,20 +78,23 @@ def test_the_page_of_a_run_is_well_formed_and_needs_nothing_else(tiny_run: Path)
 def test_every_part_that_was_promised_is_there(tiny_run: Path) -> None:
     text = Page((tiny_run / "report.html").read_text(encoding="utf-8")).text
     for part in (
-        "What to know",
-        "Side by side",
+        "Findings and next steps",
+        "Model comparison",
         "Patterns",
         "supervised baseline",
         "ensemble",
         "Confidence in the pool",
-        "Confidence against accuracy",
-        "Fewer rows",
-        "What is taken for what",
-        "Most in doubt",
-        "Most confident",
+        "Confidence and calibration",
+        "Reliability diagram",
+        "Accuracy against coverage",
+        "Confusion matrix",
+        "recall",
+        "precision",
+        "Lowest confidence",
+        "Highest confidence",
         "empty text",
-        "What it took",
-        "as the machine of the command counted",
+        "Cost",
+        "measured on the machine of the command",
         "pet run",
         "Fingerprints",
         "transformers",
@@ -160,11 +163,11 @@ def test_every_kind_of_run_gets_a_page(
     page = Page(html)
     assert not page.open
     assert ("is not known" in page.text) == (config.test is None)
-    assert ("Side by side" in page.text) == (
+    assert ("Model comparison" in page.text) == (
         config.test is not None or (config.out_of_bag > 0 and config.labeled is not None)
     )
     assert ("<bdi>encoder</bdi>" in html) == (config.encoder is not None)
-    assert ("were asked as they are" in page.text) == any(
+    assert ("under trained are zero-shot" in page.text) == any(
         name.startswith("untrained-") for name in report["weights"]
     )
 
@@ -203,7 +206,7 @@ def test_an_earlier_page_does_not_outlive_new_inputs(
     assert not (run_copy / "report.html").exists()
 
 
-def test_drawing_leaves_a_read_only_home_alone_and_says_nothing(tmp_path: Path) -> None:
+def test_drawing_leaves_a_read_only_home_alone_and_prints_no_warning(tmp_path: Path) -> None:
     """matplotlib keeps a list of fonts under the home, and complains where it cannot."""
     run = reports.write_run(tmp_path / "run")
     home = tmp_path / "home"
@@ -243,7 +246,7 @@ def test_no_template_line_reads_beyond_its_figures(tmp_path: Path) -> None:
     assert not re.search(r"\b(None|nan|Undefined|inf)\b", Page(draw(tmp_path / "run")).text)
 
 
-def test_times_are_written_as_people_say_them() -> None:
+def test_times_are_written_in_hours_minutes_and_seconds() -> None:
     assert [duration(seconds) for seconds in (0.04, 59.94, 61, 3599.9, 7260)] == [
         "0.0 s",
         "59.9 s",

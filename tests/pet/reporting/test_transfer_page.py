@@ -62,10 +62,10 @@ def test_the_best_other_run_is_named_with_what_there_is_without() -> None:
     assert "nothing to compare with" in Page(draw_transfer(found(relative=nothing))).text
 
 
-def test_learned_rows_are_marked_as_such() -> None:
-    assert ", learned" in Page(draw_transfer(found())).text
-    unseen = [[False, False], [False, False]]
-    assert "learned" not in Page(draw_transfer(found(learned=unseen))).text
+def test_accuracy_on_training_rows_is_marked() -> None:
+    assert ", on training rows" in Page(draw_transfer(found())).text
+    held_out = [[False, False], [False, False]]
+    assert "training rows" not in Page(draw_transfer(found(learned=held_out))).text
 
 
 def test_a_measure_that_does_not_apply_has_no_chart() -> None:

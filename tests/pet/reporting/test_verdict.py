@@ -1,4 +1,4 @@
-"""The verdict: every sentence is said where it is true, and only there."""
+"""The verdict: every finding is reported where it is true, and only there."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def confused(confusion: list[list[int]]) -> dict[str, Any]:
 def test_a_good_run_is_not_warned_of() -> None:
     found = verdict(reports.figures())
     assert {finding.level for finding in found.findings} == {"good"}
-    assert found.headline == "About 81 of 100 labels are right"
+    assert found.headline == "About 81 of 100 labels are correct"
     assert "1,000 test rows" in found.quality
     assert "1,000 texts were given one of 2 labels" in found.made
     assert "20 labeled rows" in found.made
@@ -52,35 +52,35 @@ AMISS: dict[str, dict[str, Any]] = {
     "serious: Measure before": reports.without_test(reports.figures()),
     "serious: The test set leaks": reports.figures(leaked=3),
     "serious: No better than": with_test(student=0.51),
-    "serious: 1 of 2 labels were never given": with_labels(counts={"sport": 1000, "space": 0}),
-    "care: The student is behind": with_test(student=0.75),
+    "serious: 1 of 2 labels were never predicted": with_labels(counts={"sport": 1000, "space": 0}),
+    "care: The student is less accurate": with_test(student=0.75),
     "care: The supervised baseline beats": with_test(supervised=0.9),
-    "note: Patterns and plain training cannot": with_test(supervised=0.815),
+    "note: No significant difference": with_test(supervised=0.815),
     "care: The test set is small": reports.figures(
         test=few, sets={**reports.figures()["sets"], "test": {"rows": 20, "counts":
                                                           {"sport": 10, "space": 10}}}),
     "note: One pattern alone": reports.figures(test={
         **reports.measured(2), "best_pattern": {"name": "topic", **reports.metrics(0.9, 1000)}}),
-    "note: The pattern “\u2068topic\u2069” trails": with_test(topic=0.6),
-    "care: Do not read confidence": reports.figures(test={
+    "note: The pattern “\u2068topic\u2069” is much less accurate": with_test(topic=0.6),
+    "care: The student is overconfident": reports.figures(test={
         **reports.measured(2), "student": reports.evaluation(0.8, 1000, 2, confidence=0.97)}),
-    "note: Confidence is lower": reports.figures(test={
+    "note: The student is underconfident": reports.figures(test={
         **reports.measured(2), "student": reports.evaluation(0.8, 1000, 2, confidence=0.6)}),
-    "care: “\u2068space\u2069” is often missed": confused([[500, 0], [300, 200]]),
-    "care: “\u2068sport\u2069” is often wrong": confused([[90, 10], [310, 590]]),
+    "care: Low recall: “\u2068space\u2069”": confused([[500, 0], [300, 200]]),
+    "care: Low precision: “\u2068sport\u2069”": confused([[90, 10], [310, 590]]),
     "note: The sentence encoder alone": reports.figures(test={
         **reports.measured(2), "encoder": reports.metrics(0.85, 1000)}),
-    "care: The test set is not like the pool": confused([[490, 10], [300, 200]]),
+    "care: The test set differs from the pool": confused([[490, 10], [300, 200]]),
     "note: The pool's label shares": with_labels(counts={"sport": 900, "space": 100}),
     "care: 40.0": with_labels(abstained=400),
-    "care: The models do not agree": reports.figures(members={
+    "care: The ensemble members disagree": reports.figures(members={
         name: {"kind": "pattern", "pattern": name.split("-")[1], "trained": True, "agreement": 0.4}
         for name in ("g0-category-r0", "g0-topic-r0")}),
-    "note: Generation 1 did harm": reports.figures(generations=[
+    "note: Generation 1 was worse": reports.figures(generations=[
         *reports.figures()["generations"],
         {**reports.figures()["generations"][0], "members": ["g1-category-r0"]}]),
-    "note: Nothing was learned from people": reports.without_labels(reports.figures()),
-    "note: Rows were set aside": reports.figures(
+    "note: No labeled rows were used": reports.without_labels(reports.figures()),
+    "note: Rows were rejected": reports.figures(
         pool={"rows": 1000, "rejected": 50, "scored_by_members": 950}),
     "care: About the labeled rows": reports.figures(warnings=["two texts contradict"]),
     "care: About the test rows": reports.figures(test_warnings=["two texts contradict"]),
@@ -88,7 +88,7 @@ AMISS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("title", list(AMISS))
-def test_what_is_amiss_is_said(title: str) -> None:
+def test_what_is_amiss_is_a_finding(title: str) -> None:
     assert title in titles(AMISS[title])
     assert title not in titles(reports.figures())
 
@@ -118,10 +118,10 @@ def test_two_labels_and_a_low_threshold_never_abstain() -> None:
     assert "note: No row can abstain" in titles(reports.figures(test=test))
 
 
-def test_rare_labels_that_fare_worse_are_not_hidden_by_the_accuracy() -> None:
+def test_rare_labels_that_are_predicted_less_well_are_not_hidden_by_the_accuracy() -> None:
     test = reports.measured(2)
     test["student"]["macro_f1"] = test["student"]["accuracy"] - 0.1
-    assert "F1 score is 71.0" in verdict(reports.figures(test=test)).quality
+    assert "macro-F1 score is 71.0" in verdict(reports.figures(test=test)).quality
     assert "F1" not in verdict(reports.figures()).quality
 
 
@@ -137,22 +137,22 @@ def test_of_many_poor_labels_the_worst_are_named() -> None:
 
 def test_without_a_test_set_no_accuracy_is_claimed() -> None:
     found = verdict(reports.without_test(reports.figures()))
-    assert found.headline == "How good these labels are is not known"
-    assert "hint" in found.quality
+    assert found.headline == "The accuracy of these labels is not known"
+    assert "rough estimate: the ensemble's out-of-fold accuracy" in found.quality
     assert "pet evaluate runs/first --test" in found.findings[0].command
     learned = reports.without_test(reports.figures())
     learned["labeled"] = {**learned["labeled"], "unseen": False}
-    assert "learned from all the labeled rows" in verdict(learned).quality
+    assert "no labeled row was held out from training" in verdict(learned).quality
 
 
-def test_a_run_that_knows_nothing_says_so() -> None:
+def test_a_run_without_known_labels_claims_no_accuracy() -> None:
     found = verdict(reports.without_labels(reports.without_test(reports.figures())))
     assert "no labeled rows to measure on" in found.quality
-    assert "no labeled row" in found.made
+    assert "no labeled rows" in found.made
 
 
-def test_a_few_test_rows_are_no_proof_that_a_model_is_wrong_about_itself() -> None:
-    """With 20 rows every figure is off by chance alone; the small test set is what is said."""
+def test_a_few_test_rows_are_no_proof_of_miscalibration() -> None:
+    """With 20 rows every figure is off by chance alone; the small test set is the finding."""
     test = {
         **few,
         "student": reports.evaluation(0.8, 20, 2, confidence=0.9),
@@ -161,18 +161,18 @@ def test_a_few_test_rows_are_no_proof_that_a_model_is_wrong_about_itself() -> No
     sets = {"test": {"rows": 20, "counts": {"sport": 10, "space": 10}}}
     found = titles(reports.figures(test=test, sets={**reports.figures()["sets"], **sets}))
     assert "One pattern" not in found
-    assert "probability" not in found
+    assert "confident" not in found
 
 
-def test_a_threshold_is_named_for_an_accuracy_that_people_ask_for() -> None:
+def test_a_threshold_is_named_for_an_accuracy_that_is_wanted() -> None:
     [found] = [own for own in verdict(reports.figures()).findings if "need" in own.title]
-    assert found.title == "If you need 90 of 100 right"
+    assert found.title == "If you need an accuracy of 90\u202f%"
     assert "0.85 and more" in found.text
-    assert "30.0" in found.text
+    assert "coverage 30.0" in found.text
 
 
 def test_a_threshold_is_named_on_no_handful_of_rows() -> None:
-    """Of 20 test rows the surest two are right by chance as often as not."""
+    """Of 20 test rows the two most confident ones are correct by chance as often as not."""
     sets = {"test": {"rows": 20, "counts": {"sport": 10, "space": 10}}}
     found = reports.figures(test=few, sets={**reports.figures()["sets"], **sets})
     assert max(point["accuracy"] for point in found["test"]["student"]["coverage"]) > 0.9
@@ -180,7 +180,7 @@ def test_a_threshold_is_named_on_no_handful_of_rows() -> None:
 
 
 def test_a_threshold_that_is_named_keeps_the_rows_that_it_was_found_on() -> None:
-    """A student that is all but sure has its surest rows at 0.9968: nobody reaches 1.00."""
+    """A student's most confident rows are at 0.9968: a threshold of 1.00 would keep none."""
     test = reports.measured(2)
     for point in test["student"]["coverage"]:
         point["threshold"] = 0.9968

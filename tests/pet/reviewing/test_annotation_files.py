@@ -67,10 +67,10 @@ def test_label_studio_finds_its_tasks_predictions_and_choices(tmp_path: Path) ->
     assert [text.get("value") for text in texts] == ["$subject", "$text_2"]
     assert {text.get("name") for text in texts} <= task["data"].keys()
     [prediction] = task["predictions"]
-    [said] = prediction["result"]
-    assert said["from_name"] == choices.get("name")
-    assert said["to_name"] == choices.get("toName") == texts[0].get("name")
-    assert said["value"] == {"choices": ["a & b"]}
+    [result] = prediction["result"]
+    assert result["from_name"] == choices.get("name")
+    assert result["to_name"] == choices.get("toName") == texts[0].get("name")
+    assert result["value"] == {"choices": ["a & b"]}
     assert (prediction["score"], prediction["model_version"]) == (0.75, "run-1")
     assert "id" not in task["data"]  # Label Studio's exports would put its own in this place
 
@@ -108,18 +108,18 @@ def test_a_field_never_hides_a_column_of_ours_or_another_field() -> None:
         ("r.jsonl", None, "jsonl"),
     ],
 )
-def test_the_ending_says_the_format(name: str, format: str | None, found: str) -> None:
+def test_the_ending_gives_the_format(name: str, format: str | None, found: str) -> None:
     assert format_of(Path(name), format) == found
 
 
 @pytest.mark.parametrize(
-    ("name", "format", "said"),
+    ("name", "format", "message"),
     [
         ("r.xlsx", None, r"\.csv, \.jsonl or \.json"),
         ("r.csv", "argilla", "ends in .json"),
         ("r.csv", "prodigy", "'prodigy'"),
     ],
 )
-def test_a_format_that_does_not_fit_is_refused(name: str, format: str | None, said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_a_format_that_does_not_fit_is_refused(name: str, format: str | None, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         format_of(Path(name), format)

@@ -44,13 +44,13 @@ def test_a_spreadsheet_comes_back_with_its_texts_as_they_were(tmp_path: Path) ->
     row = ReviewRow("-7", {"text": TEXT}, "a", 0.9, {"a": 0.9, "-b": 0.1}, "why")
     write_rows(tmp_path / "r.csv", "csv", [row], ReviewTask("?", FIELDS, ("a", "-b"), "run"))
     filled = (tmp_path / "r.csv").read_text("utf-8-sig").rstrip("\r\n") + "'-b\r\n"
-    [said] = read(tmp_path / "r.csv", filled)
-    assert said == Annotation("-7", "-b", {"text": TEXT})
+    [own] = read(tmp_path / "r.csv", filled)
+    assert own == Annotation("-7", "-b", {"text": TEXT})
 
 
-def test_a_spreadsheet_may_tell_who_answered_and_when(tmp_path: Path) -> None:
-    [said] = read(tmp_path / "r.csv", "id,answer,annotator,date\n1, a ,Ann,2026-11-20\n")
-    assert said == Annotation("1", "a", {}, "Ann", "2026-11-20")
+def test_a_spreadsheet_may_name_who_answered_and_when(tmp_path: Path) -> None:
+    [own] = read(tmp_path / "r.csv", "id,answer,annotator,date\n1, a ,Ann,2026-11-20\n")
+    assert own == Annotation("1", "a", {}, "Ann", "2026-11-20")
 
 
 def test_json_lines_come_back(tmp_path: Path) -> None:
@@ -62,8 +62,8 @@ def test_json_lines_come_back(tmp_path: Path) -> None:
 
 
 def test_label_studio_tasks_go_by_our_id_and_not_by_its_own(tmp_path: Path) -> None:
-    [said] = read(tmp_path / "r.json", studio(annotation("b")))
-    assert said == Annotation("p:1", "b", {"text": TEXT}, "3", "2026-11-20T10:00:00Z")
+    [own] = read(tmp_path / "r.json", studio(annotation("b")))
+    assert own == Annotation("p:1", "b", {"text": TEXT}, "3", "2026-11-20T10:00:00Z")
 
 
 def test_a_prediction_that_nobody_confirmed_is_no_answer(tmp_path: Path) -> None:
@@ -71,10 +71,10 @@ def test_a_prediction_that_nobody_confirmed_is_no_answer(tmp_path: Path) -> None
         assert [own.label for own in read(tmp_path / "r.json", export)] == [""]
 
 
-def test_every_annotator_of_a_task_is_heard(tmp_path: Path) -> None:
+def test_the_labels_of_every_annotator_of_a_task_are_read(tmp_path: Path) -> None:
     second = annotation("a", completed_by={"id": 4, "email": "b@x.org"})
-    said = read(tmp_path / "r.json", studio(annotation("b"), second))
-    assert [(own.label, own.annotator) for own in said] == [("b", "3"), ("a", "b@x.org")]
+    found = read(tmp_path / "r.json", studio(annotation("b"), second))
+    assert [(own.label, own.annotator) for own in found] == [("b", "3"), ("a", "b@x.org")]
 
 
 def test_label_studio_json_min_and_csv_are_read(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_argilla_records_are_read_and_drafts_are_not(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("r.json", studio(annotation("a", "b")), "row 1: 2 labels: 'a', 'b'"),
         ("r.json", [{"id": "1", "answer": {"choices": ["a", "b"]}}], "2 labels"),
@@ -135,9 +135,9 @@ def test_argilla_records_are_read_and_drafts_are_not(tmp_path: Path) -> None:
     ],
 )
 def test_a_file_that_is_no_good_is_refused_as_a_whole(
-    tmp_path: Path, name: str, content: Any, said: str
+    tmp_path: Path, name: str, content: Any, message: str
 ) -> None:
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         read(tmp_path / name, content)
 
 

@@ -118,10 +118,13 @@ def ids_of(run: FinishedRun) -> list[str]:
 def test_rows_that_the_encoder_has_read_are_not_read_again(
     run: FinishedRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ids, (_, said) = ids_of(run), module.read_logits(run.folder / "embeddings/part-00000.parquet")
+    ids, (_, vectors) = (
+        ids_of(run),
+        module.read_logits(run.folder / "embeddings/part-00000.parquet"),
+    )
     monkeypatch.setattr(module, "load_sentence_encoder", None)
     found = row_vectors(run, ids[::-1], {"text": [""] * len(ids)}, 1, SILENT)
-    np.testing.assert_array_equal(found, said[::-1])
+    np.testing.assert_array_equal(found, vectors[::-1])
 
 
 def test_rows_that_it_has_not_read_are_embedded_as_it_would_have(run: FinishedRun) -> None:

@@ -125,7 +125,7 @@ def test_a_start_without_labels_takes_answers_too(
     assert [row["label"] for row in rows_of(taken.path)] == ["sport", "space"]
 
 
-def test_columns_keep_the_names_that_the_run_was_told(
+def test_columns_keep_the_names_that_the_run_was_given(
     config_for: Callable[..., RunConfig], tmp_path: Path
 ) -> None:
     inputs = samples.write_inputs(tmp_path / "in")
@@ -150,7 +150,7 @@ def test_columns_keep_the_names_that_the_run_was_told(
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ([(id_of(0), "")], "none: every row is empty"),
         ([(id_of(0), "Sport"), (id_of(1), "x")], "'Sport' \\(1 rows\\), 'x' \\(1 rows\\)"),
@@ -162,14 +162,14 @@ def test_columns_keep_the_names_that_the_run_was_told(
     ],
 )
 def test_wrong_answers_are_refused_and_nothing_is_written(
-    tiny_run: Path, tmp_path: Path, given: Answers, said: str
+    tiny_run: Path, tmp_path: Path, given: Answers, message: str
 ) -> None:
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         take(tiny_run, tmp_path, list(given))
     assert not (tmp_path / "new.jsonl").exists()
 
 
-def test_everything_that_is_wrong_is_said_at_once(tiny_run: Path, tmp_path: Path) -> None:
+def test_everything_that_is_wrong_is_reported_at_once(tiny_run: Path, tmp_path: Path) -> None:
     given = [(id_of(0), "sport"), (id_of(0), "space"), (id_of(1), "x"), ("y", "sport")]
     with pytest.raises(InputError) as caught:
         take(tiny_run, tmp_path, list(given))
@@ -207,8 +207,8 @@ def test_answers_to_texts_that_the_pool_does_not_have_are_refused(
 def test_a_labeled_set_that_is_there_stays(tiny_run: Path, tmp_path: Path) -> None:
     path = answers(tmp_path / "a.csv", [(id_of(0), "sport")])
     (tmp_path / "mine.jsonl").write_text("mine")
-    for name, said in (("mine.jsonl", "a name that is free"), ("new.csv", ".jsonl or .parquet")):
-        with pytest.raises(InputError, match=said):
+    for name, message in (("mine.jsonl", "a name that is free"), ("new.csv", ".jsonl or .parquet")):
+        with pytest.raises(InputError, match=message):
             take_answers(tiny_run, path, tmp_path / name, SILENT)
     assert (tmp_path / "mine.jsonl").read_text() == "mine"
 

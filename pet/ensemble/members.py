@@ -19,6 +19,12 @@ from pet.models.loading import longest_input
 
 FIRST_ROWS_PER_LABEL = 10  # of the first generation without labels
 
+# Candidates per label of that generation: what the authors run zero-shot iPET with
+# (`--ipet_n_most_likely 100`).
+MOST_LIKELY = 100
+
+GROWTH_GOAL = 1000  # rows at which `generations=paper` stops growing: section 4 of the paper
+
 ENOUGH = 5  # labeled rows from which anything is concluded
 
 # Labeled rows from which generation 0 is trained, however many labels share them. Of 20 labels
@@ -139,7 +145,7 @@ def generations_of(inputs: Inputs, rows: int) -> int:
         return 0  # nobody would learn anything
     if config.generations == "paper":
         of_paper = count_generations(
-            len(inputs.labeled), config.growth_factor, config.growth_goal, first_rows(inputs)
+            len(inputs.labeled), config.growth_factor, GROWTH_GOAL, first_rows(inputs)
         )
         wanted = min(of_paper, MOST_GENERATIONS)
     else:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pet.config import RunConfig, WholeTrainingConfig
 from pet.ensemble.members import (
     ENOUGH,
+    MOST_LIKELY,
     Member,
     encoder_length,
     first_rows,
@@ -25,12 +26,14 @@ from pet.inputs.pool_sample import texts_fingerprint, unlabeled_fingerprint
 from pet.inputs.warm_start import start_digest, takes_others
 from pet.method.ensembling import folds_of
 from pet.method.ipet import choose_teachers
+from pet.models.soft_prompt import PROJECTOR_RATE, PROJECTOR_WIDTH
+from pet.models.training import training_shape
 from pet.storage.units import fingerprint
 
 
 def adaptation_training(config: RunConfig) -> WholeTrainingConfig:
     """How the teacher is adapted: as the settings say, for as many steps as are asked for."""
-    return config.adaptation.model_copy(update={"steps": config.adapt_steps})
+    return WholeTrainingConfig(**config.adaptation.model_dump(), steps=config.adapt_steps)
 
 
 def base_digest(inputs: Inputs) -> str:
@@ -42,13 +45,15 @@ def base_digest(inputs: Inputs) -> str:
         unit="adapted",
         model=inputs.digests["model"],
         pool=unlabeled_fingerprint(inputs),
-        training=config.shape_of(adaptation_training(config)),
+        training=training_shape(config, adaptation_training(config)),
         patterns=[pattern.template for pattern in inputs.task.patterns],
         words=[inputs.task.words_in_order(pattern.name) for pattern in inputs.task.patterns],
         seed=inputs.seed("adaptation"),
         **computation(config),
     )
 
+
+HELD_OUT_LINES = 4  # at most: of 1 / out_of_bag folds, by default 4, one a line
 
 LINES_AFTER_UNTRAINED = 2  # each of them leaves out every labeled row
 
@@ -120,7 +125,7 @@ def _in_line(inputs: Inputs, generation: int) -> list[Member]:
         ]
     return [
         held_out_members[(start + generation) % len(held_out_members)]
-        for start in starts[: config.judge_lines]
+        for start in starts[:HELD_OUT_LINES]
     ]
 
 
@@ -227,7 +232,7 @@ def _fingerprint(inputs: Inputs, member: Member) -> str:
             "drawn": [
                 config.growth_factor,
                 config.drawn_labels,
-                *([] if len(inputs.labeled) else [config.most_likely, first_rows(inputs)]),
+                *([] if len(inputs.labeled) else [MOST_LIKELY, first_rows(inputs)]),
             ],
             "judged": [
                 config.out_of_bag,
@@ -252,11 +257,13 @@ def _pattern_shape(inputs: Inputs, member: Member) -> dict[str, Any]:
     if member.generation is not None:
         if config.lm_weight:
             shape["pool"] = unlabeled_fingerprint(inputs)
-        shape |= {"training": config.shape_of(config.member), "lm_weight": config.lm_weight}
+        training = training_shape(config, config.member)
+        shape |= {"training": training, "lm_weight": config.lm_weight}
         if config.init_from is not None:
             shape["start"] = start_digest(config, task, member.pattern, member.repetition)
             if takes_others(config):
-                shape["projector"] = config.projector.model_dump()
+                constants = {"width": PROJECTOR_WIDTH, "learning_rate": PROJECTOR_RATE}
+                shape["projector"] = config.projector.model_dump() | constants
         if member.kind == "held-out":
             shape["left out"] = held_out_rows(inputs, member).tolist()
             if member in teaching_held_out_members(inputs, member.generation):  # its model is kept

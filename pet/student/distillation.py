@@ -22,7 +22,7 @@ from pet.models.loading import choose_device
 from pet.models.lora import add_lora, merge_lora
 from pet.models.model import Classifier, Texts
 from pet.models.scoring import score, score_columns, tokenize_columns
-from pet.models.training import cross_entropy, one_hot, train
+from pet.models.training import cross_entropy, one_hot, train, training_shape
 from pet.progress import Tick
 from pet.storage.files import write_parquet
 from pet.storage.units import Unit, fingerprint, make_unit
@@ -112,7 +112,7 @@ def _student_fingerprint(
         unit=name,
         soft_labels=soft.fingerprint,
         model=inputs.digests["student_model"],
-        training=config.shape_of(training),
+        training=training_shape(config, training),
         temperature=config.temperature,
         seed=inputs.seed(name),
         labels=inputs.task.labels,
@@ -192,7 +192,7 @@ def train_supervised(inputs: Inputs) -> Unit:
         labeled=inputs.digests["labeled"],
         seed=inputs.seed("supervised"),
         model=inputs.digests["student_model"],
-        training=config.shape_of(config.supervised),
+        training=training_shape(config, config.supervised),
         labels=inputs.task.labels,
         fields=inputs.task.fields,
         **computation(config, config.student_length),

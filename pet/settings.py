@@ -111,15 +111,8 @@ def as_problem(detail: Any, kind: type[Frozen] = RunConfig) -> Problem:
     given = detail.get("input")
     found = repr(given)
     found = found if len(found) <= LONGEST_SHOWN else f"{found[:LONGEST_SHOWN]}..."
-    if (
-        detail["type"] == "extra_forbidden"
-        and (removed := kind.former.removed.get(where)) is not None
-    ):
-        wanted = f"nothing, or {removed.default!r}: the setting is gone"
-        return Problem(f"setting {where}", wanted, found, removed.fix)
-    if detail["type"] == "extra_forbidden" and (new := kind.former.renamed.get(where)) is not None:
-        both = f"{where} beside it, the former name"
-        return Problem(f"setting {where}", f"{new} alone", both, "leave it out")
+    if detail["type"] == "extra_forbidden" and (former := _as_former(kind, where, found)):
+        return former
     if detail["type"] == "extra_forbidden":
         near = difflib.get_close_matches(where, names, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
@@ -139,6 +132,17 @@ def as_problem(detail: Any, kind: type[Frozen] = RunConfig) -> Problem:
     return Problem(f"setting {where}", detail["msg"], found, "give another value")
 
 
+def _as_former(kind: type[Frozen], name: str, found: str) -> Problem | None:
+    """Say what is wrong with a former setting that has no place today."""
+    removed, new = kind.former.removed.get(name), kind.former.renamed.get(name)
+    if removed is not None:
+        wanted = f"{removed.default!r}, or nothing: the setting is gone"
+        return Problem(f"setting {name}", wanted, found, removed.fix)
+    if new is not None:
+        return Problem(f"setting {name}", f"{new} alone: its name now", "both", "leave it out")
+    return None
+
+
 def _setting_names(kind: type[Frozen] = RunConfig) -> list[str]:
     names = []
     for name, info in kind.model_fields.items():
@@ -154,6 +158,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 _KNOWN_SETTINGS = _listed(_setting_names())
+_REMOVED = RunConfig.former.removed
 
 
 def load_config(path: Path, to_train: bool = False) -> RunConfig:
@@ -178,18 +183,17 @@ def load_config(path: Path, to_train: bool = False) -> RunConfig:
             )
         ) from None
     except ValidationError as error:
-        problems = [as_problem(detail) for detail in error.errors()]
-        unknown = "; ".join(str(problem.where) for problem in problems)
-        removed = RunConfig.former.removed
-        fixes = [p.fix for p in problems if p.where.removeprefix("setting ") in removed]
-    except (ValueError, RecursionError) as error:
-        unknown, fixes = f"no JSON: {error}", []
+        wrong = {detail["loc"]: as_problem(detail) for detail in error.errors()}
+        former = [own.fix for loc, own in wrong.items() if ".".join(map(str, loc)) in _REMOVED]
+        found = "; ".join(own.where for own in wrong.values())
+    except (ValueError, RecursionError):
+        former, found = [], "no JSON"
     raise InputError(
         Problem(
             str(path),
             "settings that this version knows",
-            unknown,
-            "; ".join(fixes) or "run it again into a new folder with this version",
+            found,
+            "; ".join(former) or "run it again into a new folder with this version",
         )
     )
 
@@ -198,7 +202,7 @@ def _todays_settings(path: Path, to_train: bool) -> Any:
     data = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(data, dict):
         return data
-    data = RunConfig.former.of_today(data, lambda line: None)
+    data = RunConfig.former.of_today(data, note=lambda line: None)
     if not to_train and (unlike := RunConfig.former.take_out(data)):
         had = ", ".join(f"{name}={value!r}" for name, value in unlike.items())
         warn(f"{path.parent} was made with {had}: settings that are gone; not so, if trained anew")

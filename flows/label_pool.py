@@ -21,7 +21,7 @@ from typing import Any
 from prefect import State, flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.runtime.calls import call, carry_out, run_name
+from flows.runtime.calls import call, carry_out, run_name, warn_on_stderr
 from flows.runtime.hooks import tell_failure
 from flows.runtime.ray_workers import MOST_AT_ONCE, RayOptions
 from pet.config import RunConfig
@@ -89,9 +89,9 @@ def main(arguments: list[str]) -> int:
     arguments = [argument for argument in arguments if argument != "--update"]
     try:
         if len(arguments) == 1 and "=" not in arguments[0]:
-            config = load_config(Path(arguments[0]))
+            config = load_config(Path(arguments[0]), to_train=True)
         else:
-            config = make_config({}, tuple(arguments))
+            config = make_config({}, tuple(arguments), note=warn_on_stderr)
         run_flow(config, update=update)
     except PetError as error:
         sys.stderr.write(f"{error}\n")

@@ -20,7 +20,7 @@ from typing import Any
 from prefect import State, flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.runtime.calls import call, carry_out, run_name
+from flows.runtime.calls import call, carry_out, run_name, warn_on_stderr
 from flows.runtime.hooks import tell_failure
 from pet.errors import Interrupted, PetError
 from pet.jobs import Execute
@@ -70,7 +70,7 @@ def main(arguments: list[str]) -> int:
     try:
         if len(arguments) != 1:
             raise PetError("expected: python -m flows.nightly CONFIG")
-        run_flow(load_nightly_config(Path(arguments[0])))
+        run_flow(load_nightly_config(Path(arguments[0]), warn_on_stderr))
     except PetError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_status

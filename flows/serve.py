@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.console import answer
+from flows.commands.console import answer, err
 from flows.runtime.server import check_reachable, prepare
 from pet.errors import InputError, Problem
 from pet.nightly.ledger import unit_name
@@ -28,7 +28,11 @@ def main(
 ) -> None:
     """Label what is new, at every time of the schedule; ends with Ctrl-C."""
     prepare(console_level=os.environ.get("PREFECT_LOGGING_LEVEL", "INFO"))
-    answer(lambda: serve_nights(load_nightly_config(config), cron, timezone), debug=False)
+
+    def note(line: str) -> None:
+        err.print(f"warning: {line}", markup=False, soft_wrap=True)
+
+    answer(lambda: serve_nights(load_nightly_config(config, note), cron, timezone), debug=False)
 
 
 def serve_nights(settings: NightlyConfig, cron: str, timezone: str) -> None:

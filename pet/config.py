@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from pet.former_settings import FormerSettings, Removed, warn
 from pet.storage.locations import place_problem
 
 Tuning = Literal["full", "lora", "prefix", "soft-prompt"]
@@ -18,6 +19,8 @@ Start = Literal["random", "vocabulary", "label-words", "pattern-words"]
 
 class Frozen(BaseModel):
     """Settings: never changed, and nothing unknown among them."""
+
+    former: ClassVar[FormerSettings] = FormerSettings()
 
     model_config = ConfigDict(
         frozen=True,
@@ -33,7 +36,6 @@ class LoraConfig(Frozen):
     """A low-rank change beside every linear layer (Hu et al. 2022, arXiv 2106.09685)."""
 
     rank: int = Field(8, ge=1, le=1024, description="of the change to a layer's weight")
-    alpha: int = Field(16, ge=1, description="the change is multiplied by alpha / rank")
     dropout: float = Field(0.0, ge=0, lt=1, description="of what goes into the change")
     targets: tuple[str, ...] = Field(
         (), description="names of layers, or ends of them; none: every linear layer below the head"
@@ -53,8 +55,6 @@ class ProjectorConfig(Frozen):
     steps: int = Field(
         0, ge=0, description="of its training; 0: prompts of another model are refused"
     )
-    width: int = Field(768, ge=1, description="of its hidden layer")
-    learning_rate: float = Field(1e-3, gt=0, le=1, description="its peak learning rate")
 
 
 class PrefixConfig(Frozen):
@@ -110,30 +110,64 @@ PRESETS: dict[str, dict[str, Any]] = {
 MOST_GENERATIONS = 10  # `paper` with a growth_factor near 1 would be hundreds
 
 
-class TrainingConfig(Frozen):
-    """How one model is trained: AdamW, linear decay."""
+class OptimizerConfig(Frozen):
+    """How weights are optimized: AdamW, linear decay; constants of it are in models.training."""
 
-    tuning: Tuning = Field("full", description="what is trained: all weights, or few beside them")
-    steps: int = Field(150, ge=0, description="optimizer steps; 0: the model is used as it is")
     batch_size: int = Field(8, ge=1, description="rows per optimizer step")
     learning_rate: float | None = Field(
         None, gt=0, le=1, description="peak learning rate; by width and tuning if not given"
     )
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps with a rising rate")
-    weight_decay: float = Field(0.01, ge=0, description="AdamW's decoupled weight decay")
-    max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")
     dropout: float | None = Field(
         0.0, ge=0, lt=1, description="dropout while training; the model's own if not given"
     )
-    adam_epsilon: float = Field(1e-8, gt=0, description="AdamW's epsilon")
+
+
+class TrainingConfig(OptimizerConfig):
+    """How one model is trained."""
+
+    tuning: Tuning = Field("full", description="what is trained: all weights, or few beside them")
+    steps: int = Field(150, ge=0, description="optimizer steps; 0: the model is used as it is")
+
+
+# A model that is kept whole, so that plain transformers loads it, takes no other tuning.
+WholeTuning = Annotated[
+    Literal["full", "lora"],
+    Field(description="what is trained; what LoRA learned is merged into the weights"),
+]
 
 
 class WholeTrainingConfig(TrainingConfig):
-    """Training of a model that is kept whole, so that plain transformers loads it."""
+    """Training of a model that is kept whole."""
 
-    tuning: Literal["full", "lora"] = Field(
-        "full", description="what is trained; what LoRA learned is merged into the weights"
-    )
+    tuning: WholeTuning = "full"
+
+
+class AdaptationConfig(OptimizerConfig):
+    """Training on the pool's own language, for `adapt_steps`."""
+
+    tuning: WholeTuning = "full"
+
+
+# Each is a constant now, beside the code that uses it.
+_OF_EVERY_TRAINING = {
+    "weight_decay": Removed(0.01),
+    "max_grad_norm": Removed(1.0),
+    "adam_epsilon": Removed(1e-8),
+}
+REMOVED = {
+    "judge_lines": Removed(4, "leave it out; out_of_bag=0: no rows are held out"),
+    "growth_goal": Removed(1000, "leave it out, and give generations as a number"),
+    "most_likely": Removed(100),
+    "lora.alpha": Removed(16, "leave it out, and scale member.learning_rate instead"),
+    "projector.width": Removed(768),
+    "projector.learning_rate": Removed(1e-3),
+    "adaptation.steps": Removed(150, "give these steps as adapt_steps"),
+} | {
+    f"{group}.{name}": removed
+    for group in ("member", "student", "supervised", "adaptation")
+    for name, removed in _OF_EVERY_TRAINING.items()
+}
 
 
 def _checked_place(value: str) -> str:
@@ -162,6 +196,8 @@ class ModelRef(NamedTuple):
 
 class RunConfig(Frozen):
     """Everything that is needed to repeat a run."""
+
+    former: ClassVar[FormerSettings] = FormerSettings(removed=REMOVED)
 
     task: Place = Field(description="a task file, or the name of a shipped task")
     labeled: AnyPlace | None = Field(
@@ -195,8 +231,8 @@ class RunConfig(Frozen):
     init_from: Place | None = Field(
         None,
         description="a run whose adapters members start from, of the same tuning and model; of "
-        "another model with a projector. One that has learned from the same labeled rows makes "
-        "members look surer and better than they are",
+        "another model with a projector. Where it was trained on the same labeled rows, accuracy "
+        "and confidence on these are too high",
     )
 
     preset: Preset = Field("default", description="settings to start from")
@@ -211,19 +247,19 @@ class RunConfig(Frozen):
     )
     weights: Weighing = Field(
         "accuracy",
-        description="how members are weighed: alike, by accuracy on labeled rows before training, "
-        "or by agreement with each other on the pool",
+        description="how members are weighted: uniformly, by accuracy on labeled rows before "
+        "training, or by agreement with each other on the pool",
     )
     temperature: float = Field(2.0, gt=0, description="softens soft labels and student")
     student_folds: int = Field(
         2,
         ge=1,
         le=20,
-        description="the pool's folds, each labeled by a student of the others before the last "
-        "student learns from all; 1: it learns from the ensemble, as in the paper",
+        description="the pool's folds: the student learns from what students of the other folds "
+        "predict out of fold; 1: from what the ensemble predicts, as in the paper",
     )
     unlabeled_rows: int | None = Field(
-        None, ge=1, description="pool rows that members score; 10,000 per label if not given"
+        None, ge=1, description="pool rows that members predict; 10,000 per label if not given"
     )
     learn_from_labeled: bool = Field(
         False,
@@ -249,29 +285,23 @@ class RunConfig(Frozen):
         8,
         ge=0,
         description="labeled rows per label, or 80 in all, from which generation 0 is trained in "
-        "any case; with fewer, only where untrained patterns are worse than the commonest label",
+        "any case; with fewer, only where untrained members are less accurate than predicting the "
+        "most frequent label",
     )
     out_of_bag: float = Field(
         0.25,
         ge=0,
         le=0.5,
-        description="share of the labeled rows left out by the judges: models trained beside "
-        "those of generation 0 to tell how sure they may be; 0: they are taken at their word",
-    )
-    judge_lines: int = Field(
-        4,
-        ge=0,
-        description="lines of judges for later generations, at most: each is taught by the judge "
-        "before it, so that nobody in a line has heard of the rows that it left out; no more than "
-        "speak of other rows; none with an encoder",
+        description="share of the labeled rows that is held out from models trained beside the "
+        "members, so that confidence is calibrated on rows predicted out of fold; 0: on none",
     )
     growth_factor: float = Field(5.0, gt=1, description="d: growth of a generation's rows")
-    growth_goal: int = Field(1000, ge=1, description="rows at which `paper` stops growing")
     teacher_share: float = Field(
         1.0, gt=0, le=1, description="share of the other members that teach one; the paper: 0.25"
     )
     drawn_labels: Literal["hard", "soft"] = Field(
-        "soft", description="what a member learns of rows that its teachers labeled"
+        "soft",
+        description="targets of drawn rows: the label that teachers predict, or probabilities",
     )
     first_rows: int | None = Field(
         None,
@@ -279,18 +309,17 @@ class RunConfig(Frozen):
         description="rows of the first generation without labels; 10 per label if not given; the "
         "paper: 10",
     )
-    most_likely: int = Field(
-        100, ge=1, description="candidates per label of the first generation without labels"
+    abstain_below: float = Field(0.5, ge=0, le=1, description="rows of less confidence abstain")
+    max_rejected: float = Field(
+        0.1, ge=0, le=1, description="share of unusable rows that stops a run"
     )
-    abstain_below: float = Field(0.5, ge=0, le=1, description="less confident rows abstain")
-    max_rejected: float = Field(0.1, ge=0, le=1, description="unusable share that stops a run")
     shard_rows: int = Field(10_000, ge=1, description="rows per file of logits and labels")
     tokens_per_batch: int = Field(
         8192, ge=64, description="tokens in one forward pass; scoring on a CPU: 2,048 at most"
     )
 
-    adaptation: WholeTrainingConfig = Field(
-        WholeTrainingConfig(batch_size=32), description="training on the pool's own language"
+    adaptation: AdaptationConfig = Field(
+        AdaptationConfig(batch_size=32), description="training on the pool's own language"
     )
     member: TrainingConfig = Field(TrainingConfig(), description="training of a member")
     student: WholeTrainingConfig = Field(
@@ -342,25 +371,12 @@ class RunConfig(Frozen):
         """Whether the labels' prior is measured on rows of the pool."""
         return self.calibration not in ("none", "content-free")
 
-    def shape_of(self, training: TrainingConfig) -> dict[str, Any]:
-        """Return what shapes a trained model: `training`, and the settings of its tuning alone."""
-        shape = training.model_dump()
-        if training.tuning == "full":
-            return {name: value for name, value in shape.items() if name != "tuning"}
-        return {**shape, "tuned": getattr(self, training.tuning.replace("-", "_")).model_dump()}
-
-    @field_validator("adaptation")
-    @classmethod
-    def _adaptation_has_its_steps_elsewhere(cls, value: TrainingConfig) -> TrainingConfig:
-        if value.steps != TrainingConfig().steps:
-            raise PydanticCustomError("steps", "adaptation's steps as adapt_steps")
-        return value
-
     @model_validator(mode="before")
     @classmethod
     def _preset_lies_under_settings(cls, data: Any) -> Any:
         if not isinstance(data, Mapping):
             return data
+        data = cls.former.of_today(data, warn)
         name = data.get("preset", "default")
         preset = PRESETS.get(name, {}) if isinstance(name, str) else {}
         return {**data, **_merged(preset, data), **_training_defaults(cls, preset, data)}
@@ -378,7 +394,7 @@ def _training_defaults(
     filled = {}
     for name, field in cls.model_fields.items():
         given = data.get(name, {})
-        if isinstance(field.default, TrainingConfig) and isinstance(given, Mapping):
+        if isinstance(field.default, OptimizerConfig) and isinstance(given, Mapping):
             under = dict(preset.get(name, {}))
             if given.get("tuning", "full") != "full":
                 under.pop("learning_rate", None)  # a preset's is for all weights

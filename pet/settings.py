@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from pet.config import Frozen, RunConfig
 from pet.errors import InputError, Problem
+from pet.former_settings import warn
 
 LONGEST_SHOWN = 80  # characters of a wrong value
 
@@ -23,6 +24,7 @@ def make_config(
     values: Mapping[str, Any],
     settings: tuple[str, ...] = (),
     problems: list[Problem] | None = None,
+    note: Callable[[str], None] = warn,
 ) -> RunConfig:
     """Build the configuration from options and `key=value` settings (`student.steps=100`).
 
@@ -30,6 +32,7 @@ def make_config(
         problems: where to put what is wrong instead of raising it. The configuration is then made
             of the rest, so that a typo does not hide what is wrong with the files; it is not to
             be run.
+        note: told in one line of settings that have another name by now, or are gone.
 
     Raises:
         InputError: every unknown key and bad value at once; with `problems`, only where nothing
@@ -37,6 +40,7 @@ def make_config(
     """
     data: dict[str, Any] = deepcopy({k: v for k, v in values.items() if v is not None})
     found = [problem for setting in settings if (problem := _apply(data, setting))]
+    data = RunConfig.former.of_today(data, note)
     config = None
     try:
         config = RunConfig(**data)
@@ -96,14 +100,19 @@ def _as_problems(error: ValidationError) -> list[Problem]:
     return list(found.values())
 
 
-def as_problem(detail: Any, known: Sequence[str] | None = None) -> Problem:
-    """Say what pydantic found wrong; `known` are the settings there are, a run's by default."""
-    names = _setting_names() if known is None else known
+def as_problem(detail: Any, kind: type[Frozen] = RunConfig) -> Problem:
+    """Say what pydantic found wrong with settings of a kind."""
+    names = _setting_names(kind)
     parts = [str(part) for part in detail["loc"]]
-    field = RunConfig.model_fields.get(parts[0]) if parts else None
+    field = kind.model_fields.get(parts[0]) if parts else None
     if field is not None and not isinstance(field.default, Frozen):
         parts = parts[:1]  # what follows is pydantic's own name for a kind of value
     where = ".".join(parts)
+    given = detail.get("input")
+    found = repr(given)
+    found = found if len(found) <= LONGEST_SHOWN else f"{found[:LONGEST_SHOWN]}..."
+    if detail["type"] == "extra_forbidden" and (former := _as_former(kind, where, found)):
+        return former
     if detail["type"] == "extra_forbidden":
         near = difflib.get_close_matches(where, names, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
@@ -113,9 +122,6 @@ def as_problem(detail: Any, known: Sequence[str] | None = None) -> Problem:
     if detail["type"] == "place":
         context = detail["ctx"]
         return Problem(f"setting {where}", context["expected"], context["found"], context["fix"])
-    given = detail.get("input")
-    found = repr(given)
-    found = found if len(found) <= LONGEST_SHOWN else f"{found[:LONGEST_SHOWN]}..."
     if detail["type"] == "tuple_type":
         texts = [text.strip() for text in given.split(",")] if isinstance(given, str) else ["..."]
         fix = f"write {shlex.quote(f'{where}={json.dumps(texts, ensure_ascii=False)}')}"
@@ -126,9 +132,20 @@ def as_problem(detail: Any, known: Sequence[str] | None = None) -> Problem:
     return Problem(f"setting {where}", detail["msg"], found, "give another value")
 
 
-def _setting_names() -> list[str]:
+def _as_former(kind: type[Frozen], name: str, found: str) -> Problem | None:
+    """Say what is wrong with a former setting that has no place today."""
+    removed, new = kind.former.removed.get(name), kind.former.renamed.get(name)
+    if removed is not None:
+        wanted = f"{removed.default!r}, or nothing: the setting is gone"
+        return Problem(f"setting {name}", wanted, found, removed.fix)
+    if new is not None:
+        return Problem(f"setting {name}", f"{new} alone: its name now", "both", "leave it out")
+    return None
+
+
+def _setting_names(kind: type[Frozen] = RunConfig) -> list[str]:
     names = []
-    for name, info in RunConfig.model_fields.items():
+    for name, info in kind.model_fields.items():
         if isinstance(info.default, Frozen):
             names += [f"{name}.{inner}" for inner in type(info.default).model_fields]
         else:
@@ -141,16 +158,21 @@ def _listed(names: Sequence[str]) -> str:
 
 
 _KNOWN_SETTINGS = _listed(_setting_names())
+_REMOVED = RunConfig.former.removed
 
 
-def load_config(path: Path) -> RunConfig:
-    """Read the configuration that a run folder holds.
+def load_config(path: Path, to_train: bool = False) -> RunConfig:
+    """Read the configuration that a run folder holds; former settings pass without a word.
+
+    Args:
+        to_train: removed settings of other values than their defaults are refused. What was made
+            with them may still be used: there is a Python warning then.
 
     Raises:
         InputError: no run is there, or its file is not one of ours.
     """
     try:
-        return RunConfig.model_validate_json(path.read_text(encoding="utf-8"))
+        return RunConfig.model_validate(_todays_settings(path, to_train))
     except (OSError, UnicodeDecodeError):
         raise InputError(
             Problem(
@@ -161,14 +183,30 @@ def load_config(path: Path) -> RunConfig:
             )
         ) from None
     except ValidationError as error:
-        raise InputError(
-            Problem(
-                str(path),
-                "settings that this version knows",
-                "; ".join(str(as_problem(detail).where) for detail in error.errors()),
-                "run it again into a new folder with this version",
-            )
-        ) from None
+        wrong = {detail["loc"]: as_problem(detail) for detail in error.errors()}
+        former = [own.fix for loc, own in wrong.items() if ".".join(map(str, loc)) in _REMOVED]
+        found = "; ".join(own.where for own in wrong.values())
+    except (ValueError, RecursionError):
+        former, found = [], "no JSON"
+    raise InputError(
+        Problem(
+            str(path),
+            "settings that this version knows",
+            found,
+            "; ".join(former) or "run it again into a new folder with this version",
+        )
+    )
+
+
+def _todays_settings(path: Path, to_train: bool) -> Any:
+    data = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(data, dict):
+        return data
+    data = RunConfig.former.of_today(data, note=lambda line: None)
+    if not to_train and (unlike := RunConfig.former.take_out(data)):
+        had = ", ".join(f"{name}={value!r}" for name, value in unlike.items())
+        warn(f"{path.parent} was made with {had}: settings that are gone; not so, if trained anew")
+    return data
 
 
 OPTIONS = ("labeled", "pool", "test", "model", "student_model", "encoder", "preset",

@@ -27,8 +27,9 @@ def nightly(
         from pet.nightly.night import label_new
         from pet.nightly.nightly_config import load_nightly_config
 
-        settings = load_nightly_config(config)
-        found = label_new(settings, observer=screens.progress(err, stop))
+        observer = screens.progress(err, stop)
+        settings = load_nightly_config(config, lambda line: observer.note(f"warning: {line}"))
+        found = label_new(settings, observer=observer)
         if json_out:
             sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
         else:

@@ -85,6 +85,7 @@ def run(
 
     def work() -> None:
         stop.install()
+        observer = screens.progress(err, stop)
         problems = _model_problems(model)
         config = make_config(
             {
@@ -102,11 +103,11 @@ def run(
             },
             tuple(setting or ()),
             problems,
+            lambda line: observer.note(f"warning: {line}"),
         )
         ray = _ray_options(runner, address, cpus_per_job, gpus_per_job, problems)
         if problems:
             _refuse(config, problems)
-        observer = screens.progress(err, stop)
         report = _execute(config, observer, update, plain, ray)
         if json_out:
             sys.stdout.write(json.dumps(report, indent=2, ensure_ascii=False) + "\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,11 @@ class _Caller:
 
 
 _caller: contextvars.ContextVar[_Caller] = contextvars.ContextVar("caller")
+
+
+def warn_on_stderr(line: str) -> None:
+    """Tell about settings, before there is a flow run that has a log."""
+    sys.stderr.write(f"warning: {line}\n")
 
 
 def run_name() -> str:

@@ -60,7 +60,8 @@ def check_inputs(options: Mapping[str, Any], settings: tuple[str, ...] = ()) -> 
             Problem("the command", "labeled texts or a pool", "neither", "add --labeled or --pool")
         )
     needed = {"pool": some_texts or NOWHERE, "out": "-", "model": options.get("model") or "-"}
-    config = make_config({**options, **needed}, settings, problems)
+    former: list[str] = []
+    config = make_config({**options, **needed}, settings, problems, former.append)
     gather(problems, lambda: choose_device(config.device))
     models = _models_of(config, options)
     for name, model in list(models.items()):
@@ -73,6 +74,7 @@ def check_inputs(options: Mapping[str, Any], settings: tuple[str, ...] = ()) -> 
         raise InputError([own for own in error.problems if own.where != NOWHERE]) from None
     with_pool = options.get("pool") is not None
     found = _of_tables(tables, with_pool)
+    found["warnings"] += former
     sample: Columns = {name: [] for name in tables.task.fields}
     if with_pool:
         sample, warnings = _sample(tables, config, found["pool"]["rows"])

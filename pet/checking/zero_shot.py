@@ -68,6 +68,7 @@ def label_zero_shot(
         },
         settings,
         problems,
+        lambda line: observer.note(f"warning: {line}"),
     )
     problems += place_in_pool(config.pool, config.out)
     digest = gather(problems, partial(model_digest, config.model_ref))

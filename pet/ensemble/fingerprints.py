@@ -7,18 +7,20 @@ from dataclasses import replace
 from typing import Any
 
 from pet.config import RunConfig, WholeTrainingConfig
-from pet.ensemble.lineup import Lineup, first_rows
+from pet.ensemble.lineup import MOST_LIKELY, Lineup, first_rows
 from pet.ensemble.members import Member, encoder_length, member_seed
 from pet.inputs.inputs import computation
 from pet.inputs.pool_sample import texts_fingerprint, unlabeled_fingerprint
 from pet.inputs.session import Session
 from pet.inputs.warm_start import start_digest, takes_others
+from pet.models.soft_prompt import PROJECTOR_RATE, PROJECTOR_WIDTH
+from pet.models.training import training_shape
 from pet.storage.units import fingerprint
 
 
 def adaptation_training(config: RunConfig) -> WholeTrainingConfig:
     """How the teacher is adapted: with its own settings, for `adapt_steps`."""
-    return config.adaptation.model_copy(update={"steps": config.adapt_steps})
+    return WholeTrainingConfig(**config.adaptation.model_dump(), steps=config.adapt_steps)
 
 
 def base_digest(session: Session) -> str:
@@ -30,7 +32,7 @@ def base_digest(session: Session) -> str:
         unit="adapted",
         model=session.digests["model"],
         pool=unlabeled_fingerprint(session),
-        training=config.shape_of(adaptation_training(config)),
+        training=training_shape(config, adaptation_training(config)),
         patterns=[pattern.template for pattern in session.task.patterns],
         words=[session.task.words_in_order(pattern.name) for pattern in session.task.patterns],
         seed=session.seed("adaptation"),
@@ -80,11 +82,7 @@ def _fingerprint(
             "drawn": [
                 config.growth_factor,
                 config.drawn_labels,
-                *(
-                    []
-                    if len(session.labeled)
-                    else [config.most_likely, first_rows(config, session.task)]
-                ),
+                *([] if len(session.labeled) else [MOST_LIKELY, first_rows(config, session.task)]),
             ],
             "judged": [
                 config.out_of_bag,
@@ -109,11 +107,13 @@ def _pattern_shape(session: Session, member: Member) -> dict[str, Any]:
     if member.generation is not None:
         if config.lm_weight:
             shape["pool"] = unlabeled_fingerprint(session)
-        shape |= {"training": config.shape_of(config.member), "lm_weight": config.lm_weight}
+        training = training_shape(config, config.member)
+        shape |= {"training": training, "lm_weight": config.lm_weight}
         if config.init_from is not None:
             shape["start"] = start_digest(config, task, member.pattern, member.repetition)
             if takes_others(config):
-                shape["projector"] = config.projector.model_dump()
+                constants = {"width": PROJECTOR_WIDTH, "learning_rate": PROJECTOR_RATE}
+                shape["projector"] = config.projector.model_dump() | constants
     return shape
 
 

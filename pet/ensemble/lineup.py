@@ -20,12 +20,20 @@ from pet.tasks.task import Task
 
 FIRST_ROWS_PER_LABEL = 10  # of the first generation without labels
 
+# Candidates per label of that generation: what the authors run zero-shot iPET with
+# (`--ipet_n_most_likely 100`).
+MOST_LIKELY = 100
+
+GROWTH_GOAL = 1000  # rows at which `generations=paper` stops growing: section 4 of the paper
+
 ENOUGH = 5  # labeled rows from which anything is concluded
 
 # Labeled rows from which generation 0 is trained, however many labels share them. Of 20 labels
 # (20 Newsgroups, BERT-tiny, one set each) an untrained start led to an ensemble of .43 with 60
 # rows, .43 with 80 and .46 with 100; one that is trained at once to .43, .48 and .49.
 MANY_ROWS = 80
+
+HELD_OUT_LINES = 4  # at most: of 1 / out_of_bag folds, by default 4, one a line
 
 LINES_AFTER_UNTRAINED = 2  # each of them holds out every labeled row
 
@@ -202,7 +210,7 @@ def generations_of(config: RunConfig, task: Task, labeled: LabeledSet, rows: int
         return 0  # nobody would learn anything
     if config.generations == "paper":
         of_paper = count_generations(
-            len(labeled), config.growth_factor, config.growth_goal, first_rows(config, task)
+            len(labeled), config.growth_factor, GROWTH_GOAL, first_rows(config, task)
         )
         wanted = min(of_paper, MOST_GENERATIONS)
     else:
@@ -239,7 +247,7 @@ class _Lines:
             for number in range(config.repetitions)
             for name in self._patterns
         ]
-        self._starts = self._first_places()[: config.judge_lines]
+        self._starts = self._first_places()[:HELD_OUT_LINES]
 
     def _deal(self) -> NDArray[np.int64]:
         """Deal labeled rows into folds, each label evenly; -1 for a row that is in none. [rows]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pet.config import RunConfig, TrainingConfig
 from pet.ensemble.divergence import divergence_told
-from pet.ensemble.lineup import Lineup, quotas_of
+from pet.ensemble.lineup import MOST_LIKELY, Lineup, quotas_of
 from pet.ensemble.logits import logits_table
 from pet.ensemble.member_models import prior_offset
 from pet.ensemble.members import Member, folder_of, member_seed
@@ -30,7 +30,7 @@ from pet.models.backbone import load_adapter, start_adapter
 from pet.models.cloze_model import ClozeModel
 from pet.models.model import Loss
 from pet.models.scoring import cloze_encoder, score_columns, tokenize_columns
-from pet.models.soft_prompt import SoftPrompt, nearest_words
+from pet.models.soft_prompt import PROJECTOR_RATE, PROJECTOR_WIDTH, SoftPrompt, nearest_words
 from pet.models.training import cross_entropy, one_hot, train
 from pet.storage.files import write_parquet
 from pet.storage.units import Unit, make_unit
@@ -128,8 +128,7 @@ def _phases(config: RunConfig, model: ClozeModel) -> dict[str, TrainingConfig]:
     """Return the phases of training, in order: first the projector, where there is one."""
     if not isinstance(model.adapter, SoftPrompt) or model.adapter.projector is None:
         return {"member": config.member}
-    own = config.projector
-    changes = {"steps": own.steps, "learning_rate": own.learning_rate}
+    changes = {"steps": config.projector.steps, "learning_rate": PROJECTOR_RATE}
     return {"projector": config.member.model_copy(update=changes), "member": config.member}
 
 
@@ -143,9 +142,9 @@ def _start(session: Session, member: Member) -> ClozeModel:
     encoder = cloze_encoder(backbone.model, session.task, member.pattern, config.max_length)
     seed = member_seed(session.config, "adapter", member)
     if start is not None and read_backbone(start).get("digest") != backbone.digest:
-        before, width = len(encoder.special.before), config.projector.width
+        before, module = len(encoder.special.before), backbone.model.module
         return backbone.model.with_adapter(
-            SoftPrompt.projected(backbone.model.module, start, before, width, seed)
+            SoftPrompt.projected(module, start, before, PROJECTOR_WIDTH, seed)
         )
     if start is not None:
         return backbone.model.with_adapter(load_adapter(backbone.model.module, start))
@@ -206,7 +205,7 @@ def draw(session: Session, lineup: Lineup, member: Member) -> Drawn:
         quotas,
         np.random.default_rng(member_seed(session.config, "draw", member)),
         trainable=unlabeled_rows(session).trainable,
-        most_likely=session.config.most_likely if first else None,
+        most_likely=MOST_LIKELY if first else None,
     )
     if not len(drawn.rows):
         raise PetError(

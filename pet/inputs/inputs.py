@@ -59,7 +59,7 @@ class Inputs:
     def run_id(self) -> str:
         """Name the run by its inputs and settings, wherever it and what it starts from lie."""
         paths = {"out", "task", "labeled", "pool", "test", "model", "student_model"}
-        settings = self.config.model_dump(mode="json", exclude=paths)
+        settings = self.config.former.put_back(self.config.model_dump(mode="json", exclude=paths))
         settings |= {"encoder": None, "init_from": None}  # paths, too: their digests are names
         content: dict[str, Any] = {n: own for n, own in self.digests.items() if n != "test"}
         if self.config.init_from is not None:

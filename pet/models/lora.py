@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 # inverse to the width, that is 2.5e-4 at 1,024, about what Hu et al. (2022) have for RoBERTa-large.
 LORA_RATE = 2e-3
 
+# The change is multiplied by ALPHA / rank. Not tuned beside the rate: about the same thing, for
+# which reason Hu et al. keep it constant, too (section 4.1).
+ALPHA = 16
+
 _numbers = itertools.count()  # names within a module; nothing that is kept depends on them
 
 
@@ -71,7 +75,7 @@ class LoraAdapter(Adapter):
             targets = _linear_layers(module, config.targets)
             wanted = peft.LoraConfig(
                 r=config.rank,
-                lora_alpha=config.alpha,
+                lora_alpha=ALPHA,
                 lora_dropout=config.dropout,
                 target_modules=list(targets),
                 fan_in_fan_out=any(isinstance(layer, Conv1D) for layer in targets.values()),

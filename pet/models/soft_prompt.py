@@ -23,6 +23,10 @@ from pet.models.loading import seeded
 # validation rows (tests/bench/results/tuning-rates.md).
 PROMPT_RATE = 3e-2
 
+PROJECTOR_WIDTH = 768  # of a projector's hidden layer: that of BERT-base
+
+PROJECTOR_RATE = 1e-3  # its peak learning rate: 1e-2 is worse (tests/bench/results/transfer.md)
+
 NEAREST = 3  # vocabulary words shown per learned vector
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import Parameter, functional
 
-from pet.config import TrainingConfig
+from pet.config import RunConfig, TrainingConfig
 from pet.errors import PetError
 from pet.models.batching import (
     CPU_PASS,
@@ -26,9 +26,15 @@ from pet.models.batching import (
     split_by_tokens,
 )
 from pet.models.loading import seeded
+from pet.models.lora import ALPHA
 from pet.models.model import Loss, Model, Texts
 from pet.progress import Tick, no_tick
 from pet.tasks.encoding import Encoder
+
+# AdamW as in Table 5 of the PET paper (arXiv 2001.07676), for every model that is trained.
+WEIGHT_DECAY = 0.01  # decoupled
+ADAM_EPSILON = 1e-8
+MAX_GRAD_NORM = 1.0  # gradients are clipped to it
 
 
 class StepLoss(Protocol):
@@ -125,9 +131,9 @@ def optimize(
     learning_rate = settings.learning_rate or model.suggested_learning_rate
     parameters = list(model.trained().values())
     optimizer = torch.optim.AdamW(
-        _decay_groups(parameters, settings.weight_decay),
+        _decay_groups(parameters, WEIGHT_DECAY),
         lr=learning_rate,
-        eps=settings.adam_epsilon,
+        eps=ADAM_EPSILON,
         fused=model.device.type in ("cpu", "cuda"),
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _linear_decay(settings))
@@ -151,7 +157,7 @@ def optimize(
                 except MEMORY_ERRORS as error:
                     optimizer.zero_grad(set_to_none=True)
                     tokens_per_batch = halved(error, tokens_per_batch, int(lengths[batch].max()))
-            norm = torch.nn.utils.clip_grad_norm_(parameters, settings.max_grad_norm)
+            norm = torch.nn.utils.clip_grad_norm_(parameters, MAX_GRAD_NORM)
             if not math.isfinite(value):
                 raise Diverged(f"a loss of {value}", history, learning_rate)
             if not math.isfinite(norm):  # a step of it would make every weight no number
@@ -163,6 +169,22 @@ def optimize(
             tick(1)
     model.module.eval()
     return history
+
+
+def training_shape(config: RunConfig, training: TrainingConfig) -> dict[str, Any]:
+    """Return what shapes a trained model: `training`, and the settings of its tuning alone."""
+    constants = {
+        "weight_decay": WEIGHT_DECAY,
+        "max_grad_norm": MAX_GRAD_NORM,
+        "adam_epsilon": ADAM_EPSILON,
+    }
+    shape = {**training.model_dump(), **constants}
+    if training.tuning == "full":
+        return {name: value for name, value in shape.items() if name != "tuning"}
+    tuned = getattr(config, training.tuning.replace("-", "_")).model_dump()
+    if training.tuning == "lora":
+        tuned["alpha"] = ALPHA
+    return {**shape, "tuned": tuned}
 
 
 def _step(optimizer: torch.optim.Optimizer) -> None:

@@ -155,7 +155,7 @@ class _Night:
             self.state.models[-1] = self.model.model_copy(update={"run": model.run})
 
     def describe(self, run: Path, reason: str) -> ModelRecord:
-        return describe_model(run, self.config.voice, len(self.state.models) + 1, reason)
+        return describe_model(run, self.config.predictor, len(self.state.models) + 1, reason)
 
     def bring_into_use(self, model: ModelRecord) -> None:
         """Label anew what an earlier model had labeled, into a folder beside; then switch."""

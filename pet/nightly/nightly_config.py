@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from pet.config import Frozen, Place
 from pet.errors import InputError, Problem
+from pet.former_settings import FormerSettings, warn
 from pet.method.drift import Thresholds
 from pet.settings import as_problem
 
@@ -31,6 +33,8 @@ class DriftConfig(Frozen):
 class NightlyConfig(Frozen):
     """What is labeled every night, with what, and when the model is trained anew."""
 
+    former: ClassVar[FormerSettings] = FormerSettings(renamed={"voice": "predictor"})
+
     run: Place = Field(
         description="a finished run: its model is the first one, its settings train the next"
     )
@@ -39,7 +43,9 @@ class NightlyConfig(Frozen):
     labeled: Place | None = Field(
         None, description="labeled texts to train on; the run's own file if not given"
     )
-    voice: Literal["student", "ensemble"] = Field("student", description="the model that labels")
+    predictor: Literal["student", "ensemble"] = Field(
+        "student", description="what of the run predicts the labels"
+    )
     settle_seconds: float = Field(
         10, ge=0, description="a file must have been left alone for so long, or it is waited for"
     )
@@ -57,9 +63,17 @@ class NightlyConfig(Frozen):
     )
     drift: DriftConfig = Field(DriftConfig(), description="what counts as drift")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _former_settings_are_known(cls, data: Any) -> Any:
+        return cls.former.of_today(data, warn) if isinstance(data, Mapping) else data
 
-def load_nightly_config(path: Path) -> NightlyConfig:
+
+def load_nightly_config(path: Path, note: Callable[[str], None] = warn) -> NightlyConfig:
     """Read the settings from a TOML or JSON file.
+
+    Args:
+        note: told in one line of settings that have another name by now, or are gone.
 
     Raises:
         InputError: everything that is wrong with it.
@@ -77,20 +91,23 @@ def load_nightly_config(path: Path) -> NightlyConfig:
         raise InputError(
             Problem(str(path), "TOML (or JSON, in a .json file)", str(error), "correct that line")
         ) from None
-    return make_nightly_config(data, str(path))
+    return make_nightly_config(data, str(path), note)
 
 
-def make_nightly_config(data: object, where: str) -> NightlyConfig:
+def make_nightly_config(
+    data: object, where: str, note: Callable[[str], None] = warn
+) -> NightlyConfig:
     """Check settings.
 
     Raises:
         InputError: every unknown name and bad value at once.
     """
+    if isinstance(data, Mapping):
+        data = NightlyConfig.former.of_today(data, note)
     try:
         return NightlyConfig.model_validate(data)
     except ValidationError as error:
-        names = [*NightlyConfig.model_fields, *(f"drift.{n}" for n in DriftConfig.model_fields)]
-        problems = [as_problem(detail, sorted(names)) for detail in error.errors()]
+        problems = [as_problem(detail, NightlyConfig) for detail in error.errors()]
         raise InputError(
             [Problem(f"{where}, {p.where}", p.expected, p.found, p.fix) for p in problems]
         ) from None

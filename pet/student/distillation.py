@@ -23,7 +23,7 @@ from pet.models.loading import choose_device
 from pet.models.lora import add_lora, merge_lora
 from pet.models.model import Classifier, Texts
 from pet.models.scoring import score, score_columns, tokenize_columns
-from pet.models.training import cross_entropy, one_hot, train
+from pet.models.training import cross_entropy, one_hot, train, training_shape
 from pet.progress import Tick
 from pet.storage.files import write_parquet
 from pet.storage.units import Unit, fingerprint, make_unit
@@ -113,7 +113,7 @@ def _student_fingerprint(
         unit=name,
         soft_labels=soft.fingerprint,
         model=session.digests["student_model"],
-        training=config.shape_of(training),
+        training=training_shape(config, training),
         temperature=config.temperature,
         seed=session.seed(name),
         labels=session.task.labels,
@@ -191,7 +191,7 @@ def train_supervised(session: Session) -> Unit:
         labeled=session.digests["labeled"],
         seed=session.seed("supervised"),
         model=session.digests["student_model"],
-        training=config.shape_of(config.supervised),
+        training=training_shape(config, config.supervised),
         labels=session.task.labels,
         fields=session.task.fields,
         **computation(config, config.student_length),

@@ -70,7 +70,7 @@ def units_of(run: Path) -> dict[str, str]:
     [
         ({"test": None}, {}),
         ({}, {"precision": "float32"}),
-        ({}, {"most_likely": 7}),
+        ({}, {"first_rows": 7}),
     ],
     ids=["a test set that comes later", "what auto means on a CPU", "a start without labels"],
 )

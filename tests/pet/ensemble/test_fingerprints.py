@@ -60,7 +60,6 @@ def test_what_shapes_a_member_changes_its_name(
         {"shard_rows": 7},
         {"weights": "uniform"},
         {"test": None},
-        {"judge_lines": 0},
     ],
 )
 def test_what_does_not_shape_a_member_leaves_its_name(

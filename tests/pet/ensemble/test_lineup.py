@@ -102,9 +102,12 @@ def test_a_label_of_one_or_two_rows_is_left_out_by_nobody(config_for: Configure)
     assert all(left.max() < 8 for left in rows)
 
 
-def test_a_line_that_leaves_nothing_out_judges_nobody(config_for: Configure) -> None:
+def test_a_line_that_leaves_nothing_out_judges_nobody(
+    config_for: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is taught every row, and would find each model right about what it has learned."""
-    grown = {**GROWN, "out_of_bag": 0.1, "judge_lines": 10, "repetitions": 8}
+    monkeypatch.setattr("pet.ensemble.lineup.HELD_OUT_LINES", 10)
+    grown = {**GROWN, "out_of_bag": 0.1, "repetitions": 8}
     session = open_session(config_for(train_from=0, **grown))
     uneven = replace(session.labeled, labels=np.array([0] * 8 + [1] * 2 + [2] * 2))
     few = replace(session, inputs=replace(session.inputs, labeled=uneven))
@@ -238,11 +241,12 @@ def test_only_judges_that_teach_others_are_asked_about_the_pool(
     assert {path.name[:5] for path in logits.iterdir()} == {"part-"}, "nobody reads the rest"
 
 
-def test_judges_shape_no_member(config_for: Configure) -> None:
+def test_judges_shape_no_member(config_for: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that is judged after the fact must not be trained again."""
     names = []
     for count in (0, 2):
-        session = open_session(config_for(judge_lines=count, **GROWN))
+        monkeypatch.setattr("pet.ensemble.lineup.HELD_OUT_LINES", count)
+        session = open_session(config_for(**GROWN))
         sample_pool(session)
         names.append(
             [named(session).fingerprints[member] for member in planned(session).generations[2]]
@@ -251,18 +255,14 @@ def test_judges_shape_no_member(config_for: Configure) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes",
-    [
-        {"judge_lines": 0},
-        {"out_of_bag": 0},
-        {"judge_lines": 1, "out_of_bag": 0.25},
-        {"member": {"steps": 0}},
-    ],
-    ids=["not wanted", "taken at their word", "three rows in all", "nobody is trained"],
+    ("changes", "lines"),
+    [({"out_of_bag": 0}, 4), ({"out_of_bag": 0.25}, 1), ({"member": {"steps": 0}}, 4)],
+    ids=["taken at their word", "three rows in all", "nobody is trained"],
 )
 def test_nobody_judges_later_members_where_it_would_tell_nothing(
-    config_for: Configure, changes: dict[str, Any]
+    config_for: Configure, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], lines: int
 ) -> None:
+    monkeypatch.setattr("pet.ensemble.lineup.HELD_OUT_LINES", lines)
     session = open_session(config_for(**{**GROWN, **changes}))
     assert not held_out_of(session, 1)
 
@@ -278,13 +278,14 @@ def test_beside_an_encoder_there_are_no_later_judges_and_none_is_kept_to_teach_t
 
 
 @pytest.mark.parametrize(
-    "changes", [{"generations": 0}, {"generations": "paper", "growth_goal": 10}]
+    ("generations", "goal"), [(0, 1000), ("paper", 10)], ids=["not wanted", "large enough"]
 )
 def test_where_nothing_will_grow_no_judge_is_kept_to_teach(
-    config_for: Configure, changes: dict[str, Any]
+    config_for: Configure, monkeypatch: pytest.MonkeyPatch, generations: Any, goal: int
 ) -> None:
     """Two models of a gigabyte that nobody is ever going to ask."""
-    session = open_session(config_for(**{**GROWN, **changes}))
+    monkeypatch.setattr("pet.ensemble.lineup.GROWTH_GOAL", goal)
+    session = open_session(config_for(**{**GROWN, "generations": generations}))
     assert held_out_of(session, 0)
     assert not planned(session).teaching[0]
 
@@ -294,14 +295,13 @@ def test_where_nothing_will_grow_no_judge_is_kept_to_teach(
     [
         pytest.param({"repetitions": 3}, 4, id="a line a fold"),
         pytest.param({}, 3, id="a line a pattern"),
-        pytest.param({"repetitions": 3, "judge_lines": 2}, 2, id="as many as wanted"),
         pytest.param({"repetitions": 3, "train_from": 100}, 2, id="each leaves all rows out"),
     ],
 )
 def test_lines_speak_of_as_many_rows_as_they_can_and_none_is_trained_to_repeat_another(
     config_for: Configure, changes: dict[str, Any], lines: int
 ) -> None:
-    session = open_session(config_for(**{**GROWN, "out_of_bag": 0.25, "judge_lines": 4, **changes}))
+    session = open_session(config_for(**{**GROWN, "out_of_bag": 0.25, **changes}))
     held_out_members = held_out_of(session, 2)
     assert len(held_out_members) == lines
     rows = {

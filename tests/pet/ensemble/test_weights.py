@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ Configure = Callable[..., Any]
 @pytest.fixture(scope="module")
 def from_untrained(
     inputs_folder: Path, model_folder: Any, tmp_path_factory: pytest.TempPathFactory
-) -> Any:
+) -> Iterator[Any]:
     """A run that started with untrained members, and grew; nobody judges who came later."""
     config = samples.tiny_config(
         inputs_folder,
@@ -38,10 +38,11 @@ def from_untrained(
         generations=1,
         growth_factor=1.5,
         weights="agreement",
-        judge_lines=0,
     )
-    label_pool(config)
-    return open_session(config)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pet.ensemble.lineup.HELD_OUT_LINES", 0)
+        label_pool(config)
+        yield open_session(config)
 
 
 def confidence(session: Any, members: list[Member]) -> float:

@@ -138,7 +138,7 @@ def wide_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def projected(run: Path, model: Path, **more: Any) -> dict[str, Any]:
     """Settings of a run that starts from prompts of another model."""
-    own = {"model": str(model), "init_from": str(run), "projector": {"steps": 2, "width": 8}}
+    own = {"model": str(model), "init_from": str(run), "projector": {"steps": 2}}
     return changes("soft-prompt", **{**own, **more})
 
 

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from pet.config import TrainingConfig
+from pet.config import RunConfig, TrainingConfig
 from pet.errors import Interrupted, PetError
+from pet.models import training
 from pet.models.batching import (
     cheapest_passes,
     halved,
@@ -25,9 +26,10 @@ from pet.models.batching import (
 )
 from pet.models.cloze_model import ClozeModel
 from pet.models.loading import seeded
-from pet.models.training import Diverged, train
+from pet.models.training import Diverged, train, training_shape
 from tests.conftest import ModelFolder
 from tests.support.cloze import encoder_for, load_cloze, tokenized
+from tests.support.settings import config
 
 TEXTS = (
     "the team won the game",
@@ -38,9 +40,15 @@ TEXTS = (
     "money in the market today",
 )
 TRUTH = torch.tensor([0, 1, 2, 0, 1, 2])
-# An epsilon of 1 makes AdamW's first step all but proportional to the gradient, so that steps can
-# be compared like gradients.
-SMOOTH = {"adam_epsilon": 1.0, "learning_rate": 0.5, "warmup": 0.0, "max_grad_norm": 1e9}
+SMOOTH = {"learning_rate": 0.5, "warmup": 0.0}
+
+
+@pytest.fixture
+def smooth(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An epsilon of 1 makes AdamW's first step all but proportional to the gradient, so that steps
+    can be compared like gradients."""
+    monkeypatch.setattr(training, "ADAM_EPSILON", 1.0)
+    monkeypatch.setattr(training, "MAX_GRAD_NORM", 1e9)
 
 
 def cross_entropy(scores: Tensor, rows: NDArray[np.int64]) -> Tensor:
@@ -111,6 +119,7 @@ def test_the_callers_generators_come_back_after_a_failure() -> None:
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
+@pytest.mark.usefixtures("smooth")
 def test_a_step_in_several_passes_is_the_step_of_the_whole_batch(
     model_folder: ModelFolder,
 ) -> None:
@@ -140,6 +149,7 @@ class Failing:
         return self.inner(encoder, texts, rows)
 
 
+@pytest.mark.usefixtures("smooth")
 @pytest.mark.parametrize(
     "error",
     [
@@ -360,3 +370,27 @@ def test_a_row_longer_than_the_batch_goes_alone() -> None:
     assert [part.tolist() for part in passes] == [[7], [8]]
     passes = cheapest_passes(np.array([7, 8]), np.array([300, 2]), 64, 1000)
     assert [part.tolist() for part in passes] == [[7], [8]]
+
+
+def test_a_training_is_shaped_by_the_settings_of_its_own_tuning_only() -> None:
+    """Another rank must not train members of full tuning again, nor prompts."""
+    full, other = config(), config("lora.rank=4")
+    assert training_shape(full, full.member) == training_shape(other, other.member)
+    assert "tuning" not in training_shape(full, full.member)
+    lora, wider = (config("member.tuning=lora", f"lora.rank={rank}") for rank in (4, 8))
+    assert training_shape(lora, lora.member) != training_shape(wider, wider.member)
+    longer = config("member.tuning=lora", "lora.rank=4", "prefix.length=9")
+    assert training_shape(longer, longer.member) == training_shape(lora, lora.member)
+
+
+@pytest.mark.parametrize("tuning", ["full", "lora", "prefix", "soft-prompt"])
+def test_a_setting_that_is_gone_leaves_what_shapes_a_model_as_it_was(tuning: str) -> None:
+    """Or an old run would be trained again for the same weights."""
+    made = config(f"member.tuning={tuning}")
+    before = RunConfig.former.put_back(made.model_dump())
+    expected = dict(before["member"])
+    if tuning == "full":
+        del expected["tuning"]
+    else:
+        expected["tuned"] = before[tuning.replace("-", "_")]
+    assert training_shape(made, made.member) == expected

@@ -22,7 +22,9 @@ def test_toml_and_json_say_the_same(tmp_path: Path) -> None:
 
 def test_everything_that_is_wrong_is_reported_at_once(tmp_path: Path) -> None:
     path = tmp_path / "n.toml"
-    path.write_text('run = "r"\npool = "s3://key:secret@x/y"\nretrain_nigths = 3\nvoice = "x"\n')
+    path.write_text(
+        'run = "r"\npool = "s3://key:secret@x/y"\nretrain_nigths = 3\npredictor = "x"\n'
+    )
     with pytest.raises(InputError) as caught:
         load_nightly_config(path)
     message = str(caught.value)
@@ -30,7 +32,7 @@ def test_everything_that_is_wrong_is_reported_at_once(tmp_path: Path) -> None:
         "out",
         "pool",
         "retrain_nigths",
-        "voice",
+        "predictor",
     }
     assert "did you mean retrain_nights?" in message
     assert "secret" not in message

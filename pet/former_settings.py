@@ -1,0 +1,96 @@
+"""Settings of former versions: those that have another name by now, and those that are gone."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Removed:
+    """A setting that is gone.
+
+    Attributes:
+        default: the value that it had by default; that one is accepted.
+        fix: what to do for any other one.
+    """
+
+    default: Any
+    fix: str = "leave it out"
+
+
+@dataclass(frozen=True)
+class FormerSettings:
+    """What a kind of settings had; in a group by dotted names.
+
+    Attributes:
+        renamed: former name -> name of today, in the same group.
+        removed: former name -> what was there.
+    """
+
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    removed: Mapping[str, Removed] = field(default_factory=dict)
+
+    def of_today(self, data: Mapping[str, Any], note: Callable[[str], None]) -> dict[str, Any]:
+        """Return settings with today's names, and without those that are gone.
+
+        What has no place today stays where it is, to be refused as an unknown name: a removed
+        setting of another value than its default, a renamed one beside the new one.
+
+        Args:
+            note: told of all of them at once; not at all where there are none.
+        """
+        made, told = deepcopy(dict(data)), []
+        for old, new in self.renamed.items():
+            group, name = _place(made, old)
+            new_name = new.rpartition(".")[2]
+            if name in group and new_name not in group:
+                group[new_name] = group.pop(name)
+                told.append(f"setting {old} is called {new} now")
+        gone = []
+        for old, removed in self.removed.items():
+            group, name = _place(made, old)
+            if name in group and group[name] == removed.default:
+                gone.append(f"{old} ({group.pop(name)})")
+        if len(gone) == 1:
+            told.append(f"setting {gone[0]} is gone: every run has this value now, leave it out")
+        elif gone:
+            names = ", ".join(gone)
+            told.append(
+                f"settings {names} are gone: every run has these values now, leave them out"
+            )
+        if told:
+            note("; ".join(told))
+        return made
+
+    def take_out(self, data: dict[str, Any]) -> dict[str, Any]:
+        """Take removed settings out of `data`, whatever their values; return these by name."""
+        found = {}
+        for old in self.removed:
+            group, name = _place(data, old)
+            if name in group:
+                found[old] = group.pop(name)
+        return found
+
+    def put_back(self, dump: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a dump with removed settings, so that what is named by one keeps its name."""
+        made = deepcopy(dict(dump))
+        for old, removed in self.removed.items():
+            group, name = _place(made, old)
+            group[name] = removed.default
+        return made
+
+
+def _place(settings: dict[str, Any], dotted: str) -> tuple[dict[str, Any], str]:
+    """Return the group that a setting would stand in, and its name there."""
+    group, _, name = dotted.rpartition(".")
+    inner = settings.get(group) if group else settings
+    return (inner if isinstance(inner, dict) else {}), name
+
+
+def warn(line: str) -> None:
+    """Tell a caller in Python; a command has its own way."""
+    warnings.warn(line, FutureWarning, stacklevel=5)

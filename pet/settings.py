@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import shlex
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pet.config import Frozen, RunConfig
-from pet.errors import InputError, Problem
+from pet.errors import InputError, Problem, did_you_mean
 
 LONGEST_SHOWN = 80  # characters of a wrong value
 
@@ -105,8 +104,8 @@ def as_problem(detail: Any, known: Sequence[str] | None = None) -> Problem:
         parts = parts[:1]  # what follows is pydantic's own name for a kind of value
     where = ".".join(parts)
     if detail["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(where, names, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
+        meant = did_you_mean(where, names)
+        hint = f"did you mean {meant}? " if meant else ""
         return Problem(f"setting {where}", "a known setting", where, hint + _listed(names))
     if detail["type"] == "missing":
         return Problem(f"setting {where}", "a value", "nothing", "add it")

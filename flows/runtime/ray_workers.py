@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from pet.errors import InputError, PetError, Problem, missing_package
+from pet.errors import InputError, PetError, Problem, missing_package, outage
 from pet.jobs import Job, LocalWorkers, Workers
 from pet.progress import NOTES, Observer
 
@@ -171,11 +171,8 @@ def _told(job: Job, failure: Exception) -> Exception:
     cause = getattr(failure, "cause", None)
     if isinstance(cause, PetError):
         return cause
-    return PetError(
-        f"{job.name}\n  expected: a node that lives until the job is done\n"
-        f"  found:    {str(failure).splitlines()[0]}\n"
-        "  fix:      look after the cluster, then give the same command again: it goes on"
-    )
+    found = str(failure).splitlines()[0]
+    return outage(job.name, "a node that lives until the job is done", found, "the cluster")
 
 
 def _carry_out(work: Callable[[], Any]) -> tuple[Any, Exception | None, list[str], str]:

@@ -24,7 +24,7 @@ from pet.ensemble.teachers import (
     teaching_held_out_members,
 )
 from pet.ensemble.weights import teacher_probabilities
-from pet.errors import PetError
+from pet.errors import PetError, Problem
 from pet.inputs.inputs import Inputs
 from pet.inputs.pool_sample import unlabeled_rows
 from pet.inputs.warm_start import start_of
@@ -217,8 +217,12 @@ def draw(inputs: Inputs, member: Member) -> Drawn:
     )
     if not len(drawn.rows):
         raise PetError(
-            f"{member.name}\n  expected: rows that its teachers label\n  found:    none\n"
-            "  fix:      give a larger pool, or fewer generations"
+            Problem(
+                member.name,
+                "rows that its teachers label",
+                "none",
+                "give a larger pool, or fewer generations",
+            )
         )
     wanted, room = int(quotas.sum()), int(unlabeled_rows(inputs).trainable.sum())
     if drawn.missing.any() and wanted > room:

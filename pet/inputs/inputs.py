@@ -122,9 +122,12 @@ def _arrive(parts: _Parts, pool_files: dict[str, str], device: str) -> Inputs:
     config, task, digests = parts[0], parts[1], parts[-1]
     if (own := str(choose_device(config.device))) != device:
         raise PetError(
-            f"a process elsewhere\n  expected: the device {device}, as where the run was started\n"
-            f"  found:    {own}\n"
-            "  fix:      ask for GPUs with --gpus-per-job, or for none with --set device=cpu"
+            Problem(
+                "a process elsewhere",
+                f"the device {device}, as where the run was started",
+                own,
+                "ask for GPUs with --gpus-per-job, or for none with --set device=cpu",
+            )
         )
     name = fingerprint(config=config.model_dump(mode="json"), task=task.toml, digests=digests)
     if name not in _arrived:

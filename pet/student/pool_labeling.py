@@ -16,7 +16,7 @@ from pet.method.ensembling import agreement, softmax
 from pet.models.scoring import score_columns
 from pet.progress import Tick
 from pet.storage.units import Unit, fingerprint
-from pet.student.label_files import Predictions, label_metadata, write_labels
+from pet.student.label_files import LabelWriter, Predictions, label_metadata
 from pet.student.student_folder import load_classifier
 from pet.tasks.compilation import plain_encoder
 
@@ -32,13 +32,13 @@ def cut_shards(shards: int, workers: int) -> list[range]:
 
 
 def label_with_student(inputs: Inputs, members: list[Member], student: Unit, shards: range) -> Unit:
-    """Write shards of `labels/` with the student's probabilities and the members' agreement."""
+    """Write shards of `labels/`: the student's probabilities and the members' agreement."""
     config = inputs.config
     model = load_classifier(config, inputs.folder / student.path)
     encoder = plain_encoder(model.tokenizer, inputs.task.fields, config.student_length)
     votes = MemberVotes(inputs, members)
 
-    def note(batch: PoolBatch, tick: Tick) -> Predictions:
+    def predict(batch: PoolBatch, tick: Tick) -> Predictions:
         logits = score_columns(model, encoder, batch.columns, config.tokens_per_batch, tick)
         return Predictions(softmax(logits), votes.agreement(batch.rows, logits.argmax(axis=1)))
 
@@ -47,22 +47,12 @@ def label_with_student(inputs: Inputs, members: list[Member], student: Unit, sha
         pool=inputs.digests["pool"],
         **computation(config, config.student_length),
     )
-    written, reused = write_labels(
-        inputs.pool,
-        inputs.folder / "labels",
-        inputs.task.labels,
-        note,
-        model=expected,
-        shard_rows=config.shard_rows,
-        abstain_below=config.abstain_below,
-        keep_columns=config.keep_columns,
-        observer=inputs.observer,
-        shards=shards,
-        total=pool_rows(inputs),
-        keep=lambda path: inputs.run_folder.push([path]),
-        metadata=label_metadata(inputs.task.name, inputs.run_id, student.fingerprint, "student"),
-    )
-    return Unit(inputs.folder / "labels", expected, written == 0 and reused > 0)
+    metadata = label_metadata(inputs.task.name, inputs.run_id, student.fingerprint, "student")
+    folder, labels = inputs.folder / "labels", inputs.task.labels
+    writer = LabelWriter(folder, labels, config, expected, metadata, inputs.run_folder.push)
+    rows = pool_rows(inputs)
+    written, reused = writer.label_shards(inputs.pool, shards, rows, predict, inputs.observer)
+    return Unit(folder, expected, written == 0 and reused > 0)
 
 
 class MemberVotes:

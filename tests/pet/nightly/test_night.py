@@ -25,6 +25,7 @@ from pet.nightly.night import label_new
 from pet.nightly.nightly_config import NightlyConfig
 from pet.pipeline import label_pool
 from pet.progress import Observer
+from pet.student.label_files import LabelWriter
 from tests.support import samples
 from tests.support.nights import arrive, night_settings
 
@@ -660,15 +661,14 @@ def test_a_full_disk_is_no_files_fault(
 
     rows = [(str(number), text, text) for number, text in enumerate(samples.pool_texts()[:4])]
     samples.write_csv(place / "pool" / "a.csv", rows, ("id", "text", "body"))
-    write_labels = file_labeling.write_labels
     for run, labeled in ((None, None), (other_run, other_run.parent / "labeled.csv")):
         changes = {}
         if labeled is not None:
             shutil.copy(labeled, place / "labeled.csv")
             changes = {"run": str(run)}
-        monkeypatch.setattr(file_labeling, "write_labels", full)
-        with pytest.raises(InputError, match="room on the disk"):
-            night(**changes)
+        with monkeypatch.context() as patch:
+            patch.setattr(LabelWriter, "label", full)
+            with pytest.raises(InputError, match="room on the disk"):
+                night(**changes)
         assert read_state(place / "store").bad == {}
-        monkeypatch.setattr(file_labeling, "write_labels", write_labels)
         assert night(**changes)["bad"] == {}

@@ -396,9 +396,9 @@ def test_a_night_killed_anywhere_is_gone_on_with_and_gives_the_same_labels(
     config = settings()
     whole = settings(out=str(place / "whole"))
     label_new(whole)
-    from pet.storage import units as runs
+    from pet.storage import files
 
-    replace, count = runs._put_in_place, 0
+    replace, count = files._put_in_place, 0
 
     def die(*paths: Path) -> None:
         nonlocal count
@@ -408,7 +408,7 @@ def test_a_night_killed_anywhere_is_gone_on_with_and_gives_the_same_labels(
         replace(*paths)
 
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "_put_in_place", die)
+        patch.setattr(files, "_put_in_place", die)
         with pytest.raises(Killed):
             label_new(config)
     label_new(config)

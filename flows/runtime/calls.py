@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,3 +103,15 @@ def call(
     if caller.error is None:
         raise PetError("Prefect ended the run before it began; see the flow run's log")
     raise caller.error
+
+
+def exit_status(work: Callable[[], object]) -> int:
+    """Do the work of a flow's own command line; print a `PetError`, and return the exit status."""
+    try:
+        work()
+    except PetError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_status
+    except KeyboardInterrupt:
+        return Interrupted.exit_status
+    return 0

@@ -64,7 +64,7 @@ def _suggest(wanted: str, names: Sequence[str]) -> str:
 
 
 def listed(names: Sequence[str], limit: int = 20) -> str:
-    """Quote the names, and count those past the limit."""
+    """Quote and join the names, and count those beyond the limit."""
     more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
     return (", ".join(map(repr, names[:limit])) or "none") + more
 

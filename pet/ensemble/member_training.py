@@ -16,7 +16,7 @@ from pet.ensemble.divergence import divergence_told
 from pet.ensemble.logits import logits_table
 from pet.ensemble.member_models import prior_offset
 from pet.ensemble.members import Member, folder_of, member_seed, quotas_of
-from pet.ensemble.predictions import HELD_OUT, pool_embeddings, table_embeddings
+from pet.ensemble.predictions import HELD_OUT_LOGITS, pool_embeddings, table_embeddings
 from pet.ensemble.teachers import (
     held_out_rows,
     member_fingerprint,
@@ -67,7 +67,9 @@ def _fit(inputs: Inputs, member: Member, folder: Path) -> dict[str, Any]:
     fitted.head.save(folder)
     accuracy = None
     if fitted.held_out is not None:
-        write_parquet(folder / HELD_OUT, logits_table(inputs.labeled.ids, fitted.held_out), {})
+        write_parquet(
+            folder / HELD_OUT_LOGITS, logits_table(inputs.labeled.ids, fitted.held_out), {}
+        )
         accuracy = float((fitted.held_out.argmax(axis=1) == inputs.labeled.labels).mean())
     return {
         "penalty": fitted.penalty,
@@ -109,7 +111,7 @@ def _train(inputs: Inputs, member: Member, folder: Path) -> dict[str, Any]:
     if member.kind == "held-out":
         known = inputs.labeled
         said = score_columns(model, encoder, known.columns, config.tokens_per_batch)
-        write_parquet(folder / HELD_OUT, logits_table(known.ids, said), {})
+        write_parquet(folder / HELD_OUT_LOGITS, logits_table(known.ids, said), {})
     if member.kind != "held-out" or member in teaching_held_out_members(
         inputs, member.generation or 0
     ):

@@ -16,7 +16,7 @@ from pet.inputs.inputs import Inputs
 from pet.inputs.pool_sample import unlabeled_rows
 from pet.method.ensembling import combine
 
-HELD_OUT = "held_out.parquet"  # what is said of labeled rows by who had not learned from them
+HELD_OUT_LOGITS = "held_out.parquet"  # of labeled rows, by a member that was not trained on them
 
 
 def out_of_fold_rows(inputs: Inputs, member: Member) -> NDArray[np.bool_]:
@@ -40,9 +40,9 @@ def out_of_fold_rows(inputs: Inputs, member: Member) -> NDArray[np.bool_]:
 def out_of_fold_path(inputs: Inputs, member: Member) -> Path:
     """Where scores of labeled rows lie that speak for a member: its own, or its judge's."""
     if member.kind == "encoder":
-        return folder_of(inputs, member) / HELD_OUT
+        return folder_of(inputs, member) / HELD_OUT_LOGITS
     if (held_out := held_out_for(inputs, member)) is not None:
-        return folder_of(inputs, held_out) / HELD_OUT
+        return folder_of(inputs, held_out) / HELD_OUT_LOGITS
     return folder_of(inputs, member) / "logits" / "labeled.parquet"
 
 

@@ -18,7 +18,7 @@ from pet.finished.finished_run import open_run
 from pet.finished.predictors import Predict, predictor_of
 from pet.inputs.inputs import computation, recorded_run_id
 from pet.method.drift import Sketch, TextSketch, empty_texts, sketch_texts
-from pet.nightly.arrivals import PoolFile
+from pet.nightly.arrivals import Late, PoolFile
 from pet.nightly.label_store import labels_folder, take_back
 from pet.nightly.ledger import FileRecord, ModelRecord
 from pet.progress import Observer
@@ -29,10 +29,6 @@ from pet.student.label_files import LabelWriter, count_labels, label_metadata
 from pet.tasks.task import Task, column_names
 
 SKETCHED_ROWS = 50_000  # texts of a file that are sketched; a uniform sample if there are more
-
-
-class Late(PetError):
-    """The file is left for the next night: it is being written, or cannot be read just now."""
 
 
 @dataclass(frozen=True)

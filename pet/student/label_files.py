@@ -42,7 +42,7 @@ LABELS_REJECTED = "_rejected.parquet"
 
 OURS = re.compile(rf"{re.escape(LOCK)}|{re.escape(TEMPORARY_PREFIX)}.*|{LABELS_REJECTED}")
 
-CONFIDENCE_BINS = 20  # of 0.05 each
+REPORT_BINS = 20  # of confidence, 0.05 each; report.json stores them
 
 PredictBatch = Callable[[PoolBatch, Tick], Predictions]
 
@@ -289,7 +289,7 @@ def count_labels(folder: Path, labels: tuple[str, ...]) -> dict[str, Any]:
         `mean_confidence`, `confidence_counts` (rows in bins of equal width from 0 to 1).
     """
     counts, abstained = dict.fromkeys(labels, 0), dict.fromkeys(labels, 0)
-    bins = np.zeros(CONFIDENCE_BINS, dtype=np.int64)
+    bins = np.zeros(REPORT_BINS, dtype=np.int64)
     confidence = 0.0
     for path in sorted(folder.glob("part-*.parquet")):
         table = pq.read_table(path, columns=["label", "abstain", "confidence"])
@@ -298,7 +298,7 @@ def count_labels(folder: Path, labels: tuple[str, ...]) -> dict[str, Any]:
             counts[entry["label"]] += entry["abstain_count"]
             abstained[entry["label"]] += entry["abstain_sum"]
         values = np.clip(table["confidence"].to_numpy(), 0, 1)
-        bins += np.histogram(values, CONFIDENCE_BINS, (0, 1))[0]
+        bins += np.histogram(values, REPORT_BINS, (0, 1))[0]
         confidence += float(values.sum(dtype=np.float64))
     rows = sum(counts.values())
     return {

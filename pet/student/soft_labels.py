@@ -21,7 +21,7 @@ from pet.method.ensembling import combine, softmax
 from pet.storage.files import write_parquet
 from pet.storage.units import Unit, fingerprint, make_unit
 
-HELD_OUT = "held_out.parquet"  # what a student of the other folds says of a fold's rows
+FOLD_LOGITS = "held_out.parquet"  # of a fold's rows, by the student trained on the others
 
 
 def write_soft_labels(inputs: Inputs, members: list[Member]) -> Unit:
@@ -90,5 +90,5 @@ def read_targets(inputs: Inputs, students: Sequence[Unit]) -> Correction:
         return Correction(soft, None, 0.0)
     logits = np.empty_like(soft)
     for fold, unit in enumerate(students):
-        logits[folds == fold] = read_logits(inputs.folder / unit.path / HELD_OUT)[1]
+        logits[folds == fold] = read_logits(inputs.folder / unit.path / FOLD_LOGITS)[1]
     return correct(soft, logits, inputs.config.temperature)

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pet.errors import InputError, Problem
 from pet.jobs import Execute, InProcess, Job
@@ -47,6 +47,8 @@ from pet.storage.locks import locked
 
 if TYPE_CHECKING:
     from pet.nightly.file_labeling import FileLabeler
+
+T = TypeVar("T")
 
 OURS = {LEDGER, "labels", MODELS, "pools", DIGESTS}
 
@@ -131,7 +133,7 @@ class _Night:
             "seconds": round(time.monotonic() - self.started, 1),
         }
 
-    def one(self, name: str, work: Callable[[], Any]) -> Any:
+    def one(self, name: str, work: Callable[[], T]) -> T:
         return self.execute([Job(name, work, here=True)])[0]
 
     @property

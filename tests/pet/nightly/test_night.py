@@ -525,7 +525,7 @@ def test_jobs_are_named_for_whoever_executes_them(
     names = []
 
     class Named(InProcess):
-        def __call__(self, jobs: Sequence[Job]) -> list[Any]:
+        def __call__(self, jobs: Sequence[Job[Any]]) -> list[Any]:
             names.extend(job.name for job in jobs)
             return super().__call__(jobs)
 
@@ -638,7 +638,7 @@ def test_a_job_that_is_begun_anew_counts_no_text_twice_for_drift(
         return labeled(labeler, file)
 
     class Retrying(InProcess):
-        def __call__(self, jobs: Sequence[Job]) -> list[Any]:
+        def __call__(self, jobs: Sequence[Job[Any]]) -> list[Any]:
             try:
                 return super().__call__(jobs)
             except OSError:

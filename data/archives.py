@@ -94,13 +94,11 @@ def check(path: Path, archive: Archive) -> None:
 
 def checksum_error(archive: Archive, found: str) -> PetError:
     return PetError(
-        str(
-            Problem(
-                where=f"{archive.filename} ({archive.requirement})",
-                expected=f"sha256 {archive.sha256}",
-                found=f"sha256 {found}",
-                fix="try again; if it stays, do not use the file: it is not the one we checked",
-            )
+        Problem(
+            where=f"{archive.filename} ({archive.requirement})",
+            expected=f"sha256 {archive.sha256}",
+            found=f"sha256 {found}",
+            fix="try again; if it stays, do not use the file: it is not the one we checked",
         )
     )
 

@@ -21,11 +21,10 @@ from typing import Any
 from prefect import State, flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.runtime.calls import call, carry_out, run_name, warn_on_stderr
+from flows.runtime.calls import call, carry_out, exit_status, run_name, warn_on_stderr
 from flows.runtime.hooks import tell_failure
 from flows.runtime.ray_workers import MOST_AT_ONCE, RayOptions
 from pet.config import RunConfig
-from pet.errors import Interrupted, PetError
 from pet.jobs import Execute
 from pet.progress import SILENT, Observer
 from pet.settings import load_config, make_config
@@ -85,20 +84,16 @@ def _import_pipeline() -> None:
 
 def main(arguments: list[str]) -> int:
     """Run the flow from a configuration file or from key=value settings; return the exit status."""
-    update = "--update" in arguments
-    arguments = [argument for argument in arguments if argument != "--update"]
-    try:
-        if len(arguments) == 1 and "=" not in arguments[0]:
-            config = load_config(Path(arguments[0]), to_train=True)
+    settings = [argument for argument in arguments if argument != "--update"]
+
+    def work() -> None:
+        if len(settings) == 1 and "=" not in settings[0]:
+            config = load_config(Path(settings[0]), to_train=True)
         else:
-            config = make_config({}, tuple(arguments), note=warn_on_stderr)
-        run_flow(config, update=update)
-    except PetError as error:
-        sys.stderr.write(f"{error}\n")
-        return error.exit_status
-    except KeyboardInterrupt:
-        return Interrupted.exit_status
-    return 0
+            config = make_config({}, tuple(settings), note=warn_on_stderr)
+        run_flow(config, update="--update" in arguments)
+
+    return exit_status(work)
 
 
 if __name__ == "__main__":

@@ -20,9 +20,9 @@ from typing import Any
 from prefect import State, flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.runtime.calls import call, carry_out, run_name, warn_on_stderr
+from flows.runtime.calls import call, carry_out, exit_status, run_name, warn_on_stderr
 from flows.runtime.hooks import tell_failure
-from pet.errors import Interrupted, PetError
+from pet.errors import PetError
 from pet.jobs import Execute
 from pet.nightly.nightly_config import NightlyConfig, load_nightly_config
 from pet.progress import SILENT, Observer
@@ -67,16 +67,13 @@ def _import_nightly() -> None:
 
 def main(arguments: list[str]) -> int:
     """Run one night from a file of settings; return the exit status."""
-    try:
+
+    def work() -> None:
         if len(arguments) != 1:
             raise PetError("expected: python -m flows.nightly CONFIG")
         run_flow(load_nightly_config(Path(arguments[0]), warn_on_stderr))
-    except PetError as error:
-        sys.stderr.write(f"{error}\n")
-        return error.exit_status
-    except KeyboardInterrupt:
-        return Interrupted.exit_status
-    return 0
+
+    return exit_status(work)
 
 
 if __name__ == "__main__":

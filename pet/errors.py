@@ -1,4 +1,4 @@
-"""What can go wrong, in words a user can act on: expected, found, fix."""
+"""Errors that a user can act on: what was expected, what was found, what to do."""
 
 from __future__ import annotations
 
@@ -13,33 +13,46 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong in what a user gave us.
+    """One thing that is wrong: in the user's input, or in what a run needs.
 
     Attributes:
-        where: the file, and the place in it (``tickets.toml, patterns.topic``).
+        where: the file, and the place in it (``tickets.toml, patterns.topic``); "" for none.
         expected: what would have been right.
-        found: what stands there instead.
-        fix: what to do about it.
+        found: what is there instead.
+        fix: what to do about it; "" if nothing can be advised.
     """
 
     where: str
     expected: str
     found: str
-    fix: str
+    fix: str = ""
 
     def __str__(self) -> str:
-        return (
-            f"{self.where}\n"
-            f"  expected: {self.expected}\n"
-            f"  found:    {self.found}\n"
-            f"  fix:      {self.fix}"
-        )
+        lines = [f"expected: {self.expected}", f"  found:    {self.found}"]
+        if self.where:
+            lines[:1] = [self.where, f"  {lines[0]}"]
+        if self.fix:
+            lines.append(f"  fix:      {self.fix}")
+        return "\n".join(lines)
 
 
 class PetError(Exception):
-    """A run failed for a reason that we can name. Exit status 1."""
+    """A run failed for a known reason. Exit status 1.
+
+    Attributes:
+        problems: each problem once; empty if the message is plain text.
+    """
 
     exit_status = 1
+
+    def __init__(self, message: str | Problem | Iterable[Problem] = ""):
+        self.problems: list[Problem] = []
+        if not isinstance(message, str):
+            found = [message] if isinstance(message, Problem) else message
+            self.problems = list(dict.fromkeys(found))  # one file may be met in two roles
+            assert self.problems, "an error names at least one problem"
+            message = "\n".join(map(str, self.problems))
+        super().__init__(message)
 
 
 class InputError(PetError, ValueError):
@@ -51,13 +64,10 @@ class InputError(PetError, ValueError):
     exit_status = 2
 
     def __init__(self, problems: Problem | Iterable[Problem]):
-        found = [problems] if isinstance(problems, Problem) else problems
-        self.problems = list(dict.fromkeys(found))  # one file may be met in two roles
-        assert self.problems, "an InputError names at least one problem"
-        super().__init__("\n".join(str(problem) for problem in self.problems))
+        super().__init__(problems)
 
     def __reduce__(self) -> tuple[type[InputError], tuple[list[Problem]]]:
-        """Survive the way from one process to another."""
+        """Pickle the problems, from which the message follows."""
         return type(self), (self.problems,)
 
 
@@ -84,16 +94,23 @@ def first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
+def outage(where: Path | str, expected: str, found: str | None, what: str) -> PetError:
+    """Make the error of something outside that failed; a later start goes on from here.
+
+    Args:
+        what: what the user has to look after.
+    """
+    fix = f"look after {what}, then give the same command again: it goes on"
+    return PetError(Problem(str(where), expected, str(found), fix))
+
+
 def unsteady(path: Path | str, error: OSError) -> PetError:
-    """Make the error of a file that the disk or the network stopped giving."""
-    return PetError(
-        f"{path}\n  expected: a file that can be read to its end\n  found:    {error.strerror}\n"
-        "  fix:      look after the file, then give the same command again: it goes on"
-    )
+    """Make the error of a file of which the disk or the network stopped delivering bytes."""
+    return outage(path, "a file that can be read to its end", error.strerror, "the file")
 
 
 def missing_package(package: str, extra: str, purpose: str) -> InputError:
-    """Say what to install for something that not everybody needs."""
+    """Make the error of an optional package that is not installed."""
     return InputError(
         Problem(
             purpose, f"the package {package}", "it is not installed", f"pip install 'pet[{extra}]'"
@@ -107,6 +124,12 @@ class LockedError(PetError):
     exit_status = 2
 
 
+def locked_error(where: Path | str, found: str, addition: str = "") -> LockedError:
+    """Make the error of a run folder that another process holds."""
+    fix = f"wait for it to end, stop it, or choose another --out{addition}"
+    return LockedError(Problem(str(where), "a run that nobody else is working on", found, fix))
+
+
 class Interrupted(PetError):
     """The user asked to stop; what is done is kept, and the same command goes on."""
 
@@ -114,7 +137,7 @@ class Interrupted(PetError):
 
 
 def gather(problems: list[Problem], read: Callable[[], T]) -> T | None:
-    """Read something; put what is wrong with it into `problems` and go on."""
+    """Return what `read` returns; add the problems of an InputError to `problems`, return None."""
     try:
         return read()
     except InputError as error:

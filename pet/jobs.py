@@ -1,4 +1,4 @@
-"""Units of work by name; how they are carried out, and where, is the caller's choice."""
+"""Jobs by name; how they are executed, and where, is the caller's choice."""
 
 from __future__ import annotations
 
@@ -6,26 +6,28 @@ import contextlib
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from pet.errors import PetError
 from pet.storage.run_folders import NO_LABELS, RunFolder
 from pet.storage.units import Unit
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
-class Job:
-    """One unit of work.
+class Job(Generic[T]):
+    """One piece of work, and the type of its result.
 
     Attributes:
-        name: what a person sees.
-        work: makes the unit, or finds that it is up to date.
-        here: it belongs into the process that was asked, whoever works elsewhere: it reads what
-            only this process knows, or is too small to be sent.
+        name: is shown to the user.
+        work: makes the result, or finds that it is up to date.
+        here: the job runs in the calling process, wherever others run: it needs what only this
+            process has in memory, or is too small to be sent.
     """
 
     name: str
-    work: Callable[[], Any]
+    work: Callable[[], T]
     here: bool = False
 
 
@@ -37,12 +39,12 @@ class Workers(Protocol):
         """How many jobs are done side by side."""
         ...
 
-    def work(self, job: Job) -> Any:
+    def work(self, job: Job[T]) -> T:
         """Do one job and return its result. Called from several threads if `at_once` is above 1."""
         ...
 
     def stop(self) -> None:
-        """Let go of every job: one of them has failed, or the user asked for it."""
+        """Give up all jobs: one of them has failed, or the user asked for it."""
         ...
 
 
@@ -51,11 +53,11 @@ class LocalWorkers:
 
     at_once = 1
 
-    def work(self, job: Job) -> Any:
+    def work(self, job: Job[T]) -> T:
         return job.work()
 
     def stop(self) -> None:
-        """Nothing goes on after the job that failed."""
+        """Do nothing: no other job runs when one fails."""
 
 
 class Execute(Protocol):
@@ -63,20 +65,20 @@ class Execute(Protocol):
 
     @property
     def at_once(self) -> int:
-        """How many jobs it is worth cutting the work into, at least."""
+        """How many jobs are done side by side: cutting work into fewer is slower."""
         ...
 
-    def __call__(self, jobs: Sequence[Job]) -> list[Any]: ...
+    def __call__(self, jobs: Sequence[Job[T]]) -> list[T]: ...
 
 
 class InProcess:
-    """Jobs and nothing around them."""
+    """Runs jobs directly, without a workflow engine."""
 
     def __init__(self, workers: Workers | None = None):
         self._workers = workers or LocalWorkers()
         self.at_once = self._workers.at_once
 
-    def __call__(self, jobs: Sequence[Job]) -> list[Any]:
+    def __call__(self, jobs: Sequence[Job[T]]) -> list[T]:
         if self.at_once == 1 or len(jobs) == 1:  # in this thread: that of the user's Ctrl-C
             return [self._workers.work(job) for job in jobs]
         with ThreadPoolExecutor(self.at_once) as threads:
@@ -91,18 +93,18 @@ class InProcess:
 
 def synced(
     run_folder: RunFolder,
-    work: Callable[[], Any],
+    work: Callable[[], T],
     labels: range = NO_LABELS,
     weights: Collection[str] = (),
-) -> Any:
-    """Do a job between fetching what others made and sending what it makes.
+) -> T:
+    """Fetch what other jobs made, do a job, and send what it made.
 
-    Its units are named by their place in the run folder, which may lie elsewhere in the process
-    that asked.
+    The paths of its units become relative to the run folder, which may have another path in the
+    calling process.
 
     Args:
-        labels, weights: the label files, and the members whose weights, that it may find there
-            already; see `RunFolder.fetch`.
+        labels, weights: the label files, and the members whose weights, that the job may find
+            there already; see `RunFolder.fetch`.
     """
     run_folder.fetch(labels, weights=weights)
     try:
@@ -112,10 +114,13 @@ def synced(
             run_folder.push()
         raise
     run_folder.push()
+    return cast(T, _relative(run_folder, result))
+
+
+def _relative(run_folder: RunFolder, result: Any) -> Any:
+    """Make the paths of units relative to the run folder; other results stay as they are."""
+    if isinstance(result, list):
+        return [_relative(run_folder, one) for one in result]
     if isinstance(result, Unit):
-        return _by_place(run_folder, result)
-    return [_by_place(run_folder, unit) for unit in result] if isinstance(result, list) else result
-
-
-def _by_place(run_folder: RunFolder, unit: Unit) -> Unit:
-    return replace(unit, path=unit.path.relative_to(run_folder.path))
+        return replace(result, path=result.path.relative_to(run_folder.path))
+    return result

@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from pet.config import RunConfig
 from pet.ensemble.adaptation import adapt
@@ -41,6 +41,8 @@ from pet.student.distillation import (
 from pet.student.label_files import close_labels, count_shards
 from pet.student.pool_labeling import cut_shards, label_with_student
 from pet.student.soft_labels import folds_of_pool, write_soft_labels
+
+T = TypeVar("T")
 
 
 def label_pool(
@@ -258,31 +260,31 @@ class _Stages:
     def job(
         self,
         name: str,
-        work: Callable[[], Any],
+        work: Callable[[], T],
         *,
         here: bool = False,
         labels: range = NO_LABELS,
         weights: Collection[str] = (),
-    ) -> Job:
-        """Make a job of a stage; of `labels` and `weights`, see `synced`."""
+    ) -> Job[T]:
+        """Make a job of a stage; for `labels` and `weights`, see `synced`."""
         return Job(name, partial(synced, self.session.run_folder, work, labels, weights), here)
 
     def jobs(
-        self, verb: str, work: Callable[[Member], Any], members: Iterable[Member]
-    ) -> list[Job]:
+        self, verb: str, work: Callable[[Member], T], members: Iterable[Member]
+    ) -> list[Job[T]]:
         return [
             self.job(f"{verb} {member.name}", partial(work, member), weights=[member.name])
             for member in members
         ]
 
-    def one(self, name: str, work: Callable[[], Any]) -> Any:
+    def one(self, name: str, work: Callable[[], T]) -> T:
         return self.stage(name, [self.job(name, work)])[0]
 
-    def here(self, name: str, work: Callable[[], Any]) -> Any:
+    def here(self, name: str, work: Callable[[], T]) -> T:
         return self.stage(name, [self.job(name, work, here=True)])[0]
 
-    def stage(self, name: str, jobs: list[Job]) -> list[Any]:
-        """Execute a stage's jobs, say what was reused, and note the time in the manifest."""
+    def stage(self, name: str, jobs: Sequence[Job[T]]) -> list[T]:
+        """Execute a stage's jobs, report what was reused, and note the time in the manifest."""
         started = time.monotonic()
         run_folder = self.session.run_folder
         results = self.execute(jobs)

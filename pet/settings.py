@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pet.config import Frozen, RunConfig
-from pet.errors import InputError, Problem
+from pet.errors import InputError, Problem, did_you_mean
 from pet.former_settings import warn
 
 LONGEST_SHOWN = 80  # characters of a wrong value
@@ -114,8 +113,8 @@ def as_problem(detail: Any, kind: type[Frozen] = RunConfig) -> Problem:
     if detail["type"] == "extra_forbidden" and (former := _as_former(kind, where, found)):
         return former
     if detail["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(where, names, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
+        meant = did_you_mean(where, names)
+        hint = f"did you mean {meant}? " if meant else ""
         return Problem(f"setting {where}", "a known setting", where, hint + _listed(names))
     if detail["type"] == "missing":
         return Problem(f"setting {where}", "a value", "nothing", "add it")

@@ -108,3 +108,15 @@ def call(
     if caller.error is None:
         raise PetError("Prefect ended the run before it began; see the flow run's log")
     raise caller.error
+
+
+def exit_status(work: Callable[[], object]) -> int:
+    """Do the work of a flow's own command line; print a `PetError`, and return the exit status."""
+    try:
+        work()
+    except PetError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_status
+    except KeyboardInterrupt:
+        return Interrupted.exit_status
+    return 0

@@ -9,13 +9,15 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, Field
 
-from pet.errors import InputError, PetError, Problem, missing_package
+from pet.errors import InputError, PetError, Problem, missing_package, outage
 from pet.jobs import Job, LocalWorkers, Workers
 from pet.progress import NOTES, Observer
+
+T = TypeVar("T")
 
 LOOK_SECONDS = 0.2  # between two looks at whether a job is done, or the user wants to stop
 MOST_AT_ONCE = 256  # threads that wait for jobs
@@ -133,7 +135,7 @@ class RayWorkers:
         self._needs = {"num_cpus": options.cpus_per_job, "num_gpus": gpus}
         self._carry_out = ray.remote(max_retries=RETRIES)(_carry_out)
 
-    def work(self, job: Job) -> Any:
+    def work(self, job: Job[T]) -> T:
         if job.here:
             return job.work()
         running = self._carry_out.options(name=job.name, **self._needs).remote(job.work)
@@ -144,18 +146,18 @@ class RayWorkers:
                 if self._stopped.is_set():
                     raise PetError(f"{job.name}: let go, since another job failed")
                 done, _ = self._ray.wait([running], timeout=LOOK_SECONDS)
-            result, error, notes, node = self._ray.get(running)
+            result, error, lines, node = self._ray.get(running)
         except self._ray.exceptions.RayError as failure:
-            raise _error_of(job, failure) from failure
+            raise _as_pet_error(job, failure) from failure
         except BaseException:
             self._ray.cancel(running, force=True)
             raise
-        for line in notes:
+        for line in lines:
             self._observer.note(line)
         if error is not None:
             raise error
         self._observer.note(f"{job.name}: done on {node}")
-        return result
+        return cast(T, result)
 
     def stop(self) -> None:
         self._stopped.set()
@@ -166,20 +168,17 @@ def _room(node: dict[str, float], cpus: float, gpus: float) -> int:
     return int(min(node.get("CPU", 0) / cpus, node.get("GPU", 0) / gpus if gpus else float("inf")))
 
 
-def _error_of(job: Job, failure: Exception) -> Exception:
-    """Return the error of a job that was kept from its end by its node or process."""
+def _as_pet_error(job: Job[Any], failure: Exception) -> PetError:
+    """Return the `PetError` that caused Ray's error, or one of a node that died."""
     cause = getattr(failure, "cause", None)
     if isinstance(cause, PetError):
         return cause
-    return PetError(
-        f"{job.name}\n  expected: a node that lives until the job is done\n"
-        f"  found:    {str(failure).splitlines()[0]}\n"
-        "  fix:      look after the cluster, then give the same command again: it goes on"
-    )
+    found = str(failure).splitlines()[0]
+    return outage(job.name, "a node that lives until the job is done", found, "the cluster")
 
 
 def _carry_out(work: Callable[[], Any]) -> tuple[Any, Exception | None, list[str], str]:
-    """Do a job in a process of the cluster: its result, its error, its notes, and the node."""
+    """Do a job in a process of the cluster; return its result, error, notes and node."""
     import ray
 
     node = ray.util.get_node_ip_address()

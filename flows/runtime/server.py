@@ -78,12 +78,11 @@ class OwnServer:
             home.mkdir(parents=True, exist_ok=True)
             self.log.touch()
         except OSError as error:
-            from pet.errors import PetError
+            from pet.errors import PetError, Problem
 
+            fix = "set PREFECT_HOME to one, or run it without Prefect: --plain"
             raise PetError(
-                f"{home}\n  expected: a folder for Prefect's history\n"
-                f"  found:    {error.strerror}\n"
-                "  fix:      set PREFECT_HOME to one, or run it without Prefect: --plain"
+                Problem(str(home), "a folder for Prefect's history", str(error.strerror), fix)
             ) from error
         # The server takes over the socket, so the port cannot be lost to another program.
         self._socket = socket.create_server(("127.0.0.1", 0))
@@ -121,15 +120,18 @@ class OwnServer:
             if self._answers():
                 threading.Thread(target=self._revive, daemon=True).start()
                 return
-        from pet.errors import PetError
+        from pet.errors import PetError, Problem
 
         status = self._process.poll()
         self.stop()
+        how = "no answer" if status is None else f"exit status {status}"
         raise PetError(
-            "Prefect\n  expected: a server that starts\n"
-            f"  found:    {_cause(self.log) or 'nothing'} "
-            f"({'no answer' if status is None else f'exit status {status}'})\n"
-            f"  fix:      see {self.log}, or run it without Prefect: --plain"
+            Problem(
+                "Prefect",
+                "a server that starts",
+                f"{_cause(self.log) or 'nothing'} ({how})",
+                f"see {self.log}, or run it without Prefect: --plain",
+            )
         )
 
     def _revive(self) -> None:

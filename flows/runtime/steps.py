@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from prefect import State, task
 from prefect.cache_policies import NO_CACHE
@@ -15,22 +15,25 @@ from prefect.states import Completed
 from pet.jobs import Job, LocalWorkers, Workers
 from pet.storage.units import Unit
 
+T = TypeVar("T")
+
 # The errors of a network file system that is away for a moment. Everything else, above all a wrong
 # input and a run that somebody else holds, is the same the second time.
 PASSING = frozenset({errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EREMOTEIO})
 
 
-class Call:
+class Call(Generic[T]):
     """A job, and then its outcome.
 
     Jobs hold whole data sets. Prefect walks through the containers, dataclasses and models that it
     is given, but not into a plain object.
     """
 
-    def __init__(self, job: Job, workers: Workers):
+    result: T  # once `make` has returned
+
+    def __init__(self, job: Job[T], workers: Workers):
         self._job = job
         self._workers = workers
-        self.result: Any = None
         self.error: BaseException | None = None
 
     def make(self) -> None:
@@ -61,7 +64,7 @@ def may_pass(_task: Any, _task_run: Any, state: State[Any]) -> bool:
     retry_delay_seconds=[1, 5],
     retry_condition_fn=may_pass,
 )
-def run_job(name: str, call: Call) -> State[None] | None:
+def run_job(name: str, call: Call[Any]) -> State[None] | None:
     """Run one job; a unit that was up to date shows as Reused."""
     call.make()
     return reused_state(call.result)
@@ -84,7 +87,7 @@ class Submit:
         self._workers = workers or LocalWorkers()
         self.at_once = self._workers.at_once
 
-    def __call__(self, jobs: Sequence[Job]) -> list[Any]:
+    def __call__(self, jobs: Sequence[Job[T]]) -> list[T]:
         if self.at_once == 1:
             return [self._wait(*self._submit(job)) for job in jobs]
         submitted = [self._submit(job) for job in jobs]
@@ -96,11 +99,11 @@ class Submit:
                 future.wait()
             raise
 
-    def _submit(self, job: Job) -> tuple[Call, PrefectFuture[Any]]:
+    def _submit(self, job: Job[T]) -> tuple[Call[T], PrefectFuture[Any]]:
         call = Call(job, self._workers)
         return call, run_job.submit(job.name, call)
 
-    def _wait(self, call: Call, future: PrefectFuture[Any]) -> Any:
+    def _wait(self, call: Call[T], future: PrefectFuture[Any]) -> T:
         try:
             future.wait()
         except BaseException:

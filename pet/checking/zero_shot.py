@@ -28,7 +28,13 @@ from pet.storage.digests import content_digest
 from pet.storage.locations import place_in_pool
 from pet.storage.mirrors import open_run_folder
 from pet.storage.units import derive_seed, fingerprint
-from pet.student.label_files import Predictions, label_into, label_metadata, refuse_other_labels
+from pet.student.label_files import (
+    LabelWriter,
+    Predictions,
+    label_into,
+    label_metadata,
+    refuse_other_labels,
+)
 from pet.tasks.encoding import Encoder
 from pet.tasks.task import Task, shipped_tasks
 
@@ -110,16 +116,9 @@ def label_zero_shot(
         best = probabilities.argmax(axis=-1)
         return Predictions(probabilities, agreement(logits.argmax(axis=-1), best))
 
-    return label_into(
-        run_folder,
-        tables.pool,
-        task.labels,
-        predict,
-        source=source,
-        config=config,
-        observer=observer,
-        metadata=label_metadata(task.name, None, str(digest), "zero-shot"),
-    )
+    metadata = label_metadata(task.name, None, str(digest), "zero-shot")
+    writer = LabelWriter(run_folder.path, task.labels, config, source, metadata, run_folder.push)
+    return label_into(run_folder, writer, tables.pool, predict, observer)
 
 
 def _refuse_run(task_ref: str) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 
 from pet.data.data_files import Source
-from pet.errors import InputError, Problem, group_problems
+from pet.errors import InputError, Problem, did_you_mean, group_problems
 
 
 @dataclass(frozen=True)
@@ -60,13 +59,12 @@ def _problem(source: Source, need: Need) -> Problem | None:
 def _suggest(wanted: str, names: Sequence[str]) -> str:
     if len(names) == 1 and any(mark in names[0] for mark in ";\t|"):
         return "write the file with commas between the columns; or "
-    by_lower = {name.lower(): name for name in names}
-    close = difflib.get_close_matches(wanted.lower(), by_lower, n=1)
-    return f"did you mean {by_lower[close[0]]!r}? " if close else ""
+    meant = did_you_mean(wanted, names)
+    return f"did you mean {meant!r}? " if meant else ""
 
 
 def listed(names: Sequence[str], limit: int = 20) -> str:
-    """Quote the names, and count those past the limit."""
+    """Quote and join the names, and count those beyond the limit."""
     more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
     return (", ".join(map(repr, names[:limit])) or "none") + more
 

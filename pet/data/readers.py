@@ -18,7 +18,15 @@ from numpy.typing import NDArray
 
 from pet.data.data_files import CHUNK_ROWS, RawRows, Source, find_files
 from pet.data.text_readers import filled_lines, peek_csv, peek_jsonl, read_csv, read_jsonl
-from pet.errors import InputError, PetError, first_line, group_problems, input_error, unsteady
+from pet.errors import (
+    InputError,
+    PetError,
+    Problem,
+    first_line,
+    group_problems,
+    input_error,
+    unsteady,
+)
 from pet.storage.object_storage import is_remote, open_binary, path_of, stamp_of, trouble
 
 
@@ -231,12 +239,19 @@ def _check_unchanged(source: Source) -> None:
         if is_remote(source.path) and not isinstance(error, FileNotFoundError):
             raise unsteady(source.path, error) from error
         raise PetError(
-            f"{source.path}\n  expected: the file that was there at the start\n"
-            "  found:    it has disappeared\n  fix:      bring it back, or start again without it"
+            Problem(
+                str(source.path),
+                "the file that was there at the start",
+                "it has disappeared",
+                "bring it back, or start again without it",
+            )
         ) from None
     if changed:
         raise PetError(
-            f"{source.path}\n  expected: a file that stays as it is while it is read\n"
-            "  found:    it has changed since the start\n"
-            "  fix:      wait until it is written, then give the same command again"
+            Problem(
+                str(source.path),
+                "a file that stays as it is while it is read",
+                "it has changed since the start",
+                "wait until it is written, then give the same command again",
+            )
         )

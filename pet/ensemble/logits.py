@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pet.errors import PetError
+from pet.errors import PetError, Problem
 from pet.progress import Observer, Tick
 from pet.storage.files import write_parquet
 from pet.storage.units import Unit
@@ -65,8 +65,12 @@ def read_logits(path: Path) -> tuple[list[str], NDArray[np.float32]]:
         table = pq.read_table(path, page_checksum_verification=True)
     except (OSError, pa.ArrowInvalid) as error:
         raise PetError(
-            f"{path}\n  expected: scores as they were written\n  found:    {error}\n"
-            "  fix:      give the `pet run` command again: they are made anew"
+            Problem(
+                str(path),
+                "scores as they were written",
+                str(error),
+                "give the `pet run` command again: they are made anew",
+            )
         ) from error
     scores = table["scores"].combine_chunks()
     width = scores.type.list_size

@@ -17,9 +17,9 @@ from pet.ensemble.lineup import MOST_LIKELY, Lineup, quotas_of
 from pet.ensemble.logits import logits_table
 from pet.ensemble.member_models import prior_offset
 from pet.ensemble.members import Member, folder_of, member_seed
-from pet.ensemble.predictions import HELD_OUT, pool_embeddings, table_embeddings
+from pet.ensemble.predictions import HELD_OUT_LOGITS, pool_embeddings, table_embeddings
 from pet.ensemble.weights import teacher_probabilities
-from pet.errors import PetError
+from pet.errors import PetError, Problem
 from pet.inputs.pool_sample import unlabeled_rows
 from pet.inputs.session import Session
 from pet.inputs.warm_start import start_of
@@ -62,7 +62,8 @@ def _fit(session: Session, lineup: Lineup, member: Member, folder: Path) -> dict
     fitted.head.save(folder)
     accuracy = None
     if fitted.held_out is not None:
-        write_parquet(folder / HELD_OUT, logits_table(session.labeled.ids, fitted.held_out), {})
+        scores = logits_table(session.labeled.ids, fitted.held_out)
+        write_parquet(folder / HELD_OUT_LOGITS, scores, {})
         accuracy = float((fitted.held_out.argmax(axis=1) == session.labeled.labels).mean())
     return {
         "penalty": fitted.penalty,
@@ -104,7 +105,7 @@ def _train(session: Session, lineup: Lineup, member: Member, folder: Path) -> di
     if member.kind == "held-out":
         known = session.labeled
         logits = score_columns(model, encoder, known.columns, config.tokens_per_batch)
-        write_parquet(folder / HELD_OUT, logits_table(known.ids, logits), {})
+        write_parquet(folder / HELD_OUT_LOGITS, logits_table(known.ids, logits), {})
     if lineup.is_kept(member):
         if model.adapter is None:
             model.save(folder)
@@ -209,8 +210,12 @@ def draw(session: Session, lineup: Lineup, member: Member) -> Drawn:
     )
     if not len(drawn.rows):
         raise PetError(
-            f"{member.name}\n  expected: rows that its teachers label\n  found:    none\n"
-            "  fix:      give a larger pool, or fewer generations"
+            Problem(
+                member.name,
+                "rows that its teachers label",
+                "none",
+                "give a larger pool, or fewer generations",
+            )
         )
     wanted, room = int(quotas.sum()), int(unlabeled_rows(session).trainable.sum())
     if drawn.missing.any() and wanted > room:

@@ -16,7 +16,7 @@ from pet.inputs.pool_sample import unlabeled_rows
 from pet.inputs.session import Session
 from pet.method.ensembling import combine
 
-HELD_OUT = "held_out.parquet"  # out-of-fold scores of the labeled rows
+HELD_OUT_LOGITS = "held_out.parquet"  # out-of-fold scores of the labeled rows
 
 
 def out_of_fold_rows(session: Session, lineup: Lineup, member: Member) -> NDArray[np.bool_]:
@@ -47,7 +47,7 @@ def out_of_fold_path(session: Session, lineup: Lineup, member: Member) -> Path:
 
 
 def _held_out_path(session: Session, member: Member) -> Path:
-    return folder_of(session, member) / HELD_OUT
+    return folder_of(session, member) / HELD_OUT_LOGITS
 
 
 def _has_clean_teachers(lineup: Lineup, member: Member) -> bool:

@@ -119,9 +119,12 @@ def _write_onnx(run: FinishedRun, folder: Path, int8: bool) -> dict[str, Any]:
     difference = measured["model.onnx"]["largest_difference"]
     if difference > LARGEST_DIFFERENCE:
         raise PetError(
-            f"model.onnx\n  expected: the student's probabilities\n"
-            f"  found:    others, by up to {difference}\n"
-            "  fix:      use --format hf, and report the student's kind of model"
+            Problem(
+                "model.onnx",
+                "the student's probabilities",
+                f"others, by up to {difference}",
+                "use --format hf, and report the student's kind of model",
+            )
         )
     return measured
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pet.data.labeled import LabeledSet
-from pet.data.pool import PoolBatch, open_pool
+from pet.data.pool import open_pool
 from pet.data.text_readers import is_unicode
 from pet.errors import InputError, PetError, Problem, gather
 from pet.finished.finished_run import FinishedRun, columns_of, open_run
@@ -19,12 +19,12 @@ from pet.inputs.inputs import computation, recorded_run_id
 from pet.inputs.run_tables import count_leaks, labeled_of
 from pet.method.ensembling import entropy
 from pet.method.metrics import above, confusion_matrix, coverage_curve, metrics
-from pet.progress import Observer, Tick, no_tick
+from pet.progress import Observer, no_tick
 from pet.storage.digests import content_digest
 from pet.storage.locations import place_in_pool
 from pet.storage.mirrors import open_run_folder
 from pet.storage.units import fingerprint
-from pet.student.label_files import Predictions, label_into, label_metadata, refuse_other_labels
+from pet.student.label_files import LabelWriter, label_into, label_metadata, refuse_other_labels
 
 
 def label_new_pool(
@@ -62,20 +62,13 @@ def label_new_pool(
     )
     run_folder = open_run_folder(out)
     refuse_other_labels(run_folder, source)
-    predictor = predictor_of(run, who)
-
-    def predict(batch: PoolBatch, tick: Tick) -> Predictions:
-        return predictor(batch.columns, tick)
-
+    predict = predictor_of(run, who)
+    config = run.config.model_copy(update={"keep_columns": kept})
+    metadata = label_metadata(run.task.name, recorded_run_id(folder), model, who)
+    labels = run.task.labels
+    writer = LabelWriter(run_folder.path, labels, config, source, metadata, run_folder.push)
     return label_into(
-        run_folder,
-        pool,
-        run.task.labels,
-        predict,
-        source=source,
-        config=run.config.model_copy(update={"keep_columns": kept}),
-        observer=observer,
-        metadata=label_metadata(run.task.name, recorded_run_id(folder), model, who),
+        run_folder, writer, pool, lambda batch, tick: predict(batch.columns, tick), observer
     )
 
 

@@ -115,8 +115,12 @@ def _join(batch: PoolBatch, shards: list[Path], number: int, task: Task) -> pa.T
     labeled = pq.read_table(shards[number]) if number < len(shards) else None
     if labeled is None or labeled["id"].to_pylist() != batch.ids:
         raise PetError(
-            f"label file {number}\n  expected: the ids of the pool's rows, in their order\n"
-            "  found:    others\n  fix:      give the run's `pet run` command again"
+            Problem(
+                f"label file {number}",
+                "the ids of the pool's rows, in their order",
+                "others",
+                "give the run's `pet run` command again",
+            )
         )
     label = pc.index_in(labeled["label"], pa.array(task.labels, pa.string())).cast(pa.int64())
     texts = {

@@ -11,7 +11,7 @@ from typing import Any
 from pet.config import RunConfig
 from pet.data.labeled import LabeledSet
 from pet.data.pool import Pool
-from pet.errors import PetError
+from pet.errors import PetError, Problem
 from pet.inputs.inputs import Inputs, read_inputs
 from pet.models.backbone import Backbone
 from pet.models.loading import choose_device
@@ -110,9 +110,12 @@ def _arrive(inputs: Inputs, device: str) -> Session:
     """
     if (own := str(choose_device(inputs.config.device))) != device:
         raise PetError(
-            f"a process elsewhere\n  expected: the device {device}, as where the run was started\n"
-            f"  found:    {own}\n"
-            "  fix:      ask for GPUs with --gpus-per-job, or for none with --set device=cpu"
+            Problem(
+                "a process elsewhere",
+                f"the device {device}, as where the run was started",
+                own,
+                "ask for GPUs with --gpus-per-job, or for none with --set device=cpu",
+            )
         )
     config = inputs.config.model_dump(mode="json")
     name = fingerprint(config=config, task=inputs.task.toml, digests=dict(inputs.digests))

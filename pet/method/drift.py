@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 Counts = NDArray[np.int64]
 
-CONFIDENCE_BINS = 50
+DRIFT_BINS = 50  # of confidence; sketches are stored with them
 
 # Characters of a text: the upper edges double every second bin, the last bin is open.
 LENGTH_EDGES = np.unique(np.round(2 ** np.arange(0, 17.5, 0.5))).astype(np.int64)
@@ -61,7 +61,7 @@ class LabelSketch:
 
     Attributes:
         labels: rows per label. [labels]
-        confidence: rows by confidence, in bins of equal width from 0 to 1. [CONFIDENCE_BINS]
+        confidence: rows by confidence, in bins of equal width from 0 to 1. [DRIFT_BINS]
     """
 
     labels: Counts
@@ -109,7 +109,7 @@ class Sketch:
             "lengths": len(LENGTH_EDGES) + 1,
             "words": WORD_BUCKETS,
             "labels": None,
-            "confidence": CONFIDENCE_BINS,
+            "confidence": DRIFT_BINS,
         }
         found = {name: np.asarray(record.get(name), np.float64) for name in wanted}
         for name, size in wanted.items():
@@ -128,7 +128,7 @@ def empty_texts() -> TextSketch:
 
 def empty_labels(labels: int) -> LabelSketch:
     """Return the sketch of no row."""
-    return LabelSketch(np.zeros(labels, np.int64), np.zeros(CONFIDENCE_BINS, np.int64))
+    return LabelSketch(np.zeros(labels, np.int64), np.zeros(DRIFT_BINS, np.int64))
 
 
 def sketch_texts(texts: Iterable[str]) -> TextSketch:
@@ -152,10 +152,10 @@ def sketch_labels(labels: NDArray[np.integer], confidence: NDArray[Any], count: 
         confidence: [rows], from 0 to 1
         count: how many labels there are.
     """
-    bins = np.clip((np.asarray(confidence) * CONFIDENCE_BINS).astype(int), 0, CONFIDENCE_BINS - 1)
+    bins = np.clip((np.asarray(confidence) * DRIFT_BINS).astype(int), 0, DRIFT_BINS - 1)
     return LabelSketch(
         np.bincount(labels, minlength=count).astype(np.int64),
-        np.bincount(bins, minlength=CONFIDENCE_BINS).astype(np.int64),
+        np.bincount(bins, minlength=DRIFT_BINS).astype(np.int64),
     )
 
 
@@ -201,8 +201,8 @@ class Thresholds:
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One test: what was compared, by which statistic, and whether it is over its threshold.
+class DriftTest:
+    """The result of one test: what was compared, by which statistic, and whether it drifted.
 
     Attributes:
         threshold: the effect that matters, or what chance gives with so few rows if that is more.
@@ -215,8 +215,8 @@ class Finding:
     drifted: bool
 
 
-def find_drift(reference: Sketch, now: Sketch, thresholds: Thresholds) -> list[Finding]:
-    """Hold new rows against those a model learned from: label shares, confidence, words, length."""
+def find_drift(reference: Sketch, now: Sketch, thresholds: Thresholds) -> list[DriftTest]:
+    """Compare new rows with a model's training rows: label shares, confidence, words, length."""
     pairs = {
         "label shares": (reference.predicted.labels, now.predicted.labels),
         "confidence": (reference.predicted.confidence, now.predicted.confidence),
@@ -230,14 +230,14 @@ def find_drift(reference: Sketch, now: Sketch, thresholds: Thresholds) -> list[F
         "words": ("Jensen-Shannon divergence", js, thresholds.words, _chance_js),
         "length": ("Kolmogorov-Smirnov", ks, thresholds.lengths, _chance_ks),
     }
-    findings = []
+    results = []
     for what, (name, statistic, effect, chance) in tests.items():
         before, new = pairs[what]
         value, threshold = statistic(before, new), max(effect, chance(before, new))
-        findings.append(
-            Finding(what, name, round(value, 4), round(threshold, 4), value > threshold)
+        results.append(
+            DriftTest(what, name, round(value, 4), round(threshold, 4), value > threshold)
         )
-    return findings
+    return results
 
 
 def _noise(before: Counts, now: Counts) -> float:
@@ -269,6 +269,6 @@ def _chance_ks(before: Counts, now: Counts) -> float:
     return float(np.sqrt(-np.log(CHANCE / 2) / 2 * _noise(before, now)))
 
 
-def drifted(findings: Sequence[Finding]) -> list[str]:
-    """Name what has drifted."""
-    return [finding.what for finding in findings if finding.drifted]
+def drifted(tests: Sequence[DriftTest]) -> list[str]:
+    """Return the names of what has drifted."""
+    return [test.what for test in tests if test.drifted]

@@ -23,8 +23,6 @@ from pet.storage.files import read_record
 
 WEIGHTS, SETTINGS, BACKBONE = "adapter_model.safetensors", "adapter_config.json", "backbone.json"
 
-Weights = Mapping[str, Tensor]
-
 
 class Adapter(ABC):
     """Some weights that change what a frozen module computes, while they are in force.

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pet.errors import PetError
+from pet.errors import PetError, Problem
 
 # What a full memory raises: on the CPU an error of torch's or of Python's.
 MEMORY_ERRORS = (RuntimeError, MemoryError)
@@ -113,8 +113,12 @@ def halved(error: Exception, tokens_per_batch: int, longest: int) -> int:
         raise error
     if tokens_per_batch <= longest:
         raise PetError(
-            f"expected: memory for one row of {longest} tokens\n  found:    {error}\n"
-            "  fix:      lower max_length, or take a smaller model"
+            Problem(
+                "",
+                f"memory for one row of {longest} tokens",
+                str(error),
+                "lower max_length, or take a smaller model",
+            )
         ) from error
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import Linear, Module, functional
 
+from pet.models.prefix import PREFIX_ATTENTION
+
 NARROWEST = 16  # features; narrower layers (LoRA's, most classifiers') are no work, and stay exact
 
 LARGEST = 127.0  # of the values in an int8, symmetric around zero
@@ -65,7 +67,8 @@ def _quantized(values: Tensor) -> tuple[Tensor, Tensor]:
 # Layers of BERT's make: self-attention, its output, two feed-forward parts, under the same names.
 FAMILY = ("BertLayer", "RobertaLayer", "XLMRobertaLayer", "CamembertLayer", "ElectraLayer")
 
-ATTENTION = ("sdpa", "pet_prefix")  # takes queries of fewer places than keys, and whole masks
+# Attention functions that take fewer queries than keys, and full masks.
+RESTRICTABLE = ("sdpa", PREFIX_ATTENTION)
 
 
 def last_layer(backbone: Any) -> Module | None:
@@ -73,7 +76,7 @@ def last_layer(backbone: Any) -> Module | None:
     layers = getattr(getattr(backbone, "encoder", None), "layer", None)
     if not layers or type(layers[-1]).__name__ not in FAMILY or "forward" in vars(layers[-1]):
         return None  # or one that somebody else has changed
-    if backbone.config.is_decoder or backbone.config._attn_implementation not in ATTENTION:
+    if backbone.config.is_decoder or backbone.config._attn_implementation not in RESTRICTABLE:
         return None
     last: Module = layers[-1]
     return last

@@ -21,7 +21,7 @@ from pet.errors import InputError, Problem
 from pet.models.adapter import Adapter, read_settings, read_weights
 from pet.models.loading import quiet, seeded
 
-ATTENTION = "pet_prefix"  # the name under which transformers finds what is below
+PREFIX_ATTENTION = "pet_prefix"  # the name under which transformers finds what is below
 
 # Chosen on validation rows (tests/bench/results/tuning-rates.md) at a width of 128.
 PREFIX_RATE = 1e-2
@@ -72,8 +72,8 @@ def register() -> None:
     """Tell transformers of it; importing that part of it is slow, and sets warning filters."""
     from transformers import AttentionInterface, AttentionMaskInterface
 
-    AttentionInterface.register(ATTENTION, attend)
-    AttentionMaskInterface.register(ATTENTION, whole_mask)
+    AttentionInterface.register(PREFIX_ATTENTION, attend)
+    AttentionMaskInterface.register(PREFIX_ATTENTION, whole_mask)
 
 
 class Reparametrisation(Module):
@@ -157,7 +157,7 @@ class Prefix(Adapter):
         return cls(module, names, keys, [weights[f"{name}.values"] for name in names])
 
     def enter(self) -> None:
-        _set_attention(self._module, ATTENTION)
+        _set_attention(self._module, PREFIX_ATTENTION)
         for number, layer in enumerate(self._layers):
             layer.prefix = (self, number)
 
@@ -208,7 +208,7 @@ def activations(module: Any, tokens: Sequence[int]) -> list[Layer]:
     usual = module.config._attn_implementation
     module.eval()
     with _recording(seen), torch.no_grad():
-        _set_attention(module, ATTENTION)
+        _set_attention(module, PREFIX_ATTENTION)
         module(input_ids=ids, attention_mask=torch.ones_like(ids))
         _set_attention(module, usual)
     module.train(training)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pet.errors import PetError
+from pet.errors import PetError, Problem
 from pet.models.batching import MEMORY_ERRORS, Rows, halved, split_by_tokens
 from pet.models.cloze_model import ClozeModel
 from pet.models.fast_paths import linears_in_int8
@@ -96,9 +96,12 @@ def refuse_nan(scores: NDArray[np.float32]) -> None:
     rows = scores.shape[-2]
     if wrong := int(np.isnan(scores).any(axis=-1).reshape(-1, rows).any(axis=0).sum()):
         raise PetError(
-            f"scoring\n  expected: scores that are numbers\n"
-            f"  found:    NaN for {wrong:,} of {rows:,} rows\n"
-            "  fix:      --set precision=float32, or another model: this one's weights are damaged"
+            Problem(
+                "scoring",
+                "scores that are numbers",
+                f"NaN for {wrong:,} of {rows:,} rows",
+                "--set precision=float32, or another model: this one's weights are damaged",
+            )
         )
 
 

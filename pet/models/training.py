@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import Parameter, functional
 
 from pet.config import RunConfig, TrainingConfig
-from pet.errors import PetError
+from pet.errors import PetError, Problem
 from pet.models.batching import (
     CPU_PASS,
     MEMORY_ERRORS,
@@ -55,10 +55,8 @@ class Diverged(PetError):
         self.found = f"{found} in step {len(losses) + 1}"
         self.losses = losses
         self.learning_rate = learning_rate
-        super().__init__(
-            f"training\n  expected: a loss that is a number\n  found:    {self.found}\n"
-            f"  fix:      lower the learning rate (it is {learning_rate:g})"
-        )
+        fix = f"lower the learning rate (it is {learning_rate:g})"
+        super().__init__(Problem("training", "a loss that is a number", self.found, fix))
 
 
 def train(
@@ -127,7 +125,7 @@ def optimize(
             `tokens_per_batch` allows if not given.
     """
     if not len(rows):
-        raise PetError("training\n  expected: rows to train on\n  found:    none")
+        raise PetError(Problem("training", "rows to train on", "none"))
     learning_rate = settings.learning_rate or model.suggested_learning_rate
     parameters = list(model.trained().values())
     optimizer = torch.optim.AdamW(
@@ -195,8 +193,12 @@ def _step(optimizer: torch.optim.Optimizer) -> None:
         if not is_out_of_memory(error):
             raise
         raise PetError(
-            "training\n  expected: memory for AdamW's two moments of every weight\n"
-            f"  found:    {error}\n  fix:      take a smaller model, or a device with more memory"
+            Problem(
+                "training",
+                "memory for AdamW's two moments of every weight",
+                str(error),
+                "take a smaller model, or a device with more memory",
+            )
         ) from error
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pet.data.data_files import list_files
 from pet.data.text_readers import is_unicode
-from pet.errors import InputError, Problem
+from pet.errors import InputError, PetError, Problem
 from pet.nightly.ledger import State
 from pet.progress import Observer
 from pet.storage.digests import pool_file_digest
@@ -31,6 +31,10 @@ class Stamp:
     def of(cls, path: Path) -> Stamp:
         status = path.stat()
         return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+
+
+class Late(PetError):
+    """A file is left for the next night: it is being written, or cannot be read at present."""
 
 
 @dataclass(frozen=True)

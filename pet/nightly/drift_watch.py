@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pet.method.drift import Finding, Sketch, find_drift
+from pet.method.drift import DriftTest, Sketch, find_drift
 from pet.nightly.ledger import State
 from pet.nightly.nightly_config import DriftConfig
 from pet.reporting.drift_reference import read_reference
 
 
-def watch(config: DriftConfig, state: State, sketch: Sketch) -> tuple[list[Finding], int]:
+def watch(config: DriftConfig, state: State, sketch: Sketch) -> tuple[list[DriftTest], int]:
     """Look for drift in tonight's rows, and in those of the nights before where they are few.
 
     Returns:
-        The findings, and how many rows were looked at; no finding where they are too few.
+        The test results, and how many rows were compared; no results if the rows are too few.
     """
     assert state.model is not None, "a model has labeled them"
     now = sketch

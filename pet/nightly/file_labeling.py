@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,34 +11,24 @@ from pathlib import Path
 import numpy as np
 
 from pet.config import RunConfig
-from pet.data.pool import Pool, PoolBatch, pool_of
+from pet.data.pool import Pool, pool_of
 from pet.data.readers import open_source
 from pet.errors import InputError, Interrupted, PetError, Problem
 from pet.finished.finished_run import open_run
 from pet.finished.predictors import Predict, predictor_of
 from pet.inputs.inputs import computation, recorded_run_id
 from pet.method.drift import Sketch, TextSketch, empty_texts, sketch_texts
-from pet.nightly.arrivals import PoolFile
+from pet.nightly.arrivals import Late, PoolFile
 from pet.nightly.label_store import labels_folder, take_back
 from pet.nightly.ledger import FileRecord, ModelRecord
-from pet.progress import Observer, Tick
+from pet.progress import Observer
 from pet.reporting.drift_reference import sketch_label_files
 from pet.reporting.provenance import code_version
 from pet.storage.units import derive_seed, fingerprint
-from pet.student.label_files import (
-    LABELS_REJECTED,
-    Predictions,
-    count_labels,
-    label_metadata,
-    write_labels,
-)
+from pet.student.label_files import LabelWriter, count_labels, label_metadata
 from pet.tasks.task import Task, column_names
 
 SKETCHED_ROWS = 50_000  # texts of a file that are sketched; a uniform sample if there are more
-
-
-class Late(PetError):
-    """The file is left for the next night: it is being written, or cannot be read just now."""
 
 
 @dataclass(frozen=True)
@@ -142,19 +132,12 @@ class FileLabeler:
         )
         with _as_looked_at(file):
             pool = self.open(file)
-            write_labels(
-                pool,
-                folder,
-                self.task.labels,
-                self._predict,
-                model=source,
-                shard_rows=self.settings.shard_rows,
-                abstain_below=self.settings.abstain_below,
-                keep_columns=pool.keepable(self.settings.keep_columns, lambda line: None),
-                metadata=self._metadata(file),
-                observer=self.observer,
-                rejected=folder / LABELS_REJECTED,
-            )
+            kept = pool.keepable(self.settings.keep_columns, lambda line: None)
+            config = self.settings.model_copy(update={"keep_columns": kept})
+            metadata = self._metadata(file)
+            writer = LabelWriter(folder, self.task.labels, config, source, metadata)
+            predict = self.predictor  # loaded before anything is written
+            writer.label(pool, lambda batch, tick: predict(batch.columns, tick), self.observer)
         counts = count_labels(folder, self.task.labels)
         return FileRecord(
             digest=file.digest,
@@ -168,11 +151,6 @@ class FileLabeler:
         """Sketch a file: its texts, and the labels predicted for them."""
         folder = labels_folder(self.store, self.model, file.name, file.digest)
         return Sketch(texts, sketch_label_files(folder, self.task.labels))
-
-    @property
-    def _predict(self) -> Callable[[PoolBatch, Tick], Predictions]:
-        predictor = self.predictor
-        return lambda batch, tick: predictor(batch.columns, tick)
 
     def _metadata(self, file: PoolFile) -> Mapping[str, str]:
         """Return a label file's metadata: the model, the file, the labeled set, the code."""

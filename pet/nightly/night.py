@@ -7,16 +7,17 @@ night twice changes nothing, and one that was killed is gone on with by the next
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pet.errors import InputError, Problem
 from pet.jobs import Execute, InProcess, Job
-from pet.method.drift import Finding, Sketch, drifted
-from pet.nightly.arrivals import DIGESTS, Arrivals, PoolFile, compare, look
+from pet.method.drift import DriftTest, Sketch, drifted
+from pet.nightly.arrivals import DIGESTS, Arrivals, Late, PoolFile, compare, look
 from pet.nightly.label_store import has_labels, tidy
 from pet.nightly.ledger import (
     LEDGER,
@@ -43,6 +44,11 @@ from pet.progress import SILENT, Observer
 from pet.storage.files import TEMPORARY_PREFIX, sweep
 from pet.storage.locations import place_in_pool
 from pet.storage.locks import locked
+
+if TYPE_CHECKING:
+    from pet.nightly.file_labeling import FileLabeler
+
+T = TypeVar("T")
 
 OURS = {LEDGER, "labels", MODELS, "pools", DIGESTS}
 
@@ -85,6 +91,15 @@ def _foreign(store: Path) -> list[Problem]:
     ]
 
 
+@dataclass
+class _Labeled:
+    """The files that were labeled or found bad, and a sketch of the new ones."""
+
+    labeled: dict[str, FileRecord] = field(default_factory=dict)
+    bad: dict[str, BadFile] = field(default_factory=dict)
+    sketch: Sketch | None = None
+
+
 class _Night:
     """The steps of a night, and what they did."""
 
@@ -118,7 +133,7 @@ class _Night:
             "seconds": round(time.monotonic() - self.started, 1),
         }
 
-    def one(self, name: str, work: Callable[[], Any]) -> Any:
+    def one(self, name: str, work: Callable[[], T]) -> T:
         return self.execute([Job(name, work, here=True)])[0]
 
     @property
@@ -139,7 +154,7 @@ class _Night:
     def has_labels(self, file: PoolFile) -> bool:
         return has_labels(self.store, self.model, file.name, file.digest)
 
-    def labeler(self, model: ModelRecord) -> Any:
+    def labeler(self, model: ModelRecord) -> FileLabeler:
         from pet.nightly.file_labeling import FileLabeler  # torch: a quiet night imports none
 
         first = self.first
@@ -166,35 +181,42 @@ class _Night:
             and self.state.files[name].digest == file.digest
             and name not in self.found.late
         ]
-        labeled: dict[str, FileRecord] = {}
-        bad: dict[str, BadFile] = {}
-
-        def label_anew() -> None:
-            labeler = self.labeler(model)
-            from pet.nightly.file_labeling import Late
-
-            for file in files:
-                try:
-                    labeler.open(file)
-                except InputError as error:  # another run may look for other columns
-                    bad[file.name] = self.set_aside(file, error)
-                    continue
-                except Late as late:
-                    self.leave(file, late)
-                    continue
-                try:
-                    labeled[file.name] = labeler.label(file)
-                except Late as late:
-                    self.leave(file, late)
-
-        started = time.monotonic()
+        started, done = time.monotonic(), _Labeled()
         if files:
-            self.one(f"label {len(files)} files anew", label_anew)
-        self.write(started, came_into_use=model, labeled=labeled, bad=bad)
-        self.labeled_anew |= labeled
+            work = partial(self.label_files, model, files, sketched=False)
+            done = self.one(f"label {len(files)} files anew", work)
+        self.write(started, came_into_use=model, labeled=done.labeled, bad=done.bad)
+        self.labeled_anew |= done.labeled
         self.came_into_use = model
         line = f"model {model.version} is in use ({model.reason})"
-        self.observer.note(f"{line}; {len(labeled)} files were labeled anew with it")
+        self.observer.note(f"{line}; {len(done.labeled)} files were labeled anew with it")
+
+    def label_files(
+        self, model: ModelRecord, files: Sequence[PoolFile], *, sketched: bool
+    ) -> _Labeled:
+        """Label files with a model; note those that are bad, and leave those that are late.
+
+        Args:
+            sketched: read the files before they are labeled, for a sketch of their texts.
+        """
+        done, labeler = _Labeled(), self.labeler(model)
+        for file in files:
+            try:
+                try:
+                    texts = labeler.read(file) if sketched else None
+                    if texts is None:
+                        labeler.open(file)
+                except InputError as error:  # a run with other columns may find other files bad
+                    done.bad[file.name] = self.set_aside(file, error)
+                    continue
+                done.labeled[file.name] = labeler.label(file)
+            except Late as late:
+                self.leave(file, late)
+                continue
+            if texts is not None:
+                new = labeler.sketch(file, texts)
+                done.sketch = new if done.sketch is None else done.sketch + new
+        return done
 
     def leave(self, file: PoolFile, why: Exception) -> None:
         self.observer.note(f"{file.name} is left for the next night: {why}".splitlines()[0])
@@ -202,40 +224,15 @@ class _Night:
 
     def label(self) -> None:
         """Label new and changed files; write down what they were like, and what has gone."""
-        found, started = self.found, time.monotonic()
-        labeled: dict[str, FileRecord] = {}
-        bad: dict[str, BadFile] = {}
-        sketch: Sketch | None = None
-
-        def work() -> None:
-            nonlocal sketch
-            sketch = None  # work that failed midway is begun anew
-            labeler = self.labeler(self.model)
-            from pet.nightly.file_labeling import Late
-
-            for file in found.to_label:
-                try:
-                    texts = labeler.read(file)
-                except InputError as error:
-                    bad[file.name] = self.set_aside(file, error)
-                    continue
-                except Late as late:
-                    self.leave(file, late)
-                    continue
-                try:
-                    labeled[file.name] = labeler.label(file)
-                except Late as late:
-                    self.leave(file, late)
-                    continue
-                new = labeler.sketch(file, texts)
-                sketch = new if sketch is None else sketch + new
-
+        found, started, done = self.found, time.monotonic(), _Labeled()
         if found.to_label:
-            self.one(f"label {len(found.to_label)} new or changed files", work)
+            work = partial(self.label_files, self.model, found.to_label, sketched=True)
+            done = self.one(f"label {len(found.to_label)} new or changed files", work)
+        labeled, bad, sketch = done.labeled, done.bad, done.sketch
         replaced = [name for name in found.replaced if name in labeled]
         if not (labeled or bad or replaced or found.deleted or found.returned):
             return
-        findings, rows = self.drift(sketch)
+        tests, rows = self.drift(sketch)
         self.write(
             started,
             labeled=labeled,
@@ -244,7 +241,7 @@ class _Night:
             deleted=found.deleted,
             returned=found.returned,
             sketch=sketch.as_json() if sketch else None,
-            drift=[asdict(finding) for finding in findings],
+            drift=[asdict(test) for test in tests],
             drift_rows=rows,
         )
         self.labeled = labeled
@@ -256,15 +253,15 @@ class _Night:
             digest=file.digest, expected=first.expected, found=first.found, fix=first.fix
         )
 
-    def drift(self, sketch: Sketch | None) -> tuple[list[Finding], int]:
+    def drift(self, sketch: Sketch | None) -> tuple[list[DriftTest], int]:
         if sketch is None:
             return [], 0
         from pet.nightly.drift_watch import watch
 
-        findings, rows = watch(self.config.drift, self.state, sketch)
-        if names := drifted(findings):
+        tests, rows = watch(self.config.drift, self.state, sketch)
+        if names := drifted(tests):
             self.observer.note(f"drift: {', '.join(names)} of the newest {rows:,} rows")
-        return findings, rows
+        return tests, rows
 
     def renew(self, reason: str) -> None:
         """Train a model on a sample of the pool as it is now, and bring it into use."""

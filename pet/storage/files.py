@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pet.errors import InputError, PetError, Problem
+from pet.errors import InputError, PetError, Problem, outage
 
 TEMPORARY_PREFIX = ".pet-tmp-"
 
@@ -146,10 +146,7 @@ def unwritable(target: Path, error: OSError) -> PetError:
                 "choose another folder, or change its permissions",
             )
         )
-    return PetError(
-        f"{target}\n  expected: a disk that can be written and read\n  found:    {error}\n"
-        "  fix:      look after the disk, then give the same command again: it goes on"
-    )
+    return outage(target, "a disk that can be written and read", str(error), "the disk")
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pet.errors import LockedError
+from pet.errors import LockedError, locked_error
 from pet.storage.files import TEMPORARY_PREFIX
 from pet.storage.object_storage import as_pet_error, file_system, key_of
 
@@ -193,9 +193,8 @@ def _is_dead(holder: dict[str, Any]) -> bool:
 
 def _refusal(address: str, holder: str, age: float) -> LockedError:
     left = max(0, round(LEASE_SECONDS - age))
-    return LockedError(
-        f"{address}\n  expected: a run that nobody else is working on\n"
-        f"  found:    it is held by {holder}, as of {max(0, round(age))} s ago\n"
-        "  fix:      wait for it to end, stop it, or choose another --out; if it was killed, its "
-        f"lock ends {left} s from now"
+    return locked_error(
+        address,
+        f"it is held by {holder}, as of {max(0, round(age))} s ago",
+        f"; if it was killed, its lock ends {left} s from now",
     )

@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pet.errors import InputError, LockedError, Problem
+from pet.errors import InputError, Problem, locked_error
 from pet.storage.files import unwritable
 
 LOCK = ".lock"  # a hidden name: readers of a folder of Parquet files pass it over
@@ -107,11 +107,7 @@ def _is_at(path: Path, descriptor: int) -> bool:
 
 def _refusal(path: Path, holder: str, error: OSError) -> Exception:
     if error.errno in HELD:
-        return LockedError(
-            f"{path.parent}\n  expected: a run that nobody else is working on\n"
-            f"  found:    it is held by {holder or 'another process'}\n"
-            "  fix:      wait for it to end, stop it, or choose another --out"
-        )
+        return locked_error(path.parent, f"it is held by {holder or 'another process'}")
     return InputError(
         Problem(
             str(path),

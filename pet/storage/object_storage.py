@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from pet.errors import InputError, PetError, Problem, missing_package
+from pet.errors import InputError, PetError, Problem, missing_package, outage
 from pet.storage.locations import STORES, is_on_store
 
 # Ranges that a reader holds: Parquet jumps between columns, and memory must not grow with a file.
@@ -146,10 +146,7 @@ def trouble(address: str, error: OSError) -> PetError:
     if error.errno in (errno.EACCES, errno.EPERM):
         fix = "look after credentials and permissions: list, get; for --out put and delete, too"
         return InputError(Problem(address, "a bucket that you may use", found, fix))
-    return PetError(
-        f"{address}\n  expected: object storage that answers\n  found:    {found}\n"
-        "  fix:      look after network and address, then give the same command again: it goes on"
-    )
+    return outage(address, "object storage that answers", found, "network and address")
 
 
 def open_binary(path: Path) -> BinaryIO:

@@ -27,7 +27,7 @@ from pet.models.training import cross_entropy, one_hot, train, training_shape
 from pet.progress import Tick
 from pet.storage.files import write_parquet
 from pet.storage.units import Unit, fingerprint, make_unit
-from pet.student.soft_labels import HELD_OUT, folds_of_pool, read_soft_labels, read_targets
+from pet.student.soft_labels import FOLD_LOGITS, folds_of_pool, read_soft_labels, read_targets
 from pet.student.student_folder import load_classifier, record_of, write_record
 from pet.tasks.compilation import plain_encoder
 from pet.tasks.encoding import Encoder
@@ -67,7 +67,7 @@ def train_in_fold(session: Session, soft: Unit, fold: int) -> Unit:
         held_out = np.flatnonzero(folds == fold)
         with session.observer.stage(f"scoring fold {fold}", len(held_out), "rows") as tick:
             logits = score(*student, held_out, tokens_per_batch=config.tokens_per_batch, tick=tick)
-        write_parquet(folder / HELD_OUT, logits_table([ids[r] for r in held_out], logits), {})
+        write_parquet(folder / FOLD_LOGITS, logits_table([ids[r] for r in held_out], logits), {})
         return {"losses": losses}
 
     return make_unit(session.folder / "cross_fitting" / f"fold-{fold}", expected, build)

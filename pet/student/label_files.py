@@ -1,4 +1,4 @@
-"""Labels out: every usable row of a pool with its probabilities, shard by shard."""
+"""Label files: every usable row of a pool with its probabilities, shard by shard."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ LABELS_REJECTED = "_rejected.parquet"
 
 OURS = re.compile(rf"{re.escape(LOCK)}|{re.escape(TEMPORARY_PREFIX)}.*|{LABELS_REJECTED}")
 
-CONFIDENCE_BINS = 20  # of 0.05 each
+REPORT_BINS = 20  # of confidence, 0.05 each; report.json stores them
 
-Say = Callable[[PoolBatch, Tick], Predictions]
+PredictBatch = Callable[[PoolBatch, Tick], Predictions]
 
 
 def label_metadata(task: str, run: str | None, model: str, who: str) -> dict[str, str]:
-    """Say in a label file where its labels come from, by whatever way they were made.
+    """Return what label files tell about the origin of their labels.
 
     Args:
-        run: the run's id; None for labels that were made without one.
+        run: the run's id; None for labels that were made without a run.
         model: the fingerprint of the model.
         who: student, ensemble or zero-shot.
     """
@@ -65,54 +65,10 @@ def label_metadata(task: str, run: str | None, model: str, who: str) -> dict[str
     }
 
 
-def label_into(
-    out: RunFolder,
-    pool: Pool,
-    labels: tuple[str, ...],
-    note: Say,
-    *,
-    source: str,
-    config: RunConfig,
-    metadata: Mapping[str, str],
-    observer: Observer,
-) -> tuple[int, int, dict[str, Any]]:
-    """Label a pool into a folder of its own; what cannot be used goes to `_rejected.parquet`.
-
-    Args:
-        source: the fingerprint of the model and of the pool's content.
-
-    Returns:
-        (shards written, shards reused, counts as of `count_labels` and of rejected rows)
-    """
-    folder = out.path
-    rejected = folder / LABELS_REJECTED
-    with out.locked(observer.note):
-        sweep(folder, below=False)  # folders in it may be those of others
-        written, reused = write_labels(
-            pool,
-            folder,
-            labels,
-            note,
-            model=source,
-            shard_rows=config.shard_rows,
-            abstain_below=config.abstain_below,
-            keep_columns=config.keep_columns,
-            metadata=metadata,
-            observer=observer,
-            rejected=rejected,
-            keep=lambda path: out.push([path]),
-        )
-        out.push()
-    counts = count_labels(folder, labels)
-    counts["rejected"] = pq.read_metadata(rejected).num_rows
-    counts["rejected_file"] = f"{out}/{LABELS_REJECTED}"
-    return written, reused, counts
-
-
 @contextlib.contextmanager
-def set_aside(path: Path | None, source: str) -> Iterator[Callable[[Sequence[RejectedRow]], None]]:
+def set_aside(path: Path, source: str) -> Iterator[Callable[[Sequence[RejectedRow]], None]]:
     """Yield the function that puts unusable rows into a file, which appears when it is whole."""
-    if path is None or stored_fingerprint(path) == source:
+    if stored_fingerprint(path) == source:
         yield lambda rows: None
         return
     schema = REJECTED_SCHEMA.with_metadata({"source": source, "fingerprint": source})
@@ -129,14 +85,15 @@ def set_aside(path: Path | None, source: str) -> Iterator[Callable[[Sequence[Rej
 
 
 def label_table(
-    batch: PoolBatch, said: Predictions, labels: tuple[str, ...], abstain_below: float
+    batch: PoolBatch, predictions: Predictions, labels: tuple[str, ...], abstain_below: float
 ) -> pa.Table:
-    """Lay out label files: one row per pool row, as the README's table says."""
-    probabilities = said.probabilities
+    """Lay out a label file: one row per pool row, with the columns that the README lists."""
+    probabilities = predictions.probabilities
     confidence = probabilities.max(axis=1)
     best = probabilities.argmax(axis=1)
     columns = [pa.array(probabilities[:, i], pa.float32()) for i in range(len(labels))]
-    agreement = pa.array(said.agreement, pa.float32(), mask=np.isnan(said.agreement))
+    unknown = np.isnan(predictions.agreement)
+    agreement = pa.array(predictions.agreement, pa.float32(), mask=unknown)
     own = {} if batch.kept is None else {n: batch.kept[n] for n in batch.kept.column_names}
     return pa.table(
         {
@@ -152,66 +109,121 @@ def label_table(
     )
 
 
-def write_labels(
-    pool: Pool,
-    folder: Path,
-    labels: tuple[str, ...],
-    note: Say,
-    *,
-    model: str,
-    shard_rows: int,
-    abstain_below: float,
-    keep_columns: tuple[str, ...],
-    metadata: Mapping[str, str],
-    observer: Observer,
-    rejected: Path | None = None,
-    shards: range | None = None,
-    total: int | None = None,
-    keep: Callable[[Path], None] = lambda path: None,
-) -> tuple[int, int]:
-    """Label a pool into `folder/part-*.parquet`; shards that are there and up to date stay.
+class LabelWriter:
+    """Writes the label files of a pool, one per shard; files that are up to date stay.
 
     Args:
-        say: what the model says of a batch of rows.
-        model: the fingerprint of the model and of the pool's content.
-        rejected: the file for the rows that cannot be used, if one is wanted.
-        shards: the part of the pool to label, of several that are labeled side by side: whoever
-            has them labeled then says that the folder is whole, by `close_labels`.
-        total: rows of the pool, where they are known: to count them may take as long as to read.
-        keep: what to do with each file that was written.
+        config: the rows of a shard, the pool's columns to keep, the confidence to abstain below.
+        source: the fingerprint of the model and of the pool's content.
+        metadata: about the labels; every file carries it.
+        send: is called with each file that was written, in a list.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        labels: tuple[str, ...],
+        config: RunConfig,
+        source: str,
+        metadata: Mapping[str, str],
+        send: Callable[[list[Path]], object] = lambda paths: None,
+    ):
+        self.folder = folder
+        self.labels = labels
+        self.source = source
+        self._config = config
+        self._metadata = metadata
+        self._send = send
+
+    def label(self, pool: Pool, predict: PredictBatch, observer: Observer) -> tuple[int, int]:
+        """Label a whole pool; rows that cannot be used go to `_rejected.parquet`.
+
+        Returns:
+            (shards written, shards reused)
+        """
+        rows = pool.count_rows()
+        shards = count_shards(rows, self._config.shard_rows)
+        with set_aside(self.folder / LABELS_REJECTED, self.source) as reject:
+            counts = self.label_shards(pool, range(shards), rows, predict, observer, reject)
+        close_labels(self.folder, self.source, shards, rows)
+        return counts
+
+    def label_shards(
+        self,
+        pool: Pool,
+        shards: range,
+        pool_rows: int,
+        predict: PredictBatch,
+        observer: Observer,
+        reject: Callable[[Sequence[RejectedRow]], None] = lambda rows: None,
+    ) -> tuple[int, int]:
+        """Label some shards of a pool; when all are labeled, the caller calls `close_labels`.
+
+        Args:
+            pool_rows: rows of the whole pool: counting them may take as long as reading them.
+            reject: is called with the rows of each shard that cannot be used.
+
+        Returns:
+            (shards written, shards reused)
+        """
+        config = self._config
+        rows = min(pool_rows, shards.stop * config.shard_rows) - shards.start * config.shard_rows
+        written = reused = 0
+        with observer.stage("labeling the pool", rows, "rows") as tick:
+            batches = pool.batches(config.shard_rows, config.keep_columns, first=shards.start)
+            for shard, batch in zip(shards, batches, strict=False):
+                reject(batch.rejected)
+                if self.is_current(shard):
+                    reused += 1
+                    tick(len(batch.rows) + len(batch.rejected))
+                    continue
+                self.write(shard, batch, predict(batch, tick))
+                tick(len(batch.rejected))
+                written += 1
+        return written, reused
+
+    def is_current(self, shard: int) -> bool:
+        """Return whether the file of a shard is there, whole, and made from the same things."""
+        return stored_fingerprint(self._path(shard)) == self._fingerprint(shard)
+
+    def write(self, shard: int, batch: PoolBatch, predictions: Predictions) -> None:
+        """Write the file of a shard; the folder is incomplete from then on."""
+        path = self._path(shard)
+        table = label_table(batch, predictions, self.labels, self._config.abstain_below)
+        (self.folder / LABELS_DONE).unlink(missing_ok=True)
+        of_file = {"source": self.source, "fingerprint": self._fingerprint(shard)}
+        write_parquet(path, table, {**self._metadata, **of_file})
+        self._send([path])
+
+    def _path(self, shard: int) -> Path:
+        return self.folder / f"part-{shard:05d}.parquet"
+
+    def _fingerprint(self, shard: int) -> str:
+        return fingerprint(
+            model=self.source,
+            shard=shard,
+            rows=self._config.shard_rows,
+            abstain=self._config.abstain_below,
+            keep=self._config.keep_columns,
+        )
+
+
+def label_into(
+    out: RunFolder, writer: LabelWriter, pool: Pool, predict: PredictBatch, observer: Observer
+) -> tuple[int, int, dict[str, Any]]:
+    """Label a pool into a folder of its own, which is locked meanwhile.
 
     Returns:
-        (shards written, shards reused)
+        (shards written, shards reused, counts as of `count_labels` and of rejected rows)
     """
-    total = pool.count_rows() if total is None else total
-    mine = shards or range(count_shards(total, shard_rows))
-    rows = min(total, mine.stop * shard_rows) - mine.start * shard_rows
-    written = reused = 0
-    done = folder / LABELS_DONE
-    with (
-        observer.stage("labeling the pool", rows, "rows") as tick,
-        set_aside(rejected, model) as reject,
-    ):
-        batches = pool.batches(shard_rows, keep_columns, first=mine.start)
-        for shard, batch in zip(mine, batches, strict=False):
-            reject(batch.rejected)
-            path = folder / f"part-{shard:05d}.parquet"
-            expected = fingerprint(
-                model=model, shard=shard, rows=shard_rows, abstain=abstain_below, keep=keep_columns
-            )
-            if stored_fingerprint(path) == expected:
-                reused += 1
-                tick(len(batch.rows) + len(batch.rejected))
-                continue
-            table = label_table(batch, note(batch, tick), labels, abstain_below)
-            tick(len(batch.rejected))
-            done.unlink(missing_ok=True)  # written last, it says that the folder is whole
-            write_parquet(path, table, {**metadata, "source": model, "fingerprint": expected})
-            keep(path)
-            written += 1
-    if shards is None:
-        close_labels(folder, model, len(mine), total)
-    return written, reused
+    with out.locked(observer.note):
+        sweep(out.path, below=False)  # folders in it may be those of others
+        written, reused = writer.label(pool, predict, observer)
+        out.push()
+    counts = count_labels(out.path, writer.labels)
+    counts["rejected"] = pq.read_metadata(out.path / LABELS_REJECTED).num_rows
+    counts["rejected_file"] = f"{out}/{LABELS_REJECTED}"
+    return written, reused, counts
 
 
 def count_shards(rows: int, shard_rows: int) -> int:
@@ -220,7 +232,7 @@ def count_shards(rows: int, shard_rows: int) -> int:
 
 
 def close_labels(folder: Path, model: str, shards: int, rows: int) -> None:
-    """Say that a folder of labels is whole; what is there of an earlier, longer pool goes.
+    """Mark a folder of labels as complete, and remove files of an earlier, longer pool.
 
     Args:
         model: the fingerprint of the model and of the pool's content.
@@ -236,7 +248,7 @@ def close_labels(folder: Path, model: str, shards: int, rows: int) -> None:
 
 
 def refuse_other_labels(out: RunFolder, model: str) -> None:
-    """Protect label files that another model wrote, or of another pool, and other people's files.
+    """Refuse a folder with labels of another model or pool, or with files that are not labels.
 
     Raises:
         InputError: the folder holds such files.
@@ -277,7 +289,7 @@ def count_labels(folder: Path, labels: tuple[str, ...]) -> dict[str, Any]:
         `mean_confidence`, `confidence_counts` (rows in bins of equal width from 0 to 1).
     """
     counts, abstained = dict.fromkeys(labels, 0), dict.fromkeys(labels, 0)
-    bins = np.zeros(CONFIDENCE_BINS, dtype=np.int64)
+    bins = np.zeros(REPORT_BINS, dtype=np.int64)
     confidence = 0.0
     for path in sorted(folder.glob("part-*.parquet")):
         table = pq.read_table(path, columns=["label", "abstain", "confidence"])
@@ -286,7 +298,7 @@ def count_labels(folder: Path, labels: tuple[str, ...]) -> dict[str, Any]:
             counts[entry["label"]] += entry["abstain_count"]
             abstained[entry["label"]] += entry["abstain_sum"]
         values = np.clip(table["confidence"].to_numpy(), 0, 1)
-        bins += np.histogram(values, CONFIDENCE_BINS, (0, 1))[0]
+        bins += np.histogram(values, REPORT_BINS, (0, 1))[0]
         confidence += float(values.sum(dtype=np.float64))
     rows = sum(counts.values())
     return {

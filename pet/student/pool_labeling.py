@@ -18,7 +18,7 @@ from pet.method.ensembling import agreement, softmax
 from pet.models.scoring import score_columns
 from pet.progress import Tick
 from pet.storage.units import Unit, fingerprint
-from pet.student.label_files import Predictions, label_metadata, write_labels
+from pet.student.label_files import LabelWriter, Predictions, label_metadata
 from pet.student.student_folder import load_classifier
 from pet.tasks.compilation import plain_encoder
 
@@ -36,13 +36,13 @@ def cut_shards(shards: int, workers: int) -> list[range]:
 def label_with_student(
     session: Session, members: Sequence[Member], student: Unit, shards: range
 ) -> Unit:
-    """Write shards of `labels/` with the student's probabilities and the members' agreement."""
+    """Write shards of `labels/`: the student's probabilities and the members' agreement."""
     config = session.config
     model = load_classifier(config, session.folder / student.path)
     encoder = plain_encoder(model.tokenizer, session.task.fields, config.student_length)
     votes = MemberVotes(session, members)
 
-    def note(batch: PoolBatch, tick: Tick) -> Predictions:
+    def predict(batch: PoolBatch, tick: Tick) -> Predictions:
         logits = score_columns(model, encoder, batch.columns, config.tokens_per_batch, tick)
         return Predictions(softmax(logits), votes.agreement(batch.rows, logits.argmax(axis=1)))
 
@@ -51,24 +51,14 @@ def label_with_student(
         pool=session.digests["pool"],
         **computation(config, config.student_length),
     )
-    written, reused = write_labels(
-        session.pool,
-        session.folder / "labels",
-        session.task.labels,
-        note,
-        model=expected,
-        shard_rows=config.shard_rows,
-        abstain_below=config.abstain_below,
-        keep_columns=config.keep_columns,
-        observer=session.observer,
-        shards=shards,
-        total=pool_rows(session),
-        keep=lambda path: session.run_folder.push([path]),
-        metadata=label_metadata(
-            session.task.name, session.inputs.run_id, student.fingerprint, "student"
-        ),
+    metadata = label_metadata(
+        session.task.name, session.inputs.run_id, student.fingerprint, "student"
     )
-    return Unit(session.folder / "labels", expected, written == 0 and reused > 0)
+    folder, labels = session.folder / "labels", session.task.labels
+    writer = LabelWriter(folder, labels, config, expected, metadata, session.run_folder.push)
+    rows = pool_rows(session)
+    written, reused = writer.label_shards(session.pool, shards, rows, predict, session.observer)
+    return Unit(folder, expected, written == 0 and reused > 0)
 
 
 class MemberVotes:

@@ -21,7 +21,7 @@ from pet.method.ensembling import combine, softmax
 from pet.storage.files import write_parquet
 from pet.storage.units import Unit, fingerprint, make_unit
 
-HELD_OUT = "held_out.parquet"  # a fold's rows, scored by a student of the other folds
+FOLD_LOGITS = "held_out.parquet"  # of a fold's rows, by the student trained on the others
 
 
 def write_soft_labels(session: Session, lineup: Lineup, members: Sequence[Member]) -> Unit:
@@ -90,5 +90,5 @@ def read_targets(session: Session, students: Sequence[Unit]) -> Correction:
         return Correction(soft, None, 0.0)
     logits = np.empty_like(soft)
     for fold, unit in enumerate(students):
-        logits[folds == fold] = read_logits(session.folder / unit.path / HELD_OUT)[1]
+        logits[folds == fold] = read_logits(session.folder / unit.path / FOLD_LOGITS)[1]
     return correct(soft, logits, session.config.temperature)

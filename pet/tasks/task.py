@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pet.errors import InputError, Problem
 from pet.tasks.patterns import Pattern
-from pet.tasks.task_file import TaskFile, instead, listed, read_document, shown
+from pet.tasks.task_file import TaskFile, instead, read_document, shown, sorted_names
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Task:
         patterns = {pattern.name: pattern for pattern in self.patterns}
         if name not in patterns:
             where, fix = f"task {self.name}", instead(name, patterns, "name one of these")
-            expected = f"a pattern: {listed(patterns)}"
+            expected = f"a pattern: {sorted_names(patterns)}"
             raise InputError(Problem(where, expected, shown(name), fix))
         return patterns[name]
 
@@ -101,7 +101,7 @@ def _file_bytes(name: str) -> bytes:
         fix = "name the task file in it, such as task.toml"
         raise InputError(Problem(name, "a task file", "a folder", fix)) from error
     except FileNotFoundError as error:
-        expected = f"the path of a task file, or a shipped task: {listed(shipped_tasks())}"
+        expected = f"the path of a task file, or a shipped task: {sorted_names(shipped_tasks())}"
         fix = instead(Path(name).stem, shipped_tasks(), "check the path")
         raise InputError(Problem(name, expected, "no such file or task", fix)) from error
     except (OSError, ValueError) as error:

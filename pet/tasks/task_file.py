@@ -34,7 +34,7 @@ class TaskFile:
         self.problems: list[Problem] = []
         for key in (key for key in document if key not in KEYS):
             fix = instead(key, KEYS, "remove it, or move it into the table it belongs to")
-            self.report("", f"only the keys {listed(KEYS)}", f"`{key}`", fix)
+            self.report("", f"only the keys {sorted_names(KEYS)}", f"`{key}`", fix)
 
     def report(self, place: str, expected: str, found: str, fix: str) -> None:
         where = f"{self.where}, {place}" if place else self.where
@@ -93,7 +93,7 @@ class TaskFile:
                 self.report("labels", "labels of visible characters", shown(label), fix)
         if len(table) < 2 and isinstance(self.document.get("labels"), dict):
             fix = "add the other labels, each with its word"
-            self.report("labels", "at least two labels", listed(table) or "none", fix)
+            self.report("labels", "at least two labels", sorted_names(table) or "none", fix)
         return {label: self._word_list("labels", label, table[label]) for label in table}
 
     def _word_list(self, table: str, label: str, value: Any) -> tuple[str, ...]:
@@ -169,7 +169,7 @@ class TaskFile:
             place = f"verbalizers.{name}"
             if isinstance(patterns, dict) and name not in patterns:
                 fix = instead(name, patterns, "name one of these, or remove the table")
-                expected = f"the name of a pattern: {listed(patterns)}"
+                expected = f"the name of a pattern: {sorted_names(patterns)}"
                 self.report(place, expected, shown(name), fix)
             if isinstance(table, dict):
                 own[name] = self._override(place, table, base)
@@ -184,7 +184,7 @@ class TaskFile:
         for label in table:
             if base and label not in base:
                 fix = instead(label, base, "name one of these, or remove the line")
-                self.report(place, f"a label: {listed(base)}", shown(label), fix)
+                self.report(place, f"a label: {sorted_names(base)}", shown(label), fix)
         words = {label: self._word_list(place, label, table[label]) for label in table}
         return {label: words[label] for label in table if label in base}
 
@@ -198,7 +198,7 @@ class TaskFile:
                 labels_of.setdefault(word, []).append(label)
         for word, labels in labels_of.items():
             if len(labels) > 1:
-                found = f"{shown(word)} under {listed(labels)}"
+                found = f"{shown(word)} under {sorted_names(labels)}"
                 fix = "give the labels words of their own: the model could not tell them apart"
                 here = place if own.keys() & set(labels) else "labels"
                 self.report(here, "each word under one label", found, fix)
@@ -242,8 +242,8 @@ def instead(found: str, allowed: Iterable[str], otherwise: str) -> str:
     return f"did you mean `{meant}`?" if meant else otherwise
 
 
-def listed(names: Iterable[str]) -> str:
-    """List names in order."""
+def sorted_names(names: Iterable[str]) -> str:
+    """Join names in alphabetical order."""
     return ", ".join(sorted(names))
 
 

@@ -6,7 +6,16 @@ import pickle
 
 import pytest
 
-from pet.errors import InputError, Interrupted, LockedError, PetError, Problem
+from pet.errors import (
+    InputError,
+    Interrupted,
+    LockedError,
+    PetError,
+    Problem,
+    did_you_mean,
+    locked_error,
+    unsteady,
+)
 
 FIRST = Problem("a.toml, labels", "two labels", "one", "add one")
 SECOND = Problem("b.csv", "a column 'text'", "none", "rename it")
@@ -20,6 +29,53 @@ def test_a_problem_says_where_expected_found_and_fix_in_four_lines() -> None:
         "  found:    one",
         "  fix:      add one",
     ]
+
+
+def test_a_problem_without_a_place_or_a_fix_leaves_that_line_out() -> None:
+    assert str(Problem("", "memory", "none")) == "expected: memory\n  found:    none"
+    assert str(Problem("", "memory", "none", "buy some")).splitlines()[2:] == [
+        "  fix:      buy some"
+    ]
+    assert str(Problem("a.toml", "text", "none")) == ("a.toml\n  expected: text\n  found:    none")
+
+
+def test_a_pet_error_lays_out_its_problems_as_an_input_error_does() -> None:
+    error = PetError(FIRST)
+    assert (error.problems, str(error)) == ([FIRST], str(FIRST))
+    error = PetError(iter([FIRST, SECOND, FIRST]))
+    assert (error.problems, str(error)) == ([FIRST, SECOND], f"{FIRST}\n{SECOND}")
+    with pytest.raises(AssertionError, match="at least one problem"):
+        PetError([])
+
+
+def test_a_pet_error_may_be_plain_text_or_nothing() -> None:
+    assert (PetError("no network").problems, str(PetError("no network"))) == ([], "no network")
+    assert str(PetError()) == ""
+
+
+def test_an_error_of_something_outside_says_that_the_same_command_goes_on() -> None:
+    assert str(unsteady("a.csv", OSError(5, "Input/output error"))) == (
+        "a.csv\n"
+        "  expected: a file that can be read to its end\n"
+        "  found:    Input/output error\n"
+        "  fix:      look after the file, then give the same command again: it goes on"
+    )
+
+
+def test_an_error_of_a_held_folder_says_who_holds_it() -> None:
+    error = locked_error("runs/news", "it is held by process 7", "; or ask it to end")
+    assert type(error) is LockedError
+    assert str(error) == (
+        "runs/news\n"
+        "  expected: a run that nobody else is working on\n"
+        "  found:    it is held by process 7\n"
+        "  fix:      wait for it to end, stop it, or choose another --out; or ask it to end"
+    )
+
+
+def test_did_you_mean_finds_near_names_whatever_their_case() -> None:
+    assert did_you_mean("TEXTS", ["text", "mask"]) == "text"
+    assert did_you_mean("wholly other", ["text", "mask"]) == ""
 
 
 def test_an_input_error_shows_every_problem() -> None:
@@ -45,8 +101,12 @@ def test_every_error_is_a_pet_error_with_its_exit_status(kind: type[PetError], s
     assert kind.exit_status == status
 
 
-def test_an_error_of_another_process_comes_with_its_problems() -> None:
-    error = InputError([Problem("a.csv", "text", "nothing", "write some"), Problem(*"abcd")])
+@pytest.mark.parametrize("kind", [InputError, PetError, LockedError])
+def test_an_error_of_another_process_comes_with_its_problems(
+    kind: type[InputError | PetError],
+) -> None:
+    error = kind([Problem("a.csv", "text", "nothing", "write some"), Problem(*"abcd")])
     back = pickle.loads(pickle.dumps(error))
+    assert type(back) is kind
     assert back.problems == error.problems
     assert str(back) == str(error)

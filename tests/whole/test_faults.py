@@ -20,7 +20,7 @@ from pet.errors import InputError, Interrupted, PetError
 from pet.models.model import Classifier
 from pet.pipeline import label_pool
 from pet.progress import Observer
-from pet.storage import units as runs
+from pet.storage import files
 from pet.storage.units import DONE
 from tests.faults.runs import digests
 from tests.support import samples
@@ -68,7 +68,7 @@ def units(out: Path) -> dict[str, int]:
 
 
 def no_remains(out: Path) -> None:
-    assert not list(out.rglob(f"{runs.TEMPORARY_PREFIX}*"))
+    assert not list(out.rglob(f"{files.TEMPORARY_PREFIX}*"))
 
 
 @pytest.mark.parametrize("size", [10, 60_000])
@@ -105,15 +105,15 @@ def test_whichever_write_fails_nothing_is_lost(
     small = {"task": str(task), "shard_rows": 25, "test": None}
     label_pool(config_for(out=tmp_path / "whole" / "news", **small))
     failed: list[Path] = []
-    real = runs._put_in_place
+    real = files._put_in_place
 
     def fail_once(new: Path, target: Path, aside: Path) -> None:
-        if (name := runs.lasting_name(target)) not in failed:
+        if (name := files.lasting_name(target)) not in failed:
             failed.append(name)
             raise OSError(errno.ENOSPC, "No space left on device")
         real(new, target, aside)
 
-    monkeypatch.setattr(runs, "_put_in_place", fail_once)
+    monkeypatch.setattr(files, "_put_in_place", fail_once)
     config = config_for(**small)
     out = Path(config.out)
     before: dict[str, int] = {}

@@ -25,6 +25,7 @@ from pet.nightly.night import label_new
 from pet.nightly.nightly_config import NightlyConfig
 from pet.pipeline import label_pool
 from pet.progress import Observer
+from pet.student.label_files import LabelWriter
 from tests.support import samples
 from tests.support.nights import arrive, night_settings
 
@@ -395,9 +396,9 @@ def test_a_night_killed_anywhere_is_gone_on_with_and_gives_the_same_labels(
     config = settings()
     whole = settings(out=str(place / "whole"))
     label_new(whole)
-    from pet.storage import units as runs
+    from pet.storage import files
 
-    replace, count = runs._put_in_place, 0
+    replace, count = files._put_in_place, 0
 
     def die(*paths: Path) -> None:
         nonlocal count
@@ -407,7 +408,7 @@ def test_a_night_killed_anywhere_is_gone_on_with_and_gives_the_same_labels(
         replace(*paths)
 
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "_put_in_place", die)
+        patch.setattr(files, "_put_in_place", die)
         with pytest.raises(Killed):
             label_new(config)
     label_new(config)
@@ -524,7 +525,7 @@ def test_jobs_are_named_for_whoever_executes_them(
     names = []
 
     class Named(InProcess):
-        def __call__(self, jobs: Sequence[Job]) -> list[Any]:
+        def __call__(self, jobs: Sequence[Job[Any]]) -> list[Any]:
             names.extend(job.name for job in jobs)
             return super().__call__(jobs)
 
@@ -637,7 +638,7 @@ def test_a_job_that_is_begun_anew_counts_no_text_twice_for_drift(
         return labeled(labeler, file)
 
     class Retrying(InProcess):
-        def __call__(self, jobs: Sequence[Job]) -> list[Any]:
+        def __call__(self, jobs: Sequence[Job[Any]]) -> list[Any]:
             try:
                 return super().__call__(jobs)
             except OSError:
@@ -660,15 +661,14 @@ def test_a_full_disk_is_no_files_fault(
 
     rows = [(str(number), text, text) for number, text in enumerate(samples.pool_texts()[:4])]
     samples.write_csv(place / "pool" / "a.csv", rows, ("id", "text", "body"))
-    write_labels = file_labeling.write_labels
     for run, labeled in ((None, None), (other_run, other_run.parent / "labeled.csv")):
         changes = {}
         if labeled is not None:
             shutil.copy(labeled, place / "labeled.csv")
             changes = {"run": str(run)}
-        monkeypatch.setattr(file_labeling, "write_labels", full)
-        with pytest.raises(InputError, match="room on the disk"):
-            night(**changes)
+        with monkeypatch.context() as patch:
+            patch.setattr(LabelWriter, "label", full)
+            with pytest.raises(InputError, match="room on the disk"):
+                night(**changes)
         assert read_state(place / "store").bad == {}
-        monkeypatch.setattr(file_labeling, "write_labels", write_labels)
         assert night(**changes)["bad"] == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +13,25 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import dataset
 
+from pet.config import RunConfig
 from pet.data.data_files import find_files
 from pet.data.pool import Pool, PoolBatch, open_pool
 from pet.errors import InputError, Interrupted
 from pet.pipeline import label_pool
 from pet.progress import SILENT, Tick
+from pet.storage.files import TEMPORARY_PREFIX
 from pet.storage.mirrors import open_run_folder
 from pet.storage.units import LABELS_DONE
 from pet.student.label_files import (
     LABELS_REJECTED,
+    LabelWriter,
+    PredictBatch,
     Predictions,
     close_labels,
     count_labels,
+    label_into,
     label_table,
     refuse_other_labels,
-    write_labels,
 )
 from tests.support import samples
 
@@ -71,8 +76,8 @@ def test_a_row_at_the_threshold_does_not_abstain() -> None:
     assert label_table(batch(1), said, ("a", "b"), 0.5)["abstain"].to_pylist() == [False]
 
 
-class Say:
-    """Says the first label of everything, and counts the shards that it was asked about."""
+class First:
+    """Predicts the first label for every row, and counts the shards that it predicted."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -84,49 +89,51 @@ class Say:
         return Predictions(np.tile([0.6, 0.3, 0.1], (rows, 1)), np.full(rows, np.nan))
 
 
-def write(tmp_path: Path, texts: list[str | None], note: Any, **changes: Any) -> tuple[int, int]:
-    samples.write_pool(tmp_path / "pool.parquet", texts)
-    pool = open_pool(tmp_path / "pool.parquet", ["text"])
-    settings: dict[str, Any] = {
-        "model": "m1",
-        "shard_rows": 4,
-        "abstain_below": 0.5,
-        "keep_columns": (),
-        "metadata": {"task": "t"},
-        "observer": SILENT,
-        **changes,
-    }
-    return write_labels(pool, tmp_path / "labels", LABELS, note, **settings)
+def writer_for(folder: Path, source: str = "m1", **changes: Any) -> LabelWriter:
+    settings = {"shard_rows": 4, "abstain_below": 0.5, "keep_columns": (), **changes}
+    config = RunConfig.model_construct(**settings)
+    return LabelWriter(folder / "labels", LABELS, config, source, {"task": "t"})
+
+
+def pool_for(folder: Path, texts: Sequence[str | None]) -> Pool:
+    samples.write_pool(folder / "pool.parquet", list(texts))
+    return open_pool(folder / "pool.parquet", ["text"])
+
+
+def write(
+    folder: Path, texts: Sequence[str | None], predict: PredictBatch, **changes: Any
+) -> tuple[int, int]:
+    return writer_for(folder, **changes).label(pool_for(folder, texts), predict, SILENT)
 
 
 def test_shards_that_are_up_to_date_stay(tmp_path: Path) -> None:
-    note = Say()
-    assert write(tmp_path, ["x"] * 10, note) == (3, 0)
+    predict = First()
+    assert write(tmp_path, ["x"] * 10, predict) == (3, 0)
     before = {
         p.name: (p.read_bytes(), p.stat().st_mtime_ns) for p in (tmp_path / "labels").glob("part-*")
     }
     assert sorted(before) == [f"part-{n:05d}.parquet" for n in range(3)]
-    assert write(tmp_path, ["x"] * 10, note) == (0, 3)
-    assert note.calls == 3
+    assert write(tmp_path, ["x"] * 10, predict) == (0, 3)
+    assert predict.calls == 3
     for path in (tmp_path / "labels").glob("part-*"):
         assert (path.read_bytes(), path.stat().st_mtime_ns) == before[path.name]
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"model": "m2"}, {"abstain_below": 0.7}, {"keep_columns": ("source",)}, {"shard_rows": 5}],
+    [{"source": "m2"}, {"abstain_below": 0.7}, {"keep_columns": ("source",)}, {"shard_rows": 5}],
 )
 def test_what_shapes_the_labels_writes_them_again(tmp_path: Path, change: dict[str, Any]) -> None:
-    write(tmp_path, ["x"] * 10, Say())
-    assert write(tmp_path, ["x"] * 10, Say(), **change)[1] == 0
+    write(tmp_path, ["x"] * 10, First())
+    assert write(tmp_path, ["x"] * 10, First(), **change)[1] == 0
 
 
 def test_labels_that_are_half_old_and_half_new_are_not_said_to_be_whole(tmp_path: Path) -> None:
-    write(tmp_path, ["x"] * 10, Say())
+    write(tmp_path, ["x"] * 10, First())
     done = tmp_path / "labels" / LABELS_DONE
     assert done.exists()
 
-    class Breaks(Say):
+    class Breaks(First):
         def __call__(self, batch: PoolBatch, tick: Tick) -> Predictions:
             if self.calls:
                 raise Interrupted("in the middle")
@@ -135,36 +142,36 @@ def test_labels_that_are_half_old_and_half_new_are_not_said_to_be_whole(tmp_path
     with pytest.raises(Interrupted):
         write(tmp_path, ["x"] * 10, Breaks(), abstain_below=0.9)
     assert not done.exists()
-    write(tmp_path, ["x"] * 10, Say(), abstain_below=0.9)
+    write(tmp_path, ["x"] * 10, First(), abstain_below=0.9)
     assert done.exists()
 
 
 def test_a_shard_that_is_missing_or_cut_off_is_written_again(tmp_path: Path) -> None:
-    write(tmp_path, ["x"] * 10, Say())
+    write(tmp_path, ["x"] * 10, First())
     (tmp_path / "labels" / "part-00000.parquet").unlink()
     cut = tmp_path / "labels" / "part-00002.parquet"
     cut.write_bytes(cut.read_bytes()[:-8])
-    assert write(tmp_path, ["x"] * 10, Say()) == (2, 1)
+    assert write(tmp_path, ["x"] * 10, First()) == (2, 1)
 
 
 def test_a_shard_that_was_damaged_is_written_again(tmp_path: Path) -> None:
-    write(tmp_path, ["x"] * 10, Say())
+    write(tmp_path, ["x"] * 10, First())
     path = tmp_path / "labels" / "part-00001.parquet"
     damaged = bytearray(path.read_bytes())
     damaged[4:60] = bytes(56)
     path.write_bytes(damaged)
-    assert write(tmp_path, ["x"] * 10, Say()) == (1, 2)
+    assert write(tmp_path, ["x"] * 10, First()) == (1, 2)
 
 
 def test_shards_of_a_longer_pool_go(tmp_path: Path) -> None:
-    write(tmp_path, ["x"] * 10, Say())
-    write(tmp_path, ["x"] * 5, Say(), model="m2")
+    write(tmp_path, ["x"] * 10, First())
+    write(tmp_path, ["x"] * 5, First(), source="m2")
     assert len(list((tmp_path / "labels").glob("part-*"))) == 2
     assert count_labels(tmp_path / "labels", LABELS)["rows"] == 5
 
 
 def test_every_usable_row_has_a_label_and_bad_rows_none(tmp_path: Path) -> None:
-    write(tmp_path, ["x", None, "y", "", "z", "  "], Say())
+    write(tmp_path, ["x", None, "y", "", "z", "  "], First())
     ids = [
         i
         for p in sorted((tmp_path / "labels").glob("part-*"))
@@ -174,14 +181,14 @@ def test_every_usable_row_has_a_label_and_bad_rows_none(tmp_path: Path) -> None:
 
 
 def test_the_metadata_names_task_and_fingerprint(tmp_path: Path) -> None:
-    write(tmp_path, ["x"], Say())
+    write(tmp_path, ["x"], First())
     stored = pq.read_metadata(tmp_path / "labels" / "part-00000.parquet").metadata
     assert stored[b"task"] == b"t"
     assert len(stored[b"fingerprint"]) == 64
 
 
 def test_labels_are_counted(tmp_path: Path) -> None:
-    write(tmp_path, ["x"] * 10, Say(), abstain_below=0.61)
+    write(tmp_path, ["x"] * 10, First(), abstain_below=0.61)
     assert count_labels(tmp_path / "labels", LABELS) == {
         "counts": {"sport": 10, "space": 0, "a b/c": 0},
         "rows": 10,
@@ -201,7 +208,7 @@ TEXTS: list[str | None] = ["x", None, "y", "", "z", "  "]
 
 def test_rows_without_a_label_are_listed_with_file_row_and_reason(tmp_path: Path) -> None:
     folder = tmp_path / "labels"
-    write(tmp_path, TEXTS, Say(), rejected=folder / LABELS_REJECTED)
+    write(tmp_path, TEXTS, First())
     assert rejected_rows(folder) == [
         {"file": "pool.parquet", "row": 1, "reason": "no text"},
         {"file": "pool.parquet", "row": 3, "reason": "empty text"},
@@ -212,7 +219,7 @@ def test_rows_without_a_label_are_listed_with_file_row_and_reason(tmp_path: Path
 def test_the_list_of_rejected_rows_is_no_part_of_the_labels(tmp_path: Path) -> None:
     """Whoever reads the folder as one dataset would stumble over its other columns."""
     folder = tmp_path / "labels"
-    write(tmp_path, TEXTS, Say(), rejected=folder / LABELS_REJECTED)
+    write(tmp_path, TEXTS, First())
     table = dataset.dataset(folder).to_table()
     assert table["id"].to_pylist() == [f"pool.parquet:{row}" for row in (0, 2, 4)]
     assert "reason" not in table.column_names
@@ -224,11 +231,11 @@ def test_the_list_of_rejected_rows_is_no_part_of_the_labels(tmp_path: Path) -> N
 
 def test_rejected_rows_of_shards_that_are_reused_are_not_lost(tmp_path: Path) -> None:
     folder = tmp_path / "labels"
-    write(tmp_path, TEXTS, Say(), rejected=folder / LABELS_REJECTED)
+    write(tmp_path, TEXTS, First())
     before = (folder / LABELS_REJECTED).read_bytes()
     (folder / LABELS_REJECTED).unlink()
     (folder / "part-00001.parquet").unlink()
-    assert write(tmp_path, TEXTS, Say(), rejected=folder / LABELS_REJECTED) == (1, 1)
+    assert write(tmp_path, TEXTS, First()) == (1, 1)
     assert (folder / LABELS_REJECTED).read_bytes() == before
 
 
@@ -238,13 +245,13 @@ def test_a_run_that_breaks_off_leaves_no_half_list_of_rejected_rows(tmp_path: Pa
 
     folder = tmp_path / "labels"
     with pytest.raises(Interrupted):
-        write(tmp_path, TEXTS, fail, rejected=folder / LABELS_REJECTED)
+        write(tmp_path, TEXTS, fail)
     assert not list(folder.glob("*"))
 
 
 def test_rejected_rows_of_other_labels_are_not_written_over(tmp_path: Path) -> None:
     folder = tmp_path / "labels"
-    write(tmp_path, [None], Say(), rejected=folder / LABELS_REJECTED)
+    write(tmp_path, [None], First())
     (folder / "part-00000.parquet").unlink()
     refuse_other_labels(open_run_folder(folder), "m1")
     with pytest.raises(InputError, match=LABELS_REJECTED):
@@ -255,15 +262,17 @@ def test_shards_labeled_apart_make_the_same_folder_as_all_in_one_go(tmp_path: Pa
     texts = ["x"] * 10
     for place in ("whole", "apart"):
         (tmp_path / place).mkdir()
-    write(tmp_path / "whole", texts, Say())
+    write(tmp_path / "whole", texts, First())
+    writer, pool = writer_for(tmp_path / "apart"), pool_for(tmp_path / "apart", texts)
     for shards in (range(2, 3), range(0, 2)):
-        write(tmp_path / "apart", texts, Say(), shards=shards)
+        writer.label_shards(pool, shards, 10, First(), SILENT)
         assert not (tmp_path / "apart" / "labels" / LABELS_DONE).exists()
     close_labels(tmp_path / "apart" / "labels", "m1", 3, 10)
     found = {
         place: {p.name: p.read_bytes() for p in (tmp_path / place / "labels").iterdir()}
         for place in ("whole", "apart")
     }
+    assert found["whole"].pop(LABELS_REJECTED)  # of whole pools only: a run has a list of its own
     assert found["whole"] == found["apart"]
     assert len(found["whole"]) == 4
 
@@ -271,9 +280,60 @@ def test_shards_labeled_apart_make_the_same_folder_as_all_in_one_go(tmp_path: Pa
 def test_rows_that_are_known_are_not_counted_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """To count the rows of a CSV pool is to read it: once for every block of shards."""
+    """Counting the rows of a CSV pool means reading it: once for every block of shards."""
     monkeypatch.setattr(Pool, "count_rows", lambda pool: pytest.fail("the pool was counted"))
-    assert write(tmp_path, ["x"] * 10, Say(), total=10) == (3, 0)
+    pool = pool_for(tmp_path, ["x"] * 10)
+    written = writer_for(tmp_path).label_shards(pool, range(3), 10, First(), SILENT)
+    assert written == (3, 0)
+
+
+def test_every_file_is_sent_when_it_is_written_and_none_that_is_reused(tmp_path: Path) -> None:
+    sent: list[str] = []
+
+    def send(paths: list[Path]) -> None:
+        assert all(path.is_file() for path in paths)
+        sent.extend(path.name for path in paths)
+
+    config = RunConfig.model_construct(shard_rows=4, abstain_below=0.5, keep_columns=())
+    writer = LabelWriter(tmp_path / "labels", LABELS, config, "m1", {}, send)
+    pool = pool_for(tmp_path, ["x"] * 10)
+    writer.label(pool, First(), SILENT)
+    assert sent == [f"part-{n:05d}.parquet" for n in range(3)]
+    (tmp_path / "labels" / sent.pop()).unlink()
+    writer.label(pool, First(), SILENT)
+    assert sent == [f"part-{n:05d}.parquet" for n in range(3)]
+
+
+def test_a_shard_that_is_written_by_itself_opens_a_complete_folder_again(tmp_path: Path) -> None:
+    write(tmp_path, ["x"] * 10, First())
+    writer, done = writer_for(tmp_path, source="m2"), tmp_path / "labels" / LABELS_DONE
+    assert done.exists()
+    assert not writer.is_current(1)
+    writer.write(1, batch(2), Predictions(np.tile([0.6, 0.3, 0.1], (2, 1)), np.ones(2)))
+    assert writer.is_current(1)
+    assert not done.exists()
+    with pytest.raises(InputError, match="made from something else"):
+        refuse_other_labels(open_run_folder(tmp_path / "labels"), "m1")
+
+
+def test_predictions_for_other_rows_are_refused_and_leave_no_file(tmp_path: Path) -> None:
+    writer = writer_for(tmp_path)
+    with pytest.raises(pa.ArrowInvalid, match="length"):
+        writer.write(0, batch(3), Predictions(np.tile([0.6, 0.3, 0.1], (2, 1)), np.ones(2)))
+    assert not (tmp_path / "labels").exists()
+
+
+def test_labels_of_a_folder_are_counted_with_its_rejected_rows(tmp_path: Path) -> None:
+    out = open_run_folder(tmp_path / "labels")
+    abandoned = tmp_path / "labels" / f"{TEMPORARY_PREFIX}killed"
+    abandoned.mkdir(parents=True)
+    writer, pool = writer_for(tmp_path), pool_for(tmp_path, TEXTS)
+    written, reused, counts = label_into(out, writer, pool, First(), SILENT)
+    assert (written, reused) == (2, 0)
+    assert (counts["rows"], counts["rejected"]) == (3, 3)
+    assert counts["rejected_file"] == str(tmp_path / "labels" / LABELS_REJECTED)
+    assert not abandoned.exists()
+    assert label_into(out, writer, pool, First(), SILENT) == (0, 2, counts)
 
 
 def test_a_run_that_goes_on_does_not_count_its_pool(

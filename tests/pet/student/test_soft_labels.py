@@ -18,7 +18,7 @@ from pet.pipeline import label_pool
 from pet.storage.files import read_json
 from pet.storage.units import DONE, Unit
 from pet.student.soft_labels import (
-    HELD_OUT,
+    FOLD_LOGITS,
     folds_of_pool,
     read_soft_labels,
     read_targets,
@@ -105,7 +105,7 @@ def test_each_row_is_learned_as_a_student_without_it_labels_it(
     assert len(units) == 2
     logits = np.empty_like(soft)
     for fold, unit in enumerate(units):
-        ids, logits[folds == fold] = read_logits(unit.path / HELD_OUT)
+        ids, logits[folds == fold] = read_logits(unit.path / FOLD_LOGITS)
         assert ids == [
             i for i, own in zip(unlabeled_rows(session).ids, folds, strict=True) if own == fold
         ]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pet.errors import Problem, did_you_mean
+from pet.errors import Problem
 from pet.tasks.patterns import Boundary, FieldSlot, MaskSlot, Pattern, Piece, Words, parse_pattern
 
 
@@ -178,11 +178,6 @@ def test_patterns_travel_to_other_processes_and_into_sets() -> None:
     pattern = parsed("{text} || {mask}")
     assert pickle.loads(pickle.dumps(pattern)) == pattern
     assert len({pattern, parsed("{text} || {mask}")}) == 1
-
-
-def test_did_you_mean_finds_near_names_whatever_their_case() -> None:
-    assert did_you_mean("TEXTS", ["text", "mask"]) == "text"
-    assert did_you_mean("wholly other", ["text", "mask"]) == ""
 
 
 @given(st.text(alphabet="{}| am:sktex!.0\n", max_size=40))

@@ -17,7 +17,6 @@ from pet.config import ModelRef, RunConfig
 from pet.data.duplicate_ids import RepeatedIds
 from pet.data.labeled import LabeledSet, rejected_warnings
 from pet.ensemble.lineup import know_labels
-from pet.ensemble.members import encoder_length
 from pet.errors import InputError, Problem, gather
 from pet.inputs.inputs import Inputs
 from pet.inputs.model_checks import inspect_models
@@ -28,7 +27,7 @@ from pet.models.cloze_model import ClozeModel
 from pet.models.loading import choose_device, model_digest
 from pet.models.model import Classifier, Model
 from pet.models.scoring import Columns, score_columns
-from pet.models.sentence_encoder import SentenceEncoder, encoder_digest
+from pet.models.sentence_encoder import SentenceEncoder, encoder_digest, encoder_length
 from pet.settings import make_config
 from pet.tasks.compilation import plain_encoder
 from pet.tasks.task import Task

@@ -8,11 +8,12 @@ from typing import Any
 
 from pet.config import RunConfig, WholeTrainingConfig
 from pet.ensemble.lineup import MOST_LIKELY, Lineup, first_rows
-from pet.ensemble.members import Member, encoder_length, member_seed
+from pet.ensemble.members import Member, member_seed
 from pet.inputs.inputs import computation
 from pet.inputs.pool_sample import texts_fingerprint, unlabeled_fingerprint
 from pet.inputs.session import Session
 from pet.inputs.warm_start import start_digest, takes_others
+from pet.models.sentence_encoder import encoder_length
 from pet.models.soft_prompt import PROJECTOR_RATE, PROJECTOR_WIDTH
 from pet.models.training import training_shape
 from pet.storage.units import fingerprint

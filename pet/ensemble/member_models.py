@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pet.config import ModelRef, RunConfig
 from pet.ensemble.logits import read_logits
-from pet.ensemble.members import Member, encoder_length
+from pet.ensemble.members import Member
 from pet.method.calibration import calibration_offset
 from pet.method.linear_head import load_head
 from pet.models.adapter import is_adapter
@@ -18,7 +18,7 @@ from pet.models.cloze_model import ClozeModel
 from pet.models.loading import choose_device
 from pet.models.model import Model
 from pet.models.scoring import cloze_encoder
-from pet.models.sentence_encoder import EncoderClassifier, SentenceEncoder
+from pet.models.sentence_encoder import EncoderClassifier, SentenceEncoder, encoder_length
 from pet.tasks.compilation import plain_encoder
 from pet.tasks.encoding import Encoder
 from pet.tasks.task import Task

@@ -14,7 +14,7 @@ from pet.ensemble.fingerprints import untrained_fingerprint
 from pet.ensemble.lineup import Lineup
 from pet.ensemble.logits import read_logits, write_logits
 from pet.ensemble.member_models import load_member, load_sentence_encoder, prior_path
-from pet.ensemble.members import Member, encoder_length, folder_of
+from pet.ensemble.members import Member, folder_of
 from pet.ensemble.predictions import embeddings_path, shard_names
 from pet.inputs.inputs import computation
 from pet.inputs.pool_sample import texts_fingerprint, unlabeled_rows
@@ -22,6 +22,7 @@ from pet.inputs.session import Session
 from pet.method.linear_head import load_head
 from pet.models.model import Model
 from pet.models.scoring import Columns, score_columns
+from pet.models.sentence_encoder import encoder_length
 from pet.progress import Tick
 from pet.storage.units import Unit, fingerprint
 from pet.tasks.encoding import Encoder
@@ -53,7 +54,7 @@ def _score(session: Session, member: Member, own: str, pool: bool) -> list[Unit]
     tables = session.inputs.measured()
     if member.kind == "held-out":
         tables = {}
-    folder = folder_of(session, member)
+    folder = folder_of(session.folder, member)
     if member.kind == "encoder":
         head = functools.cache(lambda: load_head(folder))
 

@@ -43,7 +43,7 @@ def train_member(session: Session, lineup: Lineup, member: Member) -> Unit:
     """Train a member from the pretrained model on its rows, and keep it."""
     build = _fit if member.kind == "encoder" else _train
     return make_unit(
-        folder_of(session, member),
+        folder_of(session.folder, member),
         lineup.fingerprints[member],
         lambda folder: build(session, lineup, member, folder),
     )

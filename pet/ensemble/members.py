@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Literal
 
 from pet.config import RunConfig
-from pet.inputs.session import Session
-from pet.models.loading import longest_input
 from pet.storage.units import derive_seed
 from pet.tasks.task import Task
 
@@ -63,12 +61,6 @@ def member_seed(config: RunConfig, use: str, member: Member) -> int:
     return derive_seed(config.seed, use, member.generation, member.pattern, member.repetition)
 
 
-def folder_of(session: Session, member: Member) -> Path:
-    return session.folder / "members" / member.name
-
-
-def encoder_length(config: RunConfig) -> int:
-    """Tokens of a text that the sentence encoder reads: it reads once, so it may read more."""
-    assert config.encoder is not None, "only a run with an encoder asks"
-    longest = longest_input(config.encoder_ref)
-    return min(config.encoder_max_length, longest)
+def folder_of(run: Path, member: Member) -> Path:
+    """Where a member is kept in a run folder."""
+    return run / "members" / member.name

@@ -43,11 +43,11 @@ def out_of_fold_path(session: Session, lineup: Lineup, member: Member) -> Path:
         return _held_out_path(session, member)
     if (held_out := lineup.held_out_for(member)) is not None:
         return _held_out_path(session, held_out)
-    return folder_of(session, member) / "logits" / "labeled.parquet"
+    return folder_of(session.folder, member) / "logits" / "labeled.parquet"
 
 
 def _held_out_path(session: Session, member: Member) -> Path:
-    return folder_of(session, member) / HELD_OUT_LOGITS
+    return folder_of(session.folder, member) / HELD_OUT_LOGITS
 
 
 def _has_clean_teachers(lineup: Lineup, member: Member) -> bool:
@@ -89,7 +89,7 @@ def zero_shot_logits(session: Session, members: Sequence[Member]) -> NDArray[np.
     """
     if not len(session.labeled):
         return None
-    paths = [folder_of(session, member) / "logits" / "labeled.parquet" for member in members]
+    paths = [folder_of(session.folder, member) / "logits" / "labeled.parquet" for member in members]
     return np.stack([read_logits(path)[1] for path in paths])
 
 
@@ -154,7 +154,7 @@ def stacked_logits(
     stack: list[NDArray[np.float32]] = []
     ids: list[str] | None = None
     for member in members:
-        path = folder_of(session, member) / "logits" / file
+        path = folder_of(session.folder, member) / "logits" / file
         if not path.exists():
             raise PetError(f"{path}: the scores of member {member.name} are missing; run again")
         own_ids, logits = read_logits(path)

@@ -77,7 +77,7 @@ def _not_taken_up(session: Session, lineup: Lineup, members: Sequence[Member]) -
 
 def _taken_up(session: Session, lineup: Lineup, member: Member) -> float | None:
     """The share of its teachers' knowledge that a member retains on rows that it did not draw."""
-    drawn = read_record(folder_of(session, member) / DONE)["drawn"]["rows"]
+    drawn = read_record(folder_of(session.folder, member) / DONE)["drawn"]["rows"]
     new = ~np.isin(unlabeled_rows(session).ids, drawn)
     if not new.any():
         return None

@@ -105,7 +105,9 @@ def group_weights(session: Session, lineup: Lineup) -> GroupWeights:
 
 def zero_shot_accuracy(session: Session, pattern: str) -> float:
     """Accuracy on the labeled set before any training: the weight of section 3.3."""
-    path = folder_of(session, Member(pattern, generation=None)) / "logits" / "labeled.parquet"
+    path = (
+        folder_of(session.folder, Member(pattern, generation=None)) / "logits" / "labeled.parquet"
+    )
     return metrics(softmax(read_logits(path)[1]), session.labeled.labels)["accuracy"]
 
 

@@ -23,6 +23,8 @@ from pet.storage.files import read_record
 
 WEIGHTS, SETTINGS, BACKBONE = "adapter_model.safetensors", "adapter_config.json", "backbone.json"
 
+PREFIX_ATTENTION = "pet_prefix"  # the name under which transformers finds a prefix's attention
+
 
 class Adapter(ABC):
     """Some weights that change what a frozen module computes, while they are in force.

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import Linear, Module, functional
 
-from pet.models.prefix import PREFIX_ATTENTION
+from pet.models.adapter import PREFIX_ATTENTION
 
 NARROWEST = 16  # features; narrower layers (LoRA's, most classifiers') are no work, and stay exact
 

@@ -18,10 +18,8 @@ from torch import Tensor
 from torch.nn import Linear, Module, Parameter
 
 from pet.errors import InputError, Problem
-from pet.models.adapter import Adapter, read_settings, read_weights
+from pet.models.adapter import PREFIX_ATTENTION, Adapter, read_settings, read_weights
 from pet.models.loading import quiet, seeded
-
-PREFIX_ATTENTION = "pet_prefix"  # the name under which transformers finds what is below
 
 # Chosen on validation rows (tests/bench/results/tuning-rates.md) at a width of 128.
 PREFIX_RATE = 1e-2

@@ -12,7 +12,7 @@ from torch.nn import functional
 from transformers import AutoModel
 from transformers.utils.hub import cached_file
 
-from pet.config import ModelRef
+from pet.config import ModelRef, RunConfig
 from pet.errors import InputError, Problem
 from pet.method.linear_head import LinearHead
 from pet.models.batching import Rows
@@ -20,6 +20,7 @@ from pet.models.loading import (
     check_vocabulary,
     load_tokenizer,
     load_whole,
+    longest_input,
     model_digest,
     model_problems,
     refuse_unloadable,
@@ -153,3 +154,10 @@ def _json_of(ref: ModelRef, name: str) -> Any:
             ref.name, name, revision=ref.revision, _raise_exceptions_for_missing_entries=False
         )
         return None if path is None else json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def encoder_length(config: RunConfig) -> int:
+    """Tokens of a text that the sentence encoder reads: it reads once, so it may read more."""
+    assert config.encoder is not None, "only a run with an encoder asks"
+    longest = longest_input(config.encoder_ref)
+    return min(config.encoder_max_length, longest)

@@ -219,7 +219,7 @@ def _of_members(
             by_pattern[member.pattern].append(measured)
     patterns = dict.fromkeys(member.pattern for member in members if member.kind == "pattern")
     for pattern in patterns:
-        untrained = folder_of(session, Member(pattern, generation=None))
+        untrained = folder_of(session.folder, Member(pattern, generation=None))
         before = read_logits(untrained / "logits" / f"{source}.parquet")[1]
         found["patterns"][pattern] = {"zero_shot": metrics(softmax(before), truth)}
         if of_pattern := by_pattern[pattern]:

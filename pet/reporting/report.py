@@ -112,7 +112,7 @@ def _generation(session: Session, lineup: Lineup, generation: Generation) -> dic
     learned = 0
     for member in generation.members:
         if member.generation is not None:
-            record = read_record(folder_of(session, member) / DONE)
+            record = read_record(folder_of(session.folder, member) / DONE)
             drawn = len(record.get("drawn", {}).get("rows", []))
             learned = max(learned, len(session.labeled) + drawn)
     shares = [round(share, 4) for share in generation.growth.shares]
@@ -130,7 +130,9 @@ def _generation(session: Session, lineup: Lineup, generation: Generation) -> dic
 def _prompts(session: Session, members: Sequence[Member]) -> dict[str, list[list[str]]]:
     """List, for members that are soft prompts, the words nearest to each of their vectors."""
     trained = [member for member in members if member.generation is not None]
-    records = {member.name: read_record(folder_of(session, member) / DONE) for member in trained}
+    records = {
+        member.name: read_record(folder_of(session.folder, member) / DONE) for member in trained
+    }
     return {name: own["nearest_words"] for name, own in records.items() if "nearest_words" in own}
 
 

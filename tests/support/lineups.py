@@ -15,7 +15,9 @@ LARGE = 10**6  # rows of a pool that was not sampled yet
 def planned(session: Session) -> Lineup:
     """Plan a run's members, with its zero-shot scores and its sample if they are there."""
     untrained = untrained_members(session.task)
-    scored = all((folder_of(session, m) / "logits" / "labeled.parquet").exists() for m in untrained)
+    scored = all(
+        (folder_of(session.folder, m) / "logits" / "labeled.parquet").exists() for m in untrained
+    )
     zero_shot = zero_shot_logits(session, untrained) if scored else None
     sampled = (session.folder / "unlabeled").exists()
     rows = int(unlabeled_rows(session).trainable.sum()) if sampled else LARGE

@@ -11,7 +11,7 @@ import pytest
 
 from pet.config import RunConfig
 from pet.storage.object_storage import file_system
-from tests.flows.runtime.test_ray_workers import Told, run_on
+from tests.flows.runtime.test_ray_workers import Listener, run_on
 from tests.pet.storage.test_mirrors import downloaded
 from tests.pet.storage.test_object_storage import send
 from tests.pet.test_pipeline import Configure, results_of
@@ -57,12 +57,12 @@ def test_nodes_that_share_nothing_but_a_bucket_make_the_same_bytes(
             killed.append(line)
             threading.Thread(target=nodes.remove_node, args=(dying, False)).start()
 
-    run_on(nodes, config, Told(kill))
+    run_on(nodes, config, Listener(kill))
     assert killed
     assert results_in(config, tmp_path / "found") == results_of(tiny_run)
     assert any((tmp_path / "one").rglob("done.json"))
     file_system(bucket).rm_file(f"{config.out}/members/g0-last-r0/done.json")
-    again = Told()
+    again = Listener()
     run_on(nodes, config, again)
     assert "generation 0: members: 2 of 3 reused, up to date" in again.lines
     assert results_in(config, tmp_path / "again") == results_of(tiny_run)

@@ -219,7 +219,7 @@ def test_only_judges_that_teach_others_are_asked_about_the_pool(
 ) -> None:
     session, _ = grown[0]
     asked = {
-        held_out.name: bool(list((folder_of(session, held_out) / "logits").glob("part-*")))
+        held_out.name: bool(list((folder_of(session.folder, held_out) / "logits").glob("part-*")))
         for held_out in [
             *held_out_of(session, 0),
             *held_out_of(session, 1),

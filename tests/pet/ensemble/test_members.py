@@ -161,7 +161,7 @@ def test_few_labeled_rows_are_trained_on_where_untrained_patterns_know_nothing(
     truth = np.eye(3)[session.labeled.labels][:rows]
     said = logits_table(session.labeled.ids[:rows], truth if right else 1 - truth)
     for member in untrained_members(session.task):
-        write_parquet(folder_of(session, member) / "logits" / "labeled.parquet", said, {})
+        write_parquet(folder_of(session.folder, member) / "logits" / "labeled.parquet", said, {})
     assert planned(session).trains_at_once is trained
     assert {member.generation for member in planned(session).generations[0]} == {
         0 if trained else None
@@ -189,7 +189,7 @@ def test_rows_of_one_label_alone_are_not_trained_on_at_once(
     session = open_session(config_for(labeled=str(labeled), train_from=8))
     said = logits_table(session.labeled.ids, np.eye(3)[np.arange(len(own)) % 3])
     for member in untrained_members(session.task):
-        path = folder_of(session, member) / "logits" / "labeled.parquet"
+        path = folder_of(session.folder, member) / "logits" / "labeled.parquet"
         path.parent.mkdir(parents=True)
         write_parquet(path, said, {})
     assert not planned(session).trains_at_once

@@ -4,4 +4,5 @@
 whom; `fingerprints` names what each is made from. `member_training` and `member_scoring` do the
 work, `logits` keeps the scores, `predictions` reads them back: of the pool, and out of fold of the
 labeled rows. `weights` combines and calibrates them, `stopping` rejects a generation that is worse
-than the one before. Nothing here knows of the student, of labels or of reports."""
+than the one before. Nothing here knows of the student, of labels or of reports.
+"""

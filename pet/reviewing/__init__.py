@@ -1,1 +1,6 @@
-"""Rows worth a person's time, out and back into the labeled set."""
+"""Rows worth a person's time, out and back into the labeled set.
+
+`review_rows` chooses them, by uncertainty or diversity, `annotation_files` writes and reads them
+as CSV, JSON Lines, Label Studio or Argilla, `annotations` checks the answers, `reviewed` puts them
+into a labeled set and names the run that learns from it. The run itself is not changed.
+"""

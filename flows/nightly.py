@@ -1,4 +1,4 @@
-"""The nightly flow: what is new in a pool is labeled; drift is told; the model is renewed if due.
+"""The nightly flow: label what is new in a pool, report drift, renew the model if due.
 
 python -m flows.nightly nightly.toml
 python -m flows.serve nightly.toml --cron "0 2 * * *"

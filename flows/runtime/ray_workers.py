@@ -95,7 +95,7 @@ def _no_cluster(address: str | None, found: str) -> Problem:
 
 
 def _nobody_at(address: str | None) -> Problem | None:
-    """Say what is wrong with an address at which nobody answers: Ray itself tries for minutes."""
+    """Return what is wrong with an address that does not answer: Ray itself tries for minutes."""
     host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
     if not colon:
         return None  # none, or auto

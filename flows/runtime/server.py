@@ -249,7 +249,7 @@ def check_reachable(url: str) -> None:
 
 
 def _drain() -> None:
-    """Wait until what this process has to say about its runs has been sent."""
+    """Wait until the events of this process's runs have been sent."""
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogWorker
 
@@ -258,7 +258,7 @@ def _drain() -> None:
 
 
 def _serve(descriptor: int, parent: int) -> None:
-    """Serve on an inherited socket until told to stop, or until `parent` is gone."""
+    """Serve on an inherited socket until a stop signal, or until `parent` is gone."""
     # The parent may be gone before this line: it is then not our parent any more.
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     import uvicorn

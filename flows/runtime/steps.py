@@ -17,8 +17,8 @@ from pet.storage.units import Unit
 
 T = TypeVar("T")
 
-# What a network file system says when it is away for a moment. Everything else, above all a wrong
-# input and a run that somebody else holds, is the same the second time.
+# Errors of a network file system that is unavailable for a moment. All others, above all wrong
+# input and a run that another process holds, would recur at the second try.
 PASSING = frozenset({errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EREMOTEIO})
 
 
@@ -46,7 +46,7 @@ class Call(Generic[T]):
 
 
 def may_pass(_task: Any, _task_run: Any, state: State[Any]) -> bool:
-    """Say whether a failure is one that a second try may not meet."""
+    """Return whether a second try may succeed."""
     error = state.data
     while isinstance(error, BaseException):
         if isinstance(error, OSError) and error.errno in PASSING:

@@ -107,11 +107,11 @@ def label_zero_shot(
         precision=config.precision,
     )
     encoders = _calibrated(config, task, model, texts, observer)
-    voices = [(model, encoder) for encoder in encoders]
+    pairs = [(model, encoder) for encoder in encoders]
     temperature = 1.0 if config.calibration == "none" else UNTRAINED
 
     def predict(batch: PoolBatch, tick: Tick) -> Predictions:
-        logits = ask_in_turn(voices, len(voices), batch.columns, config.tokens_per_batch, tick)
+        logits = ask_in_turn(pairs, len(pairs), batch.columns, config.tokens_per_batch, tick)
         probabilities = softmax(combine(logits, [1.0] * len(logits)), temperature)
         best = probabilities.argmax(axis=-1)
         return Predictions(probabilities, agreement(logits.argmax(axis=-1), best))
@@ -191,8 +191,8 @@ def _calibrated(
     if texts is not None:
         rows = len(texts[task.fields[0]])
         with observer.stage("measuring the labels' prior", rows, "rows") as tick:
-            voices = [(model, encoder) for encoder in encoders]
-            said = ask_in_turn(voices, len(voices), texts, config.tokens_per_batch, tick)
-        for encoder, logits in zip(encoders, said, strict=True):
+            pairs = [(model, encoder) for encoder in encoders]
+            scores = ask_in_turn(pairs, len(pairs), texts, config.tokens_per_batch, tick)
+        for encoder, logits in zip(encoders, scores, strict=True):
             encoder.offset = calibration_offset(logits, config.calibration).astype(np.float32)
     return encoders

@@ -77,13 +77,13 @@ def plain(kind: pa.DataType) -> pa.DataType:
 
 
 def is_string(kind: pa.DataType) -> bool:
-    """Say whether values are strings, of whatever layout."""
+    """Return whether values are strings, of any layout."""
     types = pa.types
     return types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
 
 
 def _is_number_or_uuid(kind: pa.DataType) -> bool:
-    """Say whether values may be ids that are no strings; of floats nobody knows the digits."""
+    """Return whether values other than strings may be ids; floats have no exact digits."""
     return pa.types.is_integer(kind) or isinstance(kind, pa.UuidType)
 
 

@@ -52,7 +52,7 @@ def export_run(
     Raises:
         InputError: no finished run, an unknown format, options that do not go together, or
             something is at `out` already.
-        PetError: what was written does not say what the student says.
+        PetError: the exported model gives other probabilities than the student.
     """
     run = open_run(folder)
     _check_options(kind, out, int8, pool)

@@ -1,4 +1,4 @@
-"""What a finished run says of new texts: a pool labeled, a line predicted, a test set measured."""
+"""A finished run applied to new texts: label a pool, predict a line, measure on a test set."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def label_new_pool(
 
 
 def predict_texts(folder: Path, texts: Sequence[str]) -> list[dict[str, Any]]:
-    """Ask a run's student about texts; fields of a pair are parted by a tab.
+    """Predict texts with a run's student; the fields of a pair are separated by a tab.
 
     Raises:
         InputError: there is no text, or one that is empty, has other fields, or is no UTF-8.

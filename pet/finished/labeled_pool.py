@@ -109,7 +109,7 @@ def _label_files(run: FinishedRun) -> list[Path]:
 
 
 def _join(batch: PoolBatch, shards: list[Path], number: int, task: Task) -> pa.Table:
-    """Put the texts beside the labels of the same rows; ids tell whether they are."""
+    """Join texts and labels of the same rows; ids are compared to make certain of it."""
     said = pq.read_table(shards[number]) if number < len(shards) else None
     if said is None or said["id"].to_pylist() != batch.ids:
         raise PetError(

@@ -25,7 +25,7 @@ LENGTH_EDGES = np.unique(np.round(2 ** np.arange(0, 17.5, 0.5))).astype(np.int64
 
 WORD_BUCKETS = 1024
 
-CHANCE = 0.001  # how often a test speaks up where nothing has changed
+CHANCE = 0.001  # how often a test reports drift where nothing has changed
 
 NORMAL_QUANTILE = 3.0902  # of CHANCE, one-sided
 
@@ -57,7 +57,7 @@ class TextSketch:
 
 @dataclass(frozen=True, eq=False)
 class LabelSketch:
-    """What a model says of some texts.
+    """The labels and confidences that a model gave some texts.
 
     Attributes:
         labels: rows per label. [labels]
@@ -77,7 +77,7 @@ class LabelSketch:
 
 @dataclass(frozen=True, eq=False)
 class Sketch:
-    """Texts, and what a model says of them."""
+    """Sketches of texts and of the labels that a model gave them."""
 
     texts: TextSketch
     said: LabelSketch

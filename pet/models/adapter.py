@@ -103,7 +103,7 @@ def is_adapter(folder: Path) -> bool:
 
 
 def read_backbone(folder: Path) -> dict[str, Any]:
-    """Return what an adapter says of itself: `tuning`, and its model's `ref` and `digest`."""
+    """Return an adapter's record: `tuning`, and its model's `ref` and `digest`."""
     return read_record(folder / BACKBONE)
 
 

@@ -21,7 +21,7 @@ from pet.errors import InputError, Problem
 from pet.models.adapter import Adapter, read_settings, read_weights
 from pet.models.loading import quiet, seeded
 
-PREFIX_ATTENTION = "pet_prefix"  # the name under which transformers finds what is below
+PREFIX_ATTENTION = "pet_prefix"  # under which transformers finds `attend`
 
 # Chosen on validation rows (tests/bench/results/tuning-rates.md) at a width of 128.
 PREFIX_RATE = 1e-2
@@ -69,7 +69,7 @@ def whole_mask(*arguments: Any, **settings: Any) -> Tensor | None:
 
 @functools.cache
 def register() -> None:
-    """Tell transformers of it; importing that part of it is slow, and sets warning filters."""
+    """Register the attention; importing that part of transformers is slow and sets filters."""
     from transformers import AttentionInterface, AttentionMaskInterface
 
     AttentionInterface.register(PREFIX_ATTENTION, attend)

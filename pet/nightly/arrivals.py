@@ -20,7 +20,7 @@ DIGESTS = ".digests.json"  # a memory of what was hashed; it may be deleted at a
 
 @dataclass(frozen=True)
 class Stamp:
-    """What the file system says of a file. No program can set the time of the last change."""
+    """Metadata of a file. No program can set the time of the last change."""
 
     size: int
     modified: int
@@ -47,7 +47,7 @@ class PoolFile:
     digest: str
 
     def has_changed(self) -> bool:
-        """Tell whether the file is another one, or gone, since it was looked at."""
+        """Return whether the file was replaced or removed since it was looked at."""
         try:
             return Stamp.of(self.path) != self.stamp
         except OSError:

@@ -1,4 +1,4 @@
-"""The newest rows held against what the present model learned from."""
+"""Drift of the newest rows from those that the present model was trained on."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pet.reporting.drift_reference import read_reference
 
 
 def watch(config: DriftConfig, state: State, sketch: Sketch) -> tuple[list[DriftTest], int]:
-    """Look for drift in tonight's rows, and in those of the nights before where they are few.
+    """Look for drift in tonight's rows, and in those of earlier nights if they are few.
 
     Returns:
         The test results, and how many rows were compared; no results if the rows are too few.
     """
-    assert state.model is not None, "somebody has labeled them"
+    assert state.model is not None, "a model has labeled them"
     now = sketch
     for entry in reversed(state.nights):
         if now.rows >= config.rows:

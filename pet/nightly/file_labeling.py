@@ -37,7 +37,7 @@ class FileLabeler:
 
     Attributes:
         settings: how pool files are read and label files are written: of the first run.
-        model: who labels; its run is only loaded when the first file comes.
+        model: labels the files; its run is loaded with the first file.
     """
 
     store: Path
@@ -148,12 +148,12 @@ class FileLabeler:
         )
 
     def sketch(self, file: PoolFile, texts: TextSketch) -> Sketch:
-        """Put what was said of a file beside what its texts are like."""
+        """Combine the sketch of a file's texts with one of its labels."""
         folder = labels_folder(self.store, self.model, file.name, file.digest)
         return Sketch(texts, sketch_label_files(folder, self.task.labels))
 
     def _metadata(self, file: PoolFile) -> Mapping[str, str]:
-        """Say in every label file who labeled what, from which labeled set, with which code."""
+        """Return what label files record: the model, its labeled set, the file, the code."""
         model = self.model
         run = recorded_run_id(Path(model.run))
         return {
@@ -169,9 +169,9 @@ class FileLabeler:
 
 @contextlib.contextmanager
 def _as_looked_at(file: PoolFile) -> Iterator[None]:
-    """Blame a file for what is wrong with it only if it is the one that was looked at.
+    """Raise `Late` instead of an error of a file that was replaced since it was looked at.
 
-    A verdict stands until the content changes.
+    A file that is recorded as bad stays so until its content changes.
     """
     try:
         yield

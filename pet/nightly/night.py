@@ -166,7 +166,7 @@ class _Night:
         if is_another(model, self.state):
             self.bring_into_use(model)
         elif identity_of(self.model) == identity_of(model):
-            # The run may have been moved since, and the settings say where it is.
+            # The run may have been moved since; the settings hold its present place.
             self.state.models[-1] = self.model.model_copy(update={"run": model.run})
 
     def describe(self, run: Path, reason: str) -> ModelRecord:

@@ -48,9 +48,9 @@ def distillation_loss(scores: Tensor, soft_labels: Tensor, temperature: float) -
 
 
 def train_in_fold(inputs: Inputs, soft: Unit, fold: int) -> Unit:
-    """Distil the ensemble into a student of the other folds; write what it says of this one.
+    """Distil the ensemble into a student on the other folds; write its scores of this one.
 
-    It passes over its rows as often as the last student does. What it says is kept, not itself.
+    It passes over its rows as often as the final student. Its scores are kept, not its weights.
     """
     config = inputs.config
     count = config.student_folds
@@ -61,7 +61,7 @@ def train_in_fold(inputs: Inputs, soft: Unit, fold: int) -> Unit:
 
     def build(folder: Path) -> dict[str, Any]:
         ids, folds = unlabeled_rows(inputs).ids, folds_of_pool(inputs)
-        assert folds is not None, "nobody asks for folds where there are none"
+        assert folds is not None, "there are folds to train on"
         student, losses = _distil(inputs, name, read_soft_labels(inputs), folds != fold, training)
         held_out = np.flatnonzero(folds == fold)
         with inputs.observer.stage(f"scoring fold {fold}", len(held_out), "rows") as tick:
@@ -73,7 +73,7 @@ def train_in_fold(inputs: Inputs, soft: Unit, fold: int) -> Unit:
 
 
 def train_student(inputs: Inputs, soft: Unit, in_folds: list[Unit]) -> Unit:
-    """Distil the ensemble into a plain classifier, which is as sure as the ensemble is.
+    """Distil the ensemble into a plain classifier of the same calibration.
 
     Args:
         in_folds: students that have labeled what they had not seen; the ensemble itself teaches if
@@ -225,7 +225,7 @@ def train_supervised(inputs: Inputs) -> Unit:
 
 
 def score_classifier(inputs: Inputs, unit: Unit) -> list[Unit]:
-    """Write what a classifier says of the labeled set and the test set."""
+    """Write a classifier's scores of the labeled set and the test set."""
     trained = inputs.folder / unit.path
     folder = inputs.folder / "evaluation"
     units = []

@@ -27,8 +27,8 @@ FOLD_LOGITS = "held_out.parquet"  # of a fold's rows, by the student trained on 
 def write_soft_labels(inputs: Inputs, members: list[Member]) -> Unit:
     """Combine the members into soft labels for every unlabeled row, shard by shard.
 
-    They are honest first, then softened: the student that learns from them is as sure as the
-    ensemble, and takes its calibration over.
+    They are calibrated, then softened: the student that learns from them has the ensemble's
+    confidence and calibration.
     """
     config = inputs.config
     weights = member_weights(inputs, members)
@@ -65,7 +65,7 @@ def read_soft_labels(inputs: Inputs) -> NDArray[np.float32]:
 
 
 def folds_of_pool(inputs: Inputs) -> NDArray[np.int64] | None:
-    """Deal the unlabeled rows into `student_folds`; None where nobody is to be cross-fitted. [rows]
+    """Deal the unlabeled rows into `student_folds`; None without cross-fitting. [rows]
 
     Every fold leaves some rows to learn from, however few texts there are.
     """
@@ -82,7 +82,7 @@ def read_targets(inputs: Inputs, students: Sequence[Unit]) -> Correction:
     """Read what the student learns of all unlabeled rows.
 
     Args:
-        students: those in folds, in the order of the folds; the ensemble teaches if there are none.
+        students: one per fold, in order; without them the targets are the ensemble's.
     """
     soft = read_soft_labels(inputs)
     folds = folds_of_pool(inputs)

@@ -220,7 +220,7 @@ def read_document(toml_text: str, where: str) -> dict[str, Any]:
 
 
 def _syntax_problem(message: str, toml_text: str, where: str) -> Problem:
-    """Say where the TOML breaks; `tomllib` tells it in its message only."""
+    """Return where the TOML is wrong, which `tomllib` gives in its message only."""
     at = _LINE_COLUMN.search(message)
     if at:
         where = f"{where}, line {at[1]}, column {at[2]}"
@@ -237,7 +237,7 @@ def _is_visible(value: Any) -> bool:
 
 
 def instead(found: str, allowed: Iterable[str], otherwise: str) -> str:
-    """Suggest the name that was meant, or else something other."""
+    """Suggest the name that was probably meant, or `otherwise`."""
     meant = did_you_mean(found, allowed)
     return f"did you mean `{meant}`?" if meant else otherwise
 

@@ -1,4 +1,4 @@
-"""How a flow is called in this process, and how its body runs: errors come out as themselves."""
+"""Calling a flow in this process, and running its body; errors are raised unchanged."""
 
 from __future__ import annotations
 

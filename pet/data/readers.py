@@ -31,7 +31,7 @@ from pet.storage.object_storage import is_remote, open_binary, path_of, stamp_of
 
 
 def peek(path: Path) -> tuple[pa.Schema, int | None]:
-    """Read what columns a file has, and how many rows where it says so.
+    """Read a file's columns, and its number of rows if the file states it.
 
     Raises:
         InputError: the file is broken, or has no columns.

@@ -75,7 +75,7 @@ def last_layer(backbone: Any) -> Module | None:
     """Find the layer that need not be computed everywhere; None in a model of another make."""
     layers = getattr(getattr(backbone, "encoder", None), "layer", None)
     if not layers or type(layers[-1]).__name__ not in FAMILY or "forward" in vars(layers[-1]):
-        return None  # or one that somebody else has changed
+        return None  # or one whose forward was replaced
     if backbone.config.is_decoder or backbone.config._attn_implementation not in RESTRICTABLE:
         return None
     last: Module = layers[-1]

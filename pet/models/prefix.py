@@ -67,7 +67,7 @@ def whole_mask(*arguments: Any, **settings: Any) -> Tensor | None:
 
 @functools.cache
 def register() -> None:
-    """Tell transformers of it; importing that part of it is slow, and sets warning filters."""
+    """Register the attention; importing that part of transformers is slow and sets filters."""
     from transformers import AttentionInterface, AttentionMaskInterface
 
     AttentionInterface.register(PREFIX_ATTENTION, attend)

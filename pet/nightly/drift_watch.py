@@ -11,7 +11,7 @@ from pet.reporting.drift_reference import read_reference
 
 
 def watch(config: DriftConfig, state: State, sketch: Sketch) -> tuple[list[DriftTest], int]:
-    """Look for drift in tonight's rows, and in those of the nights before where they are few.
+    """Look for drift in tonight's rows, and in those of earlier nights if they are few.
 
     Returns:
         The test results, and how many rows were compared; no results if the rows are too few.

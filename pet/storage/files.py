@@ -110,7 +110,7 @@ def lasting_name(path: Path) -> Path:
 
 
 def as_os_error(error: Exception) -> OSError | None:
-    """Return what the system had to say, where an error came from there."""
+    """Return the operating system's error behind an error, if there is one."""
     if isinstance(error, OSError):
         return error
     found = None if isinstance(error, PetError) else RUST_OS_ERROR.search(str(error))
@@ -118,7 +118,7 @@ def as_os_error(error: Exception) -> OSError | None:
 
 
 def _is_about_writing(error: OSError, folder: Path) -> bool:
-    """Tell trouble with the place that is written from trouble with what is read meanwhile."""
+    """Return whether an error is about the place written to, not about a file being read."""
     if error.errno in NO_ROOM or error.filename is None:
         return error.errno is not None
     return Path(os.fsdecode(error.filename)).is_relative_to(folder)

@@ -17,7 +17,7 @@ from pet.errors import LockedError, locked_error
 from pet.storage.files import TEMPORARY_PREFIX
 from pet.storage.object_storage import as_pet_error, file_system, key_of
 
-LEASE_SECONDS = 120.0  # after which a lock that nobody renewed is nobody's
+LEASE_SECONDS = 120.0  # after which a lock that was not renewed is free
 
 RENEWALS = 4  # in the time of a lease
 
@@ -96,7 +96,7 @@ class Lease:
         return now
 
     def renew(self) -> None:
-        """Renew the lock until it is given back, or somebody else holds it."""
+        """Renew the lock until it is given back, or another process holds it."""
         while not self._ended.wait(LEASE_SECONDS / RENEWALS):
             # Without a network there is nothing to be done about it: the next time, perhaps.
             with contextlib.suppress(Exception):
@@ -118,10 +118,10 @@ class Lease:
             self._files.rm_file(self.key)
 
     def check(self) -> None:
-        """Refuse to go on once somebody else holds the lock.
+        """Refuse to go on once another process holds the lock.
 
         Raises:
-            LockedError: somebody does.
+            LockedError: another process does.
         """
         if self.taken_by:
             raise _refusal(self.address, self.taken_by, 0)

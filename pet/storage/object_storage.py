@@ -83,7 +83,7 @@ def key_of(address: str) -> str:
 
 @contextlib.contextmanager
 def as_disk_error(address: object) -> Iterator[None]:
-    """Raise what object storage's clients have to say as the OSError that a disk would raise."""
+    """Raise errors of object storage's clients as the OSError that a disk would raise."""
     try:
         yield
     except Exception as error:
@@ -95,7 +95,7 @@ def as_disk_error(address: object) -> Iterator[None]:
 
 @contextlib.contextmanager
 def as_pet_error(address: str) -> Iterator[None]:
-    """Raise what object storage's clients have to say as one screen.
+    """Raise errors of object storage's clients as a `PetError`.
 
     Raises:
         InputError: what a user can put right: no such bucket, no credentials, no permission.
@@ -206,7 +206,7 @@ def stamp_of(path: Path) -> Stamp:
 
 
 def version_of(info: dict[str, Any]) -> str:
-    """Return the ETag of what fsspec says of an object."""
+    """Return the ETag in fsspec's record of an object."""
     return str(info.get("ETag") or info["etag"]).strip('"')
 
 

@@ -22,7 +22,7 @@ from pet.student.label_files import LabelWriter, Predictions, label_metadata
 from pet.student.student_folder import load_classifier
 from pet.tasks.compilation import plain_encoder
 
-BLOCKS_PER_WORKER = 4  # so that the last one to be done is not waited for long
+BLOCKS_PER_WORKER = 4  # so that the last block takes little time
 
 
 def cut_shards(shards: int, workers: int) -> list[range]:
@@ -62,7 +62,7 @@ def label_with_student(
 
 
 class MemberVotes:
-    """What the members' best labels were, for the pool rows that they scored."""
+    """The members' best labels of the pool rows that they scored."""
 
     def __init__(self, session: Session, members: Sequence[Member]):
         self._votes = pool_votes(session, members)

@@ -82,7 +82,7 @@ def read_targets(session: Session, students: Sequence[Unit]) -> Correction:
     """Read what the student learns of all unlabeled rows.
 
     Args:
-        students: those in folds, in the order of the folds; the ensemble teaches if there are none.
+        students: one per fold, in order; without them the targets are the ensemble's.
     """
     soft = read_soft_labels(session)
     folds = folds_of_pool(session)

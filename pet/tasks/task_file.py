@@ -237,7 +237,7 @@ def _is_visible(value: Any) -> bool:
 
 
 def instead(found: str, allowed: Iterable[str], otherwise: str) -> str:
-    """Suggest the name that was meant, or else something other."""
+    """Suggest the name that was probably meant, or `otherwise`."""
     meant = did_you_mean(found, allowed)
     return f"did you mean `{meant}`?" if meant else otherwise
 

@@ -144,7 +144,7 @@ def test_only_what_may_pass_is_tried_again(prefect_home: Path) -> None:
 
 def test_importing_the_flows_sets_nothing(tmp_path: Path) -> None:
     program = (
-        "import os; before = dict(os.environ); import flows.server, flows.label_pool; "
+        "import os; before = dict(os.environ); import flows.runtime.server, flows.label_pool; "
         "assert dict(os.environ) == before"
     )
     env = {**os.environ, "PREFECT_HOME": str(tmp_path)}

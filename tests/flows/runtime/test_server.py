@@ -18,7 +18,7 @@ from pet.errors import PetError
 RUN = """
 import sys, time
 from pathlib import Path
-from flows.server import OwnServer
+from flows.runtime.server import OwnServer
 server = OwnServer(Path(sys.argv[1]))
 server.wait()
 print(server.port, flush=True)

@@ -22,6 +22,7 @@ from pet.errors import InputError, PetError
 from pet.estimator import PetClassifier
 from pet.finished.inference import predict_texts
 from pet.storage.files import read_json
+from pet.student.student_folder import Student
 from tests.conftest import ModelFolder
 from tests.support import samples
 
@@ -224,6 +225,18 @@ def test_a_pickle_answers_alike_in_another_process(fitted: PetClassifier, tmp_pa
         check=True,
     )
     assert done.stdout.split() == fitted.predict(POOL[:4]).tolist()
+
+
+def test_a_pickle_of_the_version_before_the_packages_loads(
+    fitted: PetClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names the student's class by its former module."""
+    monkeypatch.setattr(Student, "__module__", "pet.student_folder")
+    former = pickle.dumps(fitted)
+    monkeypatch.undo()
+    assert b"pet.student_folder" in former
+    loaded = pickle.loads(former)
+    assert loaded.predict(POOL[:2]).tolist() == fitted.predict(POOL[:2]).tolist()
 
 
 def test_what_was_saved_loads_and_is_no_pickle(fitted: PetClassifier, tmp_path: Path) -> None:

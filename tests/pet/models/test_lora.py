@@ -236,7 +236,7 @@ def test_a_kept_lora_adapter_is_one_that_peft_loads(
     module = AutoModelForMaskedLM.from_pretrained(model_folder("bert"))
     theirs = peft.PeftModel.from_pretrained(module, tmp_path).eval()
     ids = torch.arange(5, 25)[None]
-    worn.switch.to(worn.adapter)
+    worn.active_adapter.set(worn.adapter)
     with torch.no_grad():
         ours = worn.module(input_ids=ids).logits
         assert torch.allclose(theirs(input_ids=ids).logits, ours, atol=1e-5)

@@ -44,7 +44,7 @@ def test_a_prompt_is_what_its_vectors_are_as_embedded_words(
     worn, encoder, model = prompted(model_folder(kind))
     texts = tokenized(encoder, model.tokenizer, {"text": TEXTS})
     said = score(worn, encoder, texts, tokens_per_batch=512)
-    worn.switch.to(None)
+    worn.active_adapter.set(None)
     start = encoder.prompt_end - LENGTH
     for row in range(len(TEXTS)):
         batch = encoder.batch(texts, np.array([row]))

@@ -22,7 +22,7 @@ from pet.models.loading import choose_device
 from pet.models.model import Classifier
 from pet.pipeline import label_pool
 from pet.reporting.report_file import Report
-from pet.reporting.verdict import held_out
+from pet.reporting.verdict import verdict_of
 from pet.storage.files import read_json
 from pet.storage.units import DONE
 from pet.student import distillation as students
@@ -44,7 +44,7 @@ def test_the_baseline_can_be_loaded_as_the_report_says(tiny_run: Path) -> None:
     """Where the report tells to prefer it, no command and no class could do anything with it."""
     test = {**reports.measured(2, supervised=0.95)}
     report = Report.model_validate(reports.figures(test=test))
-    [found] = [own for own in held_out(report, str(tiny_run)).findings if "baseline" in own.title]
+    [found] = [own for own in verdict_of(report, str(tiny_run)).findings if "baseline" in own.title]
     said: dict[str, Any] = {}
     exec(found.command.replace("PetClassifier.load", "loaded = PetClassifier.load"), said)
     texts = [text for text, _ in samples.test_rows()]

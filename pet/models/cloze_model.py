@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from pet.models.loading import (
     refuse_unloadable,
 )
 from pet.models.model import Model, Precision, Tensors, Texts, batch_tensors
+from pet.models.shared_text import Branches, with_branches
 from pet.tasks.encoding import Batch, Encoder, LabelWords, joined
 
 
@@ -71,6 +72,7 @@ class ClozeModel(Model):
         super().__init__(module, tokenizer, device, precision=precision)
         self.causal = causal
         self._restricts: bool | None = None
+        self._shares: bool | None = None
         self._backbone = getattr(module, module.base_model_prefix)
 
     @classmethod
@@ -100,16 +102,64 @@ class ClozeModel(Model):
         Words of several tokens are scored by log-probability, and then so are all words of the
         verbalizer, since raw logits of one place cannot be set beside sums over several.
         """
-        words = encoder.words
-        if words.mask_counts == (1,):
+        if encoder.words.mask_counts == (1,):
+            return self.outputs_of([encoder], texts, rows)[0]
+        if self.shares_text([encoder], texts, rows):
+            return self.outputs_together([encoder], texts, rows)[0]
+        return self._apart(encoder, texts, rows)
+
+    def _apart(self, encoder: Encoder, texts: Texts, rows: Rows) -> Tensor:
+        """Score the rows in passes of their own. [rows, labels]"""
+        if encoder.words.mask_counts == (1,):
             return self.outputs_of([encoder], texts, rows)[0]
         score = self._causal_word_scores if self.causal else self._masked_word_scores
-        by_word = score(encoder, texts, rows)
-        of_labels = [torch.stack([by_word[word] for word in of]) for of in words.tokens]
-        scores = torch.stack([of_label.mean(0) for of_label in of_labels], dim=1)
-        if encoder.offset is not None:
-            scores = scores + torch.from_numpy(encoder.offset).to(scores)
-        return scores
+        return _label_scores(encoder, score(encoder, texts, rows))
+
+    def shares_text(self, encoders: Sequence[Encoder], texts: Texts, rows: Rows) -> bool:
+        """Return whether these encoders, which have a text alike, can be scored in one pass.
+
+        It is tried once, on few rows: models with windows, recurrent states or positions of their
+        own give other scores so.
+        """
+        if not self.causal or not all(len(encoder.ending) for encoder in encoders):
+            return False
+        if self.adapter is not None and self.adapter.tuning != "lora":
+            return False
+        if self._shares is None:
+            few = rows[:2]
+            self._shares = not _has_window(self.module.config) and self.outputs_agree(
+                lambda: torch.stack([self._apart(own, texts, few) for own in encoders]),
+                lambda: self.outputs_together(encoders, texts, few),
+            )
+        return self._shares
+
+    def outputs_together(self, encoders: Sequence[Encoder], texts: Texts, rows: Rows) -> Tensor:
+        """Score the rows by several patterns that share their text. [encoders, rows, labels]"""
+        branches = Branches.of(encoders)
+        additive = self.module.config._attn_implementation != "sdpa"
+        inputs, start = with_branches(
+            branches, encoders, texts, rows, self.device, additive=additive
+        )
+        short = all(encoder.words.mask_counts == (1,) for encoder in encoders)
+        columns = torch.arange(start, start + len(branches), device=self.device)
+        if not short:
+            logits = self._whole_logits(inputs, columns.expand(len(rows), -1))
+            logs = logits - logits.logsumexp(-1, keepdim=True)
+            return torch.stack(
+                [
+                    _label_scores(own, branches.word_scores(logs, place, own))
+                    for place, own in enumerate(encoders)
+                ]
+            )
+        vocabulary = sorted({token for own in encoders for (token,) in own.words.distinct})
+        ends = columns[branches.ends].expand(len(rows), -1)
+        logits = self._logits(inputs, ends, vocabulary)
+        return torch.stack(
+            [
+                _with_offset(own, logits[:, place] @ _mean_matrix(own.words, vocabulary).to(logits))
+                for place, own in enumerate(encoders)
+            ]
+        )
 
     def output_width(self, encoder: Encoder) -> int:
         """How many labels are scored."""
@@ -119,7 +169,8 @@ class ClozeModel(Model):
         """How many passes the model makes over a row to score it."""
         words = encoder.words
         if self.causal:
-            return 1 + sum(len(word) > 1 for word in words.distinct)
+            longer = sum(len(word) > 1 for word in words.distinct)
+            return 1 if self._shares else 1 + longer
         return len(words.mask_counts) + sum(len(word) - 1 for word in words.distinct)
 
     @property
@@ -177,10 +228,9 @@ class ClozeModel(Model):
         logits = self._logits(*self._inputs(batch), vocabulary)[:, 0]
         found = []
         for encoder, own in zip(encoders, logits.split(len(rows)), strict=True):
-            scores = own @ _mean_matrix(encoder.words, vocabulary).to(own)
-            if encoder.offset is not None:
-                scores = scores + torch.from_numpy(encoder.offset).to(scores)
-            found.append(scores)
+            found.append(
+                _with_offset(encoder, own @ _mean_matrix(encoder.words, vocabulary).to(own))
+            )
         return torch.stack(found)
 
     def _masked_word_scores(self, encoder: Encoder, texts: Texts, rows: Rows) -> dict[Word, Tensor]:
@@ -279,6 +329,26 @@ class ClozeModel(Model):
                 lambda: self._forward(*few, vocabulary),
             )
         return self._restricts
+
+
+def _label_scores(encoder: Encoder, by_word: Mapping[Word, Tensor]) -> Tensor:
+    """Average the scores of each label's words. [rows, labels]"""
+    of_labels = [torch.stack([by_word[word] for word in of]) for of in encoder.words.tokens]
+    return _with_offset(encoder, torch.stack([of.mean(0) for of in of_labels], dim=1))
+
+
+def _with_offset(encoder: Encoder, scores: Tensor) -> Tensor:
+    if encoder.offset is None:
+        return scores
+    return scores + torch.from_numpy(encoder.offset).to(scores)
+
+
+def _has_window(config: Any) -> bool:
+    """Return whether some layer sees the nearest tokens only."""
+    text = config.get_text_config()
+    kinds = getattr(text, "layer_types", None) or ()
+    window = getattr(text, "sliding_window", None) and getattr(text, "use_sliding_window", True)
+    return bool(window) or any(kind != "full_attention" for kind in kinds)
 
 
 def _word_logs(logits: Tensor, words: Sequence[Word]) -> dict[Word, Tensor]:

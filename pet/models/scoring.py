@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from pet.models.batching import MEMORY_ERRORS, Rows, halved, split_by_tokens
 from pet.models.cloze_model import ClozeModel
 from pet.models.fast_paths import linears_in_int8
 from pet.models.model import Model, Texts
+from pet.models.shared_text import Branches, group_by_text
 from pet.progress import Tick, no_tick
 from pet.tasks.compilation import pattern_encoder
 from pet.tasks.encoding import Encoder, TextSlot, TokenizedTexts, tokenize
@@ -55,6 +56,79 @@ def score(
     if not len(rows):
         return np.zeros((0, model.output_width(encoder)), dtype=np.float32)
     lengths = encoder.lengths(texts, rows)
+    found = _score(
+        model,
+        lambda own: model.outputs(encoder, texts, own)[None],
+        rows,
+        lengths,
+        tokens_per_batch,
+        tick,
+    )
+    return found[0]
+
+
+def score_together(
+    model: Model,
+    encoders: Sequence[Encoder],
+    texts: Texts,
+    *,
+    tokens_per_batch: int,
+    tick: Tick = no_tick,
+) -> NDArray[np.float32]:
+    """Score rows by several encoders of one model, as `score` does. [encoders, rows, labels]
+
+    A causal model reads each text once for all patterns that begin with it.
+
+    Args:
+        tick: counts a row when all encoders have scored it.
+    """
+    count = len(next(iter(texts.values())))
+    rows = np.arange(count)
+    scores = np.zeros((len(encoders), count, model.output_width(encoders[0])), dtype=np.float32)
+    if not count:
+        return scores
+    counted = share_ticks(tick, len(encoders))
+    for places in group_by_text(encoders):
+        own = [encoders[place] for place in places]
+        if not isinstance(model, ClozeModel) or not model.shares_text(own, texts, rows):
+            for place in places:
+                scores[place] = score(
+                    model, encoders[place], texts, tokens_per_batch=tokens_per_batch, tick=counted
+                )
+            continue
+
+        def outputs(some: Rows, own: list[Encoder] = own) -> torch.Tensor:
+            return model.outputs_together(own, texts, some)
+
+        def tick_all(done: int, times: int = len(own)) -> None:
+            counted(times * done)
+
+        lengths = own[0].text_lengths(texts, rows) + len(Branches.of(own))
+        scores[places] = _score(model, outputs, rows, lengths, tokens_per_batch, tick_all)
+    return scores
+
+
+def share_ticks(tick: Tick, count: int) -> Tick:
+    """Return a tick that counts a row when it was counted `count` times."""
+    asked = 0
+
+    def count_once(rows: int) -> None:
+        nonlocal asked
+        before, asked = asked, asked + rows
+        tick(asked // count - before // count)
+
+    return count_once
+
+
+def _score(
+    model: Model,
+    outputs: Callable[[Rows], torch.Tensor],
+    rows: Rows,
+    lengths: NDArray[np.int64],
+    tokens_per_batch: int,
+    tick: Tick,
+) -> NDArray[np.float32]:
+    """Score rows in batches of like length. [encoders, rows, labels]"""
     if model.device.type == "cpu":
         tokens_per_batch = min(tokens_per_batch, CPU_TOKENS)
     model.module.eval()
@@ -69,7 +143,7 @@ def score(
         while queue:
             batch = queue.pop()
             try:
-                scores = model.outputs(encoder, texts, rows[batch])
+                scores = outputs(rows[batch])
             except MEMORY_ERRORS as error:
                 tokens_per_batch = halved(error, tokens_per_batch, int(lengths[batch].max()))
                 rest = np.concatenate([batch, *queue])  # all are cut anew, or each would fail
@@ -77,9 +151,10 @@ def score(
                 continue
             done.append((batch, scores))
             tick(len(batch))
-    out = np.empty((len(rows), done[0][1].shape[1]), dtype=np.float32)
+    encoders, _, width = done[0][1].shape
+    out = np.empty((encoders, len(rows), width), dtype=np.float32)
     for batch, scores in done:
-        out[batch] = scores.cpu().numpy()
+        out[:, batch] = scores.cpu().numpy()
     refuse_nan(out)
     return out
 
@@ -179,13 +254,7 @@ def ask_in_turn(
     Returns:
         [members, rows, labels]
     """
-    asked = 0
-
-    def count_once(rows: int) -> None:
-        nonlocal asked
-        before, asked = asked, asked + rows
-        tick(asked // count - before // count)
-
+    count_once = share_ticks(tick, count)
     of_class: dict[type, Tokens] = {}
     stack = []
     for model, encoder in members:

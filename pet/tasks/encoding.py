@@ -222,6 +222,61 @@ class Encoder:
         return [int(token) for piece in pieces for token in piece]
 
     @property
+    def ending(self) -> Ids:
+        """The tokens that follow the last text, before the word that a causal model predicts."""
+        pieces = [self._parts[place] for place in range(self._text_end, len(self._parts))]
+        own = [piece for piece in pieces if isinstance(piece, np.ndarray)]
+        return np.concatenate(own) if own and self.slots else np.zeros(0, np.int32)
+
+    @property
+    def _text_end(self) -> int:
+        """How many parts there are up to the last text."""
+        places = [n for n, part in enumerate(self._parts, 1) if isinstance(part, TextSlot)]
+        return places[-1] if places else 0
+
+    def text_key(self) -> tuple[object, ...]:
+        """What encoders have alike that share their tokens up to the end of the text.
+
+        Of several fields, the budget is among it: by it each of them is cut.
+        """
+        head = [
+            tuple(part.tolist()) if isinstance(part, np.ndarray) else part
+            for part in self._parts[: self._text_end]
+        ]
+        budget = None if len(self.slots) == 1 else self.budget()
+        return (tuple(self._before.tolist()), *head, self.max_length, budget)
+
+    def text_lengths(
+        self, texts: Mapping[TextSlot, TokenizedTexts], rows: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Tokens of each row up to the end of its text. [rows]"""
+        fixed = self._fixed - len(self.ending)
+        return self._field_lengths(texts, rows).sum(axis=1) + fixed
+
+    def text_batch(
+        self, texts: Mapping[TextSlot, TokenizedTexts], rows: NDArray[np.int64]
+    ) -> Batch:
+        """Fill the rows up to the end of their text. Its masks are of no use."""
+        lengths = self._field_lengths(texts, rows)
+        filled = []
+        for row, kept in zip(rows, lengths, strict=True):
+            pieces, field = [self._before], 0
+            for part in self._parts[: self._text_end]:
+                if isinstance(part, TextSlot):
+                    pieces.append(texts[part][row][: kept[field]])
+                    field += 1
+                elif isinstance(part, np.ndarray):
+                    pieces.append(part)
+            filled.append(np.concatenate(pieces))
+        width = max(len(ids) for ids in filled)
+        ids = np.full((len(rows), width), self._pad, dtype=np.int64)
+        attention = np.zeros((len(rows), width), dtype=np.int64)
+        for index, own in enumerate(filled):
+            ids[index, : len(own)] = own
+            attention[index, : len(own)] = 1
+        return Batch(ids, attention, None, np.zeros((len(rows), 0), dtype=np.int64))
+
+    @property
     def longest_word(self) -> int:
         return max(self.words.mask_counts, default=0)
 

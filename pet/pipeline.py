@@ -13,7 +13,7 @@ from pet.config import RunConfig
 from pet.ensemble.adaptation import adapt
 from pet.ensemble.fingerprints import with_fingerprints
 from pet.ensemble.lineup import Lineup, are_alike, generations_of, has_few_labels, plan_members
-from pet.ensemble.member_scoring import embed_texts, measure_prior, score_member, score_untrained
+from pet.ensemble.member_scoring import embed_texts, measure_prior, score_members, score_untrained
 from pet.ensemble.member_training import train_member
 from pet.ensemble.members import Member, untrained_members
 from pet.ensemble.predictions import zero_shot_logits
@@ -23,6 +23,7 @@ from pet.inputs.folder_claim import check_folder, claim_folder
 from pet.inputs.pool_sample import pool_rows, sample_pool, unlabeled_rows
 from pet.inputs.session import Session, open_session
 from pet.jobs import Execute, InProcess, Job, synced
+from pet.models.loading import is_causal
 from pet.progress import SILENT, Observer
 from pet.reporting.drift_reference import write_reference
 from pet.reporting.provenance import write_provenance
@@ -109,12 +110,10 @@ class _Stages:
         if session.config.adapt_steps:
             self.one("adaptation", partial(adapt, session))
         if session.config.calibration != "none":
-            priors = [partial(measure_prior, session, m.pattern) for m in untrained]
-            names = [f"measure the prior of {member.pattern}" for member in untrained]
-            jobs = [self.job(name, work) for name, work in zip(names, priors, strict=True)]
-            self.stage("calibration", jobs)
+            measure = partial(measure_prior, session)
+            self.stage("calibration", self.group_jobs("measure the prior of", measure, untrained))
         score = partial(score_untrained, session)
-        self.stage("zero-shot", self.jobs("score", score, untrained))
+        self.stage("zero-shot", self.group_jobs("score", score, untrained))
         lineup = self.plan(untrained)
         members = self.grow(lineup)
         self.train_held_out(lineup, members[0].generation or 0)
@@ -156,15 +155,13 @@ class _Stages:
     def grow(self, lineup: Lineup) -> Sequence[Member]:
         """Train generation after generation; return the members of the one to keep."""
         session = self.session
-        train, score = (
-            partial(train_member, session, lineup),
-            partial(score_member, session, lineup),
-        )
+        train = partial(train_member, session, lineup)
+        score = partial(score_members, session, lineup)
         for number, members in enumerate(lineup.generations):
             name = f"generation {number}"
             if to_train := [member for member in members if member.generation is not None]:
                 self.stage(f"{name}: members", self.jobs("train", train, to_train))
-            self.stage(f"{name}: scoring", self.jobs("score", score, members))
+            self.stage(f"{name}: scoring", self.group_jobs("score", score, members))
             if number == 0 and lineup.held_out[0]:
                 self.stage("held-out members", self.jobs("train", train, lineup.held_out[0]))
             self.made.append(generation_of(session, lineup, members))
@@ -176,13 +173,14 @@ class _Stages:
     def train_held_out(self, lineup: Lineup, kept: int) -> None:
         """Train the held-out members of the generation that is kept, after their teachers."""
         train = partial(train_member, self.session, lineup)
-        score = partial(score_member, self.session, lineup)
+        score = partial(score_members, self.session, lineup)
         for number in range(kept + 1):
             name = f"held-out members of generation {number}"
             if number and lineup.held_out[number]:
                 self.stage(name, self.jobs("train", train, lineup.held_out[number]))
             if number < kept and lineup.teaching[number]:
-                self.stage(f"{name}: scoring", self.jobs("score", score, lineup.teaching[number]))
+                teaching = lineup.teaching[number]
+                self.stage(f"{name}: scoring", self.group_jobs("score", score, teaching))
 
     def cross_fit(self, soft: Unit) -> list[Unit]:
         """Let students of other rows label each row, before the last student learns it."""
@@ -275,6 +273,28 @@ class _Stages:
         return [
             self.job(f"{verb} {member.name}", partial(work, member), weights=[member.name])
             for member in members
+        ]
+
+    def group_jobs(
+        self, verb: str, work: Callable[[Sequence[Member]], T], members: Iterable[Member]
+    ) -> list[Job[T]]:
+        """Make a job for each member; one for all untrained members of a causal model.
+
+        Such a model reads a text once for all patterns. A masked one gains nothing by it, and its
+        members may be scored side by side.
+        """
+        causal = is_causal(self.session.config.model_ref)
+        groups: dict[object, list[Member]] = {}
+        for member in members:
+            together = causal and member.generation is None
+            groups.setdefault("untrained" if together else member, []).append(member)
+        return [
+            self.job(
+                f"{verb} {own[0].name if len(own) == 1 else 'all untrained members'}",
+                partial(work, own),
+                weights=[member.name for member in own],
+            )
+            for own in groups.values()
         ]
 
     def one(self, name: str, work: Callable[[], T]) -> T:

@@ -101,8 +101,7 @@ def look(
 
     def ask(columns: Columns, rows: int) -> NDArray[np.float32]:
         some = {name: texts[:rows] for name, texts in columns.items()}
-        members = [(model, encoder) for encoder in encoders]
-        return ask_in_turn(members, len(members), some, config.tokens_per_batch)
+        return ask_in_turn([(model, encoders)], len(encoders), some, config.tokens_per_batch)
 
     some = labeled if _count(labeled) else pool
     ask(some, 1)  # a warm-up

@@ -107,11 +107,12 @@ def label_zero_shot(
         precision=config.precision,
     )
     encoders = _calibrated(config, task, model, texts, observer)
-    members = [(model, encoder) for encoder in encoders]
     temperature = 1.0 if config.calibration == "none" else UNTRAINED
 
     def predict(batch: PoolBatch, tick: Tick) -> Predictions:
-        logits = ask_in_turn(members, len(members), batch.columns, config.tokens_per_batch, tick)
+        logits = ask_in_turn(
+            [(model, encoders)], len(encoders), batch.columns, config.tokens_per_batch, tick
+        )
         probabilities = softmax(combine(logits, [1.0] * len(logits)), temperature)
         best = probabilities.argmax(axis=-1)
         return Predictions(probabilities, agreement(logits.argmax(axis=-1), best))
@@ -191,8 +192,8 @@ def _calibrated(
     if texts is not None:
         rows = len(texts[task.fields[0]])
         with observer.stage("measuring the labels' prior", rows, "rows") as tick:
-            members = [(model, encoder) for encoder in encoders]
-            scores = ask_in_turn(members, len(members), texts, config.tokens_per_batch, tick)
+            models = [(model, encoders)]
+            scores = ask_in_turn(models, len(encoders), texts, config.tokens_per_batch, tick)
         for encoder, logits in zip(encoders, scores, strict=True):
             encoder.offset = calibration_offset(logits, config.calibration).astype(np.float32)
     return encoders

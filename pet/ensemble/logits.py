@@ -25,12 +25,40 @@ def write_logits(
     make: Callable[[Tick], tuple[list[str], NDArray[np.float32]]],
 ) -> Unit:
     """Write a file of logits, unless it is there and was made from the same things."""
-    if stored_fingerprint(path) == expected:
-        return Unit(path, expected, True, "up to date")
-    with observer.stage(f"scoring {stage}", rows, "rows") as tick:
+
+    def make_one(places: list[int], tick: Tick) -> tuple[list[str], NDArray[np.float32]]:
         ids, logits = make(tick)
-    write_parquet(path, logits_table(ids, logits), {"fingerprint": expected})
-    return Unit(path, expected, False)
+        return ids, logits[None]
+
+    return write_logits_of(observer, [path], [expected], stage, rows, make_one)[0]
+
+
+def write_logits_of(
+    observer: Observer,
+    paths: Sequence[Path],
+    expected: Sequence[str],
+    stage: str,
+    rows: int | None,
+    make: Callable[[list[int], Tick], tuple[list[str], NDArray[np.float32]]],
+) -> list[Unit]:
+    """Write files of logits of the same rows, those that are not there or of other things.
+
+    Args:
+        make: gets the places of the files that are wanted; returns ids, and logits.
+            [places, rows, width]
+    """
+    known = [stored_fingerprint(path) for path in paths]
+    wanted = [place for place, own in enumerate(expected) if known[place] != own]
+    if wanted:
+        with observer.stage(f"scoring {stage}", rows, "rows") as tick:
+            ids, logits = make(wanted, tick)
+        for place, own in zip(wanted, logits, strict=True):
+            table = logits_table(ids, own)
+            write_parquet(paths[place], table, {"fingerprint": expected[place]})
+    return [
+        Unit(path, own, place not in wanted, "" if place in wanted else "up to date")
+        for place, (path, own) in enumerate(zip(paths, expected, strict=True))
+    ]
 
 
 def logits_table(ids: Sequence[str], logits: NDArray[np.floating]) -> pa.Table:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,64 +13,129 @@ from numpy.typing import NDArray
 from pet.data.labeled import LabeledSet
 from pet.ensemble.fingerprints import untrained_fingerprint
 from pet.ensemble.lineup import Lineup
-from pet.ensemble.logits import read_logits, write_logits
-from pet.ensemble.member_models import load_member, load_sentence_encoder, prior_path
+from pet.ensemble.logits import read_logits, write_logits_of
+from pet.ensemble.member_models import (
+    load_member,
+    load_sentence_encoder,
+    prior_offset,
+    prior_path,
+)
 from pet.ensemble.members import Member, folder_of
 from pet.ensemble.predictions import embeddings_path, shard_names
 from pet.inputs.inputs import computation
 from pet.inputs.pool_sample import texts_fingerprint, unlabeled_rows
 from pet.inputs.session import Session
 from pet.method.linear_head import load_head
-from pet.models.model import Model
-from pet.models.scoring import Columns, score_columns
+from pet.models.scoring import Columns, score_columns, score_together, tokenize_columns
 from pet.models.sentence_encoder import encoder_length
 from pet.progress import Tick
 from pet.storage.units import Unit, fingerprint
-from pet.tasks.encoding import Encoder
-
-Load = Callable[[], tuple[Model, Encoder]]
 
 PRIOR_ROWS = 1000  # pool rows on which the labels' prior is measured
 
 CONTENT_FREE = ("N/A", "[MASK]", "")  # Zhao et al. 2021, section 5
 
-Ask = Callable[[str, Columns, Tick], NDArray[np.float32]]
+Scores = NDArray[np.float32]
+
+# Scores the texts of a file by those of a scorer's members that are wanted, by their places.
+# [members, rows, width]
+Ask = Callable[[list[int], str, Columns, Tick], Scores]
 
 
-def score_untrained(session: Session, member: Member) -> list[Unit]:
-    """Write an untrained member's scores of the labeled set and the test set."""
-    return _score(session, member, untrained_fingerprint(session, member), pool=False)
+@dataclass(frozen=True)
+class Scorer:
+    """Members that score the same texts, and where their scores are kept.
+
+    Attributes:
+        name: what a person sees.
+        folders: of the members' scores, in order.
+        fingerprints: of the members.
+    """
+
+    name: str
+    folders: Sequence[Path]
+    fingerprints: Sequence[str]
+    ask: Ask
+
+    def write(
+        self,
+        session: Session,
+        file: str,
+        what: str,
+        ids: list[str],
+        columns: Columns,
+        **rows: object,
+    ) -> list[Unit]:
+        """Write a file of scores for each member.
+
+        Args:
+            rows: what names the rows, in the files' fingerprints.
+        """
+        return write_logits_of(
+            session.observer,
+            [folder / file for folder in self.folders],
+            [fingerprint(model=own, **rows) for own in self.fingerprints],
+            f"{self.name} on {what}",
+            len(ids),
+            lambda places, tick: (ids, self.ask(places, file, columns, tick)),
+        )
+
+    def write_tables(self, session: Session, tables: Mapping[str, LabeledSet]) -> list[Unit]:
+        """Write a file for each set with known labels."""
+        return [
+            unit
+            for source, table in tables.items()
+            for unit in self.write(
+                session,
+                f"{source}.parquet",
+                source,
+                table.ids,
+                table.columns,
+                rows=session.digests[source],
+            )
+        ]
+
+    def write_pool(self, session: Session) -> list[Unit]:
+        """Write a file for each shard of unlabeled rows."""
+        unlabeled, size = unlabeled_rows(session), session.config.shard_rows
+        source = texts_fingerprint(session)
+        units = []
+        for shard, file in enumerate(shard_names(session)):
+            rows = slice(shard * size, (shard + 1) * size)
+            columns = {name: texts[rows] for name, texts in unlabeled.columns.items()}
+            ids = unlabeled.ids[rows]
+            units += self.write(
+                session, file, "pool", ids, columns, rows=source, shard=shard, size=size
+            )
+        return units
 
 
-def score_member(session: Session, lineup: Lineup, member: Member) -> list[Unit]:
-    """Write a member's scores of the labeled set, the test set and the unlabeled rows.
+def score_untrained(session: Session, members: Sequence[Member]) -> list[Unit]:
+    """Write untrained members' scores of the labeled set and the test set."""
+    scorer = _of_untrained(session, members)
+    return scorer.write_tables(session, session.inputs.measured())
+
+
+def score_members(session: Session, lineup: Lineup, members: Sequence[Member]) -> list[Unit]:
+    """Write scores of the labeled set, the test set and the unlabeled rows.
 
     Held-out members scored the labeled set when they were trained, and nobody reads what they
     predict of the test set.
+
+    Args:
+        members: one, or several untrained ones, which are scored together.
     """
-    return _score(session, member, lineup.fingerprints[member], pool=True)
-
-
-def _score(session: Session, member: Member, own: str, pool: bool) -> list[Unit]:
-    tables = session.inputs.measured()
-    if member.kind == "held-out":
-        tables = {}
-    folder = folder_of(session.folder, member)
-    if member.kind == "encoder":
-        head = functools.cache(lambda: load_head(folder))
-
-        def ask(file: str, columns: Columns, tick: Tick) -> NDArray[np.float32]:
-            vectors = read_logits(embeddings_path(session, file))[1]
-            tick(len(vectors))
-            return head().logits(vectors)
+    if members[0].generation is None:
+        scorer = _of_untrained(session, members)
     else:
-        load = _once(session, member)
-
-        def ask(file: str, columns: Columns, tick: Tick) -> NDArray[np.float32]:
-            return _ask(session, load, file, columns, tick)
-
-    units = _ask_of_tables(session, folder / "logits", own, member.name, ask, tables)
-    return units + (_ask_of_pool(session, folder / "logits", own, member.name, ask) if pool else [])
+        (member,) = members
+        ask = _by_encoder if member.kind == "encoder" else _by_pattern
+        folder = folder_of(session.folder, member)
+        scorer = Scorer(
+            member.name, [folder / "logits"], [lineup.fingerprints[member]], ask(session, member)
+        )
+    tables = {} if members[0].kind == "held-out" else session.inputs.measured()
+    return scorer.write_tables(session, tables) + scorer.write_pool(session)
 
 
 def embed_texts(session: Session) -> list[Unit]:
@@ -81,78 +147,106 @@ def embed_texts(session: Session) -> list[Unit]:
     )
     load = functools.cache(lambda: load_sentence_encoder(session.config, session.task))
 
-    def ask(file: str, columns: Columns, tick: Tick) -> NDArray[np.float32]:
+    def ask(places: list[int], file: str, columns: Columns, tick: Tick) -> Scores:
         model, encoder = load()
-        return score_columns(model, encoder, columns, session.config.tokens_per_batch, tick)
+        size = session.config.tokens_per_batch
+        return score_columns(model, encoder, columns, size, tick)[None]
 
-    folder, name = session.folder / "embeddings", "the encoder"
-    units = _ask_of_tables(session, folder, own, name, ask, session.inputs.measured())
-    return units + _ask_of_pool(session, folder, own, name, ask)
+    scorer = Scorer("the encoder", [session.folder / "embeddings"], [own], ask)
+    return scorer.write_tables(session, session.inputs.measured()) + scorer.write_pool(session)
 
 
-def _once(session: Session, member: Member, calibrated: bool = True) -> Load:
-    """Return a function that loads a member when it is first asked."""
-    return functools.cache(
-        lambda: load_member(
-            session.config, session.task, session.folder, member, session.backbone, calibrated
-        )
+def _by_encoder(session: Session, member: Member) -> Ask:
+    folder = folder_of(session.folder, member)
+    head = functools.cache(lambda: load_head(folder))
+
+    def ask(places: list[int], file: str, columns: Columns, tick: Tick) -> Scores:
+        vectors = read_logits(embeddings_path(session, file))[1]
+        tick(len(vectors))
+        return head().logits(vectors)[None]
+
+    return ask
+
+
+def _by_pattern(session: Session, member: Member) -> Ask:
+    load = functools.cache(
+        lambda: load_member(session.config, session.task, session.folder, member, session.backbone)
     )
 
+    def ask(places: list[int], file: str, columns: Columns, tick: Tick) -> Scores:
+        model, encoder = load()
+        known = session.tokens.setdefault(file, {})  # tokenised once for all members
+        size = session.config.tokens_per_batch
+        return score_columns(model, encoder, columns, size, tick, known)[None]
 
-def _ask_of_tables(
-    session: Session, folder: Path, own: str, name: str, ask: Ask, tables: Mapping[str, LabeledSet]
-) -> list[Unit]:
-    """Write a file for each set with known labels.
+    return ask
 
-    Args:
-        own: the fingerprint of who is asked.
-        ask: returns the answer to a file's texts. [rows, width]
-    """
-    units = []
-    for source, table in tables.items():
-        file, expected = f"{source}.parquet", fingerprint(model=own, rows=session.digests[source])
 
-        def make(
-            tick: Tick, file: str = file, table: LabeledSet = table
-        ) -> tuple[list[str], NDArray[np.float32]]:
-            return table.ids, ask(file, table.columns, tick)
+def _of_untrained(session: Session, members: Sequence[Member]) -> Scorer:
+    """Return what scores untrained members: one model, asked about every text once."""
+    name = members[0].name if len(members) == 1 else "untrained members"
+    folders = [folder_of(session.folder, member) / "logits" for member in members]
+    own = [untrained_fingerprint(session, member) for member in members]
 
-        stage = f"{name} on {source}"
-        units.append(
-            write_logits(session.observer, folder / file, expected, stage, len(table), make)
+    def ask(places: list[int], file: str, columns: Columns, tick: Tick) -> Scores:
+        wanted = [members[place] for place in places]
+        count = len(next(iter(columns.values())))
+        scores = np.empty((len(wanted), count, len(session.task.labels)), np.float32)
+        known, rest = _scored_for_prior(session, wanted, file, count)
+        for place, (rows, raw) in enumerate(known):
+            scores[place, rows] = raw
+        tick(count - len(rest))
+        scores[:, rest] = _score_patterns(session, wanted, file, columns, rest, tick)
+        return scores
+
+    return Scorer(name, folders, own, ask)
+
+
+def _score_patterns(
+    session: Session,
+    members: Sequence[Member],
+    file: str,
+    columns: Columns,
+    rows: NDArray[np.int64] | None,
+    tick: Tick,
+    calibrated: bool = True,
+) -> Scores:
+    """Score texts by untrained members. [members, rows, labels]"""
+    loaded = [
+        load_member(
+            session.config, session.task, session.folder, member, session.backbone, calibrated
         )
-    return units
+        for member in members
+    ]
+    model, encoders = loaded[0][0], [encoder for _, encoder in loaded]
+    texts = session.tokens.setdefault(file, {})
+    for encoder in encoders:
+        tokenize_columns(encoder, model.tokenizer, columns, texts)
+    size = session.config.tokens_per_batch
+    return score_together(model, encoders, texts, rows, tokens_per_batch=size, tick=tick)
 
 
-def _ask_of_pool(session: Session, folder: Path, own: str, name: str, ask: Ask) -> list[Unit]:
-    """Write a file for each shard of unlabeled rows."""
-    unlabeled = unlabeled_rows(session)
-    source = texts_fingerprint(session)
-    size = session.config.shard_rows
-    units = []
-    for shard, file in enumerate(shard_names(session)):
-        rows = slice(shard * size, (shard + 1) * size)
+def _scored_for_prior(
+    session: Session, members: Sequence[Member], file: str, count: int
+) -> tuple[list[tuple[NDArray[np.int64], Scores]], NDArray[np.int64]]:
+    """Find rows of a pool's file that were scored when the prior was measured.
 
-        def make(
-            tick: Tick, file: str = file, rows: slice = rows
-        ) -> tuple[list[str], NDArray[np.float32]]:
-            columns = {name: texts[rows] for name, texts in unlabeled.columns.items()}
-            return unlabeled.ids[rows], ask(file, columns, tick)
-
-        expected = fingerprint(model=own, rows=source, shard=shard, size=size)
-        count = len(unlabeled.ids[rows])
-        stage = f"{name} on pool"
-        units.append(write_logits(session.observer, folder / file, expected, stage, count, make))
-    return units
-
-
-def _ask(
-    session: Session, load: Load, source: str, columns: Columns, tick: Tick
-) -> NDArray[np.float32]:
-    """Score texts that every member is asked about: they are tokenised once for all of them."""
-    model, encoder = load()
-    known = session.tokens.setdefault(source, {})
-    return score_columns(model, encoder, columns, session.config.tokens_per_batch, tick, known)
+    Returns:
+        for each member these rows and their calibrated scores; and the rows that remain.
+    """
+    nothing: list[tuple[NDArray[np.int64], Scores]] = []
+    if file not in shard_names(session) or not session.config.prior_of_pool:
+        return nothing, np.arange(count)
+    first = shard_names(session).index(file) * session.config.shard_rows
+    sampled = prior_rows(len(unlabeled_rows(session)), session.seed("prior"))
+    inside = (sampled >= first) & (sampled < first + count)
+    rows = sampled[inside] - first
+    found = []
+    for member in members:
+        raw = read_logits(prior_path(session.folder, member.pattern))[1][inside]
+        offset = prior_offset(session.config, session.folder, member.pattern)
+        found.append((rows, raw if offset is None else raw + offset))
+    return found, np.setdiff1d(np.arange(count), rows)
 
 
 def prior_rows(count: int, seed: int) -> NDArray[np.int64]:
@@ -162,22 +256,28 @@ def prior_rows(count: int, seed: int) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng(seed).choice(count, PRIOR_ROWS, replace=False))
 
 
-def measure_prior(session: Session, pattern: str) -> Unit:
-    """Write the untrained model's scores of pool rows, or of texts without content."""
-    member = Member(pattern, generation=None)
-    own = fingerprint(prior=untrained_fingerprint(session, member))
-    load = _once(session, member, calibrated=False)
+def measure_prior(session: Session, members: Sequence[Member]) -> list[Unit]:
+    """Write untrained members' scores of pool rows, or of texts without content."""
+    if session.config.calibration == "content-free":
+        ids = list(CONTENT_FREE)
+        columns = dict.fromkeys(session.task.fields, ids)
+    else:
+        unlabeled = unlabeled_rows(session)
+        rows = prior_rows(len(unlabeled), session.seed("prior"))
+        ids = [unlabeled.ids[row] for row in rows]
+        columns = {n: [texts[row] for row in rows] for n, texts in unlabeled.columns.items()}
+    source = f"prior: {session.config.calibration}"
 
-    def make(tick: Tick) -> tuple[list[str], NDArray[np.float32]]:
-        if session.config.calibration == "content-free":
-            ids = list(CONTENT_FREE)
-            columns = dict.fromkeys(session.task.fields, ids)
-        else:
-            unlabeled = unlabeled_rows(session)
-            rows = prior_rows(len(unlabeled), session.seed("prior"))
-            ids = [unlabeled.ids[row] for row in rows]
-            columns = {n: [texts[row] for row in rows] for n, texts in unlabeled.columns.items()}
-        return ids, _ask(session, load, f"prior: {session.config.calibration}", columns, tick)
+    def make(places: list[int], tick: Tick) -> tuple[list[str], Scores]:
+        wanted = [members[place] for place in places]
+        return ids, _score_patterns(session, wanted, source, columns, None, tick, calibrated=False)
 
-    path = prior_path(session.folder, pattern)
-    return write_logits(session.observer, path, own, f"{pattern} for its prior", None, make)
+    name = members[0].pattern if len(members) == 1 else "all patterns"
+    return write_logits_of(
+        session.observer,
+        [prior_path(session.folder, member.pattern) for member in members],
+        [fingerprint(prior=untrained_fingerprint(session, member)) for member in members],
+        f"{name} for the prior",
+        len(ids),
+        make,
+    )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -115,11 +116,23 @@ def ensemble_predictor(run: FinishedRun) -> Predict:
     if run.config.member.tuning == "soft-prompt":
         prompts = PromptEnsemble.of([load(member) for member in members])
 
+    def by_model() -> Iterator[tuple[Any, list[Encoder]]]:
+        """Load members one after another; untrained ones are one model with several patterns."""
+        for untrained, own in itertools.groupby(members, lambda m: m.generation is None):
+            if untrained:
+                loaded = [load(member) for member in own]
+                yield loaded[0][0], [encoder for _, encoder in loaded]
+            else:
+                for member in own:
+                    model, encoder = load(member)
+                    yield model, [encoder]
+
     def predict(columns: Columns, tick: Tick) -> Predictions:
-        loaded = (load(member) for member in members)
         logits = None if prompts is None else prompts.score(columns)
         if logits is None:
-            logits = ask_in_turn(loaded, len(members), columns, run.config.tokens_per_batch, tick)
+            logits = ask_in_turn(
+                by_model(), len(members), columns, run.config.tokens_per_batch, tick
+            )
         else:
             tick(logits.shape[1])
         probabilities = scaling.probabilities(combine(logits, weights))

@@ -264,7 +264,7 @@ def _try_on(
 
 def _loaded(
     task: Side, sides: Sequence[Side], backbone: Backbone
-) -> Iterator[tuple[ClozeModel, Encoder]]:
+) -> Iterator[tuple[ClozeModel, list[Encoder]]]:
     """Yield every member of a task with each run's adapter in place of its own, then with none."""
     config, of, folder = task.run.config, task.run.task, task.run.folder
     members = [parse_member(path.name) for path in task.members]
@@ -276,7 +276,7 @@ def _loaded(
                     counterpart(side.members, of, member.pattern, member.repetition)
                 )
             offset = prior_offset(config, folder, member.pattern)
-            yield model, cloze_encoder(model, of, member.pattern, config.max_length, offset)
+            yield model, [cloze_encoder(model, of, member.pattern, config.max_length, offset)]
 
 
 def _rounded(value: float | None) -> float | None:

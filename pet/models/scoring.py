@@ -71,6 +71,7 @@ def score_together(
     model: Model,
     encoders: Sequence[Encoder],
     texts: Texts,
+    rows: Rows | None = None,
     *,
     tokens_per_batch: int,
     tick: Tick = no_tick,
@@ -82,10 +83,11 @@ def score_together(
     Args:
         tick: counts a row when all encoders have scored it.
     """
-    count = len(next(iter(texts.values())))
-    rows = np.arange(count)
-    scores = np.zeros((len(encoders), count, model.output_width(encoders[0])), dtype=np.float32)
-    if not count:
+    if rows is None:
+        rows = np.arange(len(next(iter(texts.values()))))
+    shape = len(encoders), len(rows), model.output_width(encoders[0])
+    scores = np.zeros(shape, dtype=np.float32)
+    if not len(rows):
         return scores
     counted = share_ticks(tick, len(encoders))
     for places in group_by_text(encoders):
@@ -93,7 +95,12 @@ def score_together(
         if not isinstance(model, ClozeModel) or not model.shares_text(own, texts, rows):
             for place in places:
                 scores[place] = score(
-                    model, encoders[place], texts, tokens_per_batch=tokens_per_batch, tick=counted
+                    model,
+                    encoders[place],
+                    texts,
+                    rows,
+                    tokens_per_batch=tokens_per_batch,
+                    tick=counted,
                 )
             continue
 
@@ -238,27 +245,36 @@ def score_columns(
 
 
 def ask_in_turn(
-    members: Iterable[tuple[Any, Encoder]],
+    models: Iterable[tuple[Any, Sequence[Encoder]]],
     count: int,
     columns: Columns,
     tokens_per_batch: int,
     tick: Tick = no_tick,
 ) -> NDArray[np.float32]:
-    """Ask models about the same texts, which are tokenised once for all models of a class.
+    """Score the same texts by several models, tokenised once for all models of a class.
 
     Args:
-        members: a model and its encoder each; may load them one after another. Models of one class
-            share a tokenizer.
-        count: how many members there are. A row counts as done when all have been asked.
+        models: each with the encoders that it scores by; may load them one after another. Models
+            of one class share a tokenizer.
+        count: how many encoders there are. A row counts as done when all have scored it.
 
     Returns:
-        [members, rows, labels]
+        [encoders, rows, labels]
     """
-    count_once = share_ticks(tick, count)
+    counted = share_ticks(tick, count)
     of_class: dict[type, Tokens] = {}
     stack = []
-    for model, encoder in members:
+    for model, encoders in models:
         known = of_class.setdefault(type(model), {})
-        stack.append(score_columns(model, encoder, columns, tokens_per_batch, count_once, known))
-        del model, encoder  # before the next is loaded: not every machine has room for two
-    return np.stack(stack)
+        for encoder in encoders:
+            tokenize_columns(encoder, model.tokenizer, columns, known)
+
+        def count_all(rows: int, times: int = len(encoders)) -> None:
+            counted(times * rows)
+
+        scores = score_together(
+            model, encoders, known, tokens_per_batch=tokens_per_batch, tick=count_all
+        )
+        stack.append(scores)
+        del model, encoders  # before the next is loaded: not every machine has room for two
+    return np.concatenate(stack)

@@ -13,7 +13,7 @@ import pytest
 from pet.ensemble.member_models import prior_offset
 from pet.ensemble.member_scoring import measure_prior
 from pet.ensemble.member_training import train_member
-from pet.ensemble.members import Member
+from pet.ensemble.members import Member, untrained_members
 from pet.errors import InputError
 from pet.inputs.pool_sample import sample_pool, unlabeled_rows
 from pet.inputs.session import open_session
@@ -190,8 +190,8 @@ def test_the_auxiliary_loss_does_not_tokenise_the_pool_for_every_member(
     config = config_for(lm_weight=0.1, out_of_bag=0, student={"steps": 0})
     session = open_session(config)
     sample_pool(session)
-    for pattern in session.task.patterns:
-        measure_prior(session, pattern.name)
+    for member in untrained_members(session.task):
+        measure_prior(session, [member])
     monkeypatch.setattr(scoring, "tokenize", note)
     for member in planned(session).first:
         train_member(session, named(session), member)

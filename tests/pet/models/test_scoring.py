@@ -148,27 +148,27 @@ def test_a_cpu_gets_small_batches_and_the_same_scores(
     np.testing.assert_allclose(found[0], found[1], atol=1e-4)
 
 
-def test_voices_are_asked_in_their_order_and_a_row_counts_once(model_folder: ModelFolder) -> None:
+def test_models_are_asked_in_their_order_and_a_row_counts_once(model_folder: ModelFolder) -> None:
     model = load_cloze(model_folder("bert"))
     encoders = [encoder_for(model.tokenizer, t) for t in ("{mask}: {text}", "{text} {mask}")]
     ticks: list[int] = []
-    voices = [(model, encoder) for encoder in encoders]
-    found = ask_in_turn(voices, 2, {"text": TEXTS}, 64, ticks.append)
+    models = [(model, [encoder]) for encoder in encoders]
+    found = ask_in_turn(models, 2, {"text": TEXTS}, 64, ticks.append)
     assert sum(ticks) == len(TEXTS)
     for encoder, own in zip(encoders, found, strict=True):
         alone = score_columns(model, encoder, {"text": TEXTS}, 64)
         np.testing.assert_array_equal(own, alone)
 
 
-def test_texts_are_tokenised_once_for_all_voices(
+def test_texts_are_tokenised_once_for_all_encoders(
     model_folder: ModelFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = load_cloze(model_folder("bert"))
     templates = ("{mask}: {text}", "{mask} {text}", "it was {mask}. {text}")
-    voices = [(model, encoder_for(model.tokenizer, t)) for t in templates]
-    assert len({slot for _, encoder in voices for slot in encoder.slots}) == 1
+    encoders = [encoder_for(model.tokenizer, t) for t in templates]
+    assert len({slot for encoder in encoders for slot in encoder.slots}) == 1
     calls: list[Any] = []
     once = scoring.tokenize
     monkeypatch.setattr(scoring, "tokenize", lambda *a: calls.append(a) or once(*a))
-    ask_in_turn(voices, 3, {"text": TEXTS}, 64, no_tick)
+    ask_in_turn([(model, encoders)], 3, {"text": TEXTS}, 64, no_tick)
     assert len(calls) == 1

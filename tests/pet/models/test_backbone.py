@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from pet.config import ModelRef
 from pet.ensemble.logits import read_logits
 from pet.errors import InputError, Interrupted
 from pet.finished.inference import evaluate_run, label_new_pool
@@ -68,11 +69,11 @@ def test_another_process_finds_every_kind_of_member_as_it_was_trained(
         "import json, sys\n"
         "from pathlib import Path\n"
         "from pet.finished.finished_run import open_run\n"
-        "from pet.finished.predictors import ensemble_voice\n"
+        "from pet.finished.predictors import ensemble_predictor\n"
         "from pet.progress import no_tick\n"
         "texts = {'text': json.loads(sys.argv[1])}\n"
         "for run in sys.argv[2:]:\n"
-        "    said = ensemble_voice(open_run(Path(run)))(texts, no_tick)\n"
+        "    said = ensemble_predictor(open_run(Path(run)))(texts, no_tick)\n"
         "    print(json.dumps(said.probabilities.tolist()))\n"
     )
     texts = [text or "" for text in samples.pool_texts() if (text or "").strip()]
@@ -126,7 +127,7 @@ def test_an_ensemble_of_adapters_loads_one_model(
 ) -> None:
     for run in adapted_runs.values():
         evaluate_run(run, str(inputs_folder / "test.csv"), "ensemble", SILENT)
-    assert loaded == [str(model_folder("bert"))] * len(TUNINGS)
+    assert loaded == [ModelRef(str(model_folder("bert")))] * len(TUNINGS)
 
 
 def test_a_new_prefix_starts_from_the_bare_model_whoever_was_asked_before(

@@ -178,11 +178,13 @@ def test_a_model_that_is_neither_is_refused(bert_copy: Path) -> None:
 
 
 def test_a_models_digest_is_of_its_content(bert_copy: Path, model_folder: ModelFolder) -> None:
-    digest = model_digest
-    assert digest(str(bert_copy)) == digest(str(model_folder("bert")))
+    def digest(folder: Path) -> str:
+        return model_digest(ModelRef(str(folder)))
+
+    assert digest(bert_copy) == digest(model_folder("bert"))
     weights = bert_copy / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-4] + b"abcd")
-    assert digest(str(bert_copy)) != digest(str(model_folder("bert")))
+    assert digest(bert_copy) != digest(model_folder("bert"))
 
 
 def test_a_model_that_changed_within_a_process_has_another_digest(bert_copy: Path) -> None:

@@ -67,7 +67,7 @@ class PrefixConfig(Frozen):
     init: Start = Field("label-words", description="whose activations they start from")
 
 
-Preset = Literal["default", "fast", "paper"]
+Preset = Literal["default", "fast", "cpu", "paper"]
 
 # Ways to take the labels' prior out of their scores, and to weigh members.
 Prior = Literal["none", "content-free", "pool", "matched", "half-matched"]
@@ -79,6 +79,14 @@ Weighing = Literal["uniform", "accuracy", "agreement"]
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "fast": {"generations": 0, "student_folds": 1},
+    # A large causal teacher on a CPU, beside a sentence encoder: as measured in
+    # tests/bench/results/quality.md.
+    "cpu": {
+        "max_length": 64,
+        "student_max_length": 128,
+        "member": {"steps": 0},
+        "student": {"steps": 300},
+    },
     "paper": {
         "repetitions": 3,
         "max_length": 256,

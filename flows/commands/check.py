@@ -23,7 +23,10 @@ def check(
     model: Model = None,
     student_model: Annotated[str | None, typer.Option(help="the student's model")] = None,
     encoder: Annotated[str | None, typer.Option(help="a sentence encoder")] = None,
-    preset: Annotated[str, typer.Option(help="default, fast or paper")] = "default",
+    preset: Annotated[
+        str | None,
+        typer.Option(help="default, fast, cpu or paper", show_default="by the teacher's size"),
+    ] = None,
     label_column: LabelColumn = None,
     text_column: TextColumn = None,
     setting: Settings = None,

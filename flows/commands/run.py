@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -56,7 +57,10 @@ def run(
     encoder: Annotated[
         str | None, typer.Option(help="a sentence encoder: one more member of the ensemble")
     ] = None,
-    preset: Annotated[str, typer.Option(help="default, fast or paper")] = "default",
+    preset: Annotated[
+        str | None,
+        typer.Option(help="default, fast, cpu or paper", show_default="by the teacher's size"),
+    ] = None,
     label_column: LabelColumn = None,
     text_column: TextColumn = None,
     setting: Settings = None,
@@ -87,24 +91,29 @@ def run(
         stop.install()
         observer = screens.progress(err, stop)
         problems = _model_problems(model)
-        config = make_config(
-            {
-                "task": task,
-                "labeled": labeled,
-                "pool": pool,
-                "out": out_folder,
-                "test": test,
-                "model": "-" if model is None else model,
-                "student_model": student_model,
-                "encoder": encoder,
-                "preset": preset,
-                "label_column": label_column,
-                "text_column": text_column,
-            },
-            tuple(setting or ()),
-            problems,
-            lambda line: observer.note(f"warning: {line}"),
-        )
+        values = {
+            "task": task,
+            "labeled": labeled,
+            "pool": pool,
+            "out": out_folder,
+            "test": test,
+            "model": "-" if model is None else model,
+            "student_model": student_model,
+            "encoder": encoder,
+            "preset": preset,
+            "label_column": label_column,
+            "text_column": text_column,
+        }
+
+        def make(more: dict[str, str]) -> RunConfig:
+            if more:  # what is wrong, or of a former version, was reported the first time
+                return make_config({**values, **more}, tuple(setting or ()), [], lambda line: None)
+            return make_config(values, tuple(setting or ()), problems, warn)
+
+        def warn(line: str) -> None:
+            observer.note(f"warning: {line}")
+
+        config = _with_preset(make, observer, preset, encoder)
         ray = _ray_options(runner, address, cpus_per_job, gpus_per_job, problems)
         if problems:
             _refuse(config, problems)
@@ -151,6 +160,20 @@ def _ray_options(
             for wrong in error.errors()
         ]
         return None
+
+
+def _with_preset(
+    make: Callable[[dict[str, str]], RunConfig],
+    observer: Observer,
+    preset: str | None,
+    encoder: str | None,
+) -> RunConfig:
+    """Choose a preset where none is named; without an encoder there is no choice, and no torch."""
+    if preset is not None or encoder is None:
+        return make({})
+    from pet.inputs.presets import with_preset
+
+    return with_preset(make, observer.note)
 
 
 def _execute(

@@ -21,6 +21,7 @@ from pet.errors import InputError, Problem, gather
 from pet.inputs.inputs import Inputs
 from pet.inputs.model_checks import inspect_models
 from pet.inputs.pool_sample import check_learnable, check_rejected, known_texts
+from pet.inputs.presets import with_preset
 from pet.inputs.run_tables import Tables, count_leaks, read_tables
 from pet.method.data_quality import duplicate_rows, near_duplicates, suspects
 from pet.models.cloze_model import ClozeModel
@@ -59,8 +60,16 @@ def check_inputs(options: Mapping[str, Any], settings: tuple[str, ...] = ()) -> 
             Problem("the command", "labeled texts or a pool", "neither", "add --labeled or --pool")
         )
     needed = {"pool": some_texts or NOWHERE, "out": "-", "model": options.get("model") or "-"}
-    former: list[str] = []
-    config = make_config({**options, **needed}, settings, problems, former.append)
+    notes: list[str] = []
+
+    def make(more: dict[str, str]) -> RunConfig:
+        values = {**options, **needed, **more}
+        if more:  # what is wrong, or of a former version, was reported the first time
+            return make_config(values, settings, [], lambda line: None)
+        return make_config(values, settings, problems, notes.append)
+
+    named = options.get("preset") is not None
+    config = make({}) if named else with_preset(make, notes.append)
     gather(problems, lambda: choose_device(config.device))
     models = _models_of(config, options)
     for name, model in list(models.items()):
@@ -73,7 +82,7 @@ def check_inputs(options: Mapping[str, Any], settings: tuple[str, ...] = ()) -> 
         raise InputError([own for own in error.problems if own.where != NOWHERE]) from None
     with_pool = options.get("pool") is not None
     found = _of_tables(tables, with_pool)
-    found["warnings"] += former
+    found["warnings"] += notes
     sample: Columns = {name: [] for name in tables.task.fields}
     if with_pool:
         sample, warnings = _sample(tables, config, found["pool"]["rows"])
@@ -205,7 +214,7 @@ def _of_model(
             config = config.model_copy(update={"train_from": 0.0})  # as the run will find, too
         inputs = Inputs(config, task, labeled, tables.test, tables.pool, {})
         passes = float(np.mean([pattern["passes"] for pattern in found["patterns"]]))
-        rates, weights = _rates(config, task, model, glimpse.rows_per_second, passes, sample)
+        rates, weights = _rates(config, task, model, glimpse, passes, sample)
         found["estimate"] = estimate(inputs, pool["rows"], rates, weights)
     return found
 
@@ -253,17 +262,28 @@ def _suspects(task: Task, glimpse: Glimpse, labeled: LabeledSet) -> list[dict[st
 
 
 def _rates(
-    config: RunConfig, task: Task, model: ClozeModel, scored: float, passes: float, sample: Columns
+    config: RunConfig,
+    task: Task,
+    model: ClozeModel,
+    glimpse: Glimpse,
+    passes: float,
+    sample: Columns,
 ) -> tuple[dict[str, float], dict[str, int]]:
     """Measure how fast student and encoder are, where they are other models than the teacher.
 
     Args:
-        scored: rows a second that the teacher scores.
+        glimpse: of the teacher, whose rows were timed.
         passes: how many it makes over such a row. A masked model that learns makes one, as does
             the teacher's own model as the student.
     """
-    once = scored * passes
-    rates = {"model": scored, "learning": scored if model.causal else once, "student_model": once}
+    alone = glimpse.alone
+    once = alone * passes
+    rates = {
+        "together": glimpse.rows_per_second,
+        "model": alone,
+        "learning": alone if model.causal else once,
+        "student_model": once,
+    }
     weights = dict.fromkeys(("model", "student_model"), _bytes(model))
     device, precision = model.device, config.precision
     others: dict[str, Model] = {}

@@ -24,7 +24,8 @@ def estimate(
 
     Args:
         pool_rows: rows of the pool.
-        rates: rows a second of `model` where it scores, of `learning` were it to score as it learns
+        rates: rows a second of `model` where it scores by one pattern, of that model by a pattern
+            of several that it scores `together`, of `learning` were it to score as it learns
             (in one pass, while words of several tokens are scored in many), of `student_model`
             and, where there is one, of `encoder`.
         weights: bytes of their weights.
@@ -40,11 +41,13 @@ def estimate(
     held_out = [member for members in lineup.held_out for member in members]
     teaching = [member for members in lineup.teaching[:-1] for member in members]
     untrained = len(lineup.untrained)
+    asked = sum(member.generation is None for member in patterns)
     prior = PRIOR_ROWS if config.prior_of_pool else 0
     rows = {
-        "zero-shot": ("model", untrained * (min(prior, scored) + measured)),
+        "zero-shot": ("together", untrained * (min(prior, scored) + measured)),
         "members": ("learning", (len(trained) + len(held_out)) * _learned(config.member)),
-        "scoring": ("model", len(patterns) * (scored + measured) + len(teaching) * scored),
+        "scoring": ("model", len(trained) * (scored + measured) + len(teaching) * scored),
+        "scoring untrained members": ("together", asked * max(0, scored - prior)),
         "student": ("student_model", _learned(config.student)),
         "labels": ("student_model", pool_rows + measured),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from pet.method.ensembling import combine, softmax
 from pet.method.metrics import accuracy
 from pet.models.cloze_model import ClozeModel
 from pet.models.model import Texts
-from pet.models.scoring import Columns, ask_in_turn, cloze_encoder, tokenize_columns
+from pet.models.scoring import Columns, ask_in_turn, cloze_encoder, score_columns, tokenize_columns
 from pet.tasks.compilation import word_tokens
 from pet.tasks.encoding import Encoder, tokenize
 from pet.tasks.task import Task
@@ -58,13 +58,15 @@ class Glimpse:
         labeled: scores of the first rows of the labeled set. [patterns, rows, labels]
         pool: the same of pool rows. [patterns, rows, labels]
         offsets: what calibration adds to the scores. [patterns, labels]
-        rows_per_second: of one pattern.
+        rows_per_second: of one pattern, where all are scored together.
+        alone: rows a second of one pattern by itself.
     """
 
     labeled: NDArray[np.float32]
     pool: NDArray[np.float32]
     offsets: NDArray[np.float32]
     rows_per_second: float
+    alone: float
 
     def ensemble_probabilities(self, scores: NDArray[np.float32]) -> NDArray[np.floating]:
         """Return the calibrated probabilities of all patterns together. [rows, labels]"""
@@ -105,10 +107,14 @@ def look(
 
     some = labeled if _count(labeled) else pool
     ask(some, 1)  # a warm-up
-    started = time.monotonic()
-    ask(some, FIRST_ROWS)
-    asked = len(encoders) * min(FIRST_ROWS, _count(some))
-    rate = asked / (time.monotonic() - started)
+    first = min(FIRST_ROWS, _count(some))
+    rate = len(encoders) * first / _seconds(lambda: ask(some, FIRST_ROWS))
+    alone = rate
+    if model.causal and len(encoders) > 1:  # a text is read once for all patterns
+        one = {name: texts[:FIRST_ROWS] for name, texts in some.items()}
+        alone = first / _seconds(
+            lambda: score_columns(model, encoders[0], one, config.tokens_per_batch)
+        )
     rows = int(np.clip(SECONDS * rate / len(encoders), FEWEST, MOST))
     of_labeled, of_pool = ask(labeled, rows), ask(pool, rows)
     prior = of_pool
@@ -117,7 +123,13 @@ def look(
     offsets = np.zeros((len(encoders), of_pool.shape[2]))
     if _count(pool):
         offsets = np.stack([calibration_offset(own, config.calibration) for own in prior])
-    return Glimpse(of_labeled, of_pool, offsets.astype(np.float32), rate)
+    return Glimpse(of_labeled, of_pool, offsets.astype(np.float32), rate, alone)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    started = time.monotonic()
+    work()
+    return time.monotonic() - started
 
 
 def _count(columns: Columns) -> int:

@@ -243,6 +243,15 @@ def longest_input(ref: ModelRef) -> int:
     return min(int(positions), int(load_tokenizer(ref).model_max_length))
 
 
+def count_weights(ref: ModelRef) -> int:
+    """Return how many weights a model has, from its configuration."""
+    config = load_config(ref)
+    with model_problems(ref.name), torch.device("meta"):
+        kind: Any = kind_of(config, ref.name)
+        module = kind.from_config(config)
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
 def is_causal(ref: ModelRef) -> bool:
     """Return whether a model is a causal language model, from its configuration."""
     return kind_of(load_config(ref), ref.name) is AutoModelForCausalLM

@@ -1,0 +1,99 @@
+"""The preset of a run that names none: a large teacher on a CPU is not trained for hours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from pet.config import PRESETS, ModelRef
+from pet.inputs import presets
+from pet.inputs.presets import choose_preset, with_preset
+from pet.models.loading import count_weights
+from pet.settings import make_config
+
+Configure = Callable[..., Any]
+MEMBER = {"steps": 150}
+
+
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(presets, "LARGE", 1000)
+
+
+def config(model_folder: Any, kind: str, **more: Any) -> Any:
+    needed = {"task": "t.toml", "pool": "p", "out": "o", "model": str(model_folder(kind))}
+    return make_config({**needed, "device": "cpu", **more})
+
+
+@pytest.mark.usefixtures("large")
+def test_a_large_causal_teacher_beside_an_encoder_is_not_trained_on_a_cpu(
+    model_folder: Any,
+) -> None:
+    """Nine members of 135 million weights, trained in full, are five hours on two cores."""
+    preset, why = choose_preset(config(model_folder, "llama", encoder="minilm"))
+    assert preset == "cpu"
+    assert "zero-shot" in why
+    assert "--preset default" in why
+
+
+@pytest.mark.usefixtures("large")
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        pytest.param("llama", {}, id="without an encoder nobody would learn"),
+        pytest.param("bert", {"encoder": "minilm"}, id="a masked one"),
+        pytest.param("llama", {"encoder": "minilm", "preset": "fast"}, id="one was named"),
+        pytest.param(
+            "llama", {"encoder": "minilm", "member": {"steps": 20}}, id="training is asked for"
+        ),
+        pytest.param("llama", {"encoder": "minilm", "device": "toaster"}, id="no such device"),
+    ],
+)
+def test_any_other_run_keeps_its_preset(model_folder: Any, kind: str, more: dict[str, Any]) -> None:
+    made = config(model_folder, kind, **more)
+    assert choose_preset(made) == (made.preset, "")
+
+
+def test_a_small_teacher_is_trained(model_folder: Any) -> None:
+    assert choose_preset(config(model_folder, "llama", encoder="minilm")) == ("default", "")
+
+
+@pytest.mark.usefixtures("large")
+def test_the_chosen_preset_lies_under_what_the_user_set(
+    model_folder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presets, "has_bfloat16", lambda: True)
+    noted: list[str] = []
+    made = with_preset(
+        lambda more: config(model_folder, "llama", encoder="minilm", max_length=200, **more),
+        noted.append,
+    )
+    assert len(noted) == 1
+    assert made.preset == "cpu"
+    assert made.max_length == 200
+    assert made.member.steps == 0
+    assert made.student.steps == PRESETS["cpu"]["student"]["steps"]
+    assert made.precision == "bfloat16"
+
+
+def test_a_processor_without_bfloat16_keeps_float32(
+    model_folder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There it is six times slower, and nobody is told."""
+    monkeypatch.setattr(presets, "LARGE", 1000)
+    monkeypatch.setattr(presets, "has_bfloat16", lambda: False)
+    made = with_preset(
+        lambda more: config(model_folder, "llama", encoder="minilm", **more), lambda line: None
+    )
+    assert made.precision == "auto"
+
+
+def test_weights_are_counted_without_loading_them(model_folder: Any) -> None:
+    from pet.models.cloze_model import ClozeModel
+
+    ref = ModelRef(str(model_folder("llama")))
+    module = ClozeModel.load(ref, torch.device("cpu")).module
+    assert count_weights(ref) == sum(p.numel() for p in module.parameters())

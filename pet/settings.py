@@ -31,7 +31,7 @@ def make_config(
         problems: where to put what is wrong instead of raising it. The configuration is then made
             of the rest, so that a typo does not hide what is wrong with the files; it is not to
             be run.
-        note: told in one line of settings that have another name by now, or are gone.
+        note: gets one line on settings that have another name by now, or are gone.
 
     Raises:
         InputError: every unknown key and bad value at once; with `problems`, only where nothing
@@ -89,7 +89,7 @@ def _apply(data: dict[str, Any], setting: str) -> Problem | None:
 
 
 def _as_problems(error: ValidationError) -> list[Problem]:
-    """Make one problem per setting: where either of two kinds would do, both are told."""
+    """Make one problem per setting: where either of two kinds would do, both are shown."""
     found: dict[str, Problem] = {}
     for detail in error.errors():
         problem = as_problem(detail)

@@ -14,7 +14,7 @@ LARGE = 50_000_000  # weights of a teacher that a CPU trains in hours
 
 
 def choose_preset(config: RunConfig) -> tuple[Preset, str]:
-    """Choose a preset, and say why; the default one, and no word, where nothing speaks against it.
+    """Choose a preset, with the reason; the default one, without a reason, where it will do.
 
     A large causal model on a CPU is used zero-shot where there is a sentence encoder that learns
     from the labeled rows: trained in full, nine such members took hours, and on topics and films
@@ -45,7 +45,7 @@ def with_preset(
 
     Args:
         make: makes it, with more values.
-        note: is told which preset was chosen, and why.
+        note: gets the preset that was chosen, with the reason.
     """
     config = make({})
     preset, why = choose_preset(config)

@@ -29,7 +29,7 @@ class Session:
 
     Attributes:
         inputs: what the run starts from. Its parts are read here, too: `session.config` and so on.
-        observer: is told of every stage.
+        observer: is called at every stage.
         tokens: the teacher's tokens of texts that every member scores, by source.
     """
 

@@ -73,7 +73,7 @@ def load_nightly_config(path: Path, note: Callable[[str], None] = warn) -> Night
     """Read the settings from a TOML or JSON file.
 
     Args:
-        note: told in one line of settings that have another name by now, or are gone.
+        note: gets one line on settings that have another name by now, or are gone.
 
     Raises:
         InputError: everything that is wrong with it.

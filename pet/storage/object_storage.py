@@ -1,4 +1,4 @@
-"""Object storage (s3://, gs://): files read by address as those on a disk are, errors told alike.
+"""Object storage (s3://, gs://): files read by address as those on a disk are, errors shown alike.
 
 All of it goes through fsspec: `pip install 'pet[s3]'` brings s3fs, `pet[gs]` brings gcsfs.
 """

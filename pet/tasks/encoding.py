@@ -212,7 +212,7 @@ class Encoder:
         if any(isinstance(part, Boundary) for part in parts):
             fixed += len(self.special.between)
         self._fixed = fixed + len(self._before) + len(self.special.after)
-        # A causal model speaks behind a token; where there is no text, and no word, it needs one.
+        # A causal model predicts from a token; where there is no text, and no word, it needs one.
         self._lone = np.full(1, self._pad, np.int32)
 
     @property

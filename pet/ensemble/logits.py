@@ -10,9 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pet.errors import PetError, Problem
 from pet.progress import Observer, Tick
-from pet.storage.files import write_parquet
+from pet.storage.files import read_parquet, write_parquet
 from pet.storage.units import Unit
 
 
@@ -78,7 +77,7 @@ def stored_fingerprint(path: Path) -> str | None:
             stored = file.metadata.metadata or {}
             for _ in file.iter_batches():
                 pass
-    except (OSError, pa.ArrowInvalid):
+    except (OSError, pa.ArrowException, UnicodeDecodeError):
         return None
     return stored.get(b"fingerprint", b"").decode() or None
 
@@ -89,17 +88,7 @@ def read_logits(path: Path) -> tuple[list[str], NDArray[np.float32]]:
     Raises:
         PetError: it is missing or damaged.
     """
-    try:
-        table = pq.read_table(path, page_checksum_verification=True)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise PetError(
-            Problem(
-                str(path),
-                "scores as they were written",
-                str(error),
-                "give the `pet run` command again: they are made anew",
-            )
-        ) from error
+    table = read_parquet(path)
     scores = table["scores"].combine_chunks()
     width = scores.type.list_size
     return table["id"].to_pylist(), scores.flatten().to_numpy().reshape(-1, width)

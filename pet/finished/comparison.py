@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from pet.data.data_files import SUFFIXES, find_files
 from pet.errors import InputError, Problem
+from pet.storage.files import read_parquet_batches
 
 ROWS_AT_ONCE = 1_000_000  # rows of one side that are joined in memory
 
@@ -137,9 +138,8 @@ def _deal(side: LabelFiles, parts: int, room: Path) -> Any:
 
 def _tables(side: LabelFiles) -> Iterator[pa.Table]:
     for file in side.files:
-        with pq.ParquetFile(file) as opened:
-            for batch in opened.iter_batches(batch_size=100_000, columns=COLUMNS):
-                yield pa.Table.from_batches([batch]).select(COLUMNS).cast(SCHEMA)
+        for batch in read_parquet_batches(file, 100_000, COLUMNS):
+            yield pa.Table.from_batches([batch]).select(COLUMNS).cast(SCHEMA)
 
 
 def _unique(table: pa.Table) -> tuple[pa.Table, int]:

@@ -10,7 +10,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pet.data.pool import PoolBatch
 from pet.errors import InputError, PetError, Problem
@@ -18,7 +17,7 @@ from pet.escaping import as_markdown, escape_formula
 from pet.finished.finished_run import FinishedRun, open_run_pool
 from pet.inputs.run_tables import LABEL_COLUMNS
 from pet.progress import Observer
-from pet.storage.files import read_json, write_parquet
+from pet.storage.files import read_json, read_parquet, write_parquet
 from pet.storage.units import LABELS_DONE
 from pet.tasks.task import Task
 
@@ -112,7 +111,7 @@ def _label_files(run: FinishedRun) -> list[Path]:
 
 def _join(batch: PoolBatch, shards: list[Path], number: int, task: Task) -> pa.Table:
     """Put the texts beside the labels of the same rows, which ids verify."""
-    labeled = pq.read_table(shards[number]) if number < len(shards) else None
+    labeled = read_parquet(shards[number]) if number < len(shards) else None
     if labeled is None or labeled["id"].to_pylist() != batch.ids:
         raise PetError(
             Problem(

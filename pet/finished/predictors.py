@@ -25,7 +25,7 @@ from pet.models.scoring import (
     Tokens,
     ask_in_turn,
     in_scoring_precision,
-    refuse_nan,
+    refuse_not_finite,
     tokenize_columns,
 )
 from pet.models.sentence_encoder import encoder_digest
@@ -83,7 +83,7 @@ class PromptEnsemble:
         self._model.module.eval()
         with torch.inference_mode(), in_scoring_precision(self._model):
             scores = self._model.outputs_of(self._encoders, texts, rows).cpu().numpy()
-        refuse_nan(scores)
+        refuse_not_finite(scores)
         return scores
 
 

@@ -23,7 +23,7 @@ from pet.errors import InputError, Problem
 from pet.inputs.inputs import ROWS_PER_LABEL
 from pet.inputs.run_tables import texts_of
 from pet.inputs.session import Session
-from pet.storage.files import read_record, write_parquet, writing
+from pet.storage.files import read_parquet, read_record, write_parquet, writing
 from pet.storage.units import DONE, Unit, fingerprint, make_unit
 from pet.tasks.task import Task
 
@@ -187,7 +187,7 @@ def check_learnable(config: RunConfig, learnable: bool) -> None:
 
 def load_unlabeled(folder: Path) -> Unlabeled:
     """Read the rows that `sample_pool` kept."""
-    table = pq.read_table(folder / "unlabeled" / "rows.parquet")
+    table = read_parquet(folder / "unlabeled" / "rows.parquet")
     columns = {
         name.removeprefix("field:"): table[name].to_pylist()
         for name in table.column_names

@@ -162,26 +162,28 @@ def _score(
     out = np.empty((encoders, len(rows), width), dtype=np.float32)
     for batch, scores in done:
         out[:, batch] = scores.cpu().numpy()
-    refuse_nan(out)
+    refuse_not_finite(out)
     return out
 
 
-def refuse_nan(scores: NDArray[np.float32]) -> None:
-    """Refuse scores that are no numbers: of them the first label would be the best.
+def refuse_not_finite(scores: NDArray[np.float32]) -> None:
+    """Refuse scores that are not finite: of NaN, which infinite ones become, the first is best.
 
     Args:
         scores: of one model or several. [(models,) rows, labels]
 
     Raises:
-        PetError: some are NaN.
+        PetError: some are NaN or infinite.
     """
     rows = scores.shape[-2]
-    if wrong := int(np.isnan(scores).any(axis=-1).reshape(-1, rows).any(axis=0).sum()):
+    finite = np.isfinite(scores).all(axis=-1).reshape(-1, rows).all(axis=0)
+    if wrong := int((~finite).sum()):
+        kind = "NaN" if np.isnan(scores).any() else "infinite ones"
         raise PetError(
             Problem(
                 "scoring",
-                "scores that are numbers",
-                f"NaN for {wrong:,} of {rows:,} rows",
+                "scores that are finite numbers",
+                f"{kind} for {wrong:,} of {rows:,} rows",
                 "--set precision=float32, or another model: this one's weights are damaged",
             )
         )

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from pet.ensemble.logits import read_logits
 from pet.errors import InputError, Problem
@@ -14,7 +13,7 @@ from pet.inputs.pool_sample import load_unlabeled
 from pet.inputs.session import Session
 from pet.method.drift import LabelSketch, Sketch, empty_labels, sketch_labels, sketch_texts
 from pet.method.ensembling import softmax
-from pet.storage.files import read_record, write_json
+from pet.storage.files import read_parquet, read_record, write_json
 from pet.storage.units import Unit, fingerprint, make_unit
 
 REFERENCE = "reference"
@@ -47,7 +46,7 @@ def sketch_label_files(folder: Path, labels: Sequence[str]) -> LabelSketch:
     places = {label: index for index, label in enumerate(labels)}
     found = empty_labels(len(labels))
     for path in sorted(folder.glob("part-*.parquet")):
-        table = pq.read_table(path, columns=["label", "confidence"])
+        table = read_parquet(path, ["label", "confidence"])
         indices = np.array([places[label] for label in table["label"].to_pylist()], np.int64)
         found += sketch_labels(indices, table["confidence"].to_numpy(), len(labels))
     return found

@@ -10,7 +10,6 @@ from typing import Any, get_args
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pet.config import Weighing
@@ -35,6 +34,7 @@ from pet.method.metrics import (
     metrics,
     reliability,
 )
+from pet.storage.files import read_parquet, read_parquet_batches
 
 DOUBTFUL = 12
 
@@ -61,7 +61,7 @@ def find_examples(session: Session) -> dict[str, Any]:
     doubtful, confident = pa.table({}), pa.table({})
     scored = 0
     for path in sorted((session.folder / "labels").glob("part-*.parquet")):
-        table = pq.read_table(path, columns=list(COLUMNS))
+        table = read_parquet(path, COLUMNS)
         # Only rows that the members scored have an agreement, and both are in pool order.
         table = table.filter(pc.is_valid(table["agreement"]))
         places = np.arange(scored, scored + len(table))
@@ -121,9 +121,8 @@ def count_rejected(session: Session) -> dict[str, Any]:
 
 
 def _rejected_of_pool(path: Path) -> Iterable[tuple[str, int, str]]:
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches():
-            yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+    for batch in read_parquet_batches(path, 10_000):
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
 
 def _by_reason(rows: Iterable[tuple[str, int, str]]) -> dict[str, Any]:

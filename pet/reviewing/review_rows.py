@@ -18,6 +18,7 @@ from pet.method.row_selection import WAYS, Candidates, Choice, Sample, choose, m
 from pet.models.scoring import Columns, score_columns
 from pet.progress import Observer
 from pet.reviewing.annotation_files import ReviewRow, ReviewTask, format_of, write_rows
+from pet.storage.files import read_parquet_batches
 from pet.storage.units import LABELS_DONE, derive_seed
 
 Array = NDArray[np.floating]
@@ -165,7 +166,7 @@ def sample_labels(run: FinishedRun, seed: int, observer: Observer, per_label: in
     total = sum(pq.read_metadata(path).num_rows for path in paths)
     with observer.stage("reading the labels", total, "rows") as tick:
         for path in paths:
-            for batch in pq.ParquetFile(path).iter_batches(BATCH, columns=columns):
+            for batch in read_parquet_batches(path, BATCH, columns):
                 struct = batch.column("probabilities")
                 probabilities = np.stack([struct.field(label).to_numpy() for label in labels], 1)
                 agreement = batch.column("agreement").to_numpy(zero_copy_only=False)

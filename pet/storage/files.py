@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +185,48 @@ def sweep(folder: Path, below: bool = True) -> int:
     for path in leftovers:
         shutil.rmtree(path, ignore_errors=True)
     return len(leftovers)
+
+
+def read_parquet(path: str | Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a Parquet file that `write_parquet` wrote, every page against its checksum.
+
+    Raises:
+        PetError: it is missing or damaged.
+    """
+    wanted = None if columns is None else list(columns)
+    with _as_written(path):
+        table = pq.read_table(path, columns=wanted, page_checksum_verification=True)
+        if lost := set(wanted or ()) - set(table.column_names):  # arrow would pass over them
+            raise pa.ArrowInvalid(f"no column {', '.join(sorted(lost))}")
+        return table
+
+
+def read_parquet_batches(
+    path: str | Path, rows: int, columns: Sequence[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Read such a file some rows at a time.
+
+    Raises:
+        PetError: it is missing or damaged.
+    """
+    with _as_written(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+        wanted = None if columns is None else list(columns)
+        yield from file.iter_batches(rows, columns=wanted)
+
+
+@contextlib.contextmanager
+def _as_written(path: str | Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        raise PetError(
+            Problem(
+                str(path),
+                "a file as it was written",
+                str(error),
+                "give the command that made it again: what is damaged is made anew",
+            )
+        ) from error
 
 
 def write_parquet(path: str | Path, table: pa.Table, metadata: Mapping[str, str]) -> None:

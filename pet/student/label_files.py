@@ -22,7 +22,15 @@ from pet.errors import InputError, Problem
 from pet.inputs.pool_sample import REJECTED_SCHEMA
 from pet.method.ensembling import entropy
 from pet.progress import Observer, Tick
-from pet.storage.files import TEMPORARY_PREFIX, read_json, sweep, write_json, write_parquet, writing
+from pet.storage.files import (
+    TEMPORARY_PREFIX,
+    read_json,
+    read_parquet,
+    sweep,
+    write_json,
+    write_parquet,
+    writing,
+)
 from pet.storage.locks import LOCK
 from pet.storage.mirrors import LABEL_FILE
 from pet.storage.run_folders import ALL_LABELS, RunFolder
@@ -292,7 +300,7 @@ def count_labels(folder: Path, labels: tuple[str, ...]) -> dict[str, Any]:
     bins = np.zeros(REPORT_BINS, dtype=np.int64)
     confidence = 0.0
     for path in sorted(folder.glob("part-*.parquet")):
-        table = pq.read_table(path, columns=["label", "abstain", "confidence"])
+        table = read_parquet(path, ["label", "abstain", "confidence"])
         of_label = table.group_by("label").aggregate([("abstain", "count"), ("abstain", "sum")])
         for entry in of_label.to_pylist():
             counts[entry["label"]] += entry["abstain_count"]

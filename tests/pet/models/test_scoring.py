@@ -119,6 +119,19 @@ def test_a_model_that_says_nan_labels_nothing(model_folder: ModelFolder) -> None
         score(model, encoder, texts, tokens_per_batch=512)
 
 
+def test_a_model_whose_scores_are_infinite_labels_nothing(
+    model_folder: ModelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their softmax is NaN, and every row gets the first label with a confidence of NaN."""
+    model = load_cloze(model_folder("bert"))
+    encoder = encoder_for(model.tokenizer, "{text} it is {mask}")
+    texts = tokenized(encoder, model.tokenizer, {"text": MANY})
+    plain = model.outputs
+    monkeypatch.setattr(model, "outputs", lambda *given: plain(*given) + torch.inf)
+    with pytest.raises(PetError, match=f"infinite ones for {len(MANY)} of {len(MANY)} rows"):
+        score(model, encoder, texts, tokens_per_batch=512)
+
+
 def test_no_rows_give_no_scores(model_folder: ModelFolder) -> None:
     model = load_cloze(model_folder("bert"))
     encoder = encoder_for(model.tokenizer, "{text} it is {mask}")

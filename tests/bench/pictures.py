@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import re
 import shutil
 import statistics
 import sys
@@ -24,12 +23,10 @@ from typing import Any
 
 import matplotlib.image
 import numpy as np
-from rich.console import Console
 
-from flows.screens.results import result
 from pet.reporting.report_file import Report, read_report
 from pet.reporting.report_page import write_page
-from pet.storage.files import read_record, write_json, write_text
+from pet.storage.files import write_json, write_text
 from tests.bench import drawings
 from tests.bench.drawings import percent
 from tests.support.browser import BROWSER, MODES, browse
@@ -47,6 +44,7 @@ METHODS = {
     "pet: SmolLM2 and MiniLM": "MiniLM student of both",
 }
 LABELS = ("10", "50")
+MARK, END = "<!-- demo: written by make pictures -->\n", "\n<!-- end -->"
 PAGE = (1000, 1400)  # the window, in the page's pixels
 MOST = 1000  # how much of the page's height is shown at most
 SCALE = 1.5  # pixels of the picture to one of the page's
@@ -110,37 +108,25 @@ def quality_figures(path: Path = RESULTS) -> dict[str, Any]:
     }
 
 
-def demo_blocks(report: Mapping[str, Any], figures: Mapping[str, Any]) -> dict[str, str]:
-    """Write the README's blocks that come from the demo's run, by their names."""
-    screen = io.StringIO()
-    result(Console(file=screen, width=80), dict(report), "")
-    lines = [line.rstrip() for line in screen.getvalue().splitlines()]
-    end = next(n for n, line in enumerate(lines) if line.startswith(("generations:", "labels of")))
-    table = "\n".join(lines[:end])
+def demo_summary(figures: Mapping[str, Any]) -> str:
+    """Write the README's sentences about the demo's run."""
     student = figures["student"]
-    summary = (
+    return (
         f"On {figures['test_rows']:,} test posts **{percent(student['accuracy'])}** of the "
-        f"classifier's labels are correct;\n{percent(student['kept'])} where its confidence is "
-        f"{student['threshold']:g} or more, which is {percent(student['coverage'])} of them. The "
-        f"same model, fine-tuned on\nthe {figures['labeled_rows']} labeled posts alone, reaches "
+        f"classifier's labels are correct, {percent(student['kept'])} where its\nconfidence is "
+        f"{student['threshold']:g} or more ({percent(student['coverage'])} of the posts). "
+        f"Fine-tuned on the {figures['labeled_rows']} labeled posts alone, the\nsame model reaches "
         f"{percent(figures['supervised'])}."
     )
-    return {"summary": summary, "table": f"```text\n{table}\n```"}
 
 
-def fill(document: str, blocks: Mapping[str, str]) -> str:
-    """Put blocks between their marks; a mark that is missing is an error."""
-    for name, block in blocks.items():
-        mark = rf"(<!-- demo {name}[^>]*-->\n).*?(\n<!-- end -->)"
-        document, count = re.subn(
-            mark,
-            lambda found, block=block: found[1] + block + found[2],  # type: ignore[misc]
-            document,
-            flags=re.DOTALL,
-        )
-        if count != 1:
-            raise ValueError(f"README.md has {count} blocks `<!-- demo {name} -->`")
-    return document
+def fill(document: str, summary: str) -> str:
+    """Put the summary between its marks."""
+    before, mark, rest = document.partition(MARK)
+    _, end, after = rest.partition(END)
+    if not mark or not end:
+        raise ValueError(f"README.md lacks {MARK!r} or {END!r} below it")
+    return before + mark + summary + end + after
 
 
 def picture_of(run: Path, mode: str) -> bytes:
@@ -197,10 +183,9 @@ def main() -> None:
         write_text(PICTURES / f"method-{mode}.svg", drawings.method(demo, mode))
         write_text(PICTURES / f"quality-{mode}.svg", drawings.quality(figures["quality"], mode))
     write_json(PICTURES / "figures.json", figures)
-    blocks = demo_blocks(read_record(run / "report.json"), demo)
-    write_text(README, fill(README.read_text(encoding="utf-8"), blocks))
-    print(f"written: {PICTURES} and the blocks of README.md that name the demo")
-    print(f"the run took {demo['seconds'] / 60:.0f} minutes: README.md says how many by hand")
+    write_text(README, fill(README.read_text(encoding="utf-8"), demo_summary(demo)))
+    print(f"written: {PICTURES} and the demo's figures in README.md")
+    print(f"the run took {demo['seconds'] / 60:.0f} minutes: in README.md a person states them")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 `data_files` finds them, `readers` streams one as raw rows (Parquet; CSV and JSON Lines in
 `text_readers`), `columns` checks which columns they have. `pool` cleans raw rows into batches with
-ids; `labeled` is a small set in memory, with warnings about it; `arrays` takes the same from lists,
-arrays and DataFrames. Nothing here knows of patterns, models or runs.
+ids (`duplicate_ids` finds repeated ones); `labeled` is a small set in memory, with warnings about
+it; `arrays` takes the same from lists, arrays and DataFrames. Nothing here knows of patterns,
+models or runs.
 """

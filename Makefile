@@ -20,7 +20,7 @@ help:  ## say what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 # pip 26 chooses the versions in a quarter of the time of Python 3.11's pip 23.
-PIP = $(PYTHON) -m pip install -q --disable-pip-version-check
+PIP = $(PYTHON) -m pip install -qq --disable-pip-version-check
 INSTALL = python3 -m venv $(VENV) && $(PIP) 'pip>=26' && $(PIP) -c constraints.txt -e
 
 # What the demo needs; .installed-dev: everything that tests, checks and benchmarks use as well.

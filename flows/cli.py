@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 try:
     import typer
 
+    import pet
     from flows.commands import past_runs
     from flows.commands.check import check
     from flows.commands.diff import diff
@@ -28,6 +31,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="A few labeled texts and a raw pool in; a labeled pool and a small classifier out.",
 )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"pet {pet.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Options in front of a command's name."""
+
+
 COMMANDS = (
     init, check, run, label, predict, evaluate, report, review, nightly, diff, transfer,
     export,

@@ -7,6 +7,7 @@ import itertools
 import re
 import shlex
 import shutil
+import tomllib
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -45,6 +46,8 @@ DOCUMENTS = [
     "flows/ray.md",
 ]
 STEPS = steps(README)
+PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+EXTRAS = PROJECT["optional-dependencies"]
 MODEL = ".cache/models/bert-tiny"  # as README has it
 REAL_MODEL = cache_root() / "models" / "bert-tiny"
 
@@ -83,11 +86,21 @@ def do(step: Step) -> Outcome:
     if program == "make":
         missing = set(words) - make_targets()
         return Outcome(f"no such target: {missing}" if missing else "")
+    if program == "pip":
+        return Outcome(wrong_install(words))
     assert program == "pet", f"no way to run {step.text!r}"
     if words[0] == "review" and "--answers" in words:
         answer(Path(words[-1]))
     done = CliRunner().invoke(cli.app, [*words, *ADDED.get(words[0], [])])
     return Outcome("" if done.exit_code == 0 else done.output, done.output)
+
+
+def wrong_install(words: list[str]) -> str:
+    """Say what is wrong with the words after `pip`; test_wheel.py installs."""
+    *options, target = words
+    known = {".", *(f".[{name}]" for name in EXTRAS)}
+    right = options == ["install", "-c", "constraints.txt"] and target in known
+    return "" if right and (REPOSITORY / "constraints.txt").exists() else f"pip {words}"
 
 
 def answer(path: Path) -> None:
@@ -224,6 +237,11 @@ def test_every_file_of_the_flows_has_its_line_in_their_table() -> None:
     files = [name for name in files if not (place / "commands" / name).exists()]
     assert len(files) > 15
     assert [name for name in files if not any(fnmatch(name, own) for own in named)] == []
+
+
+def test_the_readme_says_what_each_extra_brings() -> None:
+    shown = [code.strip("'") for code in code_in_text(README)]
+    assert [name for name in EXTRAS if f".[{name}]" not in shown] == []
 
 
 def test_every_benchmark_has_its_line_in_the_guide_to_tests() -> None:

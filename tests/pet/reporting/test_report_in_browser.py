@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import matplotlib.image
@@ -17,10 +16,8 @@ import pytest
 
 from pet.reporting.report_page import write_page
 from tests.support import reports
+from tests.support.browser import BROWSER, MODES, browse
 
-BROWSER = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine")
 WIDTHS = (390, 820, 1400)
 NARROWEST = 320
@@ -30,7 +27,6 @@ NAMES = {
     "twenty": tuple(f"label {n} of a long taxonomy / مرحبا" for n in range(20)),
     "odd": ("בית ספר 😀", LONG),
 }
-MODES = {"light": [], "dark": ["--blink-settings=preferredColorScheme=0"]}
 # Pages stand in frames side by side: no window is as narrow as a telephone, and a browser takes
 # seconds to start.
 FRAMES = """<!DOCTYPE html><html><head><title>silent</title>
@@ -47,28 +43,6 @@ PROBE = """<script>addEventListener("load", () => {
     page.scrollHeight, getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0],
     out.length ? out[0].tagName + "." + out[0].className : "nothing"].join(" "), "*");
 });</script></head>"""
-
-
-def browse(folder: Path, page: str, *options: str) -> str:
-    assert BROWSER is not None
-    done = subprocess.run(
-        [
-            BROWSER,
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--hide-scrollbars",
-            "--force-device-scale-factor=1",
-            f"--user-data-dir={folder / 'profile'}",
-            *options,
-            (folder / page).as_uri(),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=True,
-    )
-    return done.stdout
 
 
 def frames(folder: Path, pages: list[tuple[str, int]], height: int) -> None:

@@ -27,11 +27,10 @@ def test_a_flipped_bit_in_a_file_of_ours_is_found_wherever_it_is_read(tmp_path: 
             names = TABLE.column_names  # a footer, which has no checksum, may name other ones
             batches = read_parquet_batches(path, 64, names)
             tables = [read_parquet(path, names), pa.Table.from_batches(batches)]
-        except PetError as error:
-            assert "expected: a file as it was written" in str(error)
-        else:
-            read += 1
-            differ += sum(table.to_pydict() != TABLE.to_pydict() for table in tables)
+        except PetError:
+            continue
+        read += 1
+        differ += sum(table.to_pydict() != TABLE.to_pydict() for table in tables)
     assert read < len(whole) // 7, "no bit was noticed: the test flips none that matter"
     assert not differ
 

@@ -21,6 +21,7 @@ from pet.ensemble.stopping import Generation, degradation_of, generation_of
 from pet.errors import InputError
 from pet.inputs.folder_claim import check_folder, claim_folder
 from pet.inputs.pool_sample import pool_rows, sample_pool, unlabeled_rows
+from pet.inputs.presets import slow_precision
 from pet.inputs.session import Session, open_session
 from pet.jobs import Execute, InProcess, Job, synced
 from pet.models.loading import is_causal
@@ -65,7 +66,7 @@ def label_pool(
     """
     execute = execute or InProcess()
     session = execute([Job("check inputs", partial(open_session, config, observer), here=True)])[0]
-    for warning in session.labeled.warnings:
+    for warning in filter(None, (*session.labeled.warnings, slow_precision(config))):
         observer.note(f"warning: {warning}")
     is_new = not os.path.exists(session.folder)
     had_lock = os.path.exists(session.folder / LOCK)

@@ -51,7 +51,29 @@ def open_run(folder: Path) -> FinishedRun:
             )
         )
     refuse_changed(folder / "student")
-    return FinishedRun(folder, config, load_task(path.absolute()))
+    run = FinishedRun(folder, config, load_task(path.absolute()))
+    _refuse_other_labels(run)
+    return run
+
+
+def _refuse_other_labels(run: FinishedRun) -> None:
+    """Refuse a task file whose labels are not the student's, in the student's order.
+
+    Scores are kept by place: with two label lines exchanged, each row would get the other's label.
+    """
+    named = read_record(run.folder / "student" / "config.json").get("id2label")
+    if not isinstance(named, dict):
+        return
+    labels = tuple(str(named.get(str(place))) for place in range(len(named)))
+    if labels != run.task.labels:
+        raise InputError(
+            Problem(
+                str(run.folder / "task.toml"),
+                f"the labels that the student was made for: {', '.join(labels)}",
+                f"{', '.join(run.task.labels)}: it was changed",
+                "put the old file back, or make the run anew with `pet run --update`",
+            )
+        )
 
 
 def student_of(run: FinishedRun, **changes: str) -> Student:
@@ -63,15 +85,6 @@ def student_of(run: FinishedRun, **changes: str) -> Student:
     config = run.config.model_copy(update=changes)
     folder = run.folder / "student"
     model = load_classifier(config, folder)
-    if (made_for := model.module.config.num_labels) != len(run.task.labels):
-        raise InputError(
-            Problem(
-                str(run.folder / "task.toml"),
-                f"the {made_for} labels that the student was made for",
-                f"{len(run.task.labels)}: it was changed",
-                "put the old file back, or make the run anew with `pet run --update`",
-            )
-        )
     card = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).exists() else ""
     return Student(model, record_of(run.task, config.student_length), card, config.tokens_per_batch)
 

@@ -70,10 +70,12 @@ def claim_folder(session: Session) -> None:
     of_now = {"format": FORMAT, "run_id": session.inputs.run_id, "inputs": _identity(session)}
     write_json(path, {**manifest, **of_now})
     session.run_folder.push([path])
-    write_json(session.folder / "config.json", session.config.model_dump(mode="json"))
-    write_text(session.folder / "task.toml", session.task.toml)
+    # The report goes before what it was of is written over: without it, the run has not ended.
     for name in ("report.json", "report.html"):
         (session.folder / name).unlink(missing_ok=True)
+    session.run_folder.push()
+    write_json(session.folder / "config.json", session.config.model_dump(mode="json"))
+    write_text(session.folder / "task.toml", session.task.toml)
     session.run_folder.push()
 
 

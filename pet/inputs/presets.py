@@ -56,6 +56,17 @@ def with_preset(
     return make({"preset": preset, **precision})
 
 
+def slow_precision(config: RunConfig) -> str:
+    """Warn of bfloat16 on a processor without instructions for it; empty where there is none."""
+    slow = config.precision == "bfloat16" and choose_device(config.device).type == "cpu"
+    if not slow or has_bfloat16():
+        return ""
+    return (
+        "this processor has no instructions for bfloat16: models compute several times slower than "
+        "with --set precision=float32"
+    )
+
+
 def has_bfloat16() -> bool:
     """Return whether this processor has instructions for bfloat16; without, it is far slower."""
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -10,7 +10,7 @@ import torch
 
 from pet.config import PRESETS, ModelRef
 from pet.inputs import presets
-from pet.inputs.presets import choose_preset, with_preset
+from pet.inputs.presets import choose_preset, slow_precision, with_preset
 from pet.models.loading import count_weights
 from pet.settings import make_config
 
@@ -97,3 +97,15 @@ def test_weights_are_counted_without_loading_them(model_folder: Any) -> None:
     ref = ModelRef(str(model_folder("llama")))
     module = ClozeModel.load(ref, torch.device("cpu")).module
     assert count_weights(ref) == sum(p.numel() for p in module.parameters())
+
+
+def test_bfloat16_on_a_processor_without_it_is_warned_of(
+    model_folder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MiniLM scored three rows a second with it, twenty without, and no word was said."""
+    monkeypatch.setattr(presets, "has_bfloat16", lambda: False)
+    slow = config(model_folder, "bert", precision="bfloat16")
+    assert "--set precision=float32" in slow_precision(slow)
+    assert slow_precision(config(model_folder, "bert")) == ""
+    monkeypatch.setattr(presets, "has_bfloat16", lambda: True)
+    assert slow_precision(slow) == ""

@@ -23,10 +23,7 @@ def check(
     model: Model = None,
     student_model: Annotated[str | None, typer.Option(help="the student's model")] = None,
     encoder: Annotated[str | None, typer.Option(help="a sentence encoder")] = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(help="default, fast, cpu or paper", show_default="by the teacher's size"),
-    ] = None,
+    preset: Preset = None,
     label_column: LabelColumn = None,
     text_column: TextColumn = None,
     setting: Settings = None,

@@ -13,6 +13,10 @@ PoolPath = Annotated[
 Out = Annotated[str, typer.Option("--out", help="the run folder; s3://, gs://, too")]
 Test = Annotated[str | None, typer.Option(help="labeled texts to measure on")]
 Model = Annotated[str | None, typer.Option(help="the teacher: a hub id or a local folder")]
+Preset = Annotated[
+    str | None,
+    typer.Option(help="default, fast, cpu or paper", show_default="by the teacher's size"),
+]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="any setting: --set student.steps=500")
 ]

@@ -19,6 +19,7 @@ from flows.commands.options import (
     Model,
     Out,
     PoolPath,
+    Preset,
     Settings,
     Task,
     Test,
@@ -57,10 +58,7 @@ def run(
     encoder: Annotated[
         str | None, typer.Option(help="a sentence encoder: one more member of the ensemble")
     ] = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(help="default, fast, cpu or paper", show_default="by the teacher's size"),
-    ] = None,
+    preset: Preset = None,
     label_column: LabelColumn = None,
     text_column: TextColumn = None,
     setting: Settings = None,

@@ -9,7 +9,17 @@ from typing import Annotated
 import typer
 
 from flows.commands.console import answer, out
-from flows.commands.options import Debug, Json, LabelColumn, Model, Settings, Task, Test, TextColumn
+from flows.commands.options import (
+    Debug,
+    Json,
+    LabelColumn,
+    Model,
+    Preset,
+    Settings,
+    Task,
+    Test,
+    TextColumn,
+)
 from flows.screens import preview as preview_screen
 
 

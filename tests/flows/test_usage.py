@@ -30,11 +30,11 @@ DEFAULTS = {
         "1",
         "1, where there are any",
         "label",
-        "default",
+        "by the teacher's size",
         "here",
     ],
     "review": ["by the file's ending", "coverage", "beside the run folder"],
-    "check": ["default", "label"],
+    "check": ["by the teacher's size", "label"],
     "evaluate": ["student", "label"],
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -204,9 +205,10 @@ def advances_of_a_run(config_for: Configure, out: Path) -> int:
 
 
 def test_a_killed_run_that_is_started_again_gives_the_same_bytes(
-    config_for: Configure, tiny_run: Path, tmp_path: Path
+    config_for: Configure, shipped_run: Path, tmp_path: Path
 ) -> None:
-    expected = results_of(tiny_run)
+    config_for = partial(config_for, **samples.SHIPPED)
+    expected = results_of(shipped_run)
     total = advances_of_a_run(config_for, tmp_path / "whole" / "news")
     for share in (0.4, 0.7, 1.0):
         stop_at = max(1, round(share * total))
@@ -247,6 +249,7 @@ def test_adding_a_pattern_leaves_the_other_members_as_they_are(
     config_for: Configure, tiny_run: Path, tmp_path: Path
 ) -> None:
     """Judges share the labeled rows out among the patterns, in the order of the task file."""
+    config_for = partial(config_for, out_of_bag=samples.SHIPPED["out_of_bag"])
     out = tmp_path / "grown" / "news"
     label_pool(config_for(out=out, task=own_task(tmp_path, ["last", "category"], "two.toml")))
     everything = everything_in(out / "members")

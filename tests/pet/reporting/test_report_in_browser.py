@@ -21,7 +21,10 @@ from tests.support import reports
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine")
+pytestmark = [
+    pytest.mark.charts,
+    pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine"),
+]
 WIDTHS = (390, 820, 1400)
 NARROWEST = 320
 LONG = "wordwithoutanyspace" * 12

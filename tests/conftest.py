@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from tests.support import samples
+from tests.support import samples, shortcuts
+from tests.support.shared import Shared
 
 settings.register_profile("short", deadline=None, max_examples=40, derandomize=True)
 settings.register_profile("thorough", deadline=None, max_examples=2000)
@@ -30,30 +31,53 @@ ModelFolder = Callable[[str], Path]
 LONGEST = ("test_real_model.py", "test_readme.py", "test_faults.py", "test_pipeline.py")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest files, so that two processes end together."""
-    items.sort(key=lambda item: item.path.name not in LONGEST)
+# Tests that `make test` leaves to another target, unless `-m` asks for them.
+ELSEWHERE = {"faults": "make faults", "thorough": "make test-thorough"}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what other targets run; begin with the longest files: two processes end together.
+
+    `-m "not faults"` among the options of every call would be gone with a user's own `-m`.
+    """
+    asked = str(config.getoption("markexpr", ""))
+    left_out = {name for name in ELSEWHERE if name not in asked}
+    kept = [item for item in items if not any(map(item.get_closest_marker, left_out))]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+    items[:] = sorted(kept, key=lambda item: item.path.name not in LONGEST)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Before any fixture of a test is made, take shortcuts, but for what the test is about."""
+    shortcuts.take(
+        charts=item.get_closest_marker("charts") is None,
+        disk=item.get_closest_marker("durable") is None,
+    )
 
 
 @pytest.fixture(scope="session")
-def model_folder(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Shared:
+    """What all processes of this session have in common: each thing is made by the first."""
+    return Shared.of(tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def model_folder(shared: Shared) -> ModelFolder:
     """Return the folder of a tiny model: bert, roberta, xlm_roberta, llama, gpt2 or opt."""
-    from tests.support import tiny_models
 
-    folder = tmp_path_factory.mktemp("models")
+    def make(folder: Path) -> None:
+        from tests.support import tiny_models
 
-    def find(kind: str) -> Path:
-        if not (folder / kind).exists():
-            tiny_models.save_model(kind, folder / kind)
-        return folder / kind
+        tiny_models.save_model(folder.name, folder)
 
-    return find
+    return lambda kind: shared.folder(f"models/{kind}", make)
 
 
 @pytest.fixture(scope="session")
-def inputs_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def inputs_folder(shared: Shared) -> Path:
     """The tiny task with its texts; not to be changed."""
-    return samples.write_inputs(tmp_path_factory.mktemp("inputs"))
+    return shared.folder("inputs", samples.write_inputs)
 
 
 @pytest.fixture
@@ -63,32 +87,41 @@ def own_inputs(inputs_folder: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_run(
-    tmp_path_factory: pytest.TempPathFactory, inputs_folder: Path, model_folder: ModelFolder
-) -> Path:
-    """A finished run of the tiny task with a tiny BERT; not to be changed."""
-    from pet.pipeline import label_pool
+def finished_run(
+    shared: Shared, inputs_folder: Path, model_folder: ModelFolder
+) -> Callable[..., Path]:
+    """Return a finished run, by its name and what it changes; not to be changed."""
 
-    out = tmp_path_factory.mktemp("finished") / "news"
-    label_pool(samples.tiny_config(inputs_folder, model_folder("bert"), out))
-    return out
+    def find(name: str, **changes: Any) -> Path:
+        def make(out: Path) -> None:
+            from pet.pipeline import label_pool
+
+            label_pool(samples.tiny_config(inputs_folder, model_folder("bert"), out, **changes))
+
+        return shared.folder(f"finished/{name}/news", make)
+
+    return find
 
 
 @pytest.fixture(scope="session")
-def adapted_runs(
-    tmp_path_factory: pytest.TempPathFactory, inputs_folder: Path, model_folder: ModelFolder
-) -> dict[str, Path]:
-    """A finished run per tuning; not to be changed."""
-    from pet.pipeline import label_pool
+def tiny_run(finished_run: Callable[..., Path]) -> Path:
+    """A finished run of the tiny task with a tiny BERT; not to be changed."""
+    with shortcuts.none():
+        return finished_run("tiny")
 
-    runs = {}
-    for tuning in ("lora", "prefix", "soft-prompt"):
-        runs[tuning] = tmp_path_factory.mktemp(tuning) / "news"
-        config = samples.tiny_config(
-            inputs_folder, model_folder("bert"), runs[tuning], **samples.adapted(tuning)
-        )
-        label_pool(config)
-    return runs
+
+@pytest.fixture(scope="session")
+def shipped_run(finished_run: Callable[..., Path]) -> Path:
+    """The same with held-out members and students in folds; not to be changed."""
+    with shortcuts.none():
+        return finished_run("shipped", **samples.SHIPPED)
+
+
+@pytest.fixture(scope="session")
+def adapted_runs(finished_run: Callable[..., Path]) -> dict[str, Path]:
+    """A finished run per tuning; not to be changed."""
+    tunings = ("lora", "prefix", "soft-prompt")
+    return {tuning: finished_run(tuning, **samples.adapted(tuning)) for tuning in tunings}
 
 
 @pytest.fixture

@@ -73,10 +73,10 @@ def run_pet(command: str, **environment: str) -> subprocess.CompletedProcess[str
 @pytest.mark.parametrize(
     "name",
     [
-        "task: several at once",
-        "model: a text that is no text",
-        "setting: an option misspelt",
         "setting: a task's name that is no UTF-8",
+        pytest.param("task: several at once", marks=pytest.mark.thorough),
+        pytest.param("model: a text that is no text", marks=pytest.mark.thorough),
+        pytest.param("setting: an option misspelt", marks=pytest.mark.thorough),
     ],
 )
 def test_the_same_holds_for_the_real_command(name: str, workplace: Path) -> None:
@@ -92,7 +92,7 @@ def test_the_same_holds_for_the_real_command(name: str, workplace: Path) -> None
     ("url", "said"),
     [
         ("http://me:pa55word@127.0.0.1:9/api?token=pa55word", "a Prefect server at http://127.0.0"),
-        ("not an address pa55word", "PREFECT_API_URL"),
+        pytest.param("not an address pa55word", "PREFECT_API_URL", marks=pytest.mark.thorough),
     ],
 )
 def test_a_prefect_server_that_does_not_answer_is_named_without_its_secrets(

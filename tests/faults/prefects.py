@@ -10,6 +10,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+from flows.runtime import server
 from tests.faults.disturbance import compare
 from tests.faults.runs import LONGEST, Run, Undisturbed
 
@@ -37,12 +38,18 @@ def server_of(process: subprocess.Popen[str]) -> int:
     """Return the process number of the Prefect server that a run has started."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     servers = [
-        int(child)
-        for child in children
-        if b"flows/server.py" in Path(f"/proc/{child}/cmdline").read_bytes()
+        int(child) for child in children if os.fsencode(server.__file__) in command_of(child)
     ]
     assert len(servers) == 1, f"no server, or several: {servers}"
     return servers[0]
+
+
+def command_of(process: str) -> bytes:
+    """Return the command line of a process; nothing where it has ended meanwhile."""
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def lock_the_database(folder: Path, whole: Undisturbed) -> None:

@@ -27,6 +27,7 @@ def rng() -> random.Random:
     return random.Random(seed)
 
 
+@pytest.mark.faults
 @pytest.mark.demo
 @pytest.mark.skipif(not MODEL.exists(), reason="python -m data.fetch bert-tiny")
 @pytest.mark.timeout(900)
@@ -44,6 +45,7 @@ def test_a_run_killed_and_stopped_at_random_moments_ends_with_the_same_bytes(
     assert tally.disturbed > 0
 
 
+@pytest.mark.faults
 @pytest.mark.demo
 @pytest.mark.prefect
 @pytest.mark.skipif(not MODEL.exists(), reason="python -m data.fetch bert-tiny")
@@ -55,6 +57,7 @@ def test_prefect_goes_on_after_a_kill_to_the_same_bytes(whole: Undisturbed, tmp_
     assert tally.disturbed > 0
 
 
+@pytest.mark.faults
 @pytest.mark.demo
 @pytest.mark.prefect
 @pytest.mark.skipif(not MODEL.exists(), reason="python -m data.fetch bert-tiny")

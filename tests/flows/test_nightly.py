@@ -205,6 +205,7 @@ def ended(url: str, config: NightlyConfig) -> bool:
         return any(run.state.name == "Completed" for run in runs_of(client, config))
 
 
+@pytest.mark.faults
 @pytest.mark.prefect
 @pytest.mark.timeout(600)
 def test_a_schedule_fires_and_goes_on_after_the_server_was_started_anew(

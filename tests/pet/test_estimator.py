@@ -33,6 +33,7 @@ QUICK = {
     "train_from": 0,
     "calibration": "none",
     "out_of_bag": 0,
+    "student_folds": 1,
     "member": {"steps": 1, "batch_size": 4},
     "student.steps": 2,
     "supervised.steps": 0,

@@ -27,6 +27,7 @@ QUICK = {
     "train_from": 0,
     "calibration": "none",
     "out_of_bag": 0,
+    "student_folds": 1,
     "weights": "uniform",
     "member": {"steps": 0},
     "student.steps": 1,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -204,9 +205,10 @@ def advances_of_a_run(config_for: Configure, out: Path) -> int:
 
 
 def test_a_killed_run_that_is_started_again_gives_the_same_bytes(
-    config_for: Configure, tiny_run: Path, tmp_path: Path
+    config_for: Configure, shipped_run: Path, tmp_path: Path
 ) -> None:
-    expected = results_of(tiny_run)
+    config_for = partial(config_for, **samples.SHIPPED)
+    expected = results_of(shipped_run)
     total = advances_of_a_run(config_for, tmp_path / "whole" / "news")
     for share in (0.4, 0.7, 1.0):
         stop_at = max(1, round(share * total))
@@ -244,9 +246,10 @@ def test_a_member_that_was_tampered_with_is_made_again_and_said_so(
 
 
 def test_adding_a_pattern_leaves_the_other_members_as_they_are(
-    config_for: Configure, tiny_run: Path, tmp_path: Path
+    config_for: Configure, shipped_run: Path, tmp_path: Path
 ) -> None:
     """Judges share the labeled rows out among the patterns, in the order of the task file."""
+    config_for = partial(config_for, **samples.SHIPPED)
     out = tmp_path / "grown" / "news"
     label_pool(config_for(out=out, task=own_task(tmp_path, ["last", "category"], "two.toml")))
     everything = everything_in(out / "members")
@@ -258,7 +261,7 @@ def test_adding_a_pattern_leaves_the_other_members_as_they_are(
     assert [stage for stage in counter.stages if stage.startswith("training g")] == [
         "training g0-bracket-r0"
     ]
-    assert results_of(out) == results_of(tiny_run)
+    assert results_of(out) == results_of(shipped_run)
 
 
 def test_removing_a_pattern_takes_its_member_out_of_the_ensemble(

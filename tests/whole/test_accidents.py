@@ -78,7 +78,7 @@ def test_what_no_model_depends_on_trains_none_again(
     config_for: Configure, before: dict[str, Any], after: dict[str, Any]
 ) -> None:
     """The report itself sends people to add a test set: hours of training for the same weights."""
-    grown = {"generations": 1, "growth_factor": 1.5, "adapt_steps": 1}
+    grown = {"generations": 1, "growth_factor": 1.5, "adapt_steps": 1, **samples.SHIPPED}
     label_pool(config_for(**grown, **before))
     config = config_for(**grown, **after)
     made = units_of(Path(config.out))

@@ -102,7 +102,7 @@ def test_whichever_write_fails_nothing_is_lost(
 ) -> None:
     task = tmp_path / "task.toml"
     task.write_text(samples.task_toml(["category"]))
-    small = {"task": str(task), "shard_rows": 25, "test": None}
+    small = {"task": str(task), "shard_rows": 25, "test": None, **samples.SHIPPED}
     label_pool(config_for(out=tmp_path / "whole" / "news", **small))
     failed: list[Path] = []
     real = files._put_in_place
@@ -151,6 +151,7 @@ def remount(disk: Path, option: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{option}", str(disk)], check=True)
 
 
+@pytest.mark.durable
 def test_a_small_disk_that_is_made_larger(
     config_for: Configure, tiny_run: Path, small_disk: Path
 ) -> None:
@@ -165,6 +166,7 @@ def test_a_small_disk_that_is_made_larger(
     assert digests(Path(config.out)) == digests(tiny_run)
 
 
+@pytest.mark.durable
 def test_a_disk_that_becomes_read_only(
     config_for: Configure, tiny_run: Path, small_disk: Path
 ) -> None:

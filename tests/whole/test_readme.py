@@ -124,6 +124,7 @@ def answer(path: Path) -> None:
             "real",
             marks=[
                 pytest.mark.demo,
+                pytest.mark.faults,
                 pytest.mark.skipif(
                     not REAL_MODEL.exists(), reason="python -m data.fetch bert-tiny"
                 ),

@@ -105,6 +105,7 @@ def test_the_student_loads_offline_in_a_process_that_never_imports_pet(undisturb
     assert sum(said.values()) == pytest.approx(1, abs=1e-3)
 
 
+@pytest.mark.faults
 def test_the_same_command_again_reuses_everything(undisturbed: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in undisturbed.rglob("*.safetensors")}
     again = run(command(undisturbed))
@@ -113,6 +114,7 @@ def test_the_same_command_again_reuses_everything(undisturbed: Path) -> None:
     assert before == {path: path.stat().st_mtime_ns for path in undisturbed.rglob("*.safetensors")}
 
 
+@pytest.mark.faults
 @pytest.mark.prefect
 def test_prefect_executes_the_same_run_to_the_same_bytes(undisturbed: Path, tmp_path: Path) -> None:
     out = tmp_path / "tickets"

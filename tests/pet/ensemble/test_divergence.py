@@ -11,6 +11,7 @@ import pytest
 from pet.errors import InputError
 from pet.pipeline import label_pool
 from pet.storage.files import read_json
+from tests.support import samples
 
 Configure = Callable[..., Any]
 
@@ -34,7 +35,7 @@ def test_a_loss_that_is_no_number_stops_its_unit_alone_and_the_run_goes_on_with_
 ) -> None:
     from pet.models import training
 
-    config = config_for()
+    config = config_for(**samples.SHIPPED)
     real, steps = training._accumulate, []
 
     def diverge(*arguments: Any) -> float:
@@ -60,5 +61,5 @@ def test_a_loss_that_is_no_number_stops_its_unit_alone_and_the_run_goes_on_with_
     assert unit not in made
     assert len(made) == units
     lower = {**getattr(config, group).model_dump(), "learning_rate": 1e-5}
-    assert label_pool(config_for(**{group: lower}))["labels"]["rows"]
+    assert label_pool(config_for(**samples.SHIPPED, **{group: lower}))["labels"]["rows"]
     assert not log.exists()

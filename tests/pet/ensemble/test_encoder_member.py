@@ -54,6 +54,7 @@ def encoded(
         generations=1,
         growth_factor=1.5,
         encoder=str(model_folder("bert")),
+        out_of_bag=samples.SHIPPED["out_of_bag"],
     )
     return config, label_pool(config)
 

@@ -28,7 +28,7 @@ Configure = Callable[..., Any]
 @pytest.fixture
 def finished_session(run_copy: Path, config_for: Configure) -> Session:
     """The inputs of a copy of the finished run."""
-    return open_session(config_for(out=run_copy))
+    return open_session(config_for(out=run_copy, **samples.SHIPPED))
 
 
 def test_members_are_named_by_generation_pattern_and_repetition(config_for: Configure) -> None:
@@ -157,7 +157,7 @@ def test_few_labeled_rows_are_trained_on_where_untrained_patterns_know_nothing(
     run_copy: Path, config_for: Configure, right: bool, rows: int, trained: bool
 ) -> None:
     """Half of the rows are of one label, the patterns are right about a sixth: so it began."""
-    session = open_session(config_for(out=run_copy, train_from=100))
+    session = open_session(config_for(out=run_copy, **samples.SHIPPED, train_from=100))
     truth = np.eye(3)[session.labeled.labels][:rows]
     said = logits_table(session.labeled.ids[:rows], truth if right else 1 - truth)
     for member in untrained_members(session.task):

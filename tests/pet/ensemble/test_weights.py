@@ -38,6 +38,7 @@ def from_untrained(
         generations=1,
         growth_factor=1.5,
         weights="agreement",
+        **samples.SHIPPED,
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pet.ensemble.lineup.HELD_OUT_LINES", 0)

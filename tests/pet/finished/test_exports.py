@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -72,12 +73,19 @@ def test_an_onnx_export_is_held_against_the_student(onnx_export: tuple[Path, Any
 
 
 def test_an_onnx_model_that_predicts_something_else_is_not_handed_out(
-    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_run: Path,
+    onnx_export: tuple[Path, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    def export_again(student: Student, path: Path) -> None:
+        shutil.copy(onnx_export[0] / "model.onnx", path)
+
     class Other:
         def probabilities(self, columns: Any) -> np.ndarray:
             return np.full((9, 3), 1 / 3)
 
+    monkeypatch.setattr(exports, "export_onnx", export_again)
     monkeypatch.setattr(exports, "open_onnx", lambda path, student: Other())
     with pytest.raises(PetError, match="the student's probabilities"):
         export_run(tiny_run, "onnx", tmp_path / "out")
@@ -134,6 +142,8 @@ def test_the_texts_of_a_fit_can_be_exported(tmp_path: Path, tiny_run: Path) -> N
             "max_length",
             "generations",
             "train_from",
+            "out_of_bag",
+            "student_folds",
             "member",
             "student",
             "supervised",

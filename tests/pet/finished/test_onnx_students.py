@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -36,14 +38,39 @@ def student_of(folder: Path, fields: tuple[str, ...] = ("text",)) -> Student:
     )
 
 
-@pytest.mark.parametrize("kind", ["bert", "roberta", "deberta", "llama"])
+@pytest.fixture(scope="module")
+def exported(
+    model_folder: ModelFolder, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], tuple[Student, Path]]:
+    """Export a kind of student; each once."""
+
+    @cache
+    def export(kind: str) -> tuple[Student, Path]:
+        student = student_of(model_folder(kind))
+        before = student.logits({"text": TEXTS})
+        path = tmp_path_factory.mktemp("onnx") / f"{kind}.onnx"
+        export_onnx(student, path)
+        assert (student.logits({"text": TEXTS}) == before).all(), "the student was changed"
+        assert logging.root.manager.disable == logging.NOTSET, "logging was changed"
+        return student, path
+
+    return export
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "bert",
+        "llama",
+        pytest.param("roberta", marks=pytest.mark.thorough),
+        pytest.param("deberta", marks=pytest.mark.thorough),
+    ],
+)
 def test_onnx_predicts_what_pytorch_predicts_at_every_length(
-    model_folder: ModelFolder, tmp_path: Path, kind: str
+    exported: Callable[[str], tuple[Student, Path]], kind: str
 ) -> None:
-    """Alone, and padded among longer ones."""
-    student = student_of(model_folder(kind))
-    path = tmp_path / "model.onnx"
-    export_onnx(student, path)
+    """Alone, and padded among longer ones; the export leaves logging and student alone."""
+    student, path = exported(kind)
     onnx = open_onnx(path, student)
     expected = student.logits({"text": TEXTS})
     assert np.ptp(expected, axis=0).max() > 0.01  # or else agreement would show nothing
@@ -52,28 +79,20 @@ def test_onnx_predicts_what_pytorch_predicts_at_every_length(
         np.testing.assert_allclose(onnx.logits({"text": [text]})[0], row, atol=1e-4)
 
 
-def test_pairs_and_int8(model_folder: ModelFolder, tmp_path: Path) -> None:
+def test_pairs_and_int8(
+    exported: Callable[[str], tuple[Student, Path]], model_folder: ModelFolder, tmp_path: Path
+) -> None:
+    """A pair goes through the file of a student of single texts: the inputs are the same."""
+    path = exported("bert")[1]
     student = student_of(model_folder("bert"), ("text", "more"))
     columns = {"text": TEXTS, "more": TEXTS[::-1]}
-    export_onnx(student, tmp_path / "model.onnx")
     expected = student.probabilities(columns)
-    found = open_onnx(tmp_path / "model.onnx", student).probabilities(columns)
+    found = open_onnx(path, student).probabilities(columns)
     np.testing.assert_allclose(found, expected, atol=1e-5)
-    quantize(tmp_path / "model.onnx", tmp_path / "int8.onnx")
+    quantize(path, tmp_path / "int8.onnx")
     smaller = open_onnx(tmp_path / "int8.onnx", student).probabilities(columns)
     assert 0 < np.abs(smaller - expected).max() < 0.1
-    sizes = [(tmp_path / name).stat().st_size for name in ("int8.onnx", "model.onnx")]
-    assert sizes[0] < sizes[1]
-
-
-def test_an_export_leaves_logging_and_the_student_as_they_were(
-    model_folder: ModelFolder, tmp_path: Path
-) -> None:
-    student = student_of(model_folder("bert"))
-    before = student.logits({"text": TEXTS})
-    export_onnx(student, tmp_path / "model.onnx")
-    assert logging.root.manager.disable == logging.NOTSET
-    assert (student.logits({"text": TEXTS}) == before).all()
+    assert (tmp_path / "int8.onnx").stat().st_size < path.stat().st_size
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])

@@ -16,9 +16,9 @@ from pet.storage.files import read_json
 from tests.support import samples
 
 
-def test_the_card_of_a_run_names_data_figures_and_limits(tiny_run: Path) -> None:
-    card = (tiny_run / "student" / "README.md").read_text(encoding="utf-8")
-    report = read_json(tiny_run / "report.json")
+def test_the_card_of_a_run_names_data_figures_and_limits(shipped_run: Path) -> None:
+    card = (shipped_run / "student" / "README.md").read_text(encoding="utf-8")
+    report = read_json(shipped_run / "report.json")
     student, shares = report["test"]["student"], report["labels"]
     low, high = wilson_interval(student["accuracy"], 9)
     assert f"accuracy {student['accuracy']:.3f} (95 % interval {low:.3f} to {high:.3f})" in card

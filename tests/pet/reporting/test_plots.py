@@ -12,6 +12,8 @@ from pet.reporting import plots
 from pet.reporting.report_file import Evaluation, Generation
 from tests.support import reports
 
+pytestmark = pytest.mark.charts
+
 GENERATION = Generation(members=["a"], rows=10, agreement=0.5, shares={})
 EVALUATED = Evaluation.model_validate(reports.evaluation(0.8, 1000, 2))
 NOBODY = Evaluation.model_validate(

@@ -18,7 +18,10 @@ from pet.reporting.report_page import write_page
 from tests.support import reports
 from tests.support.browser import BROWSER, MODES, browse
 
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine")
+pytestmark = [
+    pytest.mark.charts,
+    pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine"),
+]
 WIDTHS = (390, 820, 1400)
 NARROWEST = 320
 LONG = "wordwithoutanyspace" * 12

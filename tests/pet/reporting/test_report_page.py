@@ -18,6 +18,8 @@ from pet.pipeline import label_pool
 from pet.reporting.report_page import duration, write_page
 from tests.support import reports
 
+pytestmark = pytest.mark.charts
+
 Configure = Callable[..., Any]
 EVIL = "</style><script>alert(1)</script>\"'>{{ 7 * 7 }}"
 VOID = {"meta", "br", "link", "img"}

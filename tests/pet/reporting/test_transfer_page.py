@@ -39,7 +39,9 @@ def found(members: int = 2, **accuracy: Any) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("members", [1, 2, 20])
+# Of 5 adapters a run, the matrix has too many rows for a number in every cell.
+@pytest.mark.charts
+@pytest.mark.parametrize("members", [1, 5])
 def test_nothing_of_the_data_is_a_tag_and_nothing_is_fetched(members: int) -> None:
     html = draw_transfer(found(members))
     page = Page(html)

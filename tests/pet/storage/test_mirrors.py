@@ -22,6 +22,7 @@ from pet.storage.units import make_unit
 from tests.pet.storage.test_leases import write_lock
 from tests.pet.storage.test_object_storage import send
 from tests.pet.test_pipeline import Configure, Counter, results_of
+from tests.support import samples
 
 Move = Callable[[], None]
 
@@ -57,16 +58,16 @@ def downloaded(address: str, folder: Path) -> Path:
 
 
 def test_a_run_in_a_bucket_has_the_bytes_of_one_on_a_disk(
-    bucket: str, config_for: Configure, inputs_folder: Path, tiny_run: Path, tmp_path: Path
+    bucket: str, config_for: Configure, inputs_folder: Path, shipped_run: Path, tmp_path: Path
 ) -> None:
     send(inputs_folder, f"{bucket}/in")
     names = {"labeled": "labeled.csv", "test": "test.csv", "pool": "pool.parquet"}
     there = {name: f"{bucket}/in/{file}" for name, file in names.items()}
     out = f"{bucket}/runs/news/"
-    report = label_pool(config_for(out=out, **there))
+    report = label_pool(config_for(out=out, **there, **samples.SHIPPED))
     found = downloaded(out.rstrip("/"), tmp_path / "found")
-    assert results_of(found) == results_of(tiny_run)
-    ours = {path.relative_to(tiny_run) for path in tiny_run.rglob("*") if path.is_file()}
+    assert results_of(found) == results_of(shipped_run)
+    ours = {path.relative_to(shipped_run) for path in shipped_run.rglob("*") if path.is_file()}
     assert {path.relative_to(found) for path in found.rglob("*") if path.is_file()} == ours - {
         Path(".lock")
     }

@@ -197,6 +197,27 @@ def test_a_full_disk_says_so_and_leaves_the_old_file(
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
+@pytest.mark.durable
+def test_every_file_of_a_unit_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a power cut, a unit that is there is whole, and one that was finished is there."""
+    synced: list[tuple[str, bool]] = []
+    sync = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        place = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        synced.append((place.name, (tmp_path / "u").exists()))
+        sync(descriptor)
+
+    monkeypatch.setattr("pet.storage.files.os.fsync", fsync)
+    make_unit(tmp_path / "u", "f1", Build())
+    files = {path.name for path in (tmp_path / "u").iterdir()}
+    assert files
+    assert {(name, False) for name in (*files, "u")} <= set(synced)
+    assert synced[-1] == (tmp_path.name, True)
+
+
 def test_a_rename_that_fails_puts_the_old_unit_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

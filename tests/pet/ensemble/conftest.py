@@ -1,0 +1,24 @@
+"""Here runs have held-out members: they set how loud and how sure members are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import samples
+
+
+@pytest.fixture
+def config_for(config_for: Callable[..., Any]) -> Callable[..., Any]:
+    """Make the configuration of a tiny run: `config_for(seed=7)`."""
+    return partial(config_for, out_of_bag=samples.SHIPPED["out_of_bag"])
+
+
+@pytest.fixture(scope="session")
+def tiny_run(shipped_run: Path) -> Path:
+    """A finished run with students in folds, too; not to be changed."""
+    return shipped_run

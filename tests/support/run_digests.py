@@ -42,7 +42,8 @@ def main() -> int:
     inputs = samples.write_inputs(ROOT / "inputs")
     model = tiny_models.save_model("bert", ROOT / "bert")
     for name, changes in RUNS.items():
-        label_pool(samples.tiny_config(inputs, model, ROOT / name, **changes))
+        shipped = {**samples.SHIPPED, **changes}
+        label_pool(samples.tiny_config(inputs, model, ROOT / name, **shipped))
     arrive(ROOT / "pool", "monday.csv", 12)
     settings = night_settings(ROOT, ROOT / "generations", inputs / "labeled.csv")
     for _ in range(2):  # the second night is quiet

@@ -167,7 +167,7 @@ class _Stages:
                 self.stage("held-out members", self.jobs("train", train, lineup.held_out[0]))
             self.made.append(generation_of(session, lineup, members))
             if number and (found := degradation_of(session, lineup, self.made)):
-                session.observer.note(f"{name} did harm, {number - 1} is kept: {found}")
+                session.observer.note(f"{name} is discarded, {number - 1} is kept: {found}")
                 return lineup.generations[number - 1]
         return lineup.generations[-1]
 
@@ -234,19 +234,19 @@ class _Stages:
             return
         if lineup.trains_at_once:
             note(
-                "untrained, the patterns are right about fewer labeled rows than the commonest "
-                f"label alone would be: generation 0 is trained on these {rows}"
+                "zero-shot, the patterns are less accurate on the labeled rows than predicting the "
+                f"most frequent label: generation 0 is trained on these {rows}"
             )
             return
-        later = "they are learned from in generation 1"
+        later = "generation 1 is"
         if not self.generations():
-            later = "nobody learns from them; --set train_from=0 trains on them"
+            later = "no member is; --set train_from=0 trains on them"
             if config.encoder is not None:
-                later = "only the encoder learns from them; --set train_from=0 trains patterns, too"
+                later = "only the encoder member is; --set train_from=0 trains patterns, too"
         why = f"fewer than train_from, {config.train_from:g} per label"
         if are_alike(session.labeled.labels):
             why = "all of one label"
-        note(f"{rows} labeled rows are {why}: generation 0 is not trained, {later}")
+        note(f"{rows} labeled rows are {why}: generation 0 is not trained on them, {later}")
 
     def rows(self) -> int:
         """How many unlabeled rows there are to learn from."""

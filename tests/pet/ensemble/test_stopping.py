@@ -39,7 +39,7 @@ def test_an_encoder_that_cannot_say_what_it_was_taught_leads_the_ensemble_astray
     listener = samples.Listener()
     report = label_pool(config, observer=listener)
     assert f"encoder-g{generation}" in report["weights"]
-    told = [line for line in listener.said if "did harm, 0 is kept" in line]
+    told = [line for line in listener.said if "is discarded, 0 is kept" in line]
     assert len(told) == (1 if generation == 0 else 0)
     assert all(f"the encoder predicts {kept:.0%} of what its teachers" in line for line in told)
 

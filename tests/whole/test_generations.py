@@ -94,7 +94,7 @@ def test_patterns_that_know_less_than_the_commonest_label_are_trained_at_once_an
     config = config_for(labeled=str(tmp_path / "odd.csv"), train_from=100)
     report = label_pool(config, observer=listener)
     assert all(name.startswith("g0-") for name in report["weights"])
-    assert [line for line in listener.said if line.startswith("untrained, the patterns")]
+    assert [line for line in listener.said if line.startswith("zero-shot, the patterns")]
 
 
 @pytest.mark.parametrize(

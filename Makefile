@@ -42,15 +42,17 @@ demo: $(VENV)/.installed  ## label real posts with a real model; MODEL=smollm2 f
 	  $(SMALLER)
 
 # Two processes of a thread each: more of them would start more Prefect servers and Ray nodes at once.
-test: $(VENV)/.installed-dev  ## run every test
+test: $(VENV)/.installed-dev  ## run the tests, but for those of the next two (6 minutes)
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-test-thorough: $(VENV)/.installed-dev  ## tests by random examples, with far more of them
+test-thorough: $(VENV)/.installed-dev  ## more kinds of models, and far more random examples
+	$(PYTHON) -m pytest -m thorough
 	$(PYTHON) -m pytest --hypothesis-profile=thorough --timeout=0 tests/pet/tasks/test_properties.py \
 	  tests/pet/tasks/test_patterns.py tests/pet/test_escaping.py
 
-faults: $(VENV)/.installed-dev  ## kill real runs at random moments, compare every byte (20 min.); SEED=7
+faults: $(VENV)/.installed-dev  ## kill real runs at random moments, compare every byte (25 min.); SEED=7
 	$(PYTHON) -m data.fetch bert-tiny
+	$(if $(SEED),SEED=$(SEED)) $(PYTHON) -m pytest -m faults
 	$(PYTHON) -m tests.faults $(if $(SEED),--seed $(SEED))
 
 audit: $(VENV)/.installed-dev  ## look the pinned versions up among known vulnerabilities (network)

@@ -155,20 +155,25 @@ def s3_server() -> Iterator[str]:
     server.stop()
 
 
+def s3_settings(server: str) -> dict[str, str]:
+    """What a process has to know of the S3 server."""
+    return {
+        "AWS_ENDPOINT_URL": server,
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+    }
+
+
 @pytest.fixture
 def bucket(s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of an empty bucket, on a machine with an empty scratch disk."""
     from pet.storage import mirrors
     from pet.storage.object_storage import file_system
 
-    for name, value in {
-        "AWS_ENDPOINT_URL": s3_server,
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "PET_SCRATCH": str(tmp_path / "scratch"),
-    }.items():
+    for name, value in s3_settings(s3_server).items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PET_SCRATCH", str(tmp_path / "scratch"))
     address = f"s3://tests-{secrets.token_hex(4)}"
     files = file_system(address)
     files.clear_instance_cache()  # one of another server, or of other credentials

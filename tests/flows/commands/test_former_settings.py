@@ -39,7 +39,8 @@ def test_an_old_run_command_goes_on_with_a_warning(pet: Pet, run_copy: Path) -> 
     options = [
         f"--set={name}={json.dumps(config[name])}"
         for name in ("device", "max_length", "shard_rows", "tokens_per_batch", "abstain_below",
-                     "generations", "train_from", "member", "student", "supervised")
+                     "generations", "train_from", "out_of_bag", "student_folds",
+                     "member", "student", "supervised")
     ]  # fmt: skip
     paths = [f"--{name}={config[name]}" for name in ("labeled", "pool", "test", "model")]
     made = (run_copy / "student" / "done.json").read_bytes()

@@ -16,7 +16,7 @@ import pytest
 from pet.errors import PetError
 from pet.pipeline import label_pool
 from pet.reporting.report_page import duration, write_page
-from tests.support import reports
+from tests.support import reports, samples
 
 pytestmark = pytest.mark.charts
 
@@ -146,12 +146,12 @@ def test_a_page_that_is_drawn_again_is_the_one_of_the_run(tiny_run: Path, tmp_pa
 @pytest.mark.parametrize(
     "changes",
     [
-        {"test": None},
+        {"test": None, **samples.SHIPPED},
         {"labeled": None, "test": None},
         {"labeled": None, "generations": 1},
         {"member": {"steps": 0}},
         {"generations": 2, "growth_factor": 1.5, "encoder": "the model"},
-        {"repetitions": 2, "test": None, "out_of_bag": 0},
+        {"repetitions": 2, "test": None},
     ],
 )
 def test_every_kind_of_run_gets_a_page(
@@ -203,8 +203,8 @@ def test_an_earlier_page_does_not_outlive_new_inputs(
         raise PetError("no luck")
 
     monkeypatch.setattr("pet.pipeline.train_student", fail)
-    with pytest.raises(PetError):
-        label_pool(config_for(out=run_copy))
+    with pytest.raises(PetError, match="no luck"):
+        label_pool(config_for(out=run_copy, **samples.SHIPPED))
     assert not (run_copy / "report.html").exists()
 
 

@@ -118,12 +118,10 @@ def test_a_kill_between_a_units_files_and_its_done_json_costs_that_unit_alone(
 
 
 def test_labels_are_kept_file_by_file(
-    bucket: str, config_for: Configure, tiny_run: Path, tmp_path: Path, elsewhere: Move
+    bucket: str, sent_run: str, config_for: Configure, tiny_run: Path, tmp_path: Path
 ) -> None:
     """They take the longest: a killed run labels no file of a large pool twice."""
-    config = config_for(out=f"{bucket}/news")
-    label_pool(config)
-    elsewhere()
+    config = config_for(out=sent_run)
     before = file_system(bucket).modified(f"{config.out}/labels/part-00000.parquet")
     file_system(bucket).rm(
         [f"{config.out}/labels/{name}" for name in ("part-00001.parquet", ".done.json")]
@@ -134,10 +132,9 @@ def test_labels_are_kept_file_by_file(
 
 
 def test_a_file_that_was_altered_in_the_bucket_is_made_anew(
-    bucket: str, config_for: Configure, tiny_run: Path, tmp_path: Path
+    bucket: str, sent_run: str, config_for: Configure, tiny_run: Path, tmp_path: Path
 ) -> None:
-    config = config_for(out=f"{bucket}/news")
-    label_pool(config)
+    config = config_for(out=sent_run)
     for name in ("student/config.json", "labels/part-00002.parquet"):
         content = file_system(bucket).cat_file(f"{config.out}/{name}")
         file_system(bucket).pipe_file(f"{config.out}/{name}", content[:-9] + b" " + content[-9:])
@@ -149,11 +146,11 @@ def test_a_file_that_was_altered_in_the_bucket_is_made_anew(
 
 
 def test_a_run_that_goes_on_has_no_report_of_before(
-    bucket: str, config_for: Configure, monkeypatch: pytest.MonkeyPatch
+    sent_run: str, config_for: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever reads the bucket meanwhile would take it for the new one."""
-    config = config_for(out=f"{bucket}/news")
-    label_pool(config)
+    config = config_for(out=sent_run)
+    assert "news/report.json" in names_in(config.out)
 
     def stop(*_: object) -> None:
         assert "news/report.json" not in names_in(config.out)

@@ -45,7 +45,7 @@ def test_the_table_is_as_long_as_it_should_be() -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_bad_input_is_told_whole_and_changes_nothing(
+def test_a_bad_input_is_reported_whole_and_changes_nothing(
     case: Case, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(console.Stop, "install", lambda self: None)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Figures = dict[str, Any]
 
 
-# A language model that is only asked, a sentence encoder as one more voice, the same encoder as
+# A language model that is only asked, a sentence encoder as one more member, the same encoder as
 # the student: what two cores can do in minutes with models of 135 and 22 million parameters, if
 # the larger one reads 64 tokens of a text and the student takes 300 steps; it reads 128 tokens, as
 # everyone else's, the encoder 256, as it does by default.

@@ -170,10 +170,10 @@ def speed(run: Path) -> dict[str, float]:
     finished = open_run(run)
     texts = pq.read_table(finished.config.pool).slice(0, ROWS).to_pydict()
     columns = {field: texts[field] for field in finished.task.fields}
-    voice = ensemble_predictor(finished)
-    voice({name: column[:100] for name, column in columns.items()}, no_tick)  # loads them
+    predict = ensemble_predictor(finished)
+    predict({name: column[:100] for name, column in columns.items()}, no_tick)  # loads them
     started = time.perf_counter()
-    voice(columns, no_tick)
+    predict(columns, no_tick)
     return {
         "rows a second, 9 members": ROWS / (time.perf_counter() - started),
         "peak MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,

@@ -48,7 +48,7 @@ def main() -> None:
         if options.prefect:
             kill_the_server(folder / "server", whole)
             lock_the_database(folder / "database", whole)
-            note("a Prefect server that was killed was replaced; a locked database was told\n")
+            note("a Prefect server that was killed was replaced; a locked database was reported\n")
     sent = ", ".join(f"{count} {number.name}" for number, count in tally.signals.items())
     note(
         f"\nseed {seed}: {sent} in {time.monotonic() - started:.0f} s; all {tally.runs} runs "

@@ -283,7 +283,7 @@ def test_an_unfitted_classifier_says_so(make: Make, tmp_path: Path) -> None:
         ({"preset": "slow"}, "preset"),
     ],
 )
-def test_wrong_parameters_are_told_at_fit_and_leave_nothing_behind(
+def test_wrong_parameters_are_reported_at_fit_and_leave_nothing_behind(
     make: Make, tmp_path: Path, changes: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(InputError, match=said) as caught:

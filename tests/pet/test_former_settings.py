@@ -97,7 +97,7 @@ def test_of_two_names_of_one_setting_none_is_chosen() -> None:
 
 
 @pytest.mark.usefixtures("renamed")
-def test_a_wrong_value_under_a_former_name_is_told_of_todays() -> None:
+def test_a_wrong_value_under_a_former_name_is_reported_under_todays() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert problems_of("abstain_under=2") == ["setting abstain_below"]

@@ -50,7 +50,7 @@ def test_a_job_that_fails_lets_the_others_go_and_its_error_comes_out() -> None:
         raise ValueError("the first one")
 
     def wait() -> None:
-        assert workers.stopped.wait(60), "nobody told this job to stop"
+        assert workers.stopped.wait(60), "nobody stopped this job"
 
     with pytest.raises(ValueError, match="the first one"):
         InProcess(workers)([Job("fails", fail), Job("waits", wait)])

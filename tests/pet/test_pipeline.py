@@ -248,7 +248,7 @@ def test_a_member_that_was_tampered_with_is_made_again_and_said_so(
 def test_adding_a_pattern_leaves_the_other_members_as_they_are(
     config_for: Configure, shipped_run: Path, tmp_path: Path
 ) -> None:
-    """Judges share the labeled rows out among the patterns, in the order of the task file."""
+    """Held-out members share the labeled rows out among the patterns, in the task's order."""
     config_for = partial(config_for, **samples.SHIPPED)
     out = tmp_path / "grown" / "news"
     label_pool(config_for(out=out, task=own_task(tmp_path, ["last", "category"], "two.toml")))

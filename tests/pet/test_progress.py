@@ -23,7 +23,7 @@ class Diary(Observer):
         self.lines.append("end")
 
 
-def test_a_stage_is_told_from_begin_to_end() -> None:
+def test_a_stage_is_reported_from_begin_to_end() -> None:
     diary = Diary()
     with diary.stage("scoring", 5, "rows") as tick:
         tick(2)

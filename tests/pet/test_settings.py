@@ -55,7 +55,7 @@ def test_an_unknown_key_is_refused_with_the_list_of_known_ones() -> None:
     assert problems_of("a.b.c=1") == ["setting a.b"]
 
 
-def test_all_wrong_settings_are_told_at_once() -> None:
+def test_all_wrong_settings_are_reported_at_once() -> None:
     found = problems_of("temperature=0", "nonsense=1", "member.steps=-1", "preset=quick", "seed=x")
     assert sorted(found) == sorted(
         [

@@ -62,7 +62,7 @@ SUBJECTS = {
 
 
 class Listener(Observer):
-    """Remembers what it was told."""
+    """Remembers every message."""
 
     def __init__(self) -> None:
         self.said: list[str] = []

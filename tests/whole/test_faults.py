@@ -260,7 +260,7 @@ def test_a_file_that_was_cut_off_is_made_again_and_little_else(
     assert len(again) <= 1, f"made again: {again}"
 
 
-def test_a_damaged_manifest_is_told(config_for: Configure, run_copy: Path) -> None:
+def test_a_damaged_manifest_is_reported(config_for: Configure, run_copy: Path) -> None:
     (run_copy / "manifest.json").write_text('{"run_id": "06f')
     observer = At("", stop)
     label_pool(config_for(out=run_copy), observer=observer)

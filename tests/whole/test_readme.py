@@ -246,10 +246,10 @@ def test_the_readme_says_what_each_extra_brings() -> None:
 
 
 def test_every_benchmark_has_its_line_in_the_guide_to_tests() -> None:
-    told = code_in_text(REPOSITORY / "tests" / "README.md")
+    shown = code_in_text(REPOSITORY / "tests" / "README.md")
     targets = {name for name in make_targets() if name.startswith("bench")}
     assert len(targets) >= 5
-    assert {f"make {name}" for name in targets} <= set(told)
+    assert {f"make {name}" for name in targets} <= set(shown)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
@@ -276,10 +276,10 @@ def test_a_document_names_commands_options_settings_and_targets_that_exist(docum
     place = REPOSITORY / document
     known = options_of_commands()
     known["any"] = {"--help"}.union(*known.values())
-    told = [step.text for step in steps(place) if not step.is_python]
-    told += [code for code in code_in_text(place) if code.startswith(("pet ", "make ", "--"))]
-    assert told, "nothing was found that could be wrong"
-    for text in told:
+    shown = [step.text for step in steps(place) if not step.is_python]
+    shown += [code for code in code_in_text(place) if code.startswith(("pet ", "make ", "--"))]
+    assert shown, "nothing was found that could be wrong"
+    for text in shown:
         words = shlex.split(text, comments=True)
         if words[0] == "make":
             assert {word for word in words[1:] if "=" not in word} <= make_targets(), text

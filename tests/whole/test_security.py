@@ -1,4 +1,4 @@
-"""Untrusted models, data and settings: nothing of them runs, leaves its folder or is told on."""
+"""Untrusted models, data and settings: nothing of them runs, leaves its folder or is repeated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Here runs have held-out members: they set how loud and how sure members are."""
+"""Here runs have held-out members: they calibrate members."""
 
 from __future__ import annotations
 

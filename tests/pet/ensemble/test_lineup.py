@@ -52,7 +52,7 @@ def grown(
     return found
 
 
-def test_judges_leave_different_rows_out_and_together_speak_of_as_many_as_they_can(
+def test_held_out_members_leave_different_rows_out_and_together_cover_as_many_as_they_can(
     config_for: Configure,
 ) -> None:
     """Drawn by each for itself, two lines of a quarter spoke of 17 rows of 50 instead of 24."""
@@ -75,7 +75,7 @@ def test_judges_leave_different_rows_out_and_together_speak_of_as_many_as_they_c
     assert set.union(*rows.values()) == set(range(12))
 
 
-def test_a_pattern_that_is_added_changes_no_judge_of_the_others(
+def test_a_pattern_that_is_added_changes_no_held_out_member_of_the_others(
     config_for: Configure, inputs_folder: Path, tmp_path: Path
 ) -> None:
     task = (inputs_folder / "task.toml").read_text()
@@ -93,7 +93,7 @@ def test_a_pattern_that_is_added_changes_no_judge_of_the_others(
 
 
 def test_a_label_of_one_or_two_rows_is_left_out_by_nobody(config_for: Configure) -> None:
-    """A judge that has never seen a label tells nothing of models that have."""
+    """A held-out member that has never seen a label measures nothing of models that have."""
     session = open_session(config_for())
     rare = replace(session.labeled, labels=np.array([0] * 8 + [1] * 2 + [2] * 2))
     few = replace(session, inputs=replace(session.inputs, labeled=rare))
@@ -102,7 +102,7 @@ def test_a_label_of_one_or_two_rows_is_left_out_by_nobody(config_for: Configure)
     assert all(left.max() < 8 for left in rows)
 
 
-def test_a_line_that_leaves_nothing_out_judges_nobody(
+def test_a_line_that_leaves_nothing_out_has_no_held_out_member(
     config_for: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is taught every row, and would find each model right about what it has learned."""
@@ -116,7 +116,7 @@ def test_a_line_that_leaves_nothing_out_judges_nobody(
     assert all(len(planned(few).held_out_rows[held_out]) for held_out in held_out_members)
 
 
-def test_members_learn_from_every_labeled_row_and_only_judges_leave_some_out(
+def test_members_learn_from_every_labeled_row_and_only_held_out_members_leave_some_out(
     config_for: Configure,
 ) -> None:
     session = open_session(config_for())
@@ -131,7 +131,7 @@ def test_members_learn_from_every_labeled_row_and_only_judges_leave_some_out(
         assert named(session).fingerprints[member] != named(session).fingerprints[held_out]
 
 
-def test_nobody_judges_where_members_are_not_trained_or_are_taken_at_their_word(
+def test_there_are_no_held_out_members_where_none_is_trained_or_calibration_is_off(
     config_for: Configure,
 ) -> None:
     assert not held_out_of(open_session(config_for(out_of_bag=0)), 0)
@@ -142,7 +142,7 @@ def test_nobody_judges_where_members_are_not_trained_or_are_taken_at_their_word(
     assert not held_out_of(open_session(config_for(member={"steps": 0})), 0)
 
 
-def heard(session: Session, member: Member) -> set[int]:
+def knows(session: Session, member: Member) -> set[int]:
     """The labeled rows that somebody has learned from, or somebody who taught it."""
     if member.generation is None:
         return set()
@@ -152,14 +152,14 @@ def heard(session: Session, member: Member) -> set[int]:
     texts = session.labeled.columns["text"]
     own = {texts.index(text) for text in columns["text"]}
     teachers = planned(session).teachers[member] if member.generation else []
-    return own.union(*(heard(session, teacher) for teacher in teachers))
+    return own.union(*(knows(session, teacher) for teacher in teachers))
 
 
 @pytest.mark.parametrize("start", STARTS)
-def test_nobody_in_a_line_of_judges_has_heard_of_the_rows_that_it_left_out(
+def test_nobody_in_a_line_of_held_out_members_has_learned_of_the_rows_that_it_left_out(
     grown: dict[int, tuple[Session, dict[str, Any]]], start: int
 ) -> None:
-    """What teachers have learned they hand on: such a judge finds every model right."""
+    """What teachers have learned they hand on: such a held-out member finds every model right."""
     session, _ = grown[start]
     for generation in (1, 2):
         held_out_members = held_out_of(session, generation)
@@ -167,13 +167,13 @@ def test_nobody_in_a_line_of_judges_has_heard_of_the_rows_that_it_left_out(
         for held_out in held_out_members:
             rows = set(planned(session).held_out_rows[held_out].tolist())
             assert len(rows) == (12 if start else 6)
-            assert heard(session, held_out) == set(range(12)) - rows
+            assert knows(session, held_out) == set(range(12)) - rows
     for member in planned(session).generations[2]:
-        assert heard(session, member) == set(range(12)), "members leave nothing out"
+        assert knows(session, member) == set(range(12)), "members leave nothing out"
 
 
 @pytest.mark.parametrize("start", STARTS)
-def test_a_later_ensemble_is_as_sure_as_judges_find_it_right(
+def test_a_later_ensemble_is_calibrated_by_held_out_members(
     grown: dict[int, tuple[Session, dict[str, Any]]], start: int
 ) -> None:
     session, report = grown[start]
@@ -197,7 +197,7 @@ def test_a_later_ensemble_is_as_sure_as_judges_find_it_right(
 
 
 @pytest.mark.parametrize("start", STARTS)
-def test_without_a_test_set_a_grown_ensemble_is_measured_on_what_judges_left_out(
+def test_without_a_test_set_a_grown_ensemble_is_measured_on_held_out_rows(
     grown: dict[int, tuple[Session, dict[str, Any]]], start: int
 ) -> None:
     """Its members are right about all labeled rows: by that, the report would promise too much."""
@@ -214,7 +214,7 @@ def test_without_a_test_set_a_grown_ensemble_is_measured_on_what_judges_left_out
     assert "best_pattern" in report["test"]
 
 
-def test_only_judges_that_teach_others_are_asked_about_the_pool(
+def test_only_held_out_members_that_teach_others_score_the_pool(
     grown: dict[int, tuple[Session, dict[str, Any]]],
 ) -> None:
     session, _ = grown[0]
@@ -241,8 +241,10 @@ def test_only_judges_that_teach_others_are_asked_about_the_pool(
     assert {path.name[:5] for path in logits.iterdir()} == {"part-"}, "nobody reads the rest"
 
 
-def test_judges_shape_no_member(config_for: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run that is judged after the fact must not be trained again."""
+def test_held_out_members_change_no_member(
+    config_for: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that is measured after the fact must not be trained again."""
     names = []
     for count in (0, 2):
         monkeypatch.setattr("pet.ensemble.lineup.HELD_OUT_LINES", count)
@@ -259,7 +261,7 @@ def test_judges_shape_no_member(config_for: Configure, monkeypatch: pytest.Monke
     [({"out_of_bag": 0}, 4), ({"out_of_bag": 0.25}, 1), ({"member": {"steps": 0}}, 4)],
     ids=["taken at their word", "three rows in all", "nobody is trained"],
 )
-def test_nobody_judges_later_members_where_it_would_tell_nothing(
+def test_later_generations_have_no_held_out_members_where_they_would_measure_nothing(
     config_for: Configure, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], lines: int
 ) -> None:
     monkeypatch.setattr("pet.ensemble.lineup.HELD_OUT_LINES", lines)
@@ -267,7 +269,7 @@ def test_nobody_judges_later_members_where_it_would_tell_nothing(
     assert not held_out_of(session, 1)
 
 
-def test_beside_an_encoder_there_are_no_later_judges_and_none_is_kept_to_teach_them(
+def test_beside_an_encoder_there_are_no_later_held_out_members_and_none_is_kept_to_teach_them(
     config_for: Configure, model_folder: Any
 ) -> None:
     """What patterns say is no measure of patterns and encoder together."""
@@ -280,7 +282,7 @@ def test_beside_an_encoder_there_are_no_later_judges_and_none_is_kept_to_teach_t
 @pytest.mark.parametrize(
     ("generations", "goal"), [(0, 1000), ("paper", 10)], ids=["not wanted", "large enough"]
 )
-def test_where_nothing_will_grow_no_judge_is_kept_to_teach(
+def test_where_nothing_will_grow_no_held_out_member_is_kept_to_teach(
     config_for: Configure, monkeypatch: pytest.MonkeyPatch, generations: Any, goal: int
 ) -> None:
     """Two models of a gigabyte that nobody is ever going to ask."""
@@ -310,8 +312,8 @@ def test_lines_speak_of_as_many_rows_as_they_can_and_none_is_trained_to_repeat_a
     assert len(rows) == (12 if "train_from" in changes else 3 * lines)
 
 
-def test_lines_of_judges_go_from_pattern_to_pattern(config_for: Configure) -> None:
-    """Two judges of one pattern would judge that pattern, and not the ensemble."""
+def test_lines_of_held_out_members_go_from_pattern_to_pattern(config_for: Configure) -> None:
+    """Two held-out members of one pattern would measure that pattern, and not the ensemble."""
     session = open_session(config_for(repetitions=3, **GROWN))
     for generation in (1, 2):
         held_out_members = held_out_of(session, generation)
@@ -322,10 +324,10 @@ def test_lines_of_judges_go_from_pattern_to_pattern(config_for: Configure) -> No
 
 
 @pytest.mark.parametrize("start", STARTS)
-def test_labels_of_rows_that_judges_left_out_do_not_change_what_they_are_taught(
+def test_labels_of_held_out_rows_do_not_change_what_their_members_are_taught(
     grown: dict[int, tuple[Session, dict[str, Any]]], start: int
 ) -> None:
-    """Offsets and weights are fitted on labeled rows: by them, labels came to judges after all."""
+    """Offsets and weights are fitted on labeled rows: labels reached held-out members by them."""
     session, _ = grown[start]
     for held_out in held_out_of(session, 1):
         own = planned(session).held_out_rows[held_out]
@@ -340,7 +342,7 @@ def test_labels_of_rows_that_judges_left_out_do_not_change_what_they_are_taught(
         np.testing.assert_allclose(one, sharpness * two, atol=1e-6)
 
 
-def test_judges_of_the_generation_that_is_kept_speak_for_it(
+def test_held_out_members_of_the_generation_that_is_kept_measure_it(
     config_for: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those of a generation that did harm would say how sure another one may be."""
@@ -353,10 +355,10 @@ def test_judges_of_the_generation_that_is_kept_speak_for_it(
     assert held_out_members == {"judge1-bracket-r0", "judge1-last-r0"}
     assert report["labeled"]["unseen"]
     page = (Path(config.out) / "report.html").read_text(encoding="utf-8")
-    assert "some have none" in page, "of three trained patterns two have a judge"
+    assert "some have none" in page, "of three trained patterns two have a held-out member"
 
 
-def test_a_run_that_is_to_grow_further_asks_its_last_judges_again(
+def test_a_run_that_is_to_grow_further_scores_with_its_last_held_out_members_again(
     config_for: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They were not kept, for nobody was to be taught by them."""
@@ -366,7 +368,7 @@ def test_a_run_that_is_to_grow_further_asks_its_last_judges_again(
     assert {name[:2] for name in report["weights"]} == {"g2"}
 
 
-def test_judges_are_made_once(
+def test_held_out_members_are_made_once(
     grown: dict[int, tuple[Session, dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(growing, "degradation", lambda *args, **more: "")

@@ -28,7 +28,9 @@ from tests.support.lineups import held_out_of, planned
 Configure = Callable[..., Any]
 
 
-def test_a_row_is_judged_by_those_only_who_left_it_out(config_for: Configure) -> None:
+def test_a_row_is_predicted_out_of_fold_by_those_only_who_left_it_out(
+    config_for: Configure,
+) -> None:
     config = config_for()
     label_pool(config)
     held_out = Path(config.out) / "members" / "judge-last-r0"

@@ -39,9 +39,9 @@ def test_an_encoder_that_cannot_say_what_it_was_taught_leads_the_ensemble_astray
     listener = samples.Listener()
     report = label_pool(config, observer=listener)
     assert f"encoder-g{generation}" in report["weights"]
-    told = [line for line in listener.said if "is discarded, 0 is kept" in line]
-    assert len(told) == (1 if generation == 0 else 0)
-    assert all(f"the encoder predicts {kept:.0%} of what its teachers" in line for line in told)
+    lines = [line for line in listener.said if "is discarded, 0 is kept" in line]
+    assert len(lines) == (1 if generation == 0 else 0)
+    assert all(f"the encoder predicts {kept:.0%} of what its teachers" in line for line in lines)
 
 
 @pytest.mark.parametrize(("kept", "stopped"), [(0.79, True), (0.81, False)])
@@ -54,8 +54,8 @@ def test_without_labeled_rows_patterns_that_lose_what_they_were_taught_are_not_k
     listener = samples.Listener()
     report = label_pool(config_for(labeled=None, generations=1), observer=listener)
     assert all(name.startswith("untrained-") for name in report["weights"]) is stopped
-    told = [line for line in listener.said if f"a member predicts {kept:.0%} of what" in line]
-    assert len(told) == stopped
+    lines = [line for line in listener.said if f"a member predicts {kept:.0%} of what" in line]
+    assert len(lines) == stopped
 
 
 def test_it_is_asked_about_rows_that_it_has_not_learned_from(

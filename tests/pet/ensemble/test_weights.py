@@ -29,7 +29,7 @@ Configure = Callable[..., Any]
 def from_untrained(
     inputs_folder: Path, model_folder: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Any]:
-    """A run that started with untrained members, and grew; nobody judges who came later."""
+    """A run that started with untrained members, and grew; later members have no held-out ones."""
     config = samples.tiny_config(
         inputs_folder,
         model_folder("bert"),
@@ -108,7 +108,7 @@ def test_untrained_members_are_scaled_by_what_fits_their_own_logits(
     assert any(expected.offsets)
 
 
-def test_judges_say_nothing_of_which_label_a_member_prefers(tiny_run: Path) -> None:
+def test_held_out_members_do_not_set_label_offsets(tiny_run: Path) -> None:
     """A member's preference is chance of its training; another's would be put on top of it."""
     record = read_json(tiny_run / "soft_labels" / DONE)
     assert record["ensemble_temperature"] != 1
@@ -135,7 +135,7 @@ def test_without_labels_teachers_are_no_surer_than_they_are(config_for: Configur
     )
 
 
-def test_patterns_that_were_right_about_no_row_are_heard_beside_the_encoder(
+def test_patterns_that_were_right_about_no_row_keep_a_weight_beside_the_encoder(
     config_for: Configure, model_folder: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They would weigh nothing in every generation, trained or not, by a handful of rows."""

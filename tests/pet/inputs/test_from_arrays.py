@@ -74,7 +74,7 @@ def test_settings_reach_the_run_with_their_own_types(tmp_path: Path) -> None:
     assert (config.student.steps, config.member.steps, config.weights) == (7, 3, "uniform")
 
 
-def test_all_that_cannot_be_set_is_told_at_once() -> None:
+def test_all_that_cannot_be_set_is_reported_at_once() -> None:
     wrong = given(settings={"seed": 1, "out": "x"}, values={}, pool=Path("pool.parquet"))
     with pytest.raises(InputError) as caught:
         wrong.check()

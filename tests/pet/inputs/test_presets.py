@@ -82,7 +82,7 @@ def test_the_chosen_preset_lies_under_what_the_user_set(
 def test_a_processor_without_bfloat16_keeps_float32(
     model_folder: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """There it is six times slower, and nobody is told."""
+    """There it is six times slower, and nobody is warned."""
     monkeypatch.setattr(presets, "LARGE", 1000)
     monkeypatch.setattr(presets, "has_bfloat16", lambda: False)
     made = with_preset(

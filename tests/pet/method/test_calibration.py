@@ -152,7 +152,7 @@ def test_no_rows_at_all_scale_nothing() -> None:
 
 
 def test_a_calibration_temperature_above_one_is_found_for_an_overconfident_model() -> None:
-    # 1000 rows of logits [4, 0] of which 731 are right: the honest gap is 1, so T is 4.
+    # 1000 rows of logits [4, 0] of which 731 are right: the calibrated gap is 1, so T is 4.
     logits = np.tile([4.0, 0.0], (1000, 1))
     labels = (np.arange(1000) >= 731).astype(int)
     assert fit_temperature(logits, labels) == pytest.approx(4, rel=0.05)
@@ -179,7 +179,7 @@ def voices_of(rows: int, right: float, sure: float, rng: np.random.Generator) ->
 
 
 @pytest.mark.parametrize(("first", "second"), [(0.95, 0.4), (0.4, 0.95)])
-def test_the_voice_that_knows_more_gets_the_larger_share(first: float, second: float) -> None:
+def test_the_predictor_that_knows_more_gets_the_larger_share(first: float, second: float) -> None:
     rng = np.random.default_rng(0)
     labels, one = voices_of(60, first, 2.0, rng)
     _, other = voices_of(60, second, 2.0, rng)
@@ -187,7 +187,7 @@ def test_the_voice_that_knows_more_gets_the_larger_share(first: float, second: f
     assert (share > 0.7) if second > first else (share < 0.3)
 
 
-def test_few_rows_leave_two_voices_alike() -> None:
+def test_few_rows_leave_two_predictors_alike() -> None:
     """Both are right about four rows, and of no row is it known who of them is better."""
     labels = np.array([0, 1, 2, 0])
     logits = 2.0 * np.eye(3)[labels]

@@ -59,7 +59,7 @@ def test_the_label_that_students_prefer_stays_theirs() -> None:
     np.testing.assert_allclose(said.sum(axis=1), 1, atol=1e-6)
 
 
-def told(wrong: int, rows: int = 100) -> tuple[np.ndarray, np.ndarray]:
+def predicted(wrong: int, rows: int = 100) -> tuple[np.ndarray, np.ndarray]:
     """Sure soft labels of two even labels, and students that say another of the first rows."""
     soft = np.eye(2)[np.arange(rows) % 2] * 0.98 + 0.01
     logits = np.log(soft)
@@ -68,21 +68,21 @@ def told(wrong: int, rows: int = 100) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_students_that_know_what_the_ensemble_knows_have_all_the_say() -> None:
-    soft, logits = told(wrong=0)
+    soft, logits = predicted(wrong=0)
     found = correct(soft, 3 * logits, 1.0)
     assert (found.kept, found.share) == (pytest.approx(1), pytest.approx(1))
     np.testing.assert_allclose(found.soft_labels, as_confident_as(logits, soft, 1.0), atol=1e-5)
 
 
 def test_students_that_know_nearly_all_would_correct_no_row() -> None:
-    soft, logits = told(wrong=2)
+    soft, logits = predicted(wrong=2)
     found = correct(soft, logits, 1.0)
     assert found.kept == pytest.approx(1 - 2 * 2 / 100)
     assert found.soft_labels[:3].argmax(axis=1).tolist() == [1, 0, 0], "the rows that they correct"
 
 
 def test_students_too_weak_for_the_task_would_spoil_the_ensembles_labels() -> None:
-    soft, logits = told(wrong=20)
+    soft, logits = predicted(wrong=20)
     found = correct(soft, logits, 1.0)
     assert found.kept == pytest.approx(0.6)
     assert found.share == 0
@@ -90,7 +90,7 @@ def test_students_too_weak_for_the_task_would_spoil_the_ensembles_labels() -> No
 
 
 def test_in_between_the_say_is_shared_as_by_hand() -> None:
-    soft, logits = told(wrong=9)
+    soft, logits = predicted(wrong=9)
     found = correct(soft, logits, 1.0)
     assert found.kept == pytest.approx(1 - 2 * 9 / 100)
     assert found.share == pytest.approx((0.82 - TOO_WEAK) / (1 - TOO_WEAK))
@@ -100,7 +100,7 @@ def test_in_between_the_say_is_shared_as_by_hand() -> None:
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.0, 10.0])
-def test_a_mixture_of_voices_that_contradict_each_other_would_be_less_sure(
+def test_a_mixture_of_predictors_that_contradict_each_other_would_have_less_confidence(
     temperature: float,
 ) -> None:
     """Both are as sure of a row; where they differ the mixture is on the fence, and no surer."""
@@ -109,10 +109,10 @@ def test_a_mixture_of_voices_that_contradict_each_other_would_be_less_sure(
     ensemble, students = (4 * truth + rng.normal(size=truth.shape) for _ in range(2))
     found = correct(softmax(ensemble, temperature), students, temperature)
     assert 0 < found.share < 1
-    honest = softmax(np.log(found.soft_labels), 1 / temperature)
+    calibrated = softmax(np.log(found.soft_labels), 1 / temperature)
 
     def negative_log_likelihood(scale: float) -> float:
-        return -float((softmax(ensemble) * np.log(softmax(np.log(honest), scale))).sum())
+        return -float((softmax(ensemble) * np.log(softmax(np.log(calibrated), scale))).sum())
 
     assert negative_log_likelihood(1.0) < min(
         negative_log_likelihood(0.9), negative_log_likelihood(1.1)

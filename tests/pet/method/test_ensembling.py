@@ -48,11 +48,11 @@ def test_a_member_of_weight_zero_has_no_say() -> None:
     np.testing.assert_allclose(softmax(combine(LOGITS, [1, 0])), softmax(LOGITS[0]))
 
 
-def test_a_row_is_combined_of_those_who_are_heard_on_it() -> None:
-    heard = np.array([[True, False], [True, True]])
-    together = combine(LOGITS, [3, 1], heard)
+def test_a_row_is_combined_of_the_members_that_scored_it() -> None:
+    scored = np.array([[True, False], [True, True]])
+    together = combine(LOGITS, [3, 1], scored)
     np.testing.assert_allclose(together[:, 0] - together[:, 1], [1.25, 2.0])
-    alike = combine(LOGITS, [3, 0], heard)  # row 1 is heard of a member of weight zero only
+    alike = combine(LOGITS, [3, 0], scored)  # row 1 is scored by a member of weight zero only
     np.testing.assert_allclose(alike[1, 0] - alike[1, 1], 2.0)
 
 

@@ -1,4 +1,4 @@
-"""The linear head of the encoder member: soft targets, missing labels, honest loudness."""
+"""The linear head of the encoder member: soft targets, missing labels, calibrated scale."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_label_that_no_row_shows_is_not_vetoed_in_the_ensemble() -> None:
     assert (found.held_out[:, 2] < found.held_out[:, :2].max(axis=1) - 1).all()
 
 
-def test_labels_that_are_noise_make_a_quiet_voice() -> None:
+def test_labels_that_are_noise_give_a_member_low_confidence() -> None:
     """A head that learned nothing must not drown the patterns with confident nonsense."""
     noise = np.random.default_rng(1).integers(0, 3, 24)
     right = fit_calibrated(POINTS, LABELS, *NOTHING, np.random.default_rng(0))

@@ -43,7 +43,7 @@ def test_a_prompt_is_what_its_vectors_are_as_embedded_words(
     """Row by row, without padding: embeddings joined by hand, positions counted by hand."""
     worn, encoder, model = prompted(model_folder(kind))
     texts = tokenized(encoder, model.tokenizer, {"text": TEXTS})
-    said = score(worn, encoder, texts, tokens_per_batch=512)
+    logits = score(worn, encoder, texts, tokens_per_batch=512)
     worn.active_adapter.set(None)
     start = encoder.prompt_end - LENGTH
     for row in range(len(TEXTS)):
@@ -61,7 +61,7 @@ def test_a_prompt_is_what_its_vectors_are_as_embedded_words(
         at_mask = logits[0, batch.masks[0, 0]]
         for label, words_of in enumerate(encoder.words.tokens):
             expected = np.mean([float(at_mask[word[0]]) for word in words_of])
-            assert said[row, label] == pytest.approx(expected, abs=1e-4)
+            assert logits[row, label] == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta", "llama"])
@@ -145,15 +145,15 @@ def test_many_prompts_in_one_pass_say_what_they_say_alone(
     """Rows that were given their neighbour's prompt would still look like scores."""
     model = load_cloze(model_folder(kind))
     templates = [TEMPLATE, "{text} the topic is {mask}", TEMPLATE]
-    voices = [on(model, seed, template) for seed, template in enumerate(templates)]
-    voices[1][1].offset = np.array([1, 2, 3], np.float32)
-    ensemble = PromptEnsemble.of(voices)
+    members = [on(model, seed, template) for seed, template in enumerate(templates)]
+    members[1][1].offset = np.array([1, 2, 3], np.float32)
+    ensemble = PromptEnsemble.of(members)
     assert ensemble is not None
     together = ensemble.score({"text": TEXTS})
     assert together is not None
-    for (worn, encoder), said in zip(voices, together, strict=True):
+    for (worn, encoder), logits in zip(members, together, strict=True):
         texts = tokenized(encoder, model.tokenizer, {"text": TEXTS})
-        assert np.allclose(score(worn, encoder, texts, tokens_per_batch=512), said, atol=1e-4)
+        assert np.allclose(score(worn, encoder, texts, tokens_per_batch=512), logits, atol=1e-4)
     assert not np.allclose(together[0], together[2], atol=1e-3)
 
 
@@ -183,13 +183,13 @@ def test_many_prompts_in_one_pass_say_in_int8_what_they_say_alone_in_int8(
     """A few texts would be labeled in float32, and the same texts among many in int8."""
     model = load_cloze(model_folder("bert"))
     model.precision = "int8"
-    voices = [on(model, seed) for seed in range(2)]
-    ensemble = PromptEnsemble.of(voices)
+    members = [on(model, seed) for seed in range(2)]
+    ensemble = PromptEnsemble.of(members)
     assert ensemble is not None
     together = ensemble.score({"text": TEXTS})
     assert together is not None
-    texts = tokenized(voices[0][1], model.tokenizer, {"text": TEXTS})
-    alone = np.stack([score(*voice, texts, tokens_per_batch=512) for voice in voices])
+    texts = tokenized(members[0][1], model.tokenizer, {"text": TEXTS})
+    alone = np.stack([score(*member, texts, tokens_per_batch=512) for member in members])
     model.precision = "float32"
     exact = np.stack([score(*on(model, seed), texts, tokens_per_batch=512) for seed in range(2)])
     assert np.abs(together - exact).max() > 10 * np.abs(together - alone).max()
@@ -197,9 +197,9 @@ def test_many_prompts_in_one_pass_say_in_int8_what_they_say_alone_in_int8(
 
 def test_many_prompts_in_one_pass_that_say_nan_label_nothing(model_folder: ModelFolder) -> None:
     model = load_cloze(model_folder("bert"))
-    voices = [on(model, seed) for seed in range(2)]
-    voices[1][0].adapter.vectors.data[:] = torch.nan
-    ensemble = PromptEnsemble.of(voices)
+    members = [on(model, seed) for seed in range(2)]
+    members[1][0].adapter.vectors.data[:] = torch.nan
+    ensemble = PromptEnsemble.of(members)
     assert ensemble is not None
     with pytest.raises(PetError, match=f"NaN for {len(TEXTS)} of {len(TEXTS)} rows"):
         ensemble.score({"text": TEXTS})

@@ -179,7 +179,7 @@ def test_who_may_not_look_at_a_whole_bucket_may_use_a_part_of_it(
     assert kind_of(path_of(f"{bucket}/nothing")) is None
 
 
-def test_all_places_that_are_wrong_are_told_at_once(bucket: str, config_for: Configure) -> None:
+def test_all_places_that_are_wrong_are_reported_at_once(bucket: str, config_for: Configure) -> None:
     wrong = {"pool": f"{bucket}/no", "test": f"{bucket}/none", "out": "s3://no-such-bucket-at-all"}
     with pytest.raises(InputError) as caught:
         open_session(config_for().model_copy(update=wrong))

@@ -141,7 +141,7 @@ def test_an_unknown_key_is_named_with_the_one_that_was_meant() -> None:
     assert problem.fix == "did you mean `description`?"
 
 
-def test_a_label_with_a_dot_is_told_to_use_quotes() -> None:
+def test_a_label_with_a_dot_must_be_quoted() -> None:
     problem = only_problem_of(good('"Log-in / access" =', "log.in ="))
     assert (problem.where, problem.found) == ("t.toml, labels.log", "a table")
     assert "in quotes" in problem.fix

@@ -94,7 +94,7 @@ def test_scores_that_were_damaged_calibrate_nothing(run_copy: Path, inputs_folde
     damaged = bytearray(path.read_bytes())
     damaged[4:40] = bytes(36)
     path.write_bytes(damaged)
-    with pytest.raises(PetError, match="scores as they were written"):
+    with pytest.raises(PetError, match="a file as it was written"):
         evaluate_run(run_copy, str(inputs_folder / "test.csv"), "ensemble", SILENT)
 
 

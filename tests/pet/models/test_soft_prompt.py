@@ -43,7 +43,7 @@ def test_a_prompt_is_what_its_vectors_are_as_embedded_words(
     """Row by row, without padding: embeddings joined by hand, positions counted by hand."""
     worn, encoder, model = prompted(model_folder(kind))
     texts = tokenized(encoder, model.tokenizer, {"text": TEXTS})
-    logits = score(worn, encoder, texts, tokens_per_batch=512)
+    scores = score(worn, encoder, texts, tokens_per_batch=512)
     worn.active_adapter.set(None)
     start = encoder.prompt_end - LENGTH
     for row in range(len(TEXTS)):
@@ -61,7 +61,7 @@ def test_a_prompt_is_what_its_vectors_are_as_embedded_words(
         at_mask = logits[0, batch.masks[0, 0]]
         for label, words_of in enumerate(encoder.words.tokens):
             expected = np.mean([float(at_mask[word[0]]) for word in words_of])
-            assert logits[row, label] == pytest.approx(expected, abs=1e-4)
+            assert scores[row, label] == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta", "llama"])

@@ -41,29 +41,29 @@ class FormerSettings:
         setting of another value than its default, a renamed one beside the new one.
 
         Args:
-            note: told of all of them at once; not at all where there are none.
+            note: called once with all of them; not at all where there are none.
         """
-        made, told = deepcopy(dict(data)), []
+        made, notes = deepcopy(dict(data)), []
         for old, new in self.renamed.items():
             group, name = _place(made, old)
             new_name = new.rpartition(".")[2]
             if name in group and new_name not in group:
                 group[new_name] = group.pop(name)
-                told.append(f"setting {old} is called {new} now")
+                notes.append(f"setting {old} is called {new} now")
         gone = []
         for old, removed in self.removed.items():
             group, name = _place(made, old)
             if name in group and group[name] == removed.default:
                 gone.append(f"{old} ({group.pop(name)})")
         if len(gone) == 1:
-            told.append(f"setting {gone[0]} is gone: every run has this value now, leave it out")
+            notes.append(f"setting {gone[0]} is gone: every run has this value now, leave it out")
         elif gone:
             names = ", ".join(gone)
-            told.append(
+            notes.append(
                 f"settings {names} are gone: every run has these values now, leave them out"
             )
-        if told:
-            note("; ".join(told))
+        if notes:
+            note("; ".join(notes))
         return made
 
     def take_out(self, data: dict[str, Any]) -> dict[str, Any]:
@@ -92,5 +92,5 @@ def _place(settings: dict[str, Any], dotted: str) -> tuple[dict[str, Any], str]:
 
 
 def warn(line: str) -> None:
-    """Tell a caller in Python; a command has its own way."""
+    """Warn a caller in Python; a command has its own way."""
     warnings.warn(line, FutureWarning, stacklevel=5)

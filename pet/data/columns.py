@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -67,6 +68,11 @@ def listed(names: Sequence[str], limit: int = 20) -> str:
     """Quote and join the names, and count those beyond the limit."""
     more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
     return (", ".join(map(repr, names[:limit])) or "none") + more
+
+
+def with_counts(names: Counter[str], limit: int = 20) -> str:
+    """Quote and join the commonest names, each with its number of rows."""
+    return ", ".join(f"{name!r} ({count} rows)" for name, count in names.most_common(limit))
 
 
 def plain(kind: pa.DataType) -> pa.DataType:

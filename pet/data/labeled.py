@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pet.data.columns import Need, listed
+from pet.data.columns import Need, listed, with_counts
 from pet.data.data_files import Reason
 from pet.data.pool import Pool, PoolBatch, RejectedRow, TextTable, join_batches, open_pool
 from pet.data.readers import count_rows
@@ -140,12 +140,11 @@ def _labeled_problems(
     where, problems = str(path), []
     unknown = Counter(name for name in names if name not in labels)
     if unknown:
-        found = ", ".join(f"{name!r} ({count} rows)" for name, count in unknown.most_common(20))
         problems.append(
             Problem(
                 where,
                 f"the task's labels: {listed(labels)}",
-                f"other labels: {found}",
+                f"other labels: {with_counts(unknown)}",
                 _meant(unknown, labels)
                 + "correct the file or the task's [labels]; is --label-column right?",
             )

@@ -26,7 +26,7 @@ from pet.inputs.inputs import computation
 from pet.inputs.pool_sample import texts_fingerprint, unlabeled_rows
 from pet.inputs.session import Session
 from pet.method.linear_head import load_head
-from pet.models.scoring import Columns, score_columns, score_together, tokenize_columns
+from pet.models.scoring import Columns, score_columns, score_columns_together
 from pet.models.sentence_encoder import encoder_length
 from pet.progress import Tick
 from pet.storage.units import Unit, fingerprint
@@ -192,10 +192,11 @@ def _of_untrained(session: Session, members: Sequence[Member]) -> Scorer:
         wanted = [members[place] for place in places]
         count = len(next(iter(columns.values())))
         scores = np.empty((len(wanted), count, len(session.task.labels)), np.float32)
-        known, rest = _scored_for_prior(session, wanted, file, count)
-        for place, (rows, raw) in enumerate(known):
-            scores[place, rows] = raw
-        tick(count - len(rest))
+        rows, known = _scored_for_prior(session, wanted, file, count)
+        if len(rows):
+            scores[:, rows] = known
+            tick(len(rows))
+        rest = np.setdiff1d(np.arange(count), rows)
         scores[:, rest] = _score_patterns(session, wanted, file, columns, rest, tick)
         return scores
 
@@ -219,24 +220,21 @@ def _score_patterns(
         for member in members
     ]
     model, encoders = loaded[0][0], [encoder for _, encoder in loaded]
-    texts = session.tokens.setdefault(file, {})
-    for encoder in encoders:
-        tokenize_columns(encoder, model.tokenizer, columns, texts)
+    known = session.tokens.setdefault(file, {})
     size = session.config.tokens_per_batch
-    return score_together(model, encoders, texts, rows, tokens_per_batch=size, tick=tick)
+    return score_columns_together(model, encoders, columns, size, tick, known, rows)
 
 
 def _scored_for_prior(
     session: Session, members: Sequence[Member], file: str, count: int
-) -> tuple[list[tuple[NDArray[np.int64], Scores]], NDArray[np.int64]]:
+) -> tuple[NDArray[np.int64], list[Scores]]:
     """Find rows of a pool's file that were scored when the prior was measured.
 
     Returns:
-        for each member these rows and their calibrated scores; and the rows that remain.
+        these rows, and their calibrated scores by each member. Each [rows, labels]
     """
-    nothing: list[tuple[NDArray[np.int64], Scores]] = []
     if file not in shard_names(session) or not session.config.prior_of_pool:
-        return nothing, np.arange(count)
+        return np.arange(0), []
     first = shard_names(session).index(file) * session.config.shard_rows
     sampled = prior_rows(len(unlabeled_rows(session)), session.seed("prior"))
     inside = (sampled >= first) & (sampled < first + count)
@@ -245,8 +243,8 @@ def _scored_for_prior(
     for member in members:
         raw = read_logits(prior_path(session.folder, member.pattern))[1][inside]
         offset = prior_offset(session.config, session.folder, member.pattern)
-        found.append((rows, raw if offset is None else raw + offset))
-    return found, np.setdiff1d(np.arange(count), rows)
+        found.append(raw if offset is None else raw + offset)
+    return rows, found
 
 
 def prior_rows(count: int, seed: int) -> NDArray[np.int64]:

@@ -102,9 +102,7 @@ class ClozeModel(Model):
         Words of several tokens are scored by log-probability, and then so are all words of the
         verbalizer, since raw logits of one place cannot be set beside sums over several.
         """
-        if encoder.words.mask_counts == (1,):
-            return self.outputs_of([encoder], texts, rows)[0]
-        if self.shares_text([encoder], texts, rows):
+        if encoder.words.mask_counts != (1,) and self.shares_text([encoder], texts, rows):
             return self.outputs_together([encoder], texts, rows)[0]
         return self._apart(encoder, texts, rows)
 
@@ -151,15 +149,10 @@ class ClozeModel(Model):
                     for place, own in enumerate(encoders)
                 ]
             )
-        vocabulary = sorted({token for own in encoders for (token,) in own.words.distinct})
+        vocabulary = _single_tokens(encoders)
         ends = columns[branches.ends].expand(len(rows), -1)
         logits = self._logits(inputs, ends, vocabulary)
-        return torch.stack(
-            [
-                _with_offset(own, logits[:, place] @ _mean_matrix(own.words, vocabulary).to(logits))
-                for place, own in enumerate(encoders)
-            ]
-        )
+        return _mean_scores(encoders, logits.unbind(1), vocabulary)
 
     def output_width(self, encoder: Encoder) -> int:
         """How many labels are scored."""
@@ -220,18 +213,12 @@ class ClozeModel(Model):
         Words of one token only. Where the model wears stacked prompts, each encoder's rows have
         the prompt of its place.
         """
-        words = [encoder.words for encoder in encoders]
-        vocabulary = sorted({token for own in words for (token,) in own.distinct})
+        vocabulary = _single_tokens(encoders)
         batch = joined(
             [encoder.batch(texts, rows) for encoder in encoders], self.tokenizer.pad_token_id
         )
         logits = self._logits(*self._inputs(batch), vocabulary)[:, 0]
-        found = []
-        for encoder, own in zip(encoders, logits.split(len(rows)), strict=True):
-            found.append(
-                _with_offset(encoder, own @ _mean_matrix(encoder.words, vocabulary).to(own))
-            )
-        return torch.stack(found)
+        return _mean_scores(encoders, logits.split(len(rows)), vocabulary)
 
     def _masked_word_scores(self, encoder: Encoder, texts: Texts, rows: Rows) -> dict[Word, Tensor]:
         """Compute log p(word) as section 3.1 of "It's Not Just Size That Matters" (2021) does.
@@ -335,6 +322,27 @@ def _label_scores(encoder: Encoder, by_word: Mapping[Word, Tensor]) -> Tensor:
     """Average the scores of each label's words. [rows, labels]"""
     of_labels = [torch.stack([by_word[word] for word in of]) for of in encoder.words.tokens]
     return _with_offset(encoder, torch.stack([of.mean(0) for of in of_labels], dim=1))
+
+
+def _single_tokens(encoders: Sequence[Encoder]) -> list[int]:
+    """List the tokens of all label words, which are of one token each."""
+    return sorted({token for own in encoders for (token,) in own.words.distinct})
+
+
+def _mean_scores(
+    encoders: Sequence[Encoder], logits: Sequence[Tensor], vocabulary: Sequence[int]
+) -> Tensor:
+    """Average the logits of each label's words of one token. [encoders, rows, labels]
+
+    Args:
+        logits: one tensor for each encoder. Each [rows, vocabulary]
+    """
+    return torch.stack(
+        [
+            _with_offset(encoder, own @ _mean_matrix(encoder.words, vocabulary).to(own))
+            for encoder, own in zip(encoders, logits, strict=True)
+        ]
+    )
 
 
 def _with_offset(encoder: Encoder, scores: Tensor) -> Tensor:

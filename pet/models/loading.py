@@ -257,6 +257,24 @@ def is_causal(ref: ModelRef) -> bool:
     return kind_of(load_config(ref), ref.name) is AutoModelForCausalLM
 
 
+def from_safetensors(kind: Any, ref: ModelRef, **more: Any) -> tuple[Any, dict[str, Any]]:
+    """Load a model in float32, never from a pickle and never with remote code.
+
+    Returns:
+        the model, and what transformers says of its weights: which are missing or mismatched.
+    """
+    loaded: tuple[Any, dict[str, Any]] = kind.from_pretrained(
+        ref.name,
+        revision=ref.revision,
+        use_safetensors=True,
+        trust_remote_code=False,
+        dtype=torch.float32,
+        output_loading_info=True,
+        **more,
+    )
+    return loaded
+
+
 def load_whole(kind: Any, ref: ModelRef, may_miss: str = "-") -> Any:
     """Load a model with its head: where weights are missing, transformers would draw them.
 
@@ -264,14 +282,7 @@ def load_whole(kind: Any, ref: ModelRef, may_miss: str = "-") -> Any:
         may_miss: how the names of weights begin that are of no use here.
     """
     with torch.random.fork_rng(devices=[]), model_problems(ref.name, "its weights"):
-        module, loaded = kind.from_pretrained(
-            ref.name,
-            revision=ref.revision,
-            use_safetensors=True,
-            trust_remote_code=False,
-            dtype=torch.float32,
-            output_loading_info=True,
-        )
+        module, loaded = from_safetensors(kind, ref)
     missing = sorted(key for key in loaded["missing_keys"] if not key.startswith(may_miss))
     if missing:
         raise InputError(

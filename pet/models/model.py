@@ -21,6 +21,7 @@ from pet.models.batching import Rows, is_out_of_memory
 from pet.models.fast_paths import last_layer, restricted_to
 from pet.models.loading import (
     check_vocabulary,
+    from_safetensors,
     load_tokenizer,
     load_whole,
     model_problems,
@@ -260,16 +261,12 @@ class Classifier(Model):
         refuse_unloadable(ref)
         tokenizer = load_tokenizer(ref)
         with seeded(seed), model_problems(ref.name, "its weights"):
-            module, loaded = AutoModelForSequenceClassification.from_pretrained(
-                ref.name,
-                revision=ref.revision,
-                use_safetensors=True,
-                trust_remote_code=False,
-                dtype=torch.float32,
+            module, loaded = from_safetensors(
+                AutoModelForSequenceClassification,
+                ref,
                 num_labels=len(labels),
                 id2label=names,
                 label2id={label: index for index, label in names.items()},
-                output_loading_info=True,
                 ignore_mismatched_sizes=True,
             )
         drawn, head = frozenset(loaded["missing_keys"]), head_weights(module)

@@ -246,6 +246,24 @@ def score_columns(
     return score(model, encoder, texts, tokens_per_batch=tokens_per_batch, tick=tick)
 
 
+def score_columns_together(
+    model: Model,
+    encoders: Sequence[Encoder],
+    columns: Columns,
+    tokens_per_batch: int,
+    tick: Tick = no_tick,
+    known: Tokens | None = None,
+    rows: Rows | None = None,
+) -> NDArray[np.float32]:
+    """Tokenise and score texts by several encoders of one model. [encoders, rows, labels]"""
+    texts: Tokens = {} if known is None else known
+    for encoder in encoders:
+        tokenize_columns(encoder, model.tokenizer, columns, texts)
+    return score_together(
+        model, encoders, texts, rows, tokens_per_batch=tokens_per_batch, tick=tick
+    )
+
+
 def ask_in_turn(
     models: Iterable[tuple[Any, Sequence[Encoder]]],
     count: int,
@@ -268,15 +286,12 @@ def ask_in_turn(
     stack = []
     for model, encoders in models:
         known = of_class.setdefault(type(model), {})
-        for encoder in encoders:
-            tokenize_columns(encoder, model.tokenizer, columns, known)
 
         def count_all(rows: int, times: int = len(encoders)) -> None:
             counted(times * rows)
 
-        scores = score_together(
-            model, encoders, known, tokens_per_batch=tokens_per_batch, tick=count_all
+        stack.append(
+            score_columns_together(model, encoders, columns, tokens_per_batch, count_all, known)
         )
-        stack.append(scores)
         del model, encoders  # before the next is loaded: not every machine has room for two
     return np.concatenate(stack)

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from pet.config import RunConfig
-from pet.data.columns import listed
+from pet.data.columns import listed, with_counts
 from pet.data.pool import open_pool
 from pet.errors import InputError, Problem
 from pet.finished.finished_run import FinishedRun, open_run
@@ -121,12 +121,11 @@ def answer_problems(
         )
     unknown = Counter(own.label for own in answered if own.label not in labels)
     if unknown:
-        found = ", ".join(f"{name!r} ({count} rows)" for name, count in unknown.most_common(20))
         problems.append(
             Problem(
                 where,
                 f"the task's labels: {listed(labels)}",
-                f"other answers: {found}",
+                f"other answers: {with_counts(unknown)}",
                 "correct these answers; leave a row empty that fits no label",
             )
         )

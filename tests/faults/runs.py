@@ -10,25 +10,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.cache import cache_root
 from pet.storage.files import TEMPORARY_PREFIX, read_record
 from pet.storage.locks import LOCK
 from pet.storage.units import file_digest
+from tests.support.tickets import REPOSITORY, run_command
 
-REPOSITORY = Path(__file__).parents[2]
-SAMPLE = REPOSITORY / "data" / "sample"
-MODEL = cache_root() / "models" / "bert-tiny"
-TASK = """
-name = "tickets"
-fields = ["text"]
-[labels]
-billing = ["payment", "money"]
-delivery = ["delivery", "shipping"]
-technical = ["software", "computer"]
-[patterns]
-category = "category: {mask}. {text}"
-about = "{text} This is about {mask}"
-"""
 # Every stage there is, in seconds: two patterns, one generation after the first, three shards.
 SETTINGS = ("train_from=0", "generations=1", "growth_factor=2", "adapt_steps=4",
             "adaptation.batch_size=4", "member.steps=8", "student.steps=12",
@@ -52,26 +38,8 @@ class Run:
     def command(self) -> list[str]:
         """Return what follows `pet`."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        task = self.folder / "tickets.toml"
-        task.write_text(TASK)
-        settings = [part for setting in SETTINGS for part in ("--set", setting)]
         plain = ["--plain"] if self.plain else []
-        return [
-            "run",
-            str(task),
-            "--labeled",
-            str(SAMPLE / "tickets-labeled.csv"),
-            "--pool",
-            str(SAMPLE / "tickets-pool.csv"),
-            "--test",
-            str(SAMPLE / "tickets-test.csv"),
-            "--model",
-            str(MODEL),
-            "--out",
-            str(self.out),
-            *plain,
-            *settings,
-        ]
+        return run_command(self.folder / "tickets.toml", self.out, SETTINGS, *plain)
 
     def start(self, command: list[str] | None = None) -> subprocess.Popen[str]:
         """Start `pet` with a command, by default the run's own."""

@@ -12,7 +12,8 @@ import pytest
 
 from tests.faults.disturbance import Hit, Tally, compare, disturb
 from tests.faults.prefects import kill_the_server
-from tests.faults.runs import MODEL, Run, Undisturbed, command_to_go_on, digests, undisturbed
+from tests.faults.runs import Run, Undisturbed, command_to_go_on, digests, undisturbed
+from tests.support.tickets import MODEL
 
 
 @pytest.fixture(scope="module")

@@ -27,13 +27,7 @@ from tests.conftest import ModelFolder
 from tests.support import samples
 
 QUICK = {
-    "device": "cpu",
-    "max_length": 32,
-    "generations": 0,
-    "train_from": 0,
-    "calibration": "none",
-    "out_of_bag": 0,
-    "student_folds": 1,
+    **samples.ESTIMATOR,
     "member": {"steps": 1, "batch_size": 4},
     "student.steps": 2,
     "supervised.steps": 0,

@@ -18,16 +18,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from pet.data.labeled import label_name
 from pet.estimator import PetClassifier
 from tests.conftest import ModelFolder
+from tests.support import samples
 
 WORDS = ("sport", "space", "business", "money", "game")
 QUICK = {
-    "device": "cpu",
-    "max_length": 32,
-    "generations": 0,
-    "train_from": 0,
-    "calibration": "none",
-    "out_of_bag": 0,
-    "student_folds": 1,
+    **samples.ESTIMATOR,
     "weights": "uniform",
     "member": {"steps": 0},
     "student.steps": 1,

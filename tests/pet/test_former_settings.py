@@ -30,9 +30,9 @@ def renamed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def given(*settings: str, **values: Any) -> tuple[RunConfig, list[str]]:
-    """Make a configuration; return what was told, too."""
-    told: list[str] = []
-    return make_config({**NEEDED, **values}, settings, note=told.append), told
+    """Make a configuration; return what was noted, too."""
+    notes: list[str] = []
+    return make_config({**NEEDED, **values}, settings, note=notes.append), notes
 
 
 def former_file(folder: Path, **changes: Any) -> Path:
@@ -47,9 +47,9 @@ def former_file(folder: Path, **changes: Any) -> Path:
 
 @pytest.mark.parametrize("name", REMOVED)
 def test_a_command_with_a_removed_setting_as_it_was_by_default_still_runs(name: str) -> None:
-    made, told = given(f"{name}={REMOVED[name].default}")
+    made, notes = given(f"{name}={REMOVED[name].default}")
     assert made == config()
-    [line] = told
+    [line] = notes
     assert line.startswith(f"setting {name} (")
     assert "is gone" in line
 
@@ -76,9 +76,9 @@ def test_a_removed_setting_does_not_hide_what_else_is_wrong() -> None:
 
 @pytest.mark.usefixtures("renamed")
 def test_a_command_with_a_former_name_sets_what_it_is_called_today() -> None:
-    made, told = given("abstain_under=0.25", "member.rate=0.5")
+    made, notes = given("abstain_under=0.25", "member.rate=0.5")
     assert (made.abstain_below, made.member.learning_rate) == (0.25, 0.5)
-    assert told == [
+    assert notes == [
         "setting abstain_under is called abstain_below now; "
         "setting member.rate is called member.learning_rate now"
     ]
@@ -142,9 +142,9 @@ def test_what_is_no_setting_of_any_version_is_still_refused(tmp_path: Path) -> N
 
 def test_a_file_of_nights_with_a_former_name_labels_as_it_did(tmp_path: Path) -> None:
     (tmp_path / "n.toml").write_text(NIGHTS + 'voice = "ensemble"\n')
-    told: list[str] = []
-    assert load_nightly_config(tmp_path / "n.toml", told.append).predictor == "ensemble"
-    assert told == ["setting voice is called predictor now"]
+    notes: list[str] = []
+    assert load_nightly_config(tmp_path / "n.toml", notes.append).predictor == "ensemble"
+    assert notes == ["setting voice is called predictor now"]
 
 
 def test_a_served_deployment_with_a_former_name_goes_on() -> None:
@@ -169,15 +169,15 @@ def test_a_removed_setting_of_nights_is_taken_as_it_was_by_default_only(
     monkeypatch.setattr(NightlyConfig, "former", former)
     path = tmp_path / "n.toml"
     path.write_text(NIGHTS + "patience = 3\n[drift]\nbins = 20\n")
-    told: list[str] = []
-    load_nightly_config(path, told.append)
-    assert told == [
+    notes: list[str] = []
+    load_nightly_config(path, notes.append)
+    assert notes == [
         "settings patience (3), drift.bins (20) are gone: "
         "every run has these values now, leave them out"
     ]
     path.write_text(NIGHTS + "patience = 3\n[drift]\nbins = 30\n")
     with pytest.raises(InputError, match=r"setting drift\.bins\n  expected: 20, or nothing"):
-        load_nightly_config(path, told.append)
+        load_nightly_config(path, notes.append)
 
 
 # In Python.

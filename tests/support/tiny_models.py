@@ -160,30 +160,23 @@ def bert(tokenizer: Any) -> Any:
     )
 
 
+def _like_roberta(tokenizer: Any) -> dict[str, Any]:
+    return {
+        **SMALL,
+        "vocab_size": len(tokenizer),
+        "intermediate_size": 64,
+        "type_vocab_size": 1,
+        "max_position_embeddings": POSITIONS + 2,
+        "pad_token_id": 1,
+    }
+
+
 def roberta(tokenizer: Any) -> Any:
-    return RobertaForMaskedLM(
-        RobertaConfig(
-            **SMALL,
-            vocab_size=len(tokenizer),
-            intermediate_size=64,
-            type_vocab_size=1,
-            max_position_embeddings=POSITIONS + 2,
-            pad_token_id=1,
-        )
-    )
+    return RobertaForMaskedLM(RobertaConfig(**_like_roberta(tokenizer)))
 
 
 def xlm_roberta(tokenizer: Any) -> Any:
-    return XLMRobertaForMaskedLM(
-        XLMRobertaConfig(
-            **SMALL,
-            vocab_size=len(tokenizer),
-            intermediate_size=64,
-            type_vocab_size=1,
-            max_position_embeddings=POSITIONS + 2,
-            pad_token_id=1,
-        )
-    )
+    return XLMRobertaForMaskedLM(XLMRobertaConfig(**_like_roberta(tokenizer)))
 
 
 def llama(tokenizer: Any) -> Any:

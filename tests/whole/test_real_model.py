@@ -10,36 +10,21 @@ from pathlib import Path
 
 import pytest
 
-from data.cache import cache_root
-
-REPOSITORY = Path(__file__).parents[2]
-SAMPLE = REPOSITORY / "data" / "sample"
-MODEL = cache_root() / "models" / "bert-tiny"
+from tests.support.tickets import MODEL, REPOSITORY, run_command
 
 pytestmark = [
     pytest.mark.demo,
     pytest.mark.skipif(not MODEL.exists(), reason="python -m data.fetch bert-tiny"),
 ]
 
-TASK = """
-name = "tickets"
-fields = ["text"]
-[labels]
-billing = ["payment", "money"]
-delivery = ["delivery", "shipping"]
-technical = ["software", "computer"]
-[patterns]
-category = "category: {mask}. {text}"
-about = "{text} This is about {mask}"
-"""
-FEW = [
+FEW = (
     "train_from=0",
     "member.steps=30",
     "student.steps=60",
     "supervised.steps=10",
     "generations=0",
     "shard_rows=20",
-]
+)
 LOAD = """
 import json, sys
 from transformers import pipeline
@@ -50,30 +35,8 @@ print(json.dumps(classify("the parcel never arrived", top_k=None)))
 
 
 def command(out: Path, *more: str) -> list[str]:
-    task = out.parent / "tickets.toml"
-    task.write_text(TASK)
-    settings = [part for setting in FEW for part in ("--set", setting)]
-    return [
-        sys.executable,
-        "-m",
-        "flows.cli",
-        "run",
-        str(task),
-        "--plain",
-        "--json",
-        "--labeled",
-        str(SAMPLE / "tickets-labeled.csv"),
-        "--pool",
-        str(SAMPLE / "tickets-pool.csv"),
-        "--test",
-        str(SAMPLE / "tickets-test.csv"),
-        "--model",
-        str(MODEL),
-        "--out",
-        str(out),
-        *settings,
-        *more,
-    ]
+    run = run_command(out.parent / "tickets.toml", out, FEW, "--plain", "--json")
+    return [sys.executable, "-m", "flows.cli", *run, *more]
 
 
 def run(arguments: list[str]) -> subprocess.CompletedProcess[str]:

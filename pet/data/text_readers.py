@@ -21,6 +21,8 @@ LONGEST_ROW = 16 << 20  # bytes of one CSV or JSONL row; more is an unclosed quo
 
 LINES_HELD = 100  # that one wrong quote of a CSV file may cost; more is a file to be mended
 
+LINES_LIKE_ROWS = 8  # between two quotes that show that these quotes belong to different rows
+
 PEEKED_LINES = 20  # JSONL lines that are read to learn which columns there are
 
 # How files begin that are often called .csv or .jsonl: Excel's own, UTF-16, gzip, Parquet.
@@ -72,39 +74,32 @@ def _open_text(path: Path, errors: str) -> TextIO:
 
 def read_csv(source: Source, texts: Sequence[str], others: Sequence[str]) -> Iterator[RawRows]:
     columns = list(dict.fromkeys([*texts, *others]))
-    width = len(source.schema)
     places = [source.schema.names.index(name) for name in columns]
     with _open_text(source.path, "surrogateescape") as stream:
         rows = _csv_rows(stream, source.path)
         next(rows)  # the header
         while batch := list(islice(rows, CHUNK_ROWS)):
-            faults = [_csv_fault(row, width) for row in batch]
+            faults = [row if isinstance(row, Reason) else None for row in batch]
             values: list[list[str | None]] = [
-                [None if fault else row[place] for row, fault in zip(batch, faults, strict=True)]
+                [None if isinstance(row, Reason) else row[place] for row in batch]
                 for place in places
             ]
             yield _as_batch(columns, values, texts, faults)
 
 
-def _csv_fault(row: list[str] | Reason, width: int) -> Reason | None:
-    if isinstance(row, Reason):
-        return row
-    return None if len(row) == width else Reason.RAGGED
-
-
 def _csv_rows(stream: TextIO, path: Path) -> Iterator[list[str] | Reason]:
-    """Yield the rows that are not blank, the line of column names first.
+    """Yield the rows that are not blank, column names first; a reason where one cannot be read.
 
     A quote that is not closed in its row is closed by a later row's first one. What stands behind
-    that shows it: the lines that were held together are one row that cannot be read, and too many
-    of them a file that cannot.
+    that, or between the two, shows it: the rows that were held together cannot be read, and too
+    many of them are a file that cannot.
 
     Raises:
         InputError: a quote is never closed, a row is too long, or column names cannot be read.
     """
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST_ROW))
     held: list[str] = []  # lines of the row that is being read
-    length = number = 0
+    length = number = width = 0
     at_end = False
 
     def lines() -> Iterator[str]:
@@ -135,6 +130,8 @@ def _csv_rows(stream: TextIO, path: Path) -> Iterator[list[str] | Reason]:
             never_closed = at_end
             if len(held) > 1:  # there is no telling which quote closes which
                 row = Reason.QUOTES
+        if number and isinstance(row, list) and row:
+            row = _fault(row, held, width) or row
         if length > LONGEST_ROW:
             raise refused(f"more than {LONGEST_ROW:,} characters in {{}}")
         if never_closed:
@@ -145,11 +142,29 @@ def _csv_rows(stream: TextIO, path: Path) -> Iterator[list[str] | Reason]:
             raise refused("a quote that is opened in {} and closed in a later line")
         if row is None:
             return
+        width = width or len(row)
+        lost = 1 + _rows_in(held[:-1], width) if row is Reason.QUOTES else 1
         if row:
-            yield row
-            number += 1
+            yield from [row] * lost
+            number += lost
         held.clear()
         length = 0
+
+
+def _fault(row: list[str], held: Sequence[str], width: int) -> Reason | None:
+    """Return what is wrong with a row that could be read, from the lines that it was read from."""
+    between = held[1:-1]
+    if len(row) != width:
+        return Reason.QUOTES if _rows_in(between, width) else Reason.RAGGED
+    # One text may have some lines with as many commas as a row: a list of places and countries.
+    few = LINES_LIKE_ROWS if width == 2 else LINES_LIKE_ROWS // 2
+    held_together = width > 1 and len(between) >= few and _rows_in(between, width) == len(between)
+    return Reason.QUOTES if held_together else None
+
+
+def _rows_in(lines: Sequence[str], width: int) -> int:
+    """Count the lines that are rows by themselves."""
+    return sum(len(next(csv.reader([line]), ())) == width for line in lines)
 
 
 def read_jsonl(source: Source, texts: Sequence[str], others: Sequence[str]) -> Iterator[RawRows]:

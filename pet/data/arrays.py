@@ -96,13 +96,15 @@ def _no_texts(where: str, found: str) -> InputError:
 
 
 def complete(texts: TextColumns, where: str = "X") -> dict[str, list[str]]:
-    """Return the texts where none is missing, and there is at least one row.
+    """Return the texts where every row has one, and there is at least one row.
+
+    As in files, what is missing beside a text in another field is an empty field.
 
     Raises:
         InputError: otherwise.
     """
-    rows = len(next(iter(texts.values())))
-    gaps = sorted({i for column in texts.values() for i, text in enumerate(column) if text is None})
+    rows = list(zip(*texts.values(), strict=True))
+    gaps = [i for i, row in enumerate(rows) if not any(row) and None in row]
     if gaps or not rows:
         found = f"none in {len(gaps)} rows, the first is row {gaps[0]}" if gaps else "no rows"
         raise InputError(
@@ -113,7 +115,7 @@ def complete(texts: TextColumns, where: str = "X") -> dict[str, list[str]]:
                 "leave these rows out, or fill them",
             )
         )
-    return {name: [text for text in column if text is not None] for name, column in texts.items()}
+    return {name: [text or "" for text in column] for name, column in texts.items()}
 
 
 def known_labels(y: Any, labels: Sequence[str], rows: int) -> tuple[list[str | None], NDArray[Any]]:

@@ -105,7 +105,7 @@ RawRows = tuple[pa.RecordBatch, NDArray[np.object_]]  # columns, and what is wro
 class Reason(StrEnum):
     """Why a row is set aside."""
 
-    NO_TEXT = "no text"  # null, or the key is missing
+    NO_TEXT = "no text"  # null, or the key is missing; in every field, or beside empty ones
     EMPTY = "empty text"  # nothing, or nothing but whitespace, in every field
     NOT_TEXT = "not text"  # a number, a list... where text should be
     UNDECODABLE = "not valid UTF-8"  # broken bytes, or half of a surrogate pair

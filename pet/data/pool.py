@@ -69,13 +69,16 @@ def clean(
     texts, reasons = {}, np.full(len(chunk), None)
     broken = np.zeros(len(chunk), bool)
     blank = np.ones(len(chunk), bool)
+    null = np.zeros(len(chunk), bool)
     for name, column in columns.items():
-        texts[name], undecodable = _decode(chunk.table.column(column))
+        text, undecodable = _decode(chunk.table.column(column))
         broken |= undecodable
+        null |= _mask(text.is_null())
+        # CSV has no null: in every format, one beside a text is an empty field.
+        texts[name] = text.fill_null("")
         blank &= _is_blank(texts[name])
     reasons[blank] = Reason.EMPTY
-    for text in texts.values():
-        reasons[_mask(text.is_null())] = Reason.NO_TEXT
+    reasons[blank & null] = Reason.NO_TEXT
     reasons[broken] = Reason.UNDECODABLE
     ids = None
     if id_column is not None:

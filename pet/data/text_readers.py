@@ -188,6 +188,7 @@ def _values(
     values: list[str | None] = []
     for row, record in enumerate(records):
         value = None if isinstance(record, Reason) else record.get(name)
+        value = None if value != value else value  # NaN, as pandas writes a gap
         if value is not None and not isinstance(value, str):
             value = _written(value)
             faults[row] = Reason.NOT_TEXT if is_text else faults[row]
@@ -195,11 +196,9 @@ def _values(
     return values
 
 
-def _written(value: Any) -> str | None:
+def _written(value: Any) -> str:
     """Write a JSON value as the same one in Parquet reads as a label: True, and 1 for 1.0."""
     if isinstance(value, float):
-        if value != value:
-            return None
         return str(int(value)) if value.is_integer() else str(value)
     return str(value) if isinstance(value, int) else json.dumps(value)  # a bool is an int, too
 

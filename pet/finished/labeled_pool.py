@@ -112,7 +112,11 @@ def _label_files(run: FinishedRun) -> list[Path]:
 def _join(batch: PoolBatch, shards: list[Path], number: int, task: Task) -> pa.Table:
     """Put the texts beside the labels of the same rows, which ids verify."""
     labeled = read_parquet(shards[number]) if number < len(shards) else None
-    if labeled is None or labeled["id"].to_pylist() != batch.ids:
+    ids = labeled["id"].to_pylist() if labeled is not None else []
+    known, rows = set(ids), zip(*batch.columns.values(), strict=True)
+    # Former versions have set rows aside where one field was null and another was not.
+    places = [row for row, texts in enumerate(rows) if all(texts) or batch.ids[row] in known]
+    if labeled is None or ids != [batch.ids[place] for place in places]:
         raise PetError(
             Problem(
                 f"label file {number}",
@@ -122,11 +126,14 @@ def _join(batch: PoolBatch, shards: list[Path], number: int, task: Task) -> pa.T
             )
         )
     label = pc.index_in(labeled["label"], pa.array(task.labels, pa.string())).cast(pa.int64())
-    texts = {
-        _text_name(name): pa.array(batch.columns[name], pa.large_string()) for name in task.fields
+    fields = {
+        _text_name(name): pa.array(
+            [batch.columns[name][place] for place in places], pa.large_string()
+        )
+        for name in task.fields
     }
     columns = {name: label if name == "label" else labeled[name] for name in LABEL_COLUMNS}
-    return pa.table({"id": columns.pop("id"), **texts, **columns})
+    return pa.table({"id": columns.pop("id"), **fields, **columns})
 
 
 def _text_name(field: str) -> str:

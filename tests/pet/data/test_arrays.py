@@ -65,6 +65,12 @@ def test_other_things_than_texts_are_refused(X: Any, fields: list[str], said: st
         text_columns(X, fields)
 
 
+def test_what_is_missing_beside_a_text_is_an_empty_field() -> None:
+    assert complete({"a": ["x", None], "b": [None, "y"]}) == {"a": ["x", ""], "b": ["", "y"]}
+    with pytest.raises(InputError, match="none in 1 rows, the first is row 1"):
+        complete({"a": ["x", None], "b": [None, None]})
+
+
 def test_no_rows_cannot_be_asked_about() -> None:
     with pytest.raises(InputError, match="no rows"):
         complete(text_columns([], ["text"]))

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -85,15 +86,36 @@ def test_a_column_of_nothing_but_nulls_rejects_every_row(tmp_path: Path) -> None
     assert [row.reason for row in everything(pool_of(path))[2]] == ["no text", "no text"]
 
 
-def test_a_row_needs_one_text_and_no_null_among_its_fields(tmp_path: Path) -> None:
-    parquet(
-        tmp_path / "a.parquet",
-        head=["h", "", "h", " ", "h"],
-        body=["b", "b", None, "\t\u00a0", ""],
+@pytest.mark.parametrize("suffix", ["parquet", "csv", "jsonl"])
+def test_a_null_beside_a_text_is_an_empty_field_in_every_format(
+    tmp_path: Path, suffix: str
+) -> None:
+    """CSV labeled the row, Parquet and JSON Lines set it aside."""
+    rows = {
+        "head": ["h", "", "h", " ", "h", None],
+        "body": ["b", "b", None, "\t\u00a0", "", None],
+    }
+    path = tmp_path / f"a.{suffix}"
+    if suffix == "parquet":
+        parquet(path, **rows)
+    elif suffix == "csv":
+        pd.DataFrame(rows).to_csv(path, index=False)
+    else:
+        pairs = zip(*rows.values(), strict=True)
+        write(path, "\n".join(json.dumps({"head": h, "body": b}) for h, b in pairs))
+    [batch] = open_pool(path, ["head", "body"]).batches()
+    assert batch.columns == {"head": ["h", "", "h", "h"], "body": ["b", "b", "", ""]}
+    reasons = ["empty text", "empty text" if suffix == "csv" else "no text"]
+    assert [(row.row, row.reason) for row in batch.rejected] == list(
+        zip((3, 5), reasons, strict=True)
     )
-    [batch] = open_pool(tmp_path / "a.parquet", ["head", "body"]).batches()
-    assert batch.columns == {"head": ["h", "", "h"], "body": ["b", "b", ""]}
-    assert [(row.row, row.reason) for row in batch.rejected] == [(2, "no text"), (3, "empty text")]
+
+
+def test_a_gap_that_python_wrote_as_nan_is_no_number_among_texts(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", '{"head": "h", "body": NaN}\n{"head": NaN, "body": NaN}\n')
+    [batch] = open_pool(path, ["head", "body"]).batches()
+    assert batch.columns == {"head": ["h"], "body": [""]}
+    assert batch.rejected == [RejectedRow("a.jsonl", 1, "no text")]
 
 
 def test_kept_columns_stay_beside_their_rows(tmp_path: Path) -> None:

@@ -6,12 +6,16 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pet.data.pool import PoolBatch
 from pet.errors import InputError, PetError
 from pet.finished.exports import export_run
+from pet.finished.labeled_pool import _join
+from pet.tasks.task import parse_task
 from tests.support import samples
 
 
@@ -83,3 +87,20 @@ def test_a_missing_label_file_is_an_error_and_no_smaller_dataset(
     )
     with pytest.raises(PetError, match="the ids of the pool's rows"):
         export_run(run_copy, "datasets", tmp_path / "out")
+
+
+def test_rows_that_a_former_version_set_aside_for_a_null_are_left_out(
+    tiny_run: Path, tmp_path: Path
+) -> None:
+    shard = pq.read_table(tiny_run / "labels" / "part-00000.parquet").slice(0, 1)
+    pq.write_table(shard, tmp_path / "part-00000.parquet")
+    task = parse_task(samples.task_toml(), "task")
+    [id] = shard["id"].to_pylist()
+
+    def joined(text: str) -> pa.Table:
+        batch = PoolBatch([id, "2"], {"text": ["a", text]}, np.arange(2), None, [])
+        return _join(batch, [tmp_path / "part-00000.parquet"], 0, task)
+
+    assert joined("")["text"].to_pylist() == ["a"]
+    with pytest.raises(PetError, match="the ids of the pool's rows"):
+        joined("a text of its own")

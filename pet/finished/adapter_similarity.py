@@ -59,7 +59,7 @@ def overlap(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
 def _question(model: ClozeModel) -> tuple[list[int], int]:
     """Return token ids, and the column of the prediction."""
     tokenizer = model.tokenizer
-    special = SpecialTokens.of(tokenizer, model.causal)
+    special = SpecialTokens.of(tokenizer, model.causal, pair=False)
     length = 0 if model.adapter is None else model.adapter.prompt_length
     before = special.before.tolist()
     if model.causal:

@@ -157,11 +157,20 @@ def model_problems(ref: str, part: str = "") -> Iterator[None]:
         ) from error
 
 
-def load_tokenizer(ref: ModelRef) -> Any:
-    """Load a fast tokenizer; a causal model's padding token is made up where it has none."""
+# With these in its configuration, plain transformers tokenises as `encoding.tokenize` does:
+# "[MASK]" in a text is but a word, and texts are cut and padded on the right.
+AS_TOKENIZED = {"split_special_tokens": True, "truncation_side": "right", "padding_side": "right"}
+
+
+def load_tokenizer(ref: ModelRef, **saved: Any) -> Any:
+    """Load a fast tokenizer; a causal model's padding token is made up where it has none.
+
+    Args:
+        saved: settings that stand in its configuration when it is saved, such as `AS_TOKENIZED`.
+    """
     with model_problems(ref.name, "its tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(
-            ref.name, revision=ref.revision, trust_remote_code=False
+            ref.name, revision=ref.revision, trust_remote_code=False, **saved
         )
         if not tokenizer.is_fast:
             raise InputError(

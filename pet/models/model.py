@@ -20,6 +20,7 @@ from pet.models.adapter import ActiveAdapter, Adapter
 from pet.models.batching import Rows, is_out_of_memory
 from pet.models.fast_paths import last_layer, restricted_to
 from pet.models.loading import (
+    AS_TOKENIZED,
     check_vocabulary,
     from_safetensors,
     load_tokenizer,
@@ -259,7 +260,7 @@ class Classifier(Model):
         """
         names = dict(enumerate(labels))
         refuse_unloadable(ref)
-        tokenizer = load_tokenizer(ref)
+        tokenizer = load_tokenizer(ref, **AS_TOKENIZED)
         with seeded(seed), model_problems(ref.name, "its weights"):
             module, loaded = from_safetensors(
                 AutoModelForSequenceClassification,
@@ -291,7 +292,7 @@ class Classifier(Model):
         """
         ref = ModelRef(folder)
         refuse_unloadable(ref)
-        tokenizer = load_tokenizer(ref)
+        tokenizer = load_tokenizer(ref, **AS_TOKENIZED)
         with model_problems(folder):
             module = load_whole(AutoModelForSequenceClassification, ref)
         return cls(module, tokenizer, device, precision=precision)

@@ -10,7 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pet.errors import InputError, Problem
-from pet.tasks.encoding import PLACEHOLDER, Encoder, Ids, LabelWords, TextSlot
+from pet.tasks.encoding import (
+    PLACEHOLDER,
+    Encoder,
+    Ids,
+    LabelWords,
+    TextSlot,
+    space_before_text,
+)
 from pet.tasks.patterns import Boundary, FieldSlot, MaskSlot, Pattern, Piece, Words
 
 
@@ -153,9 +160,9 @@ def _tokens_one_by_one(
     tokenizer: Any, pieces: list[Any], shown: list[str]
 ) -> list[tuple[Any, Ids]]:
     """Tokenise each piece alone, where one token would have covered two of them (`{text}s`)."""
-    alone = []
+    alone, space = [], space_before_text(tokenizer)
     for place, (piece, text) in enumerate(zip(pieces, shown, strict=True)):
-        lead = " " if place and shown[place - 1].endswith(" ") else ""
+        lead = space if place and shown[place - 1].endswith(" ") else ""
         body = text.rstrip(" ") if isinstance(piece, Words) else text
         ids = tokenizer.backend_tokenizer.encode(lead + body, add_special_tokens=False).ids
         alone.append((piece, np.asarray(ids, np.int32)))

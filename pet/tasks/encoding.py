@@ -47,23 +47,50 @@ def tokenize(tokenizer: Any, texts: Sequence[str], max_length: int, space: bool)
         space: the text stands after a space in its pattern, which byte-level and SentencePiece
             vocabularies write into the first token.
     """
-    cut = max_length * CHARACTERS_PER_TOKEN
-    lead = " " if space else ""
+    lead = space_before_text(tokenizer) if space else ""
     backend = tokenizer.backend_tokenizer
     backend.encode_special_tokens = True  # "[MASK]" in a text is but a word
     pieces: list[Ids] = []
     try:
         for start in range(0, len(texts), SLICE):
-            encodings = backend.encode_batch_fast(
-                [lead + text[:cut] for text in texts[start : start + SLICE]],
-                add_special_tokens=False,
-            )
-            pieces += [np.asarray(e.ids[:max_length], dtype=np.int32) for e in encodings]
+            led = [lead + text for text in texts[start : start + SLICE]]
+            pieces += _first_tokens(backend, led, max_length)
     finally:
         backend.encode_special_tokens = False
     offsets = np.zeros(len(pieces) + 1, dtype=np.int64)
     np.cumsum([len(piece) for piece in pieces], out=offsets[1:])
     return TokenizedTexts(np.concatenate(pieces) if pieces else np.zeros(0, np.int32), offsets)
+
+
+def space_before_text(tokenizer: Any) -> str:
+    """Return what makes a text by itself the tokens that it has after a space.
+
+    A space; but nothing for vocabularies that write one before every text (Llama 2): with another
+    one the text would have two of them.
+    """
+    ids = [
+        tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids
+        for text in (f"{PLACEHOLDER} {PLACEHOLDER}", PLACEHOLDER, f" {PLACEHOLDER}")
+    ]
+    twice, bare, spaced = ids
+    return "" if twice == bare * 2 != bare + spaced else " "
+
+
+def _first_tokens(backend: Any, texts: Sequence[str], max_length: int) -> list[Ids]:
+    """Return the first tokens of each text, reading no more of it than they need."""
+    pieces: list[Ids] = [np.zeros(0, np.int32)] * len(texts)
+    rows, cut = list(range(len(texts))), max_length * CHARACTERS_PER_TOKEN
+    while rows:
+        encodings = backend.encode_batch_fast(
+            [texts[row][:cut] for row in rows], add_special_tokens=False
+        )
+        more = []
+        for row, encoding in zip(rows, encodings, strict=True):
+            pieces[row] = np.asarray(encoding.ids[:max_length], dtype=np.int32)
+            if len(texts[row]) > cut and len(encoding.ids) <= max_length:
+                more.append(row)  # pages of blanks, or words of hundreds of letters
+        rows, cut = more, 2 * cut
+    return pieces
 
 
 def shorten(lengths: NDArray[np.int64], budget: int) -> NDArray[np.int64]:
@@ -83,30 +110,52 @@ def shorten(lengths: NDArray[np.int64], budget: int) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class SpecialTokens:
-    """What a tokenizer puts before, between and after the segments of a text pair."""
+    """What a tokenizer puts before, between and after the segments of a text, or of a pair.
+
+    Attributes:
+        types: the token types of these three, in order.
+        first_type, second_type: token types of the segments; all are 0 where the model has none.
+    """
 
     before: Ids
     between: Ids
     after: Ids
-    second_type: int  # token type of the second segment, 0 where the model knows none
+    types: tuple[Ids, ...]
+    first_type: int
+    second_type: int
 
     @classmethod
-    def of(cls, tokenizer: Any, causal: bool) -> SpecialTokens:
-        """Learn them from the tokenizer itself, by encoding a placeholder and a pair of them."""
+    def of(cls, tokenizer: Any, causal: bool, pair: bool) -> SpecialTokens:
+        """Learn them from the tokenizer itself, by encoding a placeholder, or a pair of them."""
         content = tokenizer(PLACEHOLDER, add_special_tokens=False)["input_ids"]
-        pair = tokenizer(PLACEHOLDER, PLACEHOLDER)
-        ids, types = pair["input_ids"], pair.get("token_type_ids")
-        first = _find(ids, content, 0)
-        second = _find(ids, content, first + len(content))
+        encoding = tokenizer(PLACEHOLDER, PLACEHOLDER if pair else None)
+        ids = encoding["input_ids"]
+        types = encoding.get("token_type_ids") or [0] * len(ids)
+        first = second = _find(ids, content, 0)
+        if pair:
+            second = _find(ids, content, first + len(content))
         end = second + len(content)
         # A causal model continues the text: nothing may stand after it.
-        after = [] if causal else ids[end:]
-        return cls(
-            np.asarray(ids[:first], np.int32),
-            np.asarray(ids[first + len(content) : second], np.int32),
-            np.asarray(after, np.int32),
-            types[second] if types else 0,
-        )
+        stop = end if causal else len(ids)
+        places = slice(first), slice(first + len(content), second), slice(end, stop)
+        before, between, after = (np.asarray(ids[place], np.int32) for place in places)
+        own = tuple(np.asarray(types[place], np.int32) for place in places)
+        return cls(before, between, after, own, types[first], types[second])
+
+    def fill_types(self, row: NDArray[np.int64], second: int | None) -> None:
+        """Write a row's token types.
+
+        Args:
+            row: as many places as the row has tokens.
+            second: where its second segment starts, if it has one.
+        """
+        before, between, after = self.types
+        row[:] = self.first_type
+        row[: len(before)] = before
+        if second is not None:
+            row[second - len(between) : second] = between
+            row[second:] = self.second_type
+        row[len(row) - len(after) :] = after
 
 
 def _find(ids: list[int], content: list[int], start: int) -> int:
@@ -198,7 +247,8 @@ class Encoder:
         self.max_length = max_length
         self.causal = causal
         self._parts = parts
-        self.special = SpecialTokens.of(tokenizer, causal)
+        pair = any(isinstance(part, Boundary) for part in parts)
+        self.special = SpecialTokens.of(tokenizer, causal, pair)
         self._pad = tokenizer.pad_token_id
         self._mask = tokenizer.mask_token_id
         # Where a soft prompt's vectors go, there stand tokens that count as text, unlike padding.
@@ -209,7 +259,7 @@ class Encoder:
         self._typed = "token_type_ids" in tokenizer.model_input_names
         self.slots = tuple(part for part in parts if isinstance(part, TextSlot))
         fixed = sum(len(part) for part in parts if isinstance(part, np.ndarray))
-        if any(isinstance(part, Boundary) for part in parts):
+        if pair:
             fixed += len(self.special.between)
         self._fixed = fixed + len(self._before) + len(self.special.after)
         # A causal model predicts from a token; where there is no text, and no word, it needs one.
@@ -317,8 +367,8 @@ class Encoder:
         for index, (row_ids, mask, second) in enumerate(filled):
             ids[index, : len(row_ids)] = row_ids
             attention[index, : len(row_ids)] = 1
-            if types is not None and second is not None:
-                types[index, second : len(row_ids)] = self.special.second_type
+            if types is not None:
+                self.special.fill_types(types[index, : len(row_ids)], second)
             if mask is not None:
                 places[index] = mask + np.arange(masks)
         return Batch(ids, attention, types, places)

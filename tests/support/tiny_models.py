@@ -117,8 +117,8 @@ def causal_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def unigram_tokenizer() -> PreTrainedTokenizerFast:
-    """Pieces with a ▁ for the space, one put before the first word too: XLM-RoBERTa's."""
+def unigram_model() -> Unigram:
+    """The words above with and without a ▁ for the space before them, and single letters."""
     special = ["<s>", "<pad>", "</s>", "<unk>"]
     letters = "▁abcdefghijklmnopqrstuvwxyz" + "".join(MARKS)
     pieces = [(token, 0.0) for token in special]
@@ -126,7 +126,12 @@ def unigram_tokenizer() -> PreTrainedTokenizerFast:
         (word, -5.0) for word in WORDS if word != "a"
     ]
     pieces += [(letter, -12.0) for letter in letters if letter != "▁"] + [("▁", -9.0)]
-    tokenizer = Tokenizer(Unigram(pieces, unk_id=3, byte_fallback=False))
+    return Unigram(pieces, unk_id=3, byte_fallback=False)
+
+
+def unigram_tokenizer() -> PreTrainedTokenizerFast:
+    """Pieces with a ▁ for the space, one put before the first word too: XLM-RoBERTa's."""
+    tokenizer = Tokenizer(unigram_model())
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
     tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
     tokenizer.add_special_tokens([AddedToken("<mask>", lstrip=True, special=True)])
@@ -144,6 +149,27 @@ def unigram_tokenizer() -> PreTrainedTokenizerFast:
         unk_token="<unk>",
         pad_token="<pad>",
         mask_token=AddedToken("<mask>", lstrip=True, special=True),
+        model_input_names=["input_ids", "attention_mask"],
+    )
+
+
+def sentencepiece_tokenizer() -> PreTrainedTokenizerFast:
+    """<s> A, and a ▁ that a normalizer puts before every text: Llama 2's; cut on the left."""
+    tokenizer = Tokenizer(unigram_model())
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
+    tokenizer.post_processor = TemplateProcessing(
+        single="<s> $A", pair="<s> $A <s>:1 $B:1", special_tokens=[("<s>", 0)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token="<s>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        truncation_side="left",
+        padding_side="left",
         model_input_names=["input_ids", "attention_mask"],
     )
 
@@ -262,6 +288,7 @@ KINDS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "opt": (causal_tokenizer, opt),
     "bart": (roberta_tokenizer, bart),
     "deberta": (roberta_tokenizer, deberta),
+    "llama2": (sentencepiece_tokenizer, llama),
 }
 
 

@@ -97,13 +97,14 @@ def test_a_saved_classifier_works_in_plain_transformers(
 ) -> None:
     labels = ("sport", "Überraum", "a b/c")
     model = fresh_classifier(model_folder(kind), labels)
-    encoder, columns = plain_batchable(model, TEXTS)
+    texts = [*TEXTS, "the <mask> is </s> news"]  # in a text, these are but words
+    encoder, columns = plain_batchable(model, texts)
     with torch.no_grad():
-        ours = model.outputs(encoder, columns, ROWS).softmax(-1).numpy()
+        ours = model.outputs(encoder, columns, np.arange(len(texts))).softmax(-1).numpy()
     model.save(tmp_path / "student")
     assert not list((tmp_path / "student").glob("*.bin"))
     process = subprocess.run(
-        [sys.executable, "-c", PLAIN, str(tmp_path / "student"), *TEXTS],
+        [sys.executable, "-c", PLAIN, str(tmp_path / "student"), *texts],
         capture_output=True,
         text=True,
         cwd=tmp_path,

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from tokenizers.processors import TemplateProcessing
+from transformers import AutoTokenizer
 
 from pet.config import ModelRef
-from pet.models.loading import load_tokenizer
+from pet.models.loading import AS_TOKENIZED, load_tokenizer
 from pet.tasks.compilation import plain_encoder
 from pet.tasks.encoding import SpecialTokens, shorten, tokenize
 from tests.conftest import ModelFolder
 from tests.support.cloze import TEXTS, batch_of, encoder_for, filled, pattern, row_ids, tokenized
+from tests.support.tiny_models import KINDS
 
 MASKED = ("bert", "roberta", "xlm_roberta")
 TEMPLATES = (
@@ -43,10 +47,18 @@ def test_a_filled_pattern_is_tokenised_as_if_it_were_typed(
 
 
 @pytest.mark.parametrize(
-    "template", ["{text} the topic is {mask}", "({text}) was {mask}", "{text} {mask}"]
+    ("kind", "template"),
+    [
+        ("llama", "{text} the topic is {mask}"),
+        ("llama", "({text}) was {mask}"),
+        ("llama", "{text} {mask}"),
+        ("llama2", "news: {text}. it was {mask}"),
+        ("llama2", "{text} {mask}"),
+    ],
 )
-def test_a_causal_pattern_ends_before_its_word(tokenizer_of: Any, template: str) -> None:
-    tokenizer = tokenizer_of("llama")
+def test_a_causal_pattern_ends_before_its_word(tokenizer_of: Any, kind: str, template: str) -> None:
+    """Llama 2's kind of vocabulary writes a space before every text: with ours there were two."""
+    tokenizer = tokenizer_of(kind)
     for text in TEXTS:
         typed = pattern(template).fill({"text": text}, "").rstrip()
         assert filled(tokenizer, template, causal=True, text=text) == tokenizer(typed)["input_ids"]
@@ -165,11 +177,67 @@ def test_plain_inputs_are_what_plain_transformers_would_give(tokenizer_of: Any, 
             assert batch.types[row][batch.attention[row] == 1].tolist() == pair["token_type_ids"]
 
 
+# What plain transformers and a batch of ours could read differently.
+AWKWARD = (
+    "the game was on",
+    "[MASK] news [SEP] and [CLS]",
+    "<mask> the </s><s> news <pad> <unk>",
+    "the <|endoftext|> news",
+    " a space before, and  two within",
+    "\nnews\tÜñ ☃ 🙂",
+    "the game " * 40,
+    " " * 5000 + "the game was won",
+    "y" * 300 + " the game",
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_plain_transformers_reads_a_saved_tokenizer_as_the_student_is_read(
+    model_folder: ModelFolder, kind: str, tmp_path: Path
+) -> None:
+    """Else a text that holds "[MASK]" has another label from the exported student than here."""
+    ours = load_tokenizer(ModelRef(str(model_folder(kind))), **AS_TOKENIZED)
+    ours.model_max_length = 24
+    ours.save_pretrained(tmp_path)
+    plain = AutoTokenizer.from_pretrained(tmp_path)
+    pairs = {"a": list(AWKWARD), "b": list(reversed(AWKWARD))}
+    for fields in (["a"], ["a", "b"]):
+        batch = batch_of(plain_encoder(ours, fields, 24), ours, pairs)
+        read = plain(*(pairs[name] for name in fields), truncation=True, padding=True)
+        assert batch.ids.tolist() == read["input_ids"]
+        assert batch.attention.tolist() == read["attention_mask"]
+        if batch.types is not None:
+            assert batch.types.tolist() == read["token_type_ids"]
+
+
+def test_token_types_of_special_tokens_are_the_tokenizers_own(tokenizer_of: Any) -> None:
+    """Funnel has a type of its own for the first token."""
+    tokenizer = tokenizer_of("bert")
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="[CLS]:2 $A:0 [SEP]:0",
+        pair="[CLS]:2 $A:0 [SEP]:0 $B:1 [SEP]:2",
+        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
+    )
+    for fields in (["a"], ["a", "b"]):
+        batch = batch_of(
+            plain_encoder(tokenizer, fields, 24), tokenizer, {"a": ["the game"], "b": ["news"]}
+        )
+        assert batch.types is not None
+        read = tokenizer(*["the game", "news"][: len(fields)])
+        assert batch.types[0].tolist() == read["token_type_ids"]
+
+
+def test_a_text_of_blanks_and_then_words_is_read_up_to_its_words(tokenizer_of: Any) -> None:
+    tokenizer = tokenizer_of("bert")
+    [ids] = tokenize(tokenizer, [" " * 100_000 + "the game"], 8, False)
+    assert tokenizer.decode(ids) == "the game"
+
+
 def test_special_tokens_are_learned_from_the_tokenizer(tokenizer_of: Any) -> None:
-    found = SpecialTokens.of(tokenizer_of("bert"), causal=False)
+    found = SpecialTokens.of(tokenizer_of("bert"), causal=False, pair=True)
     assert (found.before.tolist(), found.between.tolist(), found.after.tolist()) == ([2], [3], [3])
     assert found.second_type == 1
-    found = SpecialTokens.of(tokenizer_of("roberta"), causal=False)
+    found = SpecialTokens.of(tokenizer_of("roberta"), causal=False, pair=True)
     assert (found.between.tolist(), found.second_type) == ([2, 2], 0)
 
 

@@ -44,10 +44,9 @@ def attend(
 
     if (seen := _seen.get()) is not None:
         seen.append((layer, key[0].detach(), value[0].detach()))
-    if (place := getattr(layer, "prefix", None)) is not None:
+    if (prefix := getattr(layer, "prefix", None)) is not None:
         assert attention_mask is not None or not layer.is_causal, "see `whole_mask`"
-        prefix, number = place
-        keys, values = prefix.of_layer(number)
+        keys, values = prefix.of_layer(prefix.turn_of(layer))
         rows = len(key)
         key = torch.cat([keys.to(key).expand(rows, -1, -1, -1), key], dim=2)
         value = torch.cat([values.to(value).expand(rows, -1, -1, -1), value], dim=2)
@@ -98,6 +97,8 @@ class Reparametrisation(Module):
 class Prefix(Adapter):
     """Keys and values that every layer's attention finds beside those of the text.
 
+    Layers may be one and the same module, computed again (ALBERT): each turn has its own.
+
     Attributes:
         keys, values: one of each per layer. [heads, length, width of a head]
     """
@@ -115,6 +116,7 @@ class Prefix(Adapter):
         device = module.device
         self._module, self._names = module, list(names)
         self._layers = [module.get_submodule(name) for name in names]
+        self._turns: list[int] = []
         self.keys = [Parameter(own.to(device), through is None) for own in keys]
         self.values = [Parameter(own.to(device), through is None) for own in values]
         self._through = None if through is None else through.to(device)
@@ -151,18 +153,30 @@ class Prefix(Adapter):
     def load(cls, module: Any, folder: Path) -> Prefix:
         """Read a kept prefix for a module."""
         weights, names = read_weights(folder), read_settings(folder)["layers"]
-        keys = [weights[f"{name}.keys"] for name in names]
-        return cls(module, names, keys, [weights[f"{name}.values"] for name in names])
+        kept = _turn_names(names)
+        keys = [weights[f"{name}.keys"] for name in kept]
+        return cls(module, names, keys, [weights[f"{name}.values"] for name in kept])
 
     def enter(self) -> None:
         _set_attention(self._module, PREFIX_ATTENTION)
-        for number, layer in enumerate(self._layers):
-            layer.prefix = (self, number)
+        self._hook = self._module.register_forward_pre_hook(self._begin)
+        for layer in set(self._layers):
+            layer.prefix = self
 
     def leave(self) -> None:
         _set_attention(self._module, self._usual)
-        for layer in self._layers:
+        self._hook.remove()
+        for layer in set(self._layers):
             del layer.prefix
+
+    def _begin(self, _module: Any, _inputs: Any) -> None:
+        self._turns = list(range(len(self._layers)))
+
+    def turn_of(self, layer: Module) -> int:
+        """Return the number of the next layer that this module is, in one pass."""
+        number = next(n for n in self._turns if self._layers[n] is layer)
+        self._turns.remove(number)
+        return number
 
     def of_layer(self, number: int) -> tuple[Tensor, Tensor]:
         """Return a layer's keys and values. Each [heads, length, width of a head]"""
@@ -184,7 +198,7 @@ class Prefix(Adapter):
     def weights(self) -> dict[str, Tensor]:
         """Return the keys and values themselves: the MLP has done its work."""
         found = {}
-        for number, name in enumerate(self._names):
+        for number, name in enumerate(_turn_names(self._names)):
             found[f"{name}.keys"], found[f"{name}.values"] = self.of_layer(number)
         return found
 
@@ -193,6 +207,12 @@ class Prefix(Adapter):
 
     def learning_rate(self, width: int) -> float:
         return PREFIX_RATE
+
+
+def _turn_names(layers: Sequence[str]) -> list[str]:
+    """Name every layer; one that is the same module as a layer before it, with its turn."""
+    turns = [layers[: place + 1].count(name) for place, name in enumerate(layers)]
+    return [f"{n}.{turn}" if turn > 1 else n for n, turn in zip(layers, turns, strict=True)]
 
 
 def activations(module: Any, tokens: Sequence[int]) -> list[Layer]:

@@ -12,19 +12,33 @@ from tokenizers.models import BPE, Unigram, WordPiece
 from tokenizers.processors import RobertaProcessing, TemplateProcessing
 from tokenizers.trainers import BpeTrainer
 from transformers import (
+    AlbertConfig,
+    AlbertForMaskedLM,
     BartConfig,
     BartForConditionalGeneration,
     BertConfig,
     BertForMaskedLM,
     DebertaV2Config,
     DebertaV2ForMaskedLM,
+    DistilBertConfig,
+    DistilBertForMaskedLM,
+    ElectraConfig,
+    ElectraForMaskedLM,
     GPT2Config,
     GPT2LMHeadModel,
+    GraniteConfig,
+    GraniteForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
+    ModernBertConfig,
+    ModernBertForMaskedLM,
+    MPNetConfig,
+    MPNetForMaskedLM,
     OPTConfig,
     OPTForCausalLM,
     PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2ForCausalLM,
     RobertaConfig,
     RobertaForMaskedLM,
     XLMRobertaConfig,
@@ -65,6 +79,13 @@ def wordpiece_tokenizer() -> PreTrainedTokenizerFast:
         mask_token="[MASK]",
         model_input_names=["input_ids", "token_type_ids", "attention_mask"],
     )
+
+
+def typeless_tokenizer() -> PreTrainedTokenizerFast:
+    """The same without token types: DistilBERT's."""
+    tokenizer = wordpiece_tokenizer()
+    tokenizer.model_input_names = ["input_ids", "attention_mask"]
+    return tokenizer
 
 
 def _byte_level(special: list[str]) -> Tokenizer:
@@ -186,6 +207,76 @@ def bert(tokenizer: Any) -> Any:
     )
 
 
+def albert(tokenizer: Any) -> Any:
+    """Every layer is the same module, computed again; embeddings are narrower than layers."""
+    return AlbertForMaskedLM(
+        AlbertConfig(
+            **SMALL,
+            vocab_size=len(tokenizer),
+            embedding_size=16,
+            intermediate_size=64,
+            max_position_embeddings=POSITIONS,
+        )
+    )
+
+
+def distilbert(tokenizer: Any) -> Any:
+    return DistilBertForMaskedLM(
+        DistilBertConfig(
+            dim=32,
+            n_layers=2,
+            n_heads=2,
+            hidden_dim=64,
+            vocab_size=len(tokenizer),
+            max_position_embeddings=POSITIONS,
+        )
+    )
+
+
+def electra(tokenizer: Any) -> Any:
+    """A generator, whose embeddings are narrower than its layers."""
+    return ElectraForMaskedLM(
+        ElectraConfig(
+            **SMALL,
+            vocab_size=len(tokenizer),
+            embedding_size=16,
+            intermediate_size=64,
+            max_position_embeddings=POSITIONS,
+        )
+    )
+
+
+def modernbert(tokenizer: Any) -> Any:
+    """Rotary positions, and layers in turn that see everything or a window."""
+    return ModernBertForMaskedLM(
+        ModernBertConfig(
+            **SMALL,
+            vocab_size=len(tokenizer),
+            intermediate_size=64,
+            max_position_embeddings=POSITIONS,
+            global_attn_every_n_layers=2,
+            local_attention=8,
+            pad_token_id=1,
+            bos_token_id=0,
+            cls_token_id=0,
+            eos_token_id=2,
+            sep_token_id=2,
+        )
+    )
+
+
+def mpnet(tokenizer: Any) -> Any:
+    """Relative positions beside absolute ones, which begin behind the padding id."""
+    return MPNetForMaskedLM(
+        MPNetConfig(
+            **SMALL,
+            vocab_size=len(tokenizer),
+            intermediate_size=64,
+            max_position_embeddings=POSITIONS + 2,
+        )
+    )
+
+
 def _like_roberta(tokenizer: Any) -> dict[str, Any]:
     return {
         **SMALL,
@@ -205,18 +296,29 @@ def xlm_roberta(tokenizer: Any) -> Any:
     return XLMRobertaForMaskedLM(XLMRobertaConfig(**_like_roberta(tokenizer)))
 
 
+def _like_llama(tokenizer: Any) -> dict[str, Any]:
+    return {
+        **SMALL,
+        "vocab_size": len(tokenizer),
+        "intermediate_size": 64,
+        "num_key_value_heads": 1,
+        "max_position_embeddings": POSITIONS,
+        "bos_token_id": 0,
+        "eos_token_id": 0,
+    }
+
+
 def llama(tokenizer: Any) -> Any:
-    return LlamaForCausalLM(
-        LlamaConfig(
-            **SMALL,
-            vocab_size=len(tokenizer),
-            intermediate_size=64,
-            num_key_value_heads=1,
-            max_position_embeddings=POSITIONS,
-            bos_token_id=0,
-            eos_token_id=0,
-        )
-    )
+    return LlamaForCausalLM(LlamaConfig(**_like_llama(tokenizer)))
+
+
+def qwen(tokenizer: Any) -> Any:
+    return Qwen2ForCausalLM(Qwen2Config(**_like_llama(tokenizer)))
+
+
+def granite(tokenizer: Any) -> Any:
+    """A causal model that transformers has no classification head for."""
+    return GraniteForCausalLM(GraniteConfig(**_like_llama(tokenizer)))
 
 
 def gpt2(tokenizer: Any) -> Any:
@@ -281,11 +383,18 @@ def deberta(tokenizer: Any) -> Any:
 
 KINDS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "bert": (wordpiece_tokenizer, bert),
+    "albert": (wordpiece_tokenizer, albert),
+    "distilbert": (typeless_tokenizer, distilbert),
+    "electra": (wordpiece_tokenizer, electra),
+    "modernbert": (roberta_tokenizer, modernbert),
+    "mpnet": (roberta_tokenizer, mpnet),
     "roberta": (roberta_tokenizer, roberta),
     "xlm_roberta": (unigram_tokenizer, xlm_roberta),
     "llama": (causal_tokenizer, llama),
     "gpt2": (causal_tokenizer, gpt2),
     "opt": (causal_tokenizer, opt),
+    "qwen": (causal_tokenizer, qwen),
+    "granite": (causal_tokenizer, granite),
     "bart": (roberta_tokenizer, bart),
     "deberta": (roberta_tokenizer, deberta),
     "llama2": (sentencepiece_tokenizer, llama),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from copy import copy
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
-from transformers import DynamicCache
+from transformers import AlbertConfig, AlbertForMaskedLM, DynamicCache
 
+from pet.models.adapter import save_adapter
 from pet.models.prefix import Prefix, activations
 from tests.support.cloze import load_cloze
 
@@ -110,7 +113,7 @@ def test_an_encoders_prefix_is_attended_to_from_every_place(
     assert torch.allclose(found[attention == 1], expected[attention == 1], atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["bert", "roberta", "llama"])
+@pytest.mark.parametrize("kind", ["bert", "roberta", "albert", "llama"])
 def test_a_prefix_is_gone_when_it_is_no_longer_in_force(
     model_folder: ModelFolder, kind: str
 ) -> None:
@@ -160,6 +163,42 @@ def test_words_activations_in_front_of_a_causal_text_are_the_words_themselves(
             use_cache=False,
         ).logits[:, 4:]
     assert torch.allclose(said(model, prefix, ids, torch.ones_like(ids)), expected, atol=1e-3)
+
+
+def untied(model: Any) -> Any:
+    """The same ALBERT with a module of its own for every layer."""
+    settings = model.module.config.to_dict()
+    settings["num_hidden_groups"] = settings["num_hidden_layers"]
+    twin = AlbertForMaskedLM(AlbertConfig.from_dict(settings)).eval()
+    weights = model.module.state_dict()
+    group = "albert_layer_groups.0."
+    for name in twin.state_dict():
+        if "albert_layer_groups." in name:
+            weights[name] = weights[re.sub(r"albert_layer_groups\.\d+\.", group, name)]
+    twin.load_state_dict(weights)
+    return twin
+
+
+def test_layers_that_share_a_module_have_a_prefix_each(
+    model_folder: ModelFolder, tmp_path: Path
+) -> None:
+    """Only the last layer's was in force; it was left out when the prefix was read back."""
+    model, prefix = prefixed(model_folder("albert"), width=4)
+    ids, attention = batch()
+    found = said(model, prefix, ids, attention)
+    twin = copy(model)
+    twin.module = untied(model)
+    own = Prefix.fresh(twin.module, 3, WORDS, 0, 1)
+    assert len(own.keys) == len(prefix.keys) == model.module.config.num_hidden_layers
+    with torch.no_grad():
+        for number in range(len(own.keys)):
+            keys, values = prefix.of_layer(number)
+            own.keys[number].copy_(keys)
+            own.values[number].copy_(values)
+    assert torch.allclose(found, said(twin, own, ids, attention), atol=1e-4)
+    save_adapter(prefix, tmp_path, {})
+    kept = Prefix.load(model.module, tmp_path)
+    assert torch.equal(said(model, kept, ids, attention), found)
 
 
 def test_the_mlp_is_dropped_when_a_prefix_is_kept(model_folder: ModelFolder) -> None:

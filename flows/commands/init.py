@@ -68,13 +68,15 @@ def init(
         fields = tuple(field or ()) or ask.several(
             "the columns of text", "--field", _likely_fields(seen, column)
         )
-        likely = "pair" if len(fields) == 2 else "topic"
+        likely = task_draft.likely_kind(fields, names)
         chosen = kind or ask.choice("the kind of task", list(task_draft.PATTERNS), likely)
         given = _given_words(word or [], names)
+        readable = path and set(fields) <= set(seen.columns)
+        capitals = bool(readable) and task_draft.nouns_have_capitals(str(path), fields)
         words = {}
         for name in names:
             known = chosen in task_draft.PATTERNS
-            proposal = task_draft.proposed_words(name, chosen) if known else ()
+            proposal = task_draft.proposed_words(name, chosen, capitals) if known else ()
             words[name] = given.get(name) or ask.words(name, proposal)
         about = description or ask.maybe("what is asked, in one sentence (for the report)")
         name = task_draft.task_name(out_file)

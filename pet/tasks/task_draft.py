@@ -22,6 +22,13 @@ from pet.tasks.task import load_task
 
 MOST_LABELS = 100  # more distinct values are texts or ids, not labels
 
+TEXTS = 1000  # of a sample that are looked at
+
+# Of the words within sentences: German has some 0.3, as do headlines; English names are 0.1.
+CAPITALS = 0.2
+
+WITHIN = re.compile(r"(?<=[^\W\d_][ ]|[,;][ ])[^\W\d_]{2,}")  # a word that begins no sentence
+
 # {text} stands for all fields, {first} and {second} for the two of a pair. The last two patterns
 # of each kind end in the mask, so that they suit causal models too. They follow Schick and
 # Schuetze, EACL 2021 (arXiv 2001.07676), section 4.1, and NAACL 2021 (arXiv 2009.07118).
@@ -118,16 +125,47 @@ def read_sample(path: str, label_column: str | None) -> Sample:
     return Sample(columns, tuple(sorted(labels)))
 
 
+def likely_kind(fields: Sequence[str], labels: Sequence[str]) -> str:
+    """Propose what is asked: how two texts relate where the labels say that, else the topic."""
+    answers = all(_plain(label) in KNOWN_WORDS["pair"] for label in labels)
+    return "pair" if len(fields) == 2 and answers else "topic"
+
+
+def nouns_have_capitals(path: str, fields: Sequence[str]) -> bool:
+    """Return whether the texts of a sample are of a language that writes nouns with capitals.
+
+    Raises:
+        InputError: no such file, or no such columns.
+    """
+    batch = next(iter(open_pool(path, fields).batches(TEXTS)), None)
+    texts = [text for own in batch.columns.values() for text in own] if batch is not None else []
+    words = [word for text in texts for word in WITHIN.findall(text)]
+    return sum(map(str.istitle, words)) > CAPITALS * len(words)
+
+
 def task_name(path: Path) -> str:
     """Make a task's name of a file's: letters, digits, `_` and `-`."""
     return re.sub(r"[^A-Za-z0-9_-]+", "_", path.stem).strip("_-")[:64] or "task"
 
 
-def proposed_words(label: str, kind: str) -> tuple[str, ...]:
-    """Propose words for a label: known ones, else its name; none where the name has no letter."""
-    word = " ".join(re.sub(r"[_\s]+", " ", label).lower().split())
-    if word in KNOWN_WORDS[kind]:
-        return KNOWN_WORDS[kind][word]
+def _plain(label: str) -> str:
+    return _spaced(label).lower()
+
+
+def _spaced(label: str) -> str:
+    return " ".join(re.sub(r"[_\s]+", " ", label).split())
+
+
+def proposed_words(label: str, kind: str, capitals: bool = False) -> tuple[str, ...]:
+    """Propose words for a label: known ones, else its name; none where the name has no letter.
+
+    Args:
+        capitals: nouns have them in the language of the texts, so those of the name stay.
+    """
+    if (known := KNOWN_WORDS[kind].get(_plain(label))) is not None:
+        return known
+    name = _spaced(label)
+    word = name if capitals and not name.isupper() else name.lower()
     return (word,) if any(letter.isalpha() for letter in word) else ()
 
 

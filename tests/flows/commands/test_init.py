@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from flows import cli
 from flows.commands import init as command
 from pet.tasks.task import load_task
+from tests.support.samples import write_csv
 
 Pet = Callable[..., Result]
 
@@ -113,6 +114,26 @@ def test_a_person_without_a_sample_names_labels_and_columns(asked: Callable[...,
     task = load_task("pair.toml")
     assert (task.labels, task.fields) == (("yes", "no"), ("premise", "claim"))
     assert dict(task.verbalizer("plain")) == {"yes": ("Yes",), "no": ("No",)}
+
+
+def test_two_columns_with_labels_of_subjects_are_a_topic_in_the_words_of_the_language(
+    pet: Pet,
+) -> None:
+    """Twelve German labels were put to the model as answers to whether two texts agree."""
+    rows = [
+        ("Paket fehlt", "Leider ist die Lieferung nicht in der Filiale angekommen", "Lieferung"),
+        ("Falscher Betrag", "Auf der Rechnung steht ein falscher Betrag", "Rechnung"),
+    ]
+    write_csv(Path("t.csv"), rows, ("betreff", "text_der_mail", "label"))
+    result = pet("mails.toml", "--sample", "t.csv")
+    assert result.exit_code == 0, result.output
+    task = load_task("mails.toml")
+    assert task.fields == ("betreff", "text_der_mail")
+    assert dict(task.verbalizer("category")) == {
+        "Lieferung": ("Lieferung",),
+        "Rechnung": ("Rechnung",),
+    }
+    assert all(set(pattern.fields) == set(task.fields) for pattern in task.patterns)
 
 
 def test_a_person_who_walks_away_leaves_no_file(asked: Callable[..., Result]) -> None:

@@ -15,6 +15,8 @@ from pet.tasks.task_draft import (
     PATTERNS,
     Draft,
     draft_toml,
+    likely_kind,
+    nouns_have_capitals,
     proposed_words,
     quoted,
     read_sample,
@@ -106,6 +108,57 @@ def test_words_are_proposed_from_names_but_never_from_numbers(
     label: str, kind: str, words: tuple[str, ...]
 ) -> None:
     assert proposed_words(label, kind) == words
+
+
+@pytest.mark.parametrize(
+    ("fields", "labels", "kind"),
+    [
+        (("premise", "claim"), ("yes", "no"), "pair"),
+        (("premise", "claim"), ("entailment", "Neutral", "CONTRADICTION"), "pair"),
+        (("question", "other"), ("not_duplicate", "duplicate"), "pair"),
+        (("subject", "body"), ("billing", "delivery"), "topic"),
+        (("title", "review"), ("positive", "neutral", "negative"), "topic"),
+        (("subject", "body"), tuple(f"team {n}" for n in range(12)), "topic"),
+        (("text",), ("yes", "no"), "topic"),
+    ],
+)
+def test_two_fields_are_a_pair_only_where_the_labels_say_how_they_relate(
+    fields: tuple[str, ...], labels: tuple[str, ...], kind: str
+) -> None:
+    assert likely_kind(fields, labels) == kind
+
+
+@pytest.mark.parametrize(
+    ("texts", "capitals"),
+    [
+        (["Die Lieferung kam zu spät, und das Gerät war beim Auspacken kaputt."], True),
+        (["My parcel came two weeks late, and nobody at the Berlin office answers."], False),
+        (["THE PARCEL IS LATE AND BROKEN", "where is it"], False),
+        (["I paid on Monday and I want my money back"], False),
+        (["", "123"], False),
+    ],
+)
+def test_a_language_that_writes_nouns_with_capitals_is_seen_in_the_texts(
+    tmp_path: Path, texts: list[str], capitals: bool
+) -> None:
+    path = files.parquet(tmp_path / "s.parquet", text=texts, label=["a"] * len(texts))
+    assert nouns_have_capitals(str(path), ("text",)) is capitals
+
+
+@pytest.mark.parametrize(
+    ("label", "capitals", "word"),
+    [
+        ("Lieferung", True, "Lieferung"),
+        ("Defektes_Gerät", True, "Defektes Gerät"),
+        ("STÖRUNG", True, "störung"),
+        ("Delivery", False, "delivery"),
+    ],
+)
+def test_a_noun_keeps_its_capital_where_the_language_writes_it(
+    label: str, capitals: bool, word: str
+) -> None:
+    """To a cased German model "lieferung" is a misspelling in several tokens."""
+    assert proposed_words(label, "topic", capitals) == (word,)
 
 
 def test_known_words_never_clash_within_the_labels_that_go_together() -> None:

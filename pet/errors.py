@@ -36,6 +36,11 @@ class Problem:
         return "\n".join(lines)
 
 
+def in_one_line(problem: Problem) -> str:
+    """Describe what is a warning rather than an error."""
+    return f"{problem.where}: {problem.found}; {problem.fix}"
+
+
 class PetError(Exception):
     """A run failed for a known reason. Exit status 1.
 

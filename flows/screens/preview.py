@@ -14,18 +14,27 @@ from pet.escaping import visible
 
 WIDEST = 300  # characters of an example, and of a text that is quoted
 
+CUT = 0.05  # of the rows
+
+FEW = 10  # rows; of fewer, how many are right is shown, not the share
+
 
 def show(console: Console, found: dict[str, Any]) -> None:
-    """Show all that was found, the data first."""
+    """Show all that was found: models that cannot read the texts first, then the data."""
+    for line in found.get("unread", []):
+        _line(console, f"warning: {line}", "bold yellow")
     _data(console, found)
     words: Any = None
     for pattern in found["patterns"]:
         console.print()
-        _pattern(console, pattern, with_words=pattern.get("words") != words)
+        rows = found.get("zero_shot", {}).get("labeled_rows", 0)
+        _pattern(console, pattern, rows, with_words=pattern.get("words") != words)
         words = pattern.get("words")
     if "zero_shot" in found:
         console.print()
         _zero_shot(console, found)
+    for role, own in found.get("cut", {}).items():
+        _cut(console, role, own)
     _suspects(console, found.get("suspects", []))
     for warning in [*found["warnings"], *_duplicates(found["duplicates"])]:
         _line(console, f"warning: {warning}", style="yellow")
@@ -35,7 +44,11 @@ def show(console: Console, found: dict[str, Any]) -> None:
     if "kind" not in found:
         console.print()
         _line(console, "with --model REF: tokens, zero-shot accuracy, and what a run takes")
-    console.print("\nnothing stands in the way of a run", style="green")
+    if found.get("unread", []):
+        end = "but its labels would be poor: see the first line"
+        _line(console, f"\nnothing stands in the way of a run, {end}", "yellow")
+    else:
+        console.print("\nnothing stands in the way of a run", style="green")
 
 
 def _line(console: Console, text: str, style: str = "") -> None:
@@ -51,6 +64,12 @@ def _data(console: Console, found: dict[str, Any]) -> None:
         for name, own in tables.items()
     }
     labels = list(found["labeled"]["counts"])
+    if "by_label" in found.get("zero_shot", {}):
+        by_label = found["zero_shot"]["by_label"]
+        columns["right, zero-shot"] = [
+            "",
+            *(_share(own["right"], own["rows"]) for own in map(by_label.__getitem__, labels)),
+        ]
     if "pool" in found:
         shares = found.get("zero_shot", {}).get("pool_shares", {})
         predicted = [f"~ {shares[label]:.0%}" if shares else "" for label in labels]
@@ -64,7 +83,25 @@ def _data(console: Console, found: dict[str, Any]) -> None:
     console.print(table)
 
 
-def _pattern(console: Console, pattern: dict[str, Any], with_words: bool) -> None:
+def _share(right: int, rows: int) -> str:
+    if not rows:
+        return ""
+    return f"{right:,} of {rows:,}" if rows < FEW else f"{right / rows:.0%}"
+
+
+def _accuracy(accuracy: float, rows: int) -> str:
+    return percent(accuracy) if rows >= FEW else _share(round(accuracy * rows), rows)
+
+
+def _cut(console: Console, role: str, found: dict[str, Any]) -> None:
+    """Show how many rows are longer than a model reads."""
+    sets = {name: share for name, share in found.items() if name != "max_length"}
+    shares = ", ".join(f"{share:.0%} of {name} rows" for name, share in sets.items())
+    style = "yellow" if max(sets.values(), default=0) >= CUT else ""
+    _line(console, f"cut at {found['max_length']:,} tokens for the {role}: {shares}", style)
+
+
+def _pattern(console: Console, pattern: dict[str, Any], rows: int, with_words: bool) -> None:
     """Show a pattern; its words only where they are others than the pattern's before it."""
     fit = "masked and causal models" if pattern["causal"] else "masked models only"
     template = visible(pattern["template"])
@@ -75,8 +112,9 @@ def _pattern(console: Console, pattern: dict[str, Any], with_words: bool) -> Non
     if "zero_shot_accuracy" in pattern:
         _line(
             console,
-            f"  zero-shot accuracy on the labeled rows {percent(pattern['zero_shot_accuracy'])} "
-            f"({percent(pattern['uncalibrated_accuracy'])} before calibration)",
+            "  zero-shot accuracy on the labeled rows "
+            f"{_accuracy(pattern['zero_shot_accuracy'], rows)} "
+            f"({_accuracy(pattern['uncalibrated_accuracy'], rows)} before calibration)",
         )
     if (passes := pattern.get("passes", 1)) > 1:
         _line(
@@ -109,11 +147,13 @@ def _example(example: dict[str, Any]) -> Text:
 def _zero_shot(console: Console, found: dict[str, Any]) -> None:
     zero_shot = found["zero_shot"]
     if "accuracy" in zero_shot:
+        rows, every = zero_shot["labeled_rows"], found["labeled"]["rows"]
+        among = f"{rows:,}" if rows == every else f"{rows:,} of {every:,}"
         _line(
             console,
-            f"zero-shot accuracy of all patterns together {percent(zero_shot['accuracy'])} on "
-            f"{zero_shot['labeled_rows']:,} labeled rows; of always predicting the most frequent "
-            f"label {percent(zero_shot['most_frequent'])}",
+            "zero-shot accuracy of all patterns together "
+            f"{_accuracy(zero_shot['accuracy'], rows)} on {among} labeled rows; of always "
+            f"predicting the most frequent label {_accuracy(zero_shot['most_frequent'], rows)}",
         )
     if "pool_shares" in zero_shot:
         shares = ", ".join(f"{label} {n:.0%}" for label, n in zero_shot["pool_shares"].items())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -12,25 +12,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pet.checking.estimate import estimate
-from pet.checking.preview import Glimpse, encoders_of, filled_examples, look, preview_pattern
+from pet.checking.preview import (
+    Glimpse,
+    filled_examples,
+    look,
+    preview_pattern,
+    rows_to_score,
+    shares_cut,
+    take_rows,
+)
 from pet.config import ModelRef, RunConfig
 from pet.data.duplicate_ids import RepeatedIds
 from pet.data.labeled import LabeledSet, rejected_warnings
 from pet.ensemble.lineup import know_labels
-from pet.errors import InputError, Problem, gather
+from pet.errors import InputError, Problem, gather, in_one_line
 from pet.inputs.inputs import Inputs
-from pet.inputs.model_checks import inspect_models
+from pet.inputs.model_checks import check_tuning, inspect_models, vocabulary_problems
 from pet.inputs.pool_sample import check_learnable, check_rejected, known_texts
 from pet.inputs.presets import with_preset
 from pet.inputs.run_tables import Tables, count_leaks, read_tables
+from pet.inputs.warm_start import check_start
 from pet.method.data_quality import duplicate_rows, near_duplicates, suspects
+from pet.method.metrics import surely_beats_commonest
 from pet.models.cloze_model import ClozeModel
-from pet.models.loading import choose_device, model_digest
+from pet.models.loading import choose_device, load_tokenizer, model_digest
 from pet.models.model import Classifier, Model
-from pet.models.scoring import Columns, score_columns
+from pet.models.scoring import Columns, cloze_encoder, score_columns
 from pet.models.sentence_encoder import SentenceEncoder, encoder_digest, encoder_length
 from pet.settings import make_config
 from pet.tasks.compilation import plain_encoder
+from pet.tasks.encoding import Encoder
 from pet.tasks.task import Task
 
 NOWHERE = "-"  # the pool where none is named
@@ -74,8 +85,11 @@ def check_inputs(options: Mapping[str, Any], settings: tuple[str, ...] = ()) -> 
     models = _models_of(config, options)
     for name, model in list(models.items()):
         digest_of = encoder_digest if name == "encoder" else model_digest
-        if gather(problems, partial(digest_of, model)) is None:
+        digest = gather(problems, partial(digest_of, model))
+        if digest is None:
             del models[name]
+        elif name == "model":
+            gather(problems, partial(check_start, config, digest))
     try:
         tables = read_tables(config, problems)
     except InputError as error:
@@ -88,6 +102,9 @@ def check_inputs(options: Mapping[str, Any], settings: tuple[str, ...] = ()) -> 
         sample, warnings = _sample(tables, config, found["pool"]["rows"])
         found["warnings"] += warnings
     found |= _of_texts(tables, sample)
+    texts = {"labeled rows": tables.labeled.columns, "pool rows": sample}
+    unread = gather([], lambda: vocabulary_problems(models, texts)) or []
+    found["unread"] = list(map(in_one_line, unread))
     if "model" not in models:
         found["patterns"] = [
             {
@@ -102,7 +119,10 @@ def check_inputs(options: Mapping[str, Any], settings: tuple[str, ...] = ()) -> 
             for pattern in tables.task.patterns
         ]
         return found
-    task, left_out = inspect_models(config, models, tables.task, [])
+    try:
+        task, left_out = inspect_models(config, models, tables.task, [])
+    except InputError as error:
+        raise InputError([*unread, *error.problems]) from None
     found["warnings"] += left_out
     return found | _of_model(config, task, tables, sample, found.get("pool"))
 
@@ -193,9 +213,13 @@ def _of_texts(tables: Tables, sample: Columns) -> dict[str, Any]:
 def _of_model(
     config: RunConfig, task: Task, tables: Tables, sample: Columns, pool: Mapping[str, int] | None
 ) -> dict[str, Any]:
-    device, labeled = choose_device(config.device), tables.labeled
+    device = choose_device(config.device)
+    labeled = take_rows(tables.labeled, rows_to_score(tables.labeled.labels))
     model = ClozeModel.load(config.model_ref, device, precision=config.precision)
-    encoders = encoders_of(model, task, config.max_length)
+    check_tuning(config, task, model)
+    encoders = [
+        cloze_encoder(model, task, pattern.name, config.max_length) for pattern in task.patterns
+    ]
     glimpse = look(config, model, encoders, labeled.columns, sample)
     predicted = glimpse.ensemble_probabilities(glimpse.labeled).argmax(axis=1)
     found: dict[str, Any] = {
@@ -206,17 +230,46 @@ def _of_model(
         ],
         "zero_shot": _zero_shot(task, glimpse, labeled, predicted),
         "suspects": _suspects(task, glimpse, labeled),
+        "cut": _cut(config, task, model, encoders, tables, sample),
     }
     for pattern in found["patterns"]:
         pattern["examples"] = [asdict(example) for example in pattern["examples"]]
     if pool is not None and _count(sample):
-        if not know_labels(labeled.labels[: len(predicted)], predicted):
+        if not know_labels(labeled.labels, predicted):
             config = config.model_copy(update={"train_from": 0.0})  # as the run will find, too
-        inputs = Inputs(config, task, labeled, tables.test, tables.pool, {})
+        inputs = Inputs(config, task, tables.labeled, tables.test, tables.pool, {})
         passes = float(np.mean([pattern["passes"] for pattern in found["patterns"]]))
         rates, weights = _rates(config, task, model, glimpse, passes, sample)
         found["estimate"] = estimate(inputs, pool["rows"], rates, weights)
     return found
+
+
+def _cut(
+    config: RunConfig,
+    task: Task,
+    teacher: ClozeModel,
+    encoders: Sequence[Encoder],
+    tables: Tables,
+    sample: Columns,
+) -> dict[str, dict[str, Any]]:
+    """Measure by role how many tokens of a row are read, and the share of rows that are longer."""
+    sets = {"labeled": tables.labeled.columns, "pool": sample}
+    if tables.test is not None:
+        sets["test"] = tables.test.columns
+    some = {
+        name: {field: texts[:COMPARED] for field, texts in own.items()}
+        for name, own in sets.items()
+        if _count(own)
+    }
+    found = {"teacher": (config.max_length, shares_cut(encoders, teacher.tokenizer, some))}
+    others = {"student": (config.student_ref, config.student_length)}
+    if config.encoder is not None:
+        others["encoder"] = (config.encoder_ref, encoder_length(config))
+    for role, (ref, length) in others.items():
+        tokenizer = load_tokenizer(ref)
+        plain = plain_encoder(tokenizer, task.fields, length)
+        found[role] = length, shares_cut([plain], tokenizer, some)
+    return {role: {"max_length": length, **shares} for role, (length, shares) in found.items()}
 
 
 def _count(columns: Columns) -> int:
@@ -229,9 +282,14 @@ def _zero_shot(
     """Measure all patterns together, zero-shot: accuracy, and predicted label shares."""
     found: dict[str, Any] = {"labeled_rows": len(predicted), "pool_rows": glimpse.pool.shape[1]}
     if len(predicted):
-        given = labeled.labels[: len(predicted)]
-        found["accuracy"] = round(float((predicted == given).mean()), 4)
+        given, right = labeled.labels, labeled.labels[labeled.labels == predicted]
+        found["accuracy"] = round(len(right) / len(given), 4)
         found["most_frequent"] = round(float(np.bincount(given).max() / len(given)), 4)
+        rows, hits = (np.bincount(own, minlength=len(task.labels)) for own in (given, right))
+        found["by_label"] = {
+            label: {"rows": int(rows[place]), "right": int(hits[place])}
+            for place, label in enumerate(task.labels)
+        }
     if found["pool_rows"]:
         votes = glimpse.ensemble_probabilities(glimpse.pool).argmax(axis=1)
         shares = np.bincount(votes, minlength=len(task.labels)) / len(votes)
@@ -244,10 +302,9 @@ def _suspects(task: Task, glimpse: Glimpse, labeled: LabeledSet) -> list[dict[st
     if len(labeled) < SUSPECTED_FROM * len(task.labels):
         return []  # so few rows give no threshold of confidence for a label
     probabilities = glimpse.ensemble_probabilities(glimpse.labeled)
-    given = labeled.labels[: len(probabilities)]
-    predicted = probabilities.argmax(axis=1)
-    if not know_labels(given, predicted):
-        return []  # no better than always the most frequent label
+    given, predicted = labeled.labels, probabilities.argmax(axis=1)
+    if not surely_beats_commonest(given, predicted):
+        return []
     suspected = [row for row in suspects(probabilities, given) if predicted[row] != given[row]]
     return [
         {

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 from pet.config import RunConfig
 from pet.data.labeled import LabeledSet
 from pet.ensemble.member_scoring import CONTENT_FREE
-from pet.errors import InputError, Problem
 from pet.method.calibration import calibration_offset
 from pet.method.ensembling import combine, softmax
 from pet.method.metrics import accuracy
 from pet.models.cloze_model import ClozeModel
 from pet.models.model import Texts
-from pet.models.scoring import Columns, ask_in_turn, cloze_encoder, score_columns, tokenize_columns
+from pet.models.scoring import Columns, ask_in_turn, score_columns, tokenize_columns
 from pet.tasks.compilation import word_tokens
 from pet.tasks.encoding import Encoder, tokenize
 from pet.tasks.task import Task
@@ -28,11 +27,11 @@ EXAMPLES = 2  # filled-in rows to show per pattern
 
 FIRST_ROWS = 8  # rows on which the model's speed is measured
 
-SECONDS = 10.0  # what looking at labeled rows may take, and again looking at the pool
-
 ALL = 100_000  # tokens of an example that are counted
 
-FEWEST, MOST = 16, 1000  # rows that are looked at, on a slow and on a fast machine
+# Rows that are scored, on any machine and whatever the patterns: figures of two task files are to
+# be compared.
+LABELED_ROWS, POOL_ROWS = 1000, 300
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class Glimpse:
     """Zero-shot scores of some rows under every pattern.
 
     Attributes:
-        labeled: scores of the first rows of the labeled set. [patterns, rows, labels]
+        labeled: scores of labeled rows. [patterns, rows, labels]
         pool: the same of pool rows. [patterns, rows, labels]
         offsets: what calibration adds to the scores. [patterns, labels]
         rows_per_second: of one pattern, where all are scored together.
@@ -74,22 +73,27 @@ class Glimpse:
         return softmax(combine(scores + self.offsets[:, None], [1.0] * patterns))
 
 
-def encoders_of(model: ClozeModel, task: Task, max_length: int) -> list[Encoder]:
-    """Compile every pattern for the model.
+def rows_to_score(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Choose labeled rows: all, or of each label as many as its share gives, in file order.
 
-    Raises:
-        InputError: what is wrong with any of them.
+    Neither the order of the task's labels nor any seed matters.
     """
-    problems: list[Problem] = []
-    encoders = []
-    for pattern in task.patterns:
-        try:
-            encoders.append(cloze_encoder(model, task, pattern.name, max_length))
-        except InputError as error:
-            problems += error.problems
-    if problems:
-        raise InputError(problems)
-    return encoders
+    if len(labels) <= LABELED_ROWS:
+        return np.arange(len(labels))
+    _, first, label = np.unique(labels, return_index=True, return_inverse=True)
+    by_label = np.argsort(first[label], kind="stable")
+    places = (np.arange(LABELED_ROWS) + 0.5) * len(labels) / LABELED_ROWS
+    return np.sort(by_label[places.astype(np.int64)])
+
+
+def take_rows(labeled: LabeledSet, rows: NDArray[np.int64]) -> LabeledSet:
+    """Return some rows of a labeled set."""
+    return replace(
+        labeled,
+        ids=[labeled.ids[row] for row in rows],
+        columns={name: [own[row] for row in rows] for name, own in labeled.columns.items()},
+        labels=labeled.labels[rows],
+    )
 
 
 def look(
@@ -99,7 +103,11 @@ def look(
     labeled: Columns,
     pool: Columns,
 ) -> Glimpse:
-    """Ask about as many rows as some seconds allow: of the labeled set, and of the pool."""
+    """Score labeled rows and some of the pool.
+
+    Args:
+        labeled: rows that were chosen by `rows_to_score`.
+    """
 
     def ask(columns: Columns, rows: int) -> NDArray[np.float32]:
         some = {name: texts[:rows] for name, texts in columns.items()}
@@ -115,11 +123,10 @@ def look(
         alone = first / _seconds(
             lambda: score_columns(model, encoders[0], one, config.tokens_per_batch)
         )
-    rows = int(np.clip(SECONDS * rate / len(encoders), FEWEST, MOST))
-    of_labeled, of_pool = ask(labeled, rows), ask(pool, rows)
+    of_labeled, of_pool = ask(labeled, LABELED_ROWS), ask(pool, POOL_ROWS)
     prior = of_pool
     if config.calibration == "content-free":
-        prior = ask(dict.fromkeys(pool, CONTENT_FREE), rows)
+        prior = ask(dict.fromkeys(pool, CONTENT_FREE), POOL_ROWS)
     offsets = np.zeros((len(encoders), of_pool.shape[2]))
     if _count(pool):
         offsets = np.stack([calibration_offset(own, config.calibration) for own in prior])
@@ -193,7 +200,6 @@ def preview_pattern(
     """Describe a pattern: words and their tokens, examples, zero-shot accuracy."""
     pattern = task.patterns[place]
     texts = tokenize_columns(encoder, model.tokenizer, labeled.columns)
-    whole = np.asarray(sum(texts[slot].lengths for slot in encoder.slots))
     spell = model.tokenizer.convert_ids_to_tokens
     words = {
         label: [
@@ -211,10 +217,28 @@ def preview_pattern(
         "words": words,
         "passes": model.passes(encoder),
         "examples": read_examples(task, pattern.name, labeled, model, encoder, texts),
-        "shortened": int((whole > encoder.budget()).sum()),
+        "shortened": int(_are_cut(encoder, model.tokenizer, labeled.columns).sum()),
     }
     if len(truth):
         calibrated = scores + glimpse.offsets[place]
         found["zero_shot_accuracy"] = round(accuracy(truth, calibrated.argmax(axis=1)), 4)
         found["uncalibrated_accuracy"] = round(accuracy(truth, scores.argmax(axis=1)), 4)
     return found
+
+
+def shares_cut(
+    encoders: Sequence[Encoder], tokenizer: Any, sets: Mapping[str, Columns]
+) -> dict[str, float]:
+    """Return the share of every set's rows that do not fit whole, in any of a model's encoders."""
+    shares = {}
+    for name, columns in sets.items():
+        cut = [_are_cut(encoder, tokenizer, columns) for encoder in encoders]
+        shares[name] = round(float(np.any(cut, axis=0).mean()), 4)
+    return shares
+
+
+def _are_cut(encoder: Encoder, tokenizer: Any, columns: Columns) -> NDArray[np.bool_]:
+    """Mark the rows that do not fit whole. [rows]"""
+    longest = encoder.max_length + 1  # or a text of just this length would look whole
+    texts = [tokenize(tokenizer, columns[own.name], longest, own.space) for own in encoder.slots]
+    return np.asarray(sum(own.lengths for own in texts)) > encoder.budget()

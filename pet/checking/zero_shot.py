@@ -13,9 +13,9 @@ import numpy as np
 from pet.config import RunConfig
 from pet.data.pool import Pool, PoolBatch
 from pet.ensemble.member_scoring import CONTENT_FREE, PRIOR_ROWS
-from pet.errors import InputError, Problem, gather
+from pet.errors import InputError, Problem, gather, in_one_line
 from pet.inputs.inputs import computation
-from pet.inputs.model_checks import check_length, check_patterns, suitable
+from pet.inputs.model_checks import check_length, check_patterns, suitable, vocabulary_problems
 from pet.inputs.run_tables import read_tables
 from pet.method.calibration import UNTRAINED, calibration_offset
 from pet.method.ensembling import agreement, combine, softmax
@@ -101,6 +101,9 @@ def label_zero_shot(
     run_folder = open_run_folder(out)
     refuse_other_labels(run_folder, source)
     texts = _texts_of_prior(config, task, tables.pool, observer)
+    if texts is not None and config.prior_of_pool:
+        for problem in vocabulary_problems({"model": config.model_ref}, {"pool rows": texts}):
+            observer.note(f"warning: {in_one_line(problem)}")
     model = ClozeModel.load(
         config.model_ref,
         choose_device(config.device),

@@ -11,8 +11,8 @@ from typing import Any
 from pet.config import RunConfig
 from pet.data.labeled import LabeledSet, table_digest
 from pet.data.pool import Pool
-from pet.errors import Problem, gather
-from pet.inputs.model_checks import inspect_models
+from pet.errors import Problem, gather, in_one_line
+from pet.inputs.model_checks import inspect_models, vocabulary_problems
 from pet.inputs.run_tables import count_leaks, read_tables
 from pet.inputs.warm_start import check_start, start_digests
 from pet.models.loading import choose_device, model_digest, usual_precision
@@ -108,6 +108,8 @@ def read_inputs(
     if tables.test is not None:
         for line in tables.test.warnings:
             observer.note(f"warning: {line}")
+    for problem in vocabulary_problems(models, {"labeled rows": tables.labeled.columns}):
+        observer.note(f"warning: {in_one_line(problem)}")
     assert usable is not None, "a task without problems was inspected"
     task, left_out = usable
     for line in left_out:

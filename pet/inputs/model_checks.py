@@ -13,11 +13,13 @@ from pet.errors import InputError, Problem, gather
 from pet.models.backbone import start_adapter
 from pet.models.cloze_model import ClozeModel
 from pet.models.loading import choose_device, is_causal, load_tokenizer, longest_input
+from pet.models.lora import LoraAdapter
 from pet.models.model import Classifier
-from pet.models.scoring import cloze_encoder
+from pet.models.scoring import Columns, cloze_encoder
 from pet.models.sentence_encoder import SentenceEncoder
 from pet.tasks.compilation import pattern_encoder
 from pet.tasks.task import Task
+from pet.tasks.vocabulary import vocabulary_fit
 
 CPU = torch.device("cpu")
 
@@ -25,6 +27,13 @@ LOADERS: dict[str, Callable[[ModelRef, Sequence[str]], object]] = {
     "model": lambda ref, labels: ClozeModel.load(ref, CPU),
     "student_model": lambda ref, labels: Classifier.fresh(ref, labels, CPU, 0),
     "encoder": lambda ref, labels: SentenceEncoder.load(ref, CPU),
+}
+
+
+MULTILINGUAL = {
+    "model": "--model xlm-roberta-base",
+    "student_model": "--student-model xlm-roberta-base",
+    "encoder": "--encoder sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2",
 }
 
 
@@ -62,7 +71,7 @@ def inspect_models(
     for name, ref in models.items():
         if name in to_load:
             loaded = gather(problems, partial(LOADERS[name], ref, task.labels))
-            if name == "model" and config.member.tuning != "full":
+            if name == "model":
                 teacher = loaded
     usable: tuple[Task, list[str]] | None = task, []
     if "model" in models:
@@ -71,6 +80,8 @@ def inspect_models(
         gather(problems, partial(check_patterns, config, usable[0]))
     if not problems and usable is not None and isinstance(teacher, ClozeModel):
         gather(problems, partial(check_tuning, config, usable[0], teacher))
+    if not problems and student in models:
+        gather(problems, partial(check_student, config, models[student], task.labels))
     if problems or usable is None:
         raise InputError(problems)
     return usable
@@ -117,15 +128,28 @@ def check_length(config: RunConfig, ref: ModelRef, setting: str = "max_length") 
         )
 
 
+def check_student(config: RunConfig, ref: ModelRef, labels: Sequence[str]) -> None:
+    """Build the student without weights: it is trained last, by a head that some models have not.
+
+    Raises:
+        InputError: there is no such head, or no place for the adapter that the student is to be.
+    """
+    student = Classifier.without_weights(ref, labels)
+    if "lora" in (config.student.tuning, config.supervised.tuning):
+        LoraAdapter.fresh(student.module, config.lora, 0)
+
+
 def check_tuning(config: RunConfig, task: Task, model: ClozeModel) -> None:
     """Try whether the teacher has a place for the adapters that members are to be."""
-    name = task.patterns[0].name
-    start_adapter(model, config, cloze_encoder(model, task, name, config.max_length), 0)
+    if config.member.tuning == "full":
+        return
+    pattern = task.patterns[0].name
+    length = config.max_length
+    start_adapter(model, config, cloze_encoder(model, task, pattern, length), 0).discard()
 
 
 def check_patterns(config: RunConfig, task: Task) -> None:
     """Compile every pattern for the teacher's tokenizer; report all that is wrong at once."""
-    problems: list[Problem] = []
     tokenizer = load_tokenizer(config.model_ref)
     causal = is_causal(config.model_ref)
     if not causal and tokenizer.mask_token is None:
@@ -138,10 +162,12 @@ def check_patterns(config: RunConfig, task: Task) -> None:
             )
         )
     prompt_length = config.soft_prompt.length if config.member.tuning == "soft-prompt" else 0
+    found: dict[tuple[str, Problem], list[str]] = {}
     for pattern in task.patterns:
+        own: list[Problem] = []
         words = task.verbalizer(pattern.name)
         gather(
-            problems,
+            own,
             partial(
                 pattern_encoder,
                 tokenizer,
@@ -152,5 +178,41 @@ def check_patterns(config: RunConfig, task: Task) -> None:
                 prompt_length=prompt_length,
             ),
         )
-    if problems:
-        raise InputError(problems)
+        for problem in own:  # a word that no pattern can ask for is one problem
+            place, _, word = problem.where.partition(", ")
+            found.setdefault((word, replace(problem, where="")), []).append(place)
+    if found:
+        raise InputError(
+            replace(problem, where=", ".join([*places, word] if word else places))
+            for (word, problem), places in found.items()
+        )
+
+
+def vocabulary_problems(
+    models: Mapping[str, ModelRef], texts: Mapping[str, Columns]
+) -> list[Problem]:
+    """Describe the models whose vocabulary was made for another language than that of the texts.
+
+    Args:
+        models: by their settings' names; they can be had.
+        texts: by what they are, such as "labeled rows".
+    """
+    problems = []
+    joined = {
+        what: list(map(" ".join, zip(*columns.values(), strict=True)))
+        for what, columns in texts.items()
+    }
+    for name, ref in models.items():
+        tokenizer = load_tokenizer(ref)
+        fits = {what: vocabulary_fit(tokenizer, rows) for what, rows in joined.items()}
+        poor = [f"{fit} in {what}" for what, fit in fits.items() if not fit.suits]
+        if poor:
+            problems.append(
+                Problem(
+                    ref.name,
+                    "a model that can read the language of the texts",
+                    f"a vocabulary made for others: {', '.join(poor)}",
+                    f"take a multilingual model: {MULTILINGUAL[name]}",
+                )
+            )
+    return problems

@@ -29,6 +29,18 @@ def beats_commonest(truth: Labels, predicted: Labels) -> bool:
     return bool((truth == predicted).sum() >= np.bincount(truth).max())
 
 
+def surely_beats_commonest(truth: Labels, predicted: Labels) -> bool:
+    """Return whether more rows are right than always predicting the commonest label would have.
+
+    By an exact binomial test, one-sided, at a level of 5 %.
+    """
+    from scipy.stats import binomtest  # a second, which few commands need
+
+    right, most = int((truth == predicted).sum()), np.bincount(truth).max()
+    share = float(most / len(truth))
+    return bool(binomtest(right, len(truth), share, alternative="greater").pvalue < 0.05)
+
+
 def macro_f1(truth: Labels, predicted: Labels, labels: int) -> float:
     """Return the mean F1 over the labels that occur in the truth or among the predictions."""
     counts = confusion_matrix(truth, predicted, labels)

@@ -12,7 +12,10 @@ from typing import Any, Literal, Self
 import torch
 from torch import Tensor
 from torch.nn import Module
-from transformers import AutoModelForSequenceClassification
+from transformers import (
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+    AutoModelForSequenceClassification,
+)
 
 from pet.config import ModelRef
 from pet.errors import InputError, Problem
@@ -23,6 +26,7 @@ from pet.models.loading import (
     AS_TOKENIZED,
     check_vocabulary,
     from_safetensors,
+    load_config,
     load_tokenizer,
     load_whole,
     model_problems,
@@ -200,6 +204,21 @@ class Model(ABC):
         return torch.autocast(self.device.type, torch.bfloat16, enabled=chosen == "bfloat16")
 
 
+def _refuse_headless(ref: ModelRef) -> None:
+    """Refuse a model that transformers has no classification head for."""
+    config = load_config(ref)
+    if type(config) not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
+        raise InputError(
+            Problem(
+                ref.name,
+                "a model that transformers has a classification head for, as the student",
+                f"{config.model_type}, for which it has none",
+                "name another one: --student-model roberta-base, or for texts that are not "
+                "English --student-model xlm-roberta-base",
+            )
+        )
+
+
 def head_weights(module: Any) -> frozenset[str]:
     """Name the weights that a classifier has in front of its backbone."""
     inside = {id(parameter) for parameter in module.base_model.parameters()}
@@ -260,6 +279,7 @@ class Classifier(Model):
         """
         names = dict(enumerate(labels))
         refuse_unloadable(ref)
+        _refuse_headless(ref)
         tokenizer = load_tokenizer(ref, **AS_TOKENIZED)
         with seeded(seed), model_problems(ref.name, "its weights"):
             module, loaded = from_safetensors(
@@ -280,6 +300,21 @@ class Classifier(Model):
         model = cls(module, tokenizer, device, precision=precision)
         model.drawn = drawn
         return model
+
+    @classmethod
+    def without_weights(cls, ref: ModelRef, labels: Sequence[str]) -> Classifier:
+        """Build a classifier from a model's configuration, on the meta device.
+
+        Raises:
+            InputError: transformers has no classification head for such a model.
+        """
+        _refuse_headless(ref)
+        config = load_config(ref)
+        config.num_labels = len(labels)
+        with model_problems(ref.name), torch.device("meta"):
+            kind: Any = AutoModelForSequenceClassification
+            module = kind.from_config(config, trust_remote_code=False)
+        return cls(module, load_tokenizer(ref), torch.device("meta"))
 
     @classmethod
     def load(

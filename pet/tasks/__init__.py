@@ -2,5 +2,6 @@
 
 A `task` is one TOML document (`task_file` reads it part by part, `task_draft` writes a first one).
 Its `patterns` are text with a mask; `compilation` puts them and the label words into a tokenizer's
-ids, and `encoding` splices texts into them. No model is loaded here.
+ids, and `encoding` splices texts into them. `vocabulary` measures how well a tokenizer reads texts.
+No model is loaded here.
 """

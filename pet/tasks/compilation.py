@@ -185,7 +185,8 @@ def _word_problems(
                         where,
                         "a word that the model's vocabulary can write",
                         "nothing" if not ids else "an unknown token",
-                        "choose another word",
+                        "choose another word, or a model that can read its language, such as "
+                        "--model xlm-roberta-base",
                     )
                 )
             elif set(ids) & set(tokenizer.all_special_ids):

@@ -159,7 +159,7 @@ MODELS = [
          "download it again"),
          broken(holding("modules.json", '{"a": 1}'))),
     Case("a student that is no classifier to be", RUN + " --student-model m",
-         ("m: its weights", "ViTConfig", "AutoModelForSequenceClassification"),
+         ("m", "a classification head", "vit, for which it has none", "--student-model"),
          broken(json_with("config.json", model_type="vit", architectures=["ViTModel"]))),
     Case("three models at once", RUN + " --model ./a --student-model ./b --encoder ./c",
          ("./a", "./b", "./c", "no such folder"), {}, 3),

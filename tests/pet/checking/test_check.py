@@ -154,7 +154,7 @@ def test_a_label_that_is_the_likeliest_one_all_the_same_is_in_no_doubt(
     own: Path, model_folder: ModelFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pet.checking.check.suspects", lambda scores, given: np.arange(len(given)))
-    monkeypatch.setattr("pet.checking.check.know_labels", lambda truth, predicted: True)
+    monkeypatch.setattr("pet.checking.check.surely_beats_commonest", lambda *_: True)
     found = check(own, model_folder("bert"))["suspects"]
     assert found
     assert [row for row in found if row["label"] == row["likelier"]] == []
@@ -165,7 +165,7 @@ def test_a_model_that_knows_no_more_than_the_commonest_label_doubts_nobody(
 ) -> None:
     """All that it named was labeled rightly: spam that it took for the commoner ham."""
     monkeypatch.setattr("pet.checking.check.suspects", lambda scores, given: np.arange(len(given)))
-    monkeypatch.setattr("pet.checking.check.know_labels", lambda truth, predicted: False)
+    monkeypatch.setattr("pet.checking.check.surely_beats_commonest", lambda *_: False)
     rows = [*samples.labeled_rows(), *[(f"goal {n}", "sport") for n in range(40)]]
     samples.write_csv(own / "labeled.csv", rows, ("text", "label"))
     found = check(own, model_folder("bert"))
@@ -251,7 +251,59 @@ def test_words_that_no_pattern_can_ask_for_come_at_once(
     (own / "task.toml").write_text(text)
     with pytest.raises(InputError, match="zebra") as caught:
         check(own, model_folder("bert"))
-    assert len(caught.value.problems) == 3
+    [problem] = caught.value.problems
+    assert problem.where == (
+        "pattern category, pattern bracket, pattern last, label 'business', word 'zebra'"
+    )
+
+
+def test_a_model_that_cannot_read_the_texts_is_reported_first(
+    own: Path, model_folder: ModelFolder
+) -> None:
+    """Chinese reviews passed with an English model, which read three of four tokens as [UNK]."""
+    samples.write_pool(own / "pool.parquet", ["房间很干净 sport", "早餐的种类太少"] * 10)
+    found = check(own, model_folder("bert"), student_model=str(model_folder("gpt2")))["unread"]
+    assert len(found) == 2
+    assert "of the tokens are unknown in pool rows" in found[0]
+    assert "labeled rows" not in found[0]
+    assert "--model xlm-roberta-base" in found[0]
+    assert "tokens a word in pool rows" in found[1]
+    assert "--student-model" in found[1]
+    assert check(own, model_folder("bert"), pool=None)["unread"] == []
+
+
+def test_where_words_are_unknown_too_the_language_comes_first(
+    own: Path, model_folder: ModelFolder
+) -> None:
+    task = samples.task_toml().replace('business = "business"', 'business = "商业"')
+    (own / "task.toml").write_text(task, encoding="utf-8")
+    samples.write_pool(own / "pool.parquet", ["房间很干净", "早餐的种类太少"] * 10)
+    with pytest.raises(InputError) as caught:
+        check(own, model_folder("bert"))
+    first, second = caught.value.problems
+    assert first.expected == "a model that can read the language of the texts"
+    assert "商业" in second.where
+
+
+def test_rows_that_are_cut_are_counted_by_who_reads_them(
+    own: Path, model_folder: ModelFolder
+) -> None:
+    samples.write_pool(own / "pool.parquet", ["the bank", "the bank " * 20] * 10)
+    settings = ("max_length=32", "student_max_length=64")
+    found = check(own, model_folder("bert"), *settings)["cut"]
+    assert found == {
+        "teacher": {"max_length": 32, "labeled": 0, "pool": 0.5, "test": 0},
+        "student": {"max_length": 64, "labeled": 0, "pool": 0, "test": 0},
+    }
+
+
+def test_every_label_has_its_rows_and_those_that_are_right(
+    own: Path, model_folder: ModelFolder
+) -> None:
+    found = check(own, model_folder("bert"))["zero_shot"]
+    assert [of["rows"] for of in found["by_label"].values()] == [4, 4, 4]
+    right = sum(of["right"] for of in found["by_label"].values())
+    assert right / 12 == pytest.approx(found["accuracy"], abs=1e-4)
 
 
 def test_of_a_causal_model_the_patterns_that_qualify_are_named(
@@ -261,6 +313,21 @@ def test_of_a_causal_model_the_patterns_that_qualify_are_named(
     assert found["kind"] == "causal"
     assert [pattern["name"] for pattern in found["patterns"]] == ["last"]
     assert "category, bracket" in found["warnings"][0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "match"),
+    [
+        ("granite", (), "a classification head(.|\n)*--student-model"),
+        ("deberta", ("member.tuning=prefix",), "take lora or soft-prompt"),
+        ("bert", ("member.tuning=lora", "init_from=nowhere"), "a run with adapters"),
+    ],
+)
+def test_what_a_run_would_refuse_is_refused(
+    own: Path, model_folder: ModelFolder, kind: str, settings: tuple[str, ...], match: str
+) -> None:
+    with pytest.raises(InputError, match=match):
+        check(own, model_folder(kind), *settings)
 
 
 def test_a_wrong_setting_is_refused(own: Path) -> None:

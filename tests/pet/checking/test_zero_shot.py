@@ -198,6 +198,13 @@ def test_patterns_that_a_causal_model_cannot_use_are_skipped_with_a_note(
     assert {row["agreement"] for row in rows_of(tmp_path / "out")} == {1.0}
 
 
+def test_a_model_that_cannot_read_the_pool_is_warned_of(label: Any, tmp_path: Path) -> None:
+    notes = Notes()
+    pool = samples.write_pool(tmp_path / "pool.parquet", ["房间很干净", "早餐的种类太少"] * 5)
+    label("out", pool=pool, observer=notes)
+    assert "of the tokens are unknown in pool rows" in notes.lines[0]
+
+
 def test_a_shipped_task_and_another_text_column_will_do(
     label: Any, inputs_folder: Path, tmp_path: Path
 ) -> None:

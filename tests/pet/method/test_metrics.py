@@ -16,6 +16,7 @@ from pet.method.metrics import (
     macro_f1,
     metrics,
     reliability,
+    surely_beats_commonest,
     wilson_interval,
 )
 
@@ -127,3 +128,16 @@ def test_two_models_are_compared_row_by_row() -> None:
     one = np.array([[0.9, 0.1], [0.9, 0.1], [0.9, 0.1], [0.2, 0.8]])
     other = np.array([[0.9, 0.1], [0.4, 0.6], [0.1, 0.9], [0.8, 0.2]])
     assert compare(one, other, truth) == {"only_one_right": 2, "only_other_right": 1}
+
+
+@pytest.mark.parametrize(
+    ("hits", "better"),
+    [(15, False), (19, False), (20, True), (30, True)],  # of 30; p of 19 is 0.1, of 20 0.049
+)
+def test_a_model_is_better_than_the_commonest_label_by_an_exact_test(
+    hits: int, better: bool
+) -> None:
+    """Of 30 rows, 15 with either label: 17 right ones are no sign of anything."""
+    truth = np.arange(30) % 2
+    predicted = np.where(np.arange(30) < hits, truth, 1 - truth)
+    assert surely_beats_commonest(truth, predicted) is better

@@ -50,10 +50,14 @@ test-thorough: $(VENV)/.installed-dev  ## more kinds of models, and far more ran
 	$(PYTHON) -m pytest --hypothesis-profile=thorough --timeout=0 tests/pet/tasks/test_properties.py \
 	  tests/pet/tasks/test_patterns.py tests/pet/test_escaping.py
 
-faults: $(VENV)/.installed-dev  ## kill real runs at random moments, compare every byte (25 min.); SEED=7
+faults: $(VENV)/.installed-dev  ## faults at every write, kills: compare every byte (30 min.); SEED=7, SCHEDULE=7
+ifdef SCHEDULE
+	$(PYTHON) -m tests.faults --schedule $(SCHEDULE)
+else
 	$(PYTHON) -m data.fetch bert-tiny
 	$(if $(SEED),SEED=$(SEED)) $(PYTHON) -m pytest -m faults
 	$(PYTHON) -m tests.faults $(if $(SEED),--seed $(SEED))
+endif
 
 audit: $(VENV)/.installed-dev  ## look the pinned versions up among known vulnerabilities (network)
 	$(PYTHON) -m pip_audit --strict --no-deps --disable-pip -r constraints.txt

@@ -25,7 +25,7 @@ from pet.inputs.from_arrays import FitInputs, read_task
 from pet.method.ensembling import entropy
 from pet.pipeline import label_pool
 from pet.progress import SILENT, Observer
-from pet.storage.files import writing
+from pet.storage.files import sweep, writing
 from pet.storage.locations import place_problem
 from pet.student import student_folder
 from pet.student.student_folder import Student, open_student
@@ -248,6 +248,7 @@ class PetClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self, "student_")
         folder = Path(path)
+        sweep(folder.parent, below=False)
         if folder.exists():
             raise InputError(
                 Problem(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
@@ -82,7 +83,8 @@ def label_pool(
             if is_new:  # wrong inputs leave nothing behind
                 shutil.rmtree(session.folder, ignore_errors=True)
             elif not had_lock:  # it may be somebody else's folder
-                (session.folder / LOCK).unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    (session.folder / LOCK).unlink()
             raise
         if fetched:
             observer.note(f"{fetched} files were fetched from {session.run_folder}")

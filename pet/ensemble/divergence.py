@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pet.errors import InputError, Problem
 from pet.inputs.session import Session
 from pet.models.training import Diverged
-from pet.storage.files import write_json
+from pet.storage.files import remove, write_json
 
 
 @contextlib.contextmanager
@@ -38,4 +38,4 @@ def divergence_told(session: Session, unit: str, group: str) -> Iterator[None]:
                 f"lower it: --set {group}.learning_rate={error.learning_rate / 10:g}",
             )
         ) from error
-    log.unlink(missing_ok=True)  # of an earlier start
+    remove(log)  # of an earlier start

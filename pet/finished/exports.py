@@ -18,7 +18,7 @@ from pet.inputs.run_tables import labeled_of
 from pet.models.scoring import Columns
 from pet.progress import SILENT, Observer
 from pet.reporting.model_card import USE
-from pet.storage.files import writing
+from pet.storage.files import sweep, writing
 from pet.student.student_folder import CARD, Student, write_record
 
 FORMATS = ("hf", "onnx", "datasets", "csv")
@@ -54,6 +54,7 @@ def export_run(
             something is at `out` already.
         PetError: what was written predicts other probabilities than the student.
     """
+    sweep(out.parent, below=False)
     run = open_run(folder)
     _check_options(kind, out, int8, pool)
     with writing(out) as temporary:

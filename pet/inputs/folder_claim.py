@@ -5,7 +5,14 @@ from __future__ import annotations
 from pet.errors import InputError, Problem
 from pet.inputs.inputs import INPUTS, recorded_inputs
 from pet.inputs.session import Session
-from pet.storage.files import TEMPORARY_PREFIX, read_json, read_record, write_json, write_text
+from pet.storage.files import (
+    TEMPORARY_PREFIX,
+    read_json,
+    read_record,
+    remove,
+    write_json,
+    write_text,
+)
 from pet.storage.format_version import FORMAT, check_format
 from pet.storage.locks import LOCK
 from pet.storage.units import fingerprint
@@ -72,7 +79,7 @@ def claim_folder(session: Session) -> None:
     session.run_folder.push([path])
     # The report goes before what it was of is written over: without it, the run has not ended.
     for name in ("report.json", "report.html"):
-        (session.folder / name).unlink(missing_ok=True)
+        remove(session.folder / name)
     session.run_folder.push()
     write_json(session.folder / "config.json", session.config.model_dump(mode="json"))
     write_text(session.folder / "task.toml", session.task.toml)

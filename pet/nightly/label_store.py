@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 
 from pet.nightly.ledger import ModelRecord, State, unit_name
-from pet.storage.files import read_record, sync_folder
+from pet.storage.files import changing, read_record, sync_folder
 from pet.storage.units import LABELS_DONE
 
 LABELS = "labels"
@@ -78,7 +78,8 @@ def _units(folder: Path) -> list[Path]:
 
 
 def _set_aside(path: Path, aside: Path) -> None:
-    aside.mkdir(exist_ok=True)
+    with changing(aside):
+        aside.mkdir(exist_ok=True)
     place, number = aside / path.name, 0
     while place.exists():  # labels of that content were set aside before: all are kept
         number += 1
@@ -87,6 +88,7 @@ def _set_aside(path: Path, aside: Path) -> None:
 
 
 def _rename(path: Path, place: Path) -> None:
-    os.replace(path, place)
-    sync_folder(place.parent)
-    sync_folder(path.parent)
+    with changing(place):
+        os.replace(path, place)
+        sync_folder(place.parent)
+        sync_folder(path.parent)

@@ -99,9 +99,10 @@ def format_of(path: Path, name: str | None) -> str:
 def write_rows(path: Path, format: str, rows: Sequence[ReviewRow], task: ReviewTask) -> list[Path]:
     """Write the rows in one step; return the files, a labeling configuration among them."""
     if format == "label-studio":
-        write_json(path, [_studio_task(row, task) for row in rows])
         config = path.with_suffix(".xml")
         write_text(config, studio_config(task))
+        # Last: after a kill in between, the same command writes both.
+        write_json(path, [_studio_task(row, task) for row in rows])
         return [path, config]
     if format == "argilla":
         write_json(path, [_argilla_record(row, task) for row in rows])
@@ -113,6 +114,31 @@ def write_rows(path: Path, format: str, rows: Sequence[ReviewRow], task: ReviewT
     else:
         _write_csv(path, flat, task.fields)
     return [path]
+
+
+def check_config(path: Path, task: ReviewTask) -> None:
+    """Refuse a labeling configuration beside `path` that is not the one of this task.
+
+    Raises:
+        InputError: there is such a file.
+    """
+    config = path.with_suffix(".xml")
+    if config.exists() and (
+        not config.is_file() or config.read_bytes() != studio_config(task).encode()
+    ):
+        raise taken_name(config)
+
+
+def taken_name(path: Path) -> InputError:
+    """Explain that something is in the place of a file of rows."""
+    return InputError(
+        Problem(
+            str(path),
+            "a name that is free: answers may stand in a file that is there",
+            "a file",
+            "choose another --out, or remove it",
+        )
+    )
 
 
 def file_names(fields: Sequence[str]) -> dict[str, str]:

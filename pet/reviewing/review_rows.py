@@ -17,8 +17,15 @@ from pet.inputs.run_tables import labeled_of
 from pet.method.row_selection import WAYS, Candidates, Choice, Sample, choose, margins, text_vectors
 from pet.models.scoring import Columns, score_columns
 from pet.progress import Observer
-from pet.reviewing.annotation_files import ReviewRow, ReviewTask, format_of, write_rows
-from pet.storage.files import read_parquet_batches
+from pet.reviewing.annotation_files import (
+    ReviewRow,
+    ReviewTask,
+    check_config,
+    format_of,
+    taken_name,
+    write_rows,
+)
+from pet.storage.files import read_parquet_batches, sweep
 from pet.storage.units import LABELS_DONE, derive_seed
 
 Array = NDArray[np.floating]
@@ -96,23 +103,18 @@ def write_review(
         InputError: the run is not finished, the file is there already, or no row can be asked.
     """
     format = format_of(out, format)
-    for path in (out, out.with_suffix(".xml")):
-        if path.exists() and (path == out or format == "label-studio"):
-            raise InputError(
-                Problem(
-                    str(path),
-                    "a name that is free: answers may stand in a file that is there",
-                    "a file",
-                    "choose another --out, or remove it",
-                )
-            )
+    sweep(out.parent, below=False)
+    if out.exists():
+        raise taken_name(out)
     if by not in WAYS:
         raise InputError(Problem("--by", " or ".join(WAYS), repr(by), "leave it out for coverage"))
     if rows < 1:
         raise InputError(Problem("--rows", "at least 1", str(rows), "for example --rows 50"))
     run = open_run(folder)
-    chosen = review_rows(run, rows, observer, by, run.config.seed if seed is None else seed)
     task = ReviewTask(run.task.description, run.task.fields, run.task.labels, folder.name)
+    if format == "label-studio":
+        check_config(out, task)
+    chosen = review_rows(run, rows, observer, by, run.config.seed if seed is None else seed)
     return write_rows(out, format, chosen, task), chosen
 
 

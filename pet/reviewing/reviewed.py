@@ -22,7 +22,7 @@ from pet.progress import Observer
 from pet.reviewing.annotations import Annotation, read_annotations
 from pet.reviewing.review_rows import texts_of_ids
 from pet.settings import run_command
-from pet.storage.files import write_parquet, write_text
+from pet.storage.files import sweep, write_parquet, write_text
 from pet.tasks.task import column_names
 
 
@@ -75,6 +75,7 @@ def take_answers(folder: Path, answers: Path, out: Path | None, observer: Observ
         InputError: everything that is wrong with the answers, at once; nothing is written.
     """
     run = open_run(folder)
+    sweep((out or run.folder).parent, below=False)
     out = _free_name(run.folder) if out is None else _checked_name(out)
     given = read_annotations(answers, run.task.fields)
     answered = [own for own in given if own.label]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import re
@@ -40,11 +41,9 @@ def writing(target: Path) -> Iterator[Path]:
         InputError: the disk is full, or the place cannot be written (read-only, or a file where a
             folder should be).
     """
-    try:
+    with changing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        room = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=target.parent))
-    except OSError as error:
-        raise unwritable(target, error) from error
+        room, descriptor = _make_room(target.parent)
     temporary = room / target.name
     try:
         yield temporary
@@ -57,6 +56,25 @@ def writing(target: Path) -> Iterator[Path]:
         raise
     finally:
         shutil.rmtree(room, ignore_errors=True)
+        os.close(descriptor)
+
+
+def _make_room(folder: Path) -> tuple[Path, int]:
+    """Make a folder for a temporary name, held by a lock that ends with this process."""
+    while True:
+        room = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=folder))
+        try:
+            descriptor = os.open(room, os.O_RDONLY)
+        except FileNotFoundError:
+            continue  # swept before it was held
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_ours = room.is_dir()
+        except OSError as error:
+            is_ours = error.errno != errno.EWOULDBLOCK  # without locks nobody sweeps here
+        if is_ours:
+            return room, descriptor
+        os.close(descriptor)  # another process took it for abandoned
 
 
 def _sync(path: Path) -> None:
@@ -149,6 +167,29 @@ def unwritable(target: Path, error: OSError) -> PetError:
     return outage(target, "a disk that can be written and read", str(error), "the disk")
 
 
+@contextlib.contextmanager
+def changing(path: Path) -> Iterator[None]:
+    """Change what is at `path` in the block; the system's errors are raised as ours.
+
+    Raises:
+        InputError, PetError: as of `unwritable`.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if it is there.
+
+    Raises:
+        InputError, PetError: it cannot be removed.
+    """
+    with changing(path):
+        path.unlink(missing_ok=True)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as readable JSON in one step."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
@@ -177,14 +218,28 @@ def read_record(path: Path) -> dict[str, Any]:
 def sweep(folder: Path, below: bool = True) -> int:
     """Remove what a killed process left half-written; return how many pieces there were.
 
+    What a living process is writing stays.
+
     Args:
         below: in the folders of `folder` too; they must be ours.
     """
     pattern = f"**/{TEMPORARY_PREFIX}*" if below else f"{TEMPORARY_PREFIX}*"
-    leftovers = [path for path in folder.glob(pattern) if path.is_dir()]
-    for path in leftovers:
-        shutil.rmtree(path, ignore_errors=True)
-    return len(leftovers)
+    return sum(_remove_abandoned(path) for path in folder.glob(pattern) if path.is_dir())
+
+
+def _remove_abandoned(room: Path) -> bool:
+    try:
+        descriptor = os.open(room, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(room, ignore_errors=True)
+    except OSError:
+        return False  # it is held, or the file system has no locks
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def read_parquet(path: str | Path, columns: Sequence[str] | None = None) -> pa.Table:

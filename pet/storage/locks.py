@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pet.errors import InputError, Problem, locked_error
-from pet.storage.files import unwritable
+from pet.storage.files import changing
 
 LOCK = ".lock"  # a hidden name: readers of a folder of Parquet files pass it over
 
@@ -57,7 +57,7 @@ def locked(folder: Path, note: Callable[[str], None] = lambda line: None) -> Ite
     """
     path = folder / LOCK
     refuse_links(folder)
-    try:
+    with changing(path):
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = hold_file(path)
         try:
@@ -67,8 +67,6 @@ def locked(folder: Path, note: Callable[[str], None] = lambda line: None) -> Ite
         except BaseException:
             os.close(descriptor)
             raise
-    except OSError as error:
-        raise unwritable(path, error) from error
     try:
         yield
     finally:

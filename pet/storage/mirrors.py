@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from pet.errors import InputError, LockedError, Problem
-from pet.storage.files import TEMPORARY_PREFIX, read_record, unwritable, write_json
+from pet.storage.files import TEMPORARY_PREFIX, changing, read_record, write_json
 from pet.storage.leases import Lease, leased
 from pet.storage.locations import is_on_store, place_problem
 from pet.storage.locks import LOCK, hold_file, locked
@@ -52,12 +52,11 @@ def take_scratch(address: str) -> Path:
     for number in itertools.count():
         room = rooms / str(number)
         try:
-            room.mkdir(parents=True, exist_ok=True)
-            hold_file(room / "lock")
+            with changing(room):
+                room.mkdir(parents=True, exist_ok=True)
+                hold_file(room / "lock")
         except LockedError:
             continue
-        except OSError as error:
-            raise unwritable(room, error) from error
         for leftover in room.glob("tmp*"):  # of a fetch that was killed
             shutil.rmtree(leftover, ignore_errors=True)
         return room
@@ -150,7 +149,7 @@ class Mirror(RunFolder):
         names = sorted(names)
         if not names:
             return
-        with self._writing(), tempfile.TemporaryDirectory(dir=self._room) as room:
+        with changing(self.path), tempfile.TemporaryDirectory(dir=self._room) as room:
             places = [f"{room}/{number}" for number in range(len(names))]
             with as_pet_error(self.address):
                 try:
@@ -216,13 +215,6 @@ class Mirror(RunFolder):
     def _note(self, known: dict[str, tuple[Any, ...]]) -> None:
         self._index |= known
         write_json(self._room / "index.json", self._index)
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise unwritable(self.path, error) from error
 
     @contextlib.contextmanager
     def locked(self, note: Callable[[str], None]) -> Iterator[None]:

@@ -26,6 +26,7 @@ from pet.storage.files import (
     TEMPORARY_PREFIX,
     read_json,
     read_parquet,
+    remove,
     sweep,
     write_json,
     write_parquet,
@@ -198,7 +199,7 @@ class LabelWriter:
         """Write the file of a shard; the folder is incomplete from then on."""
         path = self._path(shard)
         table = label_table(batch, predictions, self.labels, self._config.abstain_below)
-        (self.folder / LABELS_DONE).unlink(missing_ok=True)
+        remove(self.folder / LABELS_DONE)
         of_file = {"source": self.source, "fingerprint": self._fingerprint(shard)}
         write_parquet(path, table, {**self._metadata, **of_file})
         self._send([path])
@@ -248,7 +249,7 @@ def close_labels(folder: Path, model: str, shards: int, rows: int) -> None:
     """
     for path in folder.glob("part-*.parquet"):
         if int(path.stem.removeprefix("part-")) >= shards:
-            path.unlink()
+            remove(path)
     done = folder / LABELS_DONE
     whole = {"source": model, "shards": shards, "rows": rows}
     if read_json(done) != whole:

@@ -17,7 +17,7 @@ from pet.data.labeled import label_names
 from pet.data.pool import open_pool
 from pet.data.readers import open_sources, read_answers
 from pet.errors import InputError, Problem
-from pet.storage.files import writing
+from pet.storage.files import sweep, writing
 from pet.tasks.task import load_task
 
 MOST_LABELS = 100  # more distinct values are texts or ids, not labels
@@ -228,6 +228,7 @@ def write_draft(draft: Draft, out: Path) -> None:
         InputError: the draft is no good as a task; everything that is wrong is listed.
     """
     check_draft(draft)
+    sweep(out.parent, below=False)
     with writing(out) as temporary:
         temporary.write_text(draft_toml(draft), encoding="utf-8", newline="\n")
         try:

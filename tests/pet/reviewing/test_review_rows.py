@@ -72,6 +72,18 @@ def test_a_file_in_which_answers_may_stand_is_not_written_over(
     assert (tmp_path / "r.csv").read_text() == "answers"
 
 
+def test_rows_that_were_killed_between_their_two_files_are_written_by_the_same_command(
+    tiny_run: Path, tmp_path: Path
+) -> None:
+    """The first of them stood in the way, and the labeling configuration was never written."""
+    files = write_review(tiny_run, tmp_path / "s.json", 3, SILENT)[0]
+    whole = {path: path.read_bytes() for path in files}
+    assert [path.suffix for path in files] == [".json", ".xml"]
+    files[0].unlink()  # written last
+    assert write_review(tiny_run, tmp_path / "s.json", 3, SILENT)[0] == files
+    assert {path: path.read_bytes() for path in files} == whole
+
+
 def test_labels_that_are_not_whole_are_not_chosen_from(run_copy: Path, tmp_path: Path) -> None:
     (run_copy / "labels" / LABELS_DONE).unlink()
     with pytest.raises(InputError, match="the labels of the whole pool"):

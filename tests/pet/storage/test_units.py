@@ -11,7 +11,16 @@ import pytest
 from safetensors import SafetensorError
 
 from pet.errors import InputError, PetError
-from pet.storage.files import read_json, read_record, sweep, write_json, write_text, writing
+from pet.storage.files import (
+    changing,
+    read_json,
+    read_record,
+    remove,
+    sweep,
+    write_json,
+    write_text,
+    writing,
+)
 from pet.storage.units import DONE, derive_seed, fingerprint, finished, make_unit
 
 
@@ -287,3 +296,23 @@ def test_sweeping_removes_half_written_pieces_only(tmp_path: Path) -> None:
     assert sweep(tmp_path) == 2
     assert finished(tmp_path / "members" / "g0", "f1")[0]
     assert [path.name for path in (tmp_path / "members").iterdir()] == ["g0"]
+
+
+def test_sweeping_leaves_what_a_living_process_is_writing(tmp_path: Path) -> None:
+    """Two exports into one folder: the second took the first one's files away from under it."""
+    with writing(tmp_path / "slow.txt") as temporary:
+        temporary.write_text("whole")
+        assert sweep(tmp_path) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["slow.txt"]
+    assert (tmp_path / "slow.txt").read_text() == "whole"
+
+
+def test_what_cannot_be_removed_or_made_is_one_screen(tmp_path: Path) -> None:
+    """Labels of an earlier model on a disk that fails: a user read a traceback."""
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(PetError, match="expected: "):
+        remove(tmp_path / "folder")
+    (tmp_path / "file").touch()
+    with pytest.raises(PetError, match="expected: "), changing(tmp_path / "file"):
+        (tmp_path / "file").mkdir()
+    remove(tmp_path / "nothing")

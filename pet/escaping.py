@@ -27,13 +27,17 @@ def as_markdown(text: str) -> str:
     return _MARKUP.sub(lambda found: _ENTITIES.get(found.group(), f"\\{found.group()}"), line)
 
 
-# What a spreadsheet would run as a formula, and what was escaped for looking like it.
-_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+# How a text begins that a spreadsheet would run as a formula, or that looks like an escaped one.
+FORMULA = r"'*[=+\-@\t\r]"
+
+_FORMULA = re.compile(FORMULA)
+
+_NEGATIVE = re.compile(r"-\d+(\.\d+)?")  # a number, which a spreadsheet takes for itself
 
 
 def escape_formula(text: str) -> str:
     """Put an apostrophe before what a spreadsheet would run."""
-    return f"'{text}" if _FORMULA.match(text) else text
+    return f"'{text}" if _FORMULA.match(text) and not _NEGATIVE.fullmatch(text) else text
 
 
 def unescape_formula(text: str) -> str:

@@ -18,7 +18,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from pet.data.arrays import complete, known_labels, text_columns
-from pet.data.labeled import label_name
+from pet.data.label_values import label_name
 from pet.errors import InputError, Problem, missing_package
 from pet.finished.finished_run import open_run, student_of
 from pet.inputs.from_arrays import FitInputs, read_task

@@ -55,6 +55,12 @@ def show(console: Console, found: dict[str, Any]) -> None:
     lines += [f"  {name}  {_size(size)}" for name, size in found["files"].items()]
     if "rows" in found:
         lines.append(f"{found['rows']:,} rows")
+    if count := found.get("escaped"):
+        cells = "1 cell begins" if count == 1 else f"{count:,} cells begin"
+        lines.append(
+            f"{cells} with = + - or @ and got an apostrophe, so that no spreadsheet runs a "
+            "formula; pet reads them without it, for other programs take --format datasets"
+        )
     if "compared_on" in found:
         lines.append(
             f"compared with the student on {found['compared_on']}{_accuracy(found, 'student')}"

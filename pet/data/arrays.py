@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.utils import column_or_1d
 
 from pet.data.columns import listed
-from pet.data.labeled import label_name
+from pet.data.label_values import label_name
 from pet.errors import InputError, Problem
 
 TextColumns = dict[str, list[str | None]]

@@ -114,6 +114,7 @@ class Reason(StrEnum):
     QUOTES = "lines held together by a wrong quote"
     NO_ID = "no id"
     NO_LABEL = "no label"
+    UNLABELED = "-1 for no label"
 
 
 @dataclass(frozen=True)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from pet.data.columns import Need, listed, with_counts
 from pet.data.data_files import Reason
+from pet.data.label_values import UNLABELED, class_names, labels_of_rows
 from pet.data.pool import Pool, PoolBatch, RejectedRow, TextTable, join_batches, open_pool
 from pet.data.readers import count_rows
 from pet.errors import InputError, Problem, did_you_mean
@@ -67,10 +66,12 @@ def read_labeled(
     need = Need(label_column, "of labels", "--label-column")
     pool = open_pool(path, fields, columns=columns, id_column=id_column, needs=[need])
     batch = join_batches(list(pool.batches(keep_columns=[label_column])), pool.columns)
-    names = label_names(batch.kept.column(0)) if batch.kept is not None else []
-    table, known, rejected = _drop_unlabeled(pool, batch, names)
     indices = {str(label): index for index, label in enumerate(labels)}
+    values = batch.kept.column(0).to_pylist() if batch.kept is not None else []
+    names = labels_of_rows(values, indices, class_names(pool.sources, label_column))
+    table, known, rejected = _drop_unlabeled(pool, batch, names, indices)
     problems = _labeled_problems(path, table.ids, known, list(indices), rejected, max_rejected)
+    problems += _several_labels(path, batch, names)
     if problems:
         raise InputError(problems)
     warnings = [
@@ -87,37 +88,29 @@ def table_digest(table: LabeledSet) -> str:
 
 
 def _drop_unlabeled(
-    pool: Pool, batch: PoolBatch, names: Sequence[str | None]
+    pool: Pool,
+    batch: PoolBatch,
+    names: Sequence[tuple[str, ...]],
+    labels: Collection[str],
 ) -> tuple[TextTable, list[str], list[RejectedRow]]:
-    """Keep the rows with a label; return them, their labels, and all rows set aside in order."""
-    missing = [index for index, name in enumerate(names) if name is None]
-    rejected = batch.rejected + _locate(pool, batch.rows[missing])
-    labeled = [index for index, name in enumerate(names) if name is not None]
+    """Keep the rows with one label; return them, their labels, and all rows set aside in order."""
+    missing = [index for index, own in enumerate(names) if not own]
+    marked = [
+        index for index, own in enumerate(names) if own == (UNLABELED,) and UNLABELED not in labels
+    ]
+    rejected = batch.rejected + _locate(pool, batch.rows[missing], Reason.NO_LABEL)
+    rejected += _locate(pool, batch.rows[marked], Reason.UNLABELED)
+    labeled = sorted({n for n, own in enumerate(names) if len(own) == 1} - set(marked))
     table = TextTable(
         [batch.ids[index] for index in labeled],
         {name: [column[index] for index in labeled] for name, column in batch.columns.items()},
     )
-    known = [name for name in names if name is not None]
+    known = [names[index][0] for index in labeled]
     return table, known, sorted(rejected, key=lambda row: (row.file, row.row))
 
 
-def label_names(column: pa.ChunkedArray | pa.Array) -> list[str | None]:
-    """Return labels as text; see `label_name`."""
-    return [label_name(value) for value in column.to_pylist()]
-
-
-def label_name(value: Any) -> str | None:
-    """Return a label as text, None for null and blank; 1.0 is 1: a gap makes integers floats."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, bytes):
-        value = value.decode("utf-8", "replace")
-    text = "" if value is None or value != value else str(value)
-    return text if text.strip() else None
-
-
-def _locate(pool: Pool, places: NDArray[np.int64]) -> list[RejectedRow]:
-    """Name the rows without a label by file and row."""
+def _locate(pool: Pool, places: NDArray[np.int64], reason: Reason) -> list[RejectedRow]:
+    """Name rows by file and row."""
     if not len(places):
         return []
     ends = np.cumsum([count_rows(source) for source in pool.sources])
@@ -125,7 +118,7 @@ def _locate(pool: Pool, places: NDArray[np.int64]) -> list[RejectedRow]:
     for place in places:
         file = int(np.searchsorted(ends, place, side="right"))
         row = int(place - (ends[file - 1] if file else 0))
-        located.append(RejectedRow(pool.sources[file].name, row, Reason.NO_LABEL.value))
+        located.append(RejectedRow(pool.sources[file].name, row, reason.value))
     return located
 
 
@@ -159,7 +152,9 @@ def _labeled_problems(
                 "correct the ids, or name another column with --set id_column=...",
             )
         )
-    if not ids or len(rejected) > max_rejected * (len(ids) + len(rejected)):
+    # Rows that are marked as unlabeled are no mistake.
+    wrong = sum(row.reason != Reason.UNLABELED for row in rejected)
+    if not ids or wrong > max_rejected * (len(ids) + wrong):
         expected = f"at most {max_rejected:.0%} unusable rows" if ids else "at least one usable row"
         problems.append(
             Problem(
@@ -170,6 +165,24 @@ def _labeled_problems(
             )
         )
     return problems
+
+
+def _several_labels(
+    path: Path, batch: PoolBatch, names: Sequence[tuple[str, ...]]
+) -> list[Problem]:
+    several = [index for index, own in enumerate(names) if len(own) > 1]
+    if not several:
+        return []
+    first = several[0]
+    return [
+        Problem(
+            str(path),
+            "one label in every row",
+            f"several in {len(several):,} rows, the first with the id {batch.ids[first]!r}: "
+            f"{listed(names[first])}",
+            "keep one of them, or leave these rows out: a text has one label here",
+        )
+    ]
 
 
 def _meant(unknown: Iterable[str], labels: Sequence[str]) -> str:

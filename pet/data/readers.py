@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pet.data.data_files import CHUNK_ROWS, RawRows, Source, find_files
+from pet.data.spreadsheets import unescaped
 from pet.data.text_readers import filled_lines, peek_csv, peek_jsonl, read_csv, read_jsonl
 from pet.errors import (
     InputError,
@@ -186,7 +187,7 @@ def read_chunks(
         skip = bisect.bisect_right(starts, start) - 1
         first = starts[skip]
         for table, faults in read_rows(source, texts, others, skip):
-            chunk = Chunk(source, first, table, faults)
+            chunk = Chunk(source, first, unescaped(table, source.schema.names), faults)
             first += len(chunk)
             if first > start:
                 yield chunk.cut(max(0, start - chunk.first), len(chunk))

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pet.data.pool import PoolBatch
+from pet.data.spreadsheets import PROBABILITY
 from pet.errors import InputError, PetError, Problem
 from pet.escaping import as_markdown, escape_formula
 from pet.finished.finished_run import FinishedRun, open_run_pool
@@ -53,26 +54,31 @@ def write_labeled_csv(
 ) -> dict[str, Any]:
     """Write `labeled.csv`: a row per text, a column per label's probability.
 
-    What a spreadsheet would take for a formula gets an apostrophe before it. Arguments and errors
-    are those of `write_labeled_pool`.
+    What a spreadsheet would take for a formula gets an apostrophe before it, which is taken away
+    when the file is read here. Arguments and errors are those of `write_labeled_pool`.
+
+    Returns:
+        `rows`, how many there are, and `escaped`, how many cells have an apostrophe.
     """
     labels = run.task.labels
-    rows, headed = 0, False
+    rows, escaped, headed = 0, 0, False
     with (out / "labeled.csv").open("w", encoding="utf-8-sig", newline="") as stream:
         lines = csv.writer(stream)
         for table in _joined(run, _label_files(run), pool_path, observer):
             if not headed:  # a shard of unusable rows is a table without any
                 headed = True
                 names = [name for name in table.column_names if name != "probabilities"]
-                lines.writerow(map(_cell, [*names, *(f"probability: {name}" for name in labels)]))
+                lines.writerow(map(_cell, [*names, *(f"{PROBABILITY}{name}" for name in labels)]))
             for row in table.to_pylist():
                 probabilities = row.pop("probabilities")
                 row["label"] = labels[row["label"]]
-                lines.writerow(
-                    map(_cell, [*row.values(), *(probabilities[name] for name in labels)])
-                )
+                values = [*row.values(), *(probabilities[name] for name in labels)]
+                cells = list(map(_cell, values))
+                texts = (n for n, value in enumerate(values) if isinstance(value, str))
+                escaped += sum(cells[n] != values[n] for n in texts)
+                lines.writerow(cells)
             rows += len(table)
-    return {"rows": rows}
+    return {"rows": rows, "escaped": escaped}
 
 
 def _cell(value: object) -> object:

@@ -10,6 +10,7 @@ from typing import Any
 
 from pet.data.columns import listed
 from pet.data.readers import open_sources, read_answers
+from pet.data.spreadsheets import is_escaped
 from pet.errors import InputError, Problem
 from pet.escaping import unescape_formula
 from pet.reviewing.annotation_files import ANSWER, ROW_ID, file_names, tool_names
@@ -120,6 +121,7 @@ def _table_records(path: Path) -> Iterator[Record]:
             )
         )
     is_ours = path.suffix.lower() == ".csv" and ROW_ID not in names
+    unescape = str if is_escaped(names) else unescape_formula  # whole, it has been read so already
     wrong: list[str] = []
     for source in sources:
         for chunk in read_answers(source, source.schema.names):
@@ -127,7 +129,7 @@ def _table_records(path: Path) -> Iterator[Record]:
                 if chunk.faults[number] is not None:
                     wrong.append(f"row {chunk.first + number + 1}: {chunk.faults[number]}")
                 elif is_ours:
-                    yield {key: unescape_formula(value or "") for key, value in row.items()}
+                    yield {key: unescape(value or "") for key, value in row.items()}
                 else:
                     yield {key: _parsed(key, value) for key, value in row.items()}
     if wrong:

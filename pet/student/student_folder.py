@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 import pet
 from pet.config import RunConfig
-from pet.data.labeled import label_name
+from pet.data.label_values import label_name
 from pet.errors import InputError, Problem
 from pet.method.ensembling import softmax
 from pet.models.loading import choose_device

@@ -13,7 +13,7 @@ import numpy as np
 
 from pet.data.columns import Need, listed
 from pet.data.data_files import Reason
-from pet.data.labeled import label_names
+from pet.data.label_values import class_names, drop_unlabeled, labels_of_rows
 from pet.data.pool import open_pool
 from pet.data.readers import open_sources, read_answers
 from pet.errors import InputError, Problem
@@ -99,7 +99,8 @@ def read_sample(path: str, label_column: str | None) -> Sample:
     if label_column is None:
         return Sample(columns, ())
     pool = open_pool(path, [], needs=[Need(label_column, "of labels", "--label-column")])
-    labels: set[str] = set()
+    classes = class_names(pool.sources, label_column)
+    labels: set[str] = set(classes)
     chunks = (chunk for source in pool.sources for chunk in read_answers(source, [label_column]))
     for chunk in chunks:
         if Reason.UNDECODABLE in chunk.faults:
@@ -112,7 +113,17 @@ def read_sample(path: str, label_column: str | None) -> Sample:
                     "save the file as UTF-8",
                 )
             )
-        labels |= {name for name in label_names(chunk.table.column(0)) if name is not None}
+        rows = labels_of_rows(chunk.table.column(0).to_pylist(), labels, classes)
+        if several := [names for names in rows if len(names) > 1]:
+            raise InputError(
+                Problem(
+                    str(chunk.source.path),
+                    "one label in every row",
+                    f"several in {len(several):,} rows, the first: {listed(several[0])}",
+                    "keep one of them, or name the labels: --label A --label B",
+                )
+            )
+        labels |= {name for names in rows for name in names}
         if len(labels) > MOST_LABELS:
             raise InputError(
                 Problem(
@@ -122,7 +133,7 @@ def read_sample(path: str, label_column: str | None) -> Sample:
                     "is --label-column right? else name the labels: --label A --label B",
                 )
             )
-    return Sample(columns, tuple(sorted(labels)))
+    return Sample(columns, tuple(sorted(drop_unlabeled(labels))))
 
 
 def likely_kind(fields: Sequence[str], labels: Sequence[str]) -> str:

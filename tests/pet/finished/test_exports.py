@@ -179,6 +179,8 @@ def test_a_spreadsheet_gets_a_row_per_text_and_no_formula(run_copy: Path, tmp_pa
         assert not any(cell.startswith(("=", "+", "-", "@")) for cell in row.values())
     texts = [text for text in samples.pool_texts() if (text or "").strip()]
     assert [unescape_formula(row["text"]) for row in rows] == texts
+    cells = [cell for row in rows for cell in row.values()]
+    assert found["escaped"] == sum(cell != unescape_formula(cell) for cell in cells)
 
 
 def test_a_spreadsheet_has_one_heading_where_the_first_rows_cannot_be_used(

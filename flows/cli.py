@@ -53,7 +53,9 @@ COMMANDS = (
     export,
 )  # fmt: skip
 for command in COMMANDS:
-    app.command()(command)
+    # A text may begin with a dash.
+    context = {"ignore_unknown_options": True} if command is predict else None
+    app.command(context_settings=context)(command)
 app.add_typer(past_runs.app, name="runs")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -127,9 +128,16 @@ def _check_label_options(
         raise InputError(problems)
 
 
+TEXTS = (
+    "texts; - reads them, a line each. Several fields stand in the task's order, a tab in between"
+)
+
+_OPTION = re.compile(r"--?[A-Za-z][\w-]*(=.*)?", re.DOTALL)  # a word that is no text, but a slip
+
+
 def predict(
     folder: RunFolder,
-    texts: Annotated[list[str], typer.Argument(help="texts; - reads them, a line each")],
+    texts: Annotated[list[str], typer.Argument(help=TEXTS)],
     json_out: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -139,6 +147,15 @@ def predict(
         from pet.finished.inference import predict_texts
 
         given = _lines_of_stdin() if texts == ["-"] else texts
+        if slips := [text for text in texts if _OPTION.fullmatch(text)]:
+            raise InputError(
+                Problem(
+                    "pet predict",
+                    "--json, --debug, or a text",
+                    slips[0],
+                    "correct the option; a text like this is read from standard input, with -",
+                )
+            )
         found = predict_texts(fetch_run(folder, parts=parts_of()).path, given)
         if json_out:
             sys.stdout.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in found)

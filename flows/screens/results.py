@@ -22,15 +22,9 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.screens.confusion import confusion_table
+from flows.screens.lines import WORTH_A_LINE, LineObserver, rate, summary
 from pet.escaping import shown_threshold, visible
 from pet.progress import Observer
-
-WORTH_A_LINE = 1.0  # seconds: shorter stages pass without leaving a line
-
-
-def _rate(speed: float, unit: str) -> str:
-    """Whole units per second from ten on, tenths below: half a step a second is not one."""
-    return f"{speed:,.{0 if speed >= 10 else 1}f} {unit}/s"
 
 
 class RateColumn(ProgressColumn):
@@ -38,7 +32,7 @@ class RateColumn(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text(_rate(speed, task.fields["unit"]) if speed else "", style="cyan")
+        return Text(rate(speed, task.fields["unit"]) if speed else "", style="cyan")
 
 
 class RichObserver(Observer):
@@ -58,7 +52,6 @@ class RichObserver(Observer):
             TimeRemainingColumn(),
             console=console,
             transient=True,
-            disable=not console.is_terminal,
         )
 
     def begin(self, stage: str, total: int | None, unit: str) -> None:
@@ -75,15 +68,13 @@ class RichObserver(Observer):
         if self._task is None:
             return
         task = self._bar.tasks[-1]
-        unit = task.fields["unit"]
         elapsed = task.elapsed or 0.0
-        rate = f", {_rate(task.completed / elapsed, unit)}" if elapsed else ""
         self._bar.remove_task(self._task)
         self._task = None
         self._bar.stop()
         if elapsed < WORTH_A_LINE:
             return
-        line = f"{task.description}: {task.completed:,.0f} {unit} in {elapsed:.1f} s{rate}"
+        line = summary(task.description, task.completed, task.fields["unit"], elapsed)
         self._console.print(line, markup=False, highlight=False)
 
     def note(self, line: str) -> None:
@@ -91,8 +82,8 @@ class RichObserver(Observer):
 
 
 def progress(console: Console, stop: Any) -> Observer:
-    """Return the observer for this terminal."""
-    return RichObserver(console, stop)
+    """Return the observer for this terminal, or for a file."""
+    return RichObserver(console, stop) if console.is_terminal else LineObserver(console, stop)
 
 
 def percent(value: float | None) -> str:

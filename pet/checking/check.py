@@ -24,6 +24,7 @@ from pet.checking.preview import (
 from pet.config import ModelRef, RunConfig
 from pet.data.duplicate_ids import RepeatedIds
 from pet.data.labeled import LabeledSet, rejected_warnings
+from pet.data.rejections import Rejections
 from pet.ensemble.lineup import know_labels
 from pet.errors import InputError, Problem, gather, in_one_line
 from pet.inputs.inputs import Inputs
@@ -167,10 +168,10 @@ def _sample(tables: Tables, config: RunConfig, total: int) -> tuple[Columns, lis
         InputError: a run would refuse the pool, judging by its first batch.
     """
     task = tables.task
-    check_rejected(config, 0, total)  # or there is no first batch
+    check_rejected(config, Rejections(), total)  # or there is no first batch
     batch = next(iter(tables.pool.batches()))
     count, rejected = len(batch), len(batch.rejected)
-    check_rejected(config, rejected, total)
+    check_rejected(config, Rejections(batch.rejected), total)
     known = known_texts(config, task, tables.labeled, tables.test)
     texts = zip(*(batch.columns[name] for name in task.fields), strict=True)
     whole = count + rejected == total

@@ -30,21 +30,24 @@ def text_columns(X: Any, fields: Sequence[str], where: str = "X") -> TextColumns
     Raises:
         InputError: it is something else, or has other columns.
     """
-    if hasattr(X, "columns") and hasattr(X, "__getitem__"):
-        missing = [name for name in fields if name not in list(X.columns)]
+    # A DataFrame's columns are their names; those of an Arrow table, or of `datasets`, are not.
+    names = "column_names" if hasattr(type(X), "column_names") else "columns"
+    columns = getattr(X, names, None)
+    if columns is not None and hasattr(X, "__getitem__"):
+        missing = [name for name in fields if name not in list(columns)]
         if missing:
             raise InputError(
                 Problem(
                     where,
                     f"the columns {listed(fields)}",
-                    listed(list(map(str, X.columns))),
+                    listed(list(map(str, columns))),
                     "rename the columns, or name the task's fields like them",
                 )
             )
-        return {name: _texts(list(X[name]), f"{where}, column {name!r}") for name in fields}
+        return {name: _texts(_plain(X[name]), f"{where}, column {name!r}") for name in fields}
     if isinstance(X, str | bytes | dict) or not hasattr(X, "__len__"):
         raise _no_texts(where, f"one {type(X).__name__}")
-    rows = X.tolist() if isinstance(X, np.ndarray) else list(X)
+    rows = _plain(X)
     if any(isinstance(row, list | tuple | np.ndarray) for row in rows):
         return _split_rows(rows, fields, where)
     if len(fields) > 1:
@@ -57,6 +60,14 @@ def text_columns(X: Any, fields: Sequence[str], where: str = "X") -> TextColumns
             )
         )
     return {fields[0]: _texts(rows, where)}
+
+
+def _plain(values: Any) -> list[Any]:
+    """Return the values of an array, a Series, a column of Arrow's or a list as Python has them."""
+    for convert in ("to_pylist", "tolist"):
+        if hasattr(values, convert):
+            return list(getattr(values, convert)())
+    return list(values)
 
 
 def _split_rows(rows: Sequence[Any], fields: Sequence[str], where: str) -> TextColumns:

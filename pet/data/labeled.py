@@ -15,6 +15,7 @@ from pet.data.data_files import Reason
 from pet.data.label_values import UNLABELED, class_names, labels_of_rows
 from pet.data.pool import Pool, PoolBatch, RejectedRow, TextTable, join_batches, open_pool
 from pet.data.readers import count_rows
+from pet.data.rejections import Rejections
 from pet.errors import InputError, Problem, did_you_mean
 from pet.storage.object_storage import path_of
 from pet.storage.units import fingerprint
@@ -156,12 +157,13 @@ def _labeled_problems(
     wrong = sum(row.reason != Reason.UNLABELED for row in rejected)
     if not ids or wrong > max_rejected * (len(ids) + wrong):
         expected = f"at most {max_rejected:.0%} unusable rows" if ids else "at least one usable row"
+        total, counted = len(ids) + len(rejected), Rejections(rejected)
         problems.append(
             Problem(
                 where,
                 expected,
-                _describe(rejected, len(ids) + len(rejected)),
-                "correct these rows (as UTF-8); are --text-column and --label-column right?",
+                f"{len(counted):,} of {total:,}: {counted}" if total else "no rows at all",
+                counted.fix("correct these rows; are --text-column and --label-column right?"),
             )
         )
     return problems
@@ -192,22 +194,12 @@ def _meant(unknown: Iterable[str], labels: Sequence[str]) -> str:
     return f"a slip? {', '.join(meant[:5])}; " if meant else ""
 
 
-def _describe(rejected: Sequence[RejectedRow], total: int) -> str:
-    return f"{len(rejected)} of {total}: {_reasons(rejected)}" if total else "no rows at all"
-
-
-def _reasons(rejected: Sequence[RejectedRow]) -> str:
-    reasons = Counter(row.reason for row in rejected)
-    counts = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common())
-    first = ", ".join(f"row {row.row} of {row.file}" for row in rejected[:3])
-    return f"{counts}; the first: {first}"
-
-
 def rejected_warnings(where: str, rejected: Sequence[RejectedRow], total: int) -> list[str]:
     """Warn of rows that are set aside, if there are any: how many of how many, and why."""
     if not rejected:
         return []
-    return [f"{where}: {len(rejected):,} of {total:,} rows cannot be used: {_reasons(rejected)}"]
+    counted = Rejections(rejected)
+    return [f"{where}: {len(counted):,} of {total:,} rows cannot be used: {counted}"]
 
 
 MISSING = "no example of the label"  # of warnings that ask for rows, not for corrections

@@ -93,7 +93,8 @@ def predict_texts(folder: Path, texts: Sequence[str]) -> list[dict[str, Any]]:
         if not any(map(str.strip, row))
     ]
     if wrong or not rows:
-        expected = f"{count} fields a text, separated by tabs, not all of them empty"
+        fields = ", ".join(run.task.fields)
+        expected = f"the {count} fields {fields} in this order, a tab in between, not all empty"
         if count == 1:
             expected = "texts that are not empty"
         found = wrong[0] if wrong else "no text at all"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import logging
 import warnings
 from collections.abc import Iterator
@@ -14,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pet.errors import missing_package
+from pet.errors import InputError, PetError, Problem, first_line, missing_package
+from pet.models.batching import is_out_of_memory
 from pet.models.model import Classifier, batch_tensors
 from pet.models.scoring import tokenize_columns
 from pet.student.student_folder import Student
@@ -68,7 +70,7 @@ def export_onnx(student: Student, path: Path) -> None:
     that ignores the mask, without a warning.
 
     Raises:
-        InputError: an optional package is missing.
+        InputError: an optional package is missing, or models of this kind cannot be exported.
     """
     require_onnx()
     module = _Logits(student.model.module.eval())
@@ -79,7 +81,7 @@ def export_onnx(student: Student, path: Path) -> None:
     example = batch_tensors(encoder.batch(texts, torch.arange(2).numpy()), torch.device("cpu"))
     rows, tokens = torch.export.Dim("rows"), torch.export.Dim("tokens")
     weights = sum(p.numel() * p.element_size() for p in module.parameters())
-    with _silent():
+    with _refusing(student), _silent():
         torch.onnx.export(
             module,
             (),
@@ -109,12 +111,38 @@ def quantize(path: Path, out: Path) -> None:
 
 
 @contextlib.contextmanager
+def _refusing(student: Student) -> Iterator[None]:
+    """Explain in one screen that the exporter, or the runtime, cannot do with a kind of model."""
+    try:
+        yield
+    except (PetError, MemoryError):
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        kind = type(student.model.module).__name__
+        raise InputError(
+            Problem(
+                "--format onnx",
+                "a model that torch can write as ONNX",
+                f"{kind}: {first_line(error)[:200]}",
+                "use --format hf, or another --student-model",
+            )
+        ) from error
+
+
+@contextlib.contextmanager
 def _silent() -> Iterator[None]:
     """Keep the exporters' remarks to themselves; then logging is as it was."""
     before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+    logging.disable(logging.CRITICAL)
+    remarks = io.StringIO()
     try:
-        with warnings.catch_warnings():
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(remarks),
+            contextlib.redirect_stderr(remarks),
+        ):
             warnings.simplefilter("ignore")
             yield
     finally:
@@ -147,6 +175,7 @@ def open_onnx(path: Path, student: Student) -> Student:
     Raises:
         InputError: an optional package is missing.
     """
-    module = _Session(path, student.model.module.config)
+    with _refusing(student):
+        module = _Session(path, student.model.module.config)
     model = Classifier(module, student.model.tokenizer, torch.device("cpu"), precision="float32")
     return replace(student, model=model)

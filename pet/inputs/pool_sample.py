@@ -19,6 +19,7 @@ from pet.config import RunConfig
 from pet.data.duplicate_ids import RepeatedIds
 from pet.data.labeled import LabeledSet
 from pet.data.pool import RejectedRow
+from pet.data.rejections import Rejections
 from pet.errors import InputError, Problem
 from pet.inputs.inputs import ROWS_PER_LABEL
 from pet.inputs.run_tables import texts_of
@@ -79,7 +80,7 @@ def sample_pool(session: Session) -> Unit:
     if warning := unit.record.get("repeated_ids"):
         session.observer.note(f"warning: {warning}")
     # The setting makes no other sample: one that is reused may be of a time when more was allowed.
-    check_rejected(session.config, int(unit.record["rejected"]), int(unit.record["rows"]))
+    check_rejected(session.config, _read_rejected(unit.path), int(unit.record["rows"]))
     with writing(session.folder / REJECTED) as temporary:
         shutil.copyfile(unit.path / REJECTED, temporary)
     return unit
@@ -93,7 +94,7 @@ def _sample(session: Session, limit: int, folder: Path) -> dict[str, Any]:
     known = known_texts(session.config, session.task, session.labeled, session.test)
     kept: dict[str, list[Any]] = {"id": [], "row": [], "trainable": []}
     kept |= {f"field:{name}": [] for name in fields}
-    rejected = 0
+    rejected = Rejections()
     repeated = RepeatedIds()
     texts = hashlib.sha256()
     with (
@@ -104,7 +105,7 @@ def _sample(session: Session, limit: int, folder: Path) -> dict[str, Any]:
         for batch in session.pool.batches(session.config.shard_rows, session.config.keep_columns):
             if batch.rejected:
                 aside.write_table(_rejected_table(batch.rejected))
-                rejected += len(batch.rejected)
+                rejected.add(batch.rejected)
                 check_rejected(session.config, rejected, total)
             if session.pool.id_column is not None:
                 repeated.offer(batch.ids)
@@ -124,12 +125,21 @@ def _sample(session: Session, limit: int, folder: Path) -> dict[str, Any]:
     of_texts, learned = texts.hexdigest(), hashlib.sha256(bytes(kept["trainable"])).hexdigest()
     return {
         "rows": total,
-        "rejected": rejected,
+        "rejected": len(rejected),
         "sampled": len(kept["id"]),
         "repeated_ids": repeated.warning,
         "texts": of_texts,
         "learned": fingerprint(texts=of_texts, rows=learned),
     }
+
+
+def _read_rejected(folder: Path) -> Rejections:
+    """Count the rows that a sample's folder says were set aside."""
+    found = Rejections()
+    with pq.ParquetFile(folder / REJECTED) as file:
+        for batch in file.iter_batches():
+            found.add(RejectedRow(**row) for row in batch.to_pylist())
+    return found
 
 
 def _rejected_table(rejected: Sequence[RejectedRow]) -> pa.Table:
@@ -145,28 +155,31 @@ def known_texts(
     return known if test is None else known | texts_of(task, test)
 
 
-def check_rejected(config: RunConfig, rejected: int, total: int) -> None:
+def check_rejected(config: RunConfig, rejected: Rejections, total: int) -> None:
     """Refuse a pool of which no row can be used, or fewer than `max_rejected` allows.
 
     Args:
         rejected: rows set aside; so far, where the pool is still being read.
     """
-    if rejected == total:
+    if len(rejected) == total:
         raise InputError(
             Problem(
                 config.pool,
                 "at least one row with text",
-                f"{total:,} rows, none of them usable",
-                "check --text-column, and the file",
+                f"{total:,} rows, none of them usable" + (f": {rejected}" if total else ""),
+                rejected.fix("check --text-column, and the file"),
             )
         )
-    if rejected > config.max_rejected * total:
+    if len(rejected) > config.max_rejected * total:
         raise InputError(
             Problem(
                 config.pool,
-                f"at most {config.max_rejected:.0%} unusable rows (null, empty, not text)",
-                f"{rejected:,} or more of {total:,}",
-                "correct the rows, or allow more with --set max_rejected=0.5",
+                f"at most {config.max_rejected:.0%} unusable rows",
+                f"{len(rejected):,} or more of {total:,}: {rejected}",
+                rejected.fix(
+                    "correct the rows, or the file",
+                    allow="; to go on without them, --set max_rejected=0.5",
+                ),
             )
         )
 

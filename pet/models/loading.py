@@ -11,11 +11,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from huggingface_hub import constants as hub_constants
+from huggingface_hub import get_session, try_to_load_from_cache
 from huggingface_hub.utils import logging as hub_logging
 from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     MODEL_FOR_MASKED_LM_MAPPING,
+    MODEL_MAPPING,
     AutoConfig,
+    AutoModel,
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
     AutoTokenizer,
@@ -26,11 +30,14 @@ from transformers.utils import logging as hf_logging
 from transformers.utils.hub import cached_file
 
 from pet.config import ModelRef
-from pet.errors import InputError, PetError, Problem
+from pet.errors import InputError, PetError, Problem, first_line
+from pet.models.loading_errors import model_problem
 from pet.storage.files import read_json
 from pet.storage.units import file_digest
 
 TOKENIZER_FILE = re.compile(r"tokenizer\.json|(vocab|merges|spiece|spm).*|.*\.(model|tiktoken)")
+
+HUB_SECONDS = 5  # in which the hub has to answer
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w-]*|[A-Za-z0-9][\w.-]*/[\w.-]+")
 
@@ -100,8 +107,31 @@ def refuse_unloadable(ref: ModelRef) -> None:
     if not HUB_ID.fullmatch(name) or os.path.exists(name):
         found = "a file" if os.path.exists(name) else "no such folder"
         raise InputError(Problem(name, expected, found, "check the path"))
+    if not isinstance(try_to_load_from_cache(name, "config.json", revision=ref.revision), str):
+        _refuse_unreachable(name)
     with model_problems(name):
         cached_file(name, "config.json", revision=ref.revision)
+
+
+def _refuse_unreachable(name: str) -> None:
+    """Explain at once that a name of the hub cannot be had: its own retries take half a minute."""
+    fetched = Path(os.environ.get("PET_CACHE", ".cache"), "models", name)
+    if fetched.is_dir():
+        fix = f"name the folder that was fetched: {fetched}"
+        raise InputError(Problem(name, "a folder, or a hub id", "no such folder", fix))
+    if hub_constants.HF_HUB_OFFLINE:
+        return
+    try:
+        get_session().head(hub_constants.ENDPOINT, timeout=HUB_SECONDS)
+    except Exception as error:
+        raise InputError(
+            Problem(
+                name,
+                "a hub that can be reached, for a model that is no local folder",
+                f"{hub_constants.ENDPOINT}: {first_line(error)[:200]}",
+                "check the name and the network; offline, give the path of a local folder",
+            )
+        ) from error
 
 
 def _other_weights(names: list[str]) -> tuple[str, str]:
@@ -143,18 +173,7 @@ def model_problems(ref: str, part: str = "") -> Iterator[None]:
         raise
     except Exception as error:
         # A hostile or damaged folder can make transformers raise anything at all.
-        first = (str(error).strip().splitlines() or [""])[0][:300]
-        fix = "check the name; offline, give the path of a local folder"
-        if os.path.isdir(ref):
-            fix = "copy or download it again: a file of it is damaged"
-        raise InputError(
-            Problem(
-                f"{ref}: {part}" if part else ref,
-                "a model that transformers can load, as a local folder or from the hub",
-                first if " " in first else f"{type(error).__name__}: {first}",
-                fix,
-            )
-        ) from error
+        raise InputError(model_problem(ref, part, error)) from error
 
 
 # With these in its configuration, plain transformers tokenises as `encoding.tokenize` does:
@@ -245,11 +264,32 @@ def kind_of(config: Any, ref: str) -> type:
 
 def longest_input(ref: ModelRef) -> int:
     """Return how many tokens a model can take, special ones included."""
-    text = load_config(ref).get_text_config()
-    positions = getattr(text, "max_position_embeddings", None) or 10**9
-    if text.model_type in ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl"):
-        positions -= (text.pad_token_id or 0) + 1  # their positions start behind the padding id
-    return min(int(positions), int(load_tokenizer(ref).model_max_length))
+    config = load_config(ref).get_text_config()
+    stated = getattr(config, "max_position_embeddings", None) or 10**9
+    limits = [int(stated), int(load_tokenizer(ref).model_max_length), *_places(config, ref.name)]
+    return min(limits)
+
+
+# What transformers calls the embeddings of places in a text.
+PLACES = re.compile(r"(.*\.)?(position_embeddings?|embed_positions|wpe)")
+
+
+def _places(config: Any, ref: str) -> list[int]:
+    """Return how many places each table of a model's position embeddings has."""
+    if type(config) not in MODEL_MAPPING:
+        return []
+    try:
+        with model_problems(ref), torch.device("meta"):
+            module = AutoModel.from_config(config)
+    except InputError:
+        return []  # whoever loads it says why
+    tables = [table for name, table in module.named_modules() if PLACES.fullmatch(name)]
+    # Where the table has a row for padding (RoBERTa, MPNet, Longformer), places start behind it.
+    return [
+        table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
+        for table in tables
+        if isinstance(table, torch.nn.Embedding)
+    ]
 
 
 def count_weights(ref: ModelRef) -> int:

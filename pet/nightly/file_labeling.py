@@ -13,6 +13,7 @@ import numpy as np
 from pet.config import RunConfig
 from pet.data.pool import Pool, pool_of
 from pet.data.readers import open_source
+from pet.data.rejections import Rejections
 from pet.errors import InputError, Interrupted, PetError, Problem
 from pet.finished.finished_run import open_run
 from pet.finished.predictors import Predict, predictor_of
@@ -87,7 +88,7 @@ class FileLabeler:
 
     def _read(self, file: PoolFile) -> TextSketch:
         pool = self.open(file)
-        total, rejected = pool.count_rows(), 0
+        total, rejected = pool.count_rows(), Rejections()
         if not total:
             raise InputError(
                 Problem(file.name, "at least one row", "none", "write or copy it again")
@@ -97,18 +98,18 @@ class FileLabeler:
         kept = pool.keepable(self.settings.keep_columns, self.observer.note)
         with self.observer.stage(f"reading {file.name}", total, "rows") as tick:
             for batch in pool.batches(self.settings.shard_rows, kept):
-                rejected += len(batch.rejected)
+                rejected.add(batch.rejected)
                 chosen = np.flatnonzero(rng.random(len(batch)) < SKETCHED_ROWS / total)
                 columns = [batch.columns[name] for name in self.task.fields]
                 found += sketch_texts("\n".join(c[i] for c in columns) for i in chosen)
                 tick(len(batch) + len(batch.rejected))
-        if rejected > self.settings.max_rejected * total:
+        if len(rejected) > self.settings.max_rejected * total:
             raise InputError(
                 Problem(
                     file.name,
                     f"at most {self.settings.max_rejected:.0%} unusable rows",
-                    f"{rejected:,} of {total:,}",
-                    "correct the rows: it is read again then",
+                    f"{len(rejected):,} of {total:,}: {rejected}",
+                    f"{rejected.fix('correct the rows')}; the file is read again then",
                 )
             )
         return found

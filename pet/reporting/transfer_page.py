@@ -102,6 +102,11 @@ def _of_others(matrix: Matrix) -> Matrix:
     ]
 
 
+def _gain(accuracy: Mapping[str, Any], source: int, task: int) -> float:
+    """By how much a run's adapters are better on a task than no adapter."""
+    return float(accuracy["matrix"][source][task] - accuracy["untrained"][task])
+
+
 def _lead(found: Mapping[str, Any]) -> str:
     """Name the adapters that transfer best, and the accuracy without any."""
     accuracy = found["accuracy"]
@@ -113,9 +118,17 @@ def _lead(found: Mapping[str, Any]) -> str:
     ]
     if not pairs:
         return "No task has any accuracy with its own adapters: there is nothing to compare with."
-    best, source, task = max(pairs)
+    # What another run's adapters lose against none at all is no transfer, however near it comes.
+    helpful = [pair for pair in pairs if _gain(accuracy, *pair[1:]) > 0]
+    best, source, task = max(helpful or pairs)
     names = [f"{place + 1} ({quoted(run['task'])})" for place, run in enumerate(found["runs"])]
     reached, without = accuracy["matrix"][source][task], accuracy["untrained"][task]
+    if not helpful:
+        return (
+            "No transfer: adapters of another run are nowhere better than none. The nearest are "
+            f"those of {names[source]}: {percent(reached)} on task {names[task]}, where it is "
+            f"{percent(without)} without any adapter."
+        )
     return (
         f"Best transfer: the adapters of {names[source]} keep {percent(best)} of the accuracy of "
         f"task {names[task]}: {percent(reached)}. Without any adapter it is {percent(without)}."

@@ -81,6 +81,15 @@ def test_a_run_labels_with_its_student_by_default(
     assert "(0 files written, 3 reused)" in again.stdout
 
 
+def test_a_text_may_begin_with_a_dash_and_a_misspelt_option_is_none(tiny_run: Path) -> None:
+    texts = ["-5 degrees on the moon", "-- a ball", "--- news"]
+    given = CliRunner().invoke(cli.app, ["predict", str(tiny_run), *texts, "--json"])
+    assert [json.loads(line)["text"] for line in given.stdout.splitlines()] == texts
+    slip = CliRunner().invoke(cli.app, ["predict", str(tiny_run), "a ball", "--jsn"])
+    assert slip.exit_code == 2
+    assert "--jsn" in slip.stderr
+
+
 def test_texts_from_standard_input_that_are_no_utf8_are_refused_as_on_the_command_line(
     tiny_run: Path,
 ) -> None:

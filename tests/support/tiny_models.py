@@ -30,6 +30,8 @@ from transformers import (
     GraniteForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
+    LongformerConfig,
+    LongformerForMaskedLM,
     ModernBertConfig,
     ModernBertForMaskedLM,
     MPNetConfig,
@@ -381,6 +383,13 @@ def deberta(tokenizer: Any) -> Any:
     )
 
 
+def longformer(tokenizer: Any) -> Any:
+    """Attends within windows; no exporter to ONNX can write that."""
+    return LongformerForMaskedLM(
+        LongformerConfig(**_like_roberta(tokenizer), attention_window=[16, 16])
+    )
+
+
 KINDS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "bert": (wordpiece_tokenizer, bert),
     "albert": (wordpiece_tokenizer, albert),
@@ -397,6 +406,7 @@ KINDS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "granite": (causal_tokenizer, granite),
     "bart": (roberta_tokenizer, bart),
     "deberta": (roberta_tokenizer, deberta),
+    "longformer": (roberta_tokenizer, longformer),
     "llama2": (sentencepiece_tokenizer, llama),
 }
 

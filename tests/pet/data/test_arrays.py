@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from pet.data.arrays import complete, known_labels, text_columns
@@ -25,6 +26,8 @@ LABELS = ("0", "1", "2")
         pd.Series(TEXTS, index=[7, 7]),
         pd.Series(TEXTS, dtype="category"),
         pd.DataFrame({"more": [1, 2], "text": TEXTS}),
+        pa.table({"more": [1, 2], "text": TEXTS}),
+        pa.chunked_array([["one"], ["two"]]),
         [["one"], ["two"]],
         np.array(TEXTS).reshape(2, 1),
     ],

@@ -79,6 +79,18 @@ def test_onnx_predicts_what_pytorch_predicts_at_every_length(
         np.testing.assert_allclose(onnx.logits({"text": [text]})[0], row, atol=1e-4)
 
 
+def test_a_kind_of_model_that_cannot_be_exported_is_one_screen(
+    model_folder: ModelFolder, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    student = student_of(model_folder("longformer"))
+    capfd.readouterr()
+    with pytest.raises(InputError, match="use --format hf") as caught:
+        export_onnx(student, tmp_path / "model.onnx")
+    [problem] = caught.value.problems
+    assert "LongformerForSequenceClassification" in problem.found
+    assert capfd.readouterr() == ("", "")
+
+
 def test_pairs_and_int8(
     exported: Callable[[str], tuple[Student, Path]], model_folder: ModelFolder, tmp_path: Path
 ) -> None:

@@ -15,11 +15,20 @@ import torch
 
 from pet.config import ModelRef
 from pet.errors import InputError
+from pet.models import loading, loading_errors
 from pet.models.cloze_model import ClozeModel
-from pet.models.loading import choose_device, is_causal, load_tokenizer, model_digest
+from pet.models.loading import (
+    choose_device,
+    is_causal,
+    load_tokenizer,
+    longest_input,
+    model_digest,
+    model_problems,
+)
 from pet.models.model import Classifier
 from tests.conftest import ModelFolder
 from tests.support.cloze import CPU, ask, fresh_classifier, load_cloze
+from tests.support.tiny_models import POSITIONS
 
 
 class _Bomb:
@@ -102,6 +111,31 @@ def test_a_hub_model_that_cannot_be_reached_is_one_screen(
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_hub_out_of_reach_is_asked_once_and_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own retries keep a user with a slip in a path waiting for half a minute."""
+    asked = []
+
+    class Session:
+        def head(self, url: str, timeout: float) -> None:
+            asked.append(timeout)
+            raise OSError("no route to host")
+
+    monkeypatch.setattr(loading.hub_constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(loading, "get_session", Session)
+    with pytest.raises(InputError, match="no route to host"):
+        model_digest(ModelRef("nobody/nothing-of-that-name"))
+    assert asked == [loading.HUB_SECONDS]
+
+
+def test_a_fetched_model_without_its_folder_is_refused_with_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PET_CACHE", str(tmp_path))
+    (tmp_path / "models" / "bert-tiny").mkdir(parents=True)
+    with pytest.raises(InputError, match=f"fetched: {tmp_path}/models/bert-tiny"):
+        model_digest(ModelRef("bert-tiny"))
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [
@@ -115,6 +149,74 @@ def test_a_damaged_model_is_the_users_to_correct(bert_copy: Path, name: str, sai
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(InputError, match=said):
         ClozeModel.load(ModelRef(str(bert_copy)), CPU)
+
+
+def test_a_damaged_file_is_named_and_only_that_is_called_damaged(bert_copy: Path) -> None:
+    path = bert_copy / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"again: model\.safetensors is damaged"):
+        ClozeModel.load(ModelRef(str(bert_copy)), CPU)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            ValueError(
+                "The checkpoint has model type `own` but Transformers does not recognize it"
+            ),
+            "one of the type 'own'",
+        ),
+        (
+            ValueError(
+                "Unrecognized configuration class <class 'transformers.GraniteConfig'> for this "
+                "kind of AutoModel: AutoModelForSequenceClassification.\nModel type should be one"
+            ),
+            "a GraniteConfig, for which transformers .* has no AutoModelForSequenceClassification",
+        ),
+        (
+            ImportError("OwnTokenizer requires the Nopackage library but it was not found in your"),
+            "pip install nopackage",
+        ),
+        (ValueError("what nobody knows"), "what nobody knows"),
+    ],
+)
+def test_an_error_of_transformers_is_explained_and_no_file_blamed(
+    bert_copy: Path, error: Exception, said: str
+) -> None:
+    with pytest.raises(InputError, match=said) as caught, model_problems(str(bert_copy)):
+        raise error
+    assert "damaged" not in str(caught.value)
+
+
+def _as_transformers_without_sentencepiece() -> None:
+    try:
+        raise ModuleNotFoundError("No module named 'tiktoken'", name="tiktoken")
+    except ModuleNotFoundError as error:
+        raise ValueError("`tiktoken` is required to read a `tiktoken` file.") from error
+
+
+def test_a_vocabulary_that_needs_sentencepiece_says_so(
+    bert_copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Transformers reads it as a file of tiktoken's in the end, and asks for that."""
+    monkeypatch.setattr(loading_errors, "find_spec", lambda name: None)
+    with (
+        pytest.raises(InputError, match=r"package sentencepiece\n.*\n.*'pet\[sentencepiece\]'"),
+        model_problems(str(bert_copy)),
+    ):
+        _as_transformers_without_sentencepiece()
+
+
+@pytest.mark.parametrize(
+    "kind", ["bert", "roberta", "mpnet", "longformer", "gpt2", "opt", "bart", "llama", "deberta"]
+)
+def test_a_model_can_take_as_many_tokens_as_it_has_places_for(
+    model_folder: ModelFolder, kind: str
+) -> None:
+    """One more, and its table of places ends in an IndexError."""
+    ref = ModelRef(str(model_folder(kind)))
+    assert longest_input(ref) == POSITIONS
 
 
 def plant_code(folder: Path, model_type: str) -> Path:

@@ -188,7 +188,7 @@ def test_a_file_that_changes_to_a_bad_one_keeps_its_labels_until_it_is_mended(
 def test_a_file_of_mostly_unusable_rows_is_set_aside_whole(place: Path, night: Night) -> None:
     samples.write_csv(place / "pool" / "a.csv", [("1", ""), ("2", "the game")], ("id", "text"))
     found = night()
-    assert found["bad"]["a.csv"]["found"] == "1 of 2"
+    assert found["bad"]["a.csv"]["found"].startswith("1 of 2: empty text (1)")
     assert not found["labeled"]
 
 

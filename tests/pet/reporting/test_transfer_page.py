@@ -64,6 +64,17 @@ def test_the_best_other_run_is_named_with_what_there_is_without() -> None:
     assert "nothing to compare with" in Page(draw_transfer(found(relative=nothing))).text
 
 
+def test_a_loss_against_no_adapter_is_never_the_best_transfer() -> None:
+    """A pair that keeps the largest share of its accuracy may be the one that is hurt."""
+    shares, matrix = [[1.0, 0.95], [0.6, 1.0]], [[0.8, 0.7], [0.48, 0.74]]
+    helped = found(relative=shares, matrix=matrix, untrained=[0.3, 0.72])
+    assert "adapters of 2 (“\u2068b\u2069”) keep 60.0" in Page(draw_transfer(helped)).text
+    hurt = found(relative=shares, matrix=matrix, untrained=[0.5, 0.72])
+    text = Page(draw_transfer(hurt)).text
+    assert "No transfer: adapters of another run are nowhere better than none" in text
+    assert "Best transfer" not in text
+
+
 def test_accuracy_on_training_rows_is_marked() -> None:
     assert ", on training rows" in Page(draw_transfer(found())).text
     held_out = [[False, False], [False, False]]

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pet.errors import InputError, PetError, Problem, first_line, missing_package
+from pet.errors import InputError, PetError, Problem, missing_package
 from pet.models.batching import is_out_of_memory
 from pet.models.model import Classifier, batch_tensors
 from pet.models.scoring import tokenize_columns
@@ -125,7 +125,7 @@ def _refusing(student: Student) -> Iterator[None]:
             Problem(
                 "--format onnx",
                 "a model that torch can write as ONNX",
-                f"{kind}: {first_line(error)[:200]}",
+                f"{kind}, on which it fails ({type(error.__cause__ or error).__name__})",
                 "use --format hf, or another --student-model",
             )
         ) from error

@@ -137,10 +137,10 @@ class Model(ABC):
             with torch.no_grad():
                 one, other = (out - out.mean(-1, keepdim=True) for out in (whole(), short()))
                 return bool((one - other).norm() <= 1e-3 * one.norm())
-        except (RuntimeError, IndexError) as error:
+        except (RuntimeError, IndexError, TypeError, ValueError) as error:
             if is_out_of_memory(error):
                 raise
-            return False
+            return False  # masks of another shape than BLOOM's, say
         finally:
             self.precision = precision
             self.module.train(training)

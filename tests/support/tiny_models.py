@@ -18,6 +18,8 @@ from transformers import (
     BartForConditionalGeneration,
     BertConfig,
     BertForMaskedLM,
+    BloomConfig,
+    BloomForCausalLM,
     DebertaV2Config,
     DebertaV2ForMaskedLM,
     DistilBertConfig,
@@ -337,6 +339,13 @@ def gpt2(tokenizer: Any) -> Any:
     )
 
 
+def bloom(tokenizer: Any) -> Any:
+    """Positions made of the attention mask, which takes one shape only."""
+    return BloomForCausalLM(
+        BloomConfig(hidden_size=32, n_layer=2, n_head=2, vocab_size=len(tokenizer))
+    )
+
+
 def opt(tokenizer: Any) -> Any:
     return OPTForCausalLM(
         OPTConfig(
@@ -401,6 +410,7 @@ KINDS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "xlm_roberta": (unigram_tokenizer, xlm_roberta),
     "llama": (causal_tokenizer, llama),
     "gpt2": (causal_tokenizer, gpt2),
+    "bloom": (causal_tokenizer, bloom),
     "opt": (causal_tokenizer, opt),
     "qwen": (causal_tokenizer, qwen),
     "granite": (causal_tokenizer, granite),

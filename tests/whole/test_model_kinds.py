@@ -24,11 +24,11 @@ TUNINGS = ("full", "lora", "prefix", "soft-prompt")
 ORDINARY = ("bert", "albert", "gpt2")
 OTHERS = (
     *("distilbert", "modernbert", "electra", "deberta", "roberta", "xlm_roberta", "mpnet"),
-    *("llama", "qwen", "granite", "opt", "bart"),
+    *("llama", "qwen", "granite", "bloom", "opt", "bart"),
 )
 KINDS = [*ORDINARY, *(pytest.param(kind, marks=pytest.mark.thorough) for kind in OTHERS)]
 REFUSED = {  # an attention that transformers lets nobody replace; an encoder and a decoder
-    "prefix": ("deberta", "mpnet", "bart"),
+    "prefix": ("deberta", "mpnet", "bloom", "bart"),
     "soft-prompt": ("bart",),
 }
 HEADLESS = ("granite",)

@@ -109,6 +109,15 @@ def test_a_window_shorter_than_texts_is_not_shared(
     assert not model.shares_text(encoders[:2], texts, np.arange(2))
 
 
+def test_a_model_that_takes_masks_of_one_shape_does_not_share(
+    task: Callable[..., Task], model_folder: Any
+) -> None:
+    """BLOOM's check and run ended in a traceback."""
+    model = ClozeModel.load(ModelRef(str(model_folder("bloom"))), CPU)
+    encoders, texts = encoded(model, task(), {"text": TEXTS})
+    assert not model.shares_text(encoders[:2], texts, np.arange(2))
+
+
 def test_a_masked_model_does_not_share(task: Callable[..., Task], model_folder: Any) -> None:
     model = ClozeModel.load(ModelRef(str(model_folder("bert"))), CPU)
     encoders, texts = encoded(model, task(), {"text": TEXTS})

@@ -88,7 +88,8 @@ def serve_nights(settings: NightlyConfig, cron: str, timezone: str) -> None:
             )
         ) from None
     assert isinstance(deployment, RunnerDeployment), "outside of an event loop it is no coroutine"
-    serve(deployment, limit=1)
+    # The schedule is shared: where this process is replaced, another one serves it by then.
+    serve(deployment, limit=1, pause_on_shutdown=False)
 
 
 def deployment_name(store: Path) -> str:

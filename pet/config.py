@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from pet.former_settings import FormerSettings, Removed, warn
@@ -65,6 +65,43 @@ class PrefixConfig(Frozen):
         64, ge=0, description="of the MLP that they come from while they are trained; 0: none"
     )
     init: Start = Field("label-words", description="whose activations they start from")
+
+
+def _known_encoding(name: str) -> str:
+    try:
+        "".encode(name)  # of text: Python has others, such as base64
+    except LookupError:
+        raise PydanticCustomError("encoding", "an encoding that Python knows, as cp1252") from None
+    return name
+
+
+Character = Annotated[str, Field(max_length=1)]
+
+Delimiter = Annotated[
+    str,
+    BeforeValidator(lambda own: "\t" if own == r"\t" else own),
+    Field(min_length=1, max_length=1),
+]
+
+
+class CsvConfig(Frozen):
+    """How CSV files are written; what is not given is found out from the file."""
+
+    delimiter: Delimiter | None = Field(
+        None, description="between columns; else a comma, in .tsv a tab"
+    )
+    quote: Character | None = Field(None, description='around values; nothing: none; else "')
+    escape: Character | None = Field(
+        None, description="before a quote within a value, as Spark's backslash; nothing: none"
+    )
+    encoding: Annotated[str, AfterValidator(_known_encoding)] | None = Field(
+        None, description="such as cp1252 or utf-16; else UTF-8"
+    )
+
+    @property
+    def stated(self) -> dict[str, str]:
+        """What is given."""
+        return self.model_dump(exclude_none=True)
 
 
 Preset = Literal["default", "fast", "cpu", "paper"]
@@ -209,16 +246,25 @@ class RunConfig(Frozen):
 
     task: Place = Field(description="a task file, or the name of a shipped task")
     labeled: AnyPlace | None = Field(
-        None, description="labeled texts: CSV, JSONL or Parquet; none: a start from words alone"
+        None,
+        description="labeled texts, in files like the pool's; none: a start from words alone",
     )
     pool: AnyPlace = Field(
-        description="raw texts: a Parquet, CSV or JSONL file, or a folder; s3:// and gs://, too"
+        description="raw texts: a file or a folder, of Parquet, CSV, JSONL or Feather, in gzip, "
+        "too; s3:// and gs://, too"
     )
     out: AnyPlace = Field(description="the run folder; s3:// and gs://, too")
     test: AnyPlace | None = Field(None, description="labeled texts to measure on; never trained on")
     label_column: str = Field("label", description="the column that holds the label")
     text_column: str | None = Field(None, description="the column of a one-field task's text")
-    id_column: str = Field("id", description="the column that holds row ids, where there is one")
+    id_column: Annotated[str | None, BeforeValidator(lambda name: name or None)] = Field(
+        "id",
+        description="the column that holds row ids, where there is one; null: ids are made of file "
+        "and row",
+    )
+    labeled_csv: CsvConfig = Field(CsvConfig(), description="of the labeled texts")
+    pool_csv: CsvConfig = Field(CsvConfig(), description="of the pool")
+    test_csv: CsvConfig = Field(CsvConfig(), description="of the test set")
     keep_columns: tuple[str, ...] = Field((), description="pool columns to copy into the labels")
 
     model: Place = Field(description="the teacher: a Hugging Face id or a local folder")
@@ -343,6 +389,11 @@ class RunConfig(Frozen):
     projector: ProjectorConfig = Field(
         ProjectorConfig(), description="of soft prompts that `init_from` takes from another model"
     )
+
+    @property
+    def id_name(self) -> str:
+        """The column that row ids are written to, also where none is read."""
+        return self.id_column or "id"
 
     @property
     def model_ref(self) -> ModelRef:

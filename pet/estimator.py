@@ -7,7 +7,7 @@ import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,16 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from pet.config import RunConfig
 from pet.data.arrays import complete, known_labels, text_columns
+from pet.data.columns import listed
 from pet.data.label_values import label_name
 from pet.errors import InputError, Problem, missing_package
 from pet.finished.finished_run import open_run, student_of
 from pet.inputs.from_arrays import FitInputs, read_task
 from pet.method.ensembling import entropy
 from pet.pipeline import label_pool
-from pet.progress import SILENT, Observer
+from pet.progress import Observer
 from pet.storage.files import sweep, writing
 from pet.storage.locations import place_problem
 from pet.student import student_folder
@@ -37,6 +39,9 @@ NO_POOL = (
     "no unlabeled texts were given, so that the student learns from the labeled ones alone: give "
     "some with fit(X, y, pool=...), or rows of X with the label -1 or None"
 )
+
+
+GAPS = ("NA", "N/A", "n/a", "None", "NULL", "null", "NaN", "nan", "<NA>", "#N/A")  # pandas's
 
 
 class PetClassifier(ClassifierMixin, BaseEstimator):
@@ -128,11 +133,13 @@ class PetClassifier(ClassifierMixin, BaseEstimator):
         given = self._given(X, y, pool)
         if not given.has_pool():
             warnings.warn(NO_POOL, UserWarning, stacklevel=2)
+        if line := _lost_labels(given.names, given.task.labels, y):
+            warnings.warn(line, UserWarning, stacklevel=2)
         with self._room() as room:
             folder = room / given.name()
             config = given.write(folder)
             try:
-                self.report_ = label_pool(config, observer=self._observer(), update=True)
+                self.report_ = label_pool(config, observer=self._observer(config), update=True)
             except InputError:
                 if not (folder / "manifest.json").exists():  # wrong inputs leave nothing behind
                     shutil.rmtree(folder, ignore_errors=True)
@@ -192,8 +199,9 @@ class PetClassifier(ClassifierMixin, BaseEstimator):
         with tempfile.TemporaryDirectory(prefix="pet-") as room:
             yield Path(room)
 
-    def _observer(self) -> Observer:
-        return Lines() if self.verbose else SILENT
+    def _observer(self, config: RunConfig) -> Observer:
+        names = {str(config.labeled): "X, y", config.pool: "pool"}
+        return Lines(names) if self.verbose else Warnings(names)
 
     def _adopt(self, student: Student, classes: NDArray[Any]) -> None:
         student.record = student.record.model_copy(update={"classes": tuple(classes.tolist())})
@@ -282,11 +290,45 @@ class PetClassifier(ClassifierMixin, BaseEstimator):
         return loaded
 
 
-class Lines(Observer):
-    """Stages and remarks as lines on standard error."""
+def _lost_labels(names: Sequence[str | None], labels: Sequence[str], y: Any) -> str:
+    """Warn of labels that `y` may have lost on its way; empty where there is nothing to say."""
+    if y is None or None not in names:
+        return ""
+    if lost := [label for label in labels if label in GAPS and label not in names]:
+        return (
+            f"no row has the label {listed(lost)}, and {names.count(None):,} rows have none: "
+            "pandas reads such a label as a gap; read with keep_default_na=False"
+        )
+    return "" if any(names) else "no row of y has a label: nothing is learned from labels"
 
-    def begin(self, stage: str, total: int | None, unit: str) -> None:
-        self.note(stage if total is None else f"{stage}: {total:,} {unit}")
+
+class Warnings(Observer):
+    """What the command warns of, as Python warnings.
+
+    Args:
+        names: what texts and labels are called, by the paths that they were written to.
+    """
+
+    def __init__(self, names: Mapping[str, str]):
+        self._names = names
 
     def note(self, line: str) -> None:
+        mark, _, text = line.partition("warning: ")
+        if text and not mark:
+            for path, name in self._names.items():
+                text = text.replace(path, name)
+            warnings.warn(text, UserWarning, stacklevel=1)
+
+
+class Lines(Warnings):
+    """Stages and remarks as lines on standard error, too."""
+
+    def begin(self, stage: str, total: int | None, unit: str) -> None:
+        self._write(stage if total is None else f"{stage}: {total:,} {unit}")
+
+    def note(self, line: str) -> None:
+        super().note(line)
+        self._write(line)
+
+    def _write(self, line: str) -> None:
         sys.stderr.write(f"{line}\n")

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pet.config import Frozen, RunConfig
+from pet.config import CsvConfig, Frozen, RunConfig
 from pet.errors import InputError, Problem, did_you_mean
 from pet.former_settings import warn
 
@@ -66,6 +66,21 @@ def _of_the_rest(data: dict[str, Any], error: ValidationError) -> RunConfig | No
         return RunConfig(**data)
     except ValidationError:
         return None
+
+
+def read_csv_options(pairs: Sequence[str]) -> CsvConfig | None:
+    r"""Read `--csv delimiter=; --csv escape=\`; None where nothing is given.
+
+    Raises:
+        InputError: an unknown name or a bad value.
+    """
+    values = dict(pair.partition("=")[::2] for pair in pairs)
+    try:
+        return CsvConfig(**values) if values else None
+    except ValidationError as error:
+        problems = [as_problem(detail, CsvConfig) for detail in error.errors()]
+        named = [replace(own, where=own.where.replace("setting", "--csv")) for own in problems]
+        raise InputError(named) from None
 
 
 def _apply(data: dict[str, Any], setting: str) -> Problem | None:

@@ -12,9 +12,19 @@ from typing import Annotated
 import typer
 
 from flows.commands.console import answer, err, out, stop
-from flows.commands.options import Debug, Json, LabelColumn, PoolPath, RunFolder, TextColumn, With
+from flows.commands.options import (
+    Csv,
+    Debug,
+    Json,
+    LabelColumn,
+    PoolPath,
+    RunFolder,
+    TextColumn,
+    With,
+)
 from flows.screens import results as screens
 from pet.errors import InputError, Problem
+from pet.settings import read_csv_options
 from pet.storage.locations import check_places
 from pet.storage.mirrors import fetch_run
 from pet.tasks.task import shipped_tasks
@@ -35,6 +45,7 @@ def label(
     model: Annotated[str | None, typer.Option(help="for --zero-shot: an id or a folder")] = None,
     setting: Annotated[list[str] | None, typer.Option("--set", help="for --zero-shot")] = None,
     text_column: TextColumn = None,
+    csv: Csv = None,
     json_out: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -45,6 +56,7 @@ def label(
         check_places(stores=True, pool=pool, out=out_folder)
         stop.install()
         observer = screens.progress(err, stop)
+        written_as = read_csv_options(csv or ())
         if zero_shot:
             from pet.checking.zero_shot import label_zero_shot
 
@@ -55,7 +67,7 @@ def label(
                 model or "",
                 observer,
                 text_column=text_column,
-                settings=tuple(setting or ()),
+                settings=(*(setting or ()), *(f"pool_csv.{pair}" for pair in csv or ())),
             )
         else:
             from pet.finished.inference import label_new_pool
@@ -67,6 +79,7 @@ def label(
                 who or "student",
                 text_column,
                 observer,
+                written_as,
             )
         if json_out:
             sys.stdout.write(json.dumps(counts, indent=2, ensure_ascii=False) + "\n")
@@ -181,6 +194,7 @@ def evaluate(
     who: With = "student",
     label_column: LabelColumn = None,
     text_column: TextColumn = None,
+    csv: Csv = None,
     json_out: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -197,6 +211,7 @@ def evaluate(
             screens.progress(err, stop),
             label_column=label_column,
             text_column=text_column,
+            csv=read_csv_options(csv or ()),
         )
         if json_out:
             sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.commands.console import answer, out
-from flows.commands.options import Debug
+from flows.commands.options import Csv, Debug
+from pet.config import CsvConfig
 from pet.errors import InputError, Problem
 from pet.escaping import visible
+from pet.settings import read_csv_options
 from pet.storage.locations import place_problem
 
 if TYPE_CHECKING:
@@ -41,12 +43,14 @@ def init(
         list[str] | None, typer.Option(help="label=word, or label=word,word: instead of its name")
     ] = None,
     description: Annotated[str | None, typer.Option(help="what is asked, in one sentence")] = None,
+    csv: Csv = None,
     force: Annotated[bool, typer.Option("--force", help="replace a file that is there")] = False,
     debug: Debug = False,
 ) -> None:
     """Write a task file for your own labels; asks for what no option gives."""
 
     def work() -> None:
+        from pet.inputs.run_tables import csv_format
         from pet.tasks import task_draft
 
         if problem := place_problem("OUT", place):
@@ -56,12 +60,14 @@ def init(
         ask = Questions(sys.stdin.isatty())
         path = sample or ask.maybe("a file with some of your texts (nothing: none)")
         column = label_column
-        seen = task_draft.read_sample(path, column) if path else task_draft.Sample((), ())
+        given = read_csv_options(csv or ()) or CsvConfig()
+        written = csv_format(given, "--csv ")
+        seen = task_draft.read_sample(path, column, written) if path else task_draft.Sample((), ())
         if path and column is None and not label:
             likely = LABEL_COLUMN if LABEL_COLUMN in seen.columns else ""
             question = "its column of labels" + ("" if likely else " (nothing: none)")
             column = ask.maybe(question, likely) or likely or None
-            seen = task_draft.read_sample(path, column)
+            seen = task_draft.read_sample(path, column, written)
         names = tuple(label or seen.labels) or ask.several(
             "the labels", "--label", fix=_columns_hint(seen, column)
         )
@@ -83,7 +89,8 @@ def init(
         draft = task_draft.Draft(name, about, fields, words, chosen)
         verb = "replaced" if out_file.exists() else "written"
         task_draft.write_draft(draft, out_file)
-        _show([f"{verb:<11}{out_file}", f"patterns   {chosen}"], out_file, words, path, column)
+        first = [f"{verb:<11}{out_file}", f"patterns   {chosen}"]
+        _show(first, out_file, words, path, column, csv or [])
 
     answer(work, debug)
 
@@ -215,6 +222,7 @@ def _show(
     words: dict[str, tuple[str, ...]],
     sample: str | None,
     column: str | None,
+    csv: list[str],
 ) -> None:
     lines += [f"  {label}: {', '.join(own)}" for label, own in words.items()]
     lines.append("read it over: better words and patterns make better labels. Then:")
@@ -224,6 +232,8 @@ def _show(
         command += ["--label-column", str(column)]
     if sample and not column:
         command += ["--pool", sample]
+    role = "labeled_csv" if column else "pool_csv"
+    command += [word for pair in csv for word in ("--set", f"{role}.{pair}")]
     lines.append(f"  {shlex.join(command)}")
     for line in lines:
         out.print(line, markup=False, highlight=False, soft_wrap=True)

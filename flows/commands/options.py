@@ -20,6 +20,13 @@ Preset = Annotated[
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="any setting: --set student.steps=500")
 ]
+Csv = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--csv",
+        help="how the CSV file is written: --csv delimiter=';'; also quote, escape, encoding",
+    ),
+]
 LabelColumn = Annotated[str | None, typer.Option(help="the label's column", show_default="label")]
 TextColumn = Annotated[str | None, typer.Option(help="the text's column, of a one-field task")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON, for scripts")]

@@ -13,9 +13,11 @@ from typing import Annotated, Any
 import typer
 
 from flows.commands.console import answer, err, out, stop
-from flows.commands.options import Debug, Json, RunFolder
+from flows.commands.options import Csv, Debug, Json, RunFolder
 from flows.screens import results as screens
+from pet.config import CsvConfig
 from pet.errors import InputError, Problem
+from pet.settings import read_csv_options
 from pet.storage.locations import check_places, place_problem
 
 
@@ -47,6 +49,7 @@ def review(
         str | None,
         typer.Option(help="the new labeled set", show_default="beside the run folder"),
     ] = None,
+    csv: Csv = None,
     json_out: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -57,7 +60,7 @@ def review(
             rows,
             out_file,
             answers,
-            {"--labeled": labeled},
+            {"--labeled": labeled, "--csv": csv},
             {"--format": format, "--by": by, "--seed": seed},
         )
         named = {"out": out_file, "answers": answers, "labeled": labeled}
@@ -72,7 +75,7 @@ def review(
         if rows is not None and out_file is not None:
             _hand_out(run, rows, Path(out_file), format, by, seed, json_out)
         elif answers is not None:
-            _take_back(run, Path(answers), Path(labeled) if labeled else None, json_out)
+            _take_back(run, Path(answers), Path(labeled) if labeled else None, csv, json_out)
 
     answer(work, debug)
 
@@ -154,10 +157,13 @@ def _next_step(out_file: Path, files: list[Path]) -> tuple[str, Path]:
     return f"{import_it}export as JSON to {answers.name}. Then:", answers
 
 
-def _take_back(folder: Path, answers: Path, labeled: Path | None, json_out: bool) -> None:
+def _take_back(
+    folder: Path, answers: Path, labeled: Path | None, csv: list[str] | None, json_out: bool
+) -> None:
     from pet.reviewing.reviewed import take_answers
 
-    taken = take_answers(folder, answers, labeled, screens.progress(err, stop))
+    given = read_csv_options(csv or ()) or CsvConfig()
+    taken = take_answers(folder, answers, labeled, screens.progress(err, stop), given)
     if json_out:
         found = {**asdict(taken), "path": str(taken.path)}
         sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")

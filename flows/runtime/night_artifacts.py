@@ -10,6 +10,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.events import emit_event
 
 from flows.runtime.artifacts import link_report, show_warnings
+from pet.data.data_files import passed_over_warnings
 from pet.escaping import as_markdown, visible
 
 DRIFT = "pet.drift"
@@ -62,6 +63,7 @@ def _warnings(found: Mapping[str, Any]) -> list[str]:
         for name, bad in found["bad"].items()
     ]
     lines += [f"{name} cannot be read: {why}" for name, why in found["unreadable"].items()]
+    lines += passed_over_warnings("the pool", found["passed_over"])
     lines += [f"{name} is still being written" for name in found["late"]]
     lines += [f"drift of {test['what']}" for test in found["drift"] if test["drifted"]]
     return lines

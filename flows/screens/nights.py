@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pet.data.data_files import passed_over_warnings
+
 MOST_FILES = 100
 
 
@@ -28,6 +30,8 @@ def night(console: Console, found: dict[str, Any]) -> None:
         _line(console, f"warning: {name} is not labeled: {bad['expected']}, but {bad['found']}")
     for name, why in found["unreadable"].items():
         _line(console, f"warning: {name} cannot be read: {why}")
+    for line in passed_over_warnings("the pool", found["passed_over"]):
+        _line(console, f"warning: {line}")
     model = found["model"]
     _line(console, f"model      {model['version']}, {model['voice']} of {model['run']}")
     _line(console, f"labels     {found['labels']}")

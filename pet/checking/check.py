@@ -22,6 +22,7 @@ from pet.checking.preview import (
     take_rows,
 )
 from pet.config import ModelRef, RunConfig
+from pet.data.data_files import passed_over_warnings
 from pet.data.duplicate_ids import RepeatedIds
 from pet.data.labeled import LabeledSet, rejected_warnings
 from pet.data.rejections import Rejections
@@ -82,6 +83,8 @@ def check_inputs(options: Mapping[str, Any], settings: tuple[str, ...] = ()) -> 
 
     named = options.get("preset") is not None
     config = make({}) if named else with_preset(make, notes.append)
+    if options.get("pool") is None:
+        config = config.model_copy(update={"pool_csv": config.labeled_csv})
     gather(problems, lambda: choose_device(config.device))
     models = _models_of(config, options)
     for name, model in list(models.items()):
@@ -146,6 +149,7 @@ def _of_tables(tables: Tables, with_pool: bool) -> dict[str, Any]:
             found["warnings"].append(f"{leaked} test rows are in the labeled set: a leak")
     if with_pool:
         found["pool"] = {"rows": tables.pool.count_rows(), "files": len(tables.pool.files)}
+        found["warnings"] += passed_over_warnings(str(tables.pool.path), tables.pool.passed_over)
     return found
 
 

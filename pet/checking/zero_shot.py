@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from pet.config import RunConfig
+from pet.data.data_files import passed_over_warnings
 from pet.data.pool import Pool, PoolBatch
 from pet.ensemble.member_scoring import CONTENT_FREE, PRIOR_ROWS
 from pet.errors import InputError, Problem, gather, in_one_line
 from pet.inputs.inputs import computation
 from pet.inputs.model_checks import check_length, check_patterns, suitable, vocabulary_problems
-from pet.inputs.run_tables import read_tables
+from pet.inputs.run_tables import pool_digest, read_tables
 from pet.method.calibration import UNTRAINED, calibration_offset
 from pet.method.ensembling import agreement, combine, softmax
 from pet.models.cloze_model import ClozeModel
@@ -24,7 +25,7 @@ from pet.models.loading import choose_device, is_causal, model_digest
 from pet.models.scoring import Columns, ask_in_turn, cloze_encoder
 from pet.progress import Observer, Tick
 from pet.settings import make_config
-from pet.storage.digests import content_digest
+from pet.storage.digests import file_digests
 from pet.storage.locations import place_in_pool
 from pet.storage.mirrors import open_run_folder
 from pet.storage.units import derive_seed, fingerprint
@@ -40,7 +41,7 @@ from pet.tasks.task import Task, shipped_tasks
 
 SETTINGS = (
     "abstain_below", "calibration", "device", "id_column", "keep_columns", "max_length",
-    "model_revision", "precision", "seed", "shard_rows", "tokens_per_batch",
+    "model_revision", "pool_csv", "precision", "seed", "shard_rows", "tokens_per_batch",
 )  # fmt: skip
 
 
@@ -86,12 +87,14 @@ def label_zero_shot(
     check_patterns(config, task)
     for line in left_out:
         observer.note(line)
+    for line in passed_over_warnings(config.pool, tables.pool.passed_over):
+        observer.note(f"warning: {line}")
     source = fingerprint(
         unit="zero-shot labels",
         model=digest,
         fields=task.fields,
         patterns=[[p.template, task.words_in_order(p.name)] for p in task.patterns],
-        pool=content_digest(tables.pool.files, observer),
+        pool=pool_digest(file_digests(tables.pool.files, observer), config.pool_csv),
         columns=tables.columns,
         id=config.id_column,
         calibration=config.calibration,

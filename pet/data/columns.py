@@ -37,29 +37,34 @@ def check_columns(sources: Sequence[Source], needs: Sequence[Need]) -> None:
 def _problem(source: Source, need: Need) -> Problem | None:
     names = source.schema.names
     expected = f"a column {need.column!r} {need.what}"
-    option = f"name the column with {need.option}" if need.option else "rename the column"
+    option = f"name {{}} with {need.option}" if need.option else "rename the column"
+    if need.what == "of ids":
+        option += ", or do without: --set id_column=null"
     if need.column not in names:
         return Problem(
             str(source.path),
             expected,
             f"the columns {listed(names)}",
-            _suggest(need.column, names) + option,
+            _suggest(need.column, source) + option.replace("{}", "the column"),
         )
     if names.count(need.column) > 1:
         found = f"{names.count(need.column)} columns of that name"
         return Problem(str(source.path), expected, found, "give every column its own name")
     kind = source.schema.field(need.column).type
-    is_id = need.what == "of ids" and _is_number_or_uuid(kind)
-    if need.what == "of ids" and pa.types.is_floating(kind):
-        option = "write the numbers as integers, or as text"
-    if need.what in ("of text", "of ids") and not (is_id or _is_text(kind)):
-        return Problem(str(source.path), expected, f"values of type {kind}", option)
+    fits = _is_text(kind) or (need.what == "of ids" and has_text_form(kind))
+    if need.what in ("of text", "of ids") and not fits:
+        fix = option.replace("{}", "another column")
+        if pa.types.is_floating(kind):
+            fix = f"write the numbers as integers, or as text; or {fix}"
+        return Problem(str(source.path), expected, f"values of type {kind}", fix)
     return None
 
 
-def _suggest(wanted: str, names: Sequence[str]) -> str:
-    if len(names) == 1 and any(mark in names[0] for mark in ";\t|"):
-        return "write the file with commas between the columns; or "
+def _suggest(wanted: str, source: Source) -> str:
+    names = source.schema.names
+    if len(names) == 1 and (marks := [mark for mark in ";\t|," if mark in names[0]]):
+        shown = r"\t" if marks[0] == "\t" else marks[0]
+        return f"write the file with commas, or add {source.csv.option}delimiter='{shown}'; or "
     meant = did_you_mean(wanted, names)
     return f"did you mean {meant!r}? " if meant else ""
 
@@ -88,12 +93,21 @@ def is_string(kind: pa.DataType) -> bool:
     return types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
 
 
-def _is_number_or_uuid(kind: pa.DataType) -> bool:
-    """Return whether values may be ids that are no strings; of floats nobody knows the digits."""
-    return pa.types.is_integer(kind) or isinstance(kind, pa.UuidType)
+def is_binary(kind: pa.DataType) -> bool:
+    """Return whether values are bytes of any length."""
+    types = pa.types
+    return types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind)
+
+
+def has_text_form(kind: pa.DataType) -> bool:
+    """Return whether values that are no text may be ids; of floats nobody knows the digits."""
+    kind, types = plain(kind), pa.types
+    is_time = types.is_timestamp(kind) or types.is_date(kind) or types.is_time(kind)
+    is_number = types.is_integer(kind) or types.is_decimal(kind) or types.is_boolean(kind)
+    is_bytes = types.is_fixed_size_binary(kind) or isinstance(kind, pa.UuidType)
+    return is_time or is_number or is_bytes
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    kind, types = plain(kind), pa.types
-    is_bytes = types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind)
-    return is_string(kind) or is_bytes or types.is_null(kind)
+    kind = plain(kind)
+    return is_string(kind) or is_binary(kind) or pa.types.is_null(kind)

@@ -1,13 +1,17 @@
-"""Data files: which there are at a path, on a disk or on object storage."""
+"""Data files: which there are at a path, on a disk or on object storage, and of which kind."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
+from typing import Literal
+from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
@@ -16,10 +20,102 @@ from numpy.typing import NDArray
 from pet.errors import input_error
 from pet.storage.object_storage import Stamp, files_below, is_remote, kind_of
 
-SUFFIXES = (".csv", ".jsonl", ".parquet")
+Kind = Literal["csv", "jsonl", "parquet", "arrow"]
+
+# Which files are read: CSV and JSON Lines in gzip, too. Parquet and Arrow pack what is in them, and
+# some programs say so in the name.
+ENDINGS: dict[Kind, str] = {
+    "csv": r"\.(csv|tsv)(\.gz|\.gzip)?",
+    "jsonl": r"\.(jsonl|ndjson)(\.gz|\.gzip)?",
+    "parquet": r"\.(parquet|parq|pq)(\.(gz|gzip|snappy|zstd|zst|brotli|lz4))?",
+    "arrow": r"\.(feather|arrow|ipc)",
+}
+
+FORMER_ENDINGS = (".csv", ".jsonl", ".parquet")  # all that former versions have read
+
+NAMED, WARNINGS = 5, 20  # files in a message, and in warnings
+
+EXPECTED = ".parquet, .csv, .tsv, .jsonl, .feather, .arrow or .csv.gz"
+
+# What else tables come in: an ending, the command that makes of it what is read, and its ending.
+CONVERSIONS = (
+    (
+        r"\.(xlsx|xlsm|xls|ods)",
+        'python -c "import pandas, sys; '
+        'pandas.read_excel(sys.argv[1]).to_csv(sys.argv[2], index=False)" {old} {new}',
+        ".csv",
+    ),
+    (
+        r"\.orc",
+        'python -c "import pandas, sys; '
+        'pandas.read_orc(sys.argv[1]).to_parquet(sys.argv[2])" {old} {new}',
+        ".parquet",
+    ),
+    (r"\.json", "jq -c '.[]' {old} > {new}", ".jsonl"),
+    (r"\.zst", "zstd -d {old}", ""),
+    (r"\.bz2", "bunzip2 {old}", ""),
+    (r"\.xz", "unxz {old}", ""),
+    (r"\.zip", "unzip {old}", ""),
+    (r"\.(tar|tgz|tar\.gz)", "tar -xf {old}", ""),
+)
+
+SAVED_DATASET = {"dataset_info.json", "state.json"}  # in a folder that datasets' save_to_disk wrote
+
+OF_SAVED_DATASET = (
+    'python -c "import datasets, sys; '
+    'datasets.load_from_disk(sys.argv[1]).to_parquet(sys.argv[2])" {old} {new}'
+)
 
 
-def find_files(path: Path) -> list[Path]:
+def kind_of_name(name: str) -> Kind | None:
+    """Return of which kind a data file of this name is; None where it is not read."""
+    for kind, ending in ENDINGS.items():
+        if re.search(f"(?i){ending}$", name):
+            return kind
+    return None
+
+
+def conversion(path: Path) -> str:
+    """Return the line that makes what is read of what is not; empty where there is none."""
+    for ending, line, new in CONVERSIONS:
+        if match := re.search(f"(?i){ending}$", path.name):
+            made = path.with_name(path.name[: match.start()] + new)
+            return line.format(old=shlex.quote(str(path)), new=shlex.quote(str(made)))
+    return ""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What is in a folder and its subfolders, sorted by relative name.
+
+    Attributes:
+        files: the data files.
+        passed_over: relative name of every other file -> the line that converts it, if there is
+            one; a folder that datasets' `save_to_disk` wrote is one name.
+    """
+
+    files: list[Path]
+    passed_over: dict[str, str] = field(default_factory=dict)
+
+
+def passed_over_warnings(folder: str, passed_over: Mapping[str, str]) -> list[str]:
+    """Name the files of a folder that are passed over, and how to convert them, where known."""
+    others = [name for name, line in passed_over.items() if not line]
+    convertible = [(name, line) for name, line in passed_over.items() if line]
+    lines = [
+        f"{folder}: {name} is not read; to convert it: {line}"
+        for name, line in convertible[:WARNINGS]
+    ]
+    if more := convertible[WARNINGS:]:
+        lines.append(f"{folder}: {len(more):,} more such files are not read")
+    if others:
+        some = ", ".join(others[:WARNINGS])
+        more_names = f" and {len(others) - WARNINGS:,} more" if len(others) > WARNINGS else ""
+        lines.append(f"{folder}: not read, since of another kind: {some}{more_names}")
+    return lines
+
+
+def find_files(path: Path) -> Listing:
     """List the data files of a folder and its subfolders, or the one file that `path` is.
 
     Raises:
@@ -27,20 +123,19 @@ def find_files(path: Path) -> list[Path]:
     """
     kind = _kind(path)
     if kind == "directory":
-        files, usable = list_files(path)
-        if usable:
-            return usable
-        found = ", ".join(file.name for file in files[:5]) or "no file"
-        fix = "check the path (names that begin with . or _ are ignored)"
-        raise input_error(path, "a folder with .parquet, .csv or .jsonl files", found, fix)
+        found = list_files(path)
+        if found.files:
+            return found
+        names = ", ".join([*found.passed_over][:NAMED]) or "no file"
+        line = next(filter(None, found.passed_over.values()), "")
+        fix = line or "check the path (names that begin with . or _ are ignored)"
+        raise input_error(path, f"a folder with files that end in {EXPECTED}", names, fix)
     if kind is None:
         raise input_error(path, "a file or a folder", "nothing there", _nearby(path))
-    if path.suffix.lower() not in SUFFIXES:
-        expected = "a file that ends in .parquet, .csv or .jsonl"
-        jsonl = path.suffix.lower() == ".ndjson"
-        fix = "rename it to .jsonl" if jsonl else "convert it, or rename it if it is one"
-        raise input_error(path, expected, path.name, fix)
-    return [path]
+    if kind_of_name(path.name) is None:
+        fix = conversion(path) or "convert it, or rename it if it is one"
+        raise input_error(path, f"a file that ends in {EXPECTED}", path.name, fix)
+    return Listing([path])
 
 
 def _kind(path: Path) -> str | None:
@@ -52,14 +147,30 @@ def _kind(path: Path) -> str | None:
     return "file" if os.path.exists(path) else None  # Path.exists raises where a name is too long
 
 
-def list_files(folder: Path) -> tuple[list[Path], list[Path]]:
-    """List the files of a folder and its subfolders, and those among them that hold data.
-
-    Both are sorted by relative name; names that begin with `.` or `_` are ignored.
-    """
+def list_files(folder: Path) -> Listing:
+    """List the files of a folder and its subfolders; names with `.` or `_` first are ignored."""
     walk = _walk_store if is_remote(folder) else _walk
-    files = sorted(walk(folder), key=lambda file: file.relative_to(folder).as_posix())
-    return files, [file for file in files if file.suffix.lower() in SUFFIXES]
+    names = sorted(file.relative_to(folder).as_posix() for file in walk(folder))
+    below: dict[str, set[str]] = {}
+    for name in names:
+        parent, _, own = name.rpartition("/")
+        below.setdefault(parent, set()).add(own)
+    saved = {parent for parent, own in below.items() if own >= SAVED_DATASET}
+    files, passed_over = [], {}
+    for name in names:
+        parent = name.rpartition("/")[0]
+        if parent in saved:
+            place = folder / parent if parent else folder
+            new = place.with_name(f"{place.name}.parquet")
+            old, made = shlex.quote(str(place)), shlex.quote(str(new))
+            passed_over[f"{parent}/" if parent else "."] = OF_SAVED_DATASET.format(
+                old=old, new=made
+            )
+        elif kind_of_name(name):
+            files.append(folder / name)
+        elif name.rpartition("/")[2] != "dataset_dict.json":
+            passed_over[name] = conversion(folder / name)
+    return Listing(files, passed_over)
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -118,15 +229,40 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True)
+class CsvFormat:
+    """How CSV files are written; what is None is found out from the file.
+
+    Attributes:
+        delimiter: between columns; else a comma, in .tsv a tab.
+        quote: around a value; empty: none. Else `"`.
+        escape: before a quote that belongs to a value; empty: none. Else none: such a quote is
+            doubled, and a file in which a backslash stands before quotes is refused.
+        encoding: Python's name of it; else UTF-8.
+        option: what users write before these names, for messages.
+    """
+
+    delimiter: str | None = None
+    quote: str | None = None
+    escape: str | None = None
+    encoding: str | None = None
+    option: str = "--set pool_csv."
+
+
+UNSTATED = CsvFormat()
+
+
+@dataclass(frozen=True)
 class Source:
     """One data file as it was when it was opened.
 
     Attributes:
         name: path relative to the pool, with forward slashes; the file's name for a single file.
-        schema: columns; in CSV and JSONL, all are strings.
-        rows: number of rows where the file says it (Parquet).
+        schema: columns, those of the folders' names last; in CSV and JSONL, all are strings.
+        rows: number of rows where it is known: the file says it (Parquet), or it was read.
         path: on a disk, or on object storage: see `pet.object_storage`.
         stamp: size, and time of the last change or ETag.
+        csv: how it is written, if it is a CSV file.
+        partition: columns that are in no row but in the folders' names: `lang=de/part-0.parquet`.
     """
 
     path: Path
@@ -134,7 +270,20 @@ class Source:
     schema: pa.Schema
     rows: int | None
     stamp: Stamp
+    csv: CsvFormat = CsvFormat()
+    partition: Mapping[str, str | None] = field(default_factory=dict)
 
     @property
-    def suffix(self) -> str:
-        return self.path.suffix.lower()
+    def kind(self) -> Kind:
+        kind = kind_of_name(self.path.name)
+        assert kind is not None, "only such files are opened"
+        return kind
+
+
+def partition_of(name: str) -> dict[str, str | None]:
+    """Return the columns in a file's relative name, as Hive and Spark write them."""
+    parts = [part.partition("=") for part in name.split("/")[:-1] if "=" in part[1:]]
+    return {
+        unquote(key): None if value == "__HIVE_DEFAULT_PARTITION__" else unquote(value)
+        for key, _, value in parts
+    }

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pet.data.columns import Need, listed, with_counts
-from pet.data.data_files import Reason
+from pet.data.data_files import UNSTATED, CsvFormat, Reason, passed_over_warnings
 from pet.data.label_values import UNLABELED, class_names, labels_of_rows
 from pet.data.pool import Pool, PoolBatch, RejectedRow, TextTable, join_batches, open_pool
 from pet.data.readers import count_rows
@@ -45,8 +45,9 @@ def read_labeled(
     *,
     label_column: str = "label",
     columns: Mapping[str, str] | None = None,
-    id_column: str = "id",
+    id_column: str | None = "id",
     max_rejected: float = 0.1,
+    written: CsvFormat = UNSTATED,
 ) -> LabeledSet:
     """Read a labeled set; labels are compared as text, so that 1 in the data is "1" in the task.
 
@@ -58,6 +59,7 @@ def read_labeled(
         columns: field -> column in the file, where the name differs.
         id_column: the column of row ids, where there is one.
         max_rejected: the share of rows that may be unusable.
+        written: how CSV files are written.
 
     Raises:
         InputError: all problems of the file at once: columns, unknown labels, ids that occur
@@ -65,7 +67,9 @@ def read_labeled(
     """
     path = path_of(path)
     need = Need(label_column, "of labels", "--label-column")
-    pool = open_pool(path, fields, columns=columns, id_column=id_column, needs=[need])
+    pool = open_pool(
+        path, fields, columns=columns, id_column=id_column, needs=[need], written=written
+    )
     batch = join_batches(list(pool.batches(keep_columns=[label_column])), pool.columns)
     indices = {str(label): index for index, label in enumerate(labels)}
     values = batch.kept.column(0).to_pylist() if batch.kept is not None else []
@@ -76,6 +80,7 @@ def read_labeled(
     if problems:
         raise InputError(problems)
     warnings = [
+        *passed_over_warnings(str(path), pool.passed_over),
         *rejected_warnings(str(path), rejected, len(known) + len(rejected)),
         *_labeled_warnings(path, table, known, list(indices)),
     ]

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pet.data.columns import Need, check_columns, is_string, plain
-from pet.data.data_files import Reason, Source
-from pet.data.readers import Chunk, count_rows, open_sources, read_chunks
+from pet.data.columns import Need, check_columns, has_text_form, is_binary, is_string, plain
+from pet.data.data_files import (
+    FORMER_ENDINGS,
+    UNSTATED,
+    CsvFormat,
+    Reason,
+    Source,
+    find_files,
+)
+from pet.data.readers import Chunk, count_rows, open_files, read_chunks, with_columns
 from pet.errors import InputError, Problem, first_line, input_error
 from pet.storage.object_storage import path_of
 
@@ -82,7 +90,7 @@ def clean(
     reasons[broken] = Reason.UNDECODABLE
     ids = None
     if id_column is not None:
-        ids, undecodable = _decode(chunk.table.column(id_column))
+        ids, undecodable = _as_ids(chunk.table.column(id_column))
         reasons[_mask(ids.is_null()) | _is_blank(ids)] = Reason.NO_ID
         reasons[undecodable] = Reason.UNDECODABLE
     faulty = ~_is_none(chunk.faults)
@@ -101,11 +109,6 @@ def clean(
 
 def _decode(column: pa.Array) -> tuple[pa.Array, NDArray[np.bool_]]:
     """Return strings, null where bytes are not UTF-8, and a mask of those places."""
-    if pa.types.is_integer(column.type):
-        return column.cast(pa.large_string()), np.zeros(len(column), bool)
-    if isinstance(column.type, pa.UuidType):
-        texts = [None if value is None else str(value) for value in column.to_pylist()]
-        return pa.array(texts, pa.large_string()), np.zeros(len(column), bool)
     raw = column.cast(pa.large_binary())
     try:
         return raw.cast(pa.large_string()), np.zeros(len(column), bool)
@@ -113,6 +116,26 @@ def _decode(column: pa.Array) -> tuple[pa.Array, NDArray[np.bool_]]:
         texts = [_decode_one(value) for value in raw.to_pylist()]
         strings = pa.array(texts, pa.large_string())
         return strings, _mask(strings.is_null()) & ~_mask(raw.is_null())
+
+
+def _as_ids(column: pa.Array) -> tuple[pa.Array, NDArray[np.bool_]]:
+    """Return the text form of ids, as `_decode` does; bytes that are no text are written in hex."""
+    kind = plain(column.type)
+    if not has_text_form(kind) and not is_binary(kind):
+        return _decode(column)
+    if pa.types.is_integer(kind) or pa.types.is_temporal(kind):
+        return column.cast(pa.large_string()), np.zeros(len(column), bool)
+    texts = [None if value is None else _text_form(value, kind) for value in column.to_pylist()]
+    return pa.array(texts, pa.large_string()), np.zeros(len(column), bool)
+
+
+def _text_form(value: Any, kind: pa.DataType) -> str:
+    if pa.types.is_decimal(kind):
+        return f"{value:f}"
+    if not isinstance(value, bytes):
+        return str(value)
+    text = None if pa.types.is_fixed_size_binary(kind) else _decode_one(value)
+    return text if text is not None and (text.isprintable() or not text) else value.hex()
 
 
 def _decode_one(value: bytes | None) -> str | None:
@@ -181,16 +204,23 @@ class Pool:
         sources: the files, sorted by relative name.
         columns: field -> column in the files.
         id_column: None where row ids are `<file>:<row>`.
+        passed_over: relative name of every file that is not read -> how to convert it, if known.
     """
 
     path: Path
     sources: list[Source]
     columns: Mapping[str, str]
     id_column: str | None
+    passed_over: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def files(self) -> list[Path]:
         return [source.path for source in self.sources]
+
+    def as_formerly(self) -> Pool:
+        """Return the pool of the files that former versions have read."""
+        former = [own for own in self.sources if own.path.suffix.lower() in FORMER_ENDINGS]
+        return replace(self, sources=former)
 
     def count_rows(self) -> int:
         """Count all rows, usable or not: free for Parquet, one pass over CSV and JSONL."""
@@ -305,10 +335,12 @@ def open_pool(
     fields: Sequence[str],
     *,
     columns: Mapping[str, str] | None = None,
-    id_column: str = "id",
+    id_column: str | None = "id",
     needs: Sequence[Need] = (),
+    keep_columns: Sequence[str] = (),
+    written: CsvFormat = UNSTATED,
 ) -> Pool:
-    """Open a file or a folder of Parquet, CSV and JSONL files; their rows are not read yet.
+    """Open a file or a folder of data files; their rows are not read yet.
 
     Args:
         path: the file or folder; subfolders are read too, names with `.` or `_` first are not.
@@ -316,13 +348,24 @@ def open_pool(
         columns: field -> column in the files, where the name differs.
         id_column: the column of row ids; without it, ids are `<relative file>:<row>`.
         needs: other columns that every file must have.
+        keep_columns: columns that batches may be asked for.
+        written: how CSV files are written.
 
     Raises:
         InputError: all problems of all files: missing, empty, broken, without a column.
     """
     path = path_of(path)
-    sources = open_sources(path)
-    return pool_of(path, sources, fields, columns=columns, id_column=id_column, needs=needs)
+    found = find_files(path)
+    pool = pool_of(
+        path,
+        open_files(path, found.files, written),
+        fields,
+        columns=columns,
+        id_column=id_column,
+        needs=needs,
+        keep_columns=keep_columns,
+    )
+    return replace(pool, passed_over=found.passed_over)
 
 
 def pool_of(
@@ -331,8 +374,9 @@ def pool_of(
     fields: Sequence[str],
     *,
     columns: Mapping[str, str] | None = None,
-    id_column: str = "id",
+    id_column: str | None = "id",
     needs: Sequence[Need] = (),
+    keep_columns: Sequence[str] = (),
 ) -> Pool:
     """Make a pool of files that are open already; for the arguments see `open_pool`.
 
@@ -342,8 +386,11 @@ def pool_of(
     mapping = {name: (columns or {}).get(name, name) for name in fields}
     option = "--text-column" if len(mapping) == 1 else ""
     every = [*(Need(column, "of text", option) for column in mapping.values()), *needs]
-    with_ids = any(id_column in source.schema.names for source in sources)
-    if with_ids or id_column != "id":
-        every.append(Need(id_column, "of ids", "--set id_column=..."))
+    ids = [] if id_column is None else [id_column]
+    names = [*(need.column for need in every), *ids, *keep_columns]
+    sources = [with_columns(source, names) for source in sources]
+    with_ids = any(set(ids) & set(source.schema.names) for source in sources)
+    if ids and (with_ids or id_column != "id"):
+        every.append(Need(ids[0], "of ids", "--set id_column=..."))
     check_columns(sources, every)
-    return Pool(path, list(sources), mapping, id_column if with_ids else None)
+    return Pool(path, sources, mapping, id_column if with_ids else None)

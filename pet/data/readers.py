@@ -1,12 +1,12 @@
-"""Raw rows out of one Parquet, CSV or JSONL file; a row that cannot be read costs itself alone."""
+"""Raw rows out of one data file; a row that cannot be read costs itself alone."""
 
 from __future__ import annotations
 
 import bisect
 import contextlib
 import csv
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,27 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pet.data.data_files import CHUNK_ROWS, RawRows, Source, find_files
+from pet.data.arrow_reader import count_arrow, peek_arrow, read_arrow
+from pet.data.data_files import (
+    CHUNK_ROWS,
+    UNSTATED,
+    CsvFormat,
+    RawRows,
+    Source,
+    find_files,
+    kind_of_name,
+    partition_of,
+)
 from pet.data.spreadsheets import unescaped
-from pet.data.text_readers import filled_lines, peek_csv, peek_jsonl, read_csv, read_jsonl
+from pet.data.text_readers import (
+    filled_lines,
+    find_keys,
+    peek_csv,
+    peek_jsonl,
+    read_csv,
+    read_jsonl,
+)
+from pet.data.unpacking import open_unpacked
 from pet.errors import (
     InputError,
     PetError,
@@ -31,29 +49,37 @@ from pet.errors import (
 from pet.storage.object_storage import is_remote, open_binary, path_of, stamp_of, trouble
 
 
-def peek(path: Path) -> tuple[pa.Schema, int | None]:
+def peek(path: Path, written: CsvFormat) -> tuple[pa.Schema, int | None]:
     """Read a file's columns, and its number of rows if the file states it.
 
     Raises:
         InputError: the file is broken, or has no columns.
     """
-    peeks = {".csv": peek_csv, ".jsonl": peek_jsonl, ".parquet": _peek_parquet}
-    return peeks[path.suffix.lower()](path)
+    kind = kind_of_name(path.name)
+    if kind == "csv":
+        return peek_csv(path, written)
+    if kind == "jsonl":
+        return peek_jsonl(path)
+    return _peek_footer(path, peek_arrow if kind == "arrow" else _peek_parquet)
 
 
-def _peek_parquet(path: Path) -> tuple[pa.Schema, int | None]:
+def _peek_footer(path: Path, peek: Callable[[Path], tuple[pa.Schema, int | None]]) -> Any:
     try:
-        with open_binary(path) as stream, pq.ParquetFile(stream) as file:
-            return file.schema_arrow, file.metadata.num_rows
+        return peek(path)
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno:
             raise
         raise input_error(
             path,
-            "a whole Parquet file",
+            "a whole Parquet file" if peek is _peek_parquet else "a whole Arrow or Feather file",
             f"a file that is cut off, or something else ({first_line(error)})",
             "write or copy it again",
         ) from error
+
+
+def _peek_parquet(path: Path) -> tuple[pa.Schema, int | None]:
+    with open_binary(path) as stream, pq.ParquetFile(stream) as file:
+        return file.schema_arrow, file.metadata.num_rows
 
 
 def read_rows(
@@ -67,11 +93,31 @@ def read_rows(
         others: columns that may hold anything (in JSONL, lists and objects come as JSON).
         skip: row groups to leave unread (Parquet).
     """
-    if source.suffix == ".parquet":
-        return _read_parquet(source, texts, others, skip)
-    assert not skip, "only Parquet has row groups"
-    readers = {".csv": read_csv, ".jsonl": read_jsonl}
-    return readers[source.suffix](source, texts, others)
+    in_file = [name for name in source.schema.names if name not in source.partition]
+    texts_in_file = [name for name in texts if name in in_file]
+    others_in_file = [name for name in others if name in in_file]
+    if not texts_in_file and not others_in_file:
+        others_in_file = in_file[:1]  # or nobody knows how many rows there are
+    if source.kind == "parquet":
+        rows = _read_parquet(source, texts_in_file, others_in_file, skip)
+    else:
+        assert not skip, "only Parquet has row groups"
+        read = {"csv": read_csv, "jsonl": read_jsonl, "arrow": read_arrow}[source.kind]
+        rows = read(source, texts_in_file, others_in_file)
+    wanted = list(dict.fromkeys([*texts, *others]))
+    for table, faults in rows:
+        if table.schema.names == wanted:
+            yield table, faults
+            continue
+        arrays = [
+            table.column(name) if name in table.schema.names else _repeated(source, name, table)
+            for name in wanted
+        ]
+        yield pa.RecordBatch.from_arrays(arrays, wanted), faults
+
+
+def _repeated(source: Source, name: str, table: pa.RecordBatch) -> pa.Array:
+    return pa.repeat(pa.scalar(source.partition[name], pa.string()), len(table))
 
 
 def group_starts(path: Path) -> list[int]:
@@ -127,7 +173,7 @@ class Chunk:
         return Chunk(self.source, self.first + start, table, self.faults[start:stop])
 
 
-def open_sources(path: str | Path) -> list[Source]:
+def open_sources(path: str | Path, written: CsvFormat = UNSTATED) -> list[Source]:
     """Find the data files at `path` and read what columns they have.
 
     Files are sorted by relative name; names that begin with `.` or `_` are ignored.
@@ -136,11 +182,20 @@ def open_sources(path: str | Path) -> list[Source]:
         InputError: nothing is there, or a file is empty, broken or of another kind.
     """
     path = path_of(path)
+    return open_files(path, find_files(path).files, written)
+
+
+def open_files(path: Path, files: Sequence[Path], written: CsvFormat) -> list[Source]:
+    """Read what columns the files have that were found at `path`.
+
+    Raises:
+        InputError: a file is empty, broken or of another kind.
+    """
     sources, problems = [], []
-    for file in find_files(path):
+    for file in files:
         name = file.relative_to(path).as_posix() if file != path else file.name
         try:
-            sources.append(open_source(file, name))
+            sources.append(open_source(file, name, written))
         except InputError as error:
             problems += error.problems
     if problems:
@@ -148,7 +203,7 @@ def open_sources(path: str | Path) -> list[Source]:
     return sources
 
 
-def open_source(path: Path, name: str) -> Source:
+def open_source(path: Path, name: str, written: CsvFormat = UNSTATED) -> Source:
     """Read what columns a data file has; `name` is what its rows are called after.
 
     Raises:
@@ -158,14 +213,41 @@ def open_source(path: Path, name: str) -> Source:
         stamp = stamp_of(path)
         if not stamp[0]:
             raise input_error(path, "a file with rows", "an empty file", "write or copy it again")
-        schema, rows = peek(path)
+        schema, rows = peek(path, written)
     except OSError as error:
         if is_remote(path):
             raise trouble(str(path), error) from error
         raise input_error(
             path, "a file that can be read", error.strerror or str(error), "check the permissions"
         ) from error
-    return Source(path, name, schema, rows, stamp)
+    partition = {key: own for key, own in partition_of(name).items() if key not in schema.names}
+    for key in partition:
+        schema = schema.append(pa.field(key, pa.string()))
+    return Source(path, name, schema, rows, stamp, written, partition)
+
+
+def with_columns(source: Source, names: Sequence[str] | None) -> Source:
+    """Return a file with those of some columns that stand in it, however late.
+
+    A key of JSON Lines may first stand far down; files of other kinds name all their columns.
+
+    Args:
+        names: the columns that are looked for; None: all there are.
+
+    Raises:
+        PetError: the file has changed or disappeared since it was opened, or is damaged.
+    """
+    known = source.schema.names
+    if source.kind != "jsonl" or source.rows is not None:
+        return source
+    if names is not None and set(names) <= set(known):
+        return source
+    with _steady(source):
+        found, rows = find_keys(source, names)
+    schema = source.schema
+    for name in found:
+        schema = schema if name in known else schema.append(pa.field(name, pa.string()))
+    return replace(source, schema=schema, rows=rows)
 
 
 def read_chunks(
@@ -183,7 +265,7 @@ def read_chunks(
         PetError: the file has changed or disappeared since it was opened, or is damaged.
     """
     with _steady(source):
-        starts = group_starts(source.path) if start and source.suffix == ".parquet" else [0]
+        starts = group_starts(source.path) if start and source.kind == "parquet" else [0]
         skip = bisect.bisect_right(starts, start) - 1
         first = starts[skip]
         for table, faults in read_rows(source, texts, others, skip):
@@ -198,7 +280,7 @@ def read_answers(source: Source, columns: Sequence[str]) -> Iterator[Chunk]:
 
     Elsewhere a label or an answer may be no text, but a number or a list.
     """
-    texts = columns if source.suffix == ".csv" else ()
+    texts = columns if source.kind == "csv" else ()
     return read_chunks(source, texts, [name for name in columns if name not in texts])
 
 
@@ -206,10 +288,13 @@ def count_rows(source: Source) -> int:
     """Count a file's rows: from a Parquet footer, else in one pass over the file."""
     if source.rows is not None:
         return source.rows
-    if source.suffix == ".csv":
+    if source.kind == "csv":
         return sum(map(len, read_chunks(source, source.schema.names[:1], ())))
-    with _steady(source), open_binary(source.path) as stream:
-        return sum(1 for _ in filled_lines(stream, source.path))
+    with _steady(source):
+        if source.kind == "arrow":
+            return count_arrow(source)
+        with open_unpacked(source.path) as stream:
+            return sum(1 for _ in filled_lines(stream, source.path))
 
 
 @contextlib.contextmanager
@@ -218,7 +303,7 @@ def _steady(source: Source) -> Iterator[None]:
     _check_unchanged(source)
     try:
         yield
-    except (pa.ArrowException, csv.Error, OSError) as error:
+    except (pa.ArrowException, csv.Error, UnicodeDecodeError, OSError) as error:
         _check_unchanged(source)
         raise _unreadable(source.path, error) from error
     _check_unchanged(source)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
@@ -13,9 +15,9 @@ from typing import Any, BinaryIO, TextIO
 import numpy as np
 import pyarrow as pa
 
-from pet.data.data_files import CHUNK_ROWS, RawRows, Reason, Source
+from pet.data.data_files import CHUNK_ROWS, CsvFormat, RawRows, Reason, Source
+from pet.data.unpacking import open_unpacked
 from pet.errors import InputError, input_error
-from pet.storage.object_storage import open_binary
 
 LONGEST_ROW = 16 << 20  # bytes of one CSV or JSONL row; more is an unclosed quote, or no JSONL
 
@@ -29,25 +31,33 @@ PEEKED_LINES = 20  # JSONL lines that are read to learn which columns there are
 OTHER_KINDS = {
     b"PK\x03\x04": ("an Excel workbook or a zip file", "save the sheet as CSV (UTF-8)"),
     b"\xd0\xcf\x11\xe0": ("an old Excel workbook", "save the sheet as CSV (UTF-8)"),
+    b"\x1f\x8b": ("a gzip file", "let its name end in .gz, or unpack it"),
+    b"PAR1": ("a Parquet file", "rename it to .parquet"),
     b"\xff\xfe": ("UTF-16", "save it as UTF-8"),
     b"\xfe\xff": ("UTF-16", "save it as UTF-8"),
-    b"\x1f\x8b": ("a gzip file", "unpack it"),
-    b"PAR1": ("a Parquet file", "rename it to .parquet"),
 }
 
 
-def _refuse_other_kinds(path: Path) -> None:
-    with open_binary(path) as stream:
+def _refuse_other_kinds(path: Path, written: CsvFormat | None = None) -> None:
+    """Refuse what is no text.
+
+    Args:
+        written: of CSV files, which may be in another encoding than UTF-8.
+    """
+    with open_unpacked(path) as stream:
         start = stream.read(4)
     for mark, (found, fix) in OTHER_KINDS.items():
-        if start.startswith(mark):
-            raise input_error(path, "a text file in UTF-8", found, fix)
+        if not start.startswith(mark) or (found == "UTF-16" and written and written.encoding):
+            continue
+        if found == "UTF-16" and written:
+            fix = f"{fix}, or add {written.option}encoding=utf-16"
+        raise input_error(path, "a text file in UTF-8", found, fix)
 
 
-def peek_csv(path: Path) -> tuple[pa.Schema, int | None]:
-    _refuse_other_kinds(path)
-    with _open_text(path, "replace") as stream:
-        header = next(_csv_rows(stream, path), None)
+def peek_csv(path: Path, written: CsvFormat) -> tuple[pa.Schema, int | None]:
+    _refuse_other_kinds(path, written)
+    with _open_text(path, written, "replace") as stream:
+        header = next(_CsvRows(stream, path, written).rows(), None)
     if header is None:
         raise input_error(path, "a line of column names", "only empty lines", "add it")
     assert not isinstance(header, Reason), "such a line of column names is refused"
@@ -56,7 +66,7 @@ def peek_csv(path: Path) -> tuple[pa.Schema, int | None]:
 
 def peek_jsonl(path: Path) -> tuple[pa.Schema, int | None]:
     _refuse_other_kinds(path)
-    with open_binary(path) as stream:
+    with open_unpacked(path) as stream:
         lines = list(islice(filled_lines(stream, path), PEEKED_LINES))
     records = [record for line in lines if isinstance(record := _parse(line), dict)]
     if not records or lines[0] == b"[":
@@ -65,18 +75,46 @@ def peek_jsonl(path: Path) -> tuple[pa.Schema, int | None]:
             path, "one JSON object per line", found, "write it with one row per line, as JSON Lines"
         )
     names = dict.fromkeys(name for record in records for name in record if is_unicode(name))
-    return pa.schema([(name, pa.string()) for name in names]), None
+    schema = pa.schema([(name, pa.string()) for name in names])
+    return schema, len(lines) if len(lines) < PEEKED_LINES else None
 
 
-def _open_text(path: Path, errors: str) -> TextIO:
-    return io.TextIOWrapper(open_binary(path), "utf-8-sig", errors, newline="")
+def find_keys(source: Source, names: Sequence[str] | None) -> tuple[list[str], int]:
+    """Look a JSON Lines file through for keys that do not stand in its first lines.
+
+    Args:
+        names: the keys that are looked for; None: all there are.
+
+    Returns:
+        (those that are there, rows of the file)
+    """
+    # Only lines that may have one of the keys are parsed: this takes little more than counting.
+    written = [json.dumps(n, ensure_ascii=plain) for n in names or () for plain in (True, False)]
+    marks = [mark.encode() for mark in dict.fromkeys(written)]
+    found: dict[str, None] = {}
+    rows = 0
+    with open_unpacked(source.path) as stream:
+        for line in filled_lines(stream, source.path):
+            rows += 1
+            if names is None or any(mark in line for mark in marks):
+                record = _parse(line)
+                found |= dict.fromkeys(() if isinstance(record, Reason) else record)
+    known = found if names is None else [name for name in names if name in found]
+    return [name for name in known if is_unicode(name)], rows
+
+
+def _open_text(path: Path, written: CsvFormat, errors: str) -> TextIO:
+    encoding = written.encoding or "utf-8"
+    # A byte order mark is no part of the first column's name.
+    encoding = "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
+    return io.TextIOWrapper(open_unpacked(path), encoding, errors, newline="")
 
 
 def read_csv(source: Source, texts: Sequence[str], others: Sequence[str]) -> Iterator[RawRows]:
     columns = list(dict.fromkeys([*texts, *others]))
     places = [source.schema.names.index(name) for name in columns]
-    with _open_text(source.path, "surrogateescape") as stream:
-        rows = _csv_rows(stream, source.path)
+    with _open_text(source.path, source.csv, "surrogateescape") as stream:
+        rows = _CsvRows(stream, source.path, source.csv).rows()
         next(rows)  # the header
         while batch := list(islice(rows, CHUNK_ROWS)):
             faults = [row if isinstance(row, Reason) else None for row in batch]
@@ -87,89 +125,133 @@ def read_csv(source: Source, texts: Sequence[str], others: Sequence[str]) -> Ite
             yield _as_batch(columns, values, texts, faults)
 
 
-def _csv_rows(stream: TextIO, path: Path) -> Iterator[list[str] | Reason]:
-    """Yield the rows that are not blank, column names first; a reason where one cannot be read.
+class _CsvRows:
+    """The rows of a CSV file that are not blank, the line of column names first.
 
     A quote that is not closed in its row is closed by a later row's first one. What stands behind
     that, or between the two, shows it: the rows that were held together cannot be read, and too
     many of them are a file that cannot.
-
-    Raises:
-        InputError: a quote is never closed, a row is too long, or column names cannot be read.
     """
-    csv.field_size_limit(max(csv.field_size_limit(), LONGEST_ROW))
-    held: list[str] = []  # lines of the row that is being read
-    length = number = width = 0
-    at_end = False
 
-    def lines() -> Iterator[str]:
-        nonlocal length, at_end
-        for line in iter(lambda: stream.readline(LONGEST_ROW + 1), ""):
-            length += len(line)
-            if length > LONGEST_ROW:
+    def __init__(self, stream: TextIO, path: Path, written: CsvFormat):
+        csv.field_size_limit(max(csv.field_size_limit(), LONGEST_ROW))
+        self._stream, self._path, self._written = stream, path, written
+        self._quote = '"' if written.quote is None else written.quote
+        self._escape = "" if written.escape == self._quote else written.escape  # doubled
+        tabs = re.search(r"(?i)\.tsv(\.gz|\.gzip)?$", path.name)
+        self._format: dict[str, Any] = {
+            "delimiter": written.delimiter or ("\t" if tabs else ","),
+            "quotechar": self._quote or None,
+            "quoting": csv.QUOTE_MINIMAL if self._quote else csv.QUOTE_NONE,
+            "escapechar": self._escape or None,
+        }
+        self._held: list[str] = []  # lines of the row that is being read
+        self._length = self._number = self._width = 0
+        self._at_end = False
+
+    def rows(self) -> Iterator[list[str] | Reason]:
+        """Yield the rows; a reason for each that cannot be read.
+
+        Raises:
+            InputError: a quote is never closed, or escaped in another way than is known; a row is
+                too long, or column names cannot be read.
+        """
+        rows = csv.reader(self._lines(), strict=True, **self._format)
+        while (row := self._next(rows)) is not None:
+            self._width = self._width or len(row)
+            held = self._held
+            lost = 1 + self._rows_in(held[:-1]) if row is Reason.QUOTES else 1
+            if row:
+                yield from [row] * lost
+                self._number += lost
+            held.clear()
+            self._length = 0
+
+    def _lines(self) -> Iterator[str]:
+        for line in iter(lambda: self._stream.readline(LONGEST_ROW + 1), ""):
+            self._length += len(line)
+            if self._length > LONGEST_ROW:
                 break
-            held.append(line)
-            yield line
-        at_end = True
+            self._held.append(line)
+            yield self._with_escapes(line)
+        self._at_end = True
 
-    def refused(found: str) -> InputError:
-        place = f"row {number - 1}" if number else "the line of column names"
-        fix = "close the quote, or double it"
-        return input_error(path, "rows with closed quotes", found.format(place), fix)
+    def _with_escapes(self, line: str) -> str:
+        """Escape what an escape stands before that is neither quote nor escape: it is itself."""
+        escape = self._escape
+        if not escape or escape not in line:
+            return line
+        pair = rf"{re.escape(escape)}([{re.escape(escape + self._quote)}])?"
+        return re.sub(pair, lambda found: found[0] if found[1] else 2 * escape, line)
 
-    rows = csv.reader(lines(), strict=True)
-    while True:
+    def _next(self, rows: Iterator[list[str]]) -> list[str] | Reason | None:
         row: list[str] | Reason | None
         never_closed = False
         try:
             row = next(rows, None)
         except csv.Error:
             row = []
-            if len(held) == 1:  # a quote within a line, as in `5" pipe, "or so"`, is read as it is
-                row = next(csv.reader(chain([held[0]], lines())))
-            never_closed = at_end
-            if len(held) > 1:  # there is no telling which quote closes which
+            if len(self._held) == 1:  # a quote within a line, as in `5" pipe, "or so"`, as it is
+                first = self._with_escapes(self._held[0])
+                row = next(csv.reader(chain([first], self._lines()), **self._format))
+                self._refuse_escapes()
+            never_closed = self._at_end
+            if len(self._held) > 1:  # there is no telling which quote closes which
                 row = Reason.QUOTES
-        if number and isinstance(row, list) and row:
-            row = _fault(row, held, width) or row
-        if length > LONGEST_ROW:
-            raise refused(f"more than {LONGEST_ROW:,} characters in {{}}")
+        if self._number and isinstance(row, list) and row:
+            row = self._fault(row) or row
+        if self._length > LONGEST_ROW:
+            raise self._refused(f"more than {LONGEST_ROW:,} characters in {{}}")
+        if isinstance(row, Reason):
+            self._refuse_escapes()
         if never_closed:
-            raise refused("a quote that is opened in {} and never closed")
-        if row is Reason.QUOTES and len(held) > LINES_HELD:
-            raise refused(f"{len(held):,} lines held together by a quote in {{}}")
-        if row is Reason.QUOTES and not number:
-            raise refused("a quote that is opened in {} and closed in a later line")
-        if row is None:
-            return
-        width = width or len(row)
-        lost = 1 + _rows_in(held[:-1], width) if row is Reason.QUOTES else 1
-        if row:
-            yield from [row] * lost
-            number += lost
-        held.clear()
-        length = 0
+            raise self._refused("a quote that is opened in {} and never closed")
+        if row is Reason.QUOTES and len(self._held) > LINES_HELD:
+            raise self._refused(f"{len(self._held):,} lines held together by a quote in {{}}")
+        if row is Reason.QUOTES and not self._number:
+            raise self._refused("a quote that is opened in {} and closed in a later line")
+        return row
 
+    def _fault(self, row: list[str]) -> Reason | None:
+        """Return what is wrong with a row that could be read, from the lines it was read from."""
+        between, width = self._held[1:-1], self._width
+        if len(row) != width:
+            return Reason.QUOTES if self._rows_in(between) else Reason.RAGGED
+        # One text may have some lines with as many commas as a row: a list of places and countries.
+        few = LINES_LIKE_ROWS if width == 2 else LINES_LIKE_ROWS // 2
+        if width > 1 and len(between) >= few and self._rows_in(between) == len(between):
+            return Reason.QUOTES
+        return None
 
-def _fault(row: list[str], held: Sequence[str], width: int) -> Reason | None:
-    """Return what is wrong with a row that could be read, from the lines that it was read from."""
-    between = held[1:-1]
-    if len(row) != width:
-        return Reason.QUOTES if _rows_in(between, width) else Reason.RAGGED
-    # One text may have some lines with as many commas as a row: a list of places and countries.
-    few = LINES_LIKE_ROWS if width == 2 else LINES_LIKE_ROWS // 2
-    held_together = width > 1 and len(between) >= few and _rows_in(between, width) == len(between)
-    return Reason.QUOTES if held_together else None
+    def _rows_in(self, lines: Iterable[str]) -> int:
+        """Count the lines that are rows by themselves."""
+        alone = (next(csv.reader([line], **self._format), ()) for line in lines)
+        return sum(len(row) == self._width for row in alone)
 
+    def _refuse_escapes(self) -> None:
+        r"""Refuse `\"` for a quote, as Spark writes it: read otherwise, texts are torn."""
+        mark = f"\\{self._quote}"
+        if self._escape is None and self._quote and mark in "".join(self._held):
+            option = f"{self._written.option}escape"
+            raise input_error(
+                self._path,
+                "quotes within quotes that are doubled",
+                f"a backslash before one in {self._place()}, as Spark writes it",
+                rf"add {option}='\' if it is Spark's, {option}= if backslashes are themselves",
+            )
 
-def _rows_in(lines: Sequence[str], width: int) -> int:
-    """Count the lines that are rows by themselves."""
-    return sum(len(next(csv.reader([line]), ())) == width for line in lines)
+    def _place(self) -> str:
+        return f"row {self._number - 1}" if self._number else "the line of column names"
+
+    def _refused(self, found: str) -> InputError:
+        fix = "close the quote, or double it; where a quote is a character as any other, add "
+        fix += f"{self._written.option}quote="
+        return input_error(self._path, "rows with closed quotes", found.format(self._place()), fix)
 
 
 def read_jsonl(source: Source, texts: Sequence[str], others: Sequence[str]) -> Iterator[RawRows]:
     columns = list(dict.fromkeys([*texts, *others]))
-    with open_binary(source.path) as stream:
+    with open_unpacked(source.path) as stream:
         lines = filled_lines(stream, source.path)
         while batch := list(islice(lines, CHUNK_ROWS)):
             records = [_parse(line) for line in batch]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pet.data.data_files import SUFFIXES, find_files
+from pet.data.data_files import ENDINGS, find_files
 from pet.errors import InputError, Problem
 from pet.storage.files import read_parquet_batches
 
@@ -23,9 +22,7 @@ ROWS_AT_ONCE = 1_000_000  # rows of one side that are joined in memory
 
 EXAMPLES = 20
 
-BY_PLACE = (
-    rf"(?i)({'|'.join(map(re.escape, SUFFIXES))}):\d+$"  # how ids are made where a pool has none
-)
+BY_PLACE = rf"(?i)({'|'.join(ENDINGS.values())}):\d+$"  # how ids are made where a pool has none
 
 COLUMNS = ["id", "label", "confidence", "abstain"]
 
@@ -62,7 +59,7 @@ def open_labels(path: Path) -> LabelFiles:
         InputError: there is none, or a file is no label file.
     """
     folder = path / "labels" if (path / "config.json").is_file() else path
-    files = [file for file in find_files(folder) if file.suffix == ".parquet"]
+    files = [file for file in find_files(folder).files if file.suffix == ".parquet"]
     labels: dict[str, None] = {}
     made: dict[str, str] = {}
     rows, problems = 0, []

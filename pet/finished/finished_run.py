@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from pet.config import RunConfig
-from pet.data.pool import Pool, open_pool
+from pet.data.pool import Pool
 from pet.errors import InputError, Problem
 from pet.inputs.inputs import recorded_inputs
+from pet.inputs.run_tables import pool_as_recorded, pool_digest, pool_of_run
 from pet.settings import load_config
-from pet.storage.digests import content_digest
 from pet.storage.files import read_record
 from pet.storage.format_version import check_format
 from pet.storage.units import DONE, finished
@@ -120,8 +120,10 @@ def open_run_pool(run: FinishedRun, path: str | None = None) -> Pool:
     """
     config, path = run.config, path or run.config.pool
     columns = columns_of(run, None)
-    pool = open_pool(path, run.task.fields, columns=columns, id_column=config.id_column)
-    if content_digest(pool.files) != recorded_inputs(run.folder).get("pool"):
+    recorded = recorded_inputs(run.folder).get("pool")
+    opened = pool_of_run(config, run.task, path, columns)
+    pool, files = pool_as_recorded(opened, config.pool_csv, recorded)
+    if pool_digest(files, config.pool_csv) != recorded:
         raise InputError(
             Problem(
                 path,

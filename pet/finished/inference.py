@@ -9,18 +9,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pet.config import CsvConfig
+from pet.data.data_files import passed_over_warnings
 from pet.data.labeled import LabeledSet
-from pet.data.pool import open_pool
 from pet.data.text_readers import is_unicode
 from pet.errors import InputError, PetError, Problem, gather
 from pet.finished.finished_run import FinishedRun, columns_of, open_run
 from pet.finished.predictors import predictor_of, student_predictor
 from pet.inputs.inputs import computation, recorded_run_id
-from pet.inputs.run_tables import count_leaks, labeled_of
+from pet.inputs.run_tables import count_leaks, labeled_of, pool_digest, pool_of_run
 from pet.method.ensembling import entropy
 from pet.method.metrics import above, confusion_matrix, coverage_curve, metrics
 from pet.progress import Observer, no_tick
-from pet.storage.digests import content_digest
+from pet.storage.digests import file_digests
 from pet.storage.locations import place_in_pool
 from pet.storage.mirrors import open_run_folder
 from pet.storage.units import fingerprint
@@ -34,21 +35,24 @@ def label_new_pool(
     who: str,
     text_column: str | None,
     observer: Observer,
+    csv: CsvConfig | None = None,
 ) -> tuple[int, int, dict[str, Any]]:
-    """Label a pool with a finished run; return shards written, shards reused, and the counts."""
+    """Label a pool with a finished run; return shards written, shards reused, and the counts.
+
+    Args:
+        csv: how the pool's CSV files are written, if not as those of the run's own pool.
+    """
     run = open_run(folder)
+    read_as = run.config if csv is None else run.config.model_copy(update={"pool_csv": csv})
     columns = columns_of(run, text_column)
     problems = place_in_pool(pool_path, str(out))
-    pool = gather(
-        problems,
-        lambda: open_pool(
-            pool_path, run.task.fields, columns=columns, id_column=run.config.id_column
-        ),
-    )
+    pool = gather(problems, lambda: pool_of_run(read_as, run.task, pool_path, columns))
     if pool is not None and not pool.count_rows():
         problems.append(Problem(pool_path, "at least one row", "none", "check the path"))
     kept: tuple[str, ...] = ()
     if pool is not None:
+        for line in passed_over_warnings(pool_path, pool.passed_over):
+            observer.note(f"warning: {line}")
         kept = pool.keepable(run.config.keep_columns, observer.note)
     if problems or pool is None:
         raise InputError(problems)
@@ -56,7 +60,7 @@ def label_new_pool(
     source = fingerprint(
         model=model,
         who=who,
-        pool=content_digest(pool.files, observer),
+        pool=pool_digest(file_digests(pool.files, observer), read_as.pool_csv),
         columns=columns,
         **computation(run.config),
     )
@@ -134,12 +138,15 @@ def evaluate_run(
     *,
     label_column: str | None = None,
     text_column: str | None = None,
+    csv: CsvConfig | None = None,
 ) -> dict[str, Any]:
     """Evaluate a run on labeled texts: accuracy, macro-F1, ECE, confusion matrix."""
     run = open_run(folder)
     config = run.config
     predict = predictor_of(run, who)
-    table = labeled_of(config, run.task, test, label_column=label_column, text_column=text_column)
+    table = labeled_of(
+        config, run.task, test, label_column=label_column, text_column=text_column, csv=csv
+    )
     with observer.stage(f"the {who} on {Path(test).name}", len(table), "rows") as tick:
         probabilities = predict(table.columns, tick).probabilities
     counts: NDArray[np.int64] = confusion_matrix(

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from pet.config import RunConfig
+from pet.data.data_files import passed_over_warnings
 from pet.data.labeled import LabeledSet, table_digest
 from pet.data.pool import Pool
 from pet.errors import Problem, gather, in_one_line
 from pet.inputs.model_checks import inspect_models, vocabulary_problems
-from pet.inputs.run_tables import count_leaks, read_tables
+from pet.inputs.run_tables import count_leaks, pool_as_recorded, pool_digest, read_tables
 from pet.inputs.warm_start import check_start, start_digests
 from pet.models.loading import choose_device, model_digest, usual_precision
 from pet.models.sentence_encoder import encoder_digest
 from pet.progress import SILENT, Observer
-from pet.storage.digests import combined_digest, file_digests
 from pet.storage.files import read_record
 from pet.storage.locations import place_in_pool
 from pet.storage.mirrors import open_run_folder
@@ -59,6 +59,7 @@ class Inputs:
     def run_id(self) -> str:
         """Name the run by its inputs and settings, wherever it and what it starts from lie."""
         paths = {"out", "task", "labeled", "pool", "test", "model", "student_model"}
+        paths |= {"labeled_csv", "pool_csv", "test_csv"}  # digests are of what is read by these
         settings = self.config.former.put_back(self.config.model_dump(mode="json", exclude=paths))
         settings |= {"encoder": None, "init_from": None}  # paths, too: their digests are names
         content: dict[str, Any] = {n: own for n, own in self.digests.items() if n != "test"}
@@ -89,34 +90,34 @@ def read_inputs(
         digests[name] = gather(problems, partial(digest_of, ref)) or ""
     digests.setdefault("student_model", digests["model"])
     gather(problems, partial(check_start, config, digests["model"]))
-    usable = None
+    usable, recorded = None, None
     if (task := gather([], partial(load_task, config.task))) is not None:
         found = {name: model for name, model in models.items() if digests[name]}
         run_folder = gather(problems, partial(_known_folder, config.out))
+        if run_folder is not None:
+            recorded = recorded_inputs(run_folder.path).get("pool")
         to_load = (
             [*found] if run_folder is None else _not_loaded_yet(config, run_folder.path, digests)
         )
         usable = gather(problems, partial(inspect_models, config, found, task, to_load))
     tables = read_tables(config, problems)
     digests["labeled"] = table_digest(tables.labeled)
-    pool_files = file_digests(tables.pool.files, observer)
-    digests["pool"] = combined_digest(pool_files)
+    pool, pool_files = pool_as_recorded(tables.pool, config.pool_csv, recorded, observer)
+    digests["pool"] = pool_digest(pool_files, config.pool_csv)
     if tables.test is not None:
         digests["test"] = table_digest(tables.test)
     if leaked := count_leaks(tables.task, tables.labeled, tables.test):
         observer.note(f"warning: {leaked} test rows stand in the labeled set: a leak")
-    if tables.test is not None:
-        for line in tables.test.warnings:
-            observer.note(f"warning: {line}")
+    of_test = [] if tables.test is None else tables.test.warnings
+    for line in [*of_test, *passed_over_warnings(config.pool, tables.pool.passed_over)]:
+        observer.note(f"warning: {line}")
     for problem in vocabulary_problems(models, {"labeled rows": tables.labeled.columns}):
         observer.note(f"warning: {in_one_line(problem)}")
     assert usable is not None, "a task without problems was inspected"
     task, left_out = usable
     for line in left_out:
         observer.note(line)
-    return Inputs(
-        config, task, tables.labeled, tables.test, tables.pool, digests, pool_files=pool_files
-    )
+    return Inputs(config, task, tables.labeled, tables.test, pool, digests, pool_files=pool_files)
 
 
 def _not_loaded_yet(config: RunConfig, run: Path, digests: Mapping[str, str]) -> list[str]:

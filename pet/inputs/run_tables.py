@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from pet.config import RunConfig
+from pet.config import CsvConfig, RunConfig
+from pet.data.data_files import CsvFormat
 from pet.data.labeled import LabeledSet, read_labeled
 from pet.data.pool import Pool, open_pool
 from pet.errors import InputError, Problem, gather
+from pet.progress import SILENT, Observer
+from pet.storage.digests import combined_digest, file_digests
+from pet.storage.units import fingerprint
 from pet.tasks.task import Task, column_names, load_task
 
 LABEL_COLUMNS = ("id", "label", "confidence", "probabilities", "entropy", "agreement", "abstain")
@@ -48,10 +53,7 @@ def read_tables(config: RunConfig, problems: list[Problem] | None = None) -> Tab
     test = None
     if (test_path := config.test) is not None:
         test = gather(problems, lambda: labeled_of(config, task, test_path))
-    pool = gather(
-        problems,
-        lambda: open_pool(config.pool, task.fields, columns=columns, id_column=config.id_column),
-    )
+    pool = gather(problems, lambda: pool_of_run(config, task, config.pool, columns))
     taken = sorted(set(config.keep_columns) & set(LABEL_COLUMNS))
     if taken:
         problems.append(
@@ -69,6 +71,63 @@ def read_tables(config: RunConfig, problems: list[Problem] | None = None) -> Tab
     if problems or labeled is None or pool is None:
         raise InputError(problems)
     return Tables(task, labeled, test, pool, columns)
+
+
+def pool_of_run(
+    config: RunConfig, task: Task, path: str, columns: Mapping[str, str] | None
+) -> Pool:
+    """Open texts as a run opens its own pool.
+
+    Args:
+        columns: field -> column in the files, where the name differs.
+
+    Raises:
+        InputError: all problems of all files.
+    """
+    return open_pool(
+        path,
+        task.fields,
+        columns=columns,
+        id_column=config.id_column,
+        keep_columns=config.keep_columns,
+        written=csv_format(config.pool_csv, "--set pool_csv."),
+    )
+
+
+def csv_format(csv: CsvConfig, option: str) -> CsvFormat:
+    """Return how CSV files are written, as readers take it; for `option` see `CsvFormat`."""
+    return CsvFormat(**csv.model_dump(), option=option)
+
+
+def pool_digest(files: Mapping[str, str], csv: CsvConfig) -> str:
+    """Name a pool by its files, as `file_digests` lists them, and by how they are read."""
+    digest = combined_digest(files)
+    return fingerprint(files=digest, csv=csv.stated) if csv.stated else digest
+
+
+def pool_as_recorded(
+    pool: Pool, csv: CsvConfig, recorded: str | None, observer: Observer = SILENT
+) -> tuple[Pool, dict[str, str]]:
+    """Return a pool with the sha256 of its files, by name; an earlier run's with its files alone.
+
+    Former versions read fewer kinds of files: a run that one of them began keeps to these.
+
+    Args:
+        recorded: the digest of the pool that the run was begun with, where it was.
+    """
+    files = file_digests(pool.files, observer)
+    former = pool.as_formerly()
+    if recorded in (None, pool_digest(files, csv)) or len(former.files) in (0, len(pool.files)):
+        return pool, files
+    files_of_then = file_digests(former.files)
+    if pool_digest(files_of_then, csv) != recorded:
+        return pool, files
+    count = len(pool.files) - len(former.files)
+    observer.note(
+        f"{count:,} files are left out: the run was begun by a version that did not read their "
+        "kinds; a new run reads them"
+    )
+    return former, files_of_then
 
 
 def texts_of(task: Task, table: LabeledSet) -> set[tuple[str, ...]]:
@@ -107,15 +166,20 @@ def labeled_of(
     *,
     label_column: str | None = None,
     text_column: str | None = None,
+    csv: CsvConfig | None = None,
 ) -> LabeledSet:
     """Read labeled texts as a run reads its own.
 
     Args:
         label_column, text_column: where this file names them otherwise.
+        csv: how it is written, where it is neither the run's labeled set nor its test set.
 
     Raises:
         InputError: all problems of the file at once.
     """
+    name = "labeled_csv" if path == config.labeled else "test_csv"
+    known = config.labeled_csv if path == config.labeled else config.test_csv
+    written = csv_format(known, f"--set {name}.") if csv is None else csv_format(csv, "--csv ")
     return read_labeled(
         path,
         task.fields,
@@ -124,4 +188,5 @@ def labeled_of(
         columns=column_names(task, text_column or config.text_column),
         id_column=config.id_column,
         max_rejected=config.max_rejected,
+        written=written,
     )

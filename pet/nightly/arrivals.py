@@ -66,6 +66,7 @@ class Arrivals:
         returned: names that are again as they were labeled.
         late: names that are still being written: they are left for the next night.
         unreadable: name -> why.
+        passed_over: name of every file that is of no kind that is read -> how to convert it.
     """
 
     present: dict[str, PoolFile]
@@ -75,6 +76,7 @@ class Arrivals:
     returned: list[str] = field(default_factory=list)
     late: list[str] = field(default_factory=list)
     unreadable: dict[str, str] = field(default_factory=dict)
+    passed_over: dict[str, str] = field(default_factory=dict)
 
 
 def look(
@@ -108,14 +110,19 @@ def look(
             )
         )
     found = Arrivals({})
-    listed = {path.relative_to(pool).as_posix(): path for path in list_files(pool)[1]}
+    listing = list_files(pool)
+    listed = {path.relative_to(pool).as_posix(): path for path in listing.files}
     paths = {name: path for name, path in listed.items() if is_unicode(name)}
     for name in listed.keys() - paths.keys():
-        printable = name.encode(errors="backslashreplace").decode()
-        found.unreadable[printable] = "its name is not UTF-8; rename it"
+        found.unreadable[_printable(name)] = "its name is not UTF-8; rename it"
+    found.passed_over = {_printable(n): _printable(own) for n, own in listing.passed_over.items()}
     settled, fresh = _settled(paths, settle_seconds, sleep, found)
     _digest(paths, settled, fresh, memory, found, observer)
     return found
+
+
+def _printable(name: str) -> str:
+    return name.encode(errors="backslashreplace").decode()
 
 
 def _settled(
@@ -182,16 +189,22 @@ def _digest(
         write_json(memory, known)
 
 
-def compare(found: Arrivals, state: State, has_labels: Callable[[PoolFile], bool]) -> None:
+def compare(
+    found: Arrivals,
+    state: State,
+    has_labels: Callable[[PoolFile], bool],
+    read_as: Mapping[str, str] | None = None,
+) -> None:
     """Find what the ledger does not know yet, in place.
 
     Args:
         has_labels: whether a file's labels of the present model are on disk.
+        read_as: how the settings say that CSV files are written.
     """
     version = state.model.version if state.model else 0
     for name, file in found.present.items():
         record, bad = state.files.get(name), state.bad.get(name)
-        if bad is not None and bad.digest == file.digest:
+        if bad is not None and bad.digest == file.digest and bad.read_as == (read_as or {}):
             continue
         is_known = record is not None and record.digest == file.digest
         if not is_known or state.versions[name] != version or not has_labels(file):

@@ -18,6 +18,7 @@ from pet.errors import InputError, Interrupted, PetError, Problem
 from pet.finished.finished_run import open_run
 from pet.finished.predictors import Predict, predictor_of
 from pet.inputs.inputs import computation, recorded_run_id
+from pet.inputs.run_tables import csv_format
 from pet.method.drift import Sketch, TextSketch, empty_texts, sketch_texts
 from pet.nightly.arrivals import Late, PoolFile
 from pet.nightly.label_store import labels_folder, take_back
@@ -61,7 +62,8 @@ class FileLabeler:
         settings = self.settings
         with _as_looked_at(file):
             try:
-                source = open_source(file.path, file.name)
+                written = csv_format(settings.pool_csv, "pool_csv.")
+                source = open_source(file.path, file.name, written)
             except InputError as error:
                 if isinstance(error.__cause__, OSError):  # a disk that failed may work tomorrow
                     raise Late(f"it cannot be read: {error.problems[0].found}") from error
@@ -74,6 +76,7 @@ class FileLabeler:
                 self.task.fields,
                 columns=column_names(self.task, settings.text_column),
                 id_column=settings.id_column,
+                keep_columns=settings.keep_columns,
             )
 
     def read(self, file: PoolFile) -> TextSketch:
@@ -129,6 +132,7 @@ class FileLabeler:
             file=[file.name, file.digest],
             columns=self.settings.text_column,
             ids=self.settings.id_column,
+            **({"csv": csv} if (csv := self.settings.pool_csv.stated) else {}),
             **computation(self.settings),
         )
         with _as_looked_at(file):

@@ -51,12 +51,17 @@ class BadFile(_Record):
     """A pool file that cannot be used, by content.
 
     It is looked at again when that changes, or when the settings name another run.
+
+    Attributes:
+        read_as: how the settings say that CSV files are written; it is looked at again when they
+            say something else.
     """
 
     digest: str
     expected: str
     found: str
     fix: str
+    read_as: dict[str, str] = {}
 
 
 class ModelRecord(_Record):
@@ -102,6 +107,8 @@ class Entry(_Record):
         deleted: names of files that had left the pool.
         returned: names of files that are again as they were labeled.
         bad: name -> file that cannot be used.
+        passed_over: name of every file that is of no kind that is read -> how to convert it, where
+            that is known; None: as before.
         sketch: what the new texts were like, for drift.
         drift: the tests' findings; empty where there were too few rows.
         drift_rows: rows that the tests looked at.
@@ -117,6 +124,7 @@ class Entry(_Record):
     deleted: list[str] = []
     returned: list[str] = []
     bad: dict[str, BadFile] = {}
+    passed_over: dict[str, str] | None = None
     sketch: dict[str, list[int]] | None = None
     drift: list[dict[str, Any]] = []
     drift_rows: int = 0
@@ -134,6 +142,7 @@ class State:
         files: name -> file whose labels stand, those of deleted files included.
         deleted: names among them that have left the pool.
         bad: name -> file that cannot be used as it is.
+        passed_over: name of every file that is of no kind that is read -> how to convert it.
         nights: entries about new texts since the model came into use.
     """
 
@@ -142,6 +151,7 @@ class State:
     files: dict[str, FileRecord] = field(default_factory=dict)
     deleted: set[str] = field(default_factory=set)
     bad: dict[str, BadFile] = field(default_factory=dict)
+    passed_over: dict[str, str] = field(default_factory=dict)
     nights: list[Entry] = field(default_factory=list)
     versions: dict[str, int] = field(default_factory=dict)
 
@@ -168,6 +178,8 @@ class State:
         self.bad = {**known, **entry.bad}
         for name in entry.deleted:
             self.bad.pop(name, None)
+        if entry.passed_over is not None:
+            self.passed_over = entry.passed_over
 
 
 def unit_name(name: str, digest: str) -> str:
@@ -262,4 +274,5 @@ def describe(store: Path) -> dict[str, Any]:
             for name, file in sorted(state.files.items())
         },
         "bad": {name: bad.model_dump() for name, bad in sorted(state.bad.items())},
+        "passed_over": state.passed_over,
     }

@@ -22,7 +22,10 @@ class FirstRun:
 
     def __init__(self, config: NightlyConfig):
         self.folder = Path(config.run)
-        self.config: RunConfig = load_config(self.folder / "config.json")
+        own = load_config(self.folder / "config.json")
+        changes = {"pool_csv": config.pool_csv, "labeled_csv": config.labeled_csv}
+        changes = {name: csv for name, csv in changes.items() if csv is not None}
+        self.config: RunConfig = own.model_copy(update=changes)
         if not (self.folder / "report.json").exists():
             raise InputError(
                 Problem(
@@ -41,7 +44,8 @@ class FirstRun:
         """The labeled texts to train on, as they are now."""
         if self.labeled is None:
             return None
-        return labeled_of(self.config, self.task, self.labeled)
+        config = self.config.model_copy(update={"labeled": self.labeled})
+        return labeled_of(config, self.task, self.labeled)
 
 
 def describe_model(run: Path, who: str, version: int, reason: str) -> ModelRecord:

@@ -118,7 +118,7 @@ class _Night:
     def spend(self) -> dict[str, Any]:
         self.one("look at the pool", self.look)
         self.adopt()
-        compare(self.found, self.state, self.has_labels)
+        compare(self.found, self.state, self.has_labels, self.first.config.pool_csv.stated)
         self.label()
         tidy(self.store, self.state, self.config.keep_deleted)
         nights = self.state.nights  # a new model begins a list of its own
@@ -230,7 +230,9 @@ class _Night:
             done = self.one(f"label {len(found.to_label)} new or changed files", work)
         labeled, bad, sketch = done.labeled, done.bad, done.sketch
         replaced = [name for name in found.replaced if name in labeled]
-        if not (labeled or bad or replaced or found.deleted or found.returned):
+        passed_over = found.passed_over if found.passed_over != self.state.passed_over else None
+        changes = (labeled, bad, replaced, found.deleted, found.returned, passed_over is not None)
+        if not any(changes):
             return
         tests, rows = self.drift(sketch)
         self.write(
@@ -240,6 +242,7 @@ class _Night:
             replaced=replaced,
             deleted=found.deleted,
             returned=found.returned,
+            passed_over=passed_over,
             sketch=sketch.as_json() if sketch else None,
             drift=[asdict(test) for test in tests],
             drift_rows=rows,
@@ -250,7 +253,11 @@ class _Night:
         self.observer.note(f"warning: {error}")
         first = error.problems[0]
         return BadFile(
-            digest=file.digest, expected=first.expected, found=first.found, fix=first.fix
+            digest=file.digest,
+            expected=first.expected,
+            found=first.found,
+            fix=first.fix,
+            read_as=self.first.config.pool_csv.stated,
         )
 
     def drift(self, sketch: Sketch | None) -> tuple[list[DriftTest], int]:

@@ -24,6 +24,7 @@ def standing(store: Path, state: State, last: Entry | None) -> dict[str, Any]:
         "model": state.model.model_dump(),
         "files": len(set(state.files) - state.deleted),
         "bad": {name: bad.model_dump() for name, bad in sorted(state.bad.items())},
+        "passed_over": state.passed_over,
         "drift": last.drift if last else [],
         "drift_rows": last.drift_rows if last else 0,
     }

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from pet.config import Frozen, Place
+from pet.config import CsvConfig, Frozen, Place
 from pet.errors import InputError, Problem
 from pet.former_settings import FormerSettings, warn
 from pet.method.drift import Thresholds
@@ -42,6 +42,12 @@ class NightlyConfig(Frozen):
     out: Place = Field(description="the folder for labels, renewed models and the ledger")
     labeled: Place | None = Field(
         None, description="labeled texts to train on; the run's own file if not given"
+    )
+    pool_csv: CsvConfig | None = Field(
+        None, description="how CSV files of the pool are written, if not as the run's"
+    )
+    labeled_csv: CsvConfig | None = Field(
+        None, description="how the labeled texts are written, if not as the run's"
     )
     predictor: Literal["student", "ensemble"] = Field(
         "student", description="what of the run predicts the labels"

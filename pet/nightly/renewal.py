@@ -103,7 +103,7 @@ class Renewal:
             return path
         kept = sorted(heapq.nsmallest(limit, self._rows(files)), key=lambda row: row[1:3])
         columns = [settings.text_column or name for name in task.fields]
-        table = {settings.id_column: [row[3] for row in kept]}
+        table = {settings.id_name: [row[3] for row in kept]}
         for index, column in enumerate(columns):
             table[column] = [row[4][index] for row in kept]
         strings = {name: pa.array(values, pa.string()) for name, values in table.items()}

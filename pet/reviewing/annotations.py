@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pet.data.columns import listed
-from pet.data.readers import open_sources, read_answers
+from pet.data.data_files import UNSTATED, CsvFormat
+from pet.data.readers import open_sources, read_answers, with_columns
 from pet.data.spreadsheets import is_escaped
 from pet.errors import InputError, Problem
 from pet.escaping import unescape_formula
@@ -41,15 +42,20 @@ class _NotOneLabel(ValueError):
     """An answer is no single label."""
 
 
-def read_annotations(path: Path, fields: Sequence[str]) -> list[Annotation]:
+def read_annotations(
+    path: Path, fields: Sequence[str], written: CsvFormat = UNSTATED
+) -> list[Annotation]:
     """Read a file of answers: CSV, JSON Lines, or JSON as Label Studio and Argilla export it.
+
+    Args:
+        written: how it is written, if it is CSV.
 
     Raises:
         InputError: no such file, or rows that cannot be read; all of them at once.
     """
     found: list[Annotation] = []
     wrong: list[str] = []
-    for number, record in enumerate(_records(path), start=1):
+    for number, record in enumerate(_records(path, written), start=1):
         try:
             found += _annotations(record, fields)
         except _NotOneLabel as error:
@@ -69,7 +75,7 @@ def read_annotations(path: Path, fields: Sequence[str]) -> list[Annotation]:
     return found
 
 
-def _records(path: Path) -> Iterator[Record]:
+def _records(path: Path, written: CsvFormat) -> Iterator[Record]:
     if path.suffix.lower() not in SUFFIXES and path.exists():
         raise InputError(
             Problem(
@@ -79,7 +85,7 @@ def _records(path: Path) -> Iterator[Record]:
                 "export CSV or JSON, or save the spreadsheet as CSV with commas",
             )
         )
-    return _json_records(path) if path.suffix.lower() == ".json" else _table_records(path)
+    return _json_records(path) if path.suffix.lower() == ".json" else _table_records(path, written)
 
 
 def _json_records(path: Path) -> Iterator[Record]:
@@ -106,9 +112,9 @@ def _json_records(path: Path) -> Iterator[Record]:
     yield from document
 
 
-def _table_records(path: Path) -> Iterator[Record]:
+def _table_records(path: Path, written: CsvFormat) -> Iterator[Record]:
     """Read CSV or JSON Lines; a row that cannot be read is a problem, not a rejected row."""
-    sources = open_sources(path)
+    sources = [with_columns(source, None) for source in open_sources(path, written)]
     names = list(dict.fromkeys(name for source in sources for name in source.schema.names))
     is_argilla = {"fields", "responses"} <= set(names)
     if not is_argilla and not (ANSWER in names and {"id", ROW_ID} & set(names)):
@@ -117,7 +123,8 @@ def _table_records(path: Path) -> Iterator[Record]:
                 str(path),
                 f"the columns 'id' and {ANSWER!r}",
                 f"the columns {listed(names)}",
-                "keep the columns of the file that `pet review --rows` wrote; commas between them",
+                "keep the columns of the file that `pet review --rows` wrote; commas between them, "
+                "or add --csv delimiter=';'",
             )
         )
     is_ours = path.suffix.lower() == ".csv" and ROW_ID not in names

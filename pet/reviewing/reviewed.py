@@ -12,12 +12,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from pet.config import RunConfig
+from pet.config import CsvConfig, RunConfig
 from pet.data.columns import listed, with_counts
 from pet.data.pool import open_pool
 from pet.errors import InputError, Problem
 from pet.finished.finished_run import FinishedRun, open_run
-from pet.inputs.run_tables import labeled_of
+from pet.inputs.run_tables import csv_format, labeled_of
 from pet.progress import Observer
 from pet.reviewing.annotations import Annotation, read_annotations
 from pet.reviewing.review_rows import texts_of_ids
@@ -28,7 +28,7 @@ from pet.tasks.task import column_names
 
 def next_command(folder: Path, config: RunConfig, labeled: str) -> str:
     """Spell the command for a shell: the settings of the run in `folder`, but this labeled set."""
-    changes = {"labeled": labeled, "out": str(_free_folder(folder))}
+    changes = {"labeled": labeled, "labeled_csv": CsvConfig(), "out": str(_free_folder(folder))}
     if config.task.endswith(".toml") and not Path(config.task).exists():
         changes["task"] = str(folder / "task.toml")
     return " ".join(run_command(config.model_copy(update=changes)))
@@ -65,11 +65,18 @@ class Taken:
     next_command: str
 
 
-def take_answers(folder: Path, answers: Path, out: Path | None, observer: Observer) -> Taken:
+def take_answers(
+    folder: Path,
+    answers: Path,
+    out: Path | None,
+    observer: Observer,
+    csv: CsvConfig = CsvConfig(),  # noqa: B008
+) -> Taken:
     """Write the run's labeled set with the answers in it, for the next run.
 
     Args:
         out: the new labeled set, `.jsonl` or `.parquet`; beside the run folder if not given.
+        csv: how the file of answers is written, if it is CSV.
 
     Raises:
         InputError: everything that is wrong with the answers, at once; nothing is written.
@@ -77,7 +84,7 @@ def take_answers(folder: Path, answers: Path, out: Path | None, observer: Observ
     run = open_run(folder)
     sweep((out or run.folder).parent, below=False)
     out = _free_name(run.folder) if out is None else _checked_name(out)
-    given = read_annotations(answers, run.task.fields)
+    given = read_annotations(answers, run.task.fields, csv_format(csv, "--csv "))
     answered = [own for own in given if own.label]
     texts = texts_of_ids(run, {own.id for own in answered}, observer)
     problems = answer_problems(str(answers), answered, run.task.labels, texts)
@@ -196,7 +203,14 @@ def _old_rows(run: FinishedRun) -> list[Row]:
     if config.labeled is None:
         return []
     table = labeled_of(config, run.task, config.labeled)
-    pool = open_pool(config.labeled, run.task.fields, columns=columns, id_column=config.id_column)
+    pool = open_pool(
+        config.labeled,
+        run.task.fields,
+        columns=columns,
+        id_column=config.id_column,
+        keep_columns=[*_provenance(run)],
+        written=csv_format(config.labeled_csv, "--set labeled_csv."),
+    )
     kept = pool.keepable([*_provenance(run)], lambda line: None)
     earlier: dict[str, Row] = {}
     for batch in pool.batches(keep_columns=kept):
@@ -205,7 +219,7 @@ def _old_rows(run: FinishedRun) -> list[Row]:
         earlier.update(zip(batch.ids, written, strict=True))
     return [
         {
-            config.id_column: id,
+            config.id_name: id,
             **{columns[name]: table.columns[name][row] for name in run.task.fields},
             config.label_column: run.task.labels[table.labels[row]],
             **earlier.get(id, {}),
@@ -227,7 +241,7 @@ def _columns(run: FinishedRun) -> dict[str, str]:
 def _provenance(run: FinishedRun) -> dict[str, str]:
     """Name the columns of provenance; where one is taken, it is called `review_...`."""
     config = run.config
-    taken = {config.id_column, config.label_column, *_columns(run).values()}
+    taken = {config.id_name, config.label_column, *_columns(run).values()}
     return {(f"review_{name}" if name in taken else name): name for name in PROVENANCE}
 
 
@@ -243,7 +257,7 @@ def _merge(
     places: dict[RowTexts, list[int]] = {}
     for place, row in enumerate(rows):
         places.setdefault(tuple(row[name] for name in columns.values()), []).append(place)
-    ids = {row[config.id_column] for row in rows}
+    ids = {row[config.id_name] for row in rows}
     for own in answers:
         values = {
             "source": "review",
@@ -265,7 +279,7 @@ def _merge(
         ids.add(id)
         there.append(len(rows))
         named = {columns[field]: text[field] for field in run.task.fields}
-        rows.append({config.id_column: id, **named, config.label_column: own.label, **provenance})
+        rows.append({config.id_name: id, **named, config.label_column: own.label, **provenance})
     return rows, counts
 
 

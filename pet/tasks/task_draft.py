@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from pet.data.columns import Need, listed
-from pet.data.data_files import Reason
+from pet.data.data_files import UNSTATED, CsvFormat, Reason
 from pet.data.label_values import class_names, drop_unlabeled, labels_of_rows
 from pet.data.pool import open_pool
-from pet.data.readers import open_sources, read_answers
+from pet.data.readers import open_sources, read_answers, with_columns
 from pet.errors import InputError, Problem
 from pet.storage.files import sweep, writing
 from pet.tasks.task import load_task
@@ -88,17 +88,18 @@ class Draft:
     kind: str
 
 
-def read_sample(path: str, label_column: str | None) -> Sample:
+def read_sample(path: str, label_column: str | None, written: CsvFormat = UNSTATED) -> Sample:
     """Read a file's column names, and the labels in one column, in order.
 
     Raises:
         InputError: no such file, no such column, or a column of texts rather than labels.
     """
-    sources = open_sources(path)
+    sources = [with_columns(source, None) for source in open_sources(path, written)]
     columns = tuple(dict.fromkeys(name for source in sources for name in source.schema.names))
     if label_column is None:
         return Sample(columns, ())
-    pool = open_pool(path, [], needs=[Need(label_column, "of labels", "--label-column")])
+    need = Need(label_column, "of labels", "--label-column")
+    pool = open_pool(path, [], needs=[need], id_column=None, written=written)
     classes = class_names(pool.sources, label_column)
     labels: set[str] = set(classes)
     chunks = (chunk for source in pool.sources for chunk in read_answers(source, [label_column]))

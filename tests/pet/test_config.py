@@ -110,3 +110,8 @@ def test_a_model_that_is_kept_whole_is_tuned_in_full_or_by_lora(group: str) -> N
     """A prompt cannot be merged into weights that plain transformers loads."""
     assert getattr(config(f"{group}.tuning=lora"), group).tuning == "lora"
     assert problems_of(f"{group}.tuning=prefix") == [f"setting {group}.tuning"]
+
+
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_ids_are_switched_off_by_null_or_by_nothing(nothing: str | None) -> None:
+    assert RunConfig(**NEEDED, id_column=nothing).id_column is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,29 @@ def test_without_a_pool_the_student_learns_from_the_labeled_texts_and_says_so(ma
     with pytest.warns(UserWarning, match="no unlabeled texts were given"):
         classifier = make().fit(X, Y)
     assert classifier.report_["pool"]["scored_by_members"] == len(X)
+
+
+def test_a_label_that_pandas_read_as_a_gap_is_warned_of(make: Make) -> None:
+    """The label "None" became a missing value, and the classifier learned from nothing."""
+    task = {
+        "labels": {"sport": "good", "None": "bad"},
+        "patterns": {"was": "{text} It was {mask}."},
+    }
+    y = [label if label == "sport" else None for label in Y]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        make(task=task).fit(X, y, pool=POOL)
+    said = [str(warning.message) for warning in caught]
+    assert any("keep_default_na=False" in line for line in said)
+    assert any(line.startswith("X, y: no example of the label 'None'") for line in said)
+    with pytest.warns(UserWarning, match="no row of y has a label"):
+        make().fit(X, [None] * len(X))
+
+
+def test_what_the_command_warns_of_the_estimator_warns_of(make: Make) -> None:
+    pool = [*POOL, *[""] * 2]
+    with pytest.warns(UserWarning, match=r"X, y: 1 of 13 rows cannot be used: empty text"):
+        make().fit([*X, ""], [*Y, Y[0]], pool=pool)
 
 
 def test_words_alone_make_a_start(make: Make) -> None:

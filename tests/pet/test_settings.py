@@ -8,8 +8,16 @@ from typing import Any
 
 import pytest
 
+from pet.config import CsvConfig
 from pet.errors import InputError
-from pet.settings import OPTIONS, changed_settings, load_config, make_config, run_command
+from pet.settings import (
+    OPTIONS,
+    changed_settings,
+    load_config,
+    make_config,
+    read_csv_options,
+    run_command,
+)
 from pet.storage.files import write_json
 from tests.support.settings import NEEDED, config, problems_of
 
@@ -122,6 +130,7 @@ GIVEN: list[dict[str, Any]] = [
     {"labeled": "ten.csv", "test": "t.csv", "encoder": "minilm", "preset": "paper"},
     {"seed": 7, "member": {"steps": 0}, "keep_columns": ["a", "b c"], "generations": 2},
     {"preset": "paper", "generations": 0, "lm_weight": 0.0, "student": {"dropout": 0.1}},
+    {"id_column": None, "pool_csv": {"delimiter": "\t", "quote": "", "escape": "\\"}},
     {"unlabeled_rows": 10, "id_column": "key", "model_revision": "v1", "drawn_labels": "hard"},
 ]
 
@@ -142,3 +151,27 @@ def test_the_command_makes_the_same_configuration(given: dict[str, Any]) -> None
 def test_only_what_is_unlike_the_preset_is_a_changed_setting() -> None:
     config = make_config({**QUOTED, "preset": "paper", "student": {"steps": 7}})
     assert changed_settings(config) == {"student.steps": 7}
+
+
+def test_how_csv_files_are_written_is_set_for_each_role() -> None:
+    given = (r"pool_csv.delimiter=\t", r"pool_csv.escape=\ ".strip(), "labeled_csv.quote=",
+             "test_csv.encoding=cp1252")  # fmt: skip
+    config = make_config(NEEDED, given)
+    assert config.pool_csv.stated == {"delimiter": "\t", "escape": "\\"}
+    assert config.labeled_csv.stated == {"quote": ""}
+    assert config.test_csv.stated == {"encoding": "cp1252"}
+    for wrong in (
+        "pool_csv.delimiter=",
+        "pool_csv.quote=ab",
+        "pool_csv.encoding=base64",
+        "pool_csv.x=1",
+    ):
+        assert problems_of(wrong) == [f"setting {wrong.partition('=')[0]}"]
+
+
+def test_commands_of_a_run_take_the_same_as_one_option() -> None:
+    assert read_csv_options([]) is None
+    assert read_csv_options(["delimiter=;", "quote="]) == CsvConfig(delimiter=";", quote="")
+    with pytest.raises(InputError, match="--csv encoding") as caught:
+        read_csv_options(["encoding=klingon", "separator=;"])
+    assert len(caught.value.problems) == 2

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pet.data.data_files import UNSTATED, CsvFormat
 from pet.data.readers import open_sources, read_chunks
 
 
@@ -23,8 +24,8 @@ def parquet(path: Path, **columns: Any) -> Path:
     return path
 
 
-def read(path: Path, column: str = "text") -> list[str | None]:
-    [source] = open_sources(path)
+def read(path: Path, column: str = "text", written: CsvFormat = UNSTATED) -> list[str | None]:
+    [source] = open_sources(path, written)
     return [
         fault or value
         for chunk in read_chunks(source, [column], [])

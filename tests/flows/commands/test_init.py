@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,6 +50,20 @@ def test_a_sample_with_labels_needs_no_question(pet: Pet, inputs_folder: Path) -
 def test_the_command_to_run_next_works(pet: Pet, inputs_folder: Path) -> None:
     shown = pet("news.toml", "--sample", inputs_folder / "labeled.csv").stdout.splitlines()[-1]
     checked = CliRunner().invoke(cli.app, shown.split()[1:])
+    assert checked.exit_code == 0, checked.output
+
+
+def test_a_sample_of_another_csv_is_read_and_checked_as_it_is_written(
+    pet: Pet, inputs_folder: Path, tmp_path: Path
+) -> None:
+    sample = tmp_path / "rows.csv"
+    sample.write_text((inputs_folder / "labeled.csv").read_text().replace(",", ";"))
+    words = ("news.toml", "--sample", sample, "--label-column", "label", "--field", "text")
+    result = pet(*words, "--csv", "delimiter=;")
+    assert result.exit_code == 0, result.output
+    shown = result.stdout.splitlines()[-1]
+    assert shown.endswith("--set 'labeled_csv.delimiter=;'")
+    checked = CliRunner().invoke(cli.app, shlex.split(shown)[1:])
     assert checked.exit_code == 0, checked.output
 
 

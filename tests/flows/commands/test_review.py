@@ -12,11 +12,11 @@ import pytest
 from tests.flows.conftest import Pet
 
 
-def fill(path: Path, column: str = "label") -> None:
+def fill(path: Path, column: str = "label", delimiter: str = ",") -> None:
     with path.open(encoding="utf-8-sig", newline="") as stream:
         rows = [{**row, "answer": row[column]} for row in csv.DictReader(stream)]
     with path.open("w", encoding="utf-8", newline="") as stream:
-        table = csv.DictWriter(stream, rows[0])
+        table = csv.DictWriter(stream, rows[0], delimiter=delimiter)
         table.writeheader()
         table.writerows(rows)
 
@@ -35,6 +35,20 @@ def test_each_step_names_the_next_and_the_last_one_is_a_run(
     again = pet(*command[1:], "--plain", "--json")
     assert again.exit_code == 0, again.output
     assert json.loads(again.stdout)["labeled"]["student"]["rows"] == 18
+
+
+def test_answers_that_a_spreadsheet_saved_with_semicolons_are_taken(
+    pet: Pet, tiny_run: Path, tmp_path: Path
+) -> None:
+    pet("review", tiny_run, "--rows", 3, "--out", "todo.csv")
+    fill(Path("todo.csv"), delimiter=";")
+    words = ("review", tiny_run, "--answers", "todo.csv", "--labeled", "new.jsonl")
+    refused = pet(*words)
+    assert refused.exit_code == 2
+    assert "--csv delimiter=';'" in refused.stderr
+    taken = pet(*words, "--csv", "delimiter=;")
+    assert taken.exit_code == 0, taken.output
+    assert "3 rows added" in taken.stdout
 
 
 def test_tools_get_their_files_and_scripts_their_json(pet: Pet, tiny_run: Path) -> None:

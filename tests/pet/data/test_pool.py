@@ -209,3 +209,22 @@ def test_a_pool_read_from_the_middle_has_the_rows_it_has_when_read_from_the_star
         (b.ids, b.columns, b.rows.tolist()) for b in whole[first:]
     ]
     assert len(part) == max(0, 8 - first)
+
+
+def test_ids_and_kept_columns_may_first_stand_far_down(tmp_path: Path) -> None:
+    lines = ['{"text": "a"}'] * 30 + ['{"text": "b", "id": "x", "lang": "de"}']
+    path = write(tmp_path / "a.jsonl", "\n".join(lines))
+    pool = pool_of(path, keep_columns=["lang"])
+    [batch] = pool.batches(keep_columns=["lang"])
+    assert batch.kept is not None
+    assert (batch.ids, batch.kept["lang"].to_pylist()) == (["x"], ["de"])
+    assert {row.reason for row in batch.rejected} == {"no id"}
+    assert pool.count_rows() == 31
+
+
+def test_what_former_versions_did_not_read_can_be_left_out(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", "text\na\n")
+    write(tmp_path / "b.tsv", "text\nb\n")
+    pool = pool_of(tmp_path)
+    assert everything(pool)[1] == ["a", "b"]
+    assert everything(pool.as_formerly())[1] == ["a"]

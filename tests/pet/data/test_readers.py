@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import resource
 import signal
 import subprocess
@@ -9,11 +10,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
+import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
 
-from pet.data.readers import count_rows, open_sources, read_chunks
+from pet.data import unpacking
+from pet.data.readers import count_rows, open_sources, read_chunks, with_columns
 from pet.errors import InputError, PetError
 from pet.storage.files import write_parquet
 from tests.support.files import read, write
@@ -168,3 +172,106 @@ def test_a_column_whose_name_begins_another_does_not_bring_it_along(tmp_path: Pa
     write_parquet(tmp_path / "a.parquet", table, {})
     assert read(tmp_path / "a.parquet") == ["t"]
     assert read(tmp_path / "a.parquet", "text.en") == ["en"]
+
+
+ROWS = {"id": ["1", "2"], "text": ["a", "b\tc"]}
+
+
+def write_as(path: Path, rows: dict[str, list[str]] = ROWS) -> Path:
+    """Write a table as the file's name says."""
+    table, frame = pa.table(rows), pd.DataFrame(rows)
+    name = path.name
+    if ".csv" in name or ".tsv" in name:
+        frame.to_csv(path, index=False, sep="\t" if ".tsv" in name else ",", compression="infer")
+    elif "json" in name:
+        frame.to_json(path, orient="records", lines=True, compression="infer")
+    elif ".feather" in name:
+        feather.write_feather(table, path)
+    elif ".arrow" in name:
+        with pa.ipc.new_stream(path, table.schema) as stream:
+            stream.write_table(table)
+    else:
+        pq.write_table(table, path, compression="gzip")
+    return path
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a.csv", "a.csv.gz", "a.tsv", "a.TSV", "a.tsv.gz", "a.jsonl", "a.jsonl.gz", "a.ndjson",
+        "a.ndjson.gz", "a.parquet", "a.parquet.gzip", "a.snappy.parquet", "a.pq", "a.parq",
+        "a.feather", "a.arrow",
+    ],
+)  # fmt: skip
+def test_every_usual_kind_of_file_has_the_same_rows(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if name == "a.TSV":
+        write_as(tmp_path / "a.tsv").rename(path)
+    else:
+        write_as(path)
+    assert read(path) == ROWS["text"]
+    assert read(path, "id") == ROWS["id"]
+    [source] = open_sources(path)
+    assert (count_rows(source), source.schema.names) == (2, ["id", "text"])
+
+
+def test_large_batches_of_arrow_are_read_in_pieces(tmp_path: Path) -> None:
+    table = pa.table({"text": [f"t{n}" for n in range(20_000)], "more": range(20_000)})
+    feather.write_feather(table, tmp_path / "a.feather", chunksize=15_000, compression="zstd")
+    [source] = open_sources(tmp_path)
+    sizes = [len(chunk) for chunk in read_chunks(source, ["text"], [])]
+    assert sizes == [8192, 15_000 - 8192, 5000]
+    assert read(tmp_path / "a.feather")[17_000] == "t17000"
+
+
+@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.csv.gz", "a.feather", "a.arrow"])
+def test_packed_files_that_are_cut_off_or_no_such_files_are_named(
+    tmp_path: Path, name: str
+) -> None:
+    rows = {"text": [f"text {number * 7919 % 10007}" for number in range(5000)]}
+    content = write_as(tmp_path / name, rows).read_bytes()
+    path = write(tmp_path / "half" / name, content[: len(content) // 2])
+    with pytest.raises(InputError, match="write or copy it again"):
+        count_rows(open_sources(path)[0])
+    with pytest.raises(InputError, match="a whole"):
+        open_sources(write(tmp_path / "other" / name, "text\na\n"))
+
+
+def test_what_a_small_file_may_unpack_to_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unpacking, "MOST_UNPACKED", 1 << 20)
+    line = b'{"text": "a"}\n'
+    small = write(tmp_path / "a.jsonl.gz", gzip.compress(line * 1000))
+    assert len(read(small)) == 1000
+    path = write(tmp_path / "b.jsonl.gz", gzip.compress(line * 200_000))
+    with pytest.raises(InputError, match="unpacks to at most 1,048,576 bytes"):
+        count_rows(open_sources(path)[0])
+    texts = pa.table({"text": ["a" * 1000] * 2000})
+    feather.write_feather(texts, tmp_path / "c.feather", compression="zstd")
+    with pytest.raises(InputError, match="unpacks to at most 1,048,576 bytes"):
+        read(tmp_path / "c.feather")
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.csv", "a.jsonl", "a.feather"])
+def test_columns_of_folder_names_are_columns_of_their_files(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "lang=de" / name
+    path.parent.mkdir()
+    write_as(path)
+    [source] = open_sources(tmp_path)
+    assert source.schema.names == ["id", "text", "lang"]
+    for texts, others in ((["text"], ["lang"]), ([], ["lang"]), ([], ["lang", "id"])):
+        [chunk] = read_chunks(source, texts, others)
+        assert chunk.table.schema.names == [*texts, *others]
+        assert chunk.table.column("lang").to_pylist() == ["de", "de"]
+
+
+def test_a_key_that_first_stands_far_down_is_a_column(tmp_path: Path) -> None:
+    """Ids became places, and a column to keep was unknown."""
+    lines = ['{"text": "a"}'] * 30 + ['{"text": "b", "id": "x", "\\u00e9": 1}', '{"text": "c"}']
+    [source] = open_sources(write(tmp_path / "a.jsonl", "\n".join(lines)))
+    assert source.schema.names == ["text"]
+    found = with_columns(source, ["id", "none", "text"])
+    assert (found.schema.names, found.rows) == (["text", "id"], 32)
+    assert with_columns(source, ["\u00e9"]).schema.names == ["text", "\u00e9"]
+    assert with_columns(source, None).schema.names == ["text", "id", "\u00e9"]

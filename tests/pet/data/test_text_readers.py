@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pet.data.data_files import Reason
+from pet.data.data_files import CsvFormat, Reason
 from pet.data.readers import count_rows, open_sources
 from pet.data.text_readers import LONGEST_ROW
 from pet.errors import InputError
@@ -106,6 +106,70 @@ def test_a_text_of_five_megabytes_is_a_text(tmp_path: Path) -> None:
     text = "word " * 1_000_000 + "end"
     assert read(write(tmp_path / "a.csv", f'text\n"{text}"\nb\n')) == [text, "b"]
     assert read(write(tmp_path / "a.jsonl", f'{{"text": "{text}"}}\n')) == [text]
+
+
+SPARK = 'id,text\n1,"He said \\"hi\\", then left"\n2,plain \\d+\n3,"in C:\\new\\\\, or \\"C\\""\n'
+
+
+def test_backslashes_before_quotes_are_refused_until_the_settings_say_what_they_are(
+    tmp_path: Path,
+) -> None:
+    r"""Spark writes `\"`: texts came out with backslashes in them, or torn at the next quote."""
+    path = write(tmp_path / "a.csv", SPARK)
+    with pytest.raises(InputError, match=r"a backslash before one in row 0, as Spark writes it"):
+        read(path)
+    with pytest.raises(InputError, match=r"add --set pool_csv\.escape='\\' if it is Spark's"):
+        count_rows(open_sources(path)[0])
+    assert read(path, written=CsvFormat(escape="\\")) == [
+        'He said "hi", then left',
+        r"plain \d+",
+        r'in C:\new\, or "C"',
+    ]
+    assert len(read(path, written=CsvFormat(escape=""))) == 3
+
+
+def test_a_quote_that_spark_escaped_at_the_end_of_a_text_is_refused_too(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", 'id,text\n1,"so he said: \\"hi\\""\n2,x\n3,"b, c"\n')
+    with pytest.raises(InputError, match="as Spark writes it"):
+        read(path)
+    assert read(path, written=CsvFormat(escape="\\")) == ['so he said: "hi"', "x", "b, c"]
+
+
+def test_a_backslash_at_the_end_of_a_value_is_no_escape(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", 'text,n\n"C:\\new, dir\\",1\nb\\,2\n')
+    assert read(path) == ["C:\\new, dir\\", "b\\"]
+
+
+@pytest.mark.parametrize(
+    ("content", "written", "texts"),
+    [
+        ("id;text\n1;a, b\n", CsvFormat(delimiter=";"), ["a, b"]),
+        ("id\ttext\n1\ta\n", CsvFormat(delimiter="\t"), ["a"]),
+        ('text,n\n"open,1\nb",2\n', CsvFormat(quote=""), ['"open', 'b"']),
+        ("text,n\n'a, b',1\n", CsvFormat(quote="'"), ["a, b"]),
+        ("text\nstraße\n".encode("cp1252"), CsvFormat(encoding="cp1252"), ["straße"]),
+        ("text\nstraße\n".encode("utf-16"), CsvFormat(encoding="utf-16"), ["straße"]),
+        ("\ufefftext\na\n".encode(), CsvFormat(encoding="UTF8"), ["a"]),
+    ],
+    ids=["semicolon", "tab", "no quote", "other quote", "cp1252", "utf-16", "utf-8"],
+)
+def test_files_are_read_as_the_settings_say(
+    tmp_path: Path, content: str | bytes, written: CsvFormat, texts: list[str]
+) -> None:
+    path = write(tmp_path / "a.csv", content)
+    assert read(path, written=written) == texts
+    assert count_rows(open_sources(path, written)[0]) == len(texts)
+
+
+def test_utf_16_is_refused_with_the_setting_that_reads_it(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"add --set pool_csv\.encoding=utf-16"):
+        open_sources(write(tmp_path / "a.csv", "text\na\n".encode("utf-16")))
+
+
+def test_bytes_that_another_encoding_cannot_read_cost_no_traceback(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "text\nab\n".encode("utf-16") + b"\x00\xd8\x0a")
+    with pytest.raises(InputError, match="a file that can be read to its end"):
+        read(path, written=CsvFormat(encoding="utf-16"))
 
 
 def test_jsonl_lines_that_cannot_be_read_cost_themselves_alone(tmp_path: Path) -> None:

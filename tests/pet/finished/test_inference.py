@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pet.config import CsvConfig
 from pet.errors import InputError, PetError
 from pet.finished.inference import evaluate_run, label_new_pool, predict_texts
 from pet.pipeline import label_pool
@@ -249,3 +250,17 @@ def test_a_text_column_for_a_task_of_several_fields_is_not_passed_over(
     with pytest.raises(InputError, match="a task with one field"):
         evaluate_run(run_copy, test, "student", SILENT, text_column="text")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_new_pool_may_be_written_in_another_way_than_the_runs_own(
+    tiny_run: Path, tmp_path: Path
+) -> None:
+    pool = tmp_path / "new.csv"
+    pool.write_text("id;text\nx;the team won, at last\n")
+    csv = CsvConfig(delimiter=";")
+    label_new_pool(tiny_run, str(pool), tmp_path / "out", "student", None, SILENT, csv)
+    assert [row["id"] for row in rows_of(tmp_path / "out")] == ["x"]
+    with pytest.raises(InputError, match="delimiter=';'"):
+        label(tiny_run, pool, tmp_path / "other")
+    pool.write_text("text;label\nthe team won;sport\n")
+    assert evaluate_run(tiny_run, str(pool), "student", SILENT, csv=csv)["rows"] == 1

@@ -564,13 +564,42 @@ def test_a_name_that_is_not_utf8_stops_no_night(place: Path, night: Night) -> No
     assert "rename it" in done["unreadable"]["caf\\udce9.csv"]
 
 
+def test_files_of_kinds_that_are_not_read_are_named_and_stand_in_the_ledger(
+    place: Path, night: Night
+) -> None:
+    """They were passed over in silence, every night."""
+    pool, store = place / "pool", place / "store"
+    arrive(pool, "monday.csv", 4)
+    (pool / "tuesday.xlsx").write_bytes(b"PK")
+    first = night()
+    assert list(first["passed_over"]) == ["tuesday.xlsx"]
+    assert "read_excel" in first["passed_over"]["tuesday.xlsx"]
+    assert read_entries(store)[-1].passed_over == first["passed_over"]
+    before = bytes_below(store)
+    assert night()["passed_over"] == first["passed_over"]
+    assert bytes_below(store) == before
+    (pool / "tuesday.xlsx").unlink()
+    assert night()["passed_over"] == {}
+    assert read_entries(store)[-1].passed_over == {}
+
+
+def test_a_bad_file_is_read_again_when_the_settings_say_how_it_is_written(
+    place: Path, night: Night
+) -> None:
+    (place / "pool" / "monday.csv").write_text("id;text\na;the team won, at last\n")
+    assert "pool_csv.delimiter=';'" in night()["bad"]["monday.csv"]["fix"]
+    second = night(pool_csv={"delimiter": ";"})
+    assert (list(second["labeled"]), second["bad"]) == (["monday.csv"], {})
+    assert labels_of(second["labels"]).keys() == {"a"}
+
+
 def test_a_disk_that_failed_once_makes_no_file_bad(
     place: Path, night: Night, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arrive(place / "pool", "monday.csv", 4)
     opened = file_labeling.open_source
 
-    def fails(path: Path, name: str) -> Any:
+    def fails(path: Path, *_: object) -> Any:
         raise InputError(
             Problem(str(path), "a file that can be read", "Input/output error", "-")
         ) from OSError(5, "Input/output error")
@@ -588,9 +617,9 @@ def test_a_file_that_was_half_written_when_it_was_opened_is_not_bad_for_ever(
     path = arrive(place / "pool", "monday.csv", 4)
     whole, opened = path.read_bytes(), file_labeling.open_source
 
-    def early(path: Path, name: str) -> Any:
+    def early(path: Path, *more: Any) -> Any:
         path.write_bytes(b"")
-        return opened(path, name)
+        return opened(path, *more)
 
     monkeypatch.setattr(file_labeling, "open_source", early)
     assert night()["late"] == ["monday.csv"]

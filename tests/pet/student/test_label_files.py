@@ -223,7 +223,7 @@ def test_the_list_of_rejected_rows_is_no_part_of_the_labels(tmp_path: Path) -> N
     table = dataset.dataset(folder).to_table()
     assert table["id"].to_pylist() == [f"pool.parquet:{row}" for row in (0, 2, 4)]
     assert "reason" not in table.column_names
-    assert [path.name for path in find_files(folder)] == [
+    assert [path.name for path in find_files(folder).files] == [
         "part-00000.parquet",
         "part-00001.parquet",
     ]

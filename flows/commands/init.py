@@ -60,8 +60,7 @@ def init(
         ask = Questions(sys.stdin.isatty())
         path = sample or ask.maybe("a file with some of your texts (nothing: none)")
         column = label_column
-        given = read_csv_options(csv or ()) or CsvConfig()
-        written = csv_format(given, "--csv ")
+        written = csv_format(read_csv_options(csv or ()) or CsvConfig(), "--csv ")
         seen = task_draft.read_sample(path, column, written) if path else task_draft.Sample((), ())
         if path and column is None and not label:
             likely = LABEL_COLUMN if LABEL_COLUMN in seen.columns else ""

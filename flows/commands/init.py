@@ -77,7 +77,7 @@ def init(
         chosen = kind or ask.choice("the kind of task", list(task_draft.PATTERNS), likely)
         given = _given_words(word or [], names)
         readable = path and set(fields) <= set(seen.columns)
-        capitals = bool(readable) and task_draft.nouns_have_capitals(str(path), fields)
+        capitals = bool(readable) and task_draft.nouns_have_capitals(str(path), fields, written)
         words = {}
         for name in names:
             known = chosen in task_draft.PATTERNS

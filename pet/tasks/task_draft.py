@@ -143,13 +143,15 @@ def likely_kind(fields: Sequence[str], labels: Sequence[str]) -> str:
     return "pair" if len(fields) == 2 and answers else "topic"
 
 
-def nouns_have_capitals(path: str, fields: Sequence[str]) -> bool:
+def nouns_have_capitals(path: str, fields: Sequence[str], written: CsvFormat = UNSTATED) -> bool:
     """Return whether the texts of a sample are of a language that writes nouns with capitals.
 
     Raises:
         InputError: no such file, or no such columns.
     """
-    batch = next(iter(open_pool(path, fields).batches(TEXTS)), None)
+    batch = next(
+        iter(open_pool(path, fields, id_column=None, written=written).batches(TEXTS)), None
+    )
     texts = [text for own in batch.columns.values() for text in own] if batch is not None else []
     words = [word for text in texts for word in WITHIN.findall(text)]
     return sum(map(str.istitle, words)) > CAPITALS * len(words)

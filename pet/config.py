@@ -115,7 +115,7 @@ Weighing = Literal["uniform", "accuracy", "agreement"]
 # section 4 of arXiv 2001.07676.
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
-    "fast": {"generations": 0, "student_folds": 1},
+    "fast": {"generations": 0},
     # A large causal teacher on a CPU, beside a sentence encoder: as measured in
     # tests/bench/results/quality.md.
     "cpu": {
@@ -148,7 +148,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "drawn_labels": "hard",
         "train_from": 0,
         "out_of_bag": 0,
-        "student_folds": 1,
+        "cross_fitting_folds": 1,
     },
 }  # fmt: skip
 
@@ -242,7 +242,9 @@ class ModelRef(NamedTuple):
 class RunConfig(Frozen):
     """Everything that is needed to repeat a run."""
 
-    former: ClassVar[FormerSettings] = FormerSettings(removed=REMOVED)
+    former: ClassVar[FormerSettings] = FormerSettings(
+        renamed={"student_folds": "cross_fitting_folds"}, removed=REMOVED
+    )
 
     task: Place = Field(description="a task file, or the name of a shipped task")
     labeled: AnyPlace | None = Field(
@@ -305,12 +307,13 @@ class RunConfig(Frozen):
         "training, or by agreement with each other on the pool",
     )
     temperature: float = Field(2.0, gt=0, description="softens soft labels and student")
-    student_folds: int = Field(
-        2,
+    cross_fitting_folds: int = Field(
+        5,
         ge=1,
         le=20,
-        description="the pool's folds: the student learns from what students of the other folds "
-        "predict out of fold; 1: from what the ensemble predicts, as in the paper",
+        description="the pool's folds: a linear classifier of the words of the other folds "
+        "corrects the soft labels of each; 1: the student learns from what the ensemble predicts, "
+        "as in the paper",
     )
     unlabeled_rows: int | None = Field(
         None, ge=1, description="pool rows that members predict; 10,000 per label if not given"

@@ -37,13 +37,12 @@ from pet.storage.run_folders import ALL_LABELS, NO_LABELS
 from pet.storage.units import Unit
 from pet.student.distillation import (
     score_classifier,
-    train_in_fold,
     train_student,
     train_supervised,
 )
 from pet.student.label_files import close_labels, count_shards
 from pet.student.pool_labeling import cut_shards, label_with_student
-from pet.student.soft_labels import folds_of_pool, write_soft_labels
+from pet.student.soft_labels import cross_fit, folds_of_pool, write_soft_labels
 
 T = TypeVar("T")
 
@@ -122,8 +121,10 @@ class _Stages:
         self.train_held_out(lineup, members[0].generation or 0)
         session.backbone.drop()  # no member is scored any more
         soft = self.here("soft labels", partial(write_soft_labels, session, lineup, members))
-        in_folds = self.cross_fit(soft)
-        student = self.one("student", partial(train_student, session, soft, in_folds))
+        out_of_fold = None
+        if folds_of_pool(session) is not None:
+            out_of_fold = self.here("cross-fitting", partial(cross_fit, session, soft))
+        student = self.one("student", partial(train_student, session, soft, out_of_fold))
         classifiers = [student]
         if len(session.labeled):
             classifiers.append(self.one("supervised", partial(train_supervised, session)))
@@ -184,20 +185,6 @@ class _Stages:
             if number < kept and lineup.teaching[number]:
                 teaching = lineup.teaching[number]
                 self.stage(f"{name}: scoring", self.group_jobs("score", score, teaching))
-
-    def cross_fit(self, soft: Unit) -> list[Unit]:
-        """Let students of other rows label each row, before the last student learns it."""
-        if folds_of_pool(self.session) is None:
-            return []
-        return self.stage(
-            "cross-fitting",
-            [
-                self.job(
-                    f"student without fold {fold}", partial(train_in_fold, self.session, soft, fold)
-                )
-                for fold in range(self.session.config.student_folds)
-            ],
-        )
 
     def label(self, members: Sequence[Member], student: Unit) -> Unit:
         """Label the pool: in one go, or in blocks of shards where jobs are done side by side."""

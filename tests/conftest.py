@@ -112,7 +112,7 @@ def tiny_run(finished_run: Callable[..., Path]) -> Path:
 
 @pytest.fixture(scope="session")
 def shipped_run(finished_run: Callable[..., Path]) -> Path:
-    """The same with held-out members and students in folds; not to be changed."""
+    """The same with held-out members and cross-fitting; not to be changed."""
     with shortcuts.none():
         return finished_run("shipped", **samples.SHIPPED)
 

@@ -51,9 +51,6 @@ def estimate(
         "student": ("student_model", _learned(config.student)),
         "labels": ("student_model", pool_rows + measured),
     }
-    if config.student_folds > 1 and config.student.steps:
-        others = (config.student_folds - 1) * _learned(config.student)  # all folds together
-        rows["cross-fitting"] = ("student_model", others + scored)
     if config.adapt_steps:
         rows["adaptation"] = (
             "learning",

@@ -1,11 +1,10 @@
-"""Cross-fitting: soft labels of students that are out of fold. Numpy in, numpy out.
+"""Cross-fitting: soft labels corrected out of fold. Numpy in, numpy out.
 
-A student that passes over a small pool several times learns its soft labels by heart, the wrong
-ones too, and predicts these rows no better than the ensemble does, while rows that it has not
-learned it predicts better. So each fold of the rows is labeled by a student of the other folds, as
-in cross-fitting (Chernozhukov et al. 2018, arXiv 1608.00060), and that is what the last student
-learns: all of it where students retain what the ensemble knows, and the less of it the more they
-lose.
+An ensemble of language models errs in its own way. A classifier of another kind, fitted to its soft
+labels, averages its errors out, but learns the wrong labels of its own rows by heart. So each fold
+of the rows is predicted by a classifier of the other folds, as in cross-fitting (Chernozhukov et
+al. 2018, arXiv 1608.00060), and its predictions are mixed with the ensemble's: the more so, the
+more of what the ensemble knows it has retained.
 """
 
 from __future__ import annotations
@@ -19,12 +18,8 @@ from numpy.typing import NDArray
 from pet.method.ensembling import Array, combine, softmax
 from pet.method.ipet import retention
 
-# Students that retain this much of the ensemble's knowledge out of fold get no weight; those that
-# retain all of it get all the weight. Chosen on pools of validation seeds, by the labels of the
-# pool that are right: with 0.96 to 0.99 retained (BERT-tiny, its own teacher) students
-# alone are as good as any mixture, 0.4 to 4 points above the ensemble; with 0.95 (MiniLM, taught
-# topics by itself and SmolLM2) four fifths of them are right about 0.945, they alone about 0.941,
-# the ensemble about 0.932; with 0.78 (films) a quarter adds half a point, they alone cost four.
+# Classifiers that retain this much of the knowledge of the ensemble get no weight; those that
+# retain all of it get all the weight.
 TOO_WEAK = 0.7
 
 
@@ -43,13 +38,13 @@ def deal_texts(
 
 @dataclass(frozen=True)
 class Correction:
-    """Soft labels, and how much of them is from students.
+    """Soft labels, and how much of them is from classifiers out of fold.
 
     Attributes:
         soft_labels: softened as the ensemble's were. [rows, labels]
-        kept: retention of the ensemble's knowledge by students, out of fold; None where it cannot
-            be measured.
-        share: of the students in the soft labels; the rest is the ensemble's.
+        kept: retention of the ensemble's knowledge by the classifiers, out of fold; None where it
+            cannot be measured.
+        share: of the classifiers in the soft labels; the rest is the ensemble's.
     """
 
     soft_labels: NDArray[np.float32]
@@ -58,21 +53,21 @@ class Correction:
 
 
 def correct(soft_labels: Array, logits: Array, temperature: float) -> Correction:
-    """Let students correct the ensemble out of fold, as far as they can.
+    """Let classifiers correct the ensemble out of fold, as far as they can.
 
     Both are mixed log-linearly, and the mixture is as confident as the ensemble: where the two
     contradict each other, the mixture alone would be underconfident.
 
     Args:
         soft_labels: the ensemble's, softened at `temperature`. [rows, labels]
-        logits: of students, out of fold. [rows, labels]
+        logits: of the classifiers, out of fold. [rows, labels]
     """
     kept = retention(_unsoftened(soft_labels, temperature), logits.argmax(axis=1))
     share = 0.0 if kept is None else float(np.clip((kept - TOO_WEAK) / (1 - TOO_WEAK), 0, 1))
     if not share:
         return Correction(np.asarray(soft_labels, np.float32), kept, share)
-    students = as_confident_as(logits, soft_labels, temperature)
-    mixed = temperature * combine(_logs(np.stack([soft_labels, students])), [1 - share, share])
+    others = as_confident_as(logits, soft_labels, temperature)
+    mixed = temperature * combine(_logs(np.stack([soft_labels, others])), [1 - share, share])
     return Correction(as_confident_as(mixed, soft_labels, temperature), kept, share)
 
 
@@ -83,7 +78,7 @@ def as_confident_as(logits: Array, soft_labels: Array, temperature: float) -> ND
     calibration (Guo et al. 2017) to what is calibrated already.
 
     Args:
-        logits: of students, or of a mixture. [rows, labels]
+        logits: of classifiers, or of a mixture. [rows, labels]
         soft_labels: the ensemble's, softened at `temperature`. [rows, labels]
 
     Returns:

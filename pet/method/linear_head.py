@@ -1,4 +1,4 @@
-"""A linear classifier on sentence embeddings, fitted to soft targets. Numpy in, numpy out."""
+"""A linear classifier on features of texts, fitted to soft targets. Numpy in, numpy out."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def fit_head(
     was learned does on any of these rows.
 
     Args:
-        embeddings: [rows, width]
+        embeddings: dense or sparse. [rows, width]
         targets: probabilities. [rows, labels]
         penalty: C of scikit-learn: the larger, the weaker the L2 penalty.
         counts: what each row counts; one if not given. [rows]
@@ -82,7 +82,7 @@ def fit_head(
     weight = np.zeros((embeddings.shape[1], targets.shape[1]), np.float32)
     bias = np.zeros(targets.shape[1], np.float32)
     if shown.sum() > 1:
-        points = np.asarray(embeddings[counted], np.float64)
+        points = embeddings[counted].astype(np.float64)
         weight[:, shown], bias[shown] = _minimum(points, wanted[np.ix_(counted, shown)], penalty)
     if not shown.all():
         bias[~shown] = (embeddings @ weight[:, shown] + bias[shown]).min() - 1

@@ -74,9 +74,8 @@ are in the run's `config.json`.
 def _in_folds(session: Session, report: Mapping[str, Any]) -> str:
     if "cross-fitting" not in report["seconds"]:
         return ""
-    count = session.config.student_folds
     weight = read_record(session.folder / "student" / DONE).get("share_of_folds", 0)
-    return f", mixed with the out-of-fold predictions of {count} students (weight {weight:.0%})"
+    return f", mixed with out-of-fold predictions of a linear classifier (weight {weight:.0%})"
 
 
 def _base_model(session: Session) -> str:

@@ -1,4 +1,4 @@
-"""The student, those in folds of the rows before it, and the supervised baseline."""
+"""The student, and the supervised baseline."""
 
 from __future__ import annotations
 
@@ -13,24 +13,21 @@ from torch.nn import functional
 
 from pet.config import WholeTrainingConfig
 from pet.ensemble.divergence import divergence_told
-from pet.ensemble.logits import logits_table, write_logits
+from pet.ensemble.logits import write_logits
 from pet.inputs.inputs import computation
 from pet.inputs.pool_sample import unlabeled_rows
 from pet.inputs.session import Session
-from pet.method.cross_fitting import Correction
 from pet.models.batching import Rows
 from pet.models.loading import choose_device
 from pet.models.lora import add_lora, merge_lora
-from pet.models.model import Classifier, Texts
-from pet.models.scoring import score, score_columns, tokenize_columns
+from pet.models.model import Classifier
+from pet.models.scoring import score_columns, tokenize_columns
 from pet.models.training import cross_entropy, one_hot, train, training_shape
 from pet.progress import Tick
-from pet.storage.files import write_parquet
 from pet.storage.units import Unit, fingerprint, make_unit
-from pet.student.soft_labels import FOLD_LOGITS, folds_of_pool, read_soft_labels, read_targets
+from pet.student.soft_labels import read_targets
 from pet.student.student_folder import load_classifier, record_of, write_record
 from pet.tasks.compilation import plain_encoder
-from pet.tasks.encoding import Encoder
 
 
 def distillation_loss(scores: Tensor, soft_labels: Tensor, temperature: float) -> Tensor:
@@ -48,95 +45,43 @@ def distillation_loss(scores: Tensor, soft_labels: Tensor, temperature: float) -
     return functional.kl_div(logs, soft_labels, reduction="sum") * temperature**2
 
 
-def train_in_fold(session: Session, soft: Unit, fold: int) -> Unit:
-    """Distil the ensemble into a student of the other folds; write its scores of this one.
-
-    It passes over its rows as often as the last student does. Its scores are kept, not its weights.
-    """
-    config = session.config
-    count = config.student_folds
-    share = {"steps": max(1, round(config.student.steps * (count - 1) / count))}
-    training = config.student.model_copy(update=share)
-    name = f"student-without-fold-{fold}"
-    expected = _student_fingerprint(session, name, soft, training, folds=count)
-
-    def build(folder: Path) -> dict[str, Any]:
-        ids, folds = unlabeled_rows(session).ids, folds_of_pool(session)
-        assert folds is not None, "nobody asks for folds where there are none"
-        student, losses = _distil(session, name, read_soft_labels(session), folds != fold, training)
-        held_out = np.flatnonzero(folds == fold)
-        with session.observer.stage(f"scoring fold {fold}", len(held_out), "rows") as tick:
-            logits = score(*student, held_out, tokens_per_batch=config.tokens_per_batch, tick=tick)
-        write_parquet(folder / FOLD_LOGITS, logits_table([ids[r] for r in held_out], logits), {})
-        return {"losses": losses}
-
-    return make_unit(session.folder / "cross_fitting" / f"fold-{fold}", expected, build)
-
-
-def train_student(session: Session, soft: Unit, in_folds: list[Unit]) -> Unit:
+def train_student(session: Session, soft: Unit, out_of_fold: Unit | None) -> Unit:
     """Distil the ensemble into a plain classifier, with the ensemble's calibration.
 
     Args:
-        in_folds: students that have scored rows out of fold; the ensemble alone teaches if there
-            are none.
+        out_of_fold: predictions that correct the ensemble's; it teaches alone if there are none.
     """
-    training = session.config.student
-    taught = {"in_folds": [unit.fingerprint for unit in in_folds]} if in_folds else {}
-    expected = _student_fingerprint(session, "student", soft, training, **taught)
+    config, training = session.config, session.config.student
+    corrected = {} if out_of_fold is None else {"out_of_fold": out_of_fold.fingerprint}
+    expected = fingerprint(
+        unit="student",
+        soft_labels=soft.fingerprint,
+        model=session.digests["student_model"],
+        training=training_shape(config, training),
+        temperature=config.temperature,
+        seed=session.seed("student"),
+        labels=session.task.labels,
+        **computation(config, config.student_length),
+        **corrected,
+    )
 
     def build(folder: Path) -> dict[str, Any]:
-        learned = read_targets(session, in_folds)
-        _note_weak_students(session, learned)
-        every = np.ones(len(learned.soft_labels), bool)
-        (student, _, _), losses = _distil(session, "student", learned.soft_labels, every, training)
+        learned = read_targets(session, out_of_fold)
+        student, losses = _distil(session, learned.soft_labels)
         _keep(session, student, folder)
         return {"losses": losses, "kept_in_folds": learned.kept, "share_of_folds": learned.share}
 
     return make_unit(session.folder / "student", expected, build)
 
 
-def _note_weak_students(session: Session, learned: Correction) -> None:
-    """Note that students are too weak to correct the ensemble by much."""
-    if learned.kept is not None and learned.share < 0.5:
-        session.observer.note(
-            f"out of fold, students reproduce {max(learned.kept, 0):.0%} of what the "
-            f"ensemble predicts: their weight is {learned.share:.0%}; more pool rows, or a larger "
-            "--student-model, would teach them more"
-        )
-
-
-def _student_fingerprint(
-    session: Session, name: str, soft: Unit, training: WholeTrainingConfig, **more: object
-) -> str:
-    config = session.config
-    return fingerprint(
-        unit=name,
-        soft_labels=soft.fingerprint,
-        model=session.digests["student_model"],
-        training=training_shape(config, training),
-        temperature=config.temperature,
-        seed=session.seed(name),
-        labels=session.task.labels,
-        **computation(config, config.student_length),
-        **more,
-    )
-
-
-def _distil(
-    session: Session,
-    name: str,
-    targets: NDArray[np.float32],
-    learned: NDArray[np.bool_],
-    training: WholeTrainingConfig,
-) -> tuple[tuple[Classifier, Encoder, Texts], list[float]]:
-    """Train a student; return it, how it reads the unlabeled rows, and its losses.
+def _distil(session: Session, targets: NDArray[np.float32]) -> tuple[Classifier, list[float]]:
+    """Train a student; return it, and its losses.
 
     Args:
         targets: softened probabilities of all unlabeled rows. [rows, labels]
-        learned: the rows to learn from, if they may be. [rows]
     """
-    config, unlabeled = session.config, unlabeled_rows(session)
-    student = _fresh_classifier(session, name, training)
+    config, unlabeled, training = session.config, unlabeled_rows(session), session.config.student
+    student = _fresh_classifier(session, "student", training)
     soft = torch.from_numpy(targets).to(student.device)
 
     def loss(scores: Tensor, rows: Rows) -> Tensor:
@@ -145,21 +90,21 @@ def _distil(
     encoder = plain_encoder(student.tokenizer, session.task.fields, config.student_length)
     texts = tokenize_columns(encoder, student.tokenizer, unlabeled.columns)
     with (
-        divergence_told(session, name, "student"),
-        session.observer.stage(f"training the {name}", training.steps, "steps") as tick,
+        divergence_told(session, "student", "student"),
+        session.observer.stage("training the student", training.steps, "steps") as tick,
     ):
         losses = train(
             student,
             encoder,
             texts,
-            np.flatnonzero(unlabeled.trainable & learned),
+            np.flatnonzero(unlabeled.trainable),
             loss,
             training,
-            seed=session.seed(name),
+            seed=session.seed("student"),
             tokens_per_batch=config.tokens_per_batch,
             tick=tick,
         )
-    return (student, encoder, texts), [round(value, 4) for value in losses]
+    return student, [round(value, 4) for value in losses]
 
 
 def _keep(session: Session, model: Classifier, folder: Path) -> None:

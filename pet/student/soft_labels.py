@@ -1,4 +1,4 @@
-"""What the student learns from: the ensemble's soft labels, and those of students in folds."""
+"""What the student learns from: the ensemble's soft labels, corrected out of fold."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from pet.ensemble.logits import logits_table, read_logits
 from pet.ensemble.members import Member
 from pet.ensemble.predictions import shard_names, stacked_logits
 from pet.ensemble.weights import ensemble_scaling, member_weights
-from pet.inputs.pool_sample import unlabeled_fingerprint, unlabeled_rows
+from pet.inputs.pool_sample import texts_fingerprint, unlabeled_fingerprint, unlabeled_rows
 from pet.inputs.session import Session
 from pet.method.cross_fitting import Correction, correct, deal_texts
 from pet.method.ensembling import combine, softmax
+from pet.method.word_classifier import PENALTY, predict_out_of_fold, word_features
 from pet.storage.files import write_parquet
 from pet.storage.units import Unit, fingerprint, make_unit
 
-FOLD_LOGITS = "held_out.parquet"  # of a fold's rows, by the student trained on the others
+OUT_OF_FOLD = "held_out.parquet"
 
 
 def write_soft_labels(session: Session, lineup: Lineup, members: Sequence[Member]) -> Unit:
@@ -65,30 +66,54 @@ def read_soft_labels(session: Session) -> NDArray[np.float32]:
 
 
 def folds_of_pool(session: Session) -> NDArray[np.int64] | None:
-    """Deal the unlabeled rows into `student_folds`; None where nobody is to be cross-fitted. [rows]
+    """Deal the unlabeled rows into folds; None where there is to be no cross-fitting. [rows]
 
     Every fold leaves some rows to learn from, however few texts there are.
     """
     config, unlabeled = session.config, unlabeled_rows(session)
-    if config.student_folds < 2 or not config.student.steps:
+    if config.cross_fitting_folds < 2 or not config.student.steps:
         return None
     rng = np.random.default_rng(session.seed("cross-fitting"))
-    folds = deal_texts(list(unlabeled.columns.values()), config.student_folds, rng)
+    folds = deal_texts(list(unlabeled.columns.values()), config.cross_fitting_folds, rng)
     learned = folds[unlabeled.trainable]
     return folds if len(np.unique(learned)) > 1 else None
 
 
-def read_targets(session: Session, students: Sequence[Unit]) -> Correction:
+def cross_fit(session: Session, soft: Unit) -> Unit:
+    """Write what a linear classifier of the words of the other folds predicts of each row."""
+    expected = fingerprint(
+        unit="cross-fitting",
+        soft_labels=soft.fingerprint,
+        rows=texts_fingerprint(session),
+        folds=session.config.cross_fitting_folds,
+        seed=session.seed("cross-fitting"),
+        penalty=PENALTY,
+        temperature=session.config.temperature,
+    )
+
+    def build(folder: Path) -> dict[str, Any]:
+        unlabeled, folds = unlabeled_rows(session), folds_of_pool(session)
+        assert folds is not None, "nobody asks for folds where there are none"
+        targets = read_soft_labels(session)
+        features = word_features(list(unlabeled.columns.values()))
+        if features is None:
+            logits = np.zeros_like(targets)
+        else:
+            logits = predict_out_of_fold(features, targets, folds, unlabeled.trainable)
+        write_parquet(folder / OUT_OF_FOLD, logits_table(unlabeled.ids, logits), {})
+        return {}
+
+    return make_unit(session.folder / "cross_fitting", expected, build)
+
+
+def read_targets(session: Session, out_of_fold: Unit | None) -> Correction:
     """Read what the student learns of all unlabeled rows.
 
     Args:
-        students: one per fold, in order; without them the targets are the ensemble's.
+        out_of_fold: predictions that correct the ensemble's; without them it teaches alone.
     """
     soft = read_soft_labels(session)
-    folds = folds_of_pool(session)
-    if folds is None:
+    if out_of_fold is None:
         return Correction(soft, None, 0.0)
-    logits = np.empty_like(soft)
-    for fold, unit in enumerate(students):
-        logits[folds == fold] = read_logits(session.folder / unit.path / FOLD_LOGITS)[1]
+    logits = read_logits(session.folder / out_of_fold.path / OUT_OF_FOLD)[1]
     return correct(soft, logits, session.config.temperature)

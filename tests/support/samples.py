@@ -130,11 +130,11 @@ ESTIMATOR: dict[str, Any] = {
     "train_from": 0,
     "calibration": "none",
     "out_of_bag": 0,
-    "student_folds": 1,
+    "cross_fitting_folds": 1,
 }
 
 # What a tiny run leaves out, as it is shipped: a test about these parts of a run asks for them.
-SHIPPED: dict[str, Any] = {"out_of_bag": 0.25, "student_folds": 2}
+SHIPPED: dict[str, Any] = {"out_of_bag": 0.25, "cross_fitting_folds": 2}
 TINY: dict[str, Any] = {
     "device": "cpu",
     "max_length": 32,
@@ -144,7 +144,7 @@ TINY: dict[str, Any] = {
     "generations": 0,
     "train_from": 0,
     "out_of_bag": 0,
-    "student_folds": 1,
+    "cross_fitting_folds": 1,
     "member": {"steps": 2, "batch_size": 4},
     "student": {"steps": 3, "batch_size": 8},
     "supervised": {"steps": 2, "batch_size": 4},
@@ -152,7 +152,7 @@ TINY: dict[str, Any] = {
 
 
 def tiny_config(inputs: Path, bert: Path, out: Path, /, **changes: Any) -> RunConfig:
-    """Settings of a run that takes a second, without held-out members and students in folds."""
+    """Settings of a run that takes a second, without held-out members and cross-fitting."""
     values: dict[str, Any] = {
         "task": str(inputs / "task.toml"),
         "labeled": str(inputs / "labeled.csv"),

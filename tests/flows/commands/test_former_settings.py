@@ -39,7 +39,7 @@ def test_an_old_run_command_goes_on_with_a_warning(pet: Pet, run_copy: Path) -> 
     options = [
         f"--set={name}={json.dumps(config[name])}"
         for name in ("device", "max_length", "shard_rows", "tokens_per_batch", "abstain_below",
-                     "generations", "train_from", "out_of_bag", "student_folds",
+                     "generations", "train_from", "out_of_bag", "cross_fitting_folds",
                      "member", "student", "supervised")
     ]  # fmt: skip
     paths = [f"--{name}={config[name]}" for name in ("labeled", "pool", "test", "model")]

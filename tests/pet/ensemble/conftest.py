@@ -20,5 +20,5 @@ def config_for(config_for: Callable[..., Any]) -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def tiny_run(shipped_run: Path) -> Path:
-    """A finished run with students in folds, too; not to be changed."""
+    """A finished run with cross-fitting, too; not to be changed."""
     return shipped_run

@@ -1,4 +1,4 @@
-"""Finished runs have held-out members and students in folds: ensembles are scaled."""
+"""Finished runs have held-out members and cross-fitting: ensembles are scaled."""
 
 from __future__ import annotations
 

@@ -143,7 +143,7 @@ def test_the_texts_of_a_fit_can_be_exported(tmp_path: Path, tiny_run: Path) -> N
             "generations",
             "train_from",
             "out_of_bag",
-            "student_folds",
+            "cross_fitting_folds",
             "member",
             "student",
             "supervised",

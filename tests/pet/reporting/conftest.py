@@ -1,4 +1,4 @@
-"""Runs to report on have held-out members and students in folds."""
+"""Runs to report on have held-out members and cross-fitting."""
 
 from __future__ import annotations
 

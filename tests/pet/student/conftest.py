@@ -1,4 +1,4 @@
-"""Here runs have held-out members and students in folds: that is whom a student learns from."""
+"""Here runs have held-out members and cross-fitting: that is whom a student learns from."""
 
 from __future__ import annotations
 

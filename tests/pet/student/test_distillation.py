@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,19 +14,14 @@ import torch
 from safetensors.torch import load_file
 
 from pet.ensemble.logits import read_logits
-from pet.inputs.pool_sample import unlabeled_rows
-from pet.inputs.session import open_session
 from pet.method.ensembling import softmax
 from pet.models.loading import choose_device
 from pet.models.model import Classifier
-from pet.pipeline import label_pool
 from pet.reporting.report_file import Report
 from pet.reporting.verdict import verdict_of
 from pet.storage.files import read_json
 from pet.storage.units import DONE
-from pet.student import distillation as students
 from pet.student.distillation import distillation_loss
-from pet.student.soft_labels import folds_of_pool
 from tests.support import reports, samples
 
 Configure = Callable[..., Any]
@@ -64,47 +58,6 @@ def test_the_baseline_and_the_student_are_different_models(tiny_run: Path) -> No
         for name in ("student", "supervised")
     ]
     assert not np.array_equal(*heads)
-
-
-def test_a_student_in_a_fold_learns_of_the_other_folds_alone(
-    config_for: Configure, run_copy: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Or it knows the wrong labels of this one by heart."""
-    seen: list[np.ndarray] = []
-    steps: list[int] = []
-
-    def spy(model: Any, encoder: Any, texts: Any, rows: Any, loss: Any, training: Any, **more: Any):
-        seen.append(rows)
-        steps.append(training.steps)
-        return train(model, encoder, texts, rows, loss, training, **more)
-
-    train = students.train
-    monkeypatch.setattr(students, "train", spy)
-    shutil.rmtree(run_copy / "cross_fitting")
-    config = config_for(out=run_copy, student_folds=3, student={"steps": 6, "batch_size": 8})
-    label_pool(config, update=True)
-    session = open_session(config)
-    folds, trainable = folds_of_pool(session), unlabeled_rows(session).trainable
-    assert folds is not None
-    for fold in range(3):
-        np.testing.assert_array_equal(seen[fold], np.flatnonzero(trainable & (folds != fold)))
-    np.testing.assert_array_equal(seen[3], np.flatnonzero(trainable))
-    assert steps == [4, 4, 4, 6]
-
-
-def test_after_a_crash_only_the_fold_that_is_missing_is_made_anew(
-    config_for: Configure, run_copy: Path
-) -> None:
-    before = (run_copy / "student" / "model.safetensors").read_bytes()
-    kept = (run_copy / "cross_fitting" / "fold-0" / DONE).stat().st_mtime_ns
-    (run_copy / "cross_fitting" / "fold-1" / DONE).unlink()
-    report = label_pool(config_for(out=run_copy))
-    assert (run_copy / "cross_fitting" / "fold-0" / DONE).stat().st_mtime_ns == kept
-    assert (run_copy / "student" / "model.safetensors").read_bytes() == before
-    stages = read_json(run_copy / "manifest.json")["stages"]
-    assert (stages["cross-fitting"]["made"], stages["cross-fitting"]["reused"]) == (1, 1)
-    assert stages["student"]["made"] == 0
-    assert "cross-fitting" in report["seconds"]
 
 
 def test_the_loss_is_kl_of_the_tempered_student_times_temperature_squared() -> None:

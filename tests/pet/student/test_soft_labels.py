@@ -14,11 +14,12 @@ from pet.errors import PetError
 from pet.inputs.pool_sample import unlabeled_rows
 from pet.inputs.session import open_session
 from pet.method.cross_fitting import correct
+from pet.method.word_classifier import predict_out_of_fold, word_features
 from pet.pipeline import label_pool
 from pet.storage.files import read_json
 from pet.storage.units import DONE, Unit
 from pet.student.soft_labels import (
-    FOLD_LOGITS,
+    OUT_OF_FOLD,
     folds_of_pool,
     read_soft_labels,
     read_targets,
@@ -91,40 +92,50 @@ def test_soft_labels_are_of_the_unlabeled_rows_after_the_shards_have_changed(
     assert len(ids) == len(set(ids)) == 37
 
 
-def units_of(run: Path) -> list[Unit]:
-    """The students in folds of a finished run."""
-    return [Unit(path, "", True) for path in sorted((run / "cross_fitting").glob("fold-*"))]
-
-
-def test_each_row_is_learned_as_a_student_without_it_labels_it(
+def test_each_row_is_corrected_by_a_classifier_that_did_not_learn_it(
     config_for: Configure, tiny_run: Path
 ) -> None:
     session = open_session(config_for(out=tiny_run))
-    units, soft, folds = units_of(tiny_run), read_soft_labels(session), folds_of_pool(session)
+    soft, folds, unlabeled = (
+        read_soft_labels(session),
+        folds_of_pool(session),
+        unlabeled_rows(session),
+    )
+    features = word_features(list(unlabeled.columns.values()))
     assert folds is not None
-    assert len(units) == 2
-    logits = np.empty_like(soft)
-    for fold, unit in enumerate(units):
-        ids, logits[folds == fold] = read_logits(unit.path / FOLD_LOGITS)
-        assert ids == [
-            i for i, own in zip(unlabeled_rows(session).ids, folds, strict=True) if own == fold
-        ]
+    assert features is not None
+    logits = predict_out_of_fold(features, soft, folds, unlabeled.trainable)
+    ids, stored = read_logits(tiny_run / "cross_fitting" / OUT_OF_FOLD)
+    assert ids == unlabeled.ids
+    np.testing.assert_array_equal(stored, logits)
     np.testing.assert_array_equal(
-        read_targets(session, units).soft_labels, correct(soft, logits, 2.0).soft_labels
+        read_targets(session, Unit(tiny_run / "cross_fitting", "", True)).soft_labels,
+        correct(soft, logits, 2.0).soft_labels,
     )
 
 
+def test_texts_without_a_word_in_common_leave_the_ensembles_labels_as_they_are(
+    config_for: Configure, tmp_path: Path
+) -> None:
+    pool = samples.write_pool(tmp_path / "unlike.parquet", ["football", "spaceship", "??", "moon"])
+    config = config_for(pool=str(pool), cross_fitting_folds=2)
+    label_pool(config)
+    session = open_session(config)
+    learned = read_targets(session, Unit(session.folder / "cross_fitting", "", True))
+    np.testing.assert_array_equal(learned.soft_labels, read_soft_labels(session))
+
+
 def test_with_one_fold_the_ensemble_itself_teaches(config_for: Configure, tmp_path: Path) -> None:
-    config = config_for(out=tmp_path / "paper", student_folds=1)
+    config = config_for(out=tmp_path / "paper", cross_fitting_folds=1)
     label_pool(config)
     assert not (tmp_path / "paper" / "cross_fitting").exists()
     session = open_session(config)
-    learned = read_targets(session, [])
+    learned = read_targets(session, None)
     np.testing.assert_array_equal(learned.soft_labels, read_soft_labels(session))
     assert (learned.kept, learned.share) == (None, 0)
 
 
-@pytest.mark.parametrize("changes", [{"student": {"steps": 0}}, {"student_folds": 1}])
+@pytest.mark.parametrize("changes", [{"student": {"steps": 0}}, {"cross_fitting_folds": 1}])
 def test_nobody_is_cross_fitted_where_nothing_is_learned(
     config_for: Configure, tiny_run: Path, changes: dict[str, Any]
 ) -> None:
@@ -132,11 +143,11 @@ def test_nobody_is_cross_fitted_where_nothing_is_learned(
 
 
 @pytest.mark.parametrize(("texts", "folds"), [(1, False), (2, True)])
-def test_a_pool_of_one_text_leaves_a_student_of_other_texts_nothing(
+def test_a_pool_of_one_text_leaves_nothing_to_learn_out_of_fold(
     config_for: Configure, tmp_path: Path, texts: int, folds: bool
 ) -> None:
     lines = ["a match was played", "a ship went up"][:texts] * 3
     pool = samples.write_pool(tmp_path / "few.parquet", lines)
-    config = config_for(pool=str(pool), student_folds=20)
+    config = config_for(pool=str(pool), cross_fitting_folds=20)
     label_pool(config)
     assert (folds_of_pool(open_session(config)) is not None) == folds

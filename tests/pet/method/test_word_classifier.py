@@ -1,0 +1,67 @@
+"""TF-IDF of words and a linear classifier on it, which predicts rows that it has not learned."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pet.method.word_classifier import predict_out_of_fold, word_features
+
+TEXTS = ["the ship went up", "the ship came back", "they won a match", "they lost a match"] * 5
+
+
+def test_words_of_the_other_folds_predict_a_fold() -> None:
+    features = word_features([TEXTS])
+    assert features is not None
+    soft = np.array([[0.9, 0.1], [0.9, 0.1], [0.1, 0.9], [0.1, 0.9]] * 5)
+    folds, every = np.arange(20) // 4, np.ones(20, bool)
+    logits = predict_out_of_fold(features, soft, folds, every)
+    np.testing.assert_array_equal(logits.argmax(axis=1), soft.argmax(axis=1))
+
+
+def test_a_wrong_label_would_be_learned_by_heart_within_its_own_fold() -> None:
+    features = word_features([TEXTS])
+    assert features is not None
+    soft = np.array([[0.9, 0.1], [0.9, 0.1], [0.1, 0.9], [0.1, 0.9]] * 5)
+    folds, every = np.arange(20) // 4, np.ones(20, bool)
+    before = predict_out_of_fold(features, soft, folds, every)
+    soft[:4] = soft[:4, ::-1]
+    after = predict_out_of_fold(features, soft, folds, every)
+    np.testing.assert_array_equal(before[:4], after[:4])
+    assert (before[4:] != after[4:]).all()
+
+
+def test_rows_that_may_not_be_learned_teach_nobody() -> None:
+    features = word_features([TEXTS])
+    assert features is not None
+    soft = np.array([[0.9, 0.1], [0.9, 0.1], [0.1, 0.9], [0.1, 0.9]] * 5)
+    folds, learned = np.arange(20) // 4, np.arange(20) >= 4
+    before = predict_out_of_fold(features, soft, folds, learned)
+    soft[:4] = 0.5
+    after = predict_out_of_fold(features, soft, folds, learned)
+    np.testing.assert_array_equal(before, after)
+
+
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        (["好吃的菜", "好看的书"], 2),  # characters that both have
+        (["Ship ship-wreck", "ship a b"], 1),
+        (["naïve Übung", "naïve übung"], 2),
+    ],
+)
+def test_words_are_found_in_every_script(texts: list[str], words: int) -> None:
+    features = word_features([texts])
+    assert features is not None
+    assert features.shape == (2, words)
+
+
+@pytest.mark.parametrize("texts", [["one", "two"], ["??", "!!"], ["", ""]])
+def test_texts_without_a_word_in_common_have_no_features(texts: list[str]) -> None:
+    assert word_features([texts]) is None
+
+
+def test_words_of_all_fields_count() -> None:
+    features = word_features([["ship", "match"], ["match", "ship"]])
+    assert features is not None
+    assert features.shape == (2, 2)

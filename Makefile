@@ -13,8 +13,8 @@ SMALLER := --preset fast --set member.steps=30 --set member.batch_size=4 \
            --set unlabeled_rows=500 --set max_length=64
 endif
 
-.PHONY: help demo test test-thorough faults check audit bench bench-quality bench-review \
-        bench-size bench-tuning pictures docs clean
+.PHONY: help demo test test-thorough faults check audit bench bench-job bench-quality \
+        bench-review bench-size bench-tuning pictures docs clean
 
 help:  ## say what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -71,6 +71,10 @@ check: $(VENV)/.installed-dev  ## lint, types, import directions
 bench: $(VENV)/.installed-dev  ## how fast, beside the machine's ceiling and a plain loop
 	$(PYTHON) -m data.fetch newsgroups movies bert-tiny
 	$(PYTHON) -m tests.bench.speed
+
+bench-job: $(VENV)/.installed-dev  ## what a good result costs, beside SetFit and others (hours, resumable)
+	$(PYTHON) -m data.fetch newsgroups movies bert-tiny smollm2 minilm
+	$(PYTHON) -m tests.bench.job
 
 bench-tuning: $(VENV)/.installed-dev  ## LoRA, prefixes, soft prompts beside full tuning (hours, resumable)
 	$(PYTHON) -m data.fetch newsgroups movies domains bert-tiny

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,9 +31,10 @@ Lines = list[tuple[str, str]]  # what was measured, and the figure
 
 @dataclass(frozen=True)
 class Took:
-    """What a command took: seconds by the clock, and its peak memory in bytes."""
+    """What a command took: seconds by the clock and of the processor, peak memory in bytes."""
 
     seconds: float
+    processor: float
     memory: int
 
 
@@ -41,22 +43,33 @@ class Took:
 LAUNCHER = """
 import resource, subprocess, sys
 status = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(used.ru_maxrss, used.ru_utime + used.ru_stime)
 sys.exit(status)
 """
 
 
-def pet(*arguments: str) -> Took:
-    """Run a `pet` command to its end."""
-    command = [sys.executable, "-m", "flows.cli", *arguments]
+def pet(*arguments: str, python: str = sys.executable, tree: Path | None = None) -> Took:
+    """Run a `pet` command to its end.
+
+    Args:
+        python: the interpreter of another version's environment.
+        tree: the folder of that version.
+    """
+    return timed([python, "-m", "flows.cli", *arguments], tree)
+
+
+def timed(command: Sequence[str], folder: Path | None = None) -> Took:
+    """Run a command to its end in a folder, this one by default."""
     started = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-c", LAUNCHER, *command], capture_output=True, text=True
+        [sys.executable, "-c", LAUNCHER, *command], capture_output=True, text=True, cwd=folder
     )
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}: exit status {done.returncode}\n{done.stderr}")
     unit = 1 if sys.platform == "darwin" else 1024
-    return Took(time.monotonic() - started, int(done.stdout) * unit)
+    memory, processor = done.stdout.split()
+    return Took(time.monotonic() - started, float(processor), int(memory) * unit)
 
 
 def settings(**values: Any) -> list[str]:
@@ -106,7 +119,10 @@ def research_job(folder: Path) -> Lines:
     """
     cache = cache_root()
     labeled = cache / "newsgroups" / "labeled-50-seed0.parquet"
-    task, pool = write_task(folder, 3), write_pool(folder / "pool.parquet", "newsgroups", 2000)
+    task, pool = (
+        write_task(folder, 3),
+        write_pool(folder / "pool.parquet", "newsgroups", loops.JOB_ROWS),
+    )
     took = pet(
         "run",
         str(task),
@@ -133,7 +149,7 @@ def research_job(folder: Path) -> Lines:
     stages = {name: seconds for name, seconds in report["seconds"].items() if seconds >= 0.5}
     whole = took.seconds
     same = whole - sum(seconds for name, seconds in stages.items() if name.startswith(EXTRA))
-    plain = _research_way(task, labeled, pool)
+    plain = research_loop(task, labeled, pool)
     return [
         ("the research code's job by a plain loop, seconds", f"{plain:.1f}"),
         ("by `pet run`, all of it", f"{whole:.1f}: {plain / whole:.1f} times as fast"),
@@ -143,7 +159,7 @@ def research_job(folder: Path) -> Lines:
     ]
 
 
-def _research_way(path: Path, labeled: Path, pool: Path) -> float:
+def research_loop(path: Path, labeled: Path, pool: Path) -> float:
     """Time the job as a plain loop does it, here: nothing of importing torch is counted."""
     task, folder = load_task(str(path)), str(cache_root() / "models" / "bert-tiny")
     tokenizer = AutoTokenizer.from_pretrained(folder)

@@ -63,7 +63,7 @@ def plain_training(
 
 # The research code's job (timoschick/pet), with two shortcuts that it does not have: texts are
 # tokenised once, and the head is applied at the masks alone. Every row is padded to its 128 tokens.
-JOB_LENGTH, JOB_STEPS, JOB_BATCH, SCORED_AT_ONCE = 128, 150, 8, 32
+JOB_LENGTH, JOB_STEPS, JOB_BATCH, JOB_ROWS, SCORED_AT_ONCE = 128, 150, 8, 2000, 32
 STUDENT_STEPS, STUDENT_BATCH = 300, 16
 
 

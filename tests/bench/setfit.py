@@ -33,9 +33,12 @@ NUM_ITERATIONS = 20  # R in the paper: pairs of each kind per labeled row
 
 def measure(cell: Cell) -> dict[str, dict[str, Any]]:
     """Train SetFit on the cell's labeled rows, measure it on the cell's split."""
+    assert cell.labeled is not None, "SetFit needs labeled rows"
     python = environment(cache_root().resolve() / "bench" / "setfit-venv")
     with tempfile.TemporaryDirectory() as out:
-        _train(python, cell, Path(out))
+        _call(
+            command(python, cell.labeled, cell.test, cell.seed, Path(out)), Path(out), offline(out)
+        )
         probabilities = np.load(Path(out) / "probabilities.npy")
         seconds = json.loads((Path(out) / "timing.json").read_text())["seconds"]
     truth = _truth(cell)
@@ -55,21 +58,21 @@ def environment(folder: Path) -> Path:
     return python
 
 
-def _train(python: Path, cell: Cell, out: Path) -> None:
-    """Run the script away from this folder: here, `import setfit` would find this very file."""
-    assert cell.labeled is not None, "SetFit needs labeled rows"
-    paths = {
-        "labeled": cell.labeled,
-        "test": cell.test,
-        "out": out,
-        "model": cache_root() / "models" / "minilm",
-    }
-    numbers = {"max-length": MAX_LENGTH, "seed": cell.seed, "num-iterations": NUM_ITERATIONS}
+def command(python: Path, labeled: Path, test: Path, seed: int, out: Path) -> list[str]:
+    """Return the command that trains on labeled rows and predicts others, into a folder.
+
+    It is to be run in that folder: here, `import setfit` would find this very file.
+    """
+    paths = {"labeled": labeled, "test": test, "out": out, "model": cache_root() / "models/minilm"}
+    numbers = {"max-length": MAX_LENGTH, "seed": seed, "num-iterations": NUM_ITERATIONS}
     options = [f"--{name}={path.resolve()}" for name, path in paths.items()]
     options += [f"--{name}={number}" for name, number in numbers.items()]
-    # The accelerator is hidden: the other methods' minutes are a processor's too.
-    offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(out / "hub"), "CUDA_VISIBLE_DEVICES": ""}
-    _call([str(python), "-P", str(SCRIPT), *options], cwd=out, env=offline)
+    return [str(python), "-P", str(SCRIPT), *options]
+
+
+def offline(out: Path | str) -> dict[str, str]:
+    """Return the environment of that command; other methods' minutes are a processor's too."""
+    return {"HF_HUB_OFFLINE": "1", "HF_HOME": f"{out}/hub", "CUDA_VISIBLE_DEVICES": ""}
 
 
 def _call(command: list[str], cwd: Path | None = None, env: dict[str, str] | None = None) -> None:

@@ -91,6 +91,8 @@ def _fingerprint(
             ],
             "weights": config.weights,
         }
+        if is_encoder:
+            shape["chosen"] = "by generation 0"  # penalty and temperature
     return fingerprint(unit="member", **shape)
 
 

@@ -17,14 +17,19 @@ from pet.ensemble.lineup import MOST_LIKELY, Lineup, quotas_of
 from pet.ensemble.logits import logits_table
 from pet.ensemble.member_models import prior_offset
 from pet.ensemble.members import Member, folder_of, member_seed
-from pet.ensemble.predictions import HELD_OUT_LOGITS, pool_embeddings, table_embeddings
+from pet.ensemble.predictions import (
+    HELD_OUT_LOGITS,
+    has_clean_teachers,
+    pool_embeddings,
+    table_embeddings,
+)
 from pet.ensemble.weights import teacher_probabilities
 from pet.errors import PetError, Problem
 from pet.inputs.pool_sample import unlabeled_rows
 from pet.inputs.session import Session
 from pet.inputs.warm_start import start_of
 from pet.method.ipet import draw_rows
-from pet.method.linear_head import fit_calibrated
+from pet.method.linear_head import Chosen, fit_calibrated
 from pet.models.adapter import read_backbone, save_adapter
 from pet.models.backbone import load_adapter, start_adapter
 from pet.models.cloze_model import ClozeModel
@@ -32,8 +37,8 @@ from pet.models.model import Loss
 from pet.models.scoring import cloze_encoder, score_columns, tokenize_columns
 from pet.models.soft_prompt import PROJECTOR_RATE, PROJECTOR_WIDTH, SoftPrompt, nearest_words
 from pet.models.training import cross_entropy, one_hot, train
-from pet.storage.files import write_parquet
-from pet.storage.units import Unit, make_unit
+from pet.storage.files import read_record, write_parquet
+from pet.storage.units import DONE, Unit, make_unit
 from pet.tasks.encoding import Encoder
 
 LM_ROWS = 3  # unlabeled rows per labeled row of the auxiliary loss: Table 5 of the paper
@@ -58,6 +63,7 @@ def _fit(session: Session, lineup: Lineup, member: Member, folder: Path) -> dict
         pool_embeddings(session)[drawn.rows],
         drawn.targets,
         np.random.default_rng(member_seed(session.config, "folds", member)),
+        _chosen_before(session, lineup, member),
     )
     fitted.head.save(folder)
     accuracy = None
@@ -72,6 +78,19 @@ def _fit(session: Session, lineup: Lineup, member: Member, folder: Path) -> dict
         "cross_validated_accuracy": accuracy,
         **drawn.record,
     }
+
+
+def _chosen_before(session: Session, lineup: Lineup, member: Member) -> Chosen | None:
+    """Return what generation 0 has chosen for an encoder member, if teachers know the labels.
+
+    Chosen anew, among rows whose labels teachers have handed on, penalty and temperature made
+    later generations overconfident and less accurate.
+    """
+    first = next((own for own in lineup.first if own.kind == "encoder"), None)
+    if first is None or has_clean_teachers(lineup, member):
+        return None
+    record = read_record(folder_of(session.folder, first) / DONE)
+    return Chosen(record["penalty"], record["calibration_temperature"])
 
 
 def _train(session: Session, lineup: Lineup, member: Member, folder: Path) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def out_of_fold_rows(session: Session, lineup: Lineup, member: Member) -> NDArra
     """
     rows = np.zeros(len(session.labeled), dtype=bool)
     if member.kind == "encoder":
-        rows[:] = _has_clean_teachers(lineup, member) and _held_out_path(session, member).exists()
+        rows[:] = has_clean_teachers(lineup, member) and _held_out_path(session, member).exists()
     elif member.generation is None:
         rows[:] = True
     elif (held_out := lineup.held_out_for(member)) is not None:
@@ -50,7 +50,7 @@ def _held_out_path(session: Session, member: Member) -> Path:
     return folder_of(session.folder, member) / HELD_OUT_LOGITS
 
 
-def _has_clean_teachers(lineup: Lineup, member: Member) -> bool:
+def has_clean_teachers(lineup: Lineup, member: Member) -> bool:
     """Return whether no teacher of an encoder member has learned from the labeled rows."""
     teachers = lineup.teachers[member] if member.generation else ()
     return all(own.kind == "pattern" and own.generation is None for own in teachers)

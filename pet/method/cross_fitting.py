@@ -20,7 +20,7 @@ from pet.method.ipet import retention
 
 # Classifiers that retain this much of the knowledge of the ensemble get no weight; those that
 # retain all of it get all the weight.
-TOO_WEAK = 0.7
+TOO_WEAK = 0.6
 
 
 def deal_texts(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -129,6 +130,13 @@ def _minimum(points: Array, wanted: Array, penalty: float) -> tuple[Array, Array
     return both[:-1], both[-1]
 
 
+class Chosen(NamedTuple):
+    """What cross-validation on the labeled rows has chosen: C, and what logits are divided by."""
+
+    penalty: float
+    temperature: float
+
+
 @dataclass(frozen=True)
 class Fitted:
     """A head, and its cross-validation on the labeled rows.
@@ -137,7 +145,7 @@ class Fitted:
         penalty: C as chosen.
         trust: what a drawn row counted beside a labeled one, as chosen.
         held_out: logits of the labeled rows by heads that were fitted without them, divided by
-            the temperature; None where there are too few rows. [rows, labels]
+            the temperature; None where there are too few rows, or none is held out. [rows, labels]
     """
 
     head: LinearHead
@@ -153,6 +161,7 @@ def fit_calibrated(
     drawn: Array,
     drawn_targets: Array,
     rng: np.random.Generator,
+    before: Chosen | None = None,
 ) -> Fitted:
     """Fit a head on labeled and drawn rows; choose its penalty, and calibrate it.
 
@@ -164,6 +173,9 @@ def fit_calibrated(
     Args:
         embeddings, labels: of the labeled rows. [rows, width], [rows]
         drawn, drawn_targets: rows that teachers labeled. [drawn, width], [drawn, labels]
+        before: what an earlier fit has chosen, to be kept where the teachers have learned the
+            labeled rows: what they predict of the drawn ones then gives the labels away, and the
+            rows of a fold are not held out.
     """
     gold = np.eye(drawn_targets.shape[1], dtype=np.float32)[labels]
     points, targets = np.concatenate([embeddings, drawn]), np.concatenate([gold, drawn_targets])
@@ -174,14 +186,15 @@ def fit_calibrated(
     best: tuple[float, Fitted] | None = None
     for trust in TRUST if len(drawn) else TRUST[:1]:
         counts = np.concatenate([np.ones(len(labels)), np.full(len(drawn), trust)])
-        for penalty in PENALTIES:
+        for penalty in PENALTIES if before is None else (before.penalty,):
             held_out = _held_out(points, targets, counts, folds, penalty)
-            temperature = fit_temperature(held_out, labels)
+            temperature = before.temperature if before else fit_temperature(held_out, labels)
             loss = negative_log_likelihood(softmax(held_out / temperature), labels) / len(labels)
             if best is None or loss < best[0]:
                 head = fit_head(points, targets, penalty, counts).divided(temperature)
                 head = head.silent_about(~_shown(targets * counts[:, None]))
-                best = loss, Fitted(head, penalty, trust, temperature, held_out / temperature)
+                rows = None if before else held_out / temperature
+                best = loss, Fitted(head, penalty, trust, temperature, rows)
     assert best is not None, "there is a penalty to try"
     return best[1]
 

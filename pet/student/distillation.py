@@ -18,6 +18,7 @@ from pet.inputs.inputs import computation
 from pet.inputs.pool_sample import unlabeled_rows
 from pet.inputs.session import Session
 from pet.models.batching import Rows
+from pet.models.linear_probe import fit_head_first
 from pet.models.loading import choose_device
 from pet.models.lora import add_lora, merge_lora
 from pet.models.model import Classifier
@@ -62,6 +63,7 @@ def train_student(session: Session, soft: Unit, out_of_fold: Unit | None) -> Uni
         seed=session.seed("student"),
         labels=session.task.labels,
         **computation(config, config.student_length),
+        head="linear probe",
         **corrected,
     )
 
@@ -89,6 +91,10 @@ def _distil(session: Session, targets: NDArray[np.float32]) -> tuple[Classifier,
 
     encoder = plain_encoder(student.tokenizer, session.task.fields, config.student_length)
     texts = tokenize_columns(encoder, student.tokenizer, unlabeled.columns)
+    rows = np.flatnonzero(unlabeled.trainable)
+    if training.steps:
+        rng = np.random.default_rng(session.seed("student"))
+        fit_head_first(student, encoder, texts, rows, targets, config.temperature, rng)
     with (
         divergence_told(session, "student", "student"),
         session.observer.stage("training the student", training.steps, "steps") as tick,
@@ -97,7 +103,7 @@ def _distil(session: Session, targets: NDArray[np.float32]) -> tuple[Classifier,
             student,
             encoder,
             texts,
-            np.flatnonzero(unlabeled.trainable),
+            rows,
             loss,
             training,
             seed=session.seed("student"),

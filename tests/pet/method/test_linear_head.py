@@ -9,7 +9,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from pet.method.ensembling import softmax
-from pet.method.linear_head import fit_calibrated, fit_head, load_head
+from pet.method.linear_head import Chosen, fit_calibrated, fit_head, load_head
 
 RNG = np.random.default_rng(0)
 CENTRES = np.array([[3.0, 0, 0, 0], [0, 3.0, 0, 0], [0, 0, 3.0, 0]])
@@ -113,3 +113,13 @@ def test_a_head_survives_its_file_and_is_no_pickle(tmp_path: Path) -> None:
 def test_dividing_a_head_divides_its_logits() -> None:
     head = fit_head(POINTS, GOLD, 1.0)
     assert head.divided(2.0).logits(POINTS) == pytest.approx(head.logits(POINTS) / 2, abs=1e-5)
+
+
+def test_what_was_chosen_on_rows_held_out_is_kept_where_teachers_know_the_labels() -> None:
+    """Drawn rows that give the labels away would choose the weakest penalty and most confidence."""
+    first = fit_calibrated(POINTS, LABELS, *NOTHING, np.random.default_rng(0))
+    chosen = Chosen(first.penalty, 2.5)
+    drawn, known_labels = POINTS.repeat(4, axis=0), GOLD.repeat(4, axis=0).astype(np.float32)
+    kept = fit_calibrated(POINTS, LABELS, drawn, known_labels, np.random.default_rng(0), chosen)
+    assert (kept.penalty, kept.temperature) == chosen
+    assert kept.held_out is None, "no row of them is out of fold"

@@ -1,0 +1,93 @@
+"""A new classification head is fitted first, on frozen features, before all weights learn.
+
+Linear probing, then fine-tuning (Kumar et al. 2022, arXiv 2202.10054): from a random head, the
+first steps of training change a pretrained model by what is noise.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import Linear, Module
+
+from pet.method.linear_head import fit_head
+from pet.models.batching import Rows, split_by_tokens
+from pet.models.model import Classifier, Texts
+from pet.models.scoring import CPU_TOKENS
+from pet.tasks.encoding import Encoder
+
+PROBED = 1000  # rows, which cost as much as 20 steps of 16 rows
+
+PENALTY = 10.0  # C of scikit-learn
+
+
+def fit_head_first(
+    model: Classifier,
+    encoder: Encoder,
+    texts: Texts,
+    rows: Rows,
+    targets: NDArray[np.floating],
+    temperature: float,
+    rng: np.random.Generator,
+) -> bool:
+    """Set the last linear layer of a fresh classifier to the minimum of its own loss.
+
+    Args:
+        rows: the rows of `texts` to learn from; some of them are drawn.
+        targets: probabilities of every row of `texts`, softened. [texts, labels]
+        temperature: the classifier's logits are divided by it before they are compared.
+
+    Returns:
+        Whether there was such a layer: of a model that scores every token (a causal one) there
+        is none.
+    """
+    layer = _last_linear(model)
+    if layer is None:
+        return False
+    some = np.sort(rng.choice(rows, min(PROBED, len(rows)), replace=False))
+    features = _inputs_of(layer, model, encoder, texts, some)
+    if features is None:
+        return False
+    head = fit_head(features, targets[some], PENALTY)
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(head.weight.T * temperature))
+        if layer.bias is not None:
+            layer.bias.copy_(torch.from_numpy(head.bias * temperature))
+    return True
+
+
+def _last_linear(model: Classifier) -> Linear | None:
+    """Find the layer of the new head that gives a number per label."""
+    labels = int(model.module.config.num_labels)
+    found = None
+    for name, module in model.module.named_modules():
+        is_new = f"{name}.weight" in model.drawn
+        if is_new and isinstance(module, Linear) and module.out_features == labels:
+            found = module
+    return found
+
+
+def _inputs_of(
+    layer: Module, model: Classifier, encoder: Encoder, texts: Texts, rows: Rows
+) -> NDArray[np.float32] | None:
+    """Return what the layer reads of each row; None if it reads every token. [rows, width]"""
+    caught: list[Tensor] = []
+    hook = layer.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0].float()))
+    batches = split_by_tokens(rows, encoder.lengths(texts, rows), CPU_TOKENS)
+    features: NDArray[np.float32] | None = None
+    model.module.eval()
+    try:
+        with torch.inference_mode():
+            for batch in batches:
+                caught.clear()
+                model.outputs(encoder, texts, batch)
+                if caught[-1].ndim != 2:
+                    return None
+                if features is None:
+                    features = np.empty((len(rows), caught[-1].shape[1]), np.float32)
+                features[np.searchsorted(rows, batch)] = caught[-1].cpu().numpy()
+    finally:
+        hook.remove()
+    return features

@@ -41,6 +41,7 @@ from pet.student.distillation import (
     train_supervised,
 )
 from pet.student.label_files import close_labels, count_shards
+from pet.student.linear_baselines import score_linear
 from pet.student.pool_labeling import cut_shards, label_with_student
 from pet.student.soft_labels import cross_fit, folds_of_pool, write_soft_labels
 
@@ -135,6 +136,7 @@ class _Stages:
                 for unit in classifiers
             ],
         )
+        self.here("linear baselines", partial(score_linear, session, soft, out_of_fold))
         labels = self.label(members, student)
         self.here("reference for drift", partial(write_reference, session, labels, soft))
         seconds = {name: stage["seconds"] for name, stage in self.stages.items()}

@@ -137,6 +137,8 @@ def _accuracies(report: dict[str, Any], source: str, where: str) -> Table:
             table.add_row("ensemble", "", percent(measured["ensemble"]["accuracy"]))
         return table
     table.add_section()
+    if "linear_supervised" in measured:
+        table.add_row("words, linear", "", *_figures(measured["linear_supervised"]))
     if "supervised" in measured:  # there is no baseline without labeled rows
         table.add_row("supervised", "", *_figures(measured["supervised"]))
     table.add_row("ensemble", "", *_figures(measured["ensemble"]))
@@ -144,6 +146,8 @@ def _accuracies(report: dict[str, Any], source: str, where: str) -> Table:
         if way != report["weighing"]:
             table.add_row(f"  with weights {way}", "", *_figures(figures), style="dim")
     table.add_row("student", "", *_figures(measured["student"]))
+    if "linear_student" in measured:
+        table.add_row("  words, linear", "", *_figures(measured["linear_student"]), style="dim")
     return table
 
 

@@ -25,20 +25,26 @@ MOST_WORDS = 50_000  # the most frequent ones: weights are a number per word and
 PENALTY = 3.0
 
 
-def word_features(columns: Sequence[Sequence[str]]) -> csr_matrix | None:
+def word_features(
+    columns: Sequence[Sequence[str]], *others: Sequence[Sequence[str]]
+) -> list[csr_matrix] | None:
     """Return TF-IDF of the words of each row; None where no word occurs in two rows.
 
     Args:
-        columns: the texts of each field. [fields, rows]
+        columns: the texts of each field; their words and frequencies count. [fields, rows]
+        others: further texts, to be seen by the same words.
+
+    Returns:
+        Of the first texts, then of each of the others. [rows, words]
     """
     from sklearn.feature_extraction.text import TfidfVectorizer  # a second, which few need
 
-    texts = [" ".join(fields) for fields in zip(*columns, strict=True)]
+    texts, *more = ([" ".join(row) for row in zip(*own, strict=True)] for own in (columns, *others))
     vectorizer = TfidfVectorizer(
         min_df=2, max_features=MOST_WORDS, sublinear_tf=True, token_pattern=WORD
     )
     try:
-        return vectorizer.fit_transform(texts)
+        return [vectorizer.fit_transform(texts), *map(vectorizer.transform, more)]
     except ValueError:  # no vocabulary is left
         return None
 

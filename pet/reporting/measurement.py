@@ -35,6 +35,7 @@ from pet.method.metrics import (
     reliability,
 )
 from pet.storage.files import read_parquet, read_parquet_batches
+from pet.student.linear_baselines import LINEAR_STUDENT, LINEAR_SUPERVISED
 
 DOUBTFUL = 12
 
@@ -172,6 +173,11 @@ def measure(
         of = truth[rows] if name == "ensemble" else truth
         found[name] |= _evaluated(probabilities, of, session.config.abstain_below)
     if source == "test":
+        for name in (LINEAR_SUPERVISED, LINEAR_STUDENT):
+            path = session.folder / "evaluation" / f"{name}-test.parquet"
+            if name == LINEAR_STUDENT or len(session.labeled):
+                predicted[name] = softmax(read_logits(path)[1])
+                found[name] = metrics(predicted[name], truth)
         found["pairs"] = [
             {"one": one, "other": other, **compare(predicted[one], predicted[other], truth)}
             for one, other in PAIRS
@@ -180,7 +186,12 @@ def measure(
     return found
 
 
-PAIRS = (("ensemble", "supervised"), ("student", "supervised"), ("student", "ensemble"))
+PAIRS = (
+    ("ensemble", "supervised"),
+    ("student", "supervised"),
+    ("student", "ensemble"),
+    ("student", LINEAR_STUDENT),
+)
 
 
 def _evaluated(probabilities: Array, truth: NDArray[np.int64], threshold: float) -> dict[str, Any]:

@@ -159,6 +159,21 @@ def _student_behind(report: Report, run: str) -> Finding | None:
     )
 
 
+def _words_suffice(report: Report, run: str) -> Finding | None:
+    test = report.test
+    if test is None or test.linear_student is None:
+        return None
+    if test.linear_student.accuracy < test.student.accuracy:
+        return None
+    figures = f"{percent(test.linear_student.accuracy)}, student {percent(test.student.accuracy)}"
+    return Finding(
+        "care" if differ_significantly(_pair(test, "student", "linear_student")) else "note",
+        "The student is no better than a linear classifier of words",
+        f"Logistic regression on TF-IDF, fitted to the same soft labels: {figures}.",
+        "Give the student a larger model (--student-model), or more steps (student.steps).",
+    )
+
+
 def _best_pattern(report: Report, run: str) -> Finding | None:
     test = report.test
     if test is None or test.best_pattern is None:
@@ -312,6 +327,7 @@ def poor_labels(confusion: NDArray[np.int64]) -> list[tuple[int, float, int]]:
 
 
 RULES: tuple[Rule, ...] = (
-    _no_test_set, _leak, _guess, _student_behind, _baseline, _small_test_set, _confidence,
-    _low_recall, _low_precision, _wanted_accuracy, _best_pattern, _weak_pattern,
+    _no_test_set, _leak, _guess, _student_behind, _words_suffice, _baseline,
+    _small_test_set, _confidence, _low_recall, _low_precision, _wanted_accuracy,
+    _best_pattern, _weak_pattern,
 )  # fmt: skip

@@ -82,6 +82,8 @@ class Measured(_Part):
     ensemble: Evaluation
     student: Evaluation
     supervised: Evaluation | None = None
+    linear_supervised: Metrics | None = None
+    linear_student: Metrics | None = None
     ensembles: dict[str, Metrics] = {}
     pairs: list[Pair] = []
     unseen: bool

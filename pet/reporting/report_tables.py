@@ -53,11 +53,13 @@ def model_rows(report: Report) -> list[ModelRow]:
     on_test = report.test is not None  # baseline and student were trained on the labeled rows
     best = measured.best_pattern
     found: list[tuple[str, str, Metrics | None]] = [
+        ("words, linear", "labeled rows alone", measured.linear_supervised),
         ("supervised baseline", "labeled rows alone", measured.supervised if on_test else None),
         ("best single pattern", "" if best is None else best.name, best),
         ("encoder", "", measured.encoder),
         ("ensemble", _count(len(report.members), "model"), measured.ensemble),
         ("student", "labels the pool", measured.student if on_test else None),
+        ("words, linear", "learns what the student learns", measured.linear_student),
     ]
     return [
         ModelRow(

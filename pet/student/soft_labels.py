@@ -99,7 +99,7 @@ def cross_fit(session: Session, soft: Unit) -> Unit:
         if features is None:
             logits = np.zeros_like(targets)
         else:
-            logits = predict_out_of_fold(features, targets, folds, unlabeled.trainable)
+            logits = predict_out_of_fold(features[0], targets, folds, unlabeled.trainable)
         write_parquet(folder / OUT_OF_FOLD, logits_table(unlabeled.ids, logits), {})
         return {}
 

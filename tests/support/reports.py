@@ -52,7 +52,13 @@ def evaluation(
 
 def measured(labels: int, rows: int = 1000, **accuracies: float) -> dict[str, Any]:
     """What is measured on a test set; `supervised=0.9` and the like change a model's accuracy."""
-    of = {"supervised": 0.7, "ensemble": 0.82, "student": 0.81, "topic": 0.79} | accuracies
+    of = {
+        "supervised": 0.7,
+        "linear_student": 0.75,
+        "ensemble": 0.82,
+        "student": 0.81,
+        "topic": 0.79,
+    } | accuracies
     models = {name: evaluation(of[name], rows, labels) for name in ("supervised", "ensemble")}
     pattern = {"zero_shot": metrics(0.5, rows), "trained": metrics(of["topic"], rows)}
     return {
@@ -60,11 +66,14 @@ def measured(labels: int, rows: int = 1000, **accuracies: float) -> dict[str, An
         "best_pattern": {"name": "category", **metrics(0.8, rows)},
         **models,
         "student": evaluation(of["student"], rows, labels),
+        "linear_supervised": metrics(0.6, rows),
+        "linear_student": metrics(of["linear_student"], rows),
         "ensembles": {"uniform": metrics(0.8, rows), "accuracy": metrics(0.82, rows)},
         "pairs": [
             pair("ensemble", "supervised", of, rows),
             pair("student", "supervised", of, rows),
             pair("student", "ensemble", of, rows),
+            pair("student", "linear_student", of, rows),
         ],
         "unseen": True,
     }

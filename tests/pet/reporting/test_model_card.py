@@ -25,7 +25,7 @@ def test_the_card_of_a_run_names_data_figures_and_limits(shipped_run: Path) -> N
     assert "On 9 test rows" in card
     assert f"| space | 4 | {shares['counts']['space'] / shares['rows']:.1%} |" in card
     assert "cut to 32 tokens" in card
-    assert "mixed with the out-of-fold predictions of 2 students" in card
+    assert "mixed with out-of-fold predictions of a linear classifier" in card
     assert f"labeled rows alone: accuracy {report['test']['supervised']['accuracy']:.3f}" in card
 
 

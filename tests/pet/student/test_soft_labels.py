@@ -104,7 +104,7 @@ def test_each_row_is_corrected_by_a_classifier_that_did_not_learn_it(
     features = word_features(list(unlabeled.columns.values()))
     assert folds is not None
     assert features is not None
-    logits = predict_out_of_fold(features, soft, folds, unlabeled.trainable)
+    logits = predict_out_of_fold(features[0], soft, folds, unlabeled.trainable)
     ids, stored = read_logits(tiny_run / "cross_fitting" / OUT_OF_FOLD)
     assert ids == unlabeled.ids
     np.testing.assert_array_equal(stored, logits)

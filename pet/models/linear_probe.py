@@ -83,7 +83,7 @@ def _inputs_of(
             for batch in batches:
                 caught.clear()
                 model.outputs(encoder, texts, batch)
-                if caught[-1].ndim != 2:
+                if not caught or caught[-1].ndim != 2:
                     return None
                 if features is None:
                     features = np.empty((len(rows), caught[-1].shape[1]), np.float32)

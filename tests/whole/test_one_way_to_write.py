@@ -84,7 +84,7 @@ OTHERS = {
     "pet/storage/mirrors.py: _get",
 }
 # Benchmarks write their tables and what they measure with; a killed one is started again.
-TABLES = {"jobs", "review", "size", "speed", "tuning"}
+TABLES = {"job", "jobs", "review", "size", "speed", "tuning"}
 
 
 def places(code: str, name: str) -> Iterator[str]:

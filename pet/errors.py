@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,6 +122,33 @@ def missing_package(package: str, extra: str, purpose: str) -> InputError:
             purpose, f"the package {package}", "it is not installed", f"pip install 'pet[{extra}]'"
         )
     )
+
+
+OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "ALLOC_FAILED", "bad_alloc")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Recognise an allocation failure on any device: torch raises a RuntimeError."""
+    if isinstance(error, MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in OUT_OF_MEMORY)
+
+
+def as_pet_error(error: Exception) -> PetError | None:
+    """Explain what anything can raise: no memory left, or a place that may not be used.
+
+    None for all else, which is a mistake of this library.
+    """
+    if isinstance(error, PetError):
+        return error
+    if is_out_of_memory(error):
+        fix = "end other programs; or lower tokens_per_batch or max_length, or take a smaller model"
+        return PetError(Problem("memory", "enough of it", first_line(error), fix))
+    if isinstance(error, OSError) and error.errno and error.filename:
+        where, found = os.fsdecode(error.filename), error.strerror or str(error)
+        expected = "a place that can be read and written"
+        return InputError(Problem(where, expected, found, "check the path and its permissions"))
+    return None
 
 
 class LockedError(PetError):

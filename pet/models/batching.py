@@ -8,20 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pet.errors import PetError, Problem
+from pet.errors import PetError, Problem, is_out_of_memory
 
 # What a full memory raises: on the CPU an error of torch's or of Python's.
 MEMORY_ERRORS = (RuntimeError, MemoryError)
-
-OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "ALLOC_FAILED", "bad_alloc")
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Recognise an allocation failure on any device."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and any(text in str(error) for text in OUT_OF_MEMORY)
-
 
 Rows = NDArray[np.int64]
 

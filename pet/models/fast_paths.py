@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import Linear, Module, functional
+from torch.overrides import TorchFunctionMode
 
 from pet.models.adapter import PREFIX_ATTENTION
 
@@ -19,43 +20,44 @@ NARROWEST = 16  # features; narrower layers (LoRA's, most classifiers') are no w
 LARGEST = 127.0  # of the values in an int8, symmetric around zero
 
 
-@contextlib.contextmanager
-def linears_in_int8(module: Any) -> Iterator[None]:
-    """Let the linear layers of a module compute in int8 inside the block (dynamic quantisation).
+class LinearsInInt8(TorchFunctionMode):
+    """Lets the linear layers of a module compute in int8 inside a block (dynamic quantisation).
 
     Weights get a scale for every output, inputs one for every token, as they come. A language
-    model's output layer stays as it is: it computes next to nothing, and decides. Weights are not
-    touched. Scores differ from float32's by one to seven hundredths of their range, by model.
+    model's output layer stays as it is: it computes next to nothing, and decides. The module is not
+    touched, and other threads compute with it as they did. Scores differ from float32's by one to
+    seven hundredths of their range, by model.
     """
-    head = getattr(module, "get_output_embeddings", lambda: None)()
-    layers: list[Any] = [
-        layer
-        for layer in module.modules()
-        if type(layer) is Linear
-        and layer is not head
-        and min(layer.in_features, layer.out_features) >= NARROWEST
-    ]
-    for layer in layers:
-        layer.forward = _int8_forward(layer)
-    try:
-        yield
-    finally:
-        for layer in layers:
-            del layer.forward
+
+    def __init__(self, module: Any):
+        super().__init__()
+        head = getattr(module, "get_output_embeddings", lambda: None)()
+        self._layers = [
+            layer
+            for layer in module.modules()
+            if type(layer) is Linear
+            and layer is not head
+            and min(layer.in_features, layer.out_features) >= NARROWEST
+        ]
+        self._weights = {id(w): _quantized(w.detach()) for w in (k.weight for k in self._layers)}
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if func is functional.linear:
+            inputs, weight, bias = args  # as Linear.forward calls it
+            if (quantized := self._weights.get(id(weight))) is not None:
+                return _int8_linear(inputs, *quantized, bias)
+        return func(*args, **(kwargs or {}))
 
 
-def _int8_forward(layer: Linear) -> Callable[[Tensor], Tensor]:
-    weight, of_output = _quantized(layer.weight.detach())
-    weight, of_output = weight.t(), of_output.t()
-
-    def forward(inputs: Tensor) -> Tensor:
-        rows, of_token = _quantized(inputs.reshape(-1, layer.in_features))
-        outputs = torch._int_mm(rows, weight).float().mul_(of_token).mul_(of_output)
-        if layer.bias is not None:
-            outputs.add_(layer.bias)
-        return outputs.view(*inputs.shape[:-1], layer.out_features)
-
-    return forward
+def _int8_linear(inputs: Tensor, weight: Tensor, of_output: Tensor, bias: Tensor | None) -> Tensor:
+    """Return inputs [..., n] times int8 weights [m, n] with their scales [m, 1]. [..., m]"""
+    rows, of_token = _quantized(inputs.reshape(-1, weight.shape[1]))
+    outputs = torch._int_mm(rows, weight.t()).float().mul_(of_token).mul_(of_output.t())
+    if bias is not None:
+        outputs.add_(bias)
+    return outputs.view(*inputs.shape[:-1], len(weight))
 
 
 def _quantized(values: Tensor) -> tuple[Tensor, Tensor]:
@@ -96,8 +98,9 @@ def restricted_to(layer: Any, columns: Tensor) -> Iterator[None]:
     Args:
         columns: where each row is looked at. [rows, columns]
     """
-    if not issubclass(type(layer), Shortened):
-        layer.__class__ = _shortened(type(layer))  # type: ignore[arg-type]
+    kind = type(layer)  # looked at once: another thread may be at it
+    if not issubclass(kind, Shortened):
+        layer.__class__ = _shortened(kind)  # type: ignore[arg-type]
     token = _asked.set((layer, columns))
     try:
         yield

@@ -6,6 +6,7 @@ import contextlib
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -18,9 +19,9 @@ from transformers import (
 )
 
 from pet.config import ModelRef
-from pet.errors import InputError, Problem
+from pet.errors import InputError, Problem, is_out_of_memory
 from pet.models.adapter import ActiveAdapter, Adapter
-from pet.models.batching import Rows, is_out_of_memory
+from pet.models.batching import Rows
 from pet.models.fast_paths import last_layer, restricted_to
 from pet.models.loading import (
     AS_TOKENIZED,
@@ -46,6 +47,9 @@ Tensors = dict[str, Tensor]  # what a module takes, each [rows, tokens]
 Ask = Callable[[Tensors, Tensor], Tensor]
 
 Precision = Literal["auto", "float32", "bfloat16", "int8"]
+
+# Whether this thread compares two ways to compute: others go on in the model's own precision.
+_in_float32: ContextVar[bool] = ContextVar("in_float32", default=False)
 
 
 def batch_tensors(batch: Batch, device: torch.device) -> Tensors:
@@ -130,9 +134,9 @@ class Model(ABC):
         Both in float32, and held against how much the labels or words differ: all that a new
         head gives is small.
         """
-        training, precision = self.module.training, self.precision
+        training = self.module.training
         self.module.eval()
-        self.precision = "float32"
+        token = _in_float32.set(True)
         try:
             with torch.no_grad():
                 one, other = (out - out.mean(-1, keepdim=True) for out in (whole(), short()))
@@ -142,7 +146,7 @@ class Model(ABC):
                 raise
             return False  # masks of another shape than BLOOM's, say
         finally:
-            self.precision = precision
+            _in_float32.reset(token)
             self.module.train(training)
 
     def trained(self) -> dict[str, torch.nn.Parameter]:
@@ -198,7 +202,7 @@ class Model(ABC):
 
     def autocast(self) -> torch.autocast:
         """Let the forward pass inside compute in the model's precision."""
-        chosen = self.precision
+        chosen = "float32" if _in_float32.get() else self.precision
         if chosen in ("auto", "int8"):
             chosen = usual_precision(self.device)
         return torch.autocast(self.device.type, torch.bfloat16, enabled=chosen == "bfloat16")

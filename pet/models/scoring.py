@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pet.errors import PetError, Problem
 from pet.models.batching import MEMORY_ERRORS, Rows, halved, split_by_tokens
 from pet.models.cloze_model import ClozeModel
-from pet.models.fast_paths import linears_in_int8
+from pet.models.fast_paths import LinearsInInt8
 from pet.models.model import Model, Texts
 from pet.models.shared_text import Branches, group_by_text
 from pet.progress import Tick, no_tick
@@ -192,7 +192,7 @@ def refuse_not_finite(scores: NDArray[np.float32]) -> None:
 def in_scoring_precision(model: Model) -> contextlib.AbstractContextManager[None]:
     """Let the model compute in int8 inside the block, if it is meant to and is on a CPU."""
     if model.precision == "int8" and model.device.type == "cpu":
-        return linears_in_int8(model.module)
+        return LinearsInInt8(model.module)
     return contextlib.nullcontext()
 
 

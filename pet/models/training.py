@@ -14,14 +14,13 @@ from torch import Tensor
 from torch.nn import Parameter, functional
 
 from pet.config import RunConfig, TrainingConfig
-from pet.errors import PetError, Problem
+from pet.errors import PetError, Problem, is_out_of_memory
 from pet.models.batching import (
     CPU_PASS,
     MEMORY_ERRORS,
     Rows,
     cheapest_passes,
     halved,
-    is_out_of_memory,
     shuffled_batches,
     split_by_tokens,
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,15 +50,11 @@ def tokenize(tokenizer: Any, texts: Sequence[str], max_length: int, space: bool)
             vocabularies write into the first token.
     """
     lead = space_before_text(tokenizer) if space else ""
-    backend = tokenizer.backend_tokenizer
-    backend.encode_special_tokens = True  # "[MASK]" in a text is but a word
+    backend = _for_texts(tokenizer)
     pieces: list[Ids] = []
-    try:
-        for start in range(0, len(texts), SLICE):
-            led = [lead + text for text in texts[start : start + SLICE]]
-            pieces += _first_tokens(backend, led, max_length)
-    finally:
-        backend.encode_special_tokens = False
+    for start in range(0, len(texts), SLICE):
+        led = [lead + text for text in texts[start : start + SLICE]]
+        pieces += _first_tokens(backend, led, max_length)
     offsets = np.zeros(len(pieces) + 1, dtype=np.int64)
     np.cumsum([len(piece) for piece in pieces], out=offsets[1:])
     return TokenizedTexts(np.concatenate(pieces) if pieces else np.zeros(0, np.int32), offsets)
@@ -91,6 +89,20 @@ def _first_tokens(backend: Any, texts: Sequence[str], max_length: int) -> list[I
                 more.append(row)  # pages of blanks, or words of hundreds of letters
         rows, cut = more, 2 * cut
     return pieces
+
+
+# A copy for texts: one switch, set to and fro, would be seen by every thread that encodes.
+_copies: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+
+
+def _for_texts(tokenizer: Any) -> Any:
+    """Return a copy of the tokenizer's inside to which "[MASK]" in a text is but a word."""
+    found = _copies.get(tokenizer)
+    if found is None:
+        found = copy.deepcopy(tokenizer.backend_tokenizer)
+        found.encode_special_tokens = True
+        _copies[tokenizer] = found
+    return found
 
 
 def shorten(lengths: NDArray[np.int64], budget: int) -> NDArray[np.int64]:

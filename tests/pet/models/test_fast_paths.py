@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pet.models import model as models
-from pet.models.fast_paths import last_layer, linears_in_int8
+from pet.models.fast_paths import LinearsInInt8, last_layer
 from pet.models.model import Model
 from pet.models.prefix import Prefix
 from pet.models.scoring import score
@@ -206,11 +206,12 @@ def test_a_model_that_has_scored_in_int8_is_as_it_was(model_folder: ModelFolder)
 
 
 def test_an_error_while_scoring_leaves_no_layer_in_int8() -> None:
-    layer = torch.nn.Linear(32, 32)
-    module = torch.nn.Sequential(layer)
-    with pytest.raises(RuntimeError, match="shape"), linears_in_int8(module):
+    module = torch.nn.Sequential(torch.nn.Linear(32, 32))
+    inputs = torch.randn(2, 32)
+    exact = module(inputs)
+    with pytest.raises(RuntimeError, match="shape"), LinearsInInt8(module):
         module(torch.zeros(2, 5))
-    assert "forward" not in vars(layer)
+    assert torch.equal(module(inputs), exact)
 
 
 def test_each_token_and_each_output_has_a_scale_of_its_own() -> None:
@@ -224,7 +225,7 @@ def test_each_token_and_each_output_has_a_scale_of_its_own() -> None:
     module = torch.nn.Sequential(layer)
     with torch.no_grad():
         exact = module(inputs)
-        with linears_in_int8(module):
+        with LinearsInInt8(module):
             found = module(inputs)
     found, exact = found[..., 1:], exact[..., 1:]  # beside the large output
     error = (found - exact).abs().amax(-1) / exact.abs().amax(-1)

@@ -30,12 +30,10 @@ from transformers.utils import logging as hf_logging
 from transformers.utils.hub import cached_file
 
 from pet.config import ModelRef
-from pet.errors import InputError, PetError, Problem, first_line
+from pet.errors import InputError, PetError, Problem, first_line, is_out_of_memory
 from pet.models.loading_errors import model_problem
-from pet.storage.files import read_json
+from pet.models.model_folders import TOKENIZER_FILE, folder_problem
 from pet.storage.units import file_digest
-
-TOKENIZER_FILE = re.compile(r"tokenizer\.json|(vocab|merges|spiece|spm).*|.*\.(model|tiktoken)")
 
 HUB_SECONDS = 5  # in which the hub has to answer
 
@@ -75,7 +73,7 @@ def model_digest(ref: ModelRef) -> str:
     kinds = {".safetensors", ".json", ".txt", ".model"}
     digest = hashlib.sha256()
     for path in sorted(Path(ref.name).iterdir()):
-        if path.suffix in kinds:
+        if path.suffix in kinds or TOKENIZER_FILE.fullmatch(path.name):
             digest.update(f"{path.name}:{file_digest(path)}\n".encode())
     return digest.hexdigest()
 
@@ -91,16 +89,7 @@ def refuse_unloadable(ref: ModelRef) -> None:
     expected = "a model folder with config.json, tokenizer.json and *.safetensors, or a hub id"
     name = ref.name
     if os.path.isdir(name):
-        names = sorted(path.name for path in Path(name).iterdir())
-        found = fix = ""
-        if not any(file.endswith(".safetensors") for file in names):
-            found, fix = _other_weights(names)
-        elif "config.json" not in names:
-            found, fix = "no config.json", "copy the whole model folder"
-        elif not isinstance(read_json(Path(name, "config.json")), dict):
-            found, fix = "config.json is no JSON object", "copy or download it again"
-        elif not any(TOKENIZER_FILE.fullmatch(file) for file in names):
-            found, fix = "no tokenizer", "copy tokenizer.json and tokenizer_config.json too"
+        found, fix = folder_problem(Path(name))
         if found:
             raise InputError(Problem(name, expected, found, fix))
         return
@@ -134,18 +123,6 @@ def _refuse_unreachable(name: str) -> None:
         ) from error
 
 
-def _other_weights(names: list[str]) -> tuple[str, str]:
-    """State what there is instead of safetensors, and what to do about it."""
-    pickled = [name for name in names if name.endswith((".bin", ".pt", ".pth", ".pkl", ".ckpt"))]
-    if pickled:
-        found = f"pickled weights only ({', '.join(pickled)})"
-        return found, "convert them to safetensors: pickled files can run code"
-    others = [name for name in names if name.endswith((".gguf", ".onnx", ".h5", ".msgpack"))]
-    if others:
-        return f"other weights only ({', '.join(others)})", "take the model's safetensors files"
-    return "no weights", "give the folder that `save_pretrained` wrote"
-
-
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Let transformers and its hub print neither bars nor advice; then all is as it was."""
@@ -169,9 +146,11 @@ def model_problems(ref: str, part: str = "") -> Iterator[None]:
     try:
         with quiet():
             yield
-    except (PetError, MemoryError, torch.OutOfMemoryError):
+    except PetError:
         raise
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         # A hostile or damaged folder can make transformers raise anything at all.
         raise InputError(model_problem(ref, part, error)) from error
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pet.errors import InputError, Problem
 from pet.tasks.patterns import Pattern
-from pet.tasks.task_file import TaskFile, instead, read_document, shown, sorted_names
+from pet.tasks.task_file import LONGEST_FILE, TaskFile, instead, read_document, shown, sorted_names
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,8 @@ def parse_task(toml_text: str, where: str) -> Task:
 
 def _file_bytes(name: str) -> bytes:
     try:
-        return Path(name).read_bytes()
+        with Path(name).open("rb") as stream:
+            return stream.read(4 * LONGEST_FILE + 1)  # of what has no end, too
     except IsADirectoryError as error:
         fix = "name the task file in it, such as task.toml"
         raise InputError(Problem(name, "a task file", "a folder", fix)) from error

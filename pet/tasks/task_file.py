@@ -12,6 +12,8 @@ from pet.tasks.patterns import MASK, Pattern, parse_pattern
 
 KEYS = ("name", "description", "source", "fields", "labels", "patterns", "verbalizers")
 
+MOST_KEYS, LONGEST_FILE = 20_000, 1 << 20
+
 _FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 _FOLDER_RULE = "up to 64 letters, digits, `_` and `-`, a letter or digit first"
@@ -38,9 +40,7 @@ class TaskFile:
 
     def report(self, place: str, expected: str, found: str, fix: str) -> None:
         where = f"{self.where}, {place}" if place else self.where
-        problem = Problem(where, expected, found, fix)
-        if problem not in self.problems:
-            self.problems.append(problem)
+        self.problems.append(Problem(where, expected, found, fix))  # an error has each once
 
     def name(self) -> str:
         name = self.document.get("name")
@@ -213,6 +213,9 @@ def read_document(toml_text: str, where: str) -> dict[str, Any]:
     if not toml_text.strip():
         found, fix = "an empty file", "write labels and patterns; `verbalizers/README.md` shows how"
         raise InputError(Problem(where, "a task", found, fix))
+    if len(toml_text) > LONGEST_FILE or toml_text.count("=") > MOST_KEYS:
+        expected = f"a task of at most {MOST_KEYS:,} keys, in {LONGEST_FILE:,} characters"
+        raise InputError(Problem(where, expected, "more", "is it a task file?"))
     try:
         return tomllib.loads(toml_text)
     except (ValueError, RecursionError) as error:

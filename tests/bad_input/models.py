@@ -84,6 +84,20 @@ def smaller_vocabulary(folder: Path) -> None:
     model.save_pretrained(folder)
 
 
+def sharded_to(place: str) -> Callable[[Path], object]:
+    """The weights lie elsewhere, and an index says where."""
+
+    def move(folder: Path) -> None:
+        target = folder / place
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (folder / "model.safetensors").rename(target)
+        (folder / "other.safetensors").write_bytes(target.read_bytes())
+        index = {"metadata": {}, "weight_map": {"a": "other.safetensors", "b": place}}
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+    return move
+
+
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 MODELS = [
     Case("a file", RUN + " --model task.toml", ("a model folder with config.json", "a file")),
@@ -99,6 +113,14 @@ MODELS = [
          broken(instead("pytorch_model.bin"))),
     Case("no config.json", RUN_MODEL, ("no config.json", "copy the whole model folder"),
          broken(without("config.json"))),
+    Case("weights in a subfolder", RUN_MODEL, ("weights at 'sub/w.safetensors'", "one folder"),
+         broken(sharded_to("sub/w.safetensors"))),
+    Case("weights beside the folder", RUN_MODEL, ("weights at '../w.safetensors'", "one folder"),
+         broken(sharded_to("../w.safetensors"))),
+    Case("weights that the configuration names elsewhere", RUN_MODEL, ("weights at 'a/b.safe",),
+         broken(json_with("config.json", transformers_weights="a/b.safetensors"))),
+    Case("an adapter of another model", RUN_MODEL, ("an adapter of another model", "merge it"),
+         broken(holding("adapter_config.json", "{}"))),
     Case("config.json that is not JSON", RUN_MODEL, ("a model folder",
          "config.json is no JSON object", "download it again"),
          broken(holding("config.json", "{model: bert"))),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pet.errors import InputError, Problem
-from pet.tasks.task import parse_task
+from pet.tasks.task import load_task, parse_task
 from tests.support.samples import TICKETS
 
 
@@ -196,3 +196,25 @@ def test_absurd_nesting_is_an_error_and_not_a_crash() -> None:
 @pytest.mark.parametrize("toml_text", ["", " \n\t\n"])
 def test_an_empty_file_says_so(toml_text: str) -> None:
     assert only_problem_of(toml_text).found == "an empty file"
+
+
+@pytest.mark.parametrize(
+    "toml_text", ["".join(f"k{n} = 1\n" for n in range(100_000)), "a = '" + "x" * (1 << 21) + "'"]
+)
+def test_a_file_of_too_many_keys_is_refused_before_it_is_parsed(
+    monkeypatch: pytest.MonkeyPatch, toml_text: str
+) -> None:
+    """Each key would be held against every known one: minutes."""
+    monkeypatch.setattr("tomllib.loads", lambda text: pytest.fail("parsed"))
+    assert only_problem_of(toml_text).fix == "is it a task file?"
+
+
+def test_a_task_of_a_thousand_labels_is_a_task() -> None:
+    labels = "".join(f'label{n} = "word{n}"\n' for n in range(1000))
+    task = parse_task(TICKETS.replace("[labels]\n", f"[labels]\n{labels}"), "t.toml")
+    assert len(task.labels) > 1000
+
+
+def test_a_task_file_without_an_end_is_refused() -> None:
+    with pytest.raises(InputError, match="a task of at most 20,000 keys"):
+        load_task("/dev/zero")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from pet.models.loading import choose_device
 from pet.models.model import Model
 from pet.models.scoring import cloze_encoder
 from pet.models.sentence_encoder import EncoderClassifier, SentenceEncoder, encoder_length
+from pet.storage.units import file_digest
 from pet.tasks.compilation import plain_encoder
 from pet.tasks.encoding import Encoder
 from pet.tasks.task import Task
@@ -61,6 +63,14 @@ def load_sentence_encoder(config: RunConfig, task: Task) -> tuple[SentenceEncode
 
 def prior_path(run: Path, pattern: str) -> Path:
     return run / "members" / Member(pattern, generation=None).name / "logits" / "prior.parquet"
+
+
+def prior_digests(config: RunConfig, run: Path, members: Sequence[Member]) -> dict[str, str]:
+    """Name the priors that members' scores are calibrated by, by pattern; none without any."""
+    if config.calibration == "none":
+        return {}
+    patterns = sorted({member.pattern for member in members if member.kind != "encoder"})
+    return {pattern: file_digest(prior_path(run, pattern)) for pattern in patterns}
 
 
 def prior_offset(config: RunConfig, run: Path, pattern: str) -> NDArray[np.float32] | None:

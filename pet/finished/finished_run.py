@@ -12,8 +12,10 @@ from pet.errors import InputError, Problem
 from pet.inputs.inputs import recorded_inputs
 from pet.inputs.run_tables import pool_as_recorded, pool_digest, pool_of_run
 from pet.settings import load_config
+from pet.storage.digests import file_digests
 from pet.storage.files import read_record
 from pet.storage.format_version import check_format
+from pet.storage.run_folders import refuse_other_files
 from pet.storage.units import DONE, finished
 from pet.student.student_folder import CARD, Student, load_classifier, record_of
 from pet.tasks.task import Task, column_names, load_task
@@ -53,6 +55,7 @@ def open_run(folder: Path) -> FinishedRun:
     refuse_changed(folder / "student")
     run = FinishedRun(folder, config, load_task(path.absolute()))
     _refuse_other_labels(run)
+    refuse_other_files(folder)
     return run
 
 
@@ -123,6 +126,8 @@ def open_run_pool(run: FinishedRun, path: str | None = None) -> Pool:
     recorded = recorded_inputs(run.folder).get("pool")
     opened = pool_of_run(config, run.task, path, columns)
     pool, files = pool_as_recorded(opened, config.pool_csv, recorded)
+    if "files" not in read_record(run.folder / "manifest.json"):  # names as in former versions
+        files = file_digests(pool.files)
     if pool_digest(files, config.pool_csv) != recorded:
         raise InputError(
             Problem(

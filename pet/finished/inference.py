@@ -60,7 +60,7 @@ def label_new_pool(
     source = fingerprint(
         model=model,
         who=who,
-        pool=pool_digest(file_digests(pool.files, observer), read_as.pool_csv),
+        pool=pool_digest(file_digests(pool.files, observer, root=pool.path), read_as.pool_csv),
         columns=columns,
         **computation(run.config),
     )
@@ -94,7 +94,7 @@ def predict_texts(folder: Path, texts: Sequence[str]) -> list[dict[str, Any]]:
     wrong += [
         f"text {n} of {len(rows)} is empty"
         for n, row in enumerate(rows, start=1)
-        if not any(map(str.strip, row))
+        if not any(map(text_key, row))
     ]
     if wrong or not rows:
         fields = ", ".join(run.task.fields)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pet.ensemble.member_models import load_member
+from pet.ensemble.member_models import load_member, prior_digests
 from pet.ensemble.members import Member, parse_member
 from pet.errors import InputError, Problem
 from pet.finished.finished_run import FinishedRun, refuse_changed, student_of
@@ -109,6 +109,8 @@ def ensemble_predictor(run: FinishedRun) -> Predict:
     for member in members:
         if member.generation is not None:
             refuse_changed(run.folder / "members" / member.name)
+    if run.config.adapt_steps:
+        refuse_changed(run.folder / "adapted")
     backbone = Backbone.of(run.config, run.folder)
     _refuse_other_models(run, members, backbone)
     load = _loader(run, members, backbone)
@@ -170,6 +172,16 @@ def _ensemble_of(run: FinishedRun) -> tuple[list[Member], list[float], Scaling]:
                 "give the run's `pet run` command again",
             )
         ) from None
+    priors = record.get("priors")  # those of runs of before are not named
+    if priors is not None and priors != prior_digests(run.config, run.folder, members):
+        raise InputError(
+            Problem(
+                str(run.folder / "members"),
+                "the patterns' priors as they were measured",
+                "another one",
+                "give the run's `pet run` command again",
+            )
+        )
     return members, list(weights.values()), scaling
 
 

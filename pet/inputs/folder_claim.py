@@ -15,6 +15,7 @@ from pet.storage.files import (
 )
 from pet.storage.format_version import FORMAT, check_format
 from pet.storage.locks import LOCK
+from pet.storage.run_folders import name_files
 from pet.storage.units import fingerprint
 
 
@@ -83,6 +84,7 @@ def claim_folder(session: Session) -> None:
     session.run_folder.push()
     write_json(session.folder / "config.json", session.config.model_dump(mode="json"))
     write_text(session.folder / "task.toml", session.task.toml)
+    write_json(path, {**read_record(path), "files": name_files(session.folder)})
     session.run_folder.push()
 
 

@@ -115,11 +115,11 @@ def pool_as_recorded(
     Args:
         recorded: the digest of the pool that the run was begun with, where it was.
     """
-    files = file_digests(pool.files, observer)
+    files = file_digests(pool.files, observer, root=pool.path)
     former = pool.as_formerly()
     if recorded in (None, pool_digest(files, csv)) or len(former.files) in (0, len(pool.files)):
         return pool, files
-    files_of_then = file_digests(former.files)
+    files_of_then = file_digests(former.files, root=pool.path)
     if pool_digest(files_of_then, csv) != recorded:
         return pool, files
     count = len(pool.files) - len(former.files)

@@ -13,6 +13,7 @@ from pet.nightly.ledger import NAMED, ModelRecord, State
 from pet.nightly.nightly_config import NightlyConfig
 from pet.settings import load_config
 from pet.storage.files import read_record
+from pet.storage.run_folders import refuse_other_files
 from pet.storage.units import DONE, fingerprint
 from pet.tasks.task import Task, parse_task
 
@@ -37,6 +38,7 @@ class FirstRun:
             )
         toml = self.folder / "task.toml"
         self.task: Task = parse_task(toml.read_text(encoding="utf-8"), str(toml))
+        refuse_other_files(self.folder)
         self.labeled: str | None = config.labeled or self.config.labeled
 
     @cached_property

@@ -19,13 +19,15 @@ def pool_file_digest(path: Path, tick: Callable[[int], None] = lambda blocks: No
     return file_digest(path, tick, open_binary)
 
 
-def content_digest(paths: Iterable[str | Path], observer: Observer = SILENT) -> str:
-    """Name files by their content and their names relative to the folder that holds them all.
+def content_digest(
+    paths: Iterable[str | Path], observer: Observer = SILENT, *, root: str | Path | None = None
+) -> str:
+    """Name files by their content and their names, as `file_digests` lists them.
 
     Raises:
         PetError: a file has disappeared or cannot be read.
     """
-    return combined_digest(file_digests(paths, observer))
+    return combined_digest(file_digests(paths, observer, root=root))
 
 
 def combined_digest(files: Mapping[str, str]) -> str:
@@ -36,18 +38,26 @@ def combined_digest(files: Mapping[str, str]) -> str:
     return total.hexdigest()
 
 
-def file_digests(paths: Iterable[str | Path], observer: Observer = SILENT) -> dict[str, str]:
-    """Return each file's sha256 by its name relative to the folder that holds them all, in order.
+def file_digests(
+    paths: Iterable[str | Path], observer: Observer = SILENT, *, root: str | Path | None = None
+) -> dict[str, str]:
+    """Return each file's sha256 by its name, in order.
+
+    Args:
+        root: the folder that names are relative to, as row ids are, or the one file itself; None:
+            the folder that holds them all, as it was in former versions.
 
     Raises:
         PetError: a file has disappeared or cannot be read.
     """
     files = {_whole_name(path): path for path in map(path_of, paths)}
-    base = os.path.commonpath([os.path.dirname(name) for name in files]) if files else ""
+    folders = [os.path.dirname(name) for name in files]
+    folders += [] if root is None else [_whole_name(path_of(root))]
+    base = os.path.commonpath(folders) if folders else ""
     found = {}
     file = Path(base)
     try:
-        blocks = sum(-(-stamp_of(file)[0] // BLOCK) for file in files.values())
+        blocks = sum(-(-int(stamp_of(file)[0]) // BLOCK) for file in files.values())
         with observer.stage("taking the pool's fingerprint", blocks, "MB") as tick:
             for name, file in sorted(files.items(), key=lambda item: Path(item[0])):
                 found[Path(name).relative_to(base).as_posix()] = pool_file_digest(file, tick)

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
+from pet.errors import InputError, Problem
+from pet.storage.files import read_record
 from pet.storage.locks import locked
+from pet.storage.units import file_digest
+
+# Settings that are places: what lies there has digests of its own, and may lie elsewhere by now.
+PLACES = frozenset(
+    {"out", "task", "labeled", "pool", "test", "model", "student_model", "encoder", "init_from"}
+)
 
 NO_LABELS, ALL_LABELS = range(0), range(sys.maxsize)
 
@@ -62,3 +72,37 @@ class RunFolder:
         """
         with locked(self.path, note):
             yield
+
+
+def name_files(folder: Path) -> dict[str, str]:
+    """Return the digests of a run's settings and task, for its manifest.
+
+    Of the settings, those that are places are left out.
+    """
+    settings = {k: v for k, v in read_record(folder / "config.json").items() if k not in PLACES}
+    text = json.dumps(settings, sort_keys=True)
+    return {
+        "config.json": hashlib.sha256(text.encode()).hexdigest(),
+        "task.toml": file_digest(folder / "task.toml"),
+    }
+
+
+def refuse_other_files(folder: Path) -> None:
+    """Refuse settings or a task other than those that a run was made with.
+
+    The manifests of runs of before name none.
+
+    Raises:
+        InputError: one was changed.
+    """
+    named = read_record(folder / "manifest.json").get("files")
+    for name, digest in name_files(folder).items():
+        if isinstance(named, dict) and named.get(name) != digest:
+            raise InputError(
+                Problem(
+                    str(folder / name),
+                    "the file that the run was made with",
+                    "it was changed after the run",
+                    "put the old file back, or give the run's `pet run` command again",
+                )
+            )

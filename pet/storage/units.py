@@ -17,6 +17,12 @@ DONE = "done.json"
 
 LABELS_DONE = ".done.json"
 
+# Readers of a folder of Parquet files pass over names that begin with a point or an underscore.
+LABELS_REJECTED = "_rejected.parquet"
+
+# What a model or scores are loaded from: such a file that a unit did not write changes answers.
+LOADED = (".json", ".safetensors", ".txt", ".model", ".jinja", ".parquet", ".bin", ".py")
+
 BLOCK = 1 << 20
 
 
@@ -69,21 +75,37 @@ class Unit:
 def finished(folder: Path, expected: str) -> tuple[bool, str]:
     """Return whether the unit in `folder` is whole and made from `expected`; if not, why not.
 
-    Every file is held against the digest in `done.json`, so weights that were changed after the
-    fact are found.
+    Every file is held against the digest in `done.json`, and what else it says against its own, so
+    weights and numbers that were changed after the fact are found. Former units have no `digest`.
     """
     if not folder.exists():
         return False, "not made yet"
     record = read_record(folder / DONE)
     if not isinstance(record.get("files"), dict):
         return False, f"no readable {DONE}"
+    if record.get("digest") not in (None, _record_digest(record)):
+        return False, f"{DONE} was changed after it was made"
     if record.get("fingerprint") != expected:
         return False, "its inputs or settings have changed"
     for name, digest in record["files"].items():
         path = folder / name
         if not path.is_file() or file_digest(path) != digest:
             return False, f"{name} was changed or removed after it was made"
+    for path in sorted(folder.iterdir()):  # scores of a member come into a folder below
+        if path.suffix in LOADED and path.name not in {*record["files"], DONE}:
+            return False, f"{path.name} was added after it was made"
     return True, "up to date"
+
+
+def with_digest(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the digest of all that a record says, under which `finished` takes it."""
+    return {**record, "digest": _record_digest(record)}
+
+
+def _record_digest(record: Mapping[str, Any]) -> str:
+    own = {name: value for name, value in record.items() if name != "digest"}
+    text = json.dumps(json.loads(json.dumps(own, default=str)), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def make_unit(
@@ -105,6 +127,6 @@ def make_unit(
             for path in sorted(temporary.rglob("*"))
             if path.is_file()
         }
-        record = {"fingerprint": expected, "files": files, **extra}
+        record = with_digest({"fingerprint": expected, "files": files, **extra})
         (temporary / DONE).write_text(json.dumps(record, indent=2, default=str) + "\n")
     return Unit(folder, expected, False, reason, record)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pet.ensemble.lineup import Lineup
 from pet.ensemble.logits import logits_table, read_logits
+from pet.ensemble.member_models import prior_digests
 from pet.ensemble.members import Member
 from pet.ensemble.predictions import shard_names, stacked_logits
 from pet.ensemble.weights import ensemble_scaling, member_weights
@@ -54,6 +55,7 @@ def write_soft_labels(session: Session, lineup: Lineup, members: Sequence[Member
             "weights": named,
             "ensemble_temperature": scaling.temperature,
             "ensemble_offsets": scaling.offsets,
+            "priors": prior_digests(config, session.folder, members),
         }
 
     return make_unit(session.folder / "soft_labels", expected, build)

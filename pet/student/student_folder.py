@@ -22,6 +22,7 @@ from pet.models.scoring import Columns, score_columns
 from pet.progress import Tick, no_tick
 from pet.storage.files import read_json, write_json
 from pet.storage.format_version import FORMAT, check_format
+from pet.storage.units import with_digest
 from pet.tasks.compilation import plain_encoder
 from pet.tasks.encoding import Encoder
 from pet.tasks.task import Task
@@ -67,7 +68,7 @@ def record_of(task: Task, max_length: int) -> Record:
 def write_record(folder: Path, record: Record) -> None:
     """Write `pet.json` beside a student's weights, in a folder that is in the making."""
     content = {"format": FORMAT, "pet": pet.__version__, **record.model_dump()}
-    write_json(folder / RECORD, content)
+    write_json(folder / RECORD, with_digest(content))
 
 
 def read_student_record(folder: Path) -> Record:
@@ -79,6 +80,8 @@ def read_student_record(folder: Path) -> Record:
     content = read_json(folder / RECORD)
     if isinstance(content, dict):
         check_format(folder / RECORD, content)
+        if content.get("digest") not in (None, with_digest(content)["digest"]):
+            raise _no_record(folder, "one that was changed after it was written")
     try:
         return Record.model_validate(content)
     except ValidationError:
@@ -98,7 +101,7 @@ def _no_record(folder: Path, found: str) -> InputError:
 
 @dataclass
 class Student:
-    """A classifier in memory, ready to be asked.
+    """A classifier in memory, ready to be asked, by several threads at once too.
 
     It pickles as the bytes of its files, on whatever device it was; unpickling loads them anew.
     """

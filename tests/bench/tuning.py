@@ -43,7 +43,7 @@ from pet.progress import SILENT, no_tick
 from pet.reporting.report import versions
 from pet.settings import make_config
 from pet.storage.files import read_record, write_json
-from pet.storage.units import DONE
+from pet.storage.units import DONE, with_digest
 from tests.bench.tables import RESULTS, notes
 
 METHODS = ("full", "lora", "prefix", "soft-prompt")
@@ -166,7 +166,8 @@ def speed(run: Path) -> dict[str, float]:
     for i, name in enumerate(names):
         if not (run / "members" / name).exists():  # more members than patterns: copies of them
             shutil.copytree(run / "members" / own[i % len(own)], run / "members" / name)
-    write_json(run / "soft_labels" / DONE, {**record, "weights": dict.fromkeys(names, 1.0)})
+    record = with_digest({**record, "weights": dict.fromkeys(names, 1.0)})
+    write_json(run / "soft_labels" / DONE, record)
     finished = open_run(run)
     texts = pq.read_table(finished.config.pool).slice(0, ROWS).to_pydict()
     columns = {field: texts[field] for field in finished.task.fields}

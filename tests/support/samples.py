@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 from pet.config import RunConfig
 from pet.progress import Observer
 from pet.settings import make_config
+from pet.storage.files import read_record, write_json
+from pet.storage.run_folders import name_files
 
 LABELS = ("sport", "space", "business")
 HEAD = """\
@@ -193,3 +195,10 @@ def adapted(tuning: str, **more: Any) -> dict[str, Any]:
     """Settings of a run of adapters; a high rate, so that two steps show in what they say."""
     member = {"steps": 2, "batch_size": 4, "tuning": tuning, "learning_rate": 0.1}
     return {**ADAPTERS, "member": member, **more}
+
+
+def change_settings(run: Path, **values: Any) -> None:
+    """Let a run pass for one that was made with other settings."""
+    write_json(run / "config.json", {**read_record(run / "config.json"), **values})
+    manifest = read_record(run / "manifest.json")
+    write_json(run / "manifest.json", {**manifest, "files": name_files(run)})

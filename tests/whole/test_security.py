@@ -22,6 +22,7 @@ from pet.errors import InputError
 from pet.finished.inference import predict_texts
 from pet.pipeline import label_pool
 from pet.storage.locks import LOCK, locked
+from pet.storage.units import file_digest
 from tests.conftest import ModelFolder
 from tests.support import samples
 from tests.support.files import parquet
@@ -140,7 +141,11 @@ def test_nothing_in_a_run_folder_runs_when_its_student_is_asked(run_copy: Path, 
         predict_texts(run_copy, ["a game"])
     done = run_copy / "student" / "done.json"
     record = json.loads(done.read_text())
-    done.write_text(json.dumps({**record, "files": {}}))  # as someone who made it by hand would
+    del record["digest"]
+    own = [path for path in done.parent.iterdir() if path.is_file() and path != done]
+    files = {path.name: file_digest(path) for path in own}
+    # As someone who made it by hand would.
+    done.write_text(json.dumps({**record, "files": files}))
     assert predict_texts(run_copy, ["a game"])
     assert not mark.exists()
 

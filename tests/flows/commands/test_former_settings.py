@@ -6,12 +6,16 @@ import json
 from pathlib import Path
 
 from pet.config import RunConfig
+from pet.storage.files import read_record, write_json
 from tests.flows.conftest import Pet
 
 
 def test_a_run_folder_of_a_former_version_is_used_without_a_word(pet: Pet, run_copy: Path) -> None:
     path = run_copy / "config.json"
     path.write_text(json.dumps(RunConfig.former.put_back(json.loads(path.read_text()))))
+    manifest = read_record(run_copy / "manifest.json")
+    del manifest["files"]  # as it was in former versions
+    write_json(run_copy / "manifest.json", manifest)
     for command in (
         ("runs", "--under", run_copy.parent),
         ("runs", "show", run_copy),

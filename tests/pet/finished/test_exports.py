@@ -211,3 +211,11 @@ def test_the_onnx_card_of_several_fields_shows_how_they_are_joined(
     exec(code.replace("path/to/this/folder", str(tmp_path)), namespace)
     texts = {"title": ["a text"], "body": ["another"], "author": ["one more"]}
     np.testing.assert_allclose(namespace["logits"], student.logits(texts), atol=1e-4)
+
+
+def test_what_a_killed_export_left_beside_its_target_is_gone_after_the_next(
+    tiny_run: Path, tmp_path: Path
+) -> None:
+    (tmp_path / ".pet-tmp-killed" / "out").mkdir(parents=True)
+    export_run(tiny_run, "hf", tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

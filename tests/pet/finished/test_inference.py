@@ -17,7 +17,7 @@ from pet.errors import InputError, PetError
 from pet.finished.inference import evaluate_run, label_new_pool, predict_texts
 from pet.pipeline import label_pool
 from pet.progress import SILENT, Observer
-from pet.storage.files import read_json, write_json
+from pet.storage.files import read_json
 from tests.support import samples
 
 TEXTS: list[str | None] = ["the team won", None, "a rocket to the moon", "stock price", "the bank"]
@@ -84,8 +84,7 @@ def test_the_student_predicts_the_same_labels_of_the_pool_that_it_was_trained_on
 
 def keep(run: Path, *columns: str) -> Path:
     """Let a run be one that was asked to keep columns."""
-    config = read_json(run / "config.json")
-    write_json(run / "config.json", {**config, "keep_columns": columns})
+    samples.change_settings(run, keep_columns=columns)
     return run
 
 
@@ -244,6 +243,7 @@ def test_a_text_column_for_a_task_of_several_fields_is_not_passed_over(
     """It was ignored, and the labels were of columns that the user had not meant."""
     toml = (run_copy / "task.toml").read_text().replace('["text"]', '["text", "source"]')
     (run_copy / "task.toml").write_text(toml)
+    samples.change_settings(run_copy)
     pool, test = (str(inputs_folder / name) for name in ("pool.parquet", "test.csv"))
     with pytest.raises(InputError, match="a task with one field"):
         label_new_pool(run_copy, pool, tmp_path / "out", "student", "text", SILENT)

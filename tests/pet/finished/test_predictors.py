@@ -13,8 +13,8 @@ from pet.errors import InputError, PetError
 from pet.finished import predictors
 from pet.finished.inference import evaluate_run, label_new_pool
 from pet.progress import SILENT
-from pet.storage.files import read_json
-from pet.storage.units import DONE
+from pet.storage.files import read_json, read_record, write_json
+from pet.storage.units import DONE, with_digest
 from tests.support import samples
 
 
@@ -94,6 +94,11 @@ def test_scores_that_were_damaged_calibrate_nothing(run_copy: Path, inputs_folde
     damaged = bytearray(path.read_bytes())
     damaged[4:40] = bytes(36)
     path.write_bytes(damaged)
+    with pytest.raises(PetError, match="the patterns' priors as they were measured"):
+        evaluate_run(run_copy, str(inputs_folder / "test.csv"), "ensemble", SILENT)
+    record = read_record(run_copy / "soft_labels" / DONE)
+    del record["priors"]  # as in former runs
+    write_json(run_copy / "soft_labels" / DONE, with_digest(record))
     with pytest.raises(PetError, match="a file as it was written"):
         evaluate_run(run_copy, str(inputs_folder / "test.csv"), "ensemble", SILENT)
 

@@ -111,6 +111,35 @@ def test_weights_that_were_changed_after_the_fact_are_made_again(tmp_path: Path)
     assert not make_unit(tmp_path / "u", "f1", Build()).reused
 
 
+def test_a_number_of_the_record_that_was_changed_after_the_fact_is_made_again(
+    tmp_path: Path,
+) -> None:
+    """The ensemble's weights and temperature stand in `done.json` alone."""
+    make_unit(tmp_path / "u", "f1", Build())
+    record = read_record(tmp_path / "u" / DONE)
+    write_json(tmp_path / "u" / DONE, {**record, "losses": [2.0]})
+    unit = make_unit(tmp_path / "u", "f1", Build())
+    assert (unit.reused, unit.reason) == (False, f"{DONE} was changed after it was made")
+    assert unit.record["losses"] == [1.0]
+
+
+def test_a_record_of_before_there_were_digests_of_it_is_taken(tmp_path: Path) -> None:
+    make_unit(tmp_path / "u", "f1", Build())
+    record = read_record(tmp_path / "u" / DONE)
+    del record["digest"]
+    write_json(tmp_path / "u" / DONE, record)
+    assert make_unit(tmp_path / "u", "f1", Build()).reused
+
+
+@pytest.mark.parametrize("name", ["adapter_config.json", "part-00007.parquet", "vocab.txt"])
+def test_a_file_that_was_added_and_would_be_loaded_is_noticed(tmp_path: Path, name: str) -> None:
+    make_unit(tmp_path / "u", "f1", Build())
+    (tmp_path / "u" / "README.md").write_text("the report adds it")
+    assert finished(tmp_path / "u", "f1")[0]
+    (tmp_path / "u" / name).write_text("{}")
+    assert finished(tmp_path / "u", "f1") == (False, f"{name} was added after it was made")
+
+
 def test_a_file_that_was_removed_is_noticed(tmp_path: Path) -> None:
     make_unit(tmp_path / "u", "f1", Build())
     (tmp_path / "u" / "sub" / "model.bin").unlink()

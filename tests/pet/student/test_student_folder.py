@@ -5,17 +5,23 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pet.errors import InputError
-from pet.storage.files import read_json
+from pet.models.model import Precision
+from pet.storage.files import read_json, write_json
 from pet.student.student_folder import open_student, read_student_record
 from tests.support import samples
 
 TEXTS = {"text": ["the team won", "a rocket to the moon"]}
+
+CALLS = 50  # of each of eight threads
 
 
 @pytest.fixture
@@ -41,6 +47,46 @@ def test_a_student_is_the_same_after_a_pickle_and_after_a_save(
     assert (copy.record, copy.card, copy.tokens_per_batch) == (student.record, student.card, 64)
     student.save(tmp_path)
     assert (open_student(tmp_path).probabilities(TEXTS) == said).all()
+
+
+SPECIAL = ["[SEP]", "a [MASK] of [CLS] the [SEP] sea", "the team won", "[PAD] " * 9, "rocket [SEP]"]
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
+def test_a_student_that_several_threads_ask_predicts_as_in_one(
+    tiny_run: Path, precision: Precision
+) -> None:
+    """Also right after it was loaded; "[SEP]" in a text is a word, whatever other threads do."""
+    parts = [SPECIAL[start:stop] for start in range(3) for stop in range(start + 1, 6)]
+    alone = open_student(tiny_run / "student", device="cpu", precision=precision)
+    expected = [alone.logits({"text": part}) for part in parts]
+    shared = open_student(tiny_run / "student", device="cpu", precision=precision)
+
+    def ask(number: int) -> NDArray[np.float32]:
+        return shared.logits({"text": parts[number % len(parts)]})
+
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(ask, range(8 * CALLS)))
+    wrong = sum(
+        not np.allclose(scores, expected[number % len(parts)], atol=1e-6)
+        for number, scores in enumerate(found)
+    )
+    assert wrong == 0
+    assert shared.model.precision == precision
+
+
+@pytest.mark.parametrize("changes", [{"max_length": 4}, {"fields": ["title"]}], ids=str)
+def test_a_record_that_was_changed_after_the_fact_is_refused(
+    student_copy: Path, changes: dict[str, Any]
+) -> None:
+    """Texts would be cut shorter than the student has learned them."""
+    record = read_json(student_copy / "pet.json")
+    write_json(student_copy / "pet.json", {**record, **changes})
+    with pytest.raises(InputError, match="one that was changed after it was written"):
+        open_student(student_copy)
+    del record["digest"]  # as former versions wrote it
+    write_json(student_copy / "pet.json", {**record, **changes})
+    assert open_student(student_copy)
 
 
 @pytest.mark.parametrize(

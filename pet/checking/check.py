@@ -26,6 +26,7 @@ from pet.data.data_files import passed_over_warnings
 from pet.data.duplicate_ids import RepeatedIds
 from pet.data.labeled import LabeledSet, rejected_warnings
 from pet.data.rejections import Rejections
+from pet.data.text_keys import row_keys
 from pet.ensemble.lineup import know_labels
 from pet.errors import InputError, Problem, gather, in_one_line
 from pet.inputs.inputs import Inputs
@@ -177,9 +178,9 @@ def _sample(tables: Tables, config: RunConfig, total: int) -> tuple[Columns, lis
     count, rejected = len(batch), len(batch.rejected)
     check_rejected(config, Rejections(batch.rejected), total)
     known = known_texts(config, task, tables.labeled, tables.test)
-    texts = zip(*(batch.columns[name] for name in task.fields), strict=True)
+    keys = row_keys(batch.columns, task.fields)
     whole = count + rejected == total
-    check_learnable(config, not whole or any(row not in known for row in texts))
+    check_learnable(config, not whole or any(key not in known for key in keys))
     repeated = RepeatedIds()
     repeated.offer(batch.ids)
     where = config.pool if whole else f"the start of {config.pool}"

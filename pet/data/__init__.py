@@ -2,7 +2,8 @@
 
 `data_files` finds them, `readers` streams one as raw rows (Parquet; CSV and JSON Lines in
 `text_readers`, Feather in `arrow_reader`; `unpacking` reads gzip), `columns` checks which columns
-they have. `pool` cleans raw rows into batches with ids, `duplicate_ids` finds those given twice;
-`labeled` is a small set in memory, with warnings about it; `arrays` takes the same from lists,
-arrays and DataFrames. Nothing here knows of patterns, models or runs.
+they have. `pool` cleans raw rows into batches with ids, `duplicate_ids` finds those given twice,
+`text_keys` says when texts read the same; `labeled` is a small set in memory, with warnings about
+it; `arrays` takes the same from lists, arrays and DataFrames. Nothing here knows of patterns,
+models or runs.
 """

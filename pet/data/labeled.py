@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from pet.data.label_values import UNLABELED, class_names, labels_of_rows
 from pet.data.pool import Pool, PoolBatch, RejectedRow, TextTable, join_batches, open_pool
 from pet.data.readers import count_rows
 from pet.data.rejections import Rejections
+from pet.data.text_keys import row_keys, text_key
 from pet.errors import InputError, Problem, did_you_mean
 from pet.storage.object_storage import path_of
 from pet.storage.units import fingerprint
@@ -194,9 +196,14 @@ def _several_labels(
 
 def _meant(unknown: Iterable[str], labels: Sequence[str]) -> str:
     """Suggest labels for those that are not the task's: blanks, case, a slip of the finger."""
-    pairs = [(name, did_you_mean(name, labels)) for name in unknown]
-    meant = [f"{name!r} for {label!r}" for name, label in pairs if label]
-    return f"a slip? {', '.join(meant[:5])}; " if meant else ""
+    alike = {text_key(label): label for label in labels}
+    slips: dict[str, list[str]] = {}
+    for name in unknown:
+        if label := alike.get(text_key(name)) or did_you_mean(name, labels):
+            same = unicodedata.normalize("NFKC", name) == unicodedata.normalize("NFKC", label)
+            slips.setdefault(label, []).append(ascii(name) if same else repr(name))
+    meant = [f"{', '.join(names)} for {label!r}" for label, names in slips.items()]
+    return f"a slip? {'; '.join(meant[:5])}; " if meant else ""
 
 
 def rejected_warnings(where: str, rejected: Sequence[RejectedRow], total: int) -> list[str]:
@@ -220,8 +227,10 @@ def _labeled_warnings(
         if label not in names
     ]
     seen: dict[tuple[str, ...], dict[str, str]] = {}
-    for id, name, *texts in zip(table.ids, names, *table.columns.values(), strict=True):
-        seen.setdefault(tuple(texts), {}).setdefault(name, id)
+    for id, name, key in zip(
+        table.ids, names, row_keys(table.columns, list(table.columns)), strict=True
+    ):
+        seen.setdefault(key, {}).setdefault(name, id)
     contradictions = [tuple(found.values()) for found in seen.values() if len(found) > 1]
     if contradictions:
         rows = "; ".join(" and ".join(pair) for pair in contradictions[:3])

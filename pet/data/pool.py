@@ -22,6 +22,7 @@ from pet.data.data_files import (
     find_files,
 )
 from pet.data.readers import Chunk, count_rows, open_files, read_chunks, with_columns
+from pet.data.text_keys import VISIBLE
 from pet.errors import InputError, Problem, first_line, input_error
 from pet.storage.object_storage import path_of
 
@@ -154,8 +155,7 @@ def _mask(array: pa.Array) -> NDArray[np.bool_]:
 
 
 def _is_blank(texts: pa.Array) -> NDArray[np.bool_]:
-    trimmed = pc.binary_length(pc.utf8_trim_whitespace(texts))
-    return _mask(pc.fill_null(pc.equal(trimmed, 0), True))
+    return ~_mask(pc.fill_null(pc.match_substring_regex(texts, VISIBLE), False))
 
 
 def _take(texts: pa.Array, usable: NDArray[np.bool_]) -> list[str]:

@@ -20,6 +20,7 @@ from pet.data.duplicate_ids import RepeatedIds
 from pet.data.labeled import LabeledSet
 from pet.data.pool import RejectedRow
 from pet.data.rejections import Rejections
+from pet.data.text_keys import text_key
 from pet.errors import InputError, Problem
 from pet.inputs.inputs import ROWS_PER_LABEL
 from pet.inputs.run_tables import texts_of
@@ -73,6 +74,7 @@ def sample_pool(session: Session) -> Unit:
         test=session.digests.get("test"),
         labeled_too=config.learn_from_labeled,
         names="learned",
+        known_by="text_key",
     )
     unit = make_unit(
         session.folder / "unlabeled", expected, lambda folder: _sample(session, limit, folder)
@@ -115,7 +117,7 @@ def _sample(session: Session, limit: int, folder: Path) -> dict[str, Any]:
                 texts.update(json.dumps([batch.ids[index], *row]).encode())
                 kept["id"].append(batch.ids[index])
                 kept["row"].append(int(batch.rows[index]))
-                kept["trainable"].append(row not in known)
+                kept["trainable"].append(tuple(map(text_key, row)) not in known)
                 for name, text in zip(fields, row, strict=True):
                     kept[f"field:{name}"].append(text)
             tick(len(batch) + len(batch.rejected))
@@ -150,7 +152,7 @@ def _rejected_table(rejected: Sequence[RejectedRow]) -> pa.Table:
 def known_texts(
     config: RunConfig, task: Task, labeled: LabeledSet, test: LabeledSet | None
 ) -> set[tuple[str, ...]]:
-    """Return the texts that nobody may learn from where they stand in the pool, too."""
+    """Return the keys of texts that nobody may learn from where they stand in the pool, too."""
     known = set() if config.learn_from_labeled else texts_of(task, labeled)
     return known if test is None else known | texts_of(task, test)
 

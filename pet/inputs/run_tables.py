@@ -13,6 +13,7 @@ from pet.config import CsvConfig, RunConfig
 from pet.data.data_files import CsvFormat
 from pet.data.labeled import LabeledSet, read_labeled
 from pet.data.pool import Pool, open_pool
+from pet.data.text_keys import row_keys
 from pet.errors import InputError, Problem, gather
 from pet.progress import SILENT, Observer
 from pet.storage.digests import combined_digest, file_digests
@@ -131,8 +132,8 @@ def pool_as_recorded(
 
 
 def texts_of(task: Task, table: LabeledSet) -> set[tuple[str, ...]]:
-    """The distinct texts of a labeled or test set, all fields together."""
-    return set(zip(*(table.columns[name] for name in task.fields), strict=True))
+    """Return the keys of the distinct texts of a labeled or test set, all fields together."""
+    return set(row_keys(table.columns, task.fields))
 
 
 def _leak_problems(task: Task, labeled: LabeledSet, test: LabeledSet) -> list[Problem]:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from pet.data.text_keys import text_key
+
 # Of runs of five characters, nine tenths in common (cosine): typing errors, other punctuation,
 # another signature; never two texts that merely share a subject.
 ALIKE = 0.9
@@ -50,11 +52,11 @@ def near_duplicates(
 
 
 def duplicate_rows(texts: Sequence[tuple[str, ...]]) -> NDArray[np.int64]:
-    """Return the rows whose text stood in an earlier row, blanks and capitals aside."""
+    """Return the rows whose text stood in an earlier row: one of the same `text_key`."""
     seen: set[tuple[str, ...]] = set()
     rows = []
     for row, fields in enumerate(texts):
-        key = tuple(" ".join(text.casefold().split()) for text in fields)
+        key = tuple(map(text_key, fields))
         if key in seen:
             rows.append(row)
         seen.add(key)

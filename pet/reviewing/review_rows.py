@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from pet.data.text_keys import row_keys, text_key
 from pet.ensemble.logits import read_logits
 from pet.ensemble.member_models import load_sentence_encoder
 from pet.errors import InputError, Problem
@@ -132,7 +133,7 @@ def review_rows(
     fresh = [
         row
         for row, id in enumerate(sampled.ids)
-        if id in texts and tuple(texts[id].values()) not in known
+        if id in texts and tuple(map(text_key, texts[id].values())) not in known
     ]
     if not fresh:
         raise InputError(
@@ -205,7 +206,7 @@ def _known_texts(run: FinishedRun) -> set[tuple[str, ...]]:
         for path in (run.config.labeled, run.config.test):
             if path is not None:
                 columns = labeled_of(run.config, run.task, path).columns
-                yield from zip(*(columns[name] for name in run.task.fields), strict=True)
+                yield from row_keys(columns, run.task.fields)
 
     return set(texts())
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 import pet
 from pet.config import RunConfig
+from pet.data.duplicate_ids import RepeatedIds
 from pet.data.pool import Pool, PoolBatch, RejectedRow
 from pet.ensemble.logits import stored_fingerprint
 from pet.errors import InputError, Problem
@@ -35,7 +36,7 @@ from pet.storage.files import (
 from pet.storage.locks import LOCK
 from pet.storage.mirrors import LABEL_FILE
 from pet.storage.run_folders import ALL_LABELS, RunFolder
-from pet.storage.units import LABELS_DONE, fingerprint
+from pet.storage.units import LABELS_DONE, LABELS_REJECTED, fingerprint
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,6 @@ class Predictions:
     probabilities: NDArray[np.floating]
     agreement: NDArray[np.floating]
 
-
-# Readers of a folder of Parquet files pass over names that begin with a point or an underscore.
-LABELS_REJECTED = "_rejected.parquet"
 
 OURS = re.compile(rf"{re.escape(LOCK)}|{re.escape(TEMPORARY_PREFIX)}.*|{LABELS_REJECTED}")
 
@@ -152,9 +150,18 @@ class LabelWriter:
         """
         rows = pool.count_rows()
         shards = count_shards(rows, self._config.shard_rows)
+        repeated = RepeatedIds()
         with set_aside(self.folder / LABELS_REJECTED, self.source) as reject:
-            counts = self.label_shards(pool, range(shards), rows, predict, observer, reject)
+
+            def look(batch: PoolBatch) -> None:
+                reject(batch.rejected)
+                if pool.id_column is not None:
+                    repeated.offer(batch.ids)
+
+            counts = self.label_shards(pool, range(shards), rows, predict, observer, look)
         close_labels(self.folder, self.source, shards, rows)
+        if repeated.warning:
+            observer.note(f"warning: {repeated.warning}")
         return counts
 
     def label_shards(
@@ -164,13 +171,13 @@ class LabelWriter:
         pool_rows: int,
         predict: PredictBatch,
         observer: Observer,
-        reject: Callable[[Sequence[RejectedRow]], None] = lambda rows: None,
+        look: Callable[[PoolBatch], None] = lambda batch: None,
     ) -> tuple[int, int]:
         """Label some shards of a pool; when all are labeled, the caller calls `close_labels`.
 
         Args:
             pool_rows: rows of the whole pool: counting them may take as long as reading them.
-            reject: is called with the rows of each shard that cannot be used.
+            look: is called with the rows of each shard.
 
         Returns:
             (shards written, shards reused)
@@ -181,7 +188,7 @@ class LabelWriter:
         with observer.stage("labeling the pool", rows, "rows") as tick:
             batches = pool.batches(config.shard_rows, config.keep_columns, first=shards.start)
             for shard, batch in zip(shards, batches, strict=False):
-                reject(batch.rejected)
+                look(batch)
                 if self.is_current(shard):
                     reused += 1
                     tick(len(batch.rows) + len(batch.rejected))
@@ -277,7 +284,7 @@ def refuse_other_labels(out: RunFolder, model: str) -> None:
     for path in sorted(out.path.glob("*.parquet")) if names else ():
         try:
             stored = pq.read_metadata(path).metadata or {}
-        except pa.ArrowInvalid:
+        except (OSError, pa.ArrowException):
             stored = {}
         if stored.get(b"source", b"").decode() != model:
             raise InputError(

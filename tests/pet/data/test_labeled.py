@@ -135,3 +135,23 @@ def test_other_column_names_are_mapped(tmp_path: Path) -> None:
     table = labeled(path, columns={"text": "body"}, label_column="topic", id_column="key")
     assert table.ids == ["k1", "k2"]
     assert table.columns == {"text": ["a", "b"]}
+
+
+def test_labels_alike_but_for_their_writing_are_one_slip(tmp_path: Path) -> None:
+    rows = [("a", "Caf\u00e9"), ("b", "cafe\u0301"), ("c", "CAF\u00c9 "), ("d", "bar")]
+    path = parquet(tmp_path / "a.parquet", text=[t for t, _ in rows], label=[n for _, n in rows])
+    with pytest.raises(InputError) as caught:
+        read_labeled(path, ["text"], ["caf\u00e9", "bar"])
+    assert r"a slip? 'Caf\xe9', 'cafe\u0301', 'CAF\xc9 ' for 'caf\xe9'; " in ascii_of(caught.value)
+    assert str(caught.value).count("slip") == 1
+    assert r"'cafe\u0301'" in str(caught.value), "it looks like the label itself"
+
+
+def ascii_of(error: Exception) -> str:
+    return str(error).encode("ascii", "backslashreplace").decode()
+
+
+def test_a_text_with_two_labels_is_found_in_another_case(tmp_path: Path) -> None:
+    path = parquet(tmp_path / "a.parquet", text=["The team won", "the team won "], label=["a", "b"])
+    (warning,) = read_labeled(path, ["text"], ["a", "b"]).warnings
+    assert "1 texts occur with more than one label" in warning

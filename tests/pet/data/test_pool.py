@@ -228,3 +228,12 @@ def test_what_former_versions_did_not_read_can_be_left_out(tmp_path: Path) -> No
     pool = pool_of(tmp_path)
     assert everything(pool)[1] == ["a", "b"]
     assert everything(pool.as_formerly())[1] == ["a"]
+
+
+def test_a_text_of_invisible_characters_alone_is_set_aside(tmp_path: Path) -> None:
+    texts = pa.table({"text": ["\u200b\ufeff", "the team won", "\u2800\u00a0"]})
+    pq.write_table(texts, tmp_path / "a.parquet")
+    (batch,) = open_pool(tmp_path, ["text"]).batches()
+    assert batch.columns["text"] == ["the team won"]
+    assert [row.row for row in batch.rejected] == [0, 2]
+    assert {row.reason for row in batch.rejected} == {"empty text"}

@@ -11,13 +11,15 @@ import pytest
 from pet.config import CsvConfig
 from pet.data.pool import open_pool
 from pet.errors import InputError
-from pet.inputs.run_tables import pool_as_recorded, pool_digest, read_tables
+from pet.inputs.run_tables import count_leaks, pool_as_recorded, pool_digest, read_tables
 from pet.progress import Observer
 from pet.storage.digests import combined_digest, file_digests
 from tests.support import samples
 from tests.support.files import write
 
 Configure = Callable[..., Any]
+
+COLUMNS = ("text", "label")
 
 
 def test_the_text_column_may_have_another_name(config_for: Configure, own_inputs: Path) -> None:
@@ -88,3 +90,16 @@ def test_a_run_of_a_former_version_keeps_the_files_that_it_counted(tmp_path: Pat
     assert "1 files are left out" in notes[0]
     for recorded in (None, combined_digest(file_digests(pool.files)), "another"):
         assert pool_as_recorded(pool, CsvConfig(), recorded)[0] is pool
+
+
+@pytest.mark.parametrize("change", [str.upper, lambda text: f" {text}\r\n", "\ufeff{}".format])
+def test_test_rows_of_the_labeled_set_are_found_in_other_case_or_with_other_blanks(
+    config_for: Configure, own_inputs: Path, change: Callable[[str], str]
+) -> None:
+    rows = [(change(text), label) for text, label in samples.labeled_rows()]
+    samples.write_csv(own_inputs / "test.csv", rows[:1] + samples.test_rows(), COLUMNS)
+    tables = read_tables(config_for(inputs=own_inputs))
+    assert count_leaks(tables.task, tables.labeled, tables.test) == 1
+    samples.write_csv(own_inputs / "test.csv", rows, COLUMNS)
+    with pytest.raises(InputError, match="rows that nobody learns from"):
+        read_tables(config_for(inputs=own_inputs))

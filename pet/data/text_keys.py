@@ -1,0 +1,36 @@
+"""When two texts are the same one to a reader, and when a text shows nothing at all."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+
+# White space and what has no ink: format and control characters, variation selectors, fillers. NUL
+# is left to be seen: texts of it are a mistake of whoever wrote them, and show as one.
+_INVISIBLE = (
+    r"\p{Z}\x{01}-\x{20}\x{7F}-\x{9F}\p{Cf}\x{FE00}-\x{FE0F}\x{034F}\x{115F}\x{1160}\x{17B4}\x{17B5}\x{3164}"
+    r"\x{FFA0}\x{2800}"
+)
+
+VISIBLE = f"[^{_INVISIBLE}]"  # in RE2's words, as Arrow's functions take it
+
+_UNSEEN = re.compile(
+    "[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufe00-\ufe0f\ufeff]"
+)
+
+
+def text_key(text: str) -> str:
+    """Return what texts have alike that differ in blanks, case or Unicode's forms alone.
+
+    Line ends, no-break spaces, composed and decomposed letters and what is invisible count as such.
+    """
+    if not text.isascii():
+        text = _UNSEEN.sub("", unicodedata.normalize("NFKC", text))
+    text = " ".join(text.casefold().split())
+    return text if text.isascii() else unicodedata.normalize("NFKC", text)
+
+
+def row_keys(columns: Mapping[str, Sequence[str]], fields: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return the keys of rows, each with those of all its fields. [rows]"""
+    return [tuple(map(text_key, row)) for row in zip(*(columns[n] for n in fields), strict=True)]

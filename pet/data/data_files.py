@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -147,6 +148,19 @@ def _kind(path: Path) -> str | None:
     return "file" if os.path.exists(path) else None  # Path.exists raises where a name is too long
 
 
+def special_kind(path: Path) -> str:
+    """Return what a path leads to that is no plain file; "" for one, wherever it lies.
+
+    Such a thing need not have an end, or waits for somebody to write.
+
+    Raises:
+        OSError: nothing is there.
+    """
+    mode = os.stat(path).st_mode
+    kinds = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
+    return "" if stat.S_ISREG(mode) else kinds.get(stat.S_IFMT(mode), "a device")
+
+
 def list_files(folder: Path) -> Listing:
     """List the files of a folder and its subfolders; names with `.` or `_` first are ignored."""
     walk = _walk_store if is_remote(folder) else _walk
@@ -217,9 +231,10 @@ class Reason(StrEnum):
     """Why a row is set aside."""
 
     NO_TEXT = "no text"  # null, or the key is missing; in every field, or beside empty ones
-    EMPTY = "empty text"  # nothing, or nothing but whitespace, in every field
+    EMPTY = "empty text"  # nothing visible in any field
     NOT_TEXT = "not text"  # a number, a list... where text should be
     UNDECODABLE = "not valid UTF-8"  # broken bytes, or half of a surrogate pair
+    TOO_LONG = "longer than 16 MB"
     NOT_JSON = "not a JSON object"
     RAGGED = "wrong number of columns"
     QUOTES = "lines held together by a wrong quote"
@@ -260,7 +275,7 @@ class Source:
         schema: columns, those of the folders' names last; in CSV and JSONL, all are strings.
         rows: number of rows where it is known: the file says it (Parquet), or it was read.
         path: on a disk, or on object storage: see `pet.object_storage`.
-        stamp: size, and time of the last change or ETag.
+        stamp: what changes when the file does: see `stamp_of`.
         csv: how it is written, if it is a CSV file.
         partition: columns that are in no row but in the folders' names: `lang=de/part-0.parquet`.
     """

@@ -26,6 +26,7 @@ from pet.data.data_files import (
     find_files,
     kind_of_name,
     partition_of,
+    special_kind,
 )
 from pet.data.spreadsheets import unescaped
 from pet.data.text_readers import (
@@ -66,7 +67,9 @@ def peek(path: Path, written: CsvFormat) -> tuple[pa.Schema, int | None]:
 def _peek_footer(path: Path, peek: Callable[[Path], tuple[pa.Schema, int | None]]) -> Any:
     try:
         return peek(path)
-    except (pa.ArrowException, OSError) as error:
+    except MemoryError:
+        raise
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         if isinstance(error, OSError) and error.errno:
             raise
         raise input_error(
@@ -141,7 +144,14 @@ def _read_parquet(
     ):
         groups = range(skip, file.num_row_groups)
         for table in file.iter_batches(CHUNK_ROWS, groups, columns=columns):
-            yield table.select(columns), np.full(len(table), None)
+            arrays = [_without_dictionary(table.column(name)) for name in columns]
+            yield pa.RecordBatch.from_arrays(arrays, columns), np.full(len(table), None)
+
+
+def _without_dictionary(column: pa.Array) -> pa.Array:
+    """Look up the values here, where an index behind the dictionary is a damaged file's."""
+    is_dictionary = pa.types.is_dictionary(column.type)
+    return column.dictionary_decode() if is_dictionary else column
 
 
 def _opened_parquet(path: Path) -> contextlib.AbstractContextManager[Any]:
@@ -210,6 +220,8 @@ def open_source(path: Path, name: str, written: CsvFormat = UNSTATED) -> Source:
         InputError: it is empty, broken or of another kind, or cannot be read.
     """
     try:
+        if not is_remote(path) and (kind := special_kind(path)):
+            raise input_error(path, "a plain file", kind, "write or copy a file there")
         stamp = stamp_of(path)
         if not stamp[0]:
             raise input_error(path, "a file with rows", "an empty file", "write or copy it again")
@@ -294,7 +306,7 @@ def count_rows(source: Source) -> int:
         if source.kind == "arrow":
             return count_arrow(source)
         with open_unpacked(source.path) as stream:
-            return sum(1 for _ in filled_lines(stream, source.path))
+            return sum(1 for _ in filled_lines(stream))
 
 
 @contextlib.contextmanager
@@ -303,7 +315,9 @@ def _steady(source: Source) -> Iterator[None]:
     _check_unchanged(source)
     try:
         yield
-    except (pa.ArrowException, csv.Error, UnicodeDecodeError, OSError) as error:
+    except MemoryError:  # Arrow's is one, too
+        raise
+    except (pa.ArrowException, csv.Error, OSError, UnicodeDecodeError) as error:
         _check_unchanged(source)
         raise _unreadable(source.path, error) from error
     _check_unchanged(source)

@@ -19,7 +19,9 @@ from pet.data.data_files import CHUNK_ROWS, CsvFormat, RawRows, Reason, Source
 from pet.data.unpacking import open_unpacked
 from pet.errors import InputError, input_error
 
-LONGEST_ROW = 16 << 20  # bytes of one CSV or JSONL row; more is an unclosed quote, or no JSONL
+LONGEST_ROW = 16 << 20  # bytes of one CSV or JSONL row; more is an unclosed quote, or no text
+
+OVERLONG = b"\0"  # stands for a JSONL line that is longer
 
 LINES_HELD = 100  # that one wrong quote of a CSV file may cost; more is a file to be mended
 
@@ -67,10 +69,12 @@ def peek_csv(path: Path, written: CsvFormat) -> tuple[pa.Schema, int | None]:
 def peek_jsonl(path: Path) -> tuple[pa.Schema, int | None]:
     _refuse_other_kinds(path)
     with open_unpacked(path) as stream:
-        lines = list(islice(filled_lines(stream, path), PEEKED_LINES))
+        lines = list(islice(filled_lines(stream), PEEKED_LINES))
     records = [record for line in lines if isinstance(record := _parse(line), dict)]
     if not records or lines[0] == b"[":
         found = lines[0][:60].decode("utf-8", "replace") if lines else "only empty lines"
+        if lines and lines[0] == OVERLONG:
+            found = f"a line of more than {LONGEST_ROW:,} bytes"
         raise input_error(
             path, "one JSON object per line", found, "write it with one row per line, as JSON Lines"
         )
@@ -94,7 +98,7 @@ def find_keys(source: Source, names: Sequence[str] | None) -> tuple[list[str], i
     found: dict[str, None] = {}
     rows = 0
     with open_unpacked(source.path) as stream:
-        for line in filled_lines(stream, source.path):
+        for line in filled_lines(stream):
             rows += 1
             if names is None or any(mark in line for mark in marks):
                 record = _parse(line)
@@ -147,7 +151,7 @@ class _CsvRows:
         }
         self._held: list[str] = []  # lines of the row that is being read
         self._length = self._number = self._width = 0
-        self._at_end = False
+        self._at_end = self._too_long = False
 
     def rows(self) -> Iterator[list[str] | Reason]:
         """Yield the rows; a reason for each that cannot be read.
@@ -169,12 +173,24 @@ class _CsvRows:
 
     def _lines(self) -> Iterator[str]:
         for line in iter(lambda: self._stream.readline(LONGEST_ROW + 1), ""):
+            begins = not self._held and self._number > 0
+            if begins and len(line) > LONGEST_ROW and self._ends_unquoted(line):
+                line, self._too_long = "-\n", True  # the next line begins a row, beyond doubt
             self._length += len(line)
             if self._length > LONGEST_ROW:
                 break
             self._held.append(line)
             yield self._with_escapes(line)
         self._at_end = True
+
+    def _ends_unquoted(self, line: str) -> bool:
+        """Read a line to its end; return whether there is no quote and no escape in it."""
+        marks = set(filter(None, (self._quote, self._escape)))
+        while line and not marks & set(line):
+            if line.endswith(("\n", "\r")):
+                return True
+            line = self._stream.readline(LONGEST_ROW + 1)
+        return not line
 
     def _with_escapes(self, line: str) -> str:
         """Escape what an escape stands before that is neither quote nor escape: it is itself."""
@@ -198,11 +214,13 @@ class _CsvRows:
             never_closed = self._at_end
             if len(self._held) > 1:  # there is no telling which quote closes which
                 row = Reason.QUOTES
+        if self._too_long:
+            row, self._too_long = Reason.TOO_LONG, False
         if self._number and isinstance(row, list) and row:
             row = self._fault(row) or row
         if self._length > LONGEST_ROW:
             raise self._refused(f"more than {LONGEST_ROW:,} characters in {{}}")
-        if isinstance(row, Reason):
+        if isinstance(row, Reason) and row is not Reason.TOO_LONG:
             self._refuse_escapes()
         if never_closed:
             raise self._refused("a quote that is opened in {} and never closed")
@@ -252,7 +270,7 @@ class _CsvRows:
 def read_jsonl(source: Source, texts: Sequence[str], others: Sequence[str]) -> Iterator[RawRows]:
     columns = list(dict.fromkeys([*texts, *others]))
     with open_unpacked(source.path) as stream:
-        lines = filled_lines(stream, source.path)
+        lines = filled_lines(stream)
         while batch := list(islice(lines, CHUNK_ROWS)):
             records = [_parse(line) for line in batch]
             faults = [record if isinstance(record, Reason) else None for record in records]
@@ -314,19 +332,22 @@ def is_unicode(text: str) -> bool:
     return True
 
 
-def filled_lines(stream: BinaryIO, path: Path) -> Iterator[bytes]:
-    """Yield the lines that are not blank, without a byte order mark."""
+def filled_lines(stream: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines that are not blank, without a byte order mark; `OVERLONG` for long ones."""
     mark = b"\xef\xbb\xbf"
     while line := stream.readline(LONGEST_ROW + 1):
         if len(line) > LONGEST_ROW:
-            found = f"a line of more than {LONGEST_ROW:,} bytes"
-            raise input_error(path, "one JSON object per line", found, "write it as JSON Lines")
+            while line and not line.endswith(b"\n"):
+                line = stream.readline(LONGEST_ROW + 1)
+            line = OVERLONG
         line, mark = line.removeprefix(mark).strip(), b""
         if line:
             yield line
 
 
 def _parse(line: bytes) -> dict[str, Any] | Reason:
+    if line == OVERLONG:
+        return Reason.TOO_LONG
     try:
         record = json.loads(line.decode())
     except UnicodeDecodeError:

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pet.data.data_files import list_files
+from pet.data.data_files import list_files, special_kind
 from pet.data.text_readers import is_unicode
 from pet.errors import InputError, PetError, Problem
 from pet.nightly.ledger import State
 from pet.progress import Observer
 from pet.storage.digests import pool_file_digest
 from pet.storage.files import read_record, write_json
+from pet.storage.object_storage import stamp_of
 
 DIGESTS = ".digests.json"  # a memory of what was hashed; it may be deleted at any time
 
@@ -29,8 +30,7 @@ class Stamp:
 
     @classmethod
     def of(cls, path: Path) -> Stamp:
-        status = path.stat()
-        return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+        return cls(*map(int, stamp_of(path)))
 
 
 class Late(PetError):
@@ -67,6 +67,7 @@ class Arrivals:
         late: names that are still being written: they are left for the next night.
         unreadable: name -> why.
         passed_over: name of every file that is of no kind that is read -> how to convert it.
+        special: name -> what it is instead of a file: it is never opened.
     """
 
     present: dict[str, PoolFile]
@@ -77,6 +78,7 @@ class Arrivals:
     late: list[str] = field(default_factory=list)
     unreadable: dict[str, str] = field(default_factory=dict)
     passed_over: dict[str, str] = field(default_factory=dict)
+    special: dict[str, str] = field(default_factory=dict)
 
 
 def look(
@@ -148,7 +150,10 @@ def _stamps(paths: Iterable[tuple[str, Path]], found: Arrivals) -> dict[str, Sta
     stamps = {}
     for name, path in paths:
         try:
-            stamps[name] = Stamp.of(path)
+            if kind := special_kind(path):
+                found.special[name] = kind
+            else:
+                stamps[name] = Stamp.of(path)
         except FileNotFoundError:
             continue  # it has just left
         except OSError as error:
@@ -213,6 +218,6 @@ def compare(
                 found.replaced.append(name)
         elif name in state.deleted or bad is not None:
             found.returned.append(name)
-    here = {*found.present, *found.late, *found.unreadable}
+    here = {*found.present, *found.late, *found.unreadable, *found.special}
     gone = {*state.files, *state.bad} - here - state.deleted
     found.deleted = sorted(gone)

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-
-import numpy as np
 
 from pet.config import RunConfig
 from pet.data.pool import Pool, pool_of
 from pet.data.readers import open_source
-from pet.data.rejections import Rejections
-from pet.errors import InputError, Interrupted, PetError, Problem
+from pet.errors import InputError, Interrupted, PetError
 from pet.finished.finished_run import open_run
 from pet.finished.predictors import Predict, predictor_of
 from pet.inputs.inputs import computation, recorded_run_id
 from pet.inputs.run_tables import csv_format
-from pet.method.drift import Sketch, TextSketch, empty_texts, sketch_texts
+from pet.method.drift import Sketch, TextSketch
 from pet.nightly.arrivals import Late, PoolFile
+from pet.nightly.file_reading import ReadingFailed, read_bounded
 from pet.nightly.label_store import labels_folder, take_back
 from pet.nightly.ledger import FileRecord, ModelRecord
 from pet.progress import Observer
@@ -29,8 +27,6 @@ from pet.reporting.provenance import code_version
 from pet.storage.units import derive_seed, fingerprint
 from pet.student.label_files import LabelWriter, count_labels, label_metadata
 from pet.tasks.task import Task, column_names
-
-SKETCHED_ROWS = 50_000  # texts of a file that are sketched; a uniform sample if there are more
 
 
 @dataclass(frozen=True)
@@ -74,7 +70,7 @@ class FileLabeler:
                 file.path,
                 [source],
                 self.task.fields,
-                columns=column_names(self.task, settings.text_column),
+                columns=self._columns(),
                 id_column=settings.id_column,
                 keep_columns=settings.keep_columns,
             )
@@ -86,36 +82,30 @@ class FileLabeler:
             InputError: it cannot be used, or too many of its rows cannot.
             Late: it changed meanwhile, or could not be read.
         """
+        settings = self.settings
+        request = {
+            "path": str(file.path),
+            "name": file.name,
+            "columns": self._columns(),
+            "written": asdict(csv_format(settings.pool_csv, "pool_csv.")),
+            "id_column": settings.id_column,
+            "keep_columns": settings.keep_columns,
+            "shard_rows": settings.shard_rows,
+            "max_rejected": settings.max_rejected,
+            "seed": derive_seed(0, file.digest),
+        }
         with _as_looked_at(file):
-            return self._read(file)
-
-    def _read(self, file: PoolFile) -> TextSketch:
-        pool = self.open(file)
-        total, rejected = pool.count_rows(), Rejections()
-        if not total:
-            raise InputError(
-                Problem(file.name, "at least one row", "none", "write or copy it again")
-            )
-        rng = np.random.default_rng(derive_seed(0, file.digest))
-        found = empty_texts()
-        kept = pool.keepable(self.settings.keep_columns, self.observer.note)
-        with self.observer.stage(f"reading {file.name}", total, "rows") as tick:
-            for batch in pool.batches(self.settings.shard_rows, kept):
-                rejected.add(batch.rejected)
-                chosen = np.flatnonzero(rng.random(len(batch)) < SKETCHED_ROWS / total)
-                columns = [batch.columns[name] for name in self.task.fields]
-                found += sketch_texts("\n".join(c[i] for c in columns) for i in chosen)
-                tick(len(batch) + len(batch.rejected))
-        if len(rejected) > self.settings.max_rejected * total:
-            raise InputError(
-                Problem(
-                    file.name,
-                    f"at most {self.settings.max_rejected:.0%} unusable rows",
-                    f"{len(rejected):,} of {total:,}: {rejected}",
-                    f"{rejected.fix('correct the rows')}; the file is read again then",
-                )
-            )
+            try:
+                found = read_bounded(request, self.observer)
+            except ReadingFailed as error:
+                raise Late(str(error)) from error
+            self.open(file)
         return found
+
+    def _columns(self) -> dict[str, str]:
+        """Return the column of each field, in the order of the fields."""
+        named = column_names(self.task, self.settings.text_column) or {}
+        return {name: named.get(name, name) for name in self.task.fields}
 
     def label(self, file: PoolFile) -> FileRecord:
         """Label a file; shards that an earlier try has written stay.

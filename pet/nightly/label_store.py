@@ -11,9 +11,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from pet.nightly.ledger import ModelRecord, State, unit_name
 from pet.storage.files import changing, read_record, sync_folder
-from pet.storage.units import LABELS_DONE
+from pet.storage.units import LABELS_DONE, LABELS_REJECTED
 
 LABELS = "labels"
 
@@ -34,7 +37,34 @@ def has_labels(store: Path, model: ModelRecord, name: str, digest: str) -> bool:
     """Return whether a model's labels of a file's content are whole, set aside or not."""
     folder = labels_folder(store, model, name, digest)
     aside = folder.parent / SET_ASIDE / folder.name
-    return any(bool(read_record(place / LABELS_DONE)) for place in (folder, aside))
+    return any(map(_are_whole, (folder, aside)))
+
+
+def _are_whole(folder: Path) -> bool:
+    """Return whether the label files of a folder are all there, and those that it was closed with.
+
+    Their footers are read, not their pages: a file that was cut off has none.
+    """
+    done = read_record(folder / LABELS_DONE)
+    if not done:
+        return False
+    names = [f"part-{shard:05d}.parquet" for shard in range(int(done.get("shards", 0)))]
+    rows = 0
+    for name in [*names, LABELS_REJECTED]:
+        try:
+            stored = pq.read_metadata(folder / name)
+        except (OSError, pa.ArrowException):
+            return False
+        if (stored.metadata or {}).get(b"source", b"").decode() != done.get("source"):
+            return False
+        rows += stored.num_rows
+    return rows == done.get("rows")
+
+
+def label_files(store: Path, model: ModelRecord) -> list[Path]:
+    """List a model's label files but for those that are set aside."""
+    folders = _units(version_folder(store, model))
+    return [path for folder in folders for path in sorted(folder.glob("part-*.parquet"))]
 
 
 def tidy(store: Path, state: State, keep_deleted: bool) -> tuple[int, int]:

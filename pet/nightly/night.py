@@ -6,6 +6,7 @@ night twice changes nothing, and one that was killed is gone on with by the next
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -14,11 +15,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pet.data.duplicate_ids import RepeatedIds
 from pet.errors import InputError, Problem
 from pet.jobs import Execute, InProcess, Job
 from pet.method.drift import DriftTest, Sketch, drifted
 from pet.nightly.arrivals import DIGESTS, Arrivals, Late, PoolFile, compare, look
-from pet.nightly.label_store import has_labels, tidy
+from pet.nightly.label_store import has_labels, label_files, tidy
 from pet.nightly.ledger import (
     LEDGER,
     MODELS,
@@ -41,7 +43,7 @@ from pet.nightly.model_choice import (
 from pet.nightly.night_summary import news, standing
 from pet.nightly.nightly_config import NightlyConfig
 from pet.progress import SILENT, Observer
-from pet.storage.files import TEMPORARY_PREFIX, sweep
+from pet.storage.files import TEMPORARY_PREFIX, read_parquet, sweep
 from pet.storage.locations import place_in_pool
 from pet.storage.locks import locked
 
@@ -121,6 +123,8 @@ class _Night:
         compare(self.found, self.state, self.has_labels, self.first.config.pool_csv.stated)
         self.label()
         tidy(self.store, self.state, self.config.keep_deleted)
+        if self.labeled:
+            self.note_repeated_ids()
         nights = self.state.nights  # a new model begins a list of its own
         if reason := reason_to_renew(self.config, self.state, self.first):
             self.renew(reason)
@@ -228,7 +232,7 @@ class _Night:
         if found.to_label:
             work = partial(self.label_files, self.model, found.to_label, sketched=True)
             done = self.one(f"label {len(found.to_label)} new or changed files", work)
-        labeled, bad, sketch = done.labeled, done.bad, done.sketch
+        labeled, bad, sketch = done.labeled, {**done.bad, **self.new_special()}, done.sketch
         replaced = [name for name in found.replaced if name in labeled]
         passed_over = found.passed_over if found.passed_over != self.state.passed_over else None
         changes = (labeled, bad, replaced, found.deleted, found.returned, passed_over is not None)
@@ -259,6 +263,30 @@ class _Night:
             fix=first.fix,
             read_as=self.first.config.pool_csv.stated,
         )
+
+    def note_repeated_ids(self) -> None:
+        """Warn of ids that stand in several files, whichever nights these came in."""
+        repeated = RepeatedIds()
+        for path in label_files(self.store, self.model):
+            repeated.offer(read_parquet(path, ["id"])["id"].to_pylist())
+        if repeated.warning:
+            self.observer.note(f"warning: {repeated.warning}")
+
+    def new_special(self) -> dict[str, BadFile]:
+        """Set aside what is no file, unless the ledger names it already."""
+        found = {
+            name: BadFile(
+                digest=hashlib.sha256(kind.encode()).hexdigest(),
+                expected="a plain file",
+                found=kind,
+                fix="write or copy a file there",
+            )
+            for name, kind in self.found.special.items()
+        }
+        new = {name: bad for name, bad in found.items() if self.state.bad.get(name) != bad}
+        for name, bad in new.items():
+            self.observer.note(f"warning: {name} is {bad.found}: it is not read")
+        return new
 
     def drift(self, sketch: Sketch | None) -> tuple[list[DriftTest], int]:
         if sketch is None:

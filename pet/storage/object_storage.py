@@ -36,7 +36,7 @@ _NO_CREDENTIALS = (
 
 _QUIET = logging.NullHandler()
 
-Stamp = tuple[int, int | str]
+Stamp = tuple[int | str, ...]
 
 
 def path_of(place: str | Path) -> Path:
@@ -196,10 +196,13 @@ class _Ranges(io.RawIOBase):
 
 
 def stamp_of(path: Path) -> Stamp:
-    """Return what changes when a file does: size, and time of the last change or ETag."""
+    """Return what changes when a file does: its size, then times and inode, or the ETag.
+
+    A program can set the time of the last write, but not that of the last change.
+    """
     if not is_remote(path):
         status = path.stat()
-        return status.st_size, status.st_mtime_ns
+        return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
     with as_disk_error(path):
         info = file_system(str(path)).info(key_of(str(path)))
     return int(info["size"]), version_of(info)

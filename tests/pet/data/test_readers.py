@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import resource
 import signal
 import subprocess
@@ -275,3 +276,51 @@ def test_a_key_that_first_stands_far_down_is_a_column(tmp_path: Path) -> None:
     assert (found.schema.names, found.rows) == (["text", "id"], 32)
     assert with_columns(source, ["\u00e9"]).schema.names == ["text", "\u00e9"]
     assert with_columns(source, None).schema.names == ["text", "id", "\u00e9"]
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+def test_a_file_replaced_by_one_of_the_same_size_and_time_is_refused(
+    tmp_path: Path, in_place: bool
+) -> None:
+    """The time of the last write can be set; the labels would be of other texts than the ids."""
+    path = write(tmp_path / "a.csv", "text\nthe team won\n")
+    (source,) = open_sources(path)
+    status = path.stat()
+    if not in_place:
+        path.unlink()
+    write(path, "text\nthe moon won\n")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with pytest.raises(PetError, match="it has changed since the start"):
+        list(read_chunks(source, ["text"], ()))
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a.csv"
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+    with pytest.raises(InputError, match="expected: a plain file"):
+        open_sources(tmp_path)
+
+
+def test_a_dictionary_index_out_of_bounds_is_the_files_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = pa.array(["the team won", "a rocket"] * 20).dictionary_encode()
+    write_parquet(tmp_path / "a.parquet", pa.table({"text": texts}), {})
+    (source,) = open_sources(tmp_path)
+    broken = pa.DictionaryArray.from_arrays(pa.array([0, 7]), ["a", "b"], safe=False)
+    batch = pa.RecordBatch.from_arrays([broken], ["text"])
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", lambda *_, **__: iter([batch]))
+    with pytest.raises(InputError, match="a file that can be read to its end"):
+        list(read_chunks(source, ["text"], ()))
+
+
+def test_a_column_name_that_is_no_unicode_is_the_files_fault(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": ["the team won"]}), path, store_schema=False)
+    path.write_bytes(path.read_bytes().replace(b"text", b"te\xffx"))
+    with pytest.raises(InputError, match="a whole Parquet file"):
+        open_sources(tmp_path)

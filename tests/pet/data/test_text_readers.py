@@ -200,9 +200,40 @@ def test_jsonl_lines_that_cannot_be_read_cost_themselves_alone(tmp_path: Path) -
     ]
 
 
-def test_a_line_too_long_for_jsonl_is_refused_before_it_fills_the_memory(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.jsonl", b'{"text": "a"}\n' * 30 + b"x" * (LONGEST_ROW + 1))
+def test_a_line_of_json_that_is_too_long_is_one_unusable_row(tmp_path: Path) -> None:
+    """It was a refused file; memory is bounded all the same."""
+    long = b'{"text": "' + b"x" * (LONGEST_ROW + 99) + b'"}\n'
+    row = b'{"text": "a"}\n'
+    assert read(write(tmp_path / "a.jsonl", row + long + row)) == ["a", "longer than 16 MB", "a"]
+    assert read(write(tmp_path / "b.jsonl", row + long[:-1])) == ["a", "longer than 16 MB"]
+    (source,) = open_sources(tmp_path / "a.jsonl")
+    assert count_rows(source) == 3
+
+
+def test_json_lines_that_are_one_long_line_are_refused(tmp_path: Path) -> None:
+    write(tmp_path / "a.jsonl", b"[" + b"1," * LONGEST_ROW)
     with pytest.raises(InputError, match="a line of more than"):
+        open_sources(tmp_path)
+
+
+def test_a_csv_row_that_is_too_long_is_one_unusable_row_where_it_has_no_quote(
+    tmp_path: Path,
+) -> None:
+    long = "x" * (LONGEST_ROW + 99)
+    content = f"id,text\n1,a\n2,{long}\n3,b\n"
+    assert read(write(tmp_path / "a.csv", content)) == ["a", "longer than 16 MB", "b"]
+    assert read(write(tmp_path / "b.csv", content.removesuffix("\n3,b\n"))) == [
+        "a",
+        "longer than 16 MB",
+    ]
+
+
+@pytest.mark.parametrize("quoted", ['2,"{}"\n', '2,{}"\n'])
+def test_a_csv_row_with_a_quote_that_is_too_long_is_named(tmp_path: Path, quoted: str) -> None:
+    """There is no telling where it ends."""
+    long = quoted.format("x" * (LONGEST_ROW + 99))
+    path = write(tmp_path / "a.csv", f"id,text\n1,a\n{long}3,b\n")
+    with pytest.raises(InputError, match=r"more than 16,777,216 characters in row 1\b"):
         read(path)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyarrow import dataset
@@ -19,12 +20,13 @@ from pyarrow import dataset
 from pet.errors import InputError, Interrupted, Problem
 from pet.finished.past_runs import show_run
 from pet.jobs import InProcess, Job
-from pet.nightly import file_labeling
+from pet.nightly import file_labeling, file_reading
 from pet.nightly.ledger import read_entries, read_state
 from pet.nightly.night import label_new
 from pet.nightly.nightly_config import NightlyConfig
 from pet.pipeline import label_pool
 from pet.progress import Observer
+from pet.storage.units import with_digest
 from pet.student.label_files import LabelWriter
 from tests.support import samples
 from tests.support.nights import arrive, night_settings
@@ -195,8 +197,7 @@ def test_a_file_of_mostly_unusable_rows_is_set_aside_whole(place: Path, night: N
 def test_a_file_without_a_column_to_keep_is_labeled_all_the_same(
     place: Path, settings: Callable[..., NightlyConfig], run_copy: Path
 ) -> None:
-    config = json.loads((run_copy / "config.json").read_text())
-    (run_copy / "config.json").write_text(json.dumps({**config, "keep_columns": ["source"]}))
+    samples.change_settings(run_copy, keep_columns=["source"])
     arrive(place / "pool", "a.csv", 5)
     notes: list[str] = []
     observer = Observer()
@@ -312,7 +313,7 @@ def test_enough_nights_renew_the_model(place: Path, night: Night) -> None:
 def another_model(run: Path) -> str:
     """Let a copy of a run pass for one that was made from other texts."""
     record = json.loads((run / "student" / "done.json").read_text())
-    changed = {**record, "fingerprint": record["fingerprint"][::-1]}
+    changed = with_digest({**record, "fingerprint": record["fingerprint"][::-1]})
     (run / "student" / "done.json").write_text(json.dumps(changed))
     return str(run)
 
@@ -361,8 +362,7 @@ def test_labels_of_other_settings_are_another_versions(
     """The student is the same, but half the files of a version would lack what is kept."""
     arrive(place / "pool", "a.csv", 5)
     assert night(run=str(run_copy))["model"]["version"] == 1
-    config = json.loads((run_copy / "config.json").read_text())
-    (run_copy / "config.json").write_text(json.dumps({**config, "abstain_below": 0.0}))
+    samples.change_settings(run_copy, abstain_below=0.0)
     found = night(run=str(run_copy))
     assert (found["model"]["version"], found["labeled_anew"]) == (2, ["a.csv"])
     assert night(run=str(run_copy))["came_into_use"] is None
@@ -371,9 +371,7 @@ def test_labels_of_other_settings_are_another_versions(
 def test_a_test_set_that_is_gone_stops_no_renewal(
     place: Path, night: Night, run_copy: Path
 ) -> None:
-    config = json.loads((run_copy / "config.json").read_text())
-    gone = {**config, "test": str(place / "gone.csv")}
-    (run_copy / "config.json").write_text(json.dumps(gone))
+    samples.change_settings(run_copy, test=str(place / "gone.csv"))
     arrive(place / "pool", "a.csv", 20)
     assert night(run=str(run_copy), retrain_nights=1)["model"]["version"] == 2
 
@@ -701,3 +699,116 @@ def test_a_full_disk_is_no_files_fault(
                 night(**changes)
         assert read_state(place / "store").bad == {}
         assert night(**changes)["bad"] == {}
+
+
+def bomb(path: Path) -> None:
+    """289 bytes that decode to one text of a megabyte, in each of 8,192 rows."""
+    texts = pa.DictionaryArray.from_arrays(pa.array([0] * 8192, pa.int32()), ["a" * (1 << 20)])
+    pq.write_table(pa.table({"text": texts}), path, compression="zstd", store_schema=False)
+
+
+def bad_name(path: Path) -> None:
+    """The name of a column is no UTF-8."""
+    pq.write_table(pa.table({"text": ["the team won"]}), path, store_schema=False)
+    path.write_bytes(path.read_bytes().replace(b"text", b"te\xffx"))
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "found"),
+    [
+        ("bomb.parquet", bomb, "one that takes more"),
+        ("pipe.csv", os.mkfifo, "a named pipe"),
+        ("zero.csv", lambda path: path.symlink_to("/dev/zero"), "a device"),
+        ("name.parquet", bad_name, "cut off"),
+    ],
+)
+def test_a_file_that_cannot_be_read_stops_no_night_and_is_in_the_ledger(
+    place: Path,
+    night: Night,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    make: Callable[[Path], object],
+    found: str,
+) -> None:
+    monkeypatch.setattr(file_reading, "MEMORY_BYTES", 256 << 20)
+    make(place / "pool" / name)
+    arrive(place / "pool", "monday.csv", 4)
+    done = night()
+    assert list(done["labeled"]) == ["monday.csv"]
+    assert list(done["bad"]) == [name]
+    assert found in done["bad"][name]["found"]
+    entries = len(read_entries(place / "store"))
+    again = night()
+    assert (list(again["bad"]), again["labeled"]) == ([name], {})
+    assert len(read_entries(place / "store")) == entries, (
+        "the same night twice is written down once"
+    )
+    (place / "pool" / name).unlink()
+    arrive(place / "pool", "tuesday.csv", 4)
+    assert night()["bad"] == {}
+
+
+def test_a_link_to_a_plain_file_elsewhere_is_labeled(place: Path, night: Night) -> None:
+    """Snapshots of the hub are folders of such links."""
+    arrive(place / "elsewhere", "blob.csv", 4)
+    (place / "pool" / "monday.csv").symlink_to(place / "elsewhere" / "blob.csv")
+    assert list(night()["labeled"]) == ["monday.csv"]
+
+
+def test_a_file_that_takes_too_long_is_set_aside_and_the_others_are_labeled(
+    place: Path, night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_reading, "SECONDS", 1)
+    monkeypatch.setattr(file_reading, "SECONDS_PER_MB", 0)
+    arrive(place / "pool", "a.csv", 4)
+    slow = place / "pool" / "slow.csv"
+    with slow.open("w") as stream:
+        stream.write("id,text\n")
+        stream.writelines(f"{n},the team won\n" for n in range(1_000_000))
+    done = night()
+    assert (list(done["labeled"]), list(done["bad"])) == (["a.csv"], ["slow.csv"])
+    assert done["bad"]["slow.csv"]["expected"] == "a file that can be read in 1 seconds"
+
+
+def cut(folder: Path) -> None:
+    path = folder / "part-00000.parquet"
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def exchange(folder: Path) -> None:
+    """With the labels of another file."""
+    other = next(path for path in folder.parent.glob("b.csv-*"))
+    shutil.copy(other / "part-00000.parquet", folder / "part-00000.parquet")
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda folder: (folder / "part-00000.parquet").unlink(), cut, exchange]
+)
+def test_labels_that_were_deleted_cut_or_exchanged_are_made_again_by_the_next_night(
+    place: Path, night: Night, damage: Callable[[Path], object]
+) -> None:
+    """Only the mark that the folder is complete was looked at."""
+    arrive(place / "pool", "a.csv", 5)
+    arrive(place / "pool", "b.csv", 7)
+    labels = Path(night()["labels"])
+    before = bytes_below(labels)
+    damage(next(labels.glob("a.csv-*")))
+    assert bytes_below(labels) != before
+    assert list(night()["labeled"]) == ["a.csv"]
+    assert bytes_below(labels) == before
+    assert night()["labeled"] == {}
+
+
+def test_ids_that_stand_in_files_of_several_nights_are_told(
+    place: Path, settings: Callable[..., NightlyConfig]
+) -> None:
+    """As a run tells of its pool: labels cannot be joined by such ids."""
+    notes: list[str] = []
+    observer = Observer()
+    observer.note = notes.append  # type: ignore[method-assign]
+    arrive(place / "pool", "a.csv", 5)
+    label_new(settings(), observer=observer)
+    assert not any("stand on earlier rows" in note for note in notes)
+    shutil.copy(place / "pool" / "a.csv", place / "pool" / "b.csv")
+    label_new(settings(), observer=observer)
+    assert "warning: the ids of about 50.0% of the pool's rows stand on earlier rows" in notes[-1]

@@ -129,7 +129,7 @@ OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "ALLOC_FAILED", "bad_
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Recognise an allocation failure on any device: torch raises a RuntimeError."""
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     return isinstance(error, RuntimeError) and any(text in str(error) for text in OUT_OF_MEMORY)
 

@@ -22,6 +22,7 @@ from pet.data.arrays import complete, known_labels, text_columns
 from pet.data.columns import listed
 from pet.data.label_values import label_name
 from pet.errors import InputError, Problem, missing_package
+from pet.escaping import visible
 from pet.finished.finished_run import open_run, student_of
 from pet.inputs.from_arrays import FitInputs, read_task
 from pet.method.ensembling import entropy
@@ -331,4 +332,4 @@ class Lines(Warnings):
         self._write(line)
 
     def _write(self, line: str) -> None:
-        sys.stderr.write(f"{line}\n")
+        sys.stderr.write(f"{visible(line)}\n")

@@ -12,7 +12,7 @@ from typing import Any
 import typer
 
 from flows.screens.terminal import Terminal
-from pet.errors import Interrupted, PetError
+from pet.errors import Interrupted, as_pet_error
 
 out = Terminal()
 err = Terminal(stderr=True)
@@ -76,14 +76,14 @@ def answer(work: Callable[[], None], debug: bool) -> None:
         err.print(f"stopped: {error}", markup=False)
         err.print(how_to_go_on(), markup=False, soft_wrap=True)
         raise typer.Exit(Interrupted.exit_status) from None
-    except PetError as error:
-        if debug:
-            err.print_exception()
-        err.print(str(error), markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(error.exit_status) from None
     except (KeyboardInterrupt, typer.Abort):  # the second: at a question
         raise typer.Exit(130) from None
     except Exception as error:
+        if (known := as_pet_error(error)) is not None:
+            if debug:
+                err.print_exception()
+            err.print(str(known), markup=False, highlight=False, soft_wrap=True)
+            raise typer.Exit(known.exit_status) from None
         if debug:
             raise
         err.print(

@@ -19,7 +19,7 @@ from prefect.artifacts import (
 )
 
 from pet.errors import Interrupted
-from pet.escaping import as_markdown
+from pet.escaping import as_markdown, visible
 from pet.progress import SILENT, Observer
 
 PUBLISH_SECONDS = 1.0
@@ -48,11 +48,11 @@ class RunObserver(Observer):
             raise Interrupted("the run was asked to stop")
 
     def end(self) -> None:
-        self._logger.info("%s", self.line())
+        self._logger.info("%s", visible(self.line()))
         self._then.end()
 
     def note(self, line: str) -> None:
-        self._logger.info("%s", line)
+        self._logger.info("%s", visible(line))
         self._then.note(line)
 
     def line(self) -> str:

@@ -16,7 +16,8 @@ from prefect.states import Cancelled
 
 from flows.runtime.ray_workers import RayOptions, workers_of
 from flows.runtime.server import connected
-from pet.errors import Interrupted, PetError
+from pet.errors import Interrupted, PetError, as_pet_error
+from pet.escaping import visible
 from pet.jobs import Execute
 from pet.progress import SILENT, Observer
 
@@ -37,7 +38,7 @@ _caller: contextvars.ContextVar[_Caller] = contextvars.ContextVar("caller")
 
 def warn_on_stderr(line: str) -> None:
     """Tell about settings, before there is a flow run that has a log."""
-    sys.stderr.write(f"warning: {line}\n")
+    sys.stderr.write(f"warning: {visible(line)}\n")
 
 
 def run_name() -> str:
@@ -114,9 +115,12 @@ def exit_status(work: Callable[[], object]) -> int:
     """Do the work of a flow's own command line; print a `PetError`, and return the exit status."""
     try:
         work()
-    except PetError as error:
-        sys.stderr.write(f"{error}\n")
-        return error.exit_status
     except KeyboardInterrupt:
         return Interrupted.exit_status
+    except Exception as error:
+        known = as_pet_error(error)
+        if known is None:
+            raise
+        sys.stderr.write(f"{visible(str(known))}\n")
+        return known.exit_status
     return 0

@@ -12,6 +12,7 @@ import contextlib
 import http.client
 import os
 import re
+import secrets
 import signal
 import socket
 import subprocess
@@ -33,6 +34,8 @@ SERVER_SETTINGS = {
     # Whole seconds: Prefect cuts fractions off, and a wait of zero keeps a core busy.
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
     "PREFECT_UI_ENABLED": "0",
+    # Pages that the user's browser shows may ask this machine, too: none may read an answer.
+    "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": "http://127.0.0.1",
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR",  # into our log: why it does not start
     "PREFECT__SERVER_EPHEMERAL": "1",
     "PREFECT__SERVER_FINAL": "1",
@@ -77,6 +80,8 @@ class OwnServer:
         try:
             home.mkdir(parents=True, exist_ok=True)
             self.log.touch()
+            for path in home.glob("prefect.db*"):  # texts and paths stand in it
+                path.chmod(0o600)
         except OSError as error:
             from pet.errors import PetError, Problem
 
@@ -84,6 +89,7 @@ class OwnServer:
             raise PetError(
                 Problem(str(home), "a folder for Prefect's history", str(error.strerror), fix)
             ) from error
+        self.secret = f"pet:{secrets.token_urlsafe(24)}"
         # The server takes over the socket, so the port cannot be lost to another program.
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]
@@ -101,7 +107,13 @@ class OwnServer:
             return subprocess.Popen(  # noqa: S603
                 # -P: this file's folder must not shadow anything for the server.
                 [sys.executable, "-P", __file__, str(descriptor), str(os.getpid())],
-                env={**os.environ, **SERVER_SETTINGS, "PREFECT_HOME": str(self.home)},
+                env={
+                    **os.environ,
+                    **SERVER_SETTINGS,
+                    "PREFECT_HOME": str(self.home),
+                    "PREFECT_API_AUTH_STRING": self.secret,
+                    "PREFECT_SERVER_API_AUTH_STRING": self.secret,
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -210,6 +222,7 @@ def connected(meanwhile: Callable[[], object] = lambda: None) -> Iterator[None]:
         server.wait()
         settings = {
             "api.url": server.url,
+            "api.auth_string": server.secret,
             "home": server.home,
             # Nobody watches for heartbeats here, and their thread delays a flow's end by a second.
             "flows.heartbeat_frequency": None,
@@ -261,6 +274,7 @@ def _serve(descriptor: int, parent: int) -> None:
     """Serve on an inherited socket until asked to stop, or until `parent` is gone."""
     # The parent may be gone before this line: it is then not our parent any more.
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    os.umask(0o077)  # of the database
     import uvicorn
 
     config = uvicorn.Config(

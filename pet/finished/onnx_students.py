@@ -15,8 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pet.errors import InputError, PetError, Problem, missing_package
-from pet.models.batching import is_out_of_memory
+from pet.errors import InputError, PetError, Problem, is_out_of_memory, missing_package
 from pet.models.model import Classifier, batch_tensors
 from pet.models.scoring import tokenize_columns
 from pet.student.student_folder import Student

@@ -12,6 +12,7 @@ from pet.data.columns import listed
 from pet.data.data_files import UNSTATED, CsvFormat
 from pet.data.readers import open_sources, read_answers, with_columns
 from pet.data.spreadsheets import is_escaped
+from pet.data.text_readers import is_unicode
 from pet.errors import InputError, Problem
 from pet.escaping import unescape_formula
 from pet.reviewing.annotation_files import ANSWER, ROW_ID, file_names, tool_names
@@ -57,9 +58,14 @@ def read_annotations(
     wrong: list[str] = []
     for number, record in enumerate(_records(path, written), start=1):
         try:
-            found += _annotations(record, fields)
+            own = list(_annotations(record, fields))
+            if not all(map(is_unicode, _strings(own))):
+                raise _NotOneLabel("half of a Unicode character")
+            found += own
         except _NotOneLabel as error:
             wrong.append(f"row {number}: {error}")
+        except (TypeError, AttributeError, KeyError):  # a number for a list, and the like
+            wrong.append(f"row {number}: an answer of another form")
     if wrong:
         more = f" and {len(wrong) - 5:,} more" if len(wrong) > 5 else ""
         raise InputError(
@@ -73,6 +79,11 @@ def read_annotations(
     if not found:
         raise InputError(Problem(str(path), "rows with answers", "no rows", "export it again"))
     return found
+
+
+def _strings(annotations: Sequence[Annotation]) -> Iterator[str]:
+    for own in annotations:
+        yield from (own.id, own.label, own.annotator, own.date, *own.texts.values())
 
 
 def _records(path: Path, written: CsvFormat) -> Iterator[Record]:

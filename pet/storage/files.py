@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -47,6 +48,7 @@ def writing(target: Path) -> Iterator[Path]:
     temporary = room / target.name
     try:
         yield temporary
+        _let_be_read(temporary, room / "usual")
         _sync(temporary)
         _put_in_place(temporary, target, room / "replaced")
     except Exception as error:
@@ -75,6 +77,15 @@ def _make_room(folder: Path) -> tuple[Path, int]:
         if is_ours:
             return room, descriptor
         os.close(descriptor)  # another process took it for abandoned
+
+
+def _let_be_read(path: Path, sample: Path) -> None:
+    """Give files the permissions that the user's other files have: some libraries keep them."""
+    sample.touch()
+    usual = stat.S_IMODE(sample.stat().st_mode)
+    for entry in [path, *path.rglob("*")]:
+        if entry.is_file() and stat.S_IMODE(entry.stat().st_mode) != usual:
+            entry.chmod(usual)
 
 
 def _sync(path: Path) -> None:
@@ -273,6 +284,8 @@ def read_parquet_batches(
 def _as_written(path: str | Path) -> Iterator[None]:
     try:
         yield
+    except MemoryError:  # Arrow's is one, too
+        raise
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise PetError(
             Problem(

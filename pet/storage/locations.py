@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 from pet.errors import InputError, Problem
 
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+# One scheme or several (`jdbc:postgresql://`), or none, but a user before the host.
+_ADDRESS = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)+//|//[^/]*@")
 
 STORES = {"s3": "s3fs", "gs": "gcsfs"}  # object storage: scheme, which names an extra; its package
 
@@ -59,8 +60,9 @@ def _store_problem(where: str, value: str) -> Problem | None:
     scheme = value.partition(":")[0].lower()
     expected = f"{scheme}://BUCKET/FOLDER"
     if not value.startswith(f"{scheme}://"):
-        found, fix = value[:60], f"write {scheme}:// and the bucket's name"
-        return Problem(where, expected, found.rpartition("@")[2], fix)
+        fix = f"write {scheme}:// and the bucket's name"
+        found = re.split("[?#@]", value)[0] if "@" not in value else f"{scheme}:..."
+        return Problem(where, expected, found[:60], fix)
     fix = "no key or signature, no // in it, no . or .. (credentials come from the environment)"
     return Problem(where, expected, f"an address that is none of these: {public(value)}", fix)
 
@@ -109,4 +111,6 @@ def public(address: str) -> str:
         port = f":{parts.port}" if parts.port else ""
     except ValueError:
         return "one that cannot be read"
-    return f"{parts.scheme}://{parts.hostname or ''}{port}"
+    host = re.match(r"[A-Za-z0-9._:-]*", parts.hostname or "")  # `host;password=...` in some
+    scheme = f"{parts.scheme}:" if parts.scheme else ""
+    return f"{scheme}//{host[0] if host else ''}{port}"

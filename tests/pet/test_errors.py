@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 
+import pyarrow as pa
 import pytest
 
 from pet.errors import (
@@ -12,6 +13,7 @@ from pet.errors import (
     LockedError,
     PetError,
     Problem,
+    as_pet_error,
     did_you_mean,
     locked_error,
     unsteady,
@@ -110,3 +112,33 @@ def test_an_error_of_another_process_comes_with_its_problems(
     assert type(back) is kind
     assert back.problems == error.problems
     assert str(back) == str(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc.cpp] DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        pa.ArrowMemoryError("malloc of size 6871947674 failed"),
+    ],
+)
+def test_out_of_memory_is_named_as_that(error: Exception) -> None:
+    """Not as a damaged model or file, which would be copied again in vain."""
+    found = as_pet_error(error)
+    assert found is not None
+    assert (found.exit_status, found.problems[0].where) == (1, "memory")
+    assert "smaller model" in found.problems[0].fix
+
+
+def test_a_place_without_permission_is_one_screen_that_names_it() -> None:
+    found = as_pet_error(PermissionError(13, "Permission denied", "/data/pool"))
+    assert found is not None
+    assert found.exit_status == 2
+    assert str(found).splitlines()[0] == "/data/pool"
+    assert "Permission denied" in str(found)
+
+
+def test_a_mistake_of_ours_is_not_passed_off_as_the_users() -> None:
+    assert as_pet_error(KeyError("x")) is None
+    assert as_pet_error(OSError("without a place")) is None

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -117,3 +122,31 @@ def test_no_server_outlives_a_killed_run(tmp_path: Path) -> None:
             return
         time.sleep(0.2)
     pytest.fail(f"something still listens on port {port}")
+
+
+@pytest.mark.prefect
+def test_our_own_server_answers_nobody_without_its_secret(tmp_path: Path) -> None:
+    """Any other user of the machine, and any page in the user's browser, could ask it."""
+    own = server.OwnServer(tmp_path / "home")
+    try:
+        own.wait()
+        headers = {"Origin": "http://pages.example"}
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            ask(own.url, headers)
+        assert caught.value.code == 401
+        caught.value.close()
+        assert "*" not in str(caught.value.headers.get("Access-Control-Allow-Origin"))
+        secret = base64.b64encode(own.secret.encode()).decode()
+        answer = ask(own.url, {**headers, "Authorization": f"Basic {secret}"})
+        assert answer.status == 200
+        assert answer.headers.get("Access-Control-Allow-Origin") is None
+        database = tmp_path / "home" / "prefect.db"
+        assert stat.S_IMODE(database.stat().st_mode) == 0o600
+    finally:
+        own.stop()
+
+
+def ask(url: str, headers: dict[str, str]) -> Any:
+    request = urllib.request.Request(f"{url}/admin/version", headers=headers)
+    with urllib.request.urlopen(request) as answer:
+        return answer

@@ -47,6 +47,10 @@ def test_addresses_of_buckets_and_paths_that_look_alike_are_let_through(place: s
         "s3:/key:pw@bucket",
         "gcs://bucket/a",
         "https://bucket.s3.host/a?sig=pw",
+        "S3://bucket/a?sig=pw",
+        "//me:pw@host/pool.csv",
+        "jdbc:postgresql://me:pw@host/texts?password=pw",
+        "https://host;password=pw/a",
     ],
 )
 def test_other_addresses_are_refused_without_their_secrets(place: str) -> None:

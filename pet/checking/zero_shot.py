@@ -94,7 +94,9 @@ def label_zero_shot(
         model=digest,
         fields=task.fields,
         patterns=[[p.template, task.words_in_order(p.name)] for p in task.patterns],
-        pool=pool_digest(file_digests(tables.pool.files, observer, root=tables.pool.path), config.pool_csv),
+        pool=pool_digest(
+            file_digests(tables.pool.files, observer, root=tables.pool.path), config.pool_csv
+        ),
         columns=tables.columns,
         id=config.id_column,
         calibration=config.calibration,

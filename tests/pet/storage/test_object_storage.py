@@ -70,7 +70,9 @@ def test_a_pool_in_a_bucket_has_the_rows_and_the_name_of_one_on_a_disk(
     assert rows_of(f"{bucket}/pool") == rows_of(pool_folder)
     assert [source.name for source in there.sources] == ["a.parquet", "c.jsonl"]
     assert there.count_rows() == here.count_rows() == 42
-    assert content_digest(there.files, root=there.path) == content_digest(here.files, root=here.path)
+    assert content_digest(there.files, root=there.path) == content_digest(
+        here.files, root=here.path
+    )
 
 
 @pytest.mark.parametrize("name", ["a.parquet", "more/b.csv", "c.jsonl"])

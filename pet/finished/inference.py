@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pet.config import CsvConfig
 from pet.data.data_files import passed_over_warnings
 from pet.data.labeled import LabeledSet
+from pet.data.text_keys import text_key
 from pet.data.text_readers import is_unicode
 from pet.errors import InputError, PetError, Problem, gather
 from pet.finished.finished_run import FinishedRun, columns_of, open_run

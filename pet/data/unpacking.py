@@ -19,7 +19,7 @@ MOST_UNPACKED, MOST_TIMES = 1 << 30, 100
 
 def most_unpacked(path: Path) -> int:
     """Return how many bytes a packed file may unpack to."""
-    return max(MOST_UNPACKED, MOST_TIMES * stamp_of(path)[0])
+    return max(MOST_UNPACKED, MOST_TIMES * int(stamp_of(path)[0]))
 
 
 def open_unpacked(path: Path) -> BinaryIO:

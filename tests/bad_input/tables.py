@@ -47,7 +47,7 @@ LABELED = [
          "save the sheet as CSV"),
          {"labeled.csv": WORKBOOK}),
     Case("a workbook", CHECK + " --labeled labeled.xlsx",
-         (".parquet, .csv or .jsonl", "labeled.xlsx", "convert it"), {"labeled.xlsx": WORKBOOK}),
+         ("a file that ends in .parquet", "labeled.xlsx", "read_excel"), {"labeled.xlsx": WORKBOOK}),
     Case("NUL bytes", RUN, ("at least one usable row", "wrong number of columns (1)"),
          {"labeled.csv": b"text,label\n" + b"\0" * 400}),
     Case("duplicate columns", RUN, ("a column 'label'", "2 columns of that name",
@@ -97,7 +97,7 @@ LABELED = [
 
 POOLS = [
     Case("nothing there", RUN + " --pool pol.parquet", ("nothing there", "holds", "pool.parquet")),
-    Case("a folder without files", RUN + " --pool empty", ("a folder with .parquet", "no file"),
+    Case("a folder without files", RUN + " --pool empty", ("files that end in .parquet", "no file"),
          {"empty": lambda path: path.mkdir()}),
     Case("a folder with other files", LABEL + " --pool docs", ("a folder with", "a.txt"),
          {"docs/a.txt": "a"}),
@@ -118,7 +118,7 @@ POOLS = [
          ("a whole Parquet file", "cut off", "copy it again"), {"c.parquet": cut}),
     Case("a CSV file called .parquet", LABEL + " --pool c.parquet", ("a whole Parquet file",),
          {"c.parquet": "text\na\n"}),
-    Case("a compressed file", LABEL + " --pool p.csv.gz", (".parquet, .csv or .jsonl", "p.csv.gz"),
+    Case("a compressed file", LABEL + " --pool p.csv.gz", ("a whole gzip file", "p.csv.gz"),
          {"p.csv.gz": b"\x1f\x8b"}),
     Case("mostly rows without text", RUN + " --pool p.parquet", ("at most 10% unusable rows",
          "3 or more of 4", "max_rejected"),

@@ -5,6 +5,6 @@
 they have. `pool` cleans raw rows into batches with ids, `duplicate_ids` finds those given twice,
 `text_keys` says when texts read the same; `labeled` is a small set in memory, with warnings about
 it; `arrays` takes the same from lists, arrays and DataFrames. `label_values` reads labels as files
-write them, `spreadsheets` what was written for a spreadsheet; `rejections` counts the reasons. Nothing here knows of patterns,
-models or runs.
+write them, `spreadsheets` what was written for a spreadsheet; `rejections` counts the reasons.
+Nothing here knows of patterns, models or runs.
 """

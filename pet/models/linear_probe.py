@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import Linear, Module
 
 from pet.method.linear_head import fit_head
-from pet.models.batching import Rows, split_by_tokens
+from pet.models.batching import MEMORY_ERRORS, Rows, halved, split_by_tokens
 from pet.models.model import Classifier, Texts
 from pet.models.scoring import CPU_TOKENS
 from pet.tasks.encoding import Encoder
@@ -75,19 +75,26 @@ def _inputs_of(
     """Return what the layer reads of each row; None if it reads every token. [rows, width]"""
     caught: list[Tensor] = []
     hook = layer.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0].float()))
-    batches = split_by_tokens(rows, encoder.lengths(texts, rows), CPU_TOKENS)
-    features: NDArray[np.float32] | None = None
+    lengths, size = encoder.lengths(texts, rows), CPU_TOKENS
+    batches = split_by_tokens(rows, lengths, size)
+    features: dict[int, NDArray[np.float32]] = {}
     model.module.eval()
     try:
         with torch.inference_mode():
-            for batch in batches:
+            while batches:
                 caught.clear()
-                model.outputs(encoder, texts, batch)
+                try:
+                    model.outputs(encoder, texts, batches[0])
+                except MEMORY_ERRORS as error:
+                    rest = np.sort(np.concatenate(batches))
+                    own = lengths[np.searchsorted(rows, rest)]
+                    size = halved(error, size, int(own.max()))
+                    batches = split_by_tokens(rest, own, size)
+                    continue
                 if not caught or caught[-1].ndim != 2:
                     return None
-                if features is None:
-                    features = np.empty((len(rows), caught[-1].shape[1]), np.float32)
-                features[np.searchsorted(rows, batch)] = caught[-1].cpu().numpy()
+                vectors = caught[-1].cpu().numpy()
+                features |= dict(zip(batches.pop(0).tolist(), vectors, strict=True))
     finally:
         hook.remove()
-    return features
+    return np.stack([features[row] for row in rows.tolist()])

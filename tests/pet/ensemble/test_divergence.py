@@ -20,9 +20,8 @@ Configure = Callable[..., Any]
     ("group", "unit", "steps_before", "units"),
     [
         ("member", "g0-category-r0", 0, 1),
-        ("student", "student-without-fold-0", 12, 8),
-        ("student", "student", 16, 10),
-        ("supervised", "supervised", 19, 11),
+        ("student", "student", 12, 9),
+        ("supervised", "supervised", 15, 10),
     ],
 )
 def test_a_loss_that_is_no_number_stops_its_unit_alone_and_the_run_goes_on_with_a_lower_rate(

@@ -15,7 +15,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from pet.data.labeled import label_name
+from pet.data.label_values import label_name
 from pet.estimator import PetClassifier
 from tests.conftest import ModelFolder
 from tests.support import samples

@@ -54,21 +54,21 @@ class LineObserver(Observer):
 
 
 class _Stage:
-    """One stage, and the timer that speaks of it until it is over."""
+    """One stage, and the thread that reports on it until it is over."""
 
     def __init__(self, observer: LineObserver, name: str, total: int | None, unit: str):
         self.name, self.unit, self.done = name, unit, 0
         self._observer, self._total = observer, total
         self._start = time.monotonic()
         self._over = threading.Event()
-        threading.Thread(target=self._speak, daemon=True).start()
+        threading.Thread(target=self._report, daemon=True).start()
 
     def close(self) -> float:
-        """Say no more; return the seconds that it took."""
+        """End the reports; return the seconds that it took."""
         self._over.set()
         return time.monotonic() - self._start
 
-    def _speak(self) -> None:
+    def _report(self) -> None:
         of = "" if self._total is None else f" of {self._total:,}"
         if self._over.wait(WORTH_A_LINE):
             return

@@ -98,9 +98,7 @@ def check_inputs(options: Mapping[str, Any], settings: tuple[str, ...] = ()) -> 
     try:
         tables = read_tables(config, problems)
     except InputError as error:
-        found_once = {(own.where, own.expected, own.found): own for own in reversed(error.problems)}
-        named_first = list(found_once.values())[::-1]  # of a file that is also read as the pool
-        raise InputError([own for own in named_first if own.where != NOWHERE]) from None
+        raise InputError([own for own in error.problems if own.where != NOWHERE]) from None
     with_pool = options.get("pool") is not None
     found = _of_tables(tables, with_pool)
     found["warnings"] += notes

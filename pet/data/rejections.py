@@ -1,14 +1,18 @@
-"""Rows that are set aside, counted by reason: what a person is told, and advised to do."""
+"""Rows that are set aside, counted by reason, with the advice that follows."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 
 from pet.data.data_files import Reason
 from pet.data.pool import RejectedRow
+from pet.storage.files import read_parquet_batches
 
 NAMED = 3  # rows that are named as examples
+
+KEPT = 10  # first rows that are kept
 
 # Reasons that stand for texts that are missing: a pool may well have some.
 MISSING = {Reason.NO_TEXT.value, Reason.EMPTY.value}
@@ -19,26 +23,27 @@ class Rejections:
 
     Attributes:
         reasons: how many rows there are of each.
+        first: the first few rows.
     """
 
     def __init__(self, rows: Iterable[RejectedRow] = ()):
         self.reasons: Counter[str] = Counter()
-        self._first: list[RejectedRow] = []
+        self.first: list[RejectedRow] = []
         self.add(rows)
 
     def add(self, rows: Iterable[RejectedRow]) -> None:
         """Count some more."""
         for row in rows:
             self.reasons[row.reason] += 1
-            if len(self._first) < NAMED:
-                self._first.append(row)
+            if len(self.first) < KEPT:
+                self.first.append(row)
 
     def __len__(self) -> int:
         return self.reasons.total()
 
     def __str__(self) -> str:
         counts = ", ".join(f"{reason} ({n:,})" for reason, n in self.reasons.most_common())
-        first = ", ".join(f"row {row.row} of {row.file}" for row in self._first)
+        first = ", ".join(f"row {row.row} of {row.file}" for row in self.first[:NAMED])
         return f"{counts}; the first: {first}"
 
     def fix(self, otherwise: str, allow: str = "") -> str:
@@ -54,3 +59,15 @@ class Rejections:
                 "every row with an umlaut or an accent would be lost"
             )
         return f"{otherwise}{allow}" if set(self.reasons) <= MISSING else otherwise
+
+
+def read_rejected(path: Path) -> Rejections:
+    """Count the rows of a file of rejected rows.
+
+    Raises:
+        PetError: it is missing or damaged.
+    """
+    found = Rejections()
+    for batch in read_parquet_batches(path, 10_000):
+        found.add(RejectedRow(**row) for row in batch.to_pylist())
+    return found

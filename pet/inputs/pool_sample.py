@@ -19,7 +19,7 @@ from pet.config import RunConfig
 from pet.data.duplicate_ids import RepeatedIds
 from pet.data.labeled import LabeledSet
 from pet.data.pool import RejectedRow
-from pet.data.rejections import Rejections
+from pet.data.rejections import Rejections, read_rejected
 from pet.data.text_keys import text_key
 from pet.errors import InputError, Problem
 from pet.inputs.inputs import ROWS_PER_LABEL
@@ -82,7 +82,7 @@ def sample_pool(session: Session) -> Unit:
     if warning := unit.record.get("repeated_ids"):
         session.observer.note(f"warning: {warning}")
     # The setting makes no other sample: one that is reused may be of a time when more was allowed.
-    check_rejected(session.config, _read_rejected(unit.path), int(unit.record["rows"]))
+    check_rejected(session.config, read_rejected(unit.path / REJECTED), int(unit.record["rows"]))
     with writing(session.folder / REJECTED) as temporary:
         shutil.copyfile(unit.path / REJECTED, temporary)
     return unit
@@ -133,15 +133,6 @@ def _sample(session: Session, limit: int, folder: Path) -> dict[str, Any]:
         "texts": of_texts,
         "learned": fingerprint(texts=of_texts, rows=learned),
     }
-
-
-def _read_rejected(folder: Path) -> Rejections:
-    """Count the rows that a sample's folder says were set aside."""
-    found = Rejections()
-    with pq.ParquetFile(folder / REJECTED) as file:
-        for batch in file.iter_batches():
-            found.add(RejectedRow(**row) for row in batch.to_pylist())
-    return found
 
 
 def _rejected_table(rejected: Sequence[RejectedRow]) -> pa.Table:

@@ -91,8 +91,15 @@ def pool_of_run(
         columns=columns,
         id_column=config.id_column,
         keep_columns=config.keep_columns,
-        written=csv_format(config.pool_csv, "--set pool_csv."),
+        written=_written_of(config, path),
     )
+
+
+def _written_of(config: RunConfig, path: str) -> CsvFormat:
+    """Return how a pool is written; without one, `pet check` reads the labeled set as the pool."""
+    if path == config.labeled and config.labeled_csv == config.pool_csv:
+        return csv_format(config.labeled_csv, "--set labeled_csv.")
+    return csv_format(config.pool_csv, "--set pool_csv.")
 
 
 def csv_format(csv: CsvConfig, option: str) -> CsvFormat:

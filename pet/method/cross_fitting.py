@@ -65,7 +65,7 @@ def correct(soft_labels: Array, logits: Array, temperature: float) -> Correction
         soft_labels: the ensemble's, softened at `temperature`. [rows, labels]
         logits: of the classifiers, out of fold. [rows, labels]
     """
-    kept = retention(_unsoftened(soft_labels, temperature), logits.argmax(axis=1))
+    kept = retention(unsoften(soft_labels, temperature), logits.argmax(axis=1))
     share = 0.0 if kept is None else float(np.clip((kept - TOO_WEAK) / (1 - TOO_WEAK), 0, MOST))
     if not share:
         return Correction(np.asarray(soft_labels, np.float32), kept, share)
@@ -90,7 +90,7 @@ def as_confident_as(logits: Array, soft_labels: Array, temperature: float) -> ND
     from scipy.optimize import minimize_scalar  # a second, which few commands need
     from scipy.special import log_softmax
 
-    calibrated = _unsoftened(soft_labels, temperature)
+    calibrated = unsoften(soft_labels, temperature)
 
     def negative_log_likelihood(log_temperature: float) -> float:
         logs = log_softmax(logits / np.exp(log_temperature), axis=1)
@@ -102,7 +102,8 @@ def as_confident_as(logits: Array, soft_labels: Array, temperature: float) -> ND
     return softmax(logits, float(np.exp(found)) * temperature).astype(np.float32)
 
 
-def _unsoftened(soft_labels: Array, temperature: float) -> Array:
+def unsoften(soft_labels: Array, temperature: float) -> Array:
+    """Return the probabilities that were softened at a temperature. [rows, labels]"""
     return softmax(_logs(soft_labels), 1 / temperature)
 
 

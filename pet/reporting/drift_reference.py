@@ -11,8 +11,8 @@ from pet.ensemble.logits import read_logits
 from pet.errors import InputError, Problem
 from pet.inputs.pool_sample import load_unlabeled
 from pet.inputs.session import Session
+from pet.method.cross_fitting import unsoften
 from pet.method.drift import LabelSketch, Sketch, empty_labels, sketch_labels, sketch_texts
-from pet.method.ensembling import softmax
 from pet.storage.files import read_parquet, read_record, write_json
 from pet.storage.units import Unit, fingerprint, make_unit
 
@@ -60,8 +60,7 @@ def _sketch_soft_labels(session: Session) -> LabelSketch:
     count = len(session.task.labels)
     found = empty_labels(count)
     for path in sorted((session.folder / "soft_labels").glob("part-*.parquet")):
-        soft = np.maximum(read_logits(path)[1], np.finfo(np.float32).tiny)
-        probabilities = softmax(np.log(soft) * session.config.temperature)
+        probabilities = unsoften(read_logits(path)[1], session.config.temperature)
         found += sketch_labels(probabilities.argmax(axis=1), probabilities.max(axis=1), count)
     return found
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any, get_args
 
 import numpy as np
@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pet.config import Weighing
+from pet.data.rejections import Rejections, read_rejected
 from pet.ensemble.lineup import Lineup
 from pet.ensemble.logits import read_logits
 from pet.ensemble.members import Member, folder_of
@@ -34,7 +35,7 @@ from pet.method.metrics import (
     metrics,
     reliability,
 )
-from pet.storage.files import read_parquet, read_parquet_batches
+from pet.storage.files import read_parquet
 from pet.student.linear_baselines import LINEAR_STUDENT, LINEAR_SUPERVISED
 
 DOUBTFUL = 12
@@ -43,7 +44,6 @@ MOST_CONFIDENT = 4  # of every label
 
 LONGEST = 280  # characters of a text
 
-FIRST = 10  # rejected rows that are named
 
 COLUMNS = ("id", "label", "confidence", "probabilities", "agreement")
 
@@ -115,25 +115,13 @@ def _cut(text: str | None) -> str:
 
 def count_rejected(session: Session) -> dict[str, Any]:
     """Count the rows that could not be used, by file kind and reason, and name the first few."""
-    found = {"pool": _by_reason(_rejected_of_pool(session.folder / REJECTED))}
+    counted = {"pool": read_rejected(session.folder / REJECTED)}
     for name, table in session.inputs.measured().items():
-        found[name] = _by_reason((row.file, row.row, row.reason) for row in table.rejected)
-    return found
-
-
-def _rejected_of_pool(path: Path) -> Iterable[tuple[str, int, str]]:
-    for batch in read_parquet_batches(path, 10_000):
-        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
-
-
-def _by_reason(rows: Iterable[tuple[str, int, str]]) -> dict[str, Any]:
-    reasons: Counter[str] = Counter()
-    first: list[dict[str, Any]] = []
-    for file, row, reason in rows:
-        reasons[reason] += 1
-        if len(first) < FIRST:
-            first.append({"file": file, "row": row, "reason": reason})
-    return {"reasons": dict(reasons.most_common()), "first": first}
+        counted[name] = Rejections(table.rejected)
+    return {
+        name: {"reasons": dict(own.reasons.most_common()), "first": list(map(asdict, own.first))}
+        for name, own in counted.items()
+    }
 
 
 Array = NDArray[np.floating]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pet.data.labeled import LabeledSet
 from pet.ensemble.logits import write_logits
 from pet.inputs.pool_sample import texts_fingerprint, unlabeled_rows
 from pet.inputs.session import Session
-from pet.method.ensembling import softmax
+from pet.method.cross_fitting import unsoften
 from pet.method.linear_head import fit_head
 from pet.method.word_classifier import PENALTY, word_features
 from pet.models.training import one_hot
@@ -30,45 +32,52 @@ def score_linear(session: Session, soft: Unit, out_of_fold: Unit | None) -> list
     test = session.inputs.test
     if test is None:
         return []
-    source = {
-        "rows": session.digests["test"],
-        "texts": texts_fingerprint(session),
-        "penalty": PENALTY,
-    }
-    taught_by: dict[str, Any] = {
-        LINEAR_STUDENT: [soft.fingerprint, getattr(out_of_fold, "fingerprint", "")]
-    }
+    corrected = [] if out_of_fold is None else [out_of_fold.fingerprint]
+    taught_by: dict[str, Any] = {LINEAR_STUDENT: [soft.fingerprint, *corrected]}
     if len(session.labeled):
         taught_by[LINEAR_SUPERVISED] = session.digests["labeled"]
+    features = functools.cache(lambda: _features(session, test))
     units = []
     for name, taught in taught_by.items():
 
         def make(tick: Tick, name: str = name) -> tuple[list[str], NDArray[np.float32]]:
-            return test.ids, _predict(session, name, out_of_fold)
+            scores = _score(session, name, features(), out_of_fold)
+            tick(len(test))
+            return test.ids, scores
 
         path = session.folder / "evaluation" / f"{name}-test.parquet"
-        expected = fingerprint(unit=name, taught=taught, **source)
+        expected = fingerprint(
+            unit=name,
+            taught=taught,
+            rows=session.digests["test"],
+            texts=texts_fingerprint(session),
+            penalty=PENALTY,
+        )
         units.append(
             write_logits(session.observer, path, expected, f"{name} on test", len(test), make)
         )
     return units
 
 
-def _predict(session: Session, name: str, out_of_fold: Unit | None) -> NDArray[np.float32]:
+def _features(session: Session, test: LabeledSet) -> Any:
+    """Return the words of pool, labeled and test rows; None where there are none."""
+    rows = (unlabeled_rows(session), session.labeled, test)
+    return word_features(*([own.columns[name] for name in session.task.fields] for own in rows))
+
+
+def _score(
+    session: Session, name: str, features: Any, out_of_fold: Unit | None
+) -> NDArray[np.float32]:
     """Fit one of the two, and score the test rows. [rows, labels]"""
-    unlabeled, labeled, test = unlabeled_rows(session), session.labeled, session.inputs.test
-    assert test is not None, "nobody asks without test rows"
-    fields = session.task.fields
-    features = word_features(
-        *([own.columns[field] for field in fields] for own in (unlabeled, labeled, test))
-    )
+    assert session.inputs.test is not None, "nobody asks without test rows"
     labels = len(session.task.labels)
     if features is None:
-        return np.zeros((len(test), labels), np.float32)
+        return np.zeros((len(session.inputs.test), labels), np.float32)
     of_pool, of_labeled, of_test = features
     if name == LINEAR_SUPERVISED:
-        return fit_head(of_labeled, one_hot(labeled.labels, labels), PENALTY).logits(of_test)
-    targets = read_targets(session, out_of_fold).soft_labels
-    hard = softmax(np.log(targets + 1e-9), 1 / session.config.temperature)  # as they are calibrated
-    rows = np.flatnonzero(unlabeled.trainable)
-    return fit_head(of_pool[rows], hard[rows], PENALTY).logits(of_test)
+        gold = one_hot(session.labeled.labels, labels)
+        return fit_head(of_labeled, gold, PENALTY).logits(of_test)
+    learned = read_targets(session, out_of_fold).soft_labels
+    targets = unsoften(learned, session.config.temperature)
+    rows = np.flatnonzero(unlabeled_rows(session).trainable)
+    return fit_head(of_pool[rows], targets[rows], PENALTY).logits(of_test)

@@ -34,13 +34,12 @@ from pet.method.metrics import metrics
 from pet.storage.files import write_json, write_text
 from tests.bench import jobs, loops, setfit
 from tests.bench.machine import describe
-from tests.bench.runs import LARGER, pool_label_accuracy
+from tests.bench.runs import LARGER, LARGER_MODELS, TINY_MODELS, pool_label_accuracy
 from tests.bench.tables import RESULTS, ceiling, notes
 
 FORMER = "b4c3773"  # the state that the jobs' times are compared with
 
-LARGE = {"model": "smollm2", "encoder": "minilm", "student-model": "minilm"}
-MODELS = {"demo": {"model": "bert-tiny"}, "benchmark": LARGE, "typed": LARGE}
+MODELS = {"demo": TINY_MODELS, "benchmark": LARGER_MODELS, "typed": LARGER_MODELS}
 SETTINGS = {"demo": (), "benchmark": LARGER, "typed": ()}
 CASES = {
     "demo": (("newsgroups", 50),),
@@ -92,7 +91,9 @@ def measure(cell: Cell) -> dict[str, Any]:
 
 def _pet(cell: Cell, run: Path) -> dict[str, Any]:
     models = (cache_root() / "models").resolve()
-    options = [f"--{option}={models / name}" for option, name in MODELS[cell.job].items()]
+    options = [
+        f"--{option.replace('_', '-')}={models / name}" for option, name in MODELS[cell.job].items()
+    ]
     if cell.way == "pet-fast":
         options.append("--preset=fast")
     elif cell.way == "pet-former":
@@ -143,8 +144,7 @@ def _setfit(cell: Cell, folder: Path) -> dict[str, Any]:
     command = setfit.command(python, cell.labeled, both, cell.seed, folder)
     took = jobs.timed(["env", "-u", "PYTHONPATH", *surroundings, *command], folder)
     probabilities = np.load(folder / "probabilities.npy")
-    names = sorted({*pq.read_table(cell.labeled)["label"].to_pylist(), *truth})
-    right = np.array([names.index(label) for label in truth])
+    right = setfit.truth_of(cell.labeled, both)
     ours, rest = slice(pool.num_rows, None), slice(pool.num_rows)
     measured = metrics(probabilities[ours], right[ours])
     return {

@@ -31,6 +31,9 @@ LARGER = (
     "student.steps=300",
 )
 
+TINY_MODELS = {"model": "bert-tiny"}
+LARGER_MODELS = {"model": "smollm2", "encoder": "minilm", "student_model": "minilm"}
+
 
 def measure(cell: Cell) -> dict[str, Figures]:
     """Run `pet` on the cell's labeled rows: with BERT-tiny alone, or with the larger models."""
@@ -39,15 +42,14 @@ def measure(cell: Cell) -> dict[str, Figures]:
 
 def measure_tiny(cell: Cell) -> dict[str, Figures]:
     """Run PET, then iPET on top of it, in one folder: members of generation 0 are shared."""
-    models = {"model": "bert-tiny"}
-    pet = _run(cell, cell.run, models, "generations=0", seed=cell.seed)
+    pet = _run(cell, cell.run, TINY_MODELS, "generations=0", seed=cell.seed)
     found = {
         "supervised": pet["test"].get("supervised"),
         **_patterns(pet["test"]["patterns"]),
         **_ensembles(pet["test"], "PET"),
         "PET student": {**pet["test"]["student"], "minutes": _minutes(pet)},
     }
-    ipet = _run(cell, cell.run, models, seed=cell.seed)
+    ipet = _run(cell, cell.run, TINY_MODELS, seed=cell.seed)
     found |= {
         "iPET mean pattern": _mean(list(ipet["test"]["patterns"].values()), "trained"),
         **_ensembles(ipet["test"], "iPET"),
@@ -65,11 +67,10 @@ def measure_larger(cell: Cell) -> dict[str, Figures]:
     What the untrained language model says does not depend on the labels, so it is asked once.
     """
     run = cell.run.with_name(f"larger-{cell.name}-{cell.task}")
-    models = {"model": "smollm2", "encoder": "minilm", "student_model": "minilm"}
     run.parent.mkdir(parents=True, exist_ok=True)
     with run.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # cells that share the folder wait for each other
-        report = _run(cell, run, models, *LARGER, seed=0)
+        report = _run(cell, run, LARGER_MODELS, *LARGER, seed=0)
         right = pool_label_accuracy(run, cell.texts)
     test = report["test"]
     zero_shot = [own["zero_shot"] for own in test["patterns"].values()]

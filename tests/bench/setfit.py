@@ -41,7 +41,7 @@ def measure(cell: Cell) -> dict[str, dict[str, Any]]:
         )
         probabilities = np.load(Path(out) / "probabilities.npy")
         seconds = json.loads((Path(out) / "timing.json").read_text())["seconds"]
-    truth = _truth(cell)
+    truth = truth_of(cell.labeled, cell.test)
     return {"SetFit": {**metrics(probabilities, truth), "minutes": seconds / 60}}
 
 
@@ -85,9 +85,8 @@ def _call(command: list[str], cwd: Path | None = None, env: dict[str, str] | Non
         raise RuntimeError(f"{' '.join(command[:4])} failed:\n{done.stderr[-3000:]}")
 
 
-def _truth(cell: Cell) -> np.ndarray:
-    """Return the labels as places among their sorted names, as the script orders them. [rows]"""
-    assert cell.labeled is not None
-    known, truth = (pq.read_table(path)["label"].to_pylist() for path in (cell.labeled, cell.test))
+def truth_of(labeled: Path, test: Path) -> np.ndarray:
+    """Return labels as places among all names in order, as the script orders them. [rows]"""
+    known, truth = (pq.read_table(path)["label"].to_pylist() for path in (labeled, test))
     names = sorted({*known, *truth})
     return np.array([names.index(label) for label in truth])

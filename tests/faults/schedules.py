@@ -64,9 +64,9 @@ def play(number: int, among: Sequence[Scenario]) -> Play:
     found = contents(scenario.place)
     names = sorted(found.keys() | whole.contents.keys())
     others = [name for name in names if found.get(name) != whole.contents.get(name)]
-    assert not others, told(played, f"not as in the undisturbed run: {', '.join(others)}")
+    assert not others, describe(played, f"not as in the undisturbed run: {', '.join(others)}")
     left = [str(path) for path in scenario.place.rglob(f"{TEMPORARY_PREFIX}*")]
-    assert not left, told(played, f"temporary files stay: {', '.join(left)}")
+    assert not left, describe(played, f"temporary files stay: {', '.join(left)}")
     return played
 
 
@@ -104,9 +104,9 @@ def check_visible(played: Play, scenario: Scenario, before: dict[str, str], whol
     """
     for name, content in contents(scenario.place).items():
         known = (before.get(name), whole.contents.get(name))
-        assert content in known, told(played, f"{name} is half a file, or another one")
+        assert content in known, describe(played, f"{name} is half a file, or another one")
     seen = scenario.see()
-    assert seen in whole.seen, told(played, f"a reader sees {seen}, not one of {whole.seen}")
+    assert seen in whole.seen, describe(played, f"a reader sees {seen}, not one of {whole.seen}")
 
 
 def date_wrongly(scenario: Scenario, rng: random.Random) -> None:
@@ -116,6 +116,6 @@ def date_wrongly(scenario: Scenario, rng: random.Random) -> None:
         os.utime(path, (time, time))
 
 
-def told(played: Play, what: str) -> str:
+def describe(played: Play, what: str) -> str:
     lines = "\n  ".join(played.lines)
     return f"SCHEDULE={played.number} ({played.scenario}): {what}\n  {lines}"

@@ -44,7 +44,7 @@ def test_a_schedule_is_the_same_when_it_is_played_again(among: list[Scenario]) -
 
 
 def one(place: Path, work: Callable[[Path], object]) -> Scenario:
-    """A command of one function, whose errors are told as ours are."""
+    """A command of one function, whose errors are reported as ours are."""
 
     def command(folder: Path) -> None:
         try:

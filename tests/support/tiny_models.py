@@ -199,13 +199,19 @@ def sentencepiece_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
+def _usual(tokenizer: Any) -> dict[str, Any]:
+    return {
+        **SMALL,
+        "vocab_size": len(tokenizer),
+        "intermediate_size": 64,
+        "max_position_embeddings": POSITIONS,
+    }
+
+
 def bert(tokenizer: Any) -> Any:
     return BertForMaskedLM(
         BertConfig(
-            **SMALL,
-            vocab_size=len(tokenizer),
-            intermediate_size=64,
-            max_position_embeddings=POSITIONS,
+            **_usual(tokenizer),
             hidden_dropout_prob=0.1,
         )
     )
@@ -215,11 +221,8 @@ def albert(tokenizer: Any) -> Any:
     """Every layer is the same module, computed again; embeddings are narrower than layers."""
     return AlbertForMaskedLM(
         AlbertConfig(
-            **SMALL,
-            vocab_size=len(tokenizer),
+            **_usual(tokenizer),
             embedding_size=16,
-            intermediate_size=64,
-            max_position_embeddings=POSITIONS,
         )
     )
 
@@ -241,11 +244,8 @@ def electra(tokenizer: Any) -> Any:
     """A generator, whose embeddings are narrower than its layers."""
     return ElectraForMaskedLM(
         ElectraConfig(
-            **SMALL,
-            vocab_size=len(tokenizer),
+            **_usual(tokenizer),
             embedding_size=16,
-            intermediate_size=64,
-            max_position_embeddings=POSITIONS,
         )
     )
 
@@ -254,10 +254,7 @@ def modernbert(tokenizer: Any) -> Any:
     """Rotary positions, and layers in turn that see everything or a window."""
     return ModernBertForMaskedLM(
         ModernBertConfig(
-            **SMALL,
-            vocab_size=len(tokenizer),
-            intermediate_size=64,
-            max_position_embeddings=POSITIONS,
+            **_usual(tokenizer),
             global_attn_every_n_layers=2,
             local_attention=8,
             pad_token_id=1,
@@ -273,19 +270,14 @@ def mpnet(tokenizer: Any) -> Any:
     """Relative positions beside absolute ones, which begin behind the padding id."""
     return MPNetForMaskedLM(
         MPNetConfig(
-            **SMALL,
-            vocab_size=len(tokenizer),
-            intermediate_size=64,
-            max_position_embeddings=POSITIONS + 2,
+            **(_usual(tokenizer) | {"max_position_embeddings": POSITIONS + 2}),
         )
     )
 
 
 def _like_roberta(tokenizer: Any) -> dict[str, Any]:
     return {
-        **SMALL,
-        "vocab_size": len(tokenizer),
-        "intermediate_size": 64,
+        **_usual(tokenizer),
         "type_vocab_size": 1,
         "max_position_embeddings": POSITIONS + 2,
         "pad_token_id": 1,
@@ -302,11 +294,8 @@ def xlm_roberta(tokenizer: Any) -> Any:
 
 def _like_llama(tokenizer: Any) -> dict[str, Any]:
     return {
-        **SMALL,
-        "vocab_size": len(tokenizer),
-        "intermediate_size": 64,
+        **_usual(tokenizer),
         "num_key_value_heads": 1,
-        "max_position_embeddings": POSITIONS,
         "bos_token_id": 0,
         "eos_token_id": 0,
     }
@@ -382,12 +371,9 @@ def deberta(tokenizer: Any) -> Any:
     """DeBERTa-v3 as it is saved anew: its head is tied to the embeddings by hand."""
     return DebertaV2ForMaskedLM(
         DebertaV2Config(
-            **SMALL,
-            vocab_size=len(tokenizer),
-            intermediate_size=64,
+            **_usual(tokenizer),
             legacy=False,
             type_vocab_size=0,
-            max_position_embeddings=POSITIONS,
         )
     )
 

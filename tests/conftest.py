@@ -30,6 +30,13 @@ ModelFolder = Callable[[str], Path]
 # Files of few tests that take a minute and more: begun last, they were all that one process did.
 LONGEST = ("test_real_model.py", "test_readme.py", "test_faults.py", "test_pipeline.py")
 
+# Files with tests that ask a Prefect server.
+WITH_SERVER = {
+    "tests/flows/runtime/test_limits.py",
+    "tests/flows/test_label_pool.py",
+    "tests/flows/test_nightly.py",
+}
+
 
 # Tests that `make test` leaves to another target, unless `-m` asks for them.
 ELSEWHERE = {"faults": "make faults", "thorough": "make test-thorough"}
@@ -45,6 +52,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     kept = [item for item in items if not any(map(item.get_closest_marker, left_out))]
     config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
     items[:] = sorted(kept, key=lambda item: item.path.name not in LONGEST)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give all files that share a Prefect server to one process: each starts one for itself."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class OneServer(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "a Prefect server" if file in WITH_SERVER else file
+
+    return OneServer(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,7 +1,4 @@
-"""A run as a user starts it, killed with no warning; Prefect goes on with it to the same bytes.
-
-`make faults` does this at every stage of runs of a real model, and many times.
-"""
+"""A run as a user starts it, killed with no warning; Prefect goes on with it to the same bytes."""
 
 from __future__ import annotations
 
@@ -21,6 +18,7 @@ from tests.support import samples
 REPOSITORY = Path(__file__).parents[2]
 
 
+@pytest.mark.faults
 @pytest.mark.prefect
 def test_prefect_goes_on_with_a_run_that_was_killed_to_the_same_bytes(
     tiny_run: Path, inputs_folder: Path, model_folder: ModelFolder, tmp_path: Path

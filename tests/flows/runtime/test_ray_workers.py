@@ -71,6 +71,7 @@ def run_on(cluster: Cluster, config: RunConfig, observer: Observer) -> None:
         label_pool(config, InProcess(workers), observer)
 
 
+@pytest.mark.faults  # with a bucket, where a node dies as well, it runs in `make test`
 @pytest.mark.timeout(600)
 def test_a_stop_and_a_node_that_dies_cost_no_byte(
     cluster: Cluster, config_for: Configure, shipped_run: Path

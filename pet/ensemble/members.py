@@ -34,7 +34,7 @@ class Member:
         if self.kind == "encoder":
             return f"encoder-g{self.generation}"
         if self.kind == "held-out":
-            return f"judge{self.generation or ''}-{self.pattern}-r{self.repetition}"
+            return f"held-out{self.generation or ''}-{self.pattern}-r{self.repetition}"
         if self.generation is None:
             return f"untrained-{self.pattern}"
         return f"g{self.generation}-{self.pattern}-r{self.repetition}"

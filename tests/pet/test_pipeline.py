@@ -253,7 +253,7 @@ def test_adding_a_pattern_leaves_the_other_members_as_they_are(
     out = tmp_path / "grown" / "news"
     label_pool(config_for(out=out, task=own_task(tmp_path, ["last", "category"], "two.toml")))
     everything = everything_in(out / "members")
-    before = {name: own for name, own in everything.items() if not name.startswith("judge")}
+    before = {name: own for name, own in everything.items() if not name.startswith("held-out")}
     counter = Counter()
     label_pool(config_for(out=out), observer=counter, update=True)
     after = everything_in(out / "members")

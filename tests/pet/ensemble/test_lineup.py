@@ -227,17 +227,17 @@ def test_only_held_out_members_that_teach_others_score_the_pool(
         ]
     }
     assert asked == {
-        "judge-category-r0": True,
-        "judge-bracket-r0": True,
-        "judge-last-r0": False,
-        "judge1-bracket-r0": True,
-        "judge1-last-r0": True,
-        "judge2-last-r0": False,
-        "judge2-category-r0": False,
+        "held-out-category-r0": True,
+        "held-out-bracket-r0": True,
+        "held-out-last-r0": False,
+        "held-out1-bracket-r0": True,
+        "held-out1-last-r0": True,
+        "held-out2-last-r0": False,
+        "held-out2-category-r0": False,
     }
-    kept = {path.parent.name for path in session.folder.glob("members/judge*/*.safetensors")}
+    kept = {path.parent.name for path in session.folder.glob("members/held-out*/*.safetensors")}
     assert kept == {name for name, teaches in asked.items() if teaches}
-    logits = session.folder / "members" / "judge1-last-r0" / "logits"
+    logits = session.folder / "members" / "held-out1-last-r0" / "logits"
     assert {path.name[:5] for path in logits.iterdir()} == {"part-"}, "nobody reads the rest"
 
 
@@ -351,8 +351,8 @@ def test_held_out_members_of_the_generation_that_is_kept_measure_it(
     config = config_for(train_from=100, test=None, **GROWN)
     report = label_pool(config)
     assert {name[:2] for name in report["weights"]} == {"g1"}
-    held_out_members = {path.name for path in Path(config.out).glob("members/judge*")}
-    assert held_out_members == {"judge1-bracket-r0", "judge1-last-r0"}
+    held_out_members = {path.name for path in Path(config.out).glob("members/held-out*")}
+    assert held_out_members == {"held-out1-bracket-r0", "held-out1-last-r0"}
     assert report["labeled"]["unseen"]
     page = (Path(config.out) / "report.html").read_text(encoding="utf-8")
     assert "some have none" in page, "of three trained patterns two have a held-out member"
@@ -376,7 +376,7 @@ def test_held_out_members_are_made_once(
     listener = samples.Listener()
     label_pool(session.config, observer=listener)
     stages = read_record(session.folder / "manifest.json")["stages"]
-    of_judges = {name: stage for name, stage in stages.items() if name.startswith("held-out")}
-    assert len(of_judges) == 3, "of two generations, the first of which teaches"
-    assert not any(stage["made"] for stage in of_judges.values())
+    of_held_out = {name: stage for name, stage in stages.items() if name.startswith("held-out")}
+    assert len(of_held_out) == 3, "of two generations, the first of which teaches"
+    assert not any(stage["made"] for stage in of_held_out.values())
     assert not any("made again" in line for line in listener.said)

@@ -33,7 +33,7 @@ def test_a_row_is_predicted_out_of_fold_by_those_only_who_left_it_out(
 ) -> None:
     config = config_for()
     label_pool(config)
-    held_out = Path(config.out) / "members" / "judge-last-r0"
+    held_out = Path(config.out) / "members" / "held-out-last-r0"
     assert {path.name for path in held_out.iterdir()} == {"done.json", "held_out.parquet"}
     session = open_session(config)
     members = planned(session).first

@@ -76,8 +76,9 @@ bench-job: $(VENV)/.installed-dev  ## what a good result costs, beside SetFit an
 	$(PYTHON) -m data.fetch newsgroups movies bert-tiny smollm2 minilm
 	$(PYTHON) -m tests.bench.job
 
-bench-tuning: $(VENV)/.installed-dev  ## LoRA, prefixes, soft prompts beside full tuning (hours, resumable)
+bench-tuning: $(VENV)/.installed-dev  ## ways of tuning beside full tuning, and their settings (hours, resumable)
 	$(PYTHON) -m data.fetch newsgroups movies domains bert-tiny
+	$(PYTHON) -m tests.bench.tuning_settings
 	$(PYTHON) -m tests.bench.tuning
 
 bench-quality: $(VENV)/.installed-dev  ## quality of labels over seeds, beside SetFit and others (hours)

@@ -11,7 +11,20 @@ from pydantic_core import PydanticCustomError
 from pet.former_settings import FormerSettings, Removed, warn
 from pet.storage.locations import place_problem
 
-Tuning = Literal["full", "lora", "prefix", "soft-prompt"]
+Tuning = Literal[
+    "full", "top-1", "top-2", "top-3", "top-4", "layer-norm", "bitfit",
+    "lora", "dora", "ia3", "houlsby", "pfeiffer", "prefix", "soft-prompt",
+]  # fmt: skip
+
+# The group of settings that shapes a way of tuning, of those that have any.
+SETTINGS_OF: dict[str, str] = {
+    "lora": "lora",
+    "dora": "lora",
+    "houlsby": "bottleneck",
+    "pfeiffer": "bottleneck",
+    "prefix": "prefix",
+    "soft-prompt": "soft_prompt",
+}
 
 # Where a prompt's or a prefix's first vectors come from.
 Start = Literal["random", "vocabulary", "label-words", "pattern-words"]
@@ -40,6 +53,12 @@ class LoraConfig(Frozen):
     targets: tuple[str, ...] = Field(
         (), description="names of layers, or ends of them; none: every linear layer below the head"
     )
+
+
+class BottleneckConfig(Frozen):
+    """Small layers behind a model's own (Houlsby et al. 2019, arXiv 1902.00751)."""
+
+    width: int = Field(64, ge=1, le=4096, description="of what is between their two projections")
 
 
 class SoftPromptConfig(Frozen):
@@ -386,7 +405,10 @@ class RunConfig(Frozen):
     supervised: WholeTrainingConfig = Field(
         WholeTrainingConfig(), description="training of the supervised baseline"
     )
-    lora: LoraConfig = Field(LoraConfig(), description="wherever tuning is lora")
+    lora: LoraConfig = Field(LoraConfig(), description="wherever tuning is lora or dora")
+    bottleneck: BottleneckConfig = Field(
+        BottleneckConfig(), description="of members, where tuning is houlsby or pfeiffer"
+    )
     soft_prompt: SoftPromptConfig = Field(SoftPromptConfig(), description="of members")
     prefix: PrefixConfig = Field(PrefixConfig(), description="of members")
     projector: ProjectorConfig = Field(

@@ -139,7 +139,7 @@ def shipped_run(finished_run: Callable[..., Path]) -> Path:
 @pytest.fixture(scope="session")
 def adapted_runs(finished_run: Callable[..., Path]) -> dict[str, Path]:
     """A finished run per tuning; not to be changed."""
-    tunings = ("lora", "prefix", "soft-prompt")
+    tunings = ("lora", "prefix", "soft-prompt", "ia3", "pfeiffer", "bitfit")
     return {tuning: finished_run(tuning, **samples.adapted(tuning)) for tuning in tunings}
 
 

@@ -15,7 +15,7 @@ from pet.inputs.session import Session
 from pet.models.batching import Rows
 from pet.models.cloze_model import ClozeModel
 from pet.models.loading import choose_device
-from pet.models.lora import add_lora, merge_lora
+from pet.models.peft_adapter import add_lora, merge_lora
 from pet.models.scoring import cloze_encoder, tokenize_columns
 from pet.models.training import optimize
 from pet.storage.units import Unit, make_unit

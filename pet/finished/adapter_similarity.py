@@ -2,7 +2,8 @@
 
 Theirs are of soft prompts: token by token, and with all tokens as one vector. A prefix has keys and
 values of all layers in each of its places, and is compared likewise. The two factors of LoRA can be
-turned against each other without any effect, so what is compared is their product: the change.
+turned against each other without any effect, so what is compared is their product: the change. Of
+other kinds only the neurons that they activate are compared.
 """
 
 from __future__ import annotations
@@ -93,8 +94,8 @@ Change = dict[str, tuple[Tensor, Tensor]]
 Vectors = Tensor | Change  # of a prompt or a prefix: [length, width]
 
 
-def read_vectors(folder: Path) -> Vectors:
-    """Read what of an adapter is compared with another one of its kind.
+def read_vectors(folder: Path) -> Vectors | None:
+    """Read what of an adapter is compared with another one of its kind; None: nothing is.
 
     Raises:
         InputError: its weights cannot be read, or are of no kind that is known here.
@@ -107,6 +108,8 @@ def read_vectors(folder: Path) -> Vectors:
         if tuning == "prefix":  # [heads, length, width] each
             layers = [weights[name].transpose(0, 1).flatten(1) for name in sorted(weights)]
             return torch.cat(layers, dim=1)
+        if tuning != "lora":
+            return None
         settings = read_settings(folder)
         scale = float(settings["lora_alpha"]) / float(settings["r"])
         layers_of_a = [name for name in sorted(weights) if ".lora_A." in name]

@@ -127,7 +127,7 @@ def _open_side(folder: Path) -> Side:
                 str(folder),
                 "a run whose members are adapters",
                 "members without adapters",
-                "make one with --set member.tuning=soft-prompt (or lora, or prefix)",
+                "make one with --set member.tuning=soft-prompt (or another but full)",
             )
         )
     for member in members:
@@ -192,7 +192,8 @@ def _similarity(sides: Sequence[Side], backbone: Backbone, observer: Observer) -
     cells: list[list[dict[str, float]]] = [[{} for _ in paths] for _ in paths]
     for i in range(len(paths)):
         for j in range(i + 1):
-            found = compare_vectors(vectors[i], vectors[j])
+            one, other = vectors[i], vectors[j]
+            found = {} if one is None or other is None else compare_vectors(one, other)
             mine, others = active[i], active[j]
             if mine is not None and others is not None:
                 found["active_neurons"] = overlap(mine, others)

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pet.config import RunConfig
+from pet.config import SETTINGS_OF, RunConfig
 from pet.data.data_files import passed_over_warnings
 from pet.data.labeled import LabeledSet, table_digest
 from pet.data.pool import Pool
@@ -134,7 +134,7 @@ def _adapters(settings: Mapping[str, Any]) -> list[object]:
     """Return the settings that decide which adapters its members are."""
     member = settings.get("member")
     tuning = str(member.get("tuning")) if isinstance(member, dict) else "full"
-    return [tuning, settings.get(tuning.replace("-", "_"))]
+    return [tuning, settings.get(SETTINGS_OF.get(tuning, ""))]
 
 
 def _known_folder(out: str) -> RunFolder:

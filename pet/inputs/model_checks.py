@@ -13,8 +13,8 @@ from pet.errors import InputError, Problem, gather
 from pet.models.backbone import start_adapter
 from pet.models.cloze_model import ClozeModel
 from pet.models.loading import choose_device, is_causal, load_tokenizer, longest_input
-from pet.models.lora import LoraAdapter
 from pet.models.model import Classifier
+from pet.models.peft_adapter import PeftAdapter
 from pet.models.scoring import Columns, cloze_encoder
 from pet.models.sentence_encoder import SentenceEncoder
 from pet.tasks.compilation import pattern_encoder
@@ -136,7 +136,7 @@ def check_student(config: RunConfig, ref: ModelRef, labels: Sequence[str]) -> No
     """
     student = Classifier.without_weights(ref, labels)
     if "lora" in (config.student.tuning, config.supervised.tuning):
-        LoraAdapter.fresh(student.module, config.lora, 0)
+        PeftAdapter.fresh(student.module, "lora", config.lora, 0)
 
 
 def check_tuning(config: RunConfig, task: Task, model: ClozeModel) -> None:

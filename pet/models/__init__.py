@@ -3,7 +3,9 @@
 `model` is what all of them can do, `cloze_model` and `sentence_encoder` are the teachers.
 `loading` refuses what is not safetensors, `model_folders` what nothing should be built from, and
 `loading_errors` says why a model cannot be loaded.
-`adapter` with `lora`, `soft_prompt` and `prefix` are small weights beside a frozen `backbone`.
+`adapter` is what a member keeps beside a frozen `backbone`: `peft_adapter` (LoRA, DoRA, IA3),
+`bottleneck`, `soft_prompt` and `prefix` add weights, `selected_weights` trains some that the model
+has; `layers` finds where they belong.
 `linear_probe` fits a new head first, `training` is the one loop, `scoring` the other, `batching`
 cuts rows for both; `fast_paths` computes layers and heads only where they are needed, `shared_text`
 reads a text once for all patterns of a causal model.

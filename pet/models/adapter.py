@@ -10,7 +10,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -30,11 +30,15 @@ class Adapter(ABC):
     """Some weights that change what a frozen module computes, while they are in force.
 
     Attributes:
+        tuning: the setting that it goes by.
+        adds_places: whether texts are read with places beside their own, before them or in every
+            layer.
         prompt_length: places in front of every text that it needs.
         fewest_rows: rows that a batch needs for it.
     """
 
-    tuning: ClassVar[Tuning]
+    tuning: Tuning
+    adds_places: bool = False
     prompt_length: int = 0
     fewest_rows: int = 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -10,11 +11,13 @@ from torch.nn import Module
 from pet.config import ModelRef, RunConfig
 from pet.errors import InputError, Problem
 from pet.models.adapter import Adapter, damaged, read_backbone
+from pet.models.bottleneck import PLACEMENTS, BottleneckAdapter
 from pet.models.cloze_model import ClozeModel
 from pet.models.loading import choose_device, model_digest
-from pet.models.lora import LoraAdapter
 from pet.models.model import Model, Precision
+from pet.models.peft_adapter import PEFT_KINDS, PeftAdapter
 from pet.models.prefix import Prefix
+from pet.models.selected_weights import SELECTED, SelectedWeights
 from pet.models.soft_prompt import SoftPrompt, first_tokens
 from pet.tasks.encoding import Encoder
 
@@ -29,13 +32,17 @@ def start_adapter(model: ClozeModel, config: RunConfig, encoder: Encoder, seed: 
         InputError: the model has no place for it.
     """
     tuning, module, tokenizer = config.member.tuning, model.module, model.tokenizer
-    if tuning == "lora":
-        return LoraAdapter.fresh(module, config.lora, seed)
+    if tuning in PEFT_KINDS:
+        return PeftAdapter.fresh(module, tuning, config.lora, seed)
+    if tuning in PLACEMENTS:
+        return BottleneckAdapter.fresh(module, tuning, config.bottleneck.width, seed)
+    if tuning in SELECTED:
+        return SelectedWeights.fresh(module, tuning)
     if module.config.is_encoder_decoder:
         raise InputError(
             Problem(
                 "setting member.tuning",
-                "full or lora, for a model of encoder and decoder",
+                "another tuning than prompts and prefixes, for a model of encoder and decoder",
                 tuning,
                 "--set member.tuning=lora",
             )
@@ -63,16 +70,22 @@ def load_adapter(module: Module, folder: Path) -> Adapter:
     Raises:
         InputError: the folder holds none, or one that does not fit.
     """
-    kinds: dict[str, type[LoraAdapter] | type[Prefix] | type[SoftPrompt]] = {
-        kind.tuning: kind for kind in (LoraAdapter, Prefix, SoftPrompt)
-    }
-    kind = kinds.get(read_backbone(folder).get("tuning", ""))
-    if kind is None:
+    load = LOADERS.get(read_backbone(folder).get("tuning", ""))
+    if load is None:
         raise damaged(folder, "none that is known here")
     try:
-        return kind.load(module, folder)
+        return load(module, folder)
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise damaged(folder, f"one that does not fit: {error}") from error
+
+
+LOADERS: dict[str, Callable[[Module, Path], Adapter]] = {
+    **dict.fromkeys(PEFT_KINDS, PeftAdapter.load),
+    **dict.fromkeys(PLACEMENTS, BottleneckAdapter.load),
+    **dict.fromkeys(SELECTED, SelectedWeights.load),
+    "prefix": Prefix.load,
+    "soft-prompt": SoftPrompt.load,
+}
 
 
 class Backbone:

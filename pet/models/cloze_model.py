@@ -121,7 +121,7 @@ class ClozeModel(Model):
         """
         if not self.causal or not all(len(encoder.ending) for encoder in encoders):
             return False
-        if self.adapter is not None and self.adapter.tuning != "lora":
+        if self.adapter is not None and self.adapter.adds_places:
             return False
         if self._shares is None:
             few = rows[:2]

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import Linear, Module, Parameter
 
+from pet.config import Tuning
 from pet.errors import InputError, Problem
 from pet.models.adapter import PREFIX_ATTENTION, Adapter, read_settings, read_weights
 from pet.models.loading import quiet, seeded
@@ -103,7 +104,8 @@ class Prefix(Adapter):
         keys, values: one of each per layer. [heads, length, width of a head]
     """
 
-    tuning = "prefix"
+    tuning: Tuning = "prefix"
+    adds_places = True
 
     def __init__(
         self,
@@ -236,7 +238,7 @@ def activations(module: Any, tokens: Sequence[int]) -> list[Layer]:
                 "setting member.tuning",
                 "a model with transformers' usual attention, for a prefix",
                 type(module).__name__,
-                "take lora or soft-prompt for it",
+                "--set member.tuning=lora, or another but prefix",
             )
         )
     return seen

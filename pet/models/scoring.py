@@ -192,6 +192,7 @@ def refuse_not_finite(scores: NDArray[np.float32]) -> None:
 def in_scoring_precision(model: Model) -> contextlib.AbstractContextManager[None]:
     """Let the model compute in int8 inside the block, if it is meant to and is on a CPU."""
     if model.precision == "int8" and model.device.type == "cpu":
+        model.active_adapter.set(model.adapter)  # it may have weights of its own there
         return LinearsInInt8(model.module)
     return contextlib.nullcontext()
 

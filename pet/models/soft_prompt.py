@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import Linear, Module, Parameter, functional
 
-from pet.config import Start
+from pet.config import Start, Tuning
 from pet.models.adapter import Adapter, read_settings, read_weights
 from pet.models.loading import seeded
 
@@ -52,7 +52,8 @@ class SoftPrompt(Adapter):
         projector: what another model's vectors go through, and what is trained of them; if any.
     """
 
-    tuning = "soft-prompt"
+    tuning: Tuning = "soft-prompt"
+    adds_places = True
 
     def __init__(self, module: Any, vectors: Tensor, end: int, projector: Projector | None = None):
         self._layer = module.get_input_embeddings()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import Parameter, functional
 
-from pet.config import RunConfig, TrainingConfig
+from pet.config import SETTINGS_OF, RunConfig, TrainingConfig
 from pet.errors import PetError, Problem, is_out_of_memory
 from pet.models.batching import (
     CPU_PASS,
@@ -25,8 +25,8 @@ from pet.models.batching import (
     split_by_tokens,
 )
 from pet.models.loading import seeded
-from pet.models.lora import ALPHA
 from pet.models.model import Loss, Model, Texts
+from pet.models.peft_adapter import ALPHA
 from pet.progress import Tick, no_tick
 from pet.tasks.encoding import Encoder
 
@@ -178,8 +178,9 @@ def training_shape(config: RunConfig, training: TrainingConfig) -> dict[str, Any
     shape = {**training.model_dump(), **constants}
     if training.tuning == "full":
         return {name: value for name, value in shape.items() if name != "tuning"}
-    tuned = getattr(config, training.tuning.replace("-", "_")).model_dump()
-    if training.tuning == "lora":
+    group = SETTINGS_OF.get(training.tuning)
+    tuned = getattr(config, group).model_dump() if group else {}
+    if group == "lora":
         tuned["alpha"] = ALPHA
     return {**shape, "tuned": tuned}
 

@@ -20,8 +20,8 @@ from pet.inputs.session import Session
 from pet.models.batching import Rows
 from pet.models.linear_probe import fit_head_first
 from pet.models.loading import choose_device
-from pet.models.lora import add_lora, merge_lora
 from pet.models.model import Classifier
+from pet.models.peft_adapter import add_lora, merge_lora
 from pet.models.scoring import score_columns, tokenize_columns
 from pet.models.training import cross_entropy, one_hot, train, training_shape
 from pet.progress import Tick

@@ -186,6 +186,7 @@ def tiny_command(inputs: Path, bert: Path, out: Path, *more: str) -> list[str]:
 MEMBERS = [f"g0-{name}-r0" for name in PATTERNS]
 ADAPTERS: dict[str, Any] = {
     "lora": {"rank": 2},
+    "bottleneck": {"width": 4},
     "prefix": {"length": 3, "width": 8},
     "soft_prompt": {"length": 3},
 }

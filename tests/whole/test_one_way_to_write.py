@@ -84,7 +84,7 @@ OTHERS = {
     "pet/storage/mirrors.py: _get",
 }
 # Benchmarks write their tables and what they measure with; a killed one is started again.
-TABLES = {"job", "jobs", "review", "size", "speed", "tuning"}
+TABLES = {"job", "jobs", "review", "size", "speed", "tuning", "tuning_settings"}
 
 
 def places(code: str, name: str) -> Iterator[str]:

@@ -317,7 +317,7 @@ def test_of_a_causal_model_the_patterns_that_qualify_are_named(
     ("kind", "settings", "match"),
     [
         ("granite", (), "a classification head(.|\n)*--student-model"),
-        ("deberta", ("member.tuning=prefix",), "take lora or soft-prompt"),
+        ("deberta", ("member.tuning=prefix",), "another but prefix"),
         ("bert", ("member.tuning=lora", "init_from=nowhere"), "a run with adapters"),
     ],
 )

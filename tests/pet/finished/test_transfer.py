@@ -124,7 +124,7 @@ def test_the_adapter_that_is_tried_is_the_one_that_a_member_would_start_from(
     assert ("bracket", other_run / "members" / "g0-was-r0") in asked[4:]
 
 
-@pytest.mark.parametrize("tuning", ["lora", "prefix"])
+@pytest.mark.parametrize("tuning", ["lora", "prefix", "pfeiffer"])
 def test_other_adapters_are_measured_where_a_measure_applies(
     adapted_runs: Runs, tuning: str, tmp_path: Path
 ) -> None:
@@ -133,7 +133,8 @@ def test_other_adapters_are_measured_where_a_measure_applies(
     found = measure_transfer([run, copy], SILENT)
     assert found["accuracy"]["relative"] == [[1, 1], [1, 1]]
     assert ("cosine_average" in found["similarity"]) == (tuning == "prefix")
-    assert found["similarity"]["cosine_concatenated"]["runs"][0][1] > 0
+    measure = "active_neurons" if tuning == "pfeiffer" else "cosine_concatenated"
+    assert found["similarity"][measure]["runs"][0][1] > 0
 
 
 def test_prompts_of_a_causal_model_are_compared_too(

@@ -98,7 +98,7 @@ def test_a_student_model_that_was_a_classifier_may_have_had_any_number_of_labels
 @pytest.mark.parametrize(
     ("kind", "changes", "match"),
     [
-        ("deberta", {"member": {"tuning": "prefix"}}, "take lora or soft-prompt"),
+        ("deberta", {"member": {"tuning": "prefix"}}, "another but prefix"),
         ("bart", {"member": {"tuning": "soft-prompt"}}, "member.tuning=lora"),
         ("bert", {"member": {"tuning": "lora"}, "lora": {"targets": ["q_proj"]}}, "lora.targets"),
         (

@@ -16,8 +16,8 @@ from pet.errors import InputError
 from pet.models.adapter import Adapter, read_settings, save_adapter
 from pet.models.backbone import load_adapter, start_adapter
 from pet.models.cloze_model import ClozeModel
-from pet.models.lora import add_lora, merge_lora
 from pet.models.model import Classifier
+from pet.models.peft_adapter import add_lora, merge_lora
 from pet.models.scoring import score
 from pet.models.training import cross_entropy, one_hot, train
 from tests.support.cloze import (
@@ -32,6 +32,29 @@ from tests.support.cloze import (
 ModelFolder = Callable[[str], Path]
 TUNINGS = ("lora", "prefix", "soft-prompt")
 KINDS = ("bert", "roberta", "llama")
+OTHERS = ("top-1", "layer-norm", "bitfit", "dora", "ia3", "houlsby", "pfeiffer")
+WAYS = (*OTHERS, *TUNINGS)
+PAIRS = [
+    *((kind, tuning) for kind in KINDS for tuning in TUNINGS),
+    *(("bert", tuning) for tuning in OTHERS),
+]
+ARCHITECTURES = (
+    *("bert", "roberta", "albert", "deberta", "modernbert", "electra", "xlm_roberta", "mpnet"),
+    *("distilbert", "gpt2", "llama", "qwen", "granite", "bloom", "opt", "bart"),
+)
+NO_BIASES = "llama", "modernbert", "granite"
+REFUSED = {
+    "bitfit": NO_BIASES,
+    "top-1": ("albert",),  # one layer, computed again
+    "prefix": ("deberta", "mpnet", "bloom", "bart"),  # attention of their own; a decoder
+    "soft-prompt": ("bart",),
+}
+QUICK = (("albert", "houlsby"), ("gpt2", "dora"), ("bart", "top-1"), ("llama", "bitfit"))
+MATRIX = [
+    pytest.param(kind, way, marks=() if (kind, way) in QUICK else pytest.mark.thorough)
+    for kind in ARCHITECTURES
+    for way in WAYS
+]
 TEMPLATE = "it was {text} news: {mask}"  # the mask is last, so that a causal model can use it
 REFERENCE = {"ref": "models/tiny", "revision": None, "digest": "d"}
 
@@ -43,6 +66,7 @@ def settings(tuning: str = "lora", **more: Any) -> RunConfig:
         out="o",
         model="m",
         lora={"rank": 2},
+        bottleneck={"width": 4},
         prefix={"length": 3, "width": 8, **more},
         soft_prompt={"length": 3, **more},
         member={"tuning": tuning},
@@ -88,6 +112,26 @@ def disturb(adapter: Adapter) -> None:
             parameter.add_(torch.randn_like(parameter))
 
 
+def fit(worn: ClozeModel, steps: int) -> list[float]:
+    """Train on the texts; return the losses."""
+    assert worn.adapter is not None
+    encoder = encoder_for(
+        worn.tokenizer, TEMPLATE, causal=worn.causal, prompt_length=worn.adapter.prompt_length
+    )
+    texts = tokenized(encoder, worn.tokenizer, {"text": TEXTS})
+    return train(
+        worn,
+        encoder,
+        texts,
+        np.arange(4),
+        cross_entropy(one_hot(np.array([0, 1, 2, 0]), 3), CPU),
+        TrainingConfig(steps=steps, batch_size=4, warmup=0),
+        seed=1,
+        tokens_per_batch=512,
+        auxiliary=lambda rows: 1e-4 * worn.language_model_loss(encoder, texts, np.arange(rows)),
+    )
+
+
 def note(model: ClozeModel, template: str = TEMPLATE, words: Any = None) -> Tensor:
     """What the model says of some texts. [rows, labels]"""
     length = 0 if model.adapter is None else model.adapter.prompt_length
@@ -99,19 +143,37 @@ def note(model: ClozeModel, template: str = TEMPLATE, words: Any = None) -> Tens
         return model.outputs(encoder, texts, np.arange(len(TEXTS)))
 
 
-@pytest.mark.parametrize("tuning", TUNINGS)
-@pytest.mark.parametrize("kind", [*KINDS, "gpt2", "xlm_roberta", "opt"])
+@pytest.mark.parametrize(("kind", "tuning"), PAIRS)
 def test_an_adapter_is_the_same_in_a_fresh_model_after_it_was_kept(
     model_folder: ModelFolder, tmp_path: Path, kind: str, tuning: str
 ) -> None:
     """Heads and prompts that are lost, or drawn anew, on reload leave a zero-shot model."""
+    is_kept_whole(model_folder, tmp_path, kind, tuning)
+
+
+@pytest.mark.parametrize(("kind", "tuning"), MATRIX)
+def test_every_way_of_tuning_works_on_every_architecture_or_is_refused_before_training(
+    model_folder: ModelFolder, tmp_path: Path, kind: str, tuning: str
+) -> None:
+    """Layers that are found by name would be none, silently, under another name."""
+    if kind in REFUSED.get(tuning, ()):
+        with pytest.raises(InputError, match=r"setting member\.tuning"):
+            start(load_cloze(model_folder(kind)), tuning)
+    else:
+        is_kept_whole(model_folder, tmp_path, kind, tuning)
+
+
+def is_kept_whole(model_folder: ModelFolder, tmp_path: Path, kind: str, tuning: str) -> None:
+    """Start an adapter, take one step, keep it, read it back into another model."""
     model = load_cloze(model_folder(kind))
     untrained = note(model)
     worn = start(model, tuning)
     assert worn.adapter is not None
+    fit(worn, steps=1)
     disturb(worn.adapter)
     tuned = note(worn)
-    assert not torch.allclose(tuned, untrained, atol=1e-3)
+    assert not torch.equal(tuned, untrained)
+    assert torch.equal(note(model), untrained)
     save_adapter(worn.adapter, tmp_path, REFERENCE)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "adapter_config.json",
@@ -130,8 +192,9 @@ def test_members_on_one_backbone_do_not_see_each_other(
     """An adapter that stays in force would answer for the untrained members too."""
     model = load_cloze(model_folder(kind))
     untrained = note(model)
-    worn = {tuning: start(model, tuning) for tuning in TUNINGS}
-    worn["another lora"] = start(model, "lora", seed=2)
+    ways = "prefix", "lora", "soft-prompt", "pfeiffer", "layer-norm"
+    worn = {tuning: start(model, tuning) for tuning in ways}
+    worn |= {f"another {tuning}": start(model, tuning, seed=2) for tuning in ("lora", "layer-norm")}
     for own in worn.values():
         assert own.adapter is not None
         own.module.eval()
@@ -142,13 +205,12 @@ def test_members_on_one_backbone_do_not_see_each_other(
         save_adapter(own.adapter, tmp_path / name, REFERENCE)
         fresh = load_cloze(model_folder(kind))
         alone[name] = note(fresh.with_adapter(load_adapter(fresh.module, tmp_path / name)))
-    for name in ("prefix", "lora", "soft-prompt", "another lora", "prefix", "lora"):
+    for name in (*worn, *worn):
         assert torch.allclose(note(worn[name]), alone[name], atol=1e-5)
         assert torch.equal(note(model), untrained)
 
 
-@pytest.mark.parametrize("tuning", TUNINGS)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "tuning"), PAIRS)
 def test_training_changes_the_adapter_and_nothing_of_the_backbone(
     model_folder: ModelFolder, kind: str, tuning: str
 ) -> None:
@@ -156,25 +218,12 @@ def test_training_changes_the_adapter_and_nothing_of_the_backbone(
     before = {name: own.clone() for name, own in model.module.state_dict().items()}
     worn = start(model, tuning)
     assert worn.adapter is not None
-    encoder = encoder_for(
-        model.tokenizer, TEMPLATE, causal=model.causal, prompt_length=worn.adapter.prompt_length
-    )
-    texts = tokenized(encoder, model.tokenizer, {"text": TEXTS})
     first = {name: own.clone() for name, own in worn.adapter.weights().items()}
-    losses = train(
-        worn,
-        encoder,
-        texts,
-        np.arange(4),
-        cross_entropy(one_hot(np.array([0, 1, 2, 0]), 3), CPU),
-        TrainingConfig(steps=12, batch_size=4, tuning=tuning, warmup=0),
-        seed=1,
-        tokens_per_batch=512,
-        auxiliary=lambda rows: 1e-4 * worn.language_model_loss(encoder, texts, np.arange(rows)),
-    )
+    losses = fit(worn, steps=12)
     assert losses[-1] < losses[0]
     for name, own in worn.adapter.weights().items():
         assert not torch.equal(own, first[name]), name
+    model.active_adapter.set(None)
     after = model.module.state_dict()
     for name, value in before.items():
         assert torch.equal(after.get(name, after.get(_wrapped(name))), value), name
@@ -186,8 +235,7 @@ def _wrapped(name: str) -> str:
     return f"{place}.base_layer.{own}"
 
 
-@pytest.mark.parametrize("tuning", TUNINGS)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "tuning"), PAIRS)
 def test_what_an_adapted_model_says_does_not_depend_on_the_rows_beside(
     model_folder: ModelFolder, kind: str, tuning: str
 ) -> None:
@@ -223,13 +271,14 @@ def test_words_of_several_tokens_are_scored_with_an_adapter_too(
 
 
 @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")  # peft's own
-def test_a_kept_lora_adapter_is_one_that_peft_loads(
-    model_folder: ModelFolder, tmp_path: Path
+@pytest.mark.parametrize("tuning", ["lora", "dora", "ia3"])
+def test_what_is_kept_of_peft_is_what_peft_loads(
+    model_folder: ModelFolder, tmp_path: Path, tuning: str
 ) -> None:
     import peft
     from transformers import AutoModelForMaskedLM
 
-    worn = start(load_cloze(model_folder("bert")), "lora")
+    worn = start(load_cloze(model_folder("bert")), tuning)
     assert worn.adapter is not None
     disturb(worn.adapter)
     save_adapter(worn.adapter, tmp_path, REFERENCE)
@@ -309,18 +358,20 @@ def test_a_target_that_no_layer_has_is_refused(model_folder: ModelFolder) -> Non
 
 
 @pytest.mark.parametrize("tuning", ["prefix", "soft-prompt"])
-def test_an_encoder_with_a_decoder_takes_lora_only(model_folder: ModelFolder, tuning: str) -> None:
+def test_an_encoder_with_a_decoder_takes_neither_prompts_nor_prefixes(
+    model_folder: ModelFolder, tuning: str
+) -> None:
     with pytest.raises(InputError, match=r"member\.tuning=lora"):
         start(load_cloze(model_folder("bart")), tuning)
 
 
 def test_a_prefix_for_attention_of_a_models_own_is_refused(model_folder: ModelFolder) -> None:
     """DeBERTa would go on as if there were no prefix."""
-    with pytest.raises(InputError, match="take lora or soft-prompt"):
+    with pytest.raises(InputError, match="another but prefix"):
         start(load_cloze(model_folder("deberta")), "prefix")
 
 
-@pytest.mark.parametrize("tuning", TUNINGS)
+@pytest.mark.parametrize("tuning", WAYS)
 def test_an_adapter_of_another_width_is_one_screen(
     model_folder: ModelFolder, tmp_path: Path, tuning: str
 ) -> None:

@@ -322,8 +322,8 @@ class RunConfig(Frozen):
     )
     weights: Weighing = Field(
         "accuracy",
-        description="how members are weighted: uniformly, by accuracy on labeled rows before "
-        "training, or by agreement with each other on the pool",
+        description="how members are weighted: uniformly, by the task file's [weights] or else by "
+        "accuracy on labeled rows before training, or by agreement with each other on the pool",
     )
     temperature: float = Field(2.0, gt=0, description="softens soft labels and student")
     cross_fitting_folds: int = Field(

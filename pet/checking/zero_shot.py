@@ -100,6 +100,7 @@ def label_zero_shot(
         columns=tables.columns,
         id=config.id_column,
         calibration=config.calibration,
+        **({"weights": dict(task.weights)} if task.weights else {}),
         seed=config.seed if config.prior_of_pool else None,
         **computation(config),
     )
@@ -115,13 +116,14 @@ def label_zero_shot(
         precision=config.precision,
     )
     encoders = _calibrated(config, task, model, texts, observer)
+    weights = [task.weights.get(pattern.name, 1.0) for pattern in task.patterns]
     temperature = 1.0 if config.calibration == "none" else UNTRAINED
 
     def predict(batch: PoolBatch, tick: Tick) -> Predictions:
         logits = ask_in_turn(
             [(model, encoders)], len(encoders), batch.columns, config.tokens_per_batch, tick
         )
-        probabilities = softmax(combine(logits, [1.0] * len(logits)), temperature)
+        probabilities = softmax(combine(logits, weights), temperature)
         best = probabilities.argmax(axis=-1)
         return Predictions(probabilities, agreement(logits.argmax(axis=-1), best))
 

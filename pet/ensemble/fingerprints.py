@@ -8,7 +8,7 @@ from typing import Any
 
 from pet.config import RunConfig, WholeTrainingConfig
 from pet.ensemble.lineup import MOST_LIKELY, Lineup, first_rows
-from pet.ensemble.members import Member, member_seed
+from pet.ensemble.members import Member, member_seed, weighing_of
 from pet.inputs.inputs import computation
 from pet.inputs.pool_sample import texts_fingerprint, unlabeled_fingerprint
 from pet.inputs.session import Session
@@ -91,6 +91,8 @@ def _fingerprint(
             ],
             "weights": config.weights,
         }
+        if weighing_of(config, session.task) == "task":
+            shape["weights"] = dict(session.task.weights)
         if is_encoder:
             shape["chosen"] = "by generation 0"  # penalty and temperature
     return fingerprint(unit="member", **shape)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pet.config import RunConfig
+from pet.config import RunConfig, Weighing
 from pet.storage.units import derive_seed
 from pet.tasks.task import Task
 
@@ -64,3 +64,11 @@ def member_seed(config: RunConfig, use: str, member: Member) -> int:
 def folder_of(run: Path, member: Member) -> Path:
     """Where a member is kept in a run folder."""
     return run / "members" / member.name
+
+
+Way = Weighing | Literal["task"]
+
+
+def weighing_of(config: RunConfig, task: Task) -> Way:
+    """Return how a run weighs its members: a task's own weights stand in for measured accuracy."""
+    return "task" if task.weights and config.weights == "accuracy" else config.weights

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pet.config import Weighing
 from pet.ensemble.lineup import Lineup
 from pet.ensemble.logits import read_logits
-from pet.ensemble.members import Member, folder_of
+from pet.ensemble.members import Member, Way, folder_of, weighing_of
 from pet.ensemble.predictions import out_of_fold_logits, pool_logits
 from pet.inputs.session import Session
 from pet.method.calibration import (
@@ -36,29 +35,31 @@ def member_weights(
     lineup: Lineup,
     members: Sequence[Member],
     among: Sequence[Member] | None = None,
-    weighing: Weighing | None = None,
+    weighing: Way | None = None,
 ) -> list[float]:
     """Weigh members alike, by accuracy before training (section 3.3), or by agreement on the pool.
 
-    By accuracy, patterns and encoder are two groups, weighted by `group_weights`: patterns of one
+    With a table [weights] in the task file, patterns have these in the place of their accuracy. Of
+    either, patterns and encoder are two groups, weighted by `group_weights`: patterns of one
     model err on the same texts, so their number means little.
 
     Args:
         among: the generation that they are of, where `members` are only some of it.
-        weighing: another way than the configuration's.
+        weighing: another way than the run's.
     """
-    weighing = weighing or session.config.weights
+    weighing = weighing or weighing_of(session.config, session.task)
     if weighing == "agreement":
         everybody = list(among or members)
         weights = agreement_weights(pool_logits(session, everybody))
         return [weights[everybody.index(member)] for member in members]
-    if weighing == "uniform" or len(session.labeled) < 2:  # one row is too few to measure on
+    measured = weighing == "accuracy" and len(session.labeled) > 1  # one row is too few
+    if not measured and weighing != "task":
         return [1.0] * len(members)
     patterns = [member for member in members if member.kind == "pattern"]
-    of_pattern = dict(zip(patterns, _pattern_weights(session, patterns), strict=True))
+    of_pattern = dict(zip(patterns, _pattern_weights(session, patterns, weighing), strict=True))
     if not patterns or len(patterns) == len(members):
         return [of_pattern.get(member, 1.0) for member in members]
-    groups = group_weights(session, lineup)
+    groups = group_weights(session, lineup, weighing)
     total = sum(of_pattern.values())
     if not total:  # none was right about any row: they count alike, and the group as ever
         of_pattern, total = dict.fromkeys(patterns, 1.0), float(len(patterns))
@@ -68,7 +69,9 @@ def member_weights(
     ]
 
 
-def _pattern_weights(session: Session, members: Sequence[Member]) -> list[float]:
+def _pattern_weights(session: Session, members: Sequence[Member], weighing: Way) -> list[float]:
+    if weighing == "task":
+        return [session.task.weights[member.pattern] for member in members]
     return [zero_shot_accuracy(session, member.pattern) for member in members]
 
 
@@ -80,7 +83,7 @@ class GroupWeights:
     encoder: float
 
 
-def group_weights(session: Session, lineup: Lineup) -> GroupWeights:
+def group_weights(session: Session, lineup: Lineup, weighing: Way = "accuracy") -> GroupWeights:
     """Weigh patterns against encoder, by labeled rows that neither has learned from.
 
     Each is first calibrated, then the encoder's share is fitted. Only generation 0 has such rows:
@@ -91,7 +94,8 @@ def group_weights(session: Session, lineup: Lineup) -> GroupWeights:
     encoder = [member for member in first if member.kind == "encoder"]
     if not encoder:
         return GroupWeights(0.5, 0.5)
-    by_patterns = out_of_fold_logits(session, lineup, patterns, _pattern_weights(session, patterns))
+    of_patterns = _pattern_weights(session, patterns, weighing)
+    by_patterns = out_of_fold_logits(session, lineup, patterns, of_patterns)
     by_encoder = out_of_fold_logits(session, lineup, encoder, [1.0])
     if by_patterns is None or by_encoder is None:
         return GroupWeights(0.5, 0.5)

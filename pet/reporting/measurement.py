@@ -16,14 +16,18 @@ from pet.config import Weighing
 from pet.data.rejections import Rejections, read_rejected
 from pet.ensemble.lineup import Lineup
 from pet.ensemble.logits import read_logits
-from pet.ensemble.members import Member, folder_of
+from pet.ensemble.members import Member, Way, folder_of, weighing_of
 from pet.ensemble.predictions import (
     out_of_fold_logits,
     out_of_fold_path,
     out_of_fold_rows,
     stacked_logits,
 )
-from pet.ensemble.weights import ensemble_scaling, ensemble_scores, member_weights
+from pet.ensemble.weights import (
+    ensemble_scaling,
+    ensemble_scores,
+    member_weights,
+)
 from pet.inputs.pool_sample import REJECTED, Unlabeled, unlabeled_rows
 from pet.inputs.session import Session
 from pet.method.ensembling import combine, softmax
@@ -240,8 +244,8 @@ def _by_weighing(
 ) -> dict[str, Any]:
     """Measure the ensemble under every way of weighing its members."""
     found: dict[str, Any] = {}
-    ways: tuple[Weighing, ...] = get_args(Weighing)
-    for way in ways:
+    ways: tuple[Way, ...] = get_args(Weighing)
+    for way in dict.fromkeys([*ways, weighing_of(session.config, session.task)]):
         weights = member_weights(session, lineup, members, weighing=way)
         scaling = ensemble_scaling(session, lineup, members, weights)
         found[way] = metrics(scaling.probabilities(combine(logits, weights)), truth)

@@ -12,7 +12,7 @@ import numpy as np
 import pet
 from pet.data.labeled import LabeledSet
 from pet.ensemble.lineup import Lineup
-from pet.ensemble.members import Member, folder_of
+from pet.ensemble.members import Member, folder_of, weighing_of
 from pet.ensemble.predictions import pool_logits
 from pet.ensemble.stopping import Generation
 from pet.ensemble.weights import ensemble_scaling, member_weights
@@ -60,7 +60,7 @@ def write_report(
         "rejected": count_rejected(session),
         "labels": count_labels(session.folder / "labels", session.task.labels),
         "examples": find_examples(session),
-        "weighing": session.config.weights,
+        "weighing": weighing_of(session.config, session.task),
         "weights": dict(zip([m.name for m in members], weights, strict=True)),
         "members": _members(session, members, weights, scaling),
         "ensemble_temperature": scaling.temperature,

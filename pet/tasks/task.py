@@ -20,6 +20,7 @@ class Task:
         labels: in the order of the file, as are `patterns`.
         words: pattern name -> label -> words, with the pattern's own words put in.
         toml: the file as it was.
+        weights: of every pattern by name; none where they are to be measured.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Task:
     patterns: tuple[Pattern, ...]
     words: Mapping[str, Mapping[str, tuple[str, ...]]] = field(hash=False)
     toml: str
+    weights: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     def pattern(self, name: str) -> Pattern:
         """Return the pattern of that name.
@@ -88,10 +90,12 @@ def parse_task(toml_text: str, where: str) -> Task:
     read = TaskFile(read_document(toml_text, where), where)
     name, description, source = read.name(), read.text("description"), read.text("source")
     fields, labels = read.fields(), read.labels()
-    patterns, words = read.patterns(fields), read.words(labels)
+    patterns, words, weights = read.patterns(fields), read.words(labels), read.weights()
     if read.problems:
         raise InputError(read.problems)
-    return Task(name, description, source, fields, tuple(labels), patterns, words, toml_text)
+    return Task(
+        name, description, source, fields, tuple(labels), patterns, words, toml_text, weights
+    )
 
 
 def _file_bytes(name: str) -> bytes:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
+from math import inf
 from typing import Any
 
 from pet.errors import InputError, Problem, did_you_mean
 from pet.tasks.patterns import MASK, Pattern, parse_pattern
 
-KEYS = ("name", "description", "source", "fields", "labels", "patterns", "verbalizers")
+KEYS = ("name", "description", "source", "fields", "labels", "patterns", "verbalizers", "weights")
 
 MOST_KEYS, LONGEST_FILE = 20_000, 1 << 20
 
@@ -147,6 +148,34 @@ class TaskFile:
         pattern, problems = parse_pattern(name, template, names, place)
         self.problems += problems
         return pattern
+
+    def weights(self) -> dict[str, float]:
+        """Return the weight of every pattern; none where the file has no such table."""
+        if "weights" not in self.document:
+            return {}
+        patterns = self.document.get("patterns")
+        names = list(patterns) if isinstance(patterns, dict) else []
+        table = self.table("weights", "a line such as topic = 2 for each pattern")
+        for name, value in table.items():
+            place = f"weights.{name}"
+            if names and name not in names:
+                fix = instead(name, names, "name one of these, or remove the line")
+                expected = f"the name of a pattern: {sorted_names(names)}"
+                self.report(place, expected, shown(name), fix)
+            elif (
+                isinstance(value, bool)
+                or not isinstance(value, int | float)
+                or not 0 <= value < inf
+            ):
+                fix = (
+                    f"write {name} = 2 to let it count twice as much as a pattern without a number"
+                )
+                self.report(place, "a number, 0 or more", shown(value), fix)
+        weights = {name: table.get(name, 1.0) for name in names}
+        if names and not self.problems and not any(weights.values()):
+            fix = "give one of them a number above 0"
+            self.report("weights", "a pattern that counts", "0 for all", fix)
+        return weights
 
     def words(self, base: dict[str, tuple[str, ...]]) -> dict[str, dict[str, tuple[str, ...]]]:
         """Return the words under each pattern: the labels' words, or the pattern's own."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.bad_input.case import CHECK, EVALUATE, RUN, ZERO_SHOT, Case
-from tests.support.samples import task_toml
+from tests.support.samples import PATTERNS, task_toml
 
 GOOD = task_toml()
 
@@ -48,6 +48,13 @@ CASES = [
     Case("what str.format would run", RUN,
          ("{text.__class__.__init__.__globals__}", "did you mean {text}?"),
          with_pattern("{text.__class__.__init__.__globals__} {mask}")),
+    Case("a weight of no pattern", CHECK, ("weights.lst", "did you mean `last`?"),
+         {"task.toml": f"{GOOD}[weights]\nlst = 2\n"}),
+    Case("weights that are no number of times", ZERO_SHOT,
+         ("weights.last", "a number, 0 or more", "-1", "weights.bracket", "nan"),
+         {"task.toml": f"{GOOD}[weights]\nlast = -1\nbracket = nan\n"}, problems=2),
+    Case("weights of which none counts", RUN, ("weights", "a pattern that counts", "0 for all"),
+         {"task.toml": GOOD + "[weights]\n" + "".join(f"{name} = 0\n" for name in PATTERNS)}),
     Case("a syntax error", CHECK, ("task.toml, line 3, column 10", "TOML", "correct the line"),
          changed('"our tests"', "our tests")),
     Case("tabs for spaces in a JSON file", CHECK, ("task.toml, line 1", "TOML", "correct the line"),

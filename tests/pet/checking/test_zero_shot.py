@@ -287,3 +287,20 @@ def test_a_pair_of_fields_is_asked_about_together(label: Any, tmp_path: Path) ->
     assert label("out", task=task, pool=pool)[2]["rows"] == 2
     with pytest.raises(InputError, match="a task with one field"):
         label("other", task=task, pool=pool, text_column="more")
+
+
+def test_a_pattern_of_weight_zero_has_no_say(
+    label: Any, inputs_folder: Path, tmp_path: Path
+) -> None:
+    """Labels without a run take the task's weights too."""
+    task = tmp_path / "task.toml"
+    others = "".join(f"{name} = 0\n" for name in samples.PATTERNS if name != "last")
+    task.write_text(f"{samples.task_toml()}[weights]\n{others}", encoding="utf-8")
+    alone = tmp_path / "alone.toml"
+    alone.write_text(samples.task_toml(["last"]), encoding="utf-8")
+    label("weighted", task=task)
+    label("alone", task=alone)
+    one, other = rows_of(tmp_path / "weighted"), rows_of(tmp_path / "alone")
+    assert [row["confidence"] for row in one] == pytest.approx(
+        [row["confidence"] for row in other], abs=1e-5
+    )

@@ -150,3 +150,21 @@ def test_patterns_that_were_right_about_no_row_keep_a_weight_beside_the_encoder(
     assert sum(patterns) == pytest.approx(
         weighing.group_weights(session, planned(session)).patterns
     )
+
+
+def test_a_tasks_own_weights_stand_in_for_measured_accuracy(
+    config_for: Configure, tmp_path: Path
+) -> None:
+    """`weights=uniform` overrules them."""
+    task = tmp_path / "task.toml"
+    task.write_text(f"{samples.task_toml()}[weights]\nlast = 3\nbracket = 0.5\n", encoding="utf-8")
+    own = {"last": 3.0, "bracket": 0.5}
+    expected = [own.get(name, 1.0) for name in samples.PATTERNS]
+    report = label_pool(config_for(task=str(task)))
+    assert list(report["weights"].values()) == expected
+    assert report["weighing"] == "task"
+    assert "task" in report["test"]["ensembles"]
+    session = open_session(config_for(task=str(task)))
+    first = planned(session).first
+    assert member_weights(session, planned(session), first, weighing="uniform") == [1.0] * 3
+    assert member_weights(session, planned(session), first, weighing="accuracy") != expected

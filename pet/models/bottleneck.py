@@ -21,9 +21,9 @@ from pet.models.adapter import Adapter, read_backbone, read_settings, read_weigh
 from pet.models.layers import LinearLayers, attention_outputs, feed_forward_outputs
 from pet.models.loading import seeded
 
-# Peak learning rates at a width of 128, chosen on validation rows
+# Peak learning rate at a width of 128, chosen on validation rows
 # (tests/bench/results/tuning-settings.md).
-RATES = {"houlsby": 2e-3, "pfeiffer": 1e-2}
+BOTTLENECK_RATE = 2e-3
 
 SPREAD = 1e-2  # standard deviation of first weights (section 3.6): near to no change at all
 
@@ -105,7 +105,7 @@ class BottleneckAdapter(Adapter):
         return {"layers": sorted(self._layers)}
 
     def learning_rate(self, width: int) -> float:
-        return RATES[self.tuning] * 128 / width
+        return BOTTLENECK_RATE * 128 / width
 
 
 def _behind(layer: Bottleneck) -> Callable[[Any, Any, Tensor], Tensor]:

@@ -87,7 +87,7 @@ _OF_LORA = ("r", "lora_alpha", "lora_dropout", "target_modules", "fan_in_fan_out
 PEFT_KINDS: dict[str, PeftKind] = {
     "lora": PeftKind(partial(_lora, use_dora=False), _OF_LORA, 2e-3),
     "dora": PeftKind(partial(_lora, use_dora=True), _OF_LORA, 2e-3),
-    "ia3": PeftKind(_ia3, ("target_modules", "feedforward_modules", "fan_in_fan_out"), 1e-1),
+    "ia3": PeftKind(_ia3, ("target_modules", "feedforward_modules", "fan_in_fan_out"), 3e-2),
 }
 
 

@@ -19,10 +19,9 @@ from pet.models.adapter import Adapter, read_backbone, read_weights
 from pet.models.layers import below_head, no_place, top_layers
 
 # Peak learning rates at a width of 128, chosen on validation rows
-# (tests/bench/results/tuning-settings.md). Of top layers it falls with the square of the width, as
-# that of all weights does.
-RATES = {"bitfit": 1e-2, "layer-norm": 3e-2}
-TOP_RATE = 1e-3
+# (tests/bench/results/tuning-settings.md): of vectors, and of the top layers, whose rate falls with
+# the square of the width, as that of all weights does.
+VECTOR_RATE, TOP_RATE = 3e-2, 1e-3
 
 SELECTED = ("bitfit", "layer-norm", "top-1", "top-2", "top-3", "top-4")
 
@@ -97,4 +96,5 @@ class SelectedWeights(Adapter):
 
     def learning_rate(self, width: int) -> float:
         share = 128 / width
-        return RATES[self.tuning] * share if self.tuning in RATES else TOP_RATE * share**2
+        is_top = self.tuning.startswith("top-")
+        return TOP_RATE * share**2 if is_top else VECTOR_RATE * share

@@ -2,7 +2,7 @@
 
     python -m flows.label_pool runs/news/config.json
     python -m flows.label_pool task=ag_news labeled=ten.csv pool=texts.parquet \\
-        model=roberta-large out=runs/news student.steps=500
+        model=roberta-large out=runs/news student.steps=500 --budget=2h
     prefect deploy flows/label_pool.py:label_pool
 """
 
@@ -24,10 +24,10 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows.runtime.calls import call, carry_out, exit_status, run_name, warn_on_stderr
 from flows.runtime.hooks import tell_failure
 from flows.runtime.ray_workers import MOST_AT_ONCE, RayOptions
-from pet.config import RunConfig
+from pet.config import Budget, RunConfig
 from pet.jobs import Execute
 from pet.progress import SILENT, Observer
-from pet.settings import load_config, make_config
+from pet.settings import load_config, make_config, read_budget
 from pet.storage.mirrors import open_run_folder
 
 
@@ -42,7 +42,10 @@ from pet.storage.mirrors import open_run_folder
     on_crashed=[tell_failure],
 )
 def label_pool(
-    config: RunConfig, update: bool = False, ray: RayOptions | None = None
+    config: RunConfig,
+    update: bool = False,
+    ray: RayOptions | None = None,
+    budget: Budget | None = None,
 ) -> dict[str, Any] | State[Any]:
     """Label a pool.
 
@@ -50,12 +53,15 @@ def label_pool(
         config: everything that is needed to repeat the run.
         update: let new inputs into an old run folder.
         ray: the Ray cluster that does the jobs; this process, if there is none.
+        budget: the time in which the run is to end, by settings that are chosen for it once.
     """
     from flows.runtime.artifacts import show_result
     from pet import pipeline
 
     def body(execute: Execute, observer: Observer) -> dict[str, Any]:
-        return pipeline.label_pool(config, execute, observer, update=update)
+        return pipeline.label_pool(
+            config, execute, observer, update=update, budget=budget, estimated=ray is None
+        )
 
     def show(report: dict[str, Any]) -> None:
         show_result(report, open_run_folder(config.out).path)
@@ -68,13 +74,14 @@ def run_flow(
     observer: Observer = SILENT,
     update: bool = False,
     ray: RayOptions | None = None,
+    budget: Budget | None = None,
 ) -> dict[str, Any]:
     """Run the flow in this process, on the user's Prefect server or on one of our own.
 
     Raises:
         PetError: whatever kept the run from its end, as itself; Interrupted on SIGTERM too.
     """
-    flow = partial(label_pool, config, update, ray, return_state=True)
+    flow = partial(label_pool, config, update, ray, budget, return_state=True)
     return call(flow, observer, _import_pipeline)
 
 
@@ -84,14 +91,17 @@ def _import_pipeline() -> None:
 
 def main(arguments: list[str]) -> int:
     """Run the flow from a configuration file or from key=value settings; return the exit status."""
-    settings = [argument for argument in arguments if argument != "--update"]
+    options = [argument for argument in arguments if argument.startswith("--")]
+    settings = [argument for argument in arguments if argument not in options]
+    times = [own.partition("=")[2] for own in options if own.startswith("--budget=")]
 
     def work() -> None:
         if len(settings) == 1 and "=" not in settings[0]:
             config = load_config(Path(settings[0]), to_train=True)
         else:
             config = make_config({}, tuple(settings), note=warn_on_stderr)
-        run_flow(config, update="--update" in arguments)
+        budget = read_budget(times[-1], settings) if times else None
+        run_flow(config, update="--update" in options, budget=budget)
 
     return exit_status(work)
 

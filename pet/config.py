@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
@@ -123,7 +124,39 @@ class CsvConfig(Frozen):
         return self.model_dump(exclude_none=True)
 
 
-Preset = Literal["default", "fast", "cpu", "paper"]
+_NUMBER = r"([0-9]{1,6}(?:\.[0-9]{1,3})?)"
+_TIME = re.compile(f"(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?")
+
+
+def seconds_of(text: str) -> float:
+    """Read a time such as `90s`, `10m`, `1.5h` or `1h30m`; 0 if it is none."""
+    found = _TIME.fullmatch(text.strip())
+    hours, minutes, seconds = (float(own or 0) for own in found.groups()) if found else (0, 0, 0)
+    return 3600 * hours + 60 * minutes + seconds
+
+
+def _checked_time(value: str) -> str:
+    if not seconds_of(value):
+        raise PydanticCustomError("time", "a time above 0 such as 90s, 10m, 2h or 1h30m")
+    return value.strip()
+
+
+class Budget(Frozen):
+    """How long a run may take; settings are chosen so that it ends in that time."""
+
+    time: Annotated[str, AfterValidator(_checked_time)] = Field(
+        description="seconds, minutes or hours: 90s, 10m, 2h, 1h30m"
+    )
+    kept: tuple[str, ...] = Field(
+        (), description="settings that stay as they are, beside those that differ from the preset's"
+    )
+
+    @property
+    def seconds(self) -> float:
+        return seconds_of(self.time)
+
+
+Preset = Literal["default", "fast", "cpu", "cpu-masked", "paper"]
 
 # Ways to take the labels' prior out of their scores, and to weigh members.
 Prior = Literal["none", "content-free", "pool", "matched", "half-matched"]
@@ -142,6 +175,15 @@ PRESETS: dict[str, dict[str, Any]] = {
         "student_max_length": 128,
         "member": {"steps": 0},
         "student": {"steps": 300},
+    },
+    # A large masked teacher on a CPU: half an hour on two cores for 110 million weights.
+    "cpu-masked": {
+        "max_length": 64,
+        "unlabeled_rows": 1000,
+        "generations": 0,
+        "member": {"steps": 40},
+        "student": {"steps": 100},
+        "supervised": {"steps": 40},
     },
     "paper": {
         "repetitions": 3,

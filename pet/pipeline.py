@@ -10,7 +10,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from pet.config import RunConfig
+from pet.checking.budget import settle
+from pet.config import Budget, RunConfig
 from pet.ensemble.adaptation import adapt
 from pet.ensemble.fingerprints import with_fingerprints
 from pet.ensemble.lineup import Lineup, are_alike, generations_of, has_few_labels, plan_members
@@ -54,11 +55,16 @@ def label_pool(
     observer: Observer = SILENT,
     *,
     update: bool = False,
+    budget: Budget | None = None,
+    estimated: bool = False,
 ) -> dict[str, Any]:
     """Run every stage that is missing or has changed; return what `report.json` holds.
 
     Args:
         execute: carries out the jobs of a stage; one after another in this process, by default.
+        update: let new inputs, or another budget, into an old run folder.
+        budget: the time in which the run is to end; settings are chosen for it once.
+        estimated: note first what a new run will take.
 
     Raises:
         InputError: the inputs are wrong (nothing is written), or the folder is another run's.
@@ -72,6 +78,10 @@ def label_pool(
     is_new = not os.path.exists(session.folder)
     had_lock = os.path.exists(session.folder / LOCK)
     check_folder(session, update)  # before a lock is put there, and again under the lock
+    chosen: dict[str, Any] = {}
+    if budget is not None or estimated:
+        inputs, chosen = settle(session.inputs, session.folder, budget, observer, update=update)
+        session = Session(inputs, observer)
     with session.run_folder.locked(observer.note):
         stages = _Stages(session, execute)
         try:
@@ -88,7 +98,7 @@ def label_pool(
             raise
         if fetched:
             observer.note(f"{fetched} files were fetched from {session.run_folder}")
-        claim_folder(session)
+        claim_folder(session, chosen)
         report = stages.run()
         sweep(session.folder)  # of jobs whose node died, and that were done on another
         session.run_folder.push()

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pet.config import CsvConfig, Frozen, RunConfig
+from pet.config import Budget, CsvConfig, Frozen, RunConfig
 from pet.errors import InputError, Problem, did_you_mean
 from pet.former_settings import warn
 
@@ -81,6 +81,20 @@ def read_csv_options(pairs: Sequence[str]) -> CsvConfig | None:
         problems = [as_problem(detail, CsvConfig) for detail in error.errors()]
         named = [replace(own, where=own.where.replace("setting", "--csv")) for own in problems]
         raise InputError(named) from None
+
+
+def read_budget(time: str, settings: Sequence[str] = ()) -> Budget:
+    """Read `--budget 10m`; settings that are given beside it stay as they are.
+
+    Raises:
+        InputError: it is no time.
+    """
+    try:
+        return Budget(time=time, kept=tuple(own.partition("=")[0].strip() for own in settings))
+    except ValidationError as error:
+        (problem,) = [as_problem(detail, Budget) for detail in error.errors()]
+        fix = "for example --budget 10m"
+        raise InputError(replace(problem, where="--budget", fix=fix)) from None
 
 
 def _apply(data: dict[str, Any], setting: str) -> Problem | None:

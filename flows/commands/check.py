@@ -19,6 +19,7 @@ from flows.commands.options import (
     Task,
     Test,
     TextColumn,
+    Time,
 )
 from flows.screens import preview as preview_screen
 
@@ -37,6 +38,7 @@ def check(
     label_column: LabelColumn = None,
     text_column: TextColumn = None,
     setting: Settings = None,
+    budget: Time = None,
     json_out: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -59,6 +61,7 @@ def check(
                 "text_column": text_column,
             },
             tuple(setting or ()),
+            budget,
         )
         if json_out:
             sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")

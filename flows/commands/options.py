@@ -15,10 +15,19 @@ Test = Annotated[str | None, typer.Option(help="labeled texts to measure on")]
 Model = Annotated[str | None, typer.Option(help="the teacher: a hub id or a local folder")]
 Preset = Annotated[
     str | None,
-    typer.Option(help="default, fast, cpu or paper", show_default="by the teacher's size"),
+    typer.Option(
+        help="default, fast, cpu, cpu-masked or paper", show_default="by the teacher's size"
+    ),
 ]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="any setting: --set student.steps=500")
+]
+Time = Annotated[
+    str | None,
+    typer.Option(
+        help="the time in which a run is to end, as 10m or 2h: settings are chosen for it",
+        show_default="none, by the settings alone",
+    ),
 ]
 Csv = Annotated[
     list[str] | None,

@@ -24,14 +24,15 @@ from flows.commands.options import (
     Task,
     Test,
     TextColumn,
+    Time,
 )
 from flows.runtime.ray_workers import RayOptions, workers_of
 from flows.screens import results as screens
-from pet.config import RunConfig
-from pet.errors import Problem
+from pet.config import Budget, RunConfig
+from pet.errors import Problem, gather
 from pet.jobs import InProcess
 from pet.progress import Observer
-from pet.settings import make_config
+from pet.settings import make_config, read_budget
 from pet.storage.mirrors import open_run_folder
 
 
@@ -62,6 +63,7 @@ def run(
     label_column: LabelColumn = None,
     text_column: TextColumn = None,
     setting: Settings = None,
+    budget: Time = None,
     plain: Annotated[bool, typer.Option("--plain", help="without Prefect")] = False,
     runner: Annotated[
         Runner, typer.Option(help="where jobs are done: here, or by a Ray cluster")
@@ -111,11 +113,14 @@ def run(
         def warn(line: str) -> None:
             observer.note(f"warning: {line}")
 
-        config = _with_preset(make, observer, preset, encoder)
+        config = _with_preset(make, observer, preset, model, budget)
         ray = _ray_options(runner, address, cpus_per_job, gpus_per_job, problems)
+        time = (
+            None if budget is None else gather(problems, lambda: read_budget(budget, setting or ()))
+        )
         if problems:
             _refuse(config, problems)
-        report = _execute(config, observer, update, plain, ray)
+        report = _execute(config, observer, update, plain, ray, time)
         if json_out:
             sys.stdout.write(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
         else:
@@ -164,30 +169,43 @@ def _with_preset(
     make: Callable[[dict[str, str]], RunConfig],
     observer: Observer,
     preset: str | None,
-    encoder: str | None,
+    model: str | None,
+    budget: str | None,
 ) -> RunConfig:
-    """Choose a preset where none is named; without an encoder there is no choice, and no torch."""
-    if preset is not None or encoder is None:
+    """Choose a preset where none is named; without a model there is no choice, and no torch."""
+    if preset is not None or model is None:
         return make({})
     from pet.inputs.presets import with_preset
 
-    return with_preset(make, observer.note)
+    return with_preset(make, observer.note, budgeted=budget is not None)
 
 
 def _execute(
-    config: RunConfig, observer: Observer, update: bool, plain: bool, ray: RayOptions | None
+    config: RunConfig,
+    observer: Observer,
+    update: bool,
+    plain: bool,
+    ray: RayOptions | None,
+    budget: Budget | None,
 ) -> dict[str, Any]:
     if plain:
         from pet.pipeline import label_pool
 
         with workers_of(ray, observer) as workers:
-            return label_pool(config, InProcess(workers), observer, update=update)
+            return label_pool(
+                config,
+                InProcess(workers),
+                observer,
+                update=update,
+                budget=budget,
+                estimated=ray is None,
+            )
     from flows.runtime.server import prepare
 
     prepare()  # before Prefect is imported: it reads its settings then
     from flows.label_pool import run_flow
 
-    return run_flow(config, observer, update, ray)
+    return run_flow(config, observer, update, ray, budget)
 
 
 def _model_problems(model: str | None) -> list[Problem]:

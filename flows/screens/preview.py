@@ -16,6 +16,8 @@ WIDEST = 300  # characters of an example, and of a text that is quoted
 
 CUT = 0.05  # of the rows
 
+SHORT = 60  # seconds of a run whose stages are not listed
+
 FEW = 10  # rows; of fewer, how many are right is shown, not the share
 
 
@@ -41,6 +43,8 @@ def show(console: Console, found: dict[str, Any]) -> None:
     if "estimate" in found:
         console.print()
         _estimate(console, found["estimate"])
+    if "budget" in found:
+        _line(console, found["budget"]["summary"])
     if "kind" not in found:
         console.print()
         _line(console, "with --model REF: tokens, zero-shot accuracy, and what a run takes")
@@ -199,11 +203,21 @@ def _duplicates(found: dict[str, Any]) -> list[str]:
 
 
 def _estimate(console: Console, found: dict[str, Any]) -> None:
-    stages = ", ".join(
-        f"{stage} {minutes:.1f}" for stage, minutes in found["stages"].items() if minutes >= 0.05
+    """Show what every stage takes and gives; of a run of seconds, its sum alone."""
+    title = (
+        f"a run here: about {found['minutes']:,.1f} minutes, {found['members']:,} members, "
+        f"{found['disk_mb']:,.0f} MB on disk"
     )
-    _line(
-        console,
-        f"a run here: about {found['minutes']:,.1f} minutes ({stages or 'each stage seconds'}), "
-        f"{found['members']:,} members, {found['disk_mb']:,.0f} MB on disk",
-    )
+    whole = sum(found["seconds"].values())
+    if whole < SHORT:
+        _line(console, title)
+        return
+    table = Table(title=title, title_justify="left", title_style="")
+    table.add_column("stage")
+    table.add_column("seconds", justify="right")
+    table.add_column("share", justify="right")
+    table.add_column("gives")
+    for stage, seconds in found["seconds"].items():
+        gives = found["gives"].get(stage, "")
+        table.add_row(stage, f"{seconds:,.0f}", f"{seconds / whole:.0%}", gives)
+    console.print(table)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import time
+import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pet.checking.budget import choose, with_settings
 from pet.checking.estimate import estimate
 from pet.checking.preview import (
     Glimpse,
@@ -21,7 +22,8 @@ from pet.checking.preview import (
     shares_cut,
     take_rows,
 )
-from pet.config import ModelRef, RunConfig
+from pet.checking.rates import measure_rates
+from pet.config import Budget, ModelRef, RunConfig
 from pet.data.data_files import passed_over_warnings
 from pet.data.duplicate_ids import RepeatedIds
 from pet.data.labeled import LabeledSet, rejected_warnings
@@ -39,10 +41,9 @@ from pet.method.data_quality import duplicate_rows, near_duplicates, suspects
 from pet.method.metrics import surely_beats_commonest
 from pet.models.cloze_model import ClozeModel
 from pet.models.loading import choose_device, load_tokenizer, model_digest
-from pet.models.model import Classifier, Model
-from pet.models.scoring import Columns, cloze_encoder, score_columns
-from pet.models.sentence_encoder import SentenceEncoder, encoder_digest, encoder_length
-from pet.settings import make_config
+from pet.models.scoring import Columns, cloze_encoder
+from pet.models.sentence_encoder import encoder_digest, encoder_length
+from pet.settings import make_config, read_budget
 from pet.tasks.compilation import plain_encoder
 from pet.tasks.encoding import Encoder
 from pet.tasks.task import Task
@@ -53,16 +54,17 @@ COMPARED = 2000  # rows of each set that are compared
 
 SHOWN = 5  # suspects, and pairs of near-duplicates
 
-TIMED_ROWS = 16  # on which the speed of student and encoder is measured
-
 SUSPECTED_FROM = 4  # labeled rows per label from which label errors are looked for
 
 
-def check_inputs(options: Mapping[str, Any], settings: tuple[str, ...] = ()) -> dict[str, Any]:
+def check_inputs(
+    options: Mapping[str, Any], settings: tuple[str, ...] = (), budget: str | None = None
+) -> dict[str, Any]:
     """Check a task file, its data and models; estimate what a run would cost.
 
     Args:
         options: fields of `RunConfig`; `labeled`, `pool`, `test` and the models may be None.
+        budget: the time in which the run is to end.
 
     Raises:
         InputError: everything that is wrong, at once.
@@ -82,8 +84,9 @@ def check_inputs(options: Mapping[str, Any], settings: tuple[str, ...] = ()) -> 
             return make_config(values, settings, [], lambda line: None)
         return make_config(values, settings, problems, notes.append)
 
+    time = None if budget is None else gather(problems, lambda: read_budget(budget, settings))
     named = options.get("preset") is not None
-    config = make({}) if named else with_preset(make, notes.append)
+    config = make({}) if named else with_preset(make, notes.append, budgeted=time is not None)
     if options.get("pool") is None:
         config = config.model_copy(update={"pool_csv": config.labeled_csv})
     gather(problems, lambda: choose_device(config.device))
@@ -129,7 +132,7 @@ def check_inputs(options: Mapping[str, Any], settings: tuple[str, ...] = ()) -> 
     except InputError as error:
         raise InputError([*unread, *error.problems]) from None
     found["warnings"] += left_out
-    return found | _of_model(config, task, tables, sample, found.get("pool"))
+    return found | _of_model(config, task, tables, sample, found.get("pool"), time)
 
 
 def _models_of(config: RunConfig, options: Mapping[str, Any]) -> dict[str, ModelRef]:
@@ -217,7 +220,12 @@ def _of_texts(tables: Tables, sample: Columns) -> dict[str, Any]:
 
 
 def _of_model(
-    config: RunConfig, task: Task, tables: Tables, sample: Columns, pool: Mapping[str, int] | None
+    config: RunConfig,
+    task: Task,
+    tables: Tables,
+    sample: Columns,
+    pool: Mapping[str, int] | None,
+    budget: Budget | None,
 ) -> dict[str, Any]:
     device = choose_device(config.device)
     labeled = take_rows(tables.labeled, rows_to_score(tables.labeled.labels))
@@ -240,13 +248,21 @@ def _of_model(
     }
     for pattern in found["patterns"]:
         pattern["examples"] = [asdict(example) for example in pattern["examples"]]
-    if pool is not None and _count(sample):
-        if not know_labels(labeled.labels, predicted):
-            config = config.model_copy(update={"train_from": 0.0})  # as the run will find, too
-        inputs = Inputs(config, task, tables.labeled, tables.test, tables.pool, {})
-        passes = float(np.mean([pattern["passes"] for pattern in found["patterns"]]))
-        rates, weights = _rates(config, task, model, glimpse, passes, sample)
-        found["estimate"] = estimate(inputs, pool["rows"], rates, weights)
+    if pool is None or not _count(sample):
+        return found
+    del model
+    measure = functools.cache(lambda own: measure_rates(own, task, sample))
+    inputs = Inputs(config, task, tables.labeled, tables.test, tables.pool, {})
+    own: dict[str, Any] = {}
+    if budget is not None:
+        choice = choose(inputs, pool["rows"], measure, budget)
+        own = dict(choice.settings)
+        found["budget"] = {"settings": own, "summary": choice.describe(budget.time)}
+    rates = measure(with_settings(config, {name: own[name] for name in own if "student_" in name}))
+    if not know_labels(labeled.labels, predicted):
+        own["train_from"] = 0.0  # as the run will find, too
+    inputs = replace(inputs, config=with_settings(config, own))
+    found["estimate"] = estimate(inputs, pool["rows"], rates).record()
     return found
 
 
@@ -322,55 +338,3 @@ def _suspects(task: Task, glimpse: Glimpse, labeled: LabeledSet) -> list[dict[st
         }
         for row in suspected[:SHOWN]
     ]
-
-
-def _rates(
-    config: RunConfig,
-    task: Task,
-    model: ClozeModel,
-    glimpse: Glimpse,
-    passes: float,
-    sample: Columns,
-) -> tuple[dict[str, float], dict[str, int]]:
-    """Measure how fast student and encoder are, where they are other models than the teacher.
-
-    Args:
-        glimpse: of the teacher, whose rows were timed.
-        passes: how many it makes over such a row. A masked model that learns makes one, as does
-            the teacher's own model as the student.
-    """
-    alone = glimpse.alone
-    once = alone * passes
-    rates = {
-        "together": glimpse.rows_per_second,
-        "model": alone,
-        "learning": alone if model.causal else once,
-        "student_model": once,
-    }
-    weights = dict.fromkeys(("model", "student_model"), _bytes(model))
-    device, precision = model.device, config.precision
-    others: dict[str, Model] = {}
-    if config.student_model is not None:
-        others["student_model"] = Classifier.fresh(
-            config.student_ref,
-            task.labels,
-            device,
-            0,
-            precision=precision,
-        )
-    if config.encoder is not None:
-        others["encoder"] = SentenceEncoder.load(config.encoder_ref, device, precision=precision)
-    some = {name: texts[:TIMED_ROWS] for name, texts in sample.items()}
-    for name, other in others.items():
-        length = encoder_length(config) if name == "encoder" else config.student_length
-        encoder = plain_encoder(other.tokenizer, task.fields, length)
-        score_columns(other, encoder, {n: t[:1] for n, t in some.items()}, config.tokens_per_batch)
-        started = time.monotonic()
-        score_columns(other, encoder, some, config.tokens_per_batch)
-        rates[name] = _count(some) / (time.monotonic() - started)
-        weights[name] = _bytes(other)
-    return rates, weights
-
-
-def _bytes(model: Model) -> int:
-    return sum(p.numel() * p.element_size() for p in model.module.parameters())

@@ -1,84 +1,175 @@
-"""What a run will take, by what a few rows took here: minutes per stage, and room on the disk."""
+"""What a run will take, by what a few rows and steps took here: seconds by stage, and disk."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from pet.config import TrainingConfig
-from pet.ensemble.lineup import plan_members
+from pet.checking.rates import Rates
+from pet.config import RunConfig
+from pet.ensemble.lineup import Lineup, plan_members
 from pet.ensemble.member_scoring import PRIOR_ROWS
+from pet.ensemble.member_training import LM_ROWS
 from pet.inputs.inputs import ROWS_PER_LABEL, Inputs
+from pet.models.linear_probe import PROBED
 
-TRAINING = 3.0  # a row that is learned from costs so many times one that is scored
+START = 12.0  # seconds of a run besides its stages: imports, reading, the report's page
+
+# Seconds of a row: of a linear classifier of words that is fitted in folds and once more, and of a
+# file of labels. They are the same whatever the models are.
+FITTED, WRITTEN = 2e-3, 1e-4
 
 BYTES_PER_SCORE = 8  # of a label, compressed, with its share of the row's id
 
 BYTES_PER_LABELED_ROW = 60
 
 
-def estimate(
-    inputs: Inputs, pool_rows: int, rates: Mapping[str, float], weights: Mapping[str, int]
-) -> dict[str, Any]:
-    """Estimate a run's minutes, stage by stage, and its folder's size.
+# What generations brought the student on posts and on films, in points of accuracy, by how many
+# labeled rows there were: BERT-tiny, tests/bench/results/quality.md.
+GROWTH = {0: (8.1, 0.0), 10: (8.8, 1.1), 50: (1.5, 0.7), 100: (0.6, 0.7)}
+
+GIVES = {
+    "zero-shot": "weights of patterns, the labels' prior",
+    "generation 0": "the first ensemble",
+    "held-out members": "confidence that is calibrated; no accuracy",
+    "embeddings": "one more member, by the encoder",
+    "student": "the classifier; on few labels more accurate than its teachers",
+    "supervised": "a figure to compare with",
+    "evaluation": "accuracy of both on the test rows",
+    "labels": "a label for every row of the pool",
+}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run will take.
+
+    Attributes:
+        stages: seconds by stage, in order.
+        labeled: rows of the labeled set.
+        members: how many there are, untrained ones too.
+        disk: bytes of the run folder.
+    """
+
+    stages: dict[str, float]
+    labeled: int
+    members: int
+    disk: float
+
+    @property
+    def seconds(self) -> float:
+        return sum(self.stages.values())
+
+    def record(self) -> dict[str, Any]:
+        """Return what `pet check --json` prints."""
+        return {
+            "minutes": round(self.seconds / 60, 1),
+            "seconds": {stage: round(spent, 1) for stage, spent in self.stages.items()},
+            "gives": {stage: own for stage in self.stages if (own := self._gives(stage))},
+            "members": self.members,
+            "disk_mb": round(self.disk / 1e6, 1),
+        }
+
+    def _gives(self, stage: str) -> str:
+        """Describe what a stage is for; of generations, what they have brought before."""
+        if stage != "generation 1":
+            return GIVES.get(stage, "with the one before" if stage.startswith("generation") else "")
+        nearest = min(GROWTH, key=lambda rows: abs(rows - self.labeled))
+        posts, films = GROWTH[nearest]
+        return f"with {nearest} labels +{posts:g} points on topics, +{films:g} on films' opinions"
+
+
+def estimate(inputs: Inputs, pool_rows: int, rates: Rates) -> Estimate:
+    """Estimate a run's seconds, stage by stage, and its folder's size.
 
     Args:
         pool_rows: rows of the pool.
-        rates: rows a second of `model` where it scores by one pattern, of that model by a pattern
-            of several that it scores `together`, of `learning` were it to score as it learns
-            (in one pass, while words of several tokens are scored in many), of `student_model`
-            and, where there is one, of `encoder`.
-        weights: bytes of their weights.
     """
     config = inputs.config
-    measured = sum(len(table) for table in inputs.measured().values())
-    labels = len(inputs.task.labels)
-    scored = min(pool_rows, config.unlabeled_rows or ROWS_PER_LABEL * labels)
+    scored = rows_scored(config, len(inputs.task.labels), pool_rows)
     lineup = plan_members(config, inputs.task, inputs.labeled, None, scored)
     distinct = dict.fromkeys(member for members in lineup.generations for member in members)
-    patterns = [member for member in distinct if member.kind == "pattern"]
-    trained = [member for member in patterns if member.generation is not None]
-    held_out = [member for members in lineup.held_out for member in members]
-    teaching = [member for members in lineup.teaching[:-1] for member in members]
-    untrained = len(lineup.untrained)
-    asked = sum(member.generation is None for member in patterns)
-    prior = PRIOR_ROWS if config.prior_of_pool else 0
-    rows = {
-        "zero-shot": ("together", untrained * (min(prior, scored) + measured)),
-        "members": ("learning", (len(trained) + len(held_out)) * _learned(config.member)),
-        "scoring": ("model", len(trained) * (scored + measured) + len(teaching) * scored),
-        "scoring untrained members": ("together", asked * max(0, scored - prior)),
-        "student": ("student_model", _learned(config.student)),
-        "labels": ("student_model", pool_rows + measured),
-    }
-    if config.adapt_steps:
-        rows["adaptation"] = (
-            "learning",
-            TRAINING * config.adapt_steps * config.adaptation.batch_size,
-        )
-    if len(inputs.labeled):
-        rows["supervised"] = ("student_model", _learned(config.supervised) + measured)
+    stages = _of_members(inputs, lineup, scored, rates) | _of_student(
+        inputs, scored, pool_rows, rates
+    )
     if config.encoder is not None:
-        rows["embeddings"] = ("encoder", scored + measured)
-    minutes = {stage: count / rates[model] / 60 for stage, (model, count) in rows.items()}
+        stages = {"embeddings": rates.encoded * (scored + _measured(inputs)), **stages}
+    trained = sum(m.kind == "pattern" and m.generation is not None for m in distinct)
+    teaching = sum(map(len, lineup.teaching[:-1]))
     # Adapters are next to nothing.
-    copies = len(trained) + len(teaching) if config.member.tuning == "full" else 0
-    supervised = weights["student_model"] * ("supervised" in rows)
+    copies = trained + teaching if config.member.tuning == "full" else 0
+    labels = len(inputs.task.labels)
     disk = (
-        copies * weights["model"]
-        + weights["student_model"]
-        + supervised
-        + (len(distinct) + len(teaching)) * scored * labels * BYTES_PER_SCORE
+        copies * rates.teacher_bytes
+        + rates.student_bytes * (2 if len(inputs.labeled) else 1)
+        + (len(distinct) + teaching) * scored * labels * BYTES_PER_SCORE
         + pool_rows * (BYTES_PER_LABELED_ROW + 4 * labels)
     )
-    return {
-        "rows_per_second": round(rates["model"], 1),
-        "minutes": round(sum(minutes.values()), 1),
-        "stages": {stage: round(spent, 2) for stage, spent in minutes.items()},
-        "members": len(distinct),
-        "disk_mb": round(disk / 1e6, 1),
-    }
+    return Estimate({"start and report": START, **stages}, len(inputs.labeled), len(distinct), disk)
 
 
-def _learned(settings: TrainingConfig) -> float:
-    return TRAINING * settings.steps * settings.batch_size
+def about(seconds: float) -> str:
+    """Write an estimated time as a person would: `40 seconds`, `12 minutes`, `3.5 hours`."""
+    if seconds < 2 * 60:
+        return f"{seconds:.0f} seconds"
+    if seconds < 2 * 3600:
+        return f"{seconds / 60:.0f} minutes"
+    return f"{seconds / 3600:.1f} hours"
+
+
+def rows_scored(config: RunConfig, labels: int, pool_rows: int) -> int:
+    """Return how many rows of the pool members score."""
+    return min(pool_rows, config.unlabeled_rows or ROWS_PER_LABEL * labels)
+
+
+def _measured(inputs: Inputs) -> int:
+    return sum(len(table) for table in inputs.measured().values())
+
+
+def _of_members(inputs: Inputs, lineup: Lineup, scored: int, rates: Rates) -> dict[str, float]:
+    """Estimate the seconds of members: untrained, trained and held-out ones."""
+    config, measured = inputs.config, _measured(inputs)
+    training = rates.loaded + config.member.steps * rates.member_step
+    if config.lm_weight:
+        training += LM_ROWS * config.member.steps * rates.member_step
+    prior = min(scored, PRIOR_ROWS) if config.prior_of_pool else 0
+    stages = {}
+    if config.adapt_steps:
+        batches = config.adaptation.batch_size / config.member.batch_size
+        stages["adaptation"] = config.adapt_steps * batches * rates.member_step
+    untrained = len(lineup.untrained) * rates.together
+    read = rates.tokenized * (scored + measured)
+    stages["zero-shot"] = rates.loaded + read + untrained * (prior + measured)
+    for number, members in enumerate(lineup.generations):
+        patterns = [member for member in members if member.kind == "pattern"]
+        if patterns[0].generation is not None:
+            scoring = rates.loaded + rates.scored * (scored + measured)
+            stages[f"generation {number}"] = len(patterns) * (training + scoring)
+        elif not number:
+            stages["generation 0"] = untrained * (scored - prior)
+    held_out = sum(map(len, lineup.held_out))
+    teaching = sum(map(len, lineup.teaching[:-1]))
+    if held_out:
+        of_labeled = rates.scored * len(inputs.labeled)
+        stages["held-out members"] = held_out * (training + of_labeled) + teaching * (
+            rates.loaded + rates.scored * scored
+        )
+    return stages
+
+
+def _of_student(inputs: Inputs, scored: int, pool_rows: int, rates: Rates) -> dict[str, float]:
+    """Estimate the seconds of what comes after the members."""
+    config, measured = inputs.config, _measured(inputs)
+    read, of_row = rates.student_scored, rates.student_step / config.student.batch_size
+    learning = config.student.steps * rates.student_step
+    if config.student.steps:
+        learning += read * min(scored, PROBED) + FITTED * scored
+    stages = {"student": 2 * rates.student_loaded + learning}
+    if len(inputs.labeled):
+        rows = config.supervised.steps * config.supervised.batch_size
+        stages["supervised"] = 2 * rates.student_loaded + rows * of_row
+    stages["evaluation"] = (1 + bool(len(inputs.labeled))) * (
+        rates.student_loaded + read * measured
+    )
+    stages["labels"] = rates.student_loaded + (read + WRITTEN) * pool_rows
+    return stages

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,14 +17,12 @@ from pet.method.ensembling import combine, softmax
 from pet.method.metrics import accuracy
 from pet.models.cloze_model import ClozeModel
 from pet.models.model import Texts
-from pet.models.scoring import Columns, ask_in_turn, score_columns, tokenize_columns
+from pet.models.scoring import Columns, ask_in_turn, tokenize_columns
 from pet.tasks.compilation import word_tokens
 from pet.tasks.encoding import Encoder, tokenize
 from pet.tasks.task import Task
 
 EXAMPLES = 2  # filled-in rows to show per pattern
-
-FIRST_ROWS = 8  # rows on which the model's speed is measured
 
 ALL = 100_000  # tokens of an example that are counted
 
@@ -57,15 +54,11 @@ class Glimpse:
         labeled: scores of labeled rows. [patterns, rows, labels]
         pool: the same of pool rows. [patterns, rows, labels]
         offsets: what calibration adds to the scores. [patterns, labels]
-        rows_per_second: of one pattern, where all are scored together.
-        alone: rows a second of one pattern by itself.
     """
 
     labeled: NDArray[np.float32]
     pool: NDArray[np.float32]
     offsets: NDArray[np.float32]
-    rows_per_second: float
-    alone: float
 
     def ensemble_probabilities(self, scores: NDArray[np.float32]) -> NDArray[np.floating]:
         """Return the calibrated probabilities of all patterns together. [rows, labels]"""
@@ -113,16 +106,6 @@ def look(
         some = {name: texts[:rows] for name, texts in columns.items()}
         return ask_in_turn([(model, encoders)], len(encoders), some, config.tokens_per_batch)
 
-    some = labeled if _count(labeled) else pool
-    ask(some, 1)  # a warm-up
-    first = min(FIRST_ROWS, _count(some))
-    rate = len(encoders) * first / _seconds(lambda: ask(some, FIRST_ROWS))
-    alone = rate
-    if model.causal and len(encoders) > 1:  # a text is read once for all patterns
-        one = {name: texts[:FIRST_ROWS] for name, texts in some.items()}
-        alone = first / _seconds(
-            lambda: score_columns(model, encoders[0], one, config.tokens_per_batch)
-        )
     of_labeled, of_pool = ask(labeled, LABELED_ROWS), ask(pool, POOL_ROWS)
     prior = of_pool
     if config.calibration == "content-free":
@@ -130,13 +113,7 @@ def look(
     offsets = np.zeros((len(encoders), of_pool.shape[2]))
     if _count(pool):
         offsets = np.stack([calibration_offset(own, config.calibration) for own in prior])
-    return Glimpse(of_labeled, of_pool, offsets.astype(np.float32), rate, alone)
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    started = time.monotonic()
-    work()
-    return time.monotonic() - started
+    return Glimpse(of_labeled, of_pool, offsets.astype(np.float32))
 
 
 def _count(columns: Columns) -> int:

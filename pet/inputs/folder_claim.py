@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from pet.errors import InputError, Problem
 from pet.inputs.inputs import INPUTS, recorded_inputs
 from pet.inputs.session import Session
@@ -70,13 +73,17 @@ def _has_lost_its_manifest(session: Session) -> bool:
     return True
 
 
-def claim_folder(session: Session) -> None:
-    """Write down what the run is made from; an earlier report is no longer true."""
+def claim_folder(session: Session, budget: Mapping[str, Any]) -> None:
+    """Write down what the run is made from; an earlier report is no longer true.
+
+    Args:
+        budget: the time that the run was given, and the settings chosen for it; empty if none.
+    """
     path = session.folder / "manifest.json"
     manifest = read_record(path)
     # The manifest comes first: it is what makes the folder ours.
     of_now = {"format": FORMAT, "run_id": session.inputs.run_id, "inputs": _identity(session)}
-    write_json(path, {**manifest, **of_now})
+    write_json(path, {**manifest, **of_now, **({"budget": budget} if budget else {})})
     session.run_folder.push([path])
     # The report goes before what it was of is written over: without it, the run has not ended.
     for name in ("report.json", "report.html"):

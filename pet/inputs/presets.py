@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import torch
 
-from pet.config import Preset, RunConfig, TrainingConfig
+from pet.config import PRESETS, Preset, RunConfig, TrainingConfig
 from pet.errors import InputError
 from pet.models.loading import choose_device, count_weights, is_causal
 
-LARGE = 50_000_000  # weights of a teacher that a CPU trains in hours
+LARGE_CAUSAL, LARGE_MASKED = 50_000_000, 100_000_000  # weights that a CPU trains in hours
 
 
 def choose_preset(config: RunConfig) -> tuple[Preset, str]:
@@ -18,38 +18,52 @@ def choose_preset(config: RunConfig) -> tuple[Preset, str]:
 
     A large causal model on a CPU is used zero-shot where there is a sentence encoder that learns
     from the labeled rows: trained in full, nine such members took hours, and on topics and films
-    the ensemble was no better (tests/bench/results/quality.md).
+    the ensemble was no better (tests/bench/results/quality.md). A large masked one learns for a
+    few steps.
     """
     trained = config.member.steps != TrainingConfig().steps  # the user wants them so
-    if config.encoder is None or config.preset != "default" or trained:
+    if config.preset != "default" or trained:
         return config.preset, ""
     try:
-        if choose_device(config.device).type != "cpu" or not is_causal(config.model_ref):
+        if choose_device(config.device).type != "cpu":
             return config.preset, ""
-        weights = count_weights(config.model_ref)
+        causal, weights = is_causal(config.model_ref), count_weights(config.model_ref)
     except InputError:  # reported with all else that is wrong
         return config.preset, ""
-    if weights < LARGE:
-        return config.preset, ""
-    return "cpu", (
-        f"preset cpu: the teacher has {weights / 1e6:,.0f} million weights and computes on a CPU, "
-        "so that its members are used zero-shot and read 64 tokens of a text; the encoder learns "
-        "from labeled rows. --preset default trains the members, which takes hours"
-    )
+    on_cpu = f"the teacher has {weights / 1e6:,.0f} million weights and computes on a CPU, so that"
+    if causal and weights >= LARGE_CAUSAL and config.encoder is not None:
+        return "cpu", (
+            f"preset cpu: {on_cpu} its members are used zero-shot and read 64 tokens of a text; "
+            "the encoder learns from labeled rows. --preset default trains the members, which "
+            "takes hours"
+        )
+    if not causal and weights >= LARGE_MASKED:
+        own = PRESETS["cpu-masked"]
+        return "cpu-masked", (
+            f"preset cpu-masked: {on_cpu} its members learn for {own['member']['steps']} steps, "
+            f"score {own['unlabeled_rows']:,} rows of the pool, read {own['max_length']} tokens of "
+            "a text, and are trained once. --preset default trains them in full, which takes "
+            "hours; --budget 2h does what fits into that time"
+        )
+    return config.preset, ""
 
 
 def with_preset(
-    make: Callable[[dict[str, str]], RunConfig], note: Callable[[str], None]
+    make: Callable[[dict[str, str]], RunConfig],
+    note: Callable[[str], None],
+    *,
+    budgeted: bool = False,
 ) -> RunConfig:
     """Make a configuration whose user named no preset.
 
     Args:
         make: makes it, with more values.
         note: gets the preset that was chosen, with the reason.
+        budgeted: steps and rows are chosen for a budget.
     """
     config = make({})
     preset, why = choose_preset(config)
-    if preset == config.preset:
+    if preset == config.preset or (budgeted and preset == "cpu-masked"):
         return config
     note(why)
     precision = {"precision": "bfloat16"} if has_bfloat16() else {}

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pet import pipeline
-from pet.config import RunConfig
+from pet.config import Budget, RunConfig
 from pet.errors import InputError, Interrupted, LockedError, PetError, Problem
 from pet.jobs import Execute, Job
 from pet.progress import Observer
@@ -59,7 +59,13 @@ def sequence(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Exception |
 
     def replace(errors: dict[str, Exception | None]) -> None:
         def label_pool(
-            _config: RunConfig, execute: Execute, observer: Observer, *, update: bool = False
+            _config: RunConfig,
+            execute: Execute,
+            observer: Observer,
+            *,
+            update: bool = False,
+            budget: Budget | None = None,
+            estimated: bool = False,
         ) -> dict[str, Any]:
             def work(name: str, error: Exception | None) -> Unit:
                 with observer.stage(name, 2, "steps") as tick:
@@ -72,7 +78,8 @@ def sequence(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Exception |
             jobs = [Job(name, partial(work, name, error)) for name, error in errors.items()]
             units = execute(jobs)
             observer.note(f"{len(units)} units")
-            return {**REPORT, "update": update}
+            assert estimated
+            return {**REPORT, "update": update, "budget": budget and budget.time}
 
         monkeypatch.setattr(pipeline, "label_pool", label_pool)
 
@@ -157,7 +164,8 @@ def test_a_run_is_recorded(prefect_server: None, sequence: Any, config: RunConfi
 
     sequence({"train a": None, "old b": None})
     notes = Notes()
-    assert run_flow(config, notes, update=True) == {**REPORT, "update": True}
+    report = run_flow(config, notes, update=True, budget=Budget(time="10m"))
+    assert report == {**REPORT, "update": True, "budget": "10m"}
     assert notes.lines == ["train a", "old b", "2 units"]
     run, states, artifacts = recorded(config)
     assert run.state.name == "Completed"

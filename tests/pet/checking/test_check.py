@@ -27,7 +27,13 @@ def own(inputs_folder: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def check(folder: Path, model: Path | str | None = None, *settings: str, **changes: Any) -> Any:
+def check(
+    folder: Path,
+    model: Path | str | None = None,
+    *settings: str,
+    budget: str | None = None,
+    **changes: Any,
+) -> Any:
     options = {
         "task": str(folder / "task.toml"),
         "labeled": str(folder / "labeled.csv"),
@@ -36,7 +42,7 @@ def check(folder: Path, model: Path | str | None = None, *settings: str, **chang
         "model": None if model is None else str(model),
         **changes,
     }
-    return check_inputs(options, ("device=cpu", *settings))
+    return check_inputs(options, ("device=cpu", *settings), budget)
 
 
 def test_without_a_model_the_files_and_filled_examples_are_shown(own: Path) -> None:
@@ -197,27 +203,25 @@ def test_the_estimate_counts_what_these_settings_train(
     asked = check(own, model_folder("bert"), "member.steps=0")["estimate"]
     assert trained["members"] == asked["members"] == len(samples.PATTERNS)
     assert trained["disk_mb"] > asked["disk_mb"]
-    assert "embeddings" not in asked["stages"]
+    assert "embeddings" not in asked["seconds"]
 
 
-def test_words_of_several_tokens_make_scoring_longer_and_not_the_student(
+def test_words_of_several_tokens_are_counted_in_passes(
     own: Path, model_folder: ModelFolder
 ) -> None:
-    rates: list[dict[str, float]] = []
-
-    def noting(*given: Any) -> dict[str, Any]:
-        rates.append(given[2])
-        return {}
-
     task = own / "task.toml"
     task.write_text(task.read_text().replace('= "sport"', '= "stock price"'))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pet.checking.check.estimate", noting)
-        found = check(own, model_folder("bert"))
+    found = check(own, model_folder("bert"))
     # One pass for words of one token, two for the one of two.
     assert [pattern["passes"] for pattern in found["patterns"]] == [3, 3, 3]
-    (own_rates,) = rates
-    assert own_rates["learning"] == own_rates["student_model"] == 3 * own_rates["model"]
+
+
+def test_a_budget_is_shown_before_it_is_run(own: Path, model_folder: ModelFolder) -> None:
+    found = check(own, model_folder("bert"), budget="10h")
+    assert found["budget"]["settings"] == {}
+    assert "nothing is left out" in found["budget"]["summary"]
+    with pytest.raises(InputError, match="such as 90s"):
+        check(own, model_folder("bert"), budget="10x")
 
 
 def test_a_label_without_an_example_is_warned_of(own: Path) -> None:

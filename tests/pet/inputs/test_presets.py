@@ -20,7 +20,7 @@ MEMBER = {"steps": 150}
 
 @pytest.fixture
 def large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(presets, "LARGE", 1000)
+    monkeypatch.setattr(presets, "LARGE_CAUSAL", 1000)
 
 
 def config(model_folder: Any, kind: str, **more: Any) -> Any:
@@ -37,6 +37,38 @@ def test_a_large_causal_teacher_beside_an_encoder_is_not_trained_on_a_cpu(
     assert preset == "cpu"
     assert "zero-shot" in why
     assert "--preset default" in why
+
+
+@pytest.fixture
+def large_masked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(presets, "LARGE_MASKED", 1000)
+
+
+@pytest.mark.usefixtures("large_masked")
+def test_a_large_masked_teacher_learns_for_minutes_on_a_cpu(model_folder: Any) -> None:
+    """`roberta-base` with every setting at its default takes half a day on two cores."""
+    preset, why = choose_preset(config(model_folder, "roberta"))
+    assert preset == "cpu-masked"
+    assert "--preset default" in why
+    assert "--budget" in why
+
+
+@pytest.mark.usefixtures("large_masked")
+def test_a_large_masked_teacher_keeps_its_settings_where_a_budget_chooses(
+    model_folder: Any,
+) -> None:
+    made = with_preset(
+        lambda more: config(model_folder, "roberta", **more), lambda line: None, budgeted=True
+    )
+    assert made.preset == "default"
+
+
+@pytest.mark.usefixtures("large_masked")
+def test_a_gpu_trains_a_large_masked_teacher_in_full(
+    model_folder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presets, "choose_device", lambda name: torch.device("cuda"))
+    assert choose_preset(config(model_folder, "roberta"))[0] == "default"
 
 
 @pytest.mark.usefixtures("large")
@@ -83,7 +115,7 @@ def test_a_processor_without_bfloat16_keeps_float32(
     model_folder: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There it is six times slower, and nobody is warned."""
-    monkeypatch.setattr(presets, "LARGE", 1000)
+    monkeypatch.setattr(presets, "LARGE_CAUSAL", 1000)
     monkeypatch.setattr(presets, "has_bfloat16", lambda: False)
     made = with_preset(
         lambda more: config(model_folder, "llama", encoder="minilm", **more), lambda line: None

@@ -1,0 +1,240 @@
+"""How fast a run's models are on this machine, timed on the run's own texts and lengths."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pet.config import RunConfig, TrainingConfig
+from pet.models.backbone import start_adapter
+from pet.models.batching import Rows
+from pet.models.cloze_model import ClozeModel
+from pet.models.loading import choose_device
+from pet.models.lora import add_lora
+from pet.models.model import Classifier, Model
+from pet.models.scoring import (
+    Columns,
+    Tokens,
+    cloze_encoder,
+    score,
+    score_together,
+    tokenize_columns,
+)
+from pet.models.sentence_encoder import SentenceEncoder, encoder_length
+from pet.models.training import cross_entropy, one_hot, train
+from pet.tasks.compilation import plain_encoder
+from pet.tasks.encoding import Encoder
+from pet.tasks.task import Task
+
+TIMED_ROWS = 256  # at most: of fewer rows, batches are filled worse than in a run
+
+ENOUGH = 0.5  # seconds after which nothing is timed once more, on more rows or steps
+
+LONGEST = 5.0  # seconds of a step of training; of a larger model, a step of fewer rows is timed
+
+LEARNED = 5.0  # a row that is learned from takes about so many times one that is scored
+
+FAST_STEPS = 16  # steps that are timed; of a slow model, one
+
+SMALL_RATE = 1e-6  # with which nothing diverges
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Seconds that the parts of a run take here.
+
+    Attributes:
+        tokenized: of a row that the teacher's tokenizer reads, once for all members.
+        scored: of a row that the teacher scores by one pattern.
+        together: the same where untrained patterns score it together: a causal model reads it once.
+        member_step: of a step of a member's training; 0 where none is trained.
+        student_scored, student_step: the same of the student.
+        encoded: of a row that the encoder reads; 0 where there is none.
+        loaded, student_loaded: of loading a model, which saving takes as well.
+        teacher_bytes, student_bytes: of their weights.
+    """
+
+    tokenized: float
+    scored: float
+    together: float
+    member_step: float
+    student_scored: float
+    student_step: float
+    encoded: float
+    loaded: float
+    student_loaded: float
+    teacher_bytes: int
+    student_bytes: int
+
+
+def measure_rates(config: RunConfig, task: Task, texts: Columns) -> Rates:
+    """Load each model and time it: on some rows, and in a few steps of training.
+
+    Args:
+        texts: of the pool, a sample of at least one row.
+    """
+    texts = {name: own[:TIMED_ROWS] for name, own in texts.items()}
+    of_teacher = _measure_teacher(config, task, texts)  # one model at a time: memory may be short
+    of_student = _measure_student(config, task, texts)
+    return Rates(**of_teacher, **of_student, encoded=_measure_encoder(config, task, texts))
+
+
+def _measure_teacher(config: RunConfig, task: Task, texts: Columns) -> dict[str, Any]:
+    device, size = choose_device(config.device), config.tokens_per_batch
+    started = time.monotonic()
+    teacher = ClozeModel.load(config.model_ref, device, precision=config.precision)
+    loaded = time.monotonic() - started
+    encoders = [cloze_encoder(teacher, task, p.name, config.max_length) for p in task.patterns]
+    tokens, tokenized = _tokenize(encoders, teacher, texts)
+
+    def together(rows: Rows) -> object:
+        return score_together(teacher, encoders, tokens, rows, tokens_per_batch=size)
+
+    def alone(rows: Rows) -> object:
+        return score(teacher, encoders[0], tokens, rows, tokens_per_batch=size)
+
+    count = _count(texts)
+    of_all = _seconds_of_row(together, count) / len(encoders)
+    scored = _seconds_of_row(alone, count) if teacher.causal else of_all
+    member_step = 0.0
+    if config.member.steps or config.adapt_steps:
+        model, encoder = teacher, encoders[0]
+        if config.member.tuning != "full":
+            model = teacher.with_adapter(start_adapter(teacher, config, encoder, 0))
+            encoder = cloze_encoder(model, task, task.patterns[0].name, config.max_length)
+        member_step = _seconds_of_step(config, model, encoder, texts, config.member, scored)
+    return {
+        "tokenized": tokenized,
+        "scored": scored,
+        "together": of_all,
+        "member_step": member_step,
+        "loaded": loaded,
+        "teacher_bytes": _bytes(teacher),
+    }
+
+
+def _measure_student(config: RunConfig, task: Task, texts: Columns) -> dict[str, Any]:
+    device, precision = choose_device(config.device), config.precision
+    started = time.monotonic()
+    student = Classifier.fresh(config.student_ref, task.labels, device, 0, precision=precision)
+    loaded = time.monotonic() - started
+    encoder = plain_encoder(student.tokenizer, task.fields, config.student_length)
+    scored = _seconds_of_read_row(config, student, encoder, texts)
+    step = 0.0
+    if config.student.steps or config.supervised.steps:
+        add_lora(student, config, config.student, 0, trained=student.drawn)
+        step = _seconds_of_step(config, student, encoder, texts, config.student, scored)
+    return {
+        "student_scored": scored,
+        "student_step": step,
+        "student_loaded": loaded,
+        "student_bytes": _bytes(student),
+    }
+
+
+def _measure_encoder(config: RunConfig, task: Task, texts: Columns) -> float:
+    if config.encoder is None:
+        return 0.0
+    device = choose_device(config.device)
+    model = SentenceEncoder.load(config.encoder_ref, device, precision=config.precision)
+    encoder = plain_encoder(model.tokenizer, task.fields, encoder_length(config))
+    return _seconds_of_read_row(config, model, encoder, texts)
+
+
+def _tokenize(encoders: Sequence[Encoder], model: Model, texts: Columns) -> tuple[Tokens, float]:
+    """Tokenise texts for all encoders; return what a row took, too."""
+    tokens: Tokens = {}
+    tokenize_columns(encoders[0], model.tokenizer, {name: own[:1] for name, own in texts.items()})
+    started = time.monotonic()
+    for encoder in encoders:
+        tokenize_columns(encoder, model.tokenizer, texts, tokens)
+    return tokens, (time.monotonic() - started) / _count(texts)
+
+
+def _seconds_of_read_row(
+    config: RunConfig, model: Model, encoder: Encoder, texts: Columns
+) -> float:
+    """Time tokenising and scoring."""
+    tokens, tokenized = _tokenize([encoder], model, texts)
+
+    def ask(rows: Rows) -> object:
+        return score(model, encoder, tokens, rows, tokens_per_batch=config.tokens_per_batch)
+
+    return tokenized + _seconds_of_row(ask, _count(texts))
+
+
+def _seconds_of_row(ask: Callable[[Rows], object], every: int) -> float:
+    """Time scoring, of more and more rows until it takes long enough; the first are a warm-up.
+
+    Args:
+        every: how many rows there are.
+    """
+    count = 1
+    ask(np.arange(count))
+    while True:
+        count = min(4 * count, every)
+        started = time.monotonic()
+        ask(np.arange(count))
+        took = time.monotonic() - started
+        if took >= ENOUGH or count == every:
+            return took / count
+
+
+def _seconds_of_step(
+    config: RunConfig,
+    model: Model,
+    encoder: Encoder,
+    texts: Columns,
+    settings: TrainingConfig,
+    scored: float,
+) -> float:
+    """Time steps after the first, which makes room for the optimizer's state.
+
+    Of a large model, steps of as few rows as can be waited for, in proportion to their tokens.
+
+    Args:
+        scored: seconds of a row that is only scored.
+    """
+    tokens, _ = _tokenize([encoder], model, texts)
+    lengths = encoder.lengths(tokens, np.arange(_count(texts)))
+    size = min(settings.batch_size, max(1, int(LONGEST / (LEARNED * scored))))
+    slow = LEARNED * scored * size * FAST_STEPS > LONGEST
+    steps = 1 if slow else FAST_STEPS
+    rows = _of_all_lengths(lengths, size * steps)
+    gold = one_hot(np.zeros(len(lengths), np.int64), model.output_width(encoder))
+    changes = {"steps": 1 + steps, "batch_size": size, "learning_rate": SMALL_RATE}
+    ends: list[float] = []
+    train(
+        model,
+        encoder,
+        tokens,
+        rows,
+        cross_entropy(gold, model.device),
+        settings.model_copy(update=changes),
+        seed=0,
+        tokens_per_batch=config.tokens_per_batch,
+        tick=lambda _: ends.append(time.monotonic()),
+    )
+    of_rows = min(size, len(rows)) * lengths[rows].mean()
+    of_step = (ends[-1] - ends[0]) / steps
+    return float(of_step * settings.batch_size * lengths.mean() / of_rows)
+
+
+def _of_all_lengths(lengths: NDArray[np.int64], count: int) -> Rows:
+    """Take rows of short texts and of long ones alike. [count]"""
+    order = np.argsort(lengths, kind="stable")
+    places = (np.arange(count) + 0.5) * len(order) / count
+    return np.unique(order[places.astype(np.int64)])
+
+
+def _count(texts: Columns) -> int:
+    return len(next(iter(texts.values())))
+
+
+def _bytes(model: Model) -> int:
+    return sum(p.numel() * p.element_size() for p in model.module.parameters())

@@ -13,7 +13,7 @@ SMALLER := --preset fast --set member.steps=30 --set member.batch_size=4 \
            --set unlabeled_rows=500 --set max_length=64
 endif
 
-.PHONY: help demo test test-thorough faults check audit bench bench-job bench-quality \
+.PHONY: help demo test test-thorough faults check audit bench bench-job bench-gpu bench-quality \
         bench-review bench-size bench-tuning pictures docs clean
 
 help:  ## say what there is to make
@@ -75,6 +75,10 @@ bench: $(VENV)/.installed-dev  ## how fast, beside the machine's ceiling and a p
 bench-job: $(VENV)/.installed-dev  ## what a good result costs, beside SetFit and others (hours, resumable)
 	$(PYTHON) -m data.fetch newsgroups movies bert-tiny smollm2 minilm
 	$(PYTHON) -m tests.bench.job
+
+bench-gpu: $(VENV)/.installed-dev  ## the same on a GPU, in ten minutes; without one it says so
+	$(PYTHON) -m data.fetch newsgroups movies bert-tiny smollm2 minilm
+	$(PYTHON) -m tests.bench.gpu
 
 bench-tuning: $(VENV)/.installed-dev  ## ways of tuning beside full tuning, and their settings (hours, resumable)
 	$(PYTHON) -m data.fetch newsgroups movies domains bert-tiny

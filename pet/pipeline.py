@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from pet.checking.budget import settle
+from pet.checking.before_run import settle
 from pet.config import Budget, RunConfig
 from pet.ensemble.adaptation import adapt
 from pet.ensemble.fingerprints import with_fingerprints

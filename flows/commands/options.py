@@ -24,10 +24,7 @@ Settings = Annotated[
 ]
 Time = Annotated[
     str | None,
-    typer.Option(
-        help="the time in which a run is to end, as 10m or 2h: settings are chosen for it",
-        show_default="none, by the settings alone",
-    ),
+    typer.Option(help="a time in which a run is to end, as 10m or 2h: chooses settings for it"),
 ]
 Csv = Annotated[
     list[str] | None,

@@ -76,7 +76,7 @@ class Estimate:
             return GIVES.get(stage, "with the one before" if stage.startswith("generation") else "")
         nearest = min(GROWTH, key=lambda rows: abs(rows - self.labeled))
         posts, films = GROWTH[nearest]
-        return f"with {nearest} labels +{posts:g} points on topics, +{films:g} on films' opinions"
+        return f"with {nearest} labels, on topics +{posts:g} points, on opinions +{films:g}"
 
 
 def estimate(inputs: Inputs, pool_rows: int, rates: Rates) -> Estimate:

@@ -15,8 +15,8 @@ from pet.models.backbone import start_adapter
 from pet.models.batching import Rows
 from pet.models.cloze_model import ClozeModel
 from pet.models.loading import choose_device
-from pet.models.lora import add_lora
 from pet.models.model import Classifier, Model
+from pet.models.peft_adapter import add_lora
 from pet.models.scoring import (
     Columns,
     Tokens,

@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -77,8 +78,12 @@ class Cell:
         return self.file(f"labeled-{self.labels}-seed{self.seed}")
 
 
-def measure(cell: Cell) -> dict[str, Any]:
-    """Do the job in an empty folder; return its figures."""
+def measure(cell: Cell, more: Sequence[str] = ()) -> dict[str, Any]:
+    """Do the job in an empty folder; return its figures.
+
+    Args:
+        more: settings of `pet run`, beside the job's.
+    """
     with tempfile.TemporaryDirectory(prefix="pet-bench-") as name:
         if cell.way == "setfit":
             return _setfit(cell, Path(name))
@@ -86,10 +91,10 @@ def measure(cell: Cell) -> dict[str, Any]:
             task = jobs.write_task(Path(name), 3)
             pool = jobs.write_pool(Path(name) / "pool.parquet", cell.task, loops.JOB_ROWS)
             return {"seconds": jobs.research_loop(task, cell.labeled, pool)}
-        return _pet(cell, Path(name) / "run")
+        return _pet(cell, Path(name) / "run", more)
 
 
-def _pet(cell: Cell, run: Path) -> dict[str, Any]:
+def _pet(cell: Cell, run: Path, more: Sequence[str]) -> dict[str, Any]:
     models = (cache_root() / "models").resolve()
     options = [
         f"--{option.replace('_', '-')}={models / name}" for option, name in MODELS[cell.job].items()
@@ -98,7 +103,7 @@ def _pet(cell: Cell, run: Path) -> dict[str, Any]:
         options.append("--preset=fast")
     elif cell.way == "pet-former":
         options.append("--preset=default")
-    options += [f"--set={setting}" for setting in SETTINGS[cell.job]]
+    options += [f"--set={setting}" for setting in (*SETTINGS[cell.job], *more)]
     rows = {"labeled": cell.labeled, "pool": cell.file("pool"), "test": cell.file(cell.split)}
     options += [f"--{name}={path}" for name, path in rows.items()]
     other = _former() if cell.way == "pet-former" else {}
@@ -167,8 +172,9 @@ COLUMNS = {
 }
 
 
-def table(cells: list[Cell], split: str) -> str:
-    """Lay out means over the labeled sets, with the standard deviation of accuracies."""
+def document(cells: list[Cell], split: str) -> str:
+    """Lay out what has been measured, with how and where."""
+    measured = [(cell, json.loads(cell.path.read_text())) for cell in cells if cell.path.exists()]
     lines = [
         "# Whole jobs",
         "",
@@ -178,15 +184,21 @@ def table(cells: list[Cell], split: str) -> str:
         "ensemble and of the pool's labels; seconds to label a million rows at the rate of the "
         "labeling stage.",
         "",
+        *table(measured),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def table(measured: Sequence[tuple[Cell, dict[str, Any]]]) -> list[str]:
+    """Lay out means over the labeled sets, with the standard deviation of accuracies."""
+    lines = [
         "| job | way | seconds | processor | GB | student | ECE | ensemble | pool labels "
         "| a million rows |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     groups: dict[tuple[str, str, int, str], list[dict[str, Any]]] = {}
-    for cell in cells:
-        if cell.path.exists():
-            place = cell.job, cell.task, cell.labels, cell.way
-            groups.setdefault(place, []).append(json.loads(cell.path.read_text()))
+    for cell, own in measured:
+        groups.setdefault((cell.job, cell.task, cell.labels, cell.way), []).append(own)
     for (job, task, labels, way), found in groups.items():
         shown = []
         for name, layout in COLUMNS.items():
@@ -199,7 +211,7 @@ def table(cells: list[Cell], split: str) -> str:
             shown.append(text)
         what = f"{job}: {task}, {labels} labels"
         lines.append(f"| {what} | {way} ({len(found)}) | " + " | ".join(shown) + " |")
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def main() -> None:
@@ -230,7 +242,7 @@ def main() -> None:
             write_json(cell.path, found)
             print(f"{cell.path.stem}: {found['seconds']:.0f} s", flush=True)
     path = RESULTS / f"{chosen.write}.md"
-    write_text(path, table(cells, chosen.split) + notes(path))
+    write_text(path, document(cells, chosen.split) + notes(path))
     print(path.read_text())
 
 

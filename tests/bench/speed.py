@@ -42,11 +42,7 @@ def engine_lines(chosen: argparse.Namespace) -> list[str]:
     for geometry in (g for g in GEOMETRIES if g.name in chosen.models):
         for kind in chosen.kinds:
             for rates in engine.measure(geometry, kind, device, chosen.budget):
-                lines.append(
-                    f"| {rates.what} | {rates.geometry} | {rates.kind} | {rates.asked:,} | "
-                    f"{rates.rows:,.1f} | {rates.tokens:,.0f} | {rates.ceiling / 1e9:,.0f} | "
-                    f"{rates.of_ceiling:.0%} | {rates.of_plain:.1f} x | {rates.tokenising:.1%} |"
-                )
+                lines.append(engine_row(rates))
                 print(lines[-1], flush=True)
     return [
         *lines,
@@ -57,6 +53,15 @@ def engine_lines(chosen: argparse.Namespace) -> list[str]:
         "about once. Of training, steps after the first. Medians of three rounds; "
         f"of fewer where they take more than {engine.LONGEST:.0f} seconds.",
     ]
+
+
+def engine_row(rates: engine.Rates) -> str:
+    """Lay out a line under `ENGINE_HEAD`."""
+    return (
+        f"| {rates.what} | {rates.geometry} | {rates.kind} | {rates.asked:,} | "
+        f"{rates.rows:,.1f} | {rates.tokens:,.0f} | {rates.ceiling / 1e9:,.0f} | "
+        f"{rates.of_ceiling:.0%} | {rates.of_plain:.1f} x | {rates.tokenising:.1%} |"
+    )
 
 
 def options_lines(chosen: argparse.Namespace) -> list[str]:

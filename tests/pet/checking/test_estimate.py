@@ -9,8 +9,8 @@ import pytest
 from pet.checking.estimate import about, estimate
 from pet.inputs.inputs import Inputs
 from pet.inputs.run_tables import read_tables
-from tests.pet.checking.test_budget import FAST
 from tests.support import samples
+from tests.support.rates import FAST
 
 
 def stages(config_for: Any, **settings: Any) -> dict[str, float]:

@@ -103,7 +103,7 @@ def test_a_long_run_is_told_how_to_take_less(
     settle(inputs_of(), tmp_path, None, listener, update=False)
     (line,) = listener.said
     assert "hours here: --budget 30m" in line
-    assert "--set generations=0 alone saves about" in line
+    assert "--set member.steps=50 alone saves about" in line
 
 
 def test_a_run_of_seconds_is_not_timed_first(

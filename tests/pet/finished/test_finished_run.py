@@ -121,6 +121,6 @@ def test_a_run_that_was_killed_while_it_took_new_labels_has_no_old_report(
     session = open_session(config_for(out=run_copy))
     monkeypatch.setattr(folder_claim, "write_text", die)
     with pytest.raises(KeyboardInterrupt):
-        folder_claim.claim_folder(session)
+        folder_claim.claim_folder(session, {})
     with pytest.raises(InputError, match="a run that has not ended"):
         open_run(run_copy)

@@ -62,6 +62,7 @@ def settle(
         return inputs, {}
     if before and before["time"] == budget.time:
         settings = _kept_settings(inputs.config, budget, before["settings"])
+        observer.note(f"--budget {budget.time}: settings as they were chosen for it before")
     elif before and not update:
         raise InputError(
             Problem(

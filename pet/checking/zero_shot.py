@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pet.config import RunConfig
 from pet.data.data_files import passed_over_warnings
@@ -22,7 +23,7 @@ from pet.method.calibration import UNTRAINED, calibration_offset
 from pet.method.ensembling import agreement, combine, softmax
 from pet.models.cloze_model import ClozeModel
 from pet.models.loading import choose_device, is_causal, model_digest
-from pet.models.scoring import Columns, ask_in_turn, cloze_encoder
+from pet.models.scoring import Columns, ask_in_turn, cloze_encoder, score_columns
 from pet.progress import Observer, Tick
 from pet.settings import make_config
 from pet.storage.digests import file_digests
@@ -36,6 +37,7 @@ from pet.student.label_files import (
     label_metadata,
     refuse_other_labels,
 )
+from pet.tasks.compilation import choice_encoder
 from pet.tasks.encoding import Encoder
 from pet.tasks.task import Task, shipped_tasks
 
@@ -115,14 +117,17 @@ def label_zero_shot(
         choose_device(config.device),
         precision=config.precision,
     )
-    encoders = _calibrated(config, task, model, texts, observer)
+    encoders = [] if task.choices else _calibrated(config, task, model, texts, observer)
     weights = [task.weights.get(pattern.name, 1.0) for pattern in task.patterns]
-    temperature = 1.0 if config.calibration == "none" else UNTRAINED
+    temperature = 1.0 if texts is None else UNTRAINED
 
     def predict(batch: PoolBatch, tick: Tick) -> Predictions:
-        logits = ask_in_turn(
-            [(model, encoders)], len(encoders), batch.columns, config.tokens_per_batch, tick
-        )
+        if task.choices:
+            logits = _ask_for_choices(config, task, model, batch.columns, tick)
+        else:
+            logits = ask_in_turn(
+                [(model, encoders)], len(encoders), batch.columns, config.tokens_per_batch, tick
+            )
         probabilities = softmax(combine(logits, weights), temperature)
         best = probabilities.argmax(axis=-1)
         return Predictions(probabilities, agreement(logits.argmax(axis=-1), best))
@@ -168,7 +173,7 @@ def _texts_of_prior(
 
     Memory does not grow with the pool, and the sample does not depend on `shard_rows`.
     """
-    if config.calibration == "none":
+    if config.calibration == "none" or task.choices:  # a place among choices has no prior
         return None
     if config.calibration == "content-free":
         return dict.fromkeys(task.fields, CONTENT_FREE)
@@ -190,6 +195,24 @@ def _texts_of_prior(
             )
         )
     return {name: [row[place] for _, row in drawn] for place, name in enumerate(task.fields)}
+
+
+def _ask_for_choices(
+    config: RunConfig, task: Task, model: ClozeModel, columns: Columns, tick: Tick
+) -> NDArray[np.float32]:
+    """Score each row's own choices by every pattern, row after row. [patterns, rows, labels]"""
+    rows = len(columns[task.fields[0]])
+    scores = np.zeros((len(task.patterns), rows, len(task.labels)), np.float32)
+    for row in range(rows):
+        own = {name: [texts[row]] for name, texts in columns.items()}
+        choices = [own[name][0] for name in task.choices]
+        for place, pattern in enumerate(task.patterns):
+            encoder = choice_encoder(
+                model.tokenizer, pattern, choices, model.causal, config.max_length
+            )
+            scores[place, row] = score_columns(model, encoder, own, config.tokens_per_batch)[0]
+        tick(1)
+    return scores
 
 
 def _calibrated(

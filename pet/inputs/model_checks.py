@@ -17,7 +17,12 @@ from pet.models.model import Classifier
 from pet.models.peft_adapter import PeftAdapter
 from pet.models.scoring import Columns, cloze_encoder
 from pet.models.sentence_encoder import SentenceEncoder
-from pet.tasks.compilation import pattern_encoder
+from pet.tasks.compilation import (
+    choice_encoder,
+    longest_choice,
+    pattern_encoder,
+    room_problems,
+)
 from pet.tasks.task import Task
 from pet.tasks.vocabulary import vocabulary_fit
 
@@ -60,6 +65,16 @@ def inspect_models(
         InputError: everything that is wrong with the models, the device and the patterns.
     """
     problems: list[Problem] = []
+    if task.choices:
+        problems.append(
+            Problem(
+                f"task {task.name}",
+                "label words that are the same for every row",
+                ", ".join(f"{{{name}}}" for name in task.choices),
+                "`pet label TASK --zero-shot` asks for the texts of these fields; nothing can be "
+                "trained on them",
+            )
+        )
     gather(problems, partial(choose_device, config.device))
     teacher = None
     of_student = "max_length" if config.student_max_length is None else "student_max_length"
@@ -161,6 +176,13 @@ def check_patterns(config: RunConfig, task: Task) -> None:
                 "copy the model's tokenizer_config.json too, or take another model",
             )
         )
+    if task.choices:
+        most = longest_choice(config.max_length)
+        for pattern in task.patterns:
+            encoder = choice_encoder(tokenizer, pattern, ["a"], causal, config.max_length)
+            if no_room := room_problems(encoder, pattern, most):
+                raise InputError(no_room)
+        return
     prompt_length = config.soft_prompt.length if config.member.tuning == "soft-prompt" else 0
     found: dict[tuple[str, Problem], list[str]] = {}
     for pattern in task.patterns:

@@ -18,7 +18,7 @@ from pet.models.model import Model, Precision
 from pet.models.peft_adapter import PEFT_KINDS, PeftAdapter
 from pet.models.prefix import Prefix
 from pet.models.selected_weights import SELECTED, SelectedWeights
-from pet.models.soft_prompt import SoftPrompt, first_tokens
+from pet.models.soft_prompt import SoftPrompt, common_tokens, first_tokens
 from pet.tasks.encoding import Encoder
 
 
@@ -47,19 +47,19 @@ def start_adapter(model: ClozeModel, config: RunConfig, encoder: Encoder, seed: 
                 "--set member.tuning=lora",
             )
         )
-    special = set(tokenizer.all_special_ids)
-    vocabulary = [token for token in range(model.vocabulary) if token not in special]
+    vocabulary = common_tokens(tokenizer, model.vocabulary)
     wanted = config.prefix if tuning == "prefix" else config.soft_prompt
     first = first_tokens(
         wanted.init,
         wanted.length,
-        [word for of in encoder.words.tokens for word in of],
+        [[token for word in of for token in word] for of in encoder.words.tokens],
         encoder.fixed_ids,
         vocabulary,
         seed,
     )
-    if tuning == "prefix":
-        return Prefix.fresh(module, first, vocabulary[:1], config.prefix.width, seed)
+    if tuning == "prefix":  # of a running text, so that each token has a place of its own
+        text = first if isinstance(first, int) else [t for own in first for t in own][: len(first)]
+        return Prefix.fresh(module, text, vocabulary[:1], config.prefix.width, seed)
     end = len(encoder.special.before) + wanted.length
     return SoftPrompt.fresh(module, first, end, seed)
 

@@ -29,6 +29,10 @@ PROJECTOR_RATE = 1e-3  # its peak learning rate: 1e-2 is worse (tests/bench/resu
 
 NEAREST = 3  # vocabulary words shown per learned vector
 
+COMMON = 5000  # the commonest tokens, of which some are drawn (Lester et al., section 3.2)
+
+First = list[list[int]] | int  # the tokens of each vector; or how many vectors are drawn
+
 
 class Projector(Module):
     """A two-layer MLP from another model's prompt vectors to this one's (Su et al. 2022)."""
@@ -65,14 +69,19 @@ class SoftPrompt(Adapter):
         self._hook: Any = None
 
     @classmethod
-    def fresh(cls, module: Any, first: Sequence[int] | int, end: int, seed: int) -> SoftPrompt:
-        """Start from the embeddings of some tokens, or from as many vectors drawn like them."""
+    def fresh(cls, module: Any, first: First, end: int, seed: int) -> SoftPrompt:
+        """Start each vector from the mean embedding of some tokens, or all from random numbers.
+
+        These are uniform, as in Lester et al. (2021, section 3.2), and of the spread of this
+        model's embeddings, where T5's need -0.5 to 0.5.
+        """
         table = module.get_input_embeddings().weight.detach().float()
         if isinstance(first, int):
             with seeded(seed):
-                drawn = torch.randn(first, table.shape[1]).to(table) * table.std()
+                drawn = 3**0.5 * table.std() * (2 * torch.rand(first, table.shape[1]) - 1).to(table)
             return cls(module, drawn[None], end)
-        return cls(module, table[list(first)][None].clone(), end)
+        means = [table[list(tokens)].mean(0) for tokens in first]
+        return cls(module, torch.stack(means)[None], end)
 
     @classmethod
     def load(cls, module: Any, folder: Path) -> SoftPrompt:
@@ -150,26 +159,38 @@ def first_tokens(
     pattern: Sequence[int],
     vocabulary: Sequence[int],
     seed: int,
-) -> list[int] | int:
-    """Choose the tokens that vectors start from: as many, or none but their number.
+) -> First:
+    """Choose the tokens that each vector starts from: of one label each, or one token.
 
     What label words and pattern leave over is drawn from the vocabulary (Lester et al., 3.2).
+    Labels beyond `length` have no vector.
 
     Args:
-        words: the tokens of every label's words.
+        words: all tokens of every label's words.
         pattern: the tokens of a pattern's own words.
         vocabulary: the tokens to draw from.
     """
     if start == "random":
         return length
     given = {
-        "label-words": [token for word in words for token in word],
-        "pattern-words": list(pattern),
-        "vocabulary": [],
+        "label-words": [list(tokens) for tokens in words],
+        "pattern-words": [[token] for token in pattern],
+        "vocabulary": list[list[int]](),
     }[start][:length]
     with seeded(seed):
         drawn = torch.randint(len(vocabulary), (length - len(given),)).tolist()
-    return [*given, *(vocabulary[place] for place in drawn)]
+    return [*given, *([vocabulary[place]] for place in drawn)]
+
+
+def common_tokens(tokenizer: Any, vocabulary: int) -> list[int]:
+    """Return the ids of the commonest words of a vocabulary, which stand first in it.
+
+    What is no word is left out: special and unused tokens, digits, signs, inner pieces of words.
+    """
+    special = set(tokenizer.all_special_ids)
+    tokens = tokenizer.convert_ids_to_tokens(range(vocabulary))
+    words = [place for place, token in enumerate(tokens) if token.lstrip("▁Ġ").isalpha()]
+    return [place for place in words if place not in special][:COMMON]
 
 
 def nearest_words(prompt: SoftPrompt, module: Any, tokenizer: Any) -> list[list[str]]:

@@ -182,6 +182,8 @@ def training_shape(config: RunConfig, training: TrainingConfig) -> dict[str, Any
     tuned = getattr(config, group).model_dump() if group else {}
     if group == "lora":
         tuned["alpha"] = ALPHA
+    if "init" in tuned:
+        tuned["first tokens"] = "a vector a label, common words"
     return {**shape, "tuned": tuned}
 
 

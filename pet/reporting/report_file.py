@@ -177,6 +177,7 @@ class Report(_Part):
     generations: list[Generation]
     warnings: list[str]
     test_warnings: list[str] = []  # none in reports of earlier versions
+    prompts: dict[str, list[list[str]]] = {}  # member -> vector -> words; of soft prompts alone
     labeled: Measured | None = None
     test: Measured | None = None
 

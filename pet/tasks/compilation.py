@@ -69,18 +69,53 @@ def pattern_encoder(
     parts, _ = _compile(tokenizer, pattern, filler)
     distinct = LabelWords(tuple(tuple(dict.fromkeys(words)) for words in tokens))
     encoder = Encoder(tokenizer, parts, distinct, causal, max_length, offset, prompt_length)
-    if encoder.budget() < len(pattern.fields):
-        problems.append(
-            Problem(
-                f"pattern {pattern.name}",
-                f"room for the text within max_length {max_length}",
-                f"{max_length - encoder.budget()} tokens of its own",
-                "raise max_length",
-            )
-        )
+    problems += room_problems(encoder, pattern)
     if problems:
         raise InputError(problems)
     return encoder
+
+
+def room_problems(encoder: Encoder, pattern: Pattern, kept: int = 0) -> list[Problem]:
+    """Describe what keeps a pattern's fields from having a token each.
+
+    Args:
+        kept: tokens that other words may take.
+    """
+    room = encoder.budget() - kept
+    if room >= len(pattern.fields):
+        return []
+    return [
+        Problem(
+            f"pattern {pattern.name}",
+            f"room for the text within max_length {encoder.max_length}",
+            f"{encoder.max_length - room} tokens of its own",
+            "raise max_length",
+        )
+    ]
+
+
+def longest_choice(max_length: int) -> int:
+    """How many tokens of a choice are read."""
+    return max_length // 4
+
+
+def choice_encoder(
+    tokenizer: Any, pattern: Pattern, choices: Sequence[str], causal: bool, max_length: int
+) -> Encoder:
+    """Compile a pattern for one row, whose own texts are the labels' words (multiple choice).
+
+    They are a file's texts: whatever they are, they get tokens, of which the first are read.
+    """
+    if causal:
+        pattern = _continuous(pattern)
+    unusable, unknown = set(tokenizer.all_special_ids), tokenizer.unk_token_id
+    nothing = tokenizer.pad_token_id if unknown is None else unknown
+    tokens = []
+    for choice in choices:
+        own = [token for token in word_tokens(tokenizer, pattern, choice) if token not in unusable]
+        tokens.append((tuple(own[: longest_choice(max_length)]) or (nothing,),))
+    parts, _ = _compile(tokenizer, pattern, choices[0] if causal else tokenizer.mask_token)
+    return Encoder(tokenizer, parts, LabelWords(tuple(tokens)), causal, max_length)
 
 
 def word_tokens(tokenizer: Any, pattern: Pattern, word: str) -> tuple[int, ...]:

@@ -21,6 +21,8 @@ class Task:
         words: pattern name -> label -> words, with the pattern's own words put in.
         toml: the file as it was.
         weights: of every pattern by name; none where they are to be measured.
+        choices: fields whose texts are the labels' words, row by row (multiple choice), in the
+            order of the labels; none of other tasks.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Task:
     words: Mapping[str, Mapping[str, tuple[str, ...]]] = field(hash=False)
     toml: str
     weights: Mapping[str, float] = field(default_factory=dict, hash=False)
+    choices: tuple[str, ...] = ()
 
     def pattern(self, name: str) -> Pattern:
         """Return the pattern of that name.
@@ -91,11 +94,11 @@ def parse_task(toml_text: str, where: str) -> Task:
     name, description, source = read.name(), read.text("description"), read.text("source")
     fields, labels = read.fields(), read.labels()
     patterns, words, weights = read.patterns(fields), read.words(labels), read.weights()
+    choices = read.choices(labels, fields)
     if read.problems:
         raise InputError(read.problems)
-    return Task(
-        name, description, source, fields, tuple(labels), patterns, words, toml_text, weights
-    )
+    own = patterns, words, toml_text, weights, choices
+    return Task(name, description, source, fields, tuple(labels), *own)
 
 
 def _file_bytes(name: str) -> bytes:

@@ -19,6 +19,8 @@ _FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 _FOLDER_RULE = "up to 64 letters, digits, `_` and `-`, a letter or digit first"
 
+_CHOICE = re.compile(r"\{([^{}]+)\}")
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 _LINE_COLUMN = re.compile(r" \(at line (\d+), column (\d+)\)$")
@@ -115,6 +117,29 @@ class TaskFile:
             else:
                 words.append(word.strip())
         return tuple(words)
+
+    def choices(
+        self, labels: Mapping[str, tuple[str, ...]], fields: tuple[str, ...]
+    ) -> tuple[str, ...]:
+        """Return the fields whose texts are the labels' words, row by row; none of other tasks."""
+        braced = {
+            label: [w for w in words if _CHOICE.fullmatch(w)] for label, words in labels.items()
+        }
+        if not any(braced.values()):
+            return ()
+        named = [_CHOICE.sub(r"\1", word) for words in braced.values() for word in words]
+        for name in (name for name in named if fields and name not in fields):
+            fix = instead(name, fields, "name one of the fields, or write a word without braces")
+            self.report("labels", f"a field: {sorted_names(fields)}", shown(name), fix)
+        if any(len(labels[own]) != 1 or not braced[own] for own in labels) or len(set(named)) < len(
+            named
+        ):
+            fix = 'write for example right = "{choice1}" and wrong = "{choice2}"'
+            self.report("labels", "a field of its own for every label, or for none", "some", fix)
+        if "verbalizers" in self.document:
+            fix = "remove it: every pattern asks for the row's own texts"
+            self.report("verbalizers", "none beside labels that are fields", "a table", fix)
+        return tuple(named)
 
     def patterns(self, fields: tuple[str, ...]) -> tuple[Pattern, ...]:
         table = self.table("patterns", 'a line such as topic = "[ topic: {mask} ] {text}"')

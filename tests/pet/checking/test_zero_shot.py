@@ -18,13 +18,14 @@ from pet.method.calibration import UNTRAINED, calibration_offset
 from pet.method.ensembling import softmax
 from pet.models.cloze_model import ClozeModel
 from pet.models.scoring import cloze_encoder, score_columns
+from pet.pipeline import label_pool
 from pet.progress import SILENT, Observer
 from pet.storage.locks import LOCK
 from pet.storage.units import LABELS_DONE
 from pet.tasks.task import load_task
 from tests.conftest import ModelFolder
 from tests.support import samples
-from tests.support.cloze import CPU
+from tests.support.cloze import CPU, encoder_for
 
 SMALL = ("device=cpu", "max_length=32", "shard_rows=16", "tokens_per_batch=512")
 
@@ -304,3 +305,60 @@ def test_a_pattern_of_weight_zero_has_no_say(
     assert [row["confidence"] for row in one] == pytest.approx(
         [row["confidence"] for row in other], abs=1e-5
     )
+
+
+CHOICES = """name = "copa"
+fields = ["text", "one", "two"]
+[labels]
+first = "{one}"
+second = "{two}"
+[patterns]
+so = "{text} so {mask}"
+"or" = "{one} or {two}? {text} so {mask}"
+"""
+ASKED = [
+    ("the team won", "it was a good game", "the moon"),
+    ("the rocket was big", "bad news", "bad news"),
+    ("it was [MASK]", "[MASK]", "the bank and the market and the stock and the price " * 9),
+]
+
+
+@pytest.mark.parametrize("kind", ["bert", "llama"])
+def test_labels_that_are_fields_are_asked_for_row_by_row(
+    label: Any, model_folder: ModelFolder, tmp_path: Path, kind: str
+) -> None:
+    """Multiple choice: each row's own texts are the words, as if the task were made for the row.
+
+    Equal choices are equally likely; what no model can be asked for, or is too long, ends nothing.
+    """
+    (tmp_path / "copa.toml").write_text(CHOICES, encoding="utf-8")
+    pool = tmp_path / "pool.csv"
+    samples.write_csv(pool, ASKED, ("text", "one", "two"))
+    label("out", task=tmp_path / "copa.toml", pool=pool, kind=kind)
+    found = [list(row["probabilities"].values()) for row in rows_of(tmp_path / "out")]
+    assert found[1] == pytest.approx([0.5, 0.5], abs=1e-6)
+    assert np.isfinite(found).all()
+    text, one, two = ASKED[0]
+    model = ClozeModel.load(ModelRef(str(model_folder(kind))), CPU)
+    logits = []
+    for template in ("{text} so {mask}", f"{one} or {two}? {{text}} so {{mask}}"):
+        words = {"first": (one,), "second": (two,)}
+        encoder = encoder_for(
+            model.tokenizer, template, causal=model.causal, words=words, max_length=32
+        )
+        logits.append(score_columns(model, encoder, {"text": [text]}, 512)[0])
+    centred = np.stack(logits) - np.mean(logits, axis=1, keepdims=True)
+    np.testing.assert_allclose(found[0], softmax(centred.mean(axis=0)), atol=1e-4)
+
+
+def test_a_run_on_multiple_choice_is_refused_with_what_can_be_done(
+    config_for: Any, tmp_path: Path
+) -> None:
+    """Its words were called "an unknown token", which does not say why."""
+    (tmp_path / "copa.toml").write_text(CHOICES, encoding="utf-8")
+    samples.write_csv(tmp_path / "pool.csv", ASKED, ("text", "one", "two"))
+    config = config_for(
+        task=str(tmp_path / "copa.toml"), pool=str(tmp_path / "pool.csv"), labeled=None, test=None
+    )
+    with pytest.raises(InputError, match=r"the same for every row(.|\n)*--zero-shot"):
+        label_pool(config)

@@ -222,4 +222,7 @@ def test_the_report_lists_the_words_nearest_to_each_learned_vector(
     for near in prompts.values():
         assert [len(words) for words in near] == [3] * SMALL["soft_prompt"]["length"]
         assert all(isinstance(word, str) for words in near for word in words)
+    page = (adapted_runs["soft-prompt"] / "report.html").read_text(encoding="utf-8")
+    assert all(word in page for word in next(iter(prompts.values()))[0])
     assert "prompts" not in read_json(adapted_runs["lora"] / "report.json")
+    assert "Soft prompts" not in (adapted_runs["lora"] / "report.html").read_text(encoding="utf-8")

@@ -15,7 +15,7 @@ from pet.errors import PetError
 from pet.finished.predictors import JOINT_TOKENS, PromptEnsemble
 from pet.models.fast_paths import head_for
 from pet.models.scoring import score
-from pet.models.soft_prompt import SoftPrompt, first_tokens, nearest_words
+from pet.models.soft_prompt import SoftPrompt, common_tokens, first_tokens, nearest_words
 from tests.support.cloze import TEXTS, encoder_for, load_cloze, row_ids, tokenized
 
 ModelFolder = Callable[[str], Path]
@@ -117,14 +117,38 @@ def test_a_prompt_starts_from_the_words_that_were_asked_for(model_folder: ModelF
     assert first_tokens("random", 5, *given) == 5
     drawn = first_tokens("label-words", 5, *given)
     assert isinstance(drawn, list)
-    assert drawn[:3] == [7, 8, 9]
-    assert set(drawn[3:]) <= set(vocabulary)
+    assert drawn[:2] == [[7], [8, 9]], "one vector a label, the mean of its words' tokens"
+    assert {token for (token,) in drawn[2:]} <= set(vocabulary)
     assert len(drawn) == 5
-    assert first_tokens("label-words", 2, *given) == [7, 8]
+    assert first_tokens("label-words", 2, *given) == [[7], [8, 9]]
     short = first_tokens("pattern-words", 4, *given)
     assert isinstance(short, list)
-    assert short[:2] == [11, 12]
-    assert set(first_tokens("vocabulary", 9, *given)) <= set(vocabulary)  # type: ignore[arg-type]
+    assert short[:2] == [[11], [12]]
+    every = first_tokens("vocabulary", 9, *given)
+    assert isinstance(every, list)
+    assert {token for (token,) in every} <= set(vocabulary)
+
+
+def test_first_vectors_are_means_of_embeddings_or_as_wide_as_these(
+    model_folder: ModelFolder,
+) -> None:
+    module = load_cloze(model_folder("bert")).module
+    table = module.get_input_embeddings().weight.detach()
+    prompt = SoftPrompt.fresh(module, [[7], [8, 9]], 3, 1)
+    assert torch.equal(prompt.vectors[0, 0], table[7])
+    assert torch.allclose(prompt.vectors[0, 1], (table[8] + table[9]) / 2)
+    drawn = SoftPrompt.fresh(module, 200, 3, 1).vectors.detach()
+    assert float(drawn.std()) == pytest.approx(float(table.std()), rel=0.05)
+    assert float(drawn.abs().max()) <= 3**0.5 * float(table.std()) + 1e-6
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "xlm_roberta", "llama"])
+def test_what_is_drawn_of_a_vocabulary_are_words(model_folder: ModelFolder, kind: str) -> None:
+    """Special tokens, unused ones and signs would be poor starts."""
+    tokenizer = load_cloze(model_folder(kind)).tokenizer
+    tokens = tokenizer.convert_ids_to_tokens(common_tokens(tokenizer, len(tokenizer)))
+    assert any("team" in token for token in tokens)
+    assert not {"[MASK]", "<mask>", "[UNK]", "##s", "."} & set(tokens)
 
 
 def test_the_words_nearest_to_a_prompt_that_has_not_moved_are_its_own(
@@ -132,7 +156,7 @@ def test_the_words_nearest_to_a_prompt_that_has_not_moved_are_its_own(
 ) -> None:
     model = load_cloze(model_folder("bert"))
     ids = model.tokenizer.convert_tokens_to_ids(["rocket", "bank", "moon"])
-    prompt = SoftPrompt.fresh(model.module, ids, 4, 1)
+    prompt = SoftPrompt.fresh(model.module, [[own] for own in ids], 4, 1)
     near = nearest_words(prompt, model.module, model.tokenizer)
     assert [words[0] for words in near] == ["rocket", "bank", "moon"]
     assert {len(words) for words in near} == {3}

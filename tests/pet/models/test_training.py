@@ -392,5 +392,7 @@ def test_a_setting_that_is_gone_leaves_what_shapes_a_model_as_it_was(tuning: str
     if tuning == "full":
         del expected["tuning"]
     else:
-        expected["tuned"] = before[tuning.replace("-", "_")]
+        expected["tuned"] = dict(before[tuning.replace("-", "_")])
+        if tuning != "lora":
+            expected["tuned"]["first tokens"] = "a vector a label, common words"
     assert training_shape(made, made.member) == expected

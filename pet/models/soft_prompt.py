@@ -73,7 +73,7 @@ class SoftPrompt(Adapter):
         """Start each vector from the mean embedding of some tokens, or all from random numbers.
 
         These are uniform, as in Lester et al. (2021, section 3.2), and of the spread of this
-        model's embeddings, where T5's need -0.5 to 0.5.
+        model's embeddings, where theirs, for T5, are between -0.5 and 0.5.
         """
         table = module.get_input_embeddings().weight.detach().float()
         if isinstance(first, int):

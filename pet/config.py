@@ -255,6 +255,12 @@ class AdaptationConfig(OptimizerConfig):
     tuning: WholeTuning = "full"
 
 
+class JointConfig(OptimizerConfig):
+    """Training of one teacher by LoRA on the labeled rows, under all patterns."""
+
+    steps: int = Field(0, ge=0, description="of a batch under one pattern, in turn; 0: none")
+
+
 # Each is a constant now, beside the code that uses it.
 _OF_EVERY_TRAINING = {
     "weight_decay": Removed(0.01),
@@ -439,6 +445,11 @@ class RunConfig(Frozen):
     adaptation: AdaptationConfig = Field(
         AdaptationConfig(batch_size=32), description="training on the pool's own language"
     )
+    joint: JointConfig = Field(
+        JointConfig(),
+        description="training of one model by all patterns on the labeled rows, where members are "
+        "not trained (member.steps=0)",
+    )
     member: TrainingConfig = Field(TrainingConfig(), description="training of a member")
     student: WholeTrainingConfig = Field(
         WholeTrainingConfig(steps=1000, batch_size=16, dropout=None),
@@ -493,9 +504,22 @@ class RunConfig(Frozen):
         return self.student_max_length or self.max_length
 
     @property
+    def base(self) -> str | None:
+        """The run's own model that members start from, by its folder; None: the teacher."""
+        if self.joint.steps and self.labeled is not None:
+            return "joint"
+        return "adapted" if self.adapt_steps else None
+
+    @property
     def prior_of_pool(self) -> bool:
         """Whether the labels' prior is measured on rows of the pool."""
         return self.calibration not in ("none", "content-free")
+
+    @model_validator(mode="after")
+    def _trained_once(self) -> RunConfig:
+        if self.joint.steps and self.member.steps:  # rows would not be held out from its members
+            raise PydanticCustomError("joint", "joint.steps or member.steps is to be 0")
+        return self
 
     @model_validator(mode="before")
     @classmethod

@@ -14,6 +14,7 @@ from pet.checking.before_run import settle
 from pet.config import Budget, RunConfig
 from pet.ensemble.adaptation import adapt
 from pet.ensemble.fingerprints import with_fingerprints
+from pet.ensemble.joint_training import train_jointly
 from pet.ensemble.lineup import Lineup, are_alike, generations_of, has_few_labels, plan_members
 from pet.ensemble.member_scoring import embed_texts, measure_prior, score_members, score_untrained
 from pet.ensemble.member_training import train_member
@@ -122,6 +123,8 @@ class _Stages:
             self.one("embeddings", partial(embed_texts, session))
         if session.config.adapt_steps:
             self.one("adaptation", partial(adapt, session))
+        if session.config.base == "joint":
+            self.one("joint training", partial(train_jointly, session))
         if session.config.calibration != "none":
             measure = partial(measure_prior, session)
             self.stage("calibration", self.group_jobs("measure the prior of", measure, untrained))

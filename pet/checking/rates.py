@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pet.config import RunConfig, TrainingConfig
+from pet.ensemble.fingerprints import joint_training
 from pet.models.backbone import start_adapter
 from pet.models.batching import Rows
 from pet.models.cloze_model import ClozeModel
@@ -102,9 +103,11 @@ def _measure_teacher(config: RunConfig, task: Task, texts: Columns) -> dict[str,
     of_all = _seconds_of_row(together, count) / len(encoders)
     scored = _seconds_of_row(alone, count) if teacher.causal else of_all
     member_step = 0.0
-    if config.member.steps or config.adapt_steps:
+    if config.member.steps or config.adapt_steps or config.joint.steps:
         model, encoder = teacher, encoders[0]
-        if config.member.tuning != "full":
+        if config.joint.steps:
+            add_lora(model, config, joint_training(config), 0)
+        elif config.member.tuning != "full":
             model = teacher.with_adapter(start_adapter(teacher, config, encoder, 0))
             encoder = cloze_encoder(model, task, task.patterns[0].name, config.max_length)
         member_step = _seconds_of_step(config, model, encoder, texts, config.member, scored)

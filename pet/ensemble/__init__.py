@@ -1,9 +1,10 @@
 """Members: who they are, who teaches them, how they are trained, scored and weighted.
 
 `lineup` plans `members` once for a run: generations, teachers, and which labeled rows are held out
-by whom; `fingerprints` names what each is made from. `member_training` (after `adaptation`, where
-it is asked for) and `member_scoring` do the work, `member_models` loads them, `divergence` reports
-a loss that is no number. `logits` keeps the scores, `predictions` reads them back: of the pool, and
-out of fold of the labeled rows. `weights` combines and calibrates them, `stopping` rejects a
-generation that is worse than the one before. Nothing here knows of the student or of reports.
+by whom; `fingerprints` names what each is made from. `member_training` (after `adaptation` and
+`joint_training`, where they are asked for) and `member_scoring` do the work, `member_models` loads
+them, `divergence` reports a loss that is no number. `logits` keeps the scores, `predictions` reads
+them back: of the pool, and out of fold of the labeled rows. `weights` combines and calibrates them,
+`stopping` rejects a generation that is worse than the one before. Nothing here knows of the student
+or of reports.
 """

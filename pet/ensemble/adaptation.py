@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from pet.ensemble.divergence import divergence_told
-from pet.ensemble.fingerprints import adaptation_training, base_digest
+from pet.ensemble.fingerprints import adaptation_training, adapted_digest
 from pet.inputs.pool_sample import unlabeled_rows
 from pet.inputs.session import Session
 from pet.models.batching import Rows
@@ -63,4 +63,4 @@ def adapt(session: Session) -> Unit:
         model.save(folder)
         return {"losses": [round(value, 4) for value in losses]}
 
-    return make_unit(session.folder / "adapted", base_digest(session), build)
+    return make_unit(session.folder / "adapted", adapted_digest(session), build)

@@ -24,21 +24,46 @@ def adaptation_training(config: RunConfig) -> WholeTrainingConfig:
     return WholeTrainingConfig(**config.adaptation.model_dump(), steps=config.adapt_steps)
 
 
+def joint_training(config: RunConfig) -> WholeTrainingConfig:
+    """How the teacher is trained under all patterns: by LoRA, which is merged."""
+    return WholeTrainingConfig(**config.joint.model_dump(), tuning="lora")
+
+
 def base_digest(session: Session) -> str:
     """Name the model that members start from by what it was made of."""
+    if session.config.base != "joint":
+        return adapted_digest(session)
+    return fingerprint(
+        unit="joint",
+        model=adapted_digest(session),
+        labeled=session.digests["labeled"],
+        **_under_all_patterns(session, joint_training(session.config), "joint"),
+    )
+
+
+def adapted_digest(session: Session) -> str:
+    """Name the teacher, or what was made of it by training on the pool."""
     if not session.config.adapt_steps:
         return session.digests["model"]
-    config = session.config
     return fingerprint(
         unit="adapted",
         model=session.digests["model"],
         pool=unlabeled_fingerprint(session),
-        training=training_shape(config, adaptation_training(config)),
-        patterns=[pattern.template for pattern in session.task.patterns],
-        words=[session.task.words_in_order(pattern.name) for pattern in session.task.patterns],
-        seed=session.seed("adaptation"),
-        **computation(config),
+        **_under_all_patterns(session, adaptation_training(session.config), "adaptation"),
     )
+
+
+def _under_all_patterns(
+    session: Session, training: WholeTrainingConfig, name: str
+) -> dict[str, Any]:
+    patterns = session.task.patterns
+    return {
+        "training": training_shape(session.config, training),
+        "patterns": [pattern.template for pattern in patterns],
+        "words": [session.task.words_in_order(pattern.name) for pattern in patterns],
+        "seed": session.seed(name),
+        **computation(session.config),
+    }
 
 
 def with_fingerprints(session: Session, lineup: Lineup) -> Lineup:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pet.data.labeled import LabeledSet
 from pet.ensemble.fingerprints import untrained_fingerprint
+from pet.ensemble.joint_training import labeled_scores
 from pet.ensemble.lineup import Lineup
 from pet.ensemble.logits import read_logits, write_logits_of
 from pet.ensemble.member_models import (
@@ -190,6 +191,8 @@ def _of_untrained(session: Session, members: Sequence[Member]) -> Scorer:
 
     def ask(places: list[int], file: str, columns: Columns, tick: Tick) -> Scores:
         wanted = [members[place] for place in places]
+        if file == "labeled.parquet" and session.config.base == "joint":
+            return _trained_jointly(session, wanted)
         count = len(next(iter(columns.values())))
         scores = np.empty((len(wanted), count, len(session.task.labels)), np.float32)
         rows, known = _scored_for_prior(session, wanted, file, count)
@@ -201,6 +204,15 @@ def _of_untrained(session: Session, members: Sequence[Member]) -> Scorer:
         return scores
 
     return Scorer(name, folders, own, ask)
+
+
+def _trained_jointly(session: Session, members: Sequence[Member]) -> Scores:
+    """Return the scores of the labeled rows, out of fold and calibrated. [members, rows, labels]"""
+    scores = labeled_scores(session.folder, [member.pattern for member in members])
+    for member, own in zip(members, scores, strict=True):
+        if (offset := prior_offset(session.config, session.folder, member.pattern)) is not None:
+            own += offset
+    return scores
 
 
 def _score_patterns(

@@ -87,7 +87,7 @@ def _chosen_before(session: Session, lineup: Lineup, member: Member) -> Chosen |
     later generations overconfident and less accurate.
     """
     first = next((own for own in lineup.first if own.kind == "encoder"), None)
-    if first is None or has_clean_teachers(lineup, member):
+    if first is None or has_clean_teachers(session, lineup, member):
         return None
     record = read_record(folder_of(session.folder, first) / DONE)
     return Chosen(record["penalty"], record["calibration_temperature"])

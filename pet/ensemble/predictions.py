@@ -22,14 +22,16 @@ HELD_OUT_LOGITS = "held_out.parquet"  # out-of-fold scores of the labeled rows
 def out_of_fold_rows(session: Session, lineup: Lineup, member: Member) -> NDArray[np.bool_]:
     """State of which labeled rows there are predictions for a member that are out of fold. [rows]
 
-    An untrained member has learned from none. For a trained one its held-out member predicts the
+    An untrained member has learned from none, or its scores of these rows are out of fold (see
+    `joint_training`). For a trained one its held-out member predicts the
     rows that it holds out; that nobody was shown these rows is not enough, since teachers hand on
     what they have learned: a student that has never seen them gets far more of them right than of
     others. The encoder member is cross-validated.
     """
     rows = np.zeros(len(session.labeled), dtype=bool)
     if member.kind == "encoder":
-        rows[:] = has_clean_teachers(lineup, member) and _held_out_path(session, member).exists()
+        clean = has_clean_teachers(session, lineup, member)
+        rows[:] = clean and _held_out_path(session, member).exists()
     elif member.generation is None:
         rows[:] = True
     elif (held_out := lineup.held_out_for(member)) is not None:
@@ -50,9 +52,11 @@ def _held_out_path(session: Session, member: Member) -> Path:
     return folder_of(session.folder, member) / HELD_OUT_LOGITS
 
 
-def has_clean_teachers(lineup: Lineup, member: Member) -> bool:
+def has_clean_teachers(session: Session, lineup: Lineup, member: Member) -> bool:
     """Return whether no teacher of an encoder member has learned from the labeled rows."""
     teachers = lineup.teachers[member] if member.generation else ()
+    if teachers and session.config.base == "joint":
+        return False
     return all(own.kind == "pattern" and own.generation is None for own in teachers)
 
 

@@ -109,8 +109,8 @@ def ensemble_predictor(run: FinishedRun) -> Predict:
     for member in members:
         if member.generation is not None:
             refuse_changed(run.folder / "members" / member.name)
-    if run.config.adapt_steps:
-        refuse_changed(run.folder / "adapted")
+    if run.config.base is not None:
+        refuse_changed(run.folder / run.config.base)
     backbone = Backbone.of(run.config, run.folder)
     _refuse_other_models(run, members, backbone)
     load = _loader(run, members, backbone)
@@ -194,7 +194,7 @@ def _refuse_other_models(run: FinishedRun, members: Sequence[Member], backbone: 
     known = recorded_inputs(run.folder)
     config = run.config
     now = {}
-    if any(m.generation is None for m in members) and not config.adapt_steps:
+    if any(m.generation is None for m in members) and config.base is None:
         now["model"] = config.model, backbone.digest
     if config.encoder is not None and any(m.kind == "encoder" for m in members):
         now["encoder"] = config.encoder, encoder_digest(config.encoder_ref)

@@ -112,15 +112,15 @@ class Backbone:
 
     @classmethod
     def of(cls, config: RunConfig, run: Path, digest: str | None = None) -> Backbone:
-        """The model that a run's members start from: the teacher, or what `adapt` made of it.
+        """The model that a run's members start from: the teacher, or what the run made of it.
 
         Args:
             digest: the teacher's, where it is known.
         """
         device = choose_device(config.device)
-        if config.adapt_steps:
-            adapted = ModelRef(str(run / "adapted"))
-            return cls(adapted, device, config.precision, name="adapted")
+        if config.base is not None:
+            own = ModelRef(str(run / config.base))
+            return cls(own, device, config.precision, name=config.base)
         return cls(config.model_ref, device, config.precision, digest=digest)
 
     @property

@@ -47,6 +47,7 @@ INSIDE = {
     "pet/ensemble/member_training.py: _fit",
     "pet/ensemble/member_training.py: _train",
     "pet/ensemble/adaptation.py: build",
+    "pet/ensemble/joint_training.py: _build",
     "pet/student/distillation.py: _keep",
     "data/cache.py: write_seal",
     "data/texts.py: write_rows",

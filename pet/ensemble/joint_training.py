@@ -1,0 +1,162 @@
+"""Optional: train one model on the labeled rows under all patterns, before it is asked.
+
+A large teacher that is not trained member by member learns so from labels: LoRA on batches under
+one pattern after another, then merged, so that a text is still read once for all patterns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pet.config import JointConfig
+from pet.ensemble.divergence import divergence_told
+from pet.ensemble.fingerprints import base_digest, joint_training
+from pet.ensemble.logits import logits_table, read_logits
+from pet.inputs.session import Session
+from pet.method.calibration import UNTRAINED, fit_scaling
+from pet.method.ensembling import combine, folds_of
+from pet.models.backbone import Backbone
+from pet.models.batching import Rows
+from pet.models.cloze_model import ClozeModel
+from pet.models.lora import add_lora, merge_lora
+from pet.models.scoring import Tokens, cloze_encoder, score_together, tokenize_columns
+from pet.models.training import cross_entropy, one_hot, optimize
+from pet.storage.files import write_parquet
+from pet.storage.units import Unit, make_unit
+from pet.tasks.encoding import Encoder
+
+FOLDS = 3  # of the labeled rows: each is scored by a model that was trained on the others
+
+Scores = NDArray[np.float32]
+
+
+def train_jointly(session: Session) -> Unit:
+    """Train the teacher on the labeled rows, unless it predicts them better as it is.
+
+    Both are compared out of fold, by their log-loss, each calibrated on the same rows. Scores of
+    the labeled rows are kept beside the model, from models that were trained without them.
+    """
+    return make_unit(
+        session.folder / "joint", base_digest(session), lambda folder: _build(session, folder)
+    )
+
+
+def labeled_scores(run: Path, patterns: Sequence[str]) -> Scores:
+    """Read the scores of the labeled rows, out of fold. [patterns, rows, labels]"""
+    return np.stack([read_logits(_scores_path(run / "joint", name))[1] for name in patterns])
+
+
+def _scores_path(folder: Path, pattern: str) -> Path:
+    return folder / "labeled" / f"{pattern}.parquet"
+
+
+def _build(session: Session, folder: Path) -> dict[str, Any]:
+    labeled = session.labeled
+    trained = _Trained(session)
+    before = trained.scores(np.arange(len(labeled)))
+    out_of_fold = np.empty_like(before)
+    rng = np.random.default_rng(session.seed("joint", "folds"))
+    folds = folds_of(labeled.labels, FOLDS, rng)
+    for fold in np.unique(folds):
+        held_out = np.flatnonzero(folds == fold)
+        others = np.flatnonzero(folds != fold)
+        if len(others):
+            trained.train(others, f"fold {fold}")
+        out_of_fold[:, held_out] = trained.scores(held_out)
+        trained.forget()
+    losses = [_log_loss(scores, labeled.labels) for scores in (before, out_of_fold)]
+    kept = losses[1] < losses[0]
+    history: list[float] = []
+    if kept:
+        history = trained.train(np.arange(len(labeled)), "all rows")
+        merge_lora(trained.model)
+    else:
+        session.observer.note(
+            "the teacher stays as it is: trained on the other labeled rows, it predicts a row "
+            f"no better (log-loss {losses[1]:.2f}, untrained {losses[0]:.2f})"
+        )
+    model = trained.model if kept else trained.as_it_was()
+    model.save(folder)
+    for pattern, scores in zip(session.task.patterns, out_of_fold if kept else before, strict=True):
+        path = _scores_path(folder, pattern.name)
+        write_parquet(path, logits_table(labeled.ids, scores), {})
+    return {
+        "kept": kept,
+        "log_loss": {"untrained": round(losses[0], 4), "trained": round(losses[1], 4)},
+        "losses": [round(value, 4) for value in history],
+    }
+
+
+def _log_loss(scores: Scores, labels: NDArray[np.int64]) -> float:
+    """Return the mean log-loss of the patterns together, calibrated on the same rows."""
+    logits = combine(scores, [1.0] * len(scores))
+    found = fit_scaling(logits, labels, expected=UNTRAINED).probabilities(logits)
+    return float(-np.log(found[np.arange(len(labels)), labels]).mean())
+
+
+class _Trained:
+    """The teacher, with or without what it has learned of some labeled rows."""
+
+    def __init__(self, session: Session):
+        config = session.config
+        self._session = session
+        before = config.model_copy(update={"joint": JointConfig()})
+        self._backbone = Backbone.of(before, session.folder)
+        self.model: ClozeModel = self._backbone.load()
+        self._encoders: list[Encoder] = [
+            cloze_encoder(self.model, session.task, pattern.name, config.max_length)
+            for pattern in session.task.patterns
+        ]
+        self._texts: Tokens = {}
+        for encoder in self._encoders:
+            tokenize_columns(encoder, self.model.tokenizer, session.labeled.columns, self._texts)
+
+    def train(self, rows: Rows, name: str) -> list[float]:
+        """Put LoRA on the model and train it on these labeled rows; return the steps' losses."""
+        session, encoders, texts = self._session, self._encoders, self._texts
+        settings, seed = joint_training(session.config), session.seed("joint", name)
+        add_lora(self.model, session.config, settings, seed)
+        gold = one_hot(session.labeled.labels, len(session.task.labels))
+        of_rows = cross_entropy(gold, self.model.device)
+
+        def loss(rows: Rows, *, step: int) -> Tensor:
+            encoder = encoders[step % len(encoders)]
+            return of_rows(self.model.outputs(encoder, texts, rows), rows)
+
+        stage = f"training all patterns, {name}"
+        with (
+            divergence_told(session, "joint", "joint"),
+            session.observer.stage(stage, settings.steps, "steps") as tick,
+        ):
+            return optimize(
+                self.model,
+                encoders[0].lengths(texts, rows),
+                rows,
+                loss,
+                settings,
+                seed=seed,
+                tokens_per_batch=session.config.tokens_per_batch,
+                tick=tick,
+            )
+
+    def scores(self, rows: Rows) -> Scores:
+        """Score labeled rows. [patterns, rows, labels]"""
+        size = self._session.config.tokens_per_batch
+        return score_together(self.model, self._encoders, self._texts, rows, tokens_per_batch=size)
+
+    def as_it_was(self) -> ClozeModel:
+        """Load the model anew: where LoRA was taken off, layers have other names."""
+        return self._backbone.load()
+
+    def forget(self) -> None:
+        """Take off what was learned."""
+        if self.model.adapter is not None:
+            self.model.active_adapter.set(None)
+            self.model.adapter.discard()
+            self.model.adapter = None

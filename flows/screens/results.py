@@ -125,8 +125,9 @@ def _accuracies(report: dict[str, Any], source: str, where: str) -> Table:
         table.add_column("macro-F1", justify="right")
         table.add_column("ECE", justify="right")
     for name, pattern in measured["patterns"].items():
-        row = [f"pattern {escape(name)}", percent(pattern["zero_shot"]["accuracy"])]
-        if trained and f"untrained-{name}" not in report["weights"]:
+        before = pattern.get("zero_shot", {}).get("accuracy")
+        row = [f"pattern {escape(name)}", percent(before)]
+        if trained and (f"untrained-{name}" not in report["weights"] or before is None):
             row += _figures(pattern["trained"])
         table.add_row(*row)
     if trained and "encoder" in measured:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pet.config import Weighing
 from pet.data.rejections import Rejections, read_rejected
+from pet.ensemble.joint_training import is_trained_jointly
 from pet.ensemble.lineup import Lineup
 from pet.ensemble.logits import read_logits
 from pet.ensemble.members import Member, Way, folder_of, weighing_of
@@ -221,9 +222,11 @@ def _of_members(
             by_pattern[member.pattern].append(measured)
     patterns = dict.fromkeys(member.pattern for member in members if member.kind == "pattern")
     for pattern in patterns:
+        found["patterns"][pattern] = {}
         untrained = folder_of(session.folder, Member(pattern, generation=None))
-        before = read_logits(untrained / "logits" / f"{source}.parquet")[1]
-        found["patterns"][pattern] = {"zero_shot": metrics(softmax(before), truth)}
+        if not is_trained_jointly(session):
+            before = read_logits(untrained / "logits" / f"{source}.parquet")[1]
+            found["patterns"][pattern]["zero_shot"] = metrics(softmax(before), truth)
         if of_pattern := by_pattern[pattern]:
             found["patterns"][pattern]["trained"] = {
                 key: round(float(np.mean([m[key] for m in of_pattern])), 4) for key in of_pattern[0]

@@ -11,6 +11,7 @@ import numpy as np
 
 import pet
 from pet.data.labeled import LabeledSet
+from pet.ensemble.joint_training import is_trained_jointly
 from pet.ensemble.lineup import Lineup
 from pet.ensemble.members import Member, folder_of, weighing_of
 from pet.ensemble.predictions import pool_logits
@@ -100,7 +101,7 @@ def _members(
         member.name: {
             "kind": member.kind,
             "pattern": member.pattern,
-            "trained": member.generation is not None,
+            "trained": member.generation is not None or is_trained_jointly(session),
             "agreement": share,
         }
         for member, share in zip(members, agreement, strict=True)

@@ -56,9 +56,13 @@ class Evaluation(Metrics):
 
 
 class Pattern(_Part):
-    """What was measured of a pattern; trained: nothing on the labeled set without held-out rows."""
+    """What was measured of a pattern.
 
-    zero_shot: Metrics
+    zero_shot: nothing where the model was first trained by all patterns; trained: nothing on the
+    labeled set without held-out rows.
+    """
+
+    zero_shot: Metrics | None = None
     trained: Metrics | None = None
 
 

@@ -91,7 +91,8 @@ def pattern_rows(report: Report) -> list[dict[str, Any]]:
         trained = any(member.trained for member in own.values())
         zero_shot = after = None
         if measured is not None and not is_encoder:
-            zero_shot = measured.patterns[name].zero_shot.accuracy
+            before = measured.patterns[name].zero_shot
+            zero_shot = None if before is None else before.accuracy
         if held_out is not None and is_encoder and held_out.encoder is not None:
             after = held_out.encoder.accuracy
         if held_out is not None and not is_encoder and trained:

@@ -65,7 +65,7 @@ def demo_figures(report: Report) -> dict[str, Any]:
         "patterns": {
             name: {
                 "template": template,
-                "zero_shot": test.patterns[name].zero_shot.accuracy,
+                "zero_shot": before.accuracy if (before := test.patterns[name].zero_shot) else None,
                 "trained": trained.accuracy if (trained := test.patterns[name].trained) else None,
                 "weight": round(weights[name], 4),
             }

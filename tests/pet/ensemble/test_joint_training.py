@@ -12,14 +12,17 @@ import pytest
 from pet.ensemble import joint_training
 from pet.ensemble.joint_training import labeled_scores
 from pet.ensemble.logits import read_logits
+from pet.ensemble.predictions import has_clean_teachers
 from pet.errors import InputError
 from pet.finished.inference import label_new_pool
+from pet.inputs.session import open_session
 from pet.pipeline import label_pool
 from pet.progress import SILENT
 from pet.storage.files import read_json
 from pet.storage.units import DONE
 from tests.conftest import ModelFolder
 from tests.support import samples
+from tests.support.lineups import planned
 
 Configure = Callable[..., Any]
 
@@ -115,3 +118,33 @@ def test_members_are_not_trained_on_top_of_what_has_learned_their_held_out_rows(
 ) -> None:
     with pytest.raises(InputError, match=r"joint\.steps or member\.steps is to be 0"):
         config_for(joint={"steps": 2})
+
+
+def test_a_figure_of_the_trained_teacher_is_not_reported_as_zero_shot(
+    config_for: Configure, always_kept: None
+) -> None:
+    report = label_pool(config_for(**SETTINGS))
+    for source in ("labeled", "test"):
+        pattern = report[source]["patterns"][PATTERN]
+        assert "zero_shot" not in pattern
+        assert pattern["trained"]["rows"] == report["sets"][source]["rows"]
+    assert all(member["trained"] for member in report["members"].values())
+
+
+def test_an_encoder_is_not_measured_on_rows_that_its_teacher_has_learned(
+    config_for: Configure, model_folder: ModelFolder, always_kept: None
+) -> None:
+    """Its teachers in generation 1 have learned from every labeled row."""
+    encoder = str(model_folder("bert"))
+    config = config_for(encoder=encoder, generations=1, growth_factor=1.5, **SETTINGS)
+    label_pool(config)
+    session = open_session(config)
+    lineup = planned(session)
+    of = {
+        member.generation: member
+        for own in lineup.generations
+        for member in own
+        if member.kind == "encoder"
+    }
+    assert has_clean_teachers(session, lineup, of[0])
+    assert not has_clean_teachers(session, lineup, of[1])

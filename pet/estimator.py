@@ -23,7 +23,8 @@ from pet.data.columns import listed
 from pet.data.label_values import label_name
 from pet.errors import InputError, Problem, missing_package
 from pet.escaping import visible
-from pet.finished.finished_run import open_run, student_of
+from pet.finished.finished_run import open_run
+from pet.finished.predictors import student_of
 from pet.inputs.from_arrays import FitInputs, read_task
 from pet.method.ensembling import entropy
 from pet.pipeline import label_pool

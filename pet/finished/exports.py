@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pet.errors import InputError, PetError, Problem
-from pet.finished.finished_run import FinishedRun, open_run, student_of
+from pet.finished.finished_run import FinishedRun, open_run
 from pet.finished.labeled_pool import write_labeled_csv, write_labeled_pool
 from pet.finished.onnx_students import export_onnx, open_onnx, quantize, require_onnx
+from pet.finished.predictors import student_of
 from pet.inputs.pool_sample import load_unlabeled
 from pet.inputs.run_tables import labeled_of
 from pet.models.scoring import Columns

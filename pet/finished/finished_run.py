@@ -9,15 +9,13 @@ from typing import Any
 from pet.config import RunConfig
 from pet.data.pool import Pool
 from pet.errors import InputError, Problem
-from pet.inputs.inputs import recorded_inputs
 from pet.inputs.run_tables import pool_as_recorded, pool_digest, pool_of_run
 from pet.settings import load_config
 from pet.storage.digests import file_digests
 from pet.storage.files import read_record
 from pet.storage.format_version import check_format
-from pet.storage.run_folders import refuse_other_files
+from pet.storage.run_folders import recorded_inputs, refuse_other_files
 from pet.storage.units import DONE, finished
-from pet.student.student_folder import CARD, Student, load_classifier, record_of
 from pet.tasks.task import Task, column_names, load_task
 
 
@@ -77,19 +75,6 @@ def _refuse_other_labels(run: FinishedRun) -> None:
                 "put the old file back, or make the run anew with `pet run --update`",
             )
         )
-
-
-def student_of(run: FinishedRun, **changes: str) -> Student:
-    """Load a run's student.
-
-    Args:
-        changes: settings unlike the run's own: the device, the precision.
-    """
-    config = run.config.model_copy(update=changes)
-    folder = run.folder / "student"
-    model = load_classifier(config, folder)
-    card = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).exists() else ""
-    return Student(model, record_of(run.task, config.student_length), card, config.tokens_per_batch)
 
 
 def refuse_changed(folder: Path) -> dict[str, Any]:

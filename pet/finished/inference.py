@@ -17,7 +17,7 @@ from pet.data.text_readers import is_unicode
 from pet.errors import InputError, PetError, Problem, gather
 from pet.finished.finished_run import FinishedRun, columns_of, open_run
 from pet.finished.predictors import predictor_of, student_predictor
-from pet.inputs.inputs import computation, recorded_run_id
+from pet.inputs.inputs import computation
 from pet.inputs.run_tables import count_leaks, labeled_of, pool_digest, pool_of_run
 from pet.method.ensembling import entropy
 from pet.method.metrics import above, confusion_matrix, coverage_curve, metrics
@@ -25,6 +25,7 @@ from pet.progress import Observer, no_tick
 from pet.storage.digests import file_digests
 from pet.storage.locations import place_in_pool
 from pet.storage.mirrors import open_run_folder
+from pet.storage.run_folders import recorded_run_id
 from pet.storage.units import fingerprint
 from pet.student.label_files import LabelWriter, label_into, label_metadata, refuse_other_labels
 

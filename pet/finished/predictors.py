@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from pet.ensemble.member_models import load_member, prior_digests
 from pet.ensemble.members import Member, parse_member
 from pet.errors import InputError, Problem
-from pet.finished.finished_run import FinishedRun, refuse_changed, student_of
-from pet.inputs.inputs import recorded_inputs
+from pet.finished.finished_run import FinishedRun, refuse_changed
 from pet.method.calibration import Scaling
 from pet.method.ensembling import agreement, combine, softmax
 from pet.models.backbone import Backbone
@@ -31,8 +30,10 @@ from pet.models.scoring import (
 from pet.models.sentence_encoder import encoder_digest
 from pet.models.soft_prompt import SoftPrompt, stacked
 from pet.progress import Tick
+from pet.storage.run_folders import recorded_inputs
 from pet.storage.units import DONE
 from pet.student.label_files import Predictions
+from pet.student.student_folder import CARD, Student, load_classifier, record_of
 from pet.tasks.encoding import Encoder
 
 # Tokens of all members' rows together up to which one pass is the faster way: 1.9 times for one
@@ -90,6 +91,19 @@ class PromptEnsemble:
 KEPT_BYTES = 2 << 30  # weights of an ensemble that stay in memory; larger ones are loaded again
 
 Predict = Callable[[Columns, Tick], Predictions]
+
+
+def student_of(run: FinishedRun, **changes: str) -> Student:
+    """Load a run's student.
+
+    Args:
+        changes: settings unlike the run's own: the device, the precision.
+    """
+    config = run.config.model_copy(update=changes)
+    folder = run.folder / "student"
+    model = load_classifier(config, folder)
+    card = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).exists() else ""
+    return Student(model, record_of(run.task, config.student_length), card, config.tokens_per_batch)
 
 
 def student_predictor(run: FinishedRun) -> Predict:

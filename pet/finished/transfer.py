@@ -16,7 +16,6 @@ from pet.ensemble.members import parse_member
 from pet.errors import InputError, Problem, gather
 from pet.finished.adapter_similarity import active_neurons, compare_vectors, overlap, read_vectors
 from pet.finished.finished_run import FinishedRun, open_run, refuse_changed
-from pet.inputs.inputs import recorded_inputs
 from pet.inputs.run_tables import labeled_of
 from pet.inputs.warm_start import adapters_of, counterpart
 from pet.models.adapter import read_backbone
@@ -24,6 +23,7 @@ from pet.models.backbone import Backbone
 from pet.models.cloze_model import ClozeModel
 from pet.models.scoring import ask_in_turn, cloze_encoder
 from pet.progress import Observer
+from pet.storage.run_folders import recorded_inputs
 from pet.tasks.encoding import Encoder
 
 MEASURES = (

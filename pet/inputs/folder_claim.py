@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pet.errors import InputError, Problem
-from pet.inputs.inputs import INPUTS, recorded_inputs
+from pet.inputs.inputs import INPUTS
 from pet.inputs.session import Session
 from pet.storage.files import (
     TEMPORARY_PREFIX,
@@ -18,7 +18,7 @@ from pet.storage.files import (
 )
 from pet.storage.format_version import FORMAT, check_format
 from pet.storage.locks import LOCK
-from pet.storage.run_folders import name_files
+from pet.storage.run_folders import name_files, recorded_inputs
 from pet.storage.units import fingerprint
 
 

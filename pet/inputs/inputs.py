@@ -22,7 +22,7 @@ from pet.progress import SILENT, Observer
 from pet.storage.files import read_record
 from pet.storage.locations import place_in_pool
 from pet.storage.mirrors import open_run_folder
-from pet.storage.run_folders import RunFolder
+from pet.storage.run_folders import RunFolder, recorded_inputs
 from pet.storage.units import derive_seed, fingerprint
 from pet.tasks.task import Task, load_task
 
@@ -156,14 +156,3 @@ def computation(config: RunConfig, max_length: int | None = None) -> dict[str, o
         "precision": "auto" if config.precision == usual_precision(device) else config.precision,
         "tokens_per_batch": config.tokens_per_batch,
     }
-
-
-def recorded_inputs(folder: Path) -> dict[str, str]:
-    """Return the digests of what a run was made from; none where the folder is no run."""
-    found = read_record(folder / "manifest.json").get("inputs")
-    return found if isinstance(found, dict) else {}
-
-
-def recorded_run_id(folder: Path) -> str:
-    """Return the name that a run was given; its folder's where its record cannot be read."""
-    return str(read_record(folder / "manifest.json").get("run_id", folder.name))

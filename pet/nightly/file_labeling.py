@@ -14,7 +14,7 @@ from pet.data.readers import open_source
 from pet.errors import InputError, Interrupted, PetError
 from pet.finished.finished_run import open_run
 from pet.finished.predictors import Predict, predictor_of
-from pet.inputs.inputs import computation, recorded_run_id
+from pet.inputs.inputs import computation
 from pet.inputs.run_tables import csv_format
 from pet.method.drift import Sketch, TextSketch
 from pet.nightly.arrivals import Late, PoolFile
@@ -24,6 +24,7 @@ from pet.nightly.ledger import FileRecord, ModelRecord
 from pet.progress import Observer
 from pet.reporting.drift_reference import sketch_label_files
 from pet.reporting.provenance import code_version
+from pet.storage.run_folders import recorded_run_id
 from pet.storage.units import derive_seed, fingerprint
 from pet.student.label_files import LabelWriter, count_labels, label_metadata
 from pet.tasks.task import Task, column_names

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -11,12 +12,10 @@ from numpy.typing import NDArray
 
 from pet.data.text_keys import row_keys, text_key
 from pet.ensemble.logits import read_logits
-from pet.ensemble.member_models import load_sentence_encoder
 from pet.errors import InputError, Problem
 from pet.finished.finished_run import FinishedRun, open_run, open_run_pool
 from pet.inputs.run_tables import labeled_of
 from pet.method.row_selection import WAYS, Candidates, Choice, Sample, choose, margins, text_vectors
-from pet.models.scoring import Columns, score_columns
 from pet.progress import Observer
 from pet.reviewing.annotation_files import (
     ReviewRow,
@@ -28,6 +27,9 @@ from pet.reviewing.annotation_files import (
 )
 from pet.storage.files import read_parquet_batches, sweep
 from pet.storage.units import LABELS_DONE, derive_seed
+
+if TYPE_CHECKING:
+    from pet.models.scoring import Columns
 
 Array = NDArray[np.floating]
 
@@ -61,6 +63,10 @@ def _embeddings(
     known = _known(run.folder / "embeddings", set(ids))
     new = [row for row, id in enumerate(ids) if id not in known]
     if new:
+        # torch: rows whose embeddings are stored, or that have none, are chosen without it.
+        from pet.ensemble.member_models import load_sentence_encoder
+        from pet.models.scoring import score_columns
+
         model, encoder = load_sentence_encoder(run.config, run.task)
         texts = {name: [column[row] for row in new] for name, column in columns.items()}
         with observer.stage("embedding rows to choose from", len(new), "rows") as tick:

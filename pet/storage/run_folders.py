@@ -106,3 +106,14 @@ def refuse_other_files(folder: Path) -> None:
                     "put the old file back, or give the run's `pet run` command again",
                 )
             )
+
+
+def recorded_inputs(folder: Path) -> dict[str, str]:
+    """Return the digests of what a run was made from; none where the folder is no run."""
+    found = read_record(folder / "manifest.json").get("inputs")
+    return found if isinstance(found, dict) else {}
+
+
+def recorded_run_id(folder: Path) -> str:
+    """Return the name that a run was given; its folder's where its record cannot be read."""
+    return str(read_record(folder / "manifest.json").get("run_id", folder.name))

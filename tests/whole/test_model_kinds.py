@@ -13,8 +13,8 @@ from pet.checking.check import check_inputs
 from pet.config import RunConfig
 from pet.errors import InputError
 from pet.finished.exports import export_run
-from pet.finished.finished_run import FinishedRun, open_run, student_of
-from pet.finished.predictors import predictor_of
+from pet.finished.finished_run import FinishedRun, open_run
+from pet.finished.predictors import predictor_of, student_of
 from pet.pipeline import label_pool
 from pet.progress import no_tick
 from tests.conftest import ModelFolder

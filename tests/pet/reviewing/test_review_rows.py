@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from pet.ensemble import member_models
 from pet.errors import InputError
 from pet.finished.finished_run import FinishedRun, open_run
 from pet.method.row_selection import text_vectors
@@ -134,7 +135,7 @@ def test_rows_that_the_encoder_has_read_are_not_read_again(
         ids_of(run),
         module.read_logits(run.folder / "embeddings/part-00000.parquet"),
     )
-    monkeypatch.setattr(module, "load_sentence_encoder", None)
+    monkeypatch.setattr(member_models, "load_sentence_encoder", None)
     found = row_vectors(run, ids[::-1], {"text": [""] * len(ids)}, 1, SILENT)
     np.testing.assert_array_equal(found, vectors[::-1])
 

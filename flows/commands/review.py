@@ -14,6 +14,7 @@ import typer
 
 from flows.commands.console import answer, err, out, stop
 from flows.commands.options import Csv, Debug, Json, RunFolder
+from flows.commands.review_page import Choice, serve_rows
 from flows.screens import results as screens
 from pet.config import CsvConfig
 from pet.errors import InputError, Problem
@@ -50,18 +51,33 @@ def review(
         typer.Option(help="the new labeled set", show_default="beside the run folder"),
     ] = None,
     csv: Csv = None,
+    serve: Annotated[
+        bool,
+        typer.Option(
+            "--serve", help="label the rows of --out in the browser, on a page of our own"
+        ),
+    ] = False,
+    port: Annotated[
+        int | None, typer.Option(help="of the page, on this machine", show_default="a free one")
+    ] = None,
+    blind: Annotated[
+        bool, typer.Option("--blind", help="the page begins with predicted labels hidden")
+    ] = False,
     json_out: Json = False,
     debug: Debug = False,
 ) -> None:
     """Choose rows worth a person's time; later, take the answers into the labeled set."""
 
     def work() -> None:
+        choice = {"--rows": rows, "--out": out_file, "--by": by, "--seed": seed}
+        hidden = {"--blind": blind or None}
         _check_options(
-            rows,
-            out_file,
-            answers,
-            {"--labeled": labeled, "--csv": csv},
-            {"--format": format, "--by": by, "--seed": seed},
+            "answers" if answers is not None else "page" if serve else "file",
+            {
+                "answers": {"--answers": answers, "--labeled": labeled, "--csv": csv},
+                "page": {"--serve": serve or None, "--port": port, **choice, **hidden},
+                "file": {**choice, "--format": format},
+            },
         )
         named = {"out": out_file, "answers": answers, "labeled": labeled}
         given = {name: place for name, place in named.items() if place is not None}
@@ -72,7 +88,16 @@ def review(
         run = Path(folder)
         if run.name in ("", ".."):  # a run is called by its folder's name, which `.` is not
             run = run.resolve()
-        if rows is not None and out_file is not None:
+        if serve:
+            serve_rows(
+                run,
+                Path(out_file) if out_file else None,
+                Choice(rows, by or "coverage", seed),
+                port or 0,
+                blind,
+                json_out,
+            )
+        elif rows is not None and out_file is not None:
             _hand_out(run, rows, Path(out_file), format, by, seed, json_out)
         elif answers is not None:
             _take_back(run, Path(answers), Path(labeled) if labeled else None, csv, json_out)
@@ -80,31 +105,33 @@ def review(
     answer(work, debug)
 
 
-def _check_options(
-    rows: int | None,
-    out_file: str | None,
-    answers: str | None,
-    for_answers: dict[str, Any],
-    for_rows: dict[str, Any],
-) -> None:
-    """Refuse options that do not go together: rows go out, or answers come in."""
-    outward = {"--rows": rows, "--out": out_file}
-    if answers is not None:
-        alien = [name for name, given in {**outward, **for_rows}.items() if given is not None]
-        expected = "--answers alone, or with --labeled"
-    else:
-        alien = [name for name, given in for_answers.items() if given is not None]
-        expected = "--rows and --out, or --answers"
-    missing = [name for name, given in outward.items() if given is None and answers is None]
+NEEDED = {"answers": ("--answers",), "page": ("--serve",), "file": ("--rows", "--out")}
+
+USES = {
+    "answers": "--answers alone, or with --labeled",
+    "page": "--serve, with --rows, --out or --port",
+    "file": "--rows and --out, or --answers",
+}
+
+
+def _check_options(use: str, options: dict[str, dict[str, Any]]) -> None:
+    """Refuse options that do not go together: rows go out, to a page or a file, or answers come in.
+
+    Args:
+        options: for each use, the options that it takes.
+    """
+    given = {name for own in options.values() for name, value in own.items() if value is not None}
+    alien = [name for own in options.values() for name in own if name in given - set(options[use])]
+    missing = [name for name in NEEDED[use] if name not in given]
     if alien or missing:
-        found = ", ".join([*alien, *(f"no {name}" for name in missing)])
+        found = ", ".join([*dict.fromkeys(alien), *(f"no {name}" for name in missing)])
         raise InputError(
             Problem(
                 "pet review",
-                expected,
+                USES[use],
                 found,
                 "pet review RUN --rows 50 --out review.csv, "
-                "then pet review RUN --answers review.csv",
+                "then pet review RUN --answers review.csv; or pet review RUN --serve",
             )
         )
 

@@ -96,7 +96,7 @@ def _records(path: Path, written: CsvFormat) -> Iterator[Record]:
                 "export CSV or JSON, or save the spreadsheet as CSV with commas",
             )
         )
-    return _json_records(path) if path.suffix.lower() == ".json" else _table_records(path, written)
+    return _json_records(path) if path.suffix.lower() == ".json" else table_records(path, written)
 
 
 def _json_records(path: Path) -> Iterator[Record]:
@@ -123,7 +123,7 @@ def _json_records(path: Path) -> Iterator[Record]:
     yield from document
 
 
-def _table_records(path: Path, written: CsvFormat) -> Iterator[Record]:
+def table_records(path: Path, written: CsvFormat = UNSTATED) -> Iterator[Record]:
     """Read CSV or JSON Lines; a row that cannot be read is a problem, not a rejected row."""
     sources = [with_columns(source, None) for source in open_sources(path, written)]
     names = list(dict.fromkeys(name for source in sources for name in source.schema.names))

@@ -212,6 +212,38 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def append_line(path: Path, line: str) -> None:
+    """Append a line to a log, and wait until it is on the disk; all of it, or nothing.
+
+    A kill may leave a part of a line, which `drop_torn_line` takes away.
+
+    Raises:
+        InputError, PetError: it cannot be written.
+    """
+    with changing(path), path.open("ab", buffering=0) as log:
+        before, data = log.tell(), f"{line}\n".encode()
+        try:
+            if log.write(data) < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(log.fileno())
+        except OSError:
+            log.truncate(before)
+            raise
+        if not before:
+            sync_folder(path.parent)
+
+
+def drop_torn_line(path: Path) -> None:
+    """Take away what a killed process has written of a log's last line.
+
+    Raises:
+        InputError, PetError: it cannot be read or written.
+    """
+    with changing(path), path.open("r+b") as log:
+        log.truncate(log.read().rfind(b"\n") + 1)
+        os.fsync(log.fileno())
+
+
 def read_json(path: Path) -> Any | None:
     """Return the JSON in `path`, or None where there is none that can be read."""
     try:

@@ -72,9 +72,12 @@ INSIDE = {
     "pet/student/student_folder.py: save",
 }
 # These are no results: who holds a lock, what a server said, what an environment was made from,
-# a temporary folder's files; what was fetched from a bucket; a rename by itself, which is one step.
+# a temporary folder's files; what was fetched from a bucket; a rename by itself, which is one step;
+# lines of a log, of which a torn one is dropped.
 OTHERS = {
     "pet/storage/locks.py: _name",
+    "pet/storage/files.py: append_line",
+    "pet/storage/files.py: drop_torn_line",
     "flows/runtime/server.py: _start",
     "tests/bench/setfit.py: environment",
     "tests/bench/runs.py: measure_larger",

@@ -14,6 +14,8 @@ import pytest
 from pet.errors import PetError
 from pet.storage.files import (
     TEMPORARY_PREFIX,
+    append_line,
+    drop_torn_line,
     read_parquet,
     read_parquet_batches,
     sweep,
@@ -115,3 +117,30 @@ def test_a_folder_that_is_only_called_like_ours_through_a_link_is_left_alone(
     (tmp_path / f"{TEMPORARY_PREFIX}x").symlink_to(tmp_path / "theirs")
     sweep(tmp_path, below=False)
     assert (tmp_path / "theirs" / "a.csv").exists()
+
+
+def test_a_line_that_a_kill_has_torn_is_dropped_and_the_others_stay(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    append_line(log, "first")
+    append_line(log, "second")
+    with log.open("ab") as stream:
+        stream.write(b"thi")
+    drop_torn_line(log)
+    append_line(log, "third")
+    assert log.read_text() == "first\nsecond\nthird\n"
+
+
+def test_a_line_that_cannot_be_written_whole_leaves_no_part_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "log"
+    append_line(log, "first")
+
+    def fail(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        with pytest.raises(PetError, match="room on the disk"):
+            append_line(log, "second")
+    assert log.read_text() == "first\n"

@@ -97,7 +97,7 @@ bench-size: $(VENV)/.installed-dev  ## memory and time of large pools, tasks and
 	$(PYTHON) -m data.fetch bert-tiny
 	$(PYTHON) -m tests.bench.size
 
-pictures: $(VENV)/.installed  ## after `make demo`: the README's pictures, table and figures (chromium)
+pictures: $(VENV)/.installed-dev  ## after `make demo`: the README's pictures, table and figures (chromium)
 	$(PYTHON) -m tests.bench.pictures $(OUT)
 
 docs: $(VENV)/.installed-dev  ## every docstring as a site: build/docs/index.html

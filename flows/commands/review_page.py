@@ -53,12 +53,14 @@ def serve_rows(
     from flows.review_page.guard import Guard, Secrets
     from flows.review_page.server import bind, open_browser, serve
     from pet.finished.finished_run import open_run
+    from pet.reviewing.review_file import check_ending
     from pet.reviewing.review_rows import write_review
     from pet.reviewing.review_session import answers_path, open_review
 
     run = open_run(folder)
     rows_file = rows_file or folder.with_name(f"{folder.name}-review.jsonl")
     answers = answers_path(rows_file)
+    check_ending(rows_file)
     with bind(port) as listener:
         if not rows_file.exists():
             observer = screens.progress(err, stop)
@@ -73,8 +75,7 @@ def serve_rows(
                 return _summary(session, folder, answers, answered)
 
             own, number = Secrets(), listener.getsockname()[1]
-            title = run.task.description or "Which label?"
-            app = ReviewApp(session, own, title, not blind, finish).app()
+            app = ReviewApp(session, own, run.task.description, not blind, finish).app()
             address = f"http://127.0.0.1:{number}/#"
             for line in (
                 f"{rows_file}: {len(session.rows):,} rows; every answer is saved as it is given",

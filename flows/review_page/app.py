@@ -101,12 +101,12 @@ class ReviewApp:
     ):
         """
         Args:
-            title: what people are asked.
+            title: what people are asked: the task's description, which may be empty.
             suggestion: the page begins with the model's predictions shown.
             finish: ends the review; returns lines on where the answers are.
         """
         self._session, self._secrets, self._finish = session, secrets, finish
-        self._title, self._suggestion = title, suggestion
+        self._title, self._suggestion = title or "Which label?", suggestion
 
     def app(self) -> Starlette:
         """Return the ASGI application."""

@@ -23,8 +23,8 @@ async function ask(name, more = {}) {
     throw new Error("The server does not answer. All answers that were saved are kept: give the "
       + "command in the terminal again, and open the address that it shows.");
   }
-  const found = await response.json();
-  if (!response.ok) throw new Error(found.error);
+  const found = await response.json().catch(() => ({}));
+  if (!response.ok) throw new Error(found.error ?? `The server failed (${response.status}).`);
   return found;
 }
 

@@ -98,7 +98,12 @@ def _row(
     )
 
 
-def _records(path: Path) -> Iterator[Mapping[str, Any]]:
+def check_ending(path: Path) -> None:
+    """Refuse a file of rows that is for another tool.
+
+    Raises:
+        InputError: it is.
+    """
     if path.suffix.lower() not in FORMATS:
         raise InputError(
             Problem(
@@ -108,6 +113,10 @@ def _records(path: Path) -> Iterator[Mapping[str, Any]]:
                 "for example --out review.jsonl",
             )
         )
+
+
+def _records(path: Path) -> Iterator[Mapping[str, Any]]:
+    check_ending(path)
     return _lines(path) if path.suffix.lower() == ".jsonl" else table_records(path)
 
 

@@ -2,9 +2,10 @@
 
     python -m tests.bench.pictures runs/newsgroups-bert-tiny
 
-Writes data/pictures/ (the report's top, the steps of the method, the measured accuracies, each in
-light and in dark, and figures.json, the figures that they show) and, in README.md, what stands
-between `<!-- demo ... -->` and `<!-- end -->`. The run's report is drawn anew first.
+Writes data/pictures/ (the report's top, a row on the page of a review, the steps of the method, the
+measured accuracies, each in light and in dark, and figures.json, the figures that they show) and,
+in README.md, what stands between `<!-- demo ... -->` and `<!-- end -->`. The run's report is drawn
+anew first.
 """
 
 from __future__ import annotations
@@ -24,12 +25,17 @@ from typing import Any
 import matplotlib.image
 import numpy as np
 
+from pet.finished.finished_run import open_run
+from pet.progress import SILENT
 from pet.reporting.report_file import Report, read_report
 from pet.reporting.report_page import write_page
+from pet.reviewing.review_rows import write_review
+from pet.reviewing.review_session import open_review
 from pet.storage.files import write_json, write_text
 from tests.bench import drawings
 from tests.bench.drawings import percent
 from tests.support.browser import BROWSER, MODES, browse
+from tests.support.reviews import serving
 
 REPOSITORY = Path(__file__).parents[2]
 README = REPOSITORY / "README.md"
@@ -46,6 +52,7 @@ METHODS = {
 LABELS = ("10", "50")
 MARK, END = "<!-- demo: written by make pictures -->\n", "\n<!-- end -->"
 PAGE = (1000, 1400)  # the window, in the page's pixels
+REVIEW = (1000, 370)  # that of a row to be reviewed
 MOST = 1000  # how much of the page's height is shown at most
 SCALE = 1.5  # pixels of the picture to one of the page's
 
@@ -142,6 +149,35 @@ def picture_of(run: Path, mode: str) -> bytes:
     return _few_colours((pixels[: _cut(pixels)] * 255).round().astype(np.uint8))
 
 
+def review_picture(run: Path, mode: str) -> bytes:
+    """Photograph the page of `pet review --serve` with a row of a run."""
+    from playwright.sync_api import sync_playwright
+
+    with tempfile.TemporaryDirectory() as room:
+        rows = Path(room) / "rows.jsonl"
+        write_review(run, rows, 12, SILENT, by="doubt")
+        task = open_run(run).task
+        with (
+            open_review(rows, task) as session,
+            serving(session, task.description) as served,
+            sync_playwright() as driver,
+        ):
+            browser = driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+            size = {"width": REVIEW[0], "height": REVIEW[1]}
+            page = browser.new_page(color_scheme=mode, viewport=size, device_scale_factor=SCALE)
+            page.goto(served.address)
+            page.get_by_label("Your name").fill("Ann")
+            page.keyboard.press("Enter")
+            page.locator("#row").wait_for()
+            for key in "12":
+                page.keyboard.press(key)
+                page.get_by_role("heading", name=f"Row {int(key) + 1} of").wait_for()
+            picture = page.screenshot()
+            browser.close()
+    pixels = matplotlib.image.imread(io.BytesIO(picture))[..., :3]
+    return _few_colours((pixels * 255).round().astype(np.uint8))
+
+
 def _cut(pixels: Any) -> int:
     """Where to cut: in the middle of the last wide gap between the page's parts."""
     inked = np.flatnonzero((np.abs(pixels - pixels[0, 0]) > 0.02).any(axis=(1, 2)))
@@ -180,6 +216,7 @@ def main() -> None:
     PICTURES.mkdir(exist_ok=True)
     for mode in MODES:
         (PICTURES / f"report-{mode}.png").write_bytes(picture_of(run, mode))
+        (PICTURES / f"review-{mode}.png").write_bytes(review_picture(run, mode))
         write_text(PICTURES / f"method-{mode}.svg", drawings.method(demo, mode))
         write_text(PICTURES / f"quality-{mode}.svg", drawings.quality(figures["quality"], mode))
     write_json(PICTURES / "figures.json", figures)

@@ -1,10 +1,15 @@
-"""Rows for people, as `pet review --rows` writes them, and a session over them."""
+"""Rows for people, as `pet review --rows` writes them, a session over them, and their page."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from flows.review_page.app import ReviewApp
+from flows.review_page.guard import Guard, Secrets
+from flows.review_page.server import bind, serve
 from pet.reviewing.annotation_files import ReviewRow, ReviewTask, write_rows
 from pet.reviewing.answer_log import AnswerLog
 from pet.reviewing.review_file import read_rows, rows_digest
@@ -34,3 +39,32 @@ def session_of(
     log_path(path).touch()
     rows = read_rows(path, fields, labels)
     return ReviewSession(rows, labels, AnswerLog(log_path(path), rows_digest(rows)))
+
+
+def app_of(session: ReviewSession, own: Secrets, port: int, title: str = "What?") -> Guard:
+    """The page's application, as the command puts it together."""
+    return Guard(ReviewApp(session, own, title, True, lambda: ["closed"]).app(), own, port)
+
+
+class Served:
+    """A page that is being served."""
+
+    def __init__(self, port: int, own: Secrets):
+        self.port = port
+        self.address = f"http://127.0.0.1:{port}/#{own.token}"
+
+
+@contextlib.contextmanager
+def serving(session: ReviewSession, title: str = "What?") -> Iterator[Served]:
+    """Serve the page from a thread of this process."""
+    own, over = Secrets(), threading.Event()
+    with bind(0) as listener:
+        port = listener.getsockname()[1]
+        app = app_of(session, own, port, title)
+        thread = threading.Thread(target=serve, args=(app, listener, over.is_set))
+        thread.start()
+        try:
+            yield Served(port, own)
+        finally:
+            over.set()
+            thread.join()

@@ -13,6 +13,7 @@ import pytest
 from tests.bench import drawings, pictures
 from tests.bench.drawings import percent
 from tests.support import reports
+from tests.support.documents import REPOSITORY
 
 README = pictures.README.read_text(encoding="utf-8")
 FIGURES = json.loads((pictures.PICTURES / "figures.json").read_text(encoding="utf-8"))
@@ -25,11 +26,12 @@ def words(svg: str) -> str:
     return " ".join(ElementTree.fromstring(svg).itertext())
 
 
-def test_the_readme_shows_every_picture_in_light_and_in_dark() -> None:
-    shown = set(re.findall(r'(?:srcset|src)="data/pictures/([^"]+)"', README))
+def test_a_guide_shows_every_picture_in_light_and_in_dark() -> None:
+    guides = README + (REPOSITORY / "flows" / "README.md").read_text(encoding="utf-8")
+    shown = set(re.findall(r'(?:srcset|src)="(?:\.\./)?data/pictures/([^"]+)"', guides))
     there = {path.name for path in pictures.PICTURES.iterdir()} - {"figures.json"}
     assert shown == there
-    assert len(there) == 6
+    assert len(there) == 8
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in pictures.PICTURES.iterdir()))
@@ -49,8 +51,9 @@ def test_the_drawings_are_those_of_the_figures(mode: str) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_the_reports_picture_has_the_ground_of_its_mode(mode: str) -> None:
-    pixels = matplotlib.image.imread(pictures.PICTURES / f"report-{mode}.png")[..., :3]
+@pytest.mark.parametrize("page", ["report", "review"])
+def test_a_pages_picture_has_the_ground_of_its_mode(page: str, mode: str) -> None:
+    pixels = matplotlib.image.imread(pictures.PICTURES / f"{page}-{mode}.png")[..., :3]
     assert (pixels[0, 0].mean() > 0.9) == (mode == "light")
     assert (np.abs(pixels - pixels[0, 0]) > 0.4).any(axis=2).mean() > 0.02
 

@@ -72,7 +72,8 @@ def test_what_cannot_be_served_ends_with_what_to_do(
         cases = [
             (["--out", rows, "--port", port], "Address already in use"),
             (["--out", empty], "found:    none"),
-            (["--out", "rows.xlsx"], "ends in .csv, .jsonl or .json"),
+            (["--out", "rows.xlsx"], "ends in .jsonl or .csv"),
+            (["--out", "rows.json"], "ends in .jsonl or .csv"),
             (["--out", rows, "--port", -3], "--port -3"),
             (["--out", tmp_path], "ends in .jsonl or .csv"),
             (["--rows", 0, "--out", "new.jsonl"], "at least 1"),
@@ -80,6 +81,7 @@ def test_what_cannot_be_served_ends_with_what_to_do(
         for words, message in cases:
             result = pet("review", run_copy, "--serve", *words)
             assert (result.exit_code, message in result.stderr) == (2, True), result.output
+    assert sorted(map(str, Path().iterdir())) == ["copy", "empty.jsonl", "rows.jsonl"]
     with open_review(rows, load_task((run_copy / "task.toml").absolute())):
         held = pet("review", run_copy, "--serve", "--out", rows)
     assert held.exit_code == 2

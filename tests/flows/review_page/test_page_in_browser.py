@@ -28,7 +28,7 @@ playwright = pytest.importorskip(
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine")
 
 MANY = tuple(f"label {n:03}" for n in range(300))
-WAIT = 10_000  # milliseconds
+WAIT = 30_000  # milliseconds, on a busy machine
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ TICKETS = {
 # Required for the versions that Prefect works with, and never imported.
 CAPS = {"fastapi", "sqlalchemy"}
 # Imported where they are there because something else needs them.
-WITH_OTHERS = {"pydantic-core": "pydantic", "uvicorn": "prefect"}
+WITH_OTHERS = {"pydantic-core": "pydantic"}
 
 
 def environment() -> dict[str, str]:
@@ -98,7 +98,7 @@ def test_the_wheel_holds_what_runs_and_nothing_else(wheel: Path) -> None:
         needed = {
             path.relative_to(REPOSITORY).as_posix()
             for path in (REPOSITORY / folder).rglob("*")
-            if path.suffix in (".py", ".jinja", ".css", ".toml")
+            if path.suffix in (".py", ".jinja", ".html", ".css", ".js", ".toml")
         }
         assert needed - set(names) == set()
 

@@ -124,3 +124,10 @@ def test_what_is_sent_does_not_grow_with_the_rows(tmp_path: Path) -> None:
     for name in ("review", "row"):
         body = own.http.post(f"/api/{name}", json=ANN).content
         assert len(body) < 2000
+
+
+def test_rows_without_predictions_have_none_to_show(tmp_path: Path) -> None:
+    """As rows that were drawn at random to measure the model are handed out."""
+    own = client_of(write_texts(tmp_path / "r.jsonl", ["a"], ("no label of the task",)))
+    assert own.ask("review", **ANN)["has_suggestions"] is False
+    assert own.ask("row", **ANN, suggestion=True)["suggestion"] is None

@@ -515,12 +515,6 @@ class RunConfig(Frozen):
         """Whether the labels' prior is measured on rows of the pool."""
         return self.calibration not in ("none", "content-free")
 
-    @model_validator(mode="after")
-    def _trained_once(self) -> RunConfig:
-        if self.joint.steps and self.member.steps:  # rows would not be held out from its members
-            raise PydanticCustomError("joint", "joint.steps or member.steps is to be 0")
-        return self
-
     @model_validator(mode="before")
     @classmethod
     def _preset_lies_under_settings(cls, data: Any) -> Any:

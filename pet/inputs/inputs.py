@@ -83,6 +83,7 @@ def read_inputs(
         InputError: all problems of all inputs at once, as far as one does not hide another.
     """
     problems = [*(problems or []), *place_in_pool(config.pool, config.out)]
+    problems += _trained_twice(config)
     digests: dict[str, str] = {}
     models = config.model_refs()
     for name, ref in models.items():
@@ -118,6 +119,20 @@ def read_inputs(
     for line in left_out:
         observer.note(line)
     return Inputs(config, task, tables.labeled, tables.test, pool, digests, pool_files=pool_files)
+
+
+def _trained_twice(config: RunConfig) -> list[Problem]:
+    """Refuse members that start from a model which has learned the rows that they hold out."""
+    if not (config.joint.steps and config.member.steps):
+        return []
+    return [
+        Problem(
+            f"setting joint.steps, {config.joint.steps}",
+            "0 where members are trained",
+            f"member.steps={config.member.steps}",
+            "--set member.steps=0, or leave joint.steps out",
+        )
+    ]
 
 
 def _not_loaded_yet(config: RunConfig, run: Path, digests: Mapping[str, str]) -> list[str]:

@@ -35,10 +35,6 @@ MANY_ROWS = 80
 
 HELD_OUT_LINES = 4  # at most: of 1 / out_of_bag folds, by default 4, one a line
 
-# Lines suffice that hold out so many labeled rows, two lines at least. With 50 labels, two of four
-# calibrated ensembles as well (ECE .026 and .026, mean of three), one did not (.038).
-FEWEST_LINES, MEASURED_ROWS = 2, 24
-
 LINES_AFTER_UNTRAINED = 2  # each of them holds out every labeled row
 
 
@@ -251,7 +247,7 @@ class _Lines:
             for number in range(config.repetitions)
             for name in self._patterns
         ]
-        self._starts = self._as_many_as_measure(self._first_places()[:HELD_OUT_LINES])
+        self._starts = self._first_places()[:HELD_OUT_LINES]
 
     def _deal(self) -> NDArray[np.int64]:
         """Deal labeled rows into folds, each label evenly; -1 for a row that is in none. [rows]
@@ -278,12 +274,6 @@ class _Lines:
         _, first = np.unique([self._fold(member) for member in self._all], return_index=True)
         # A line that holds nothing out is taught every row: its predictions are not out of fold.
         return [place for place in np.sort(first) if len(self.rows_of_first(self._all[place]))]
-
-    def _as_many_as_measure(self, places: list[int]) -> list[int]:
-        """Leave out lines whose rows are more than calibration needs."""
-        rows = [len(self.rows_of_first(self._all[place])) for place in places]
-        enough = 1 + int(np.searchsorted(np.cumsum(rows), MEASURED_ROWS))
-        return places[: max(FEWEST_LINES, enough)]
 
     def _fold(self, member: Member) -> int:
         """The fold that a held-out member of generation 0 holds out: the next pattern's is next."""

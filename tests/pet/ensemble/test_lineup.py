@@ -312,25 +312,6 @@ def test_lines_speak_of_as_many_rows_as_they_can_and_none_is_trained_to_repeat_a
     assert len(rows) == (12 if "train_from" in changes else 3 * lines)
 
 
-@pytest.mark.parametrize(
-    ("rows_of_a_label", "lines"), [(4, 3), (16, 2), (100, 2)], ids=["few", "enough", "many"]
-)
-def test_where_two_lines_hold_out_enough_rows_there_is_no_third(
-    config_for: Configure, tmp_path: Path, rows_of_a_label: int, lines: int
-) -> None:
-    """They are trained beside every generation: a tenth of a run, for nothing new."""
-    rows = [
-        (f"{text} {number}", label)
-        for label in samples.LABELS
-        for number, text in enumerate(samples.SUBJECTS[label][:4] * (rows_of_a_label // 4))
-    ]
-    labeled = samples.write_csv(tmp_path / "labeled.csv", rows, ("text", "label"))
-    config = config_for(labeled=str(labeled), **{**GROWN, "out_of_bag": 0.25})
-    session = open_session(config)
-    sample_pool(session)
-    assert len(held_out_of(session, 1)) == lines
-
-
 def test_lines_of_held_out_members_go_from_pattern_to_pattern(config_for: Configure) -> None:
     """Two held-out members of one pattern would measure that pattern, and not the ensemble."""
     session = open_session(config_for(repetitions=3, **GROWN))

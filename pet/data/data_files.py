@@ -238,6 +238,7 @@ class Reason(StrEnum):
     NOT_JSON = "not a JSON object"
     RAGGED = "wrong number of columns"
     QUOTES = "lines held together by a wrong quote"
+    ESCAPED = "a backslash before a quote, as Spark writes it"
     NO_ID = "no id"
     NO_LABEL = "no label"
     UNLABELED = "-1 for no label"
@@ -251,7 +252,7 @@ class CsvFormat:
         delimiter: between columns; else a comma, in .tsv a tab.
         quote: around a value; empty: none. Else `"`.
         escape: before a quote that belongs to a value; empty: none. Else none: such a quote is
-            doubled, and a file in which a backslash stands before quotes is refused.
+            doubled, and a file in which a backslash stands before quotes of many rows is refused.
         encoding: Python's name of it; else UTF-8.
         option: what users write before these names, for messages.
     """

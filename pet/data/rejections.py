@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -54,9 +55,12 @@ class Rejections:
             allow: how to go on without the rows, where they miss a text only.
         """
         if self.reasons[Reason.UNDECODABLE] > len(self) / 2:
+            named = ""
+            if any(re.search(r"(?i)\.[ct]sv\b", row.file) for row in self.first):
+                named = ", or name its encoding (--set pool_csv.encoding=cp1252)"
             return (
-                "save the file as UTF-8: it is in another encoding, such as Windows-1252, and "
-                "every row with an umlaut or an accent would be lost"
+                f"save the file as UTF-8{named}: it is in another encoding, such as Windows-1252, "
+                "and every row with an umlaut or an accent would be lost"
             )
         return f"{otherwise}{allow}" if set(self.reasons) <= MISSING else otherwise
 

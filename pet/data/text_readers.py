@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
 import io
 import json
@@ -24,6 +25,8 @@ LONGEST_ROW = 16 << 20  # bytes of one CSV or JSONL row; more is an unclosed quo
 OVERLONG = b"\0"  # stands for a JSONL line that is longer
 
 LINES_HELD = 100  # that one wrong quote of a CSV file may cost; more is a file to be mended
+
+RARE = 0.01  # of a file's lines with an escaped quote: fewer are mistakes, more its way of writing
 
 LINES_LIKE_ROWS = 8  # between two quotes that show that these quotes belong to different rows
 
@@ -152,6 +155,7 @@ class _CsvRows:
         self._held: list[str] = []  # lines of the row that is being read
         self._length = self._number = self._width = 0
         self._at_end = self._too_long = False
+        self._with_mark: float | None = None  # share of lines
 
     def rows(self) -> Iterator[list[str] | Reason]:
         """Yield the rows; a reason for each that cannot be read.
@@ -210,7 +214,7 @@ class _CsvRows:
             if len(self._held) == 1:  # a quote within a line, as in `5" pipe, "or so"`, as it is
                 first = self._with_escapes(self._held[0])
                 row = next(csv.reader(chain([first], self._lines()), **self._format))
-                self._refuse_escapes()
+                row = self._escaped(row)
             never_closed = self._at_end
             if len(self._held) > 1:  # there is no telling which quote closes which
                 row = Reason.QUOTES
@@ -220,8 +224,8 @@ class _CsvRows:
             row = self._fault(row) or row
         if self._length > LONGEST_ROW:
             raise self._refused(f"more than {LONGEST_ROW:,} characters in {{}}")
-        if isinstance(row, Reason) and row is not Reason.TOO_LONG:
-            self._refuse_escapes()
+        if isinstance(row, Reason) and row not in (Reason.TOO_LONG, Reason.ESCAPED):
+            row = self._escaped(row)
         if never_closed:
             raise self._refused("a quote that is opened in {} and never closed")
         if row is Reason.QUOTES and len(self._held) > LINES_HELD:
@@ -246,17 +250,41 @@ class _CsvRows:
         alone = (next(csv.reader([line], **self._format), ()) for line in lines)
         return sum(len(row) == self._width for row in alone)
 
-    def _refuse_escapes(self) -> None:
-        r"""Refuse `\"` for a quote, as Spark writes it: read otherwise, texts are torn."""
+    def _escaped(self, row: list[str] | Reason) -> list[str] | Reason:
+        r"""Look for `\"` in a row that has a fault: read otherwise than written, texts are torn.
+
+        Raises:
+            InputError: it is how the file is written, or it is unknown where the row ends.
+        """
         mark = f"\\{self._quote}"
-        if self._escape is None and self._quote and mark in "".join(self._held):
-            option = f"{self._written.option}escape"
-            raise input_error(
-                self._path,
-                "quotes within quotes that are doubled",
-                f"a backslash before one in {self._place()}, as Spark writes it",
-                rf"add {option}='\' if it is Spark's, {option}= if backslashes are themselves",
-            )
+        if self._escape is not None or not self._quote or mark not in "".join(self._held):
+            return row
+        if self._number and self._ends_either_way() and self._is_rare(mark):
+            return Reason.ESCAPED
+        option = f"{self._written.option}escape"
+        raise input_error(
+            self._path,
+            "quotes within quotes that are doubled",
+            f"a backslash before one in {self._place()}, as Spark writes it",
+            rf"add {option}='\' if it is Spark's, {option}= if backslashes are themselves",
+        )
+
+    def _ends_either_way(self) -> bool:
+        """Return whether a row is one line, with the escape and without: so the next begins one."""
+        escaped = csv.reader(self._held, strict=True, **{**self._format, "escapechar": "\\"})
+        with contextlib.suppress(csv.Error):
+            return len(self._held) == 1 and next(escaped, None) is not None
+        return False
+
+    def _is_rare(self, mark: str) -> bool:
+        """Return whether few lines of the file have a mark; it is looked through once."""
+        if self._with_mark is None:
+            counts = [0, 0]
+            with _open_text(self._path, self._written, "replace") as stream:
+                for line in iter(lambda: stream.readline(LONGEST_ROW), ""):
+                    counts[mark in line] += 1
+            self._with_mark = counts[True] / sum(counts)
+        return self._with_mark <= RARE
 
     def _place(self) -> str:
         return f"row {self._number - 1}" if self._number else "the line of column names"

@@ -34,6 +34,7 @@ def test_rows_that_are_not_utf8_are_no_reason_to_allow_more_of_them(tmp_path: Pa
     assert len(found) == 1
     fix = found.fix("correct them", allow="; allow more")
     assert "save the file as UTF-8" in fix
+    assert "pool_csv.encoding=cp1252" in fix
     assert "allow more" not in fix
 
 

@@ -135,6 +135,32 @@ def test_a_quote_that_spark_escaped_at_the_end_of_a_text_is_refused_too(tmp_path
     assert read(path, written=CsvFormat(escape="\\")) == ['so he said: "hi"', "x", "b, c"]
 
 
+@pytest.mark.parametrize("place", [0, 150, 299])
+def test_one_escaped_quote_among_many_plain_rows_costs_its_row_alone(
+    tmp_path: Path, place: int
+) -> None:
+    """One malformed row refused a file of a hundred thousand."""
+    rows = [f'{n},"a, ""b"" {n}"' for n in range(300)]
+    rows[place] = f'{place},"he said \\"so\\", and left"'
+    path = write(tmp_path / "a.csv", "\n".join(["id,text", *rows]) + "\n")
+    found = read(path)
+    assert [n for n, text in enumerate(found) if text == Reason.ESCAPED] == [place]
+    assert found[299 - place] == f'a, "b" {299 - place}' or place == 299 - place
+    assert count_rows(open_sources(path)[0]) == 300
+
+
+@pytest.mark.parametrize("torn", ['"he said \\"so\ntoday\\""', '"he said \\"so'])
+def test_an_escaped_quote_that_leaves_open_where_its_row_ends_refuses_the_file(
+    tmp_path: Path, torn: str
+) -> None:
+    """The rest of a text would be a row of its own, with a label."""
+    rows = [f"{n},x" for n in range(300)]
+    rows[150] = f"150,{torn}"
+    path = write(tmp_path / "a.csv", "\n".join(["id,text", *rows]) + "\n")
+    with pytest.raises(InputError, match="as Spark writes it"):
+        read(path)
+
+
 def test_a_backslash_at_the_end_of_a_value_is_no_escape(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", 'text,n\n"C:\\new, dir\\",1\nb\\,2\n')
     assert read(path) == ["C:\\new, dir\\", "b\\"]

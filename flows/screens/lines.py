@@ -1,4 +1,4 @@
-"""Progress where there is no terminal: a line when a stage begins, every minute, and at its end."""
+"""Progress where there is no terminal: a line at the end of a stage, more of a long one."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from pet.escaping import visible
 from pet.progress import Observer
 
 WORTH_A_LINE = 1.0  # seconds: shorter stages pass without leaving a line
+
+LONG = 5.0  # seconds after which a stage says that it has begun: a short one leaves one line
 
 BETWEEN = 60.0  # seconds between two lines of a stage
 
@@ -70,7 +72,7 @@ class _Stage:
 
     def _report(self) -> None:
         of = "" if self._total is None else f" of {self._total:,}"
-        if self._over.wait(WORTH_A_LINE):
+        if self._over.wait(LONG):
             return
         count = f", {self._total:,} {self.unit}" if self._total is not None else ""
         self._observer.note(f"{self.name}: begins{count}")

@@ -41,8 +41,8 @@ def test_a_long_stage_says_when_it_begins_and_then_how_far_it_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Without a terminal a run of hours wrote nothing for as long as one stage lasted."""
-    monkeypatch.setattr(lines, "WORTH_A_LINE", 0.001)
-    monkeypatch.setattr(lines, "BETWEEN", 0.001)
+    for name in ("WORTH_A_LINE", "LONG", "BETWEEN"):
+        monkeypatch.setattr(lines, name, 0.001)
     observer = Spoken()
     with observer.stage("training", 2000, "steps") as tick:
         observer.wait_for("training: begins, 2,000 steps")
@@ -50,6 +50,15 @@ def test_a_long_stage_says_when_it_begins_and_then_how_far_it_is(
         observer.wait_for("training: 1,500 of 2,000 steps after")
         tick(500)
     assert "training: 2,000 steps in" in observer.lines[-1]
+
+
+def test_a_stage_of_a_second_leaves_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every stage of a small run left two, one below the other."""
+    monkeypatch.setattr(lines, "WORTH_A_LINE", 0.0)
+    observer = Spoken()
+    with observer.stage("scoring", 3, "rows") as tick:
+        tick(3)
+    assert [line.partition(" in ")[0] for line in observer.lines] == ["scoring: 3 rows"]
 
 
 def test_a_short_stage_leaves_no_line() -> None:

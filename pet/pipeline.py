@@ -15,7 +15,14 @@ from pet.config import Budget, RunConfig
 from pet.ensemble.adaptation import adapt
 from pet.ensemble.fingerprints import with_fingerprints
 from pet.ensemble.joint_training import train_jointly
-from pet.ensemble.lineup import Lineup, are_alike, generations_of, has_few_labels, plan_members
+from pet.ensemble.lineup import (
+    Lineup,
+    are_alike,
+    generations_of,
+    has_few_labels,
+    plan_members,
+    unused_labels,
+)
 from pet.ensemble.member_scoring import embed_texts, measure_prior, score_members, score_untrained
 from pet.ensemble.member_training import train_member
 from pet.ensemble.members import Member, untrained_members
@@ -39,12 +46,14 @@ from pet.storage.run_folders import ALL_LABELS, NO_LABELS
 from pet.storage.units import Unit
 from pet.student.distillation import (
     score_classifier,
+    score_unlabeled,
     train_student,
     train_supervised,
 )
+from pet.student.label_choice import LabelChoice, choose_labels
 from pet.student.label_files import close_labels, count_shards
 from pet.student.linear_baselines import score_linear
-from pet.student.pool_labeling import cut_shards, label_with_student
+from pet.student.pool_labeling import cut_shards, label_own_pool
 from pet.student.soft_labels import cross_fit, folds_of_pool, write_soft_labels
 
 T = TypeVar("T")
@@ -150,11 +159,14 @@ class _Stages:
             ],
         )
         self.here("linear baselines", partial(score_linear, session, soft, out_of_fold))
-        labels = self.label(members, student)
-        self.here("reference for drift", partial(write_reference, session, labels, soft))
+        choice = choose_labels(session, lineup, members)
+        if choice.model == "ensemble":
+            self.one("student on the ensemble's rows", partial(score_unlabeled, session, student))
+        labels = self.label(members, student, soft, choice)
+        self.here("reference for drift", partial(write_reference, session, labels, soft, choice))
         seconds = {name: stage["seconds"] for name, stage in self.stages.items()}
-        write_provenance(session)
-        report = write_report(session, lineup, members, self.made, seconds)
+        write_provenance(session, choice.labeled_with)
+        report = write_report(session, lineup, members, self.made, seconds, choice)
         write_page(session.folder)
         return report
 
@@ -201,7 +213,9 @@ class _Stages:
                 teaching = lineup.teaching[number]
                 self.stage(f"{name}: scoring", self.group_jobs("score", score, teaching))
 
-    def label(self, members: Sequence[Member], student: Unit) -> Unit:
+    def label(
+        self, members: Sequence[Member], student: Unit, soft: Unit, choice: LabelChoice
+    ) -> Unit:
         """Label the pool: in one go, or in blocks of shards where jobs are done side by side."""
         session = self.session
         rows = pool_rows(session)
@@ -213,7 +227,7 @@ class _Stages:
             [
                 self.job(
                     name if len(blocks) > 1 else "labels",
-                    partial(label_with_student, session, members, student, block),
+                    partial(label_own_pool, session, members, student, soft, choice, block),
                     labels=block,
                 )
                 for name, block in zip(names, blocks, strict=True)
@@ -233,6 +247,9 @@ class _Stages:
                 "warning: without labeled rows and generations the encoder has nothing to learn "
                 "from: it is no member"
             )
+        if unused := unused_labels(config, session.labeled.labels, lineup.generations[-1]):
+            note(f"warning: {unused}")
+            return
         few = has_few_labels(config, session.task, session.labeled)
         if not rows or not few or not config.member.steps:
             return
@@ -244,9 +261,7 @@ class _Stages:
             return
         later = "generation 1 is"
         if not self.generations():
-            later = "no member is; --set train_from=0 trains on them"
-            if config.encoder is not None:
-                later = "only the encoder member is; --set train_from=0 trains patterns, too"
+            later = "only the encoder member is; --set train_from=0 trains patterns, too"
         why = f"fewer than train_from, {config.train_from:g} per label"
         if are_alike(session.labeled.labels):
             why = "all of one label"

@@ -137,6 +137,20 @@ def shipped_run(finished_run: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture(scope="session")
+def mixed_run(finished_run: Callable[..., Path]) -> Path:
+    """A run whose ensemble labels the 20 rows that it scored, and the student others.
+
+    Not to be changed.
+    """
+    from pet.student.label_choice import LabelChoice
+
+    with pytest.MonkeyPatch.context() as patch:
+        choice = LabelChoice("ensemble", "accuracy", "test")
+        patch.setattr("pet.pipeline.choose_labels", lambda *_: choice)
+        return finished_run("mixed", unlabeled_rows=20)
+
+
+@pytest.fixture(scope="session")
 def adapted_runs(finished_run: Callable[..., Path]) -> dict[str, Path]:
     """A finished run per tuning; not to be changed."""
     tunings = ("lora", "prefix", "soft-prompt", "ia3", "pfeiffer", "bitfit")

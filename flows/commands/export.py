@@ -26,6 +26,14 @@ def export(
     pool: Annotated[
         str | None, typer.Option("--pool", help="datasets, csv: where the pool is now")
     ] = None,
+    who: Annotated[
+        str | None,
+        typer.Option(
+            "--with",
+            help="datasets, csv: whose labels, student or ensemble",
+            show_default="the run's, as they are",
+        ),
+    ] = None,
     json_out: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -40,7 +48,9 @@ def export(
         stop.install()
         observer = screens.progress(err, stop)
         run = fetch_run(folder, ALL_LABELS).path
-        found = export_run(run, kind, Path(out_folder), int8=int8, pool=pool, observer=observer)
+        found = export_run(
+            run, kind, Path(out_folder), int8=int8, pool=pool, who=who, observer=observer
+        )
         if json_out:
             sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
         else:

@@ -200,6 +200,7 @@ def _take_back(
             f"{taken.added} rows added, {taken.corrected} corrected, {taken.confirmed} confirmed; "
             f"{taken.unanswered} without an answer",
             f"written    {taken.path}",
+            *([f"warning: {taken.unused}"] if taken.unused else []),
             "to run with them:",
             f"  {taken.next_command}",
         ]

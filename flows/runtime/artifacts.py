@@ -217,6 +217,13 @@ def _labels(report: Mapping[str, Any]) -> list[str]:
         "|---|---:|",
         *rows,
         f"| abstained | {labels['abstained']:,} |",
+        *(f"| labeled by the {who} | {count:,} |" for who, count in _several(labels)),
         "",
         f"{report['pool']['rows']:,} pool rows, {report['pool']['rejected']:,} rejected",
     ]
+
+
+def _several(labels: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """Return how many labels come from which model, where they come from several."""
+    sources = labels.get("sources", {})
+    return list(sources.items()) if len(sources) > 1 else []

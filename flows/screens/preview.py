@@ -22,8 +22,9 @@ FEW = 10  # rows; of fewer, how many are right is shown, not the share
 
 
 def show(console: Console, found: dict[str, Any]) -> None:
-    """Show all that was found: models that cannot read the texts first, then the data."""
-    for line in found.get("unread", []):
+    """Show all that was found: what makes labels poor first, then the data."""
+    spoiled = [*found.get("unread", []), *filter(None, [found.get("unused")])]
+    for line in spoiled:
         _line(console, f"warning: {line}", "bold yellow")
     _data(console, found)
     words: Any = None
@@ -48,7 +49,7 @@ def show(console: Console, found: dict[str, Any]) -> None:
     if "kind" not in found:
         console.print()
         _line(console, "with --model REF: tokens, zero-shot accuracy, and what a run takes")
-    if found.get("unread", []):
+    if spoiled:
         end = "but its labels would be poor: see the first line"
         _line(console, f"\nnothing stands in the way of a run, {end}", "yellow")
     else:

@@ -101,7 +101,7 @@ def result(console: Console, report: dict[str, Any], folder: object) -> None:
     if len(report["generations"]) > 1:
         console.print(_generations(report))
     console.print(_counts(report["labels"], report["pool"]))
-    for warning in report["warnings"]:
+    for warning in filter(None, [report.get("unused_labels"), *report["warnings"]]):
         console.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
     console.print()
     for name, path in (
@@ -130,7 +130,7 @@ def _accuracies(report: dict[str, Any], source: str, where: str) -> Table:
         if trained and (f"untrained-{name}" not in report["weights"] or before is None):
             row += _figures(pattern["trained"])
         table.add_row(*row)
-    if trained and "encoder" in measured:
+    if trained and measured.get("encoder") != measured.get("linear_encoder"):
         table.add_row("encoder", "", *_figures(measured["encoder"]))
     if not trained:
         # The rest was trained on these rows: its accuracy on them is too high.
@@ -139,7 +139,9 @@ def _accuracies(report: dict[str, Any], source: str, where: str) -> Table:
         return table
     table.add_section()
     if "linear_supervised" in measured:
-        table.add_row("words, linear", "", *_figures(measured["linear_supervised"]))
+        table.add_row("supervised, linear", "", *_figures(measured["linear_supervised"]))
+    if "linear_encoder" in measured:
+        table.add_row("encoder, linear", "", *_figures(measured["linear_encoder"]))
     if "supervised" in measured:  # there is no baseline without labeled rows
         table.add_row("supervised", "", *_figures(measured["supervised"]))
     table.add_row("ensemble", "", *_figures(measured["ensemble"]))
@@ -148,7 +150,7 @@ def _accuracies(report: dict[str, Any], source: str, where: str) -> Table:
             table.add_row(f"  with weights {way}", "", *_figures(figures), style="dim")
     table.add_row("student", "", *_figures(measured["student"]))
     if "linear_student" in measured:
-        table.add_row("  words, linear", "", *_figures(measured["linear_student"]), style="dim")
+        table.add_row("student, linear", "", *_figures(measured["linear_student"]), style="dim")
     return table
 
 
@@ -205,6 +207,9 @@ def _counts(labels: dict[str, Any], pool: dict[str, Any] | None) -> Table:
         f"{labels['abstained']:,}",
         percent(labels["abstained"] / max(labels["rows"], 1)),
     )
+    sources = labels.get("sources", {})
+    for model, rows in sources.items() if len(sources) > 1 else ():
+        table.add_row(f"labeled by the {model}", f"{rows:,}", percent(rows / labels["rows"]))
     rejected = labels.get("rejected") if pool is None else pool["rejected"]
     table.add_row("rejected", f"{rejected:,}", "")
     return table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -29,7 +30,7 @@ from pet.data.duplicate_ids import RepeatedIds
 from pet.data.labeled import LabeledSet, rejected_warnings
 from pet.data.rejections import Rejections
 from pet.data.text_keys import row_keys
-from pet.ensemble.lineup import know_labels
+from pet.ensemble.lineup import know_labels, plan_members, unused_labels
 from pet.errors import InputError, Problem, gather, in_one_line
 from pet.inputs.inputs import Inputs
 from pet.inputs.model_checks import check_tuning, inspect_models, vocabulary_problems
@@ -248,21 +249,24 @@ def _of_model(
     }
     for pattern in found["patterns"]:
         pattern["examples"] = [asdict(example) for example in pattern["examples"]]
-    if pool is None or not _count(sample):
-        return found
-    del model
-    measure = functools.cache(lambda own: measure_rates(own, task, sample))
-    inputs = Inputs(config, task, tables.labeled, tables.test, tables.pool, {})
     own: dict[str, Any] = {}
-    if budget is not None:
-        choice = choose(inputs, pool["rows"], measure, budget)
-        own = dict(choice.settings)
-        found["budget"] = {"settings": own, "summary": choice.describe(budget.time)}
-    rates = measure(with_settings(config, {name: own[name] for name in own if "student_" in name}))
+    if pool is not None and _count(sample):
+        del model
+        measure = functools.cache(lambda own: measure_rates(own, task, sample))
+        inputs = Inputs(config, task, tables.labeled, tables.test, tables.pool, {})
+        if budget is not None:
+            choice = choose(inputs, pool["rows"], measure, budget)
+            own = dict(choice.settings)
+            found["budget"] = {"settings": own, "summary": choice.describe(budget.time)}
+        of_models = {name: own[name] for name in own if "student_" in name}
+        rates = measure(with_settings(config, of_models))
     if not know_labels(labeled.labels, predicted):
         own["train_from"] = 0.0  # as the run will find, too
-    inputs = replace(inputs, config=with_settings(config, own))
-    found["estimate"] = estimate(inputs, pool["rows"], rates).record()
+    config = with_settings(config, own)
+    lineup = plan_members(config, task, tables.labeled, None, sys.maxsize)
+    found["unused"] = unused_labels(config, tables.labeled.labels, lineup.generations[-1])
+    if pool is not None and _count(sample):
+        found["estimate"] = estimate(replace(inputs, config=config), pool["rows"], rates).record()
     return found
 
 

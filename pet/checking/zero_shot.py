@@ -130,7 +130,7 @@ def label_zero_shot(
             )
         probabilities = softmax(combine(logits, weights), temperature)
         best = probabilities.argmax(axis=-1)
-        return Predictions(probabilities, agreement(logits.argmax(axis=-1), best))
+        return Predictions(probabilities, agreement(logits.argmax(axis=-1), best), "zero-shot")
 
     metadata = label_metadata(task.name, None, str(digest), "zero-shot")
     writer = LabelWriter(run_folder.path, task.labels, config, source, metadata, run_folder.push)

@@ -26,6 +26,11 @@ from pet.data.text_keys import VISIBLE
 from pet.errors import InputError, Problem, first_line, input_error
 from pet.storage.object_storage import path_of
 
+# Columns of label files, which stand there beside those that a pool keeps.
+LABEL_COLUMNS = (
+    "id", "label", "confidence", "probabilities", "entropy", "agreement", "abstain", "source",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class RejectedRow:
@@ -267,6 +272,17 @@ class Pool:
             else:
                 kept.append(name)
         return tuple(kept)
+
+    def keepable_beside_labels(
+        self, names: Sequence[str], note: Callable[[str], None]
+    ) -> tuple[str, ...]:
+        """Return those of them that label files have room for, too.
+
+        Runs of before keep columns whose names label files have taken since.
+        """
+        for name in sorted(set(names) & set(LABEL_COLUMNS)):
+            note(f"warning: the column {name!r} is not kept: label files have one of that name")
+        return self.keepable([name for name in names if name not in LABEL_COLUMNS], note)
 
     def kept_schema(self, keep_columns: Sequence[str]) -> pa.Schema:
         """Find the types of the pool's own columns: those that hold every file's values.

@@ -186,6 +186,34 @@ def has_few_labels(config: RunConfig, task: Task, labeled: LabeledSet) -> bool:
     return rows < enough or are_alike(labeled.labels)
 
 
+def unused_labels(
+    config: RunConfig, labels: NDArray[np.int64], members: Sequence[Member], later: bool = False
+) -> str:
+    """Say why no member of an ensemble learns from the labeled rows, and what to set; or nothing.
+
+    Args:
+        labels: of the labeled rows. [rows]
+        members: the ensemble.
+        later: whether there was a later generation, which was discarded.
+    """
+    if not len(labels) or any(member.generation is not None for member in members):
+        return ""
+    if config.base == "joint":  # the model that all untrained members ask learns from them
+        return ""
+    what = f"no model learns from the {len(labels):,} labeled rows"
+    if not config.member.steps:
+        return (
+            f"{what}: member.steps=0 trains no pattern; set member.steps=150 or joint.steps=20, or "
+            "give a sentence encoder (--encoder), which learns from them"
+        )
+    if are_alike(labels):
+        return f"{what}: all have one label; add rows of other labels"
+    few = f"they are fewer than train_from={config.train_from:g} per label"
+    if later:
+        return f"{what}: {few}, and generation 1 was discarded; --set train_from=0 trains on them"
+    return f"{what}: {few}, and generations=0; --set train_from=0 trains on them"
+
+
 def know_labels(truth: NDArray[np.int64], predicted: NDArray[np.int64]) -> bool:
     """Return whether as many predictions are right as the commonest label would be.
 

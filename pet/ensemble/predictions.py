@@ -14,7 +14,7 @@ from pet.ensemble.logits import read_logits
 from pet.ensemble.members import Member, folder_of
 from pet.errors import PetError
 from pet.inputs.pool_sample import unlabeled_rows
-from pet.inputs.session import Session
+from pet.inputs.session import Session, StoredRun
 from pet.method.ensembling import combine
 
 HELD_OUT_LOGITS = "held_out.parquet"  # out-of-fold scores of the labeled rows
@@ -111,13 +111,10 @@ def pool_logits(session: Session, members: Sequence[Member]) -> NDArray[np.float
     return found
 
 
-def pool_votes(session: Session, members: Sequence[Member]) -> NDArray[np.int64]:
+def pool_votes(run: StoredRun, members: Sequence[Member]) -> NDArray[np.int64]:
     """Read which label members find best for each unlabeled row. [members, rows]"""
     return np.concatenate(
-        [
-            stacked_logits(session, members, name)[1].argmax(axis=-1)
-            for name in shard_names(session)
-        ],
+        [stacked_logits(run, members, name)[1].argmax(axis=-1) for name in shard_names(run)],
         axis=1,
     )
 
@@ -142,14 +139,14 @@ def pool_embeddings(session: Session) -> NDArray[np.float32]:
     return np.concatenate([read_logits(path)[1] for path in files])
 
 
-def shard_names(session: Session) -> list[str]:
+def shard_names(run: StoredRun) -> list[str]:
     """The files into which the scores of the unlabeled rows are cut."""
-    rows, size = len(unlabeled_rows(session)), session.config.shard_rows
+    rows, size = len(unlabeled_rows(run)), run.config.shard_rows
     return [f"part-{shard:05d}.parquet" for shard in range(-(-rows // size))]
 
 
 def stacked_logits(
-    session: Session, members: Sequence[Member], file: str
+    run: StoredRun, members: Sequence[Member], file: str
 ) -> tuple[list[str], NDArray[np.float32]]:
     """Stack every member's logits in one of its files: row ids, and [members, rows, labels].
 
@@ -159,7 +156,7 @@ def stacked_logits(
     stack: list[NDArray[np.float32]] = []
     ids: list[str] | None = None
     for member in members:
-        path = folder_of(session.folder, member) / "logits" / file
+        path = folder_of(run.folder, member) / "logits" / file
         if not path.exists():
             raise PetError(f"{path}: the scores of member {member.name} are missing; run again")
         own_ids, logits = read_logits(path)

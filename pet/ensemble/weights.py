@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pet.ensemble.lineup import Lineup
 from pet.ensemble.logits import read_logits
 from pet.ensemble.members import Member, Way, folder_of, weighing_of
-from pet.ensemble.predictions import out_of_fold_logits, pool_logits
+from pet.ensemble.predictions import out_of_fold_logits, pool_logits, stacked_logits
 from pet.inputs.session import Session
 from pet.method.calibration import (
     TRAINED,
@@ -140,6 +140,43 @@ def ensemble_scaling(
         expected.temperature,
     )
     return Scaling.plain(temperature, logits.shape[1])
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What the ensemble predicts of rows with known labels.
+
+    Attributes:
+        rows: which of the set's rows these are. [rows]
+        probabilities: calibrated. [rows, labels]
+        unseen: whether nobody who predicts a row has learned from it.
+    """
+
+    rows: NDArray[np.int64]
+    probabilities: NDArray[np.floating]
+    unseen: bool
+
+
+def predict_measured(
+    session: Session, lineup: Lineup, members: Sequence[Member], source: str
+) -> Predicted:
+    """Let members together predict the labeled or the test set.
+
+    Labeled rows are predicted out of fold, as far as there are held-out rows.
+
+    Args:
+        source: labeled or test.
+    """
+    weights = member_weights(session, lineup, members)
+    found = out_of_fold_logits(session, lineup, members, weights) if source == "labeled" else None
+    if found is None:
+        _, logits = stacked_logits(session, members, f"{source}.parquet")
+        rows, combined = np.arange(logits.shape[1]), combine(logits, weights)
+    else:
+        rows, combined = found
+    scaling = ensemble_scaling(session, lineup, members, weights)
+    unseen = source == "test" or found is not None
+    return Predicted(rows, scaling.probabilities(combined), unseen)
 
 
 def expected_scaling(

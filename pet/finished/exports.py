@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pet.errors import InputError, PetError, Problem
+from pet.errors import InputError, PetError, Problem, gather
 from pet.finished.finished_run import FinishedRun, open_run
 from pet.finished.labeled_pool import write_labeled_csv, write_labeled_pool
 from pet.finished.onnx_students import export_onnx, open_onnx, quantize, require_onnx
-from pet.finished.predictors import student_of
+from pet.finished.predictors import refuse_unknown_model, student_of
 from pet.inputs.pool_sample import load_unlabeled
 from pet.inputs.run_tables import labeled_of
 from pet.models.scoring import Columns
@@ -38,6 +39,7 @@ def export_run(
     *,
     int8: bool = False,
     pool: str | None = None,
+    who: str | None = None,
     observer: Observer = SILENT,
 ) -> dict[str, Any]:
     """Write the student or the labeled pool of a finished run into a new folder.
@@ -46,6 +48,7 @@ def export_run(
         kind: hf (the student as transformers loads it), onnx, datasets or csv (labels and texts).
         int8: an int8 model beside the ONNX one.
         pool: for datasets and csv, where the pool is now.
+        who: for these, whose labels: student or ensemble; those of the run if not given.
 
     Returns:
         `format`, `out`, `files` and what was measured.
@@ -57,11 +60,11 @@ def export_run(
     """
     sweep(out.parent, below=False)
     run = open_run(folder)
-    _check_options(kind, out, int8, pool)
+    _check_options(kind, out, int8, {"--pool": pool, "--with": who})
     with writing(out) as temporary:
         temporary.mkdir()
         if kind in WITH_TEXTS:
-            measured = WITH_TEXTS[kind](run, pool, temporary, observer)
+            measured = WITH_TEXTS[kind](run, pool, who, temporary, observer)
         elif kind == "onnx":
             measured = _write_onnx(run, temporary, int8)
         else:
@@ -75,15 +78,18 @@ def export_run(
     return {"format": kind, "out": str(out), "files": files, **measured}
 
 
-def _check_options(kind: str, out: Path, int8: bool, pool: str | None) -> None:
+def _check_options(kind: str, out: Path, int8: bool, with_texts: Mapping[str, str | None]) -> None:
     problems = []
     if kind not in FORMATS:
         problems.append(Problem("--format", ", ".join(FORMATS), repr(kind), "choose one of these"))
     if int8 and kind != "onnx":
         problems.append(Problem("--int8", "--format onnx", repr(kind), "leave out --int8"))
-    if pool is not None and kind not in WITH_TEXTS:
-        needed = " or ".join(f"--format {name}" for name in WITH_TEXTS)
-        problems.append(Problem("--pool", needed, repr(kind), "leave out --pool"))
+    for option, value in with_texts.items():
+        if value is not None and kind not in WITH_TEXTS:
+            needed = " or ".join(f"--format {name}" for name in WITH_TEXTS)
+            problems.append(Problem(option, needed, repr(kind), f"leave out {option}"))
+    if (who := with_texts["--with"]) is not None:
+        gather(problems, lambda: refuse_unknown_model(who))
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         problems.append(
             Problem(

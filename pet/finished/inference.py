@@ -16,7 +16,7 @@ from pet.data.text_keys import text_key
 from pet.data.text_readers import is_unicode
 from pet.errors import InputError, PetError, Problem, gather
 from pet.finished.finished_run import FinishedRun, columns_of, open_run
-from pet.finished.predictors import predictor_of, student_predictor
+from pet.finished.predictors import ensemble_of_own_pool, predictor_of, student_predictor
 from pet.inputs.inputs import computation
 from pet.inputs.run_tables import count_leaks, labeled_of, pool_digest, pool_of_run
 from pet.method.ensembling import entropy
@@ -25,9 +25,15 @@ from pet.progress import Observer, no_tick
 from pet.storage.digests import file_digests
 from pet.storage.locations import place_in_pool
 from pet.storage.mirrors import open_run_folder
-from pet.storage.run_folders import recorded_run_id
+from pet.storage.run_folders import recorded_inputs, recorded_run_id
 from pet.storage.units import fingerprint
-from pet.student.label_files import LabelWriter, label_into, label_metadata, refuse_other_labels
+from pet.student.label_files import (
+    LabelWriter,
+    PredictBatch,
+    label_into,
+    label_metadata,
+    refuse_other_labels,
+)
 
 
 def label_new_pool(
@@ -55,27 +61,39 @@ def label_new_pool(
     if pool is not None:
         for line in passed_over_warnings(pool_path, pool.passed_over):
             observer.note(f"warning: {line}")
-        kept = pool.keepable(run.config.keep_columns, observer.note)
+        kept = pool.keepable_beside_labels(run.config.keep_columns, observer.note)
     if problems or pool is None:
         raise InputError(problems)
     model = run.fingerprint_of("student" if who == "student" else "soft_labels")
+    of_pool = pool_digest(file_digests(pool.files, observer, root=pool.path), read_as.pool_csv)
     source = fingerprint(
         model=model,
         who=who,
-        pool=pool_digest(file_digests(pool.files, observer, root=pool.path), read_as.pool_csv),
+        pool=of_pool,
         columns=columns,
         **computation(run.config),
     )
     run_folder = open_run_folder(out)
     refuse_other_labels(run_folder, source)
-    predict = predictor_of(run, who)
+    own = columns == columns_of(run, None) and of_pool == recorded_inputs(folder).get("pool")
+    predict = _predictor_of_pool(run, who, own)
     config = run.config.model_copy(update={"keep_columns": kept})
     metadata = label_metadata(run.task.name, recorded_run_id(folder), model, who)
     labels = run.task.labels
     writer = LabelWriter(run_folder.path, labels, config, source, metadata, run_folder.push)
-    return label_into(
-        run_folder, writer, pool, lambda batch, tick: predict(batch.columns, tick), observer
-    )
+    return label_into(run_folder, writer, pool, predict, observer)
+
+
+def _predictor_of_pool(run: FinishedRun, who: str, own: bool) -> PredictBatch:
+    """Return the function that predicts the batches of a pool.
+
+    Args:
+        own: whether it is the run's own, of which its ensemble has scored rows.
+    """
+    if own and who == "ensemble":
+        return ensemble_of_own_pool(run)
+    predict = predictor_of(run, who)
+    return lambda batch, tick: predict(batch.columns, tick)
 
 
 def predict_texts(folder: Path, texts: Sequence[str]) -> list[dict[str, Any]]:

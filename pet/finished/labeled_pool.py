@@ -4,32 +4,36 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pet.data.pool import PoolBatch
+from pet.data.pool import LABEL_COLUMNS, PoolBatch
 from pet.data.spreadsheets import PROBABILITY
 from pet.errors import InputError, PetError, Problem
 from pet.escaping import as_markdown, escape_formula
 from pet.finished.finished_run import FinishedRun, open_run_pool
-from pet.inputs.run_tables import LABEL_COLUMNS
-from pet.progress import Observer
+from pet.finished.predictors import ensemble_of_own_pool, scored_rows
+from pet.progress import Observer, Tick
 from pet.storage.files import read_json, read_parquet, write_parquet
 from pet.storage.units import LABELS_DONE
+from pet.student.label_files import Predictions, label_table
 from pet.tasks.task import Task
 
 
 def write_labeled_pool(
-    run: FinishedRun, pool_path: str | None, out: Path, observer: Observer
+    run: FinishedRun, pool_path: str | None, who: str | None, out: Path, observer: Observer
 ) -> dict[str, Any]:
     """Write the split `train`, a Parquet file per shard, and a card.
 
     Args:
         pool_path: where the pool is now, if not where it was.
+        who: the model that labels, student or ensemble; None for the run's labels as they are.
         out: the folder to fill.
 
     Returns:
@@ -41,7 +45,7 @@ def write_labeled_pool(
     shards = _label_files(run)
     features = _features(run.task)
     rows = 0
-    for number, table in enumerate(_joined(run, shards, pool_path, observer)):
+    for number, table in enumerate(_joined(run, shards, pool_path, who, observer)):
         name = f"train-{number:05d}-of-{len(shards):05d}.parquet"
         write_parquet(out / "data" / name, table, {"huggingface": features})
         rows += len(table)
@@ -50,7 +54,7 @@ def write_labeled_pool(
 
 
 def write_labeled_csv(
-    run: FinishedRun, pool_path: str | None, out: Path, observer: Observer
+    run: FinishedRun, pool_path: str | None, who: str | None, out: Path, observer: Observer
 ) -> dict[str, Any]:
     """Write `labeled.csv`: a row per text, a column per label's probability.
 
@@ -64,7 +68,7 @@ def write_labeled_csv(
     rows, escaped, headed = 0, 0, False
     with (out / "labeled.csv").open("w", encoding="utf-8-sig", newline="") as stream:
         lines = csv.writer(stream)
-        for table in _joined(run, _label_files(run), pool_path, observer):
+        for table in _joined(run, _label_files(run), pool_path, who, observer):
             if not headed:  # a shard of unusable rows is a table without any
                 headed = True
                 names = [name for name in table.column_names if name != "probabilities"]
@@ -89,14 +93,55 @@ def _cell(value: object) -> object:
 
 
 def _joined(
-    run: FinishedRun, shards: list[Path], pool_path: str | None, observer: Observer
+    run: FinishedRun, shards: list[Path], pool_path: str | None, who: str | None, observer: Observer
 ) -> Iterator[pa.Table]:
-    """Join the run's labels with the texts, shard by shard."""
+    """Join labels with the texts, shard by shard."""
     pool = open_run_pool(run, pool_path)
+    relabel = _labels_by(run, who)
     with observer.stage("joining labels and texts", pool.count_rows(), "rows") as tick:
         for number, batch in enumerate(pool.batches(run.config.shard_rows)):
-            yield _join(batch, shards, number, run.task)
-            tick(len(batch) + len(batch.rejected))
+            tick(len(batch.rejected))
+            labeled, batch = _labels_of(batch, shards, number)
+            yield _join(batch, relabel(batch, labeled, tick), run.task)
+
+
+Relabel = Callable[[PoolBatch, pa.Table, Tick], pa.Table]
+
+
+def _labels_by(run: FinishedRun, who: str | None) -> Relabel:
+    """Return the function that gives a batch the labels of a model.
+
+    What the run has predicted is read back: the student's labels of rows that the ensemble has
+    labeled, the ensemble's of those that it has scored.
+    """
+
+    def laid_out(batch: PoolBatch, predictions: Predictions) -> pa.Table:
+        return label_table(batch, predictions, run.task.labels, run.config.abstain_below)
+
+    if who is None:
+
+        def as_they_are(batch: PoolBatch, labeled: pa.Table, tick: Tick) -> pa.Table:
+            tick(len(batch))
+            return labeled
+
+        return as_they_are
+    if who == "ensemble":
+        predict = ensemble_of_own_pool(run)
+        return lambda batch, labeled, tick: laid_out(batch, predict(batch, tick))
+    scored = scored_rows(run)
+
+    def by_student(batch: PoolBatch, labeled: pa.Table, tick: Tick) -> pa.Table:
+        tick(len(batch))
+        others = np.asarray(labeled["source"]) != "student"
+        if not others.any():
+            return labeled
+        shares = labeled["probabilities"].combine_chunks().flatten()
+        probabilities = np.stack([share.to_numpy() for share in shares], axis=1)
+        probabilities[others] = scored.probabilities("student", batch.rows[others])
+        agreement = scored.agreement(batch.rows, probabilities.argmax(axis=1))
+        return laid_out(batch, Predictions(probabilities, agreement, "student"))
+
+    return by_student
 
 
 def _label_files(run: FinishedRun) -> list[Path]:
@@ -115,8 +160,8 @@ def _label_files(run: FinishedRun) -> list[Path]:
     return files
 
 
-def _join(batch: PoolBatch, shards: list[Path], number: int, task: Task) -> pa.Table:
-    """Put the texts beside the labels of the same rows, which ids verify."""
+def _labels_of(batch: PoolBatch, shards: list[Path], number: int) -> tuple[pa.Table, PoolBatch]:
+    """Read the labels of a batch, which ids verify, and return the rows that have one."""
     labeled = read_parquet(shards[number]) if number < len(shards) else None
     ids = labeled["id"].to_pylist() if labeled is not None else []
     known, rows = set(ids), zip(*batch.columns.values(), strict=True)
@@ -131,12 +176,18 @@ def _join(batch: PoolBatch, shards: list[Path], number: int, task: Task) -> pa.T
                 "give the run's `pet run` command again",
             )
         )
+    columns = {name: [texts[place] for place in places] for name, texts in batch.columns.items()}
+    batch = replace(batch, ids=ids, columns=columns, rows=batch.rows[places])
+    if "source" not in labeled.column_names:  # in former versions the student labels every row
+        labeled = labeled.append_column("source", pa.array(["student"] * len(labeled), pa.string()))
+    return labeled, batch
+
+
+def _join(batch: PoolBatch, labeled: pa.Table, task: Task) -> pa.Table:
+    """Put texts and labels of the same rows side by side."""
     label = pc.index_in(labeled["label"], pa.array(task.labels, pa.string())).cast(pa.int64())
     fields = {
-        _text_name(name): pa.array(
-            [batch.columns[name][place] for place in places], pa.large_string()
-        )
-        for name in task.fields
+        _text_name(name): pa.array(batch.columns[name], pa.large_string()) for name in task.fields
     }
     columns = {name: label if name == "label" else labeled[name] for name in LABEL_COLUMNS}
     return pa.table({"id": columns.pop("id"), **fields, **columns})
@@ -161,6 +212,7 @@ def _features(task: Task) -> str:
         "entropy": value("float32"),
         "agreement": value("float32"),
         "abstain": value("bool"),
+        "source": value("string"),
     }
     return json.dumps({"info": {"features": features}})
 
@@ -179,7 +231,8 @@ task_categories:
 
 {as_markdown(task.description)}
 {rows:,} texts with labels predicted by a model, not checked by
-people. `confidence` is the label's probability; below the threshold, `abstain` is true.
+people. `confidence` is the label's probability; below the threshold, `abstain` is true. `source` is
+the model that a label comes from.
 
 Labels: {_listed(task.labels)}.
 

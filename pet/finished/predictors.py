@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pet.data.pool import PoolBatch
 from pet.ensemble.member_models import load_member, prior_digests
 from pet.ensemble.members import Member, parse_member
 from pet.errors import InputError, Problem
@@ -33,6 +35,7 @@ from pet.progress import Tick
 from pet.storage.run_folders import recorded_inputs
 from pet.storage.units import DONE
 from pet.student.label_files import Predictions
+from pet.student.scored_rows import ScoredRows
 from pet.student.student_folder import CARD, Student, load_classifier, record_of
 from pet.tasks.encoding import Encoder
 
@@ -112,14 +115,14 @@ def student_predictor(run: FinishedRun) -> Predict:
 
     def predict(columns: Columns, tick: Tick) -> Predictions:
         probabilities = softmax(student.logits(columns, tick))
-        return Predictions(probabilities, np.full(len(probabilities), np.nan))
+        return Predictions(probabilities, np.full(len(probabilities), np.nan), "student")
 
     return predict
 
 
 def ensemble_predictor(run: FinishedRun) -> Predict:
     """Return the function that predicts by the last generation's members, loaded when needed."""
-    members, weights, scaling = _ensemble_of(run)
+    members, weights, scaling = read_ensemble(run)
     for member in members:
         if member.generation is not None:
             refuse_changed(run.folder / "members" / member.name)
@@ -153,12 +156,12 @@ def ensemble_predictor(run: FinishedRun) -> Predict:
             tick(logits.shape[1])
         probabilities = scaling.probabilities(combine(logits, weights))
         best = probabilities.argmax(axis=-1)
-        return Predictions(probabilities, agreement(logits.argmax(axis=-1), best))
+        return Predictions(probabilities, agreement(logits.argmax(axis=-1), best), "ensemble")
 
     return predict
 
 
-def _ensemble_of(run: FinishedRun) -> tuple[list[Member], list[float], Scaling]:
+def read_ensemble(run: FinishedRun) -> tuple[list[Member], list[float], Scaling]:
     """Read the ensemble's members, their weights, and the scaling of their scores.
 
     Raises:
@@ -245,10 +248,44 @@ def _loader(
     return load
 
 
+def scored_rows(run: FinishedRun) -> ScoredRows:
+    """Open what a run's models have predicted of the pool rows that its members scored.
+
+    Raises:
+        InputError: which rows these are, or what was predicted of them, was changed.
+    """
+    members, _, _ = read_ensemble(run)
+    refuse_changed(run.folder / "unlabeled")
+    return ScoredRows(run, members)
+
+
+def ensemble_of_own_pool(run: FinishedRun) -> Callable[[PoolBatch, Tick], Predictions]:
+    """Return the function that predicts the run's own pool by its ensemble.
+
+    The rows that the members scored are read back; their models are loaded for others alone.
+    """
+    scored = scored_rows(run)
+    predict = functools.cache(lambda: ensemble_predictor(run))
+
+    def others(columns: Columns, tick: Tick) -> Predictions:
+        return predict()(columns, tick)
+
+    return lambda batch, tick: scored.predict("ensemble", batch, others, tick)
+
+
 def predictor_of(run: FinishedRun, who: str) -> Predict:
     """Return the function that predicts by the student or the ensemble."""
+    refuse_unknown_model(who)
+    return student_predictor(run) if who == "student" else ensemble_predictor(run)
+
+
+def refuse_unknown_model(who: str) -> None:
+    """Refuse what is neither student nor ensemble.
+
+    Raises:
+        InputError: it is neither.
+    """
     if who not in ("student", "ensemble"):
         raise InputError(
             Problem("--with", "student or ensemble", repr(who), "leave it out for the student")
         )
-    return student_predictor(run) if who == "student" else ensemble_predictor(run)

@@ -24,7 +24,7 @@ from pet.data.text_keys import text_key
 from pet.errors import InputError, Problem
 from pet.inputs.inputs import ROWS_PER_LABEL
 from pet.inputs.run_tables import texts_of
-from pet.inputs.session import Session
+from pet.inputs.session import Session, StoredRun
 from pet.storage.files import read_parquet, read_record, write_parquet, writing
 from pet.storage.units import DONE, Unit, fingerprint, make_unit
 from pet.tasks.task import Task
@@ -230,7 +230,7 @@ def _load_unlabeled(folder: str, expected: str) -> Unlabeled:
     return load_unlabeled(Path(folder))
 
 
-def unlabeled_rows(session: Session) -> Unlabeled:
+def unlabeled_rows(run: StoredRun) -> Unlabeled:
     """The pool rows that members score, read once per process."""
-    sample = str(read_record(session.folder / "unlabeled" / DONE)["fingerprint"])
-    return _load_unlabeled(str(session.folder), sample)
+    sample = str(read_record(run.folder / "unlabeled" / DONE)["fingerprint"])
+    return _load_unlabeled(str(run.folder), sample)

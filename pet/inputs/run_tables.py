@@ -12,15 +12,13 @@ import numpy as np
 from pet.config import CsvConfig, RunConfig
 from pet.data.data_files import CsvFormat
 from pet.data.labeled import LabeledSet, read_labeled
-from pet.data.pool import Pool, open_pool
+from pet.data.pool import LABEL_COLUMNS, Pool, open_pool
 from pet.data.text_keys import row_keys
 from pet.errors import InputError, Problem, gather
 from pet.progress import SILENT, Observer
 from pet.storage.digests import combined_digest, file_digests
 from pet.storage.units import fingerprint
 from pet.tasks.task import Task, column_names, load_task
-
-LABEL_COLUMNS = ("id", "label", "confidence", "probabilities", "entropy", "agreement", "abstain")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pet.config import RunConfig
 from pet.data.labeled import LabeledSet
@@ -21,6 +21,19 @@ from pet.storage.run_folders import RunFolder
 from pet.storage.units import fingerprint
 from pet.tasks.encoding import TextSlot, TokenizedTexts
 from pet.tasks.task import Task
+
+
+class StoredRun(Protocol):
+    """What a run folder's scores are read by: while the run goes on, and when it is over."""
+
+    @property
+    def config(self) -> RunConfig: ...
+
+    @property
+    def task(self) -> Task: ...
+
+    @property
+    def folder(self) -> Path: ...
 
 
 @dataclass(eq=False)

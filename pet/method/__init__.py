@@ -1,7 +1,7 @@
 """The formulas, in the order of the paper: numpy in, numpy out.
 
 `ensembling` (section 3.3), `ipet` (3.4), then what is ours: `calibration`, `cross_fitting`,
-`linear_head`, `word_classifier`; and what figures are made of: `metrics`, `drift`,
+`linear_head`, `word_classifier`; and what figures are made of: `metrics`, `paired_tests`, `drift`,
 `row_selection`, `data_quality`.
 No models, no settings, no run folders: every function can be checked by hand.
 """

@@ -43,11 +43,14 @@ def surely_beats_commonest(truth: Labels, predicted: Labels) -> bool:
 
 def macro_f1(truth: Labels, predicted: Labels, labels: int) -> float:
     """Return the mean F1 over the labels that occur in the truth or among the predictions."""
-    counts = confusion_matrix(truth, predicted, labels)
-    hits = counts.diagonal()
-    total = counts.sum(axis=0) + counts.sum(axis=1)
+    return macro_f1_of(confusion_matrix(truth, predicted, labels))
+
+
+def macro_f1_of(confusion: NDArray[np.int64]) -> float:
+    """Return the same of a confusion matrix. [labels, labels]"""
+    total = confusion.sum(axis=0) + confusion.sum(axis=1)
     present = total > 0
-    return float((2 * hits[present] / total[present]).mean())
+    return float((2 * confusion.diagonal()[present] / total[present]).mean())
 
 
 def expected_calibration_error(probabilities: Array, truth: Labels, bins: int = 15) -> float:

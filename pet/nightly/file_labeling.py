@@ -128,7 +128,7 @@ class FileLabeler:
         )
         with _as_looked_at(file):
             pool = self.open(file)
-            kept = pool.keepable(self.settings.keep_columns, lambda line: None)
+            kept = pool.keepable_beside_labels(self.settings.keep_columns, lambda line: None)
             config = self.settings.model_copy(update={"keep_columns": kept})
             metadata = self._metadata(file)
             writer = LabelWriter(folder, self.task.labels, config, source, metadata)
@@ -146,7 +146,7 @@ class FileLabeler:
     def sketch(self, file: PoolFile, texts: TextSketch) -> Sketch:
         """Sketch a file: its texts, and the labels predicted for them."""
         folder = labels_folder(self.store, self.model, file.name, file.digest)
-        return Sketch(texts, sketch_label_files(folder, self.task.labels))
+        return Sketch(texts, sketch_label_files(folder, self.task.labels, self.model.voice))
 
     def _metadata(self, file: PoolFile) -> Mapping[str, str]:
         """Return a label file's metadata: the model, the file, the labeled set, the code."""

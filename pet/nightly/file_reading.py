@@ -173,7 +173,7 @@ def read_whole(
         raise InputError(Problem(name, "at least one row", "none", "write or copy it again"))
     rng = np.random.default_rng(seed)
     found = empty_texts()
-    kept = pool.keepable(keep_columns, observer.note)
+    kept = pool.keepable_beside_labels(keep_columns, observer.note)
     with observer.stage(f"reading {name}", total, "rows") as tick:
         for batch in pool.batches(shard_rows, kept):
             rejected.add(batch.rejected)

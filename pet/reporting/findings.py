@@ -41,6 +41,11 @@ def quoted(name: str) -> str:
     return f"“\u2068{name}\u2069”"
 
 
+def with_labels_in_use(report: Report, advice: str, otherwise: str = "") -> str:
+    """Give advice, such as to label more rows, only where labeled rows are learned from."""
+    return otherwise if report.unused_labels else advice
+
+
 OFF = 0.1  # of label shares, in total variation, beyond what so few rows vary by themselves
 
 DISAGREEING = 0.6
@@ -59,8 +64,9 @@ def _never_given(report: Report, run: str) -> Finding | None:
         f"{len(missing)} of {len(report.labels.counts)} labels were never predicted",
         f"No pool row was predicted as {', '.join(map(quoted, missing[:5]))}"
         f"{' and others' if len(missing) > 5 else ''}.",
-        "Look at the words with pet check, and add labeled rows. If the pool has no such texts, "
-        "this is as it should be.",
+        "Look at the words with pet check"
+        + with_labels_in_use(report, ", and add labeled rows")
+        + ". If the pool has no such texts, this is as it should be.",
     )
 
 
@@ -82,9 +88,12 @@ def _abstaining(report: Report, run: str) -> Finding | None:
     return Finding(
         "care",
         f"{percent(share)} of the rows abstain",
-        f"The student's confidence is below the threshold for {labels.abstained:,} texts.",
-        f"Have a person label the most informative ones: `pet review {run}` chooses them, takes "
-        "the answers back, and prints the command of the next run.",
+        f"The confidence is below the threshold for {labels.abstained:,} texts.",
+        with_labels_in_use(
+            report,
+            f"Have a person label the most informative ones: `pet review {run}` chooses them, "
+            "takes the answers back, and prints the command of the next run.",
+        ),
     )
 
 
@@ -126,9 +135,9 @@ def _shares(report: Report, run: str) -> Finding | None:
 
 def _other_texts(report: Report, run: str) -> Finding | None:
     """Find predicted label shares that differ between test set and pool: a distribution shift."""
-    if report.test is None:
+    if report.tested is None:
         return None
-    predicted = np.array(report.test.student.confusion).sum(axis=0).tolist()
+    predicted = np.array(report.tested.confusion).sum(axis=0).tolist()
     on_test = dict(zip(report.label_names, predicted, strict=True))
     total, beyond, name = _distance(on_test, report.labels.counts)
     if beyond <= OFF:
@@ -136,9 +145,9 @@ def _other_texts(report: Report, run: str) -> Finding | None:
     return Finding(
         "care",
         "The test set differs from the pool",
-        f"The student's predicted label shares of the pool and of the test set differ by "
-        f"{percent(total)} (total variation), most of all for {quoted(name)}: the accuracy "
-        "measured here may not hold for the pool.",
+        f"The {report.labels.labeler}'s predicted label shares of the pool and of the test set "
+        f"differ by {percent(total)} (total variation), most of all for {quoted(name)}: the "
+        "accuracy measured here may not hold for the pool.",
         "Draw the test rows from the pool, at random.",
     )
 
@@ -153,7 +162,8 @@ def _agreement(report: Report, run: str) -> Finding | None:
         "care",
         "The ensemble members disagree",
         f"On average a member predicts the ensemble's label for {percent(mean)} of the texts.",
-        "Look at the words and patterns with pet check, or label more rows.",
+        f"Look at the words and patterns with pet check"
+        f"{with_labels_in_use(report, ', or label more rows')}.",
     )
 
 

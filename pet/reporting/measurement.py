@@ -19,7 +19,6 @@ from pet.ensemble.lineup import Lineup
 from pet.ensemble.logits import read_logits
 from pet.ensemble.members import Member, Way, folder_of, weighing_of
 from pet.ensemble.predictions import (
-    out_of_fold_logits,
     out_of_fold_path,
     out_of_fold_rows,
     stacked_logits,
@@ -28,6 +27,7 @@ from pet.ensemble.weights import (
     ensemble_scaling,
     ensemble_scores,
     member_weights,
+    predict_measured,
 )
 from pet.inputs.pool_sample import REJECTED, Unlabeled, unlabeled_rows
 from pet.inputs.session import Session
@@ -145,18 +145,16 @@ def measure(
     """
     truth = session.inputs.measured()[source].labels
     _, logits = stacked_logits(session, members, f"{source}.parquet")
-    weights = member_weights(session, lineup, members)
-    known = out_of_fold_logits(session, lineup, members, weights) if source == "labeled" else None
-    rows, combined = (np.arange(len(truth)), combine(logits, weights)) if known is None else known
-    of_ensemble = ensemble_scaling(session, lineup, members, weights).probabilities(combined)
+    of_ensemble = predict_measured(session, lineup, members, source)
+    rows = of_ensemble.rows
     found: dict[str, Any] = {
         **_of_members(session, lineup, members, logits, source),
-        "unseen": source == "test" or known is not None,
-        "ensemble": metrics(of_ensemble, truth[rows]),
+        "unseen": of_ensemble.unseen,
+        "ensemble": metrics(of_ensemble.probabilities, truth[rows]),
     }
     if source == "test":
         found["ensembles"] = _by_weighing(session, lineup, members, logits, truth)
-    predicted = {"ensemble": of_ensemble}
+    predicted = {"ensemble": of_ensemble.probabilities}
     for name in ("supervised", "student") if len(session.labeled) else ("student",):
         predicted[name] = softmax(
             read_logits(session.folder / "evaluation" / f"{name}-{source}.parquet")[1]
@@ -170,7 +168,12 @@ def measure(
             path = session.folder / "evaluation" / f"{name}-test.parquet"
             if name == LINEAR_STUDENT or len(session.labeled):
                 predicted[name] = softmax(read_logits(path)[1])
-                found[name] = metrics(predicted[name], truth)
+        for member in lineup.first:
+            if member.kind == "encoder":  # it has learned from the labeled rows alone
+                path = folder_of(session.folder, member) / "logits" / "test.parquet"
+                predicted[LINEAR_ENCODER] = softmax(read_logits(path)[1])
+        for name in SIMPLE & predicted.keys():
+            found[name] = metrics(predicted[name], truth)
         found["pairs"] = [
             {"one": one, "other": other, **compare(predicted[one], predicted[other], truth)}
             for one, other in PAIRS
@@ -179,11 +182,17 @@ def measure(
     return found
 
 
+LINEAR_ENCODER = "linear_encoder"  # logistic regression on a sentence encoder's vectors
+
+SIMPLE = {LINEAR_SUPERVISED, LINEAR_STUDENT, LINEAR_ENCODER}
+
 PAIRS = (
     ("ensemble", "supervised"),
     ("student", "supervised"),
     ("student", "ensemble"),
     ("student", LINEAR_STUDENT),
+    ("student", LINEAR_SUPERVISED),
+    ("student", LINEAR_ENCODER),
 )
 
 

@@ -42,13 +42,13 @@ pipeline_tag: text-classification
 
 Fields: {", ".join(as_markdown(name) for name in task.fields)}.
 {report["pool"]["rows"]:,} rows were in the pool, {report["pool"]["rejected"]:,} of them
-unusable. Shares of the pool are of the student's predictions.
+unusable. {_labelers(report)}
 
 ## Method
 
 Pattern-Exploiting Training (Schick and Schütze 2021): an ensemble of {len(report["weights"])}
 ({", ".join(as_markdown(name) for name in report["weights"])})
-had {len(session.labeled):,} labeled rows and gave soft labels to
+{_learned_from(session, report)} and gave soft labels to
 {report["pool"]["scored_by_members"]:,} unlabeled ones; this classifier was distilled from these
 soft labels{_in_folds(session, report)}.
 Teacher: {_name(config.model)}. Student: {_name(session.config.student_ref.name)}.
@@ -69,6 +69,25 @@ Teacher: {_name(config.model)}. Student: {_name(session.config.student_ref.name)
 Made with pet {pet.__version__} by the run {as_markdown(str(report["run"]))}; its settings
 are in the run's `config.json`.
 """
+
+
+def _learned_from(session: Session, report: Mapping[str, Any]) -> str:
+    rows, members = f"{len(session.labeled):,} labeled rows", report["members"].values()
+    learned = sum(member["trained"] for member in members)
+    if learned == len(members) or not len(session.labeled):
+        return f"had {rows}"
+    return f"had {rows}, which {learned or 'none'} of them learned from,"
+
+
+def _labelers(report: Mapping[str, Any]) -> str:
+    by_ensemble = report["labels"]["sources"].get("ensemble", 0)
+    if not by_ensemble:
+        return "Shares of the pool are of this classifier's predictions."
+    rest = report["labels"]["rows"] - by_ensemble
+    return (
+        "Shares of the pool are of the run's labels, and not of this classifier's alone:\n"
+        f"{by_ensemble:,} rows were labeled by its teachers together, {rest:,} by it."
+    )
 
 
 def _in_folds(session: Session, report: Mapping[str, Any]) -> str:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from pet.escaping import shown_threshold
 from pet.method.metrics import wilson_interval
-from pet.reporting.findings import Finding, Rule, percent, quoted
+from pet.method.paired_tests import LEVEL, mcnemar
+from pet.reporting.findings import Finding, Rule, percent, quoted, with_labels_in_use
 from pet.reporting.report_file import Evaluation, Measured, Pair, Report
 
 # Thresholds from which a finding is reported. They are conventions; the tables have all figures.
@@ -54,6 +55,18 @@ def _leak(report: Report, run: str) -> Finding | None:
     )
 
 
+def _unused_labels(report: Report, run: str) -> Finding | None:
+    if not report.unused_labels:
+        return None
+    return Finding(
+        "serious",
+        "The labeled rows were not learned from",
+        f"{report.unused_labels[0].upper()}{report.unused_labels[1:]}.",
+        "Change that setting first: until then, more labeled rows change next to nothing. The "
+        "command of this run stands under Reproducing the run.",
+    )
+
+
 def most_frequent(report: Report) -> float:
     """Return the share of the test rows that has the most frequent label."""
     counts = report.sets["test"].counts
@@ -61,27 +74,30 @@ def most_frequent(report: Report) -> float:
 
 
 def _guess(report: Report, run: str) -> Finding | None:
-    if report.test is None:
+    if report.tested is None:
         return None
-    low, _ = wilson_interval(report.test.student.accuracy, report.sets["test"].rows)
+    low, _ = wilson_interval(report.tested.accuracy, report.sets["test"].rows)
     most = most_frequent(report)
     if low > most:
         return None
     return Finding(
         "serious",
         "No better than always predicting the same label",
-        f"The most frequent label has {percent(most)} of the test rows; the student's accuracy is "
-        "not significantly higher.",
-        "Look at the words and patterns with pet check, try a larger model or a "
-        "sentence encoder (--encoder), or label more rows.",
+        f"The most frequent label has {percent(most)} of the test rows; the "
+        f"{report.labels.labeler}'s accuracy is not significantly higher.",
+        "Look at the words and patterns with pet check"
+        + with_labels_in_use(
+            report, ", try a larger model or a sentence encoder (--encoder), or label more rows"
+        )
+        + ".",
     )
 
 
 def _small_test_set(report: Report, run: str) -> Finding | None:
-    if report.test is None:
+    if report.tested is None:
         return None
     rows = report.sets["test"].rows
-    low, high = wilson_interval(report.test.student.accuracy, rows)
+    low, high = wilson_interval(report.tested.accuracy, rows)
     if high - low <= 2 * WIDE:
         return None
     return Finding(
@@ -98,11 +114,8 @@ def _pair(measured: Measured, one: str, other: str) -> Pair | None:
 
 
 def differ_significantly(pair: Pair | None) -> bool:
-    """Test whether two models differ on the same rows (McNemar 1947, 5 %)."""
-    if pair is None:
-        return False
-    gap = pair.only_one_right - pair.only_other_right
-    return gap**2 > 1.96**2 * (pair.only_one_right + pair.only_other_right)
+    """Test whether the accuracies of two models differ on the same rows."""
+    return pair is not None and mcnemar(pair.only_one_right, pair.only_other_right) < LEVEL
 
 
 def _baseline(report: Report, run: str) -> Finding | None:
@@ -119,12 +132,15 @@ def _baseline(report: Report, run: str) -> Finding | None:
             f"{what} On this test set the difference may be chance.",
         )
     if plain > ensemble:
+        words = (
+            "Look at the words and patterns with pet check: they may not suit the language model. "
+        )
         return Finding(
             "care",
             "The supervised baseline beats the ensemble",
             what,
-            "Look at the words and patterns with pet check: they may not suit the language model. "
-            "Or take the baseline, which is a classifier like the student; in Python:",
+            with_labels_in_use(report, f"{words} Or take", "Take")
+            + " the baseline, which is a classifier like the student; in Python:",
             _load_line(run, "supervised"),
         )
     if test.encoder is not None and test.encoder.accuracy >= ensemble:
@@ -149,29 +165,56 @@ def _student_behind(report: Report, run: str) -> Finding | None:
         return None
     if not differ_significantly(_pair(test, "student", "ensemble")):
         return None
+    text = f"Student {percent(test.student.accuracy)}, ensemble {percent(test.ensemble.accuracy)}."
+    if report.labels.of_ensemble:
+        text += f" So the ensemble labels the {report.labels.of_ensemble:,} rows that it scored."
     return Finding(
         "care",
         "The student is less accurate than its teachers",
-        f"Student {percent(test.student.accuracy)}, ensemble {percent(test.ensemble.accuracy)}.",
-        "Label with the ensemble, which is slower, or give the student a larger model "
+        text,
+        "Label other texts with the ensemble, which is slower, or give the student a larger model "
         "(--student-model), more unlabeled rows or more steps:",
         f"pet label {run} --pool POOL --out DIR --with ensemble",
     )
 
 
-def _words_suffice(report: Report, run: str) -> Finding | None:
+SIMPLE = {
+    "linear_supervised": "logistic regression on TF-IDF of the labeled rows",
+    "linear_encoder": "logistic regression on the encoder's vectors of the labeled rows",
+    "linear_student": "logistic regression on TF-IDF, of the student's soft labels",
+}
+
+
+def _simple_suffices(report: Report, run: str) -> Finding | None:
+    """Say what would help most where the student is no better than what takes seconds."""
     test = report.test
-    if test is None or test.linear_student is None:
+    if test is None or report.unused_labels:
         return None
-    if test.linear_student.accuracy < test.student.accuracy:
+    known = {name: own for name in SIMPLE if (own := getattr(test, name)) is not None}
+    as_good = {name: own for name, own in known.items() if own.accuracy >= test.student.accuracy}
+    if not as_good:
         return None
-    figures = f"{percent(test.linear_student.accuracy)}, student {percent(test.student.accuracy)}"
+    surely = any(differ_significantly(_pair(test, "student", name)) for name in as_good)
+    figures = ", ".join(f"{SIMPLE[name]} {percent(own.accuracy)}" for name, own in as_good.items())
     return Finding(
-        "care" if differ_significantly(_pair(test, "student", "linear_student")) else "note",
-        "The student is no better than a linear classifier of words",
-        f"Logistic regression on TF-IDF, fitted to the same soft labels: {figures}.",
-        "Give the student a larger model (--student-model), or more steps (student.steps).",
+        "serious" if surely else "care",
+        "The student is no better than a simple classifier",
+        f"Student {percent(test.student.accuracy)}; {figures}.",
+        f"What would help most: {_stronger(report, list(as_good))}.",
     )
+
+
+def _stronger(report: Report, as_good: list[str]) -> str:
+    """Name the models to change where simple classifiers are as good."""
+    assert report.test is not None, "the models were measured"
+    student = "a larger student (--student-model), or more steps of it (student.steps)"
+    if as_good == ["linear_student"]:
+        return student
+    if report.test.encoder is None:
+        models = "a larger language model (--model) or, for topics, a sentence encoder (--encoder)"
+    else:
+        models = "a larger language model (--model), or a better sentence encoder (--encoder)"
+    return f"{models}, and {student}" if "linear_student" in as_good else models
 
 
 def _best_pattern(report: Report, run: str) -> Finding | None:
@@ -209,29 +252,29 @@ def _weak_pattern(report: Report, run: str) -> Finding | None:
 
 
 def _confidence(report: Report, run: str) -> Finding | None:
-    if report.test is None:
+    tested, who = report.tested, report.labels.labeler
+    if tested is None:
         return None
-    student = report.test.student
     # A bin of n rows is off by 0.4 / sqrt(n) on average when the model is calibrated.
-    rows = np.array([part.rows for part in student.reliability])
-    if student.ece <= MISCALIBRATED + 0.4 * np.sqrt(rows).sum() / rows.sum():
+    rows = np.array([part.rows for part in tested.reliability])
+    if tested.ece <= MISCALIBRATED + 0.4 * np.sqrt(rows).sum() / rows.sum():
         return None
-    confidence = mean_confidence(student)
+    confidence = mean_confidence(tested)
     what = (
-        f"Its mean confidence is {percent(confidence)}, its accuracy {percent(student.accuracy)} "
-        f"(expected calibration error {percent(student.ece)})."
+        f"Its mean confidence is {percent(confidence)}, its accuracy {percent(tested.accuracy)} "
+        f"(expected calibration error {percent(tested.ece)})."
     )
     how = "Choose a threshold by accuracy against coverage below, not by its value."
-    if confidence < student.accuracy:
+    if confidence < tested.accuracy:
         return Finding(
             "note",
-            "The student is underconfident",
+            f"The {who} is underconfident",
             f"{what} A threshold keeps fewer rows than its value suggests.",
             how,
         )
     return Finding(
         "care",
-        "The student is overconfident",
+        f"The {who} is overconfident",
         f"{what} A threshold lets through more errors than its value suggests.",
         how,
     )
@@ -245,16 +288,17 @@ def mean_confidence(evaluation: Evaluation) -> float:
 
 def _wanted_accuracy(report: Report, run: str) -> Finding | None:
     """Name a threshold that gives a wanted accuracy, by the lower end of its interval."""
-    if report.test is None:
+    tested = report.tested
+    if tested is None:
         return None
-    student, rows = report.test.student, report.sets["test"].rows
+    rows = report.sets["test"].rows
     for wanted in WANTED:
         good = [
             point
-            for point in student.coverage
+            for point in tested.coverage
             if wilson_interval(point.accuracy, point.coverage * rows)[0] >= wanted
         ]
-        if student.accuracy < wanted and good:
+        if tested.accuracy < wanted and good:
             point = max(good, key=lambda point: point.coverage)
             return Finding(
                 "good",
@@ -271,7 +315,7 @@ def _low_recall(report: Report, run: str) -> Finding | None:
         report,
         "recall",
         "Of the {rows} test rows of {label}, {share} are predicted as it, {mostly} as {other}.",
-        "Add labeled rows of both labels, or choose better words.",
+        f"{_more_or_better(report)}.",
     )
 
 
@@ -280,16 +324,20 @@ def _low_precision(report: Report, run: str) -> Finding | None:
         report,
         "precision",
         "Of the {rows} test rows predicted as {label}, {share} have it; {mostly} have {other}.",
-        "Check the rows of this label by hand before use. Add labeled rows of both labels, or "
-        "choose better words.",
+        f"Check the rows of this label by hand before use. {_more_or_better(report)}.",
     )
+
+
+def _more_or_better(report: Report) -> str:
+    words = "hoose better words"
+    return with_labels_in_use(report, f"Add labeled rows of both labels, or c{words}", f"C{words}")
 
 
 def _poor_labels(report: Report, metric: str, line: str, action: str) -> Finding | None:
     """Name the labels of low recall or precision, and the label most mistaken for each."""
-    if report.test is None:
+    if report.tested is None:
         return None
-    confusion = np.array(report.test.student.confusion)
+    confusion = np.array(report.tested.confusion)
     confusion = confusion if metric == "recall" else confusion.T
     names, poor = [quoted(name) for name in report.label_names], poor_labels(confusion)
     if not poor:
@@ -327,7 +375,7 @@ def poor_labels(confusion: NDArray[np.int64]) -> list[tuple[int, float, int]]:
 
 
 RULES: tuple[Rule, ...] = (
-    _no_test_set, _leak, _guess, _student_behind, _words_suffice, _baseline,
+    _unused_labels, _no_test_set, _leak, _simple_suffices, _guess, _student_behind, _baseline,
     _small_test_set, _confidence, _low_recall, _low_precision, _wanted_accuracy,
     _best_pattern, _weak_pattern,
 )  # fmt: skip

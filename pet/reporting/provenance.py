@@ -23,11 +23,14 @@ def code_version() -> dict[str, str]:
     return {"pet": pet.__version__, "source": fingerprint(files=files)[:16]}
 
 
-def write_provenance(session: Session) -> dict[str, Any]:
+def write_provenance(session: Session, labeled_by: str) -> dict[str, Any]:
     """Write down what a finished run was made from and by what, for people and programs.
 
     What differs from one machine to the next, as paths and times, stands in `config.json` and
     `manifest.json`.
+
+    Args:
+        labeled_by: which models label the pool.
     """
     record = {
         "run": session.inputs.run_id,
@@ -43,7 +46,7 @@ def write_provenance(session: Session) -> dict[str, Any]:
                 **_unit(session.folder / "student"),
             },
         },
-        "labeled_by": "student",
+        "labeled_by": labeled_by,
         "code": code_version(),
     }
     write_json(session.folder / PROVENANCE, record)

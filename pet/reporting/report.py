@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import pet
 from pet.data.labeled import LabeledSet
 from pet.ensemble.joint_training import is_trained_jointly
-from pet.ensemble.lineup import Lineup
+from pet.ensemble.lineup import Lineup, unused_labels
 from pet.ensemble.members import Member, folder_of, weighing_of
 from pet.ensemble.predictions import pool_logits
 from pet.ensemble.stopping import Generation
@@ -25,6 +26,7 @@ from pet.reporting.measurement import count_rejected, ensemble_accuracy, find_ex
 from pet.reporting.model_card import model_card
 from pet.storage.files import read_record, write_json, write_text
 from pet.storage.units import DONE
+from pet.student.label_choice import LabelChoice
 from pet.student.label_files import count_labels
 
 
@@ -34,6 +36,7 @@ def write_report(
     members: Sequence[Member],
     generations: Sequence[Generation],
     seconds: Mapping[str, float],
+    choice: LabelChoice,
 ) -> dict[str, Any]:
     """Measure everything that was made, and write `report.json` and the manifest's rest.
 
@@ -41,6 +44,7 @@ def write_report(
         members: of the generation that was kept.
         generations: all that were made, a last one that was discarded included.
         seconds: what each stage took.
+        choice: who labels the pool rows that the members scored.
     """
     manifest = read_record(session.folder / "manifest.json")
     weights = member_weights(session, lineup, members)
@@ -59,7 +63,8 @@ def write_report(
         "sets": {name: _count(session, table) for name, table in session.inputs.measured().items()},
         "leaked": count_leaks(session.task, session.labeled, session.test),
         "rejected": count_rejected(session),
-        "labels": count_labels(session.folder / "labels", session.task.labels),
+        "labels": count_labels(session.folder / "labels", session.task.labels)
+        | {"choice": asdict(choice)},
         "examples": find_examples(session),
         "weighing": weighing_of(session.config, session.task),
         "weights": dict(zip([m.name for m in members], weights, strict=True)),
@@ -69,6 +74,9 @@ def write_report(
         "seconds": seconds,
         "generations": [_generation(session, lineup, own) for own in generations],
         "warnings": list(session.labeled.warnings),
+        "unused_labels": unused_labels(
+            session.config, session.labeled.labels, members, later=len(generations) > 1
+        ),
         "test_warnings": [] if session.test is None else list(session.test.warnings),
     }
     if prompts := _prompts(session, members):

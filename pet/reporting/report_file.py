@@ -88,6 +88,7 @@ class Measured(_Part):
     supervised: Evaluation | None = None
     linear_supervised: Metrics | None = None
     linear_student: Metrics | None = None
+    linear_encoder: Metrics | None = None
     ensembles: dict[str, Metrics] = {}
     pairs: list[Pair] = []
     unseen: bool
@@ -99,13 +100,34 @@ class Pool(_Part):
     scored_by_members: int
 
 
+class Choice(_Part):
+    """Who labels the pool rows that the members scored, by which measure, on which set."""
+
+    model: Literal["student", "ensemble"] = "student"
+    by: Literal["accuracy", "macro_f1"] | None = None
+    on: Literal["labeled", "test"] | None = None
+
+
 class Labels(_Part):
+    """The pool's labels; `sources` (rows per model) and `choice` are not in former reports."""
+
     counts: dict[str, int]
     rows: int
     abstained: int
     abstained_of: dict[str, int]
     mean_confidence: float
     confidence_counts: list[int]
+    sources: dict[str, int] = {}
+    choice: Choice = Choice()
+
+    @property
+    def of_ensemble(self) -> int:
+        return self.sources.get("ensemble", 0)
+
+    @property
+    def labeler(self) -> Literal["student", "ensemble"]:
+        """The model that most labels come from."""
+        return "ensemble" if 2 * self.of_ensemble > self.rows else "student"
 
 
 class Member(_Part):
@@ -182,12 +204,20 @@ class Report(_Part):
     warnings: list[str]
     test_warnings: list[str] = []  # none in reports of earlier versions
     prompts: dict[str, list[list[str]]] = {}  # member -> vector -> words; of soft prompts alone
+    unused_labels: str = ""  # why no member has learned from the labeled rows, and what to set
     labeled: Measured | None = None
     test: Measured | None = None
 
     @property
     def label_names(self) -> list[str]:
         return list(self.labels.counts)
+
+    @property
+    def tested(self) -> Evaluation | None:
+        """The model that most labels come from, on the test set."""
+        if self.test is None:
+            return None
+        return self.test.ensemble if self.labels.labeler == "ensemble" else self.test.student
 
     @model_validator(mode="after")
     def _fits_together(self) -> Report:

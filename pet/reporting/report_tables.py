@@ -38,9 +38,9 @@ def measured_held_out(report: Report) -> Measured | None:
 
 
 def held_out_evaluation(report: Report) -> Evaluation | None:
-    """The student on the test set, or the ensemble out of fold on the labeled set."""
+    """Who labels, on the test set; or the ensemble out of fold on the labeled set."""
     if report.test is not None:
-        return report.test.student
+        return report.tested
     measured = measured_held_out(report)
     return None if measured is None else measured.ensemble
 
@@ -52,14 +52,17 @@ def model_rows(report: Report) -> list[ModelRow]:
         return []
     on_test = report.test is not None  # baseline and student were trained on the labeled rows
     best = measured.best_pattern
+    # In generation 0 the encoder member is that very baseline.
+    encoder = None if measured.encoder == measured.linear_encoder else measured.encoder
     found: list[tuple[str, str, Metrics | None]] = [
-        ("words, linear", "labeled rows alone", measured.linear_supervised),
+        ("supervised, linear", "words of the labeled rows", measured.linear_supervised),
         ("supervised baseline", "labeled rows alone", measured.supervised if on_test else None),
+        ("encoder, linear", "vectors of the labeled rows", measured.linear_encoder),
         ("best single pattern", "" if best is None else best.name, best),
-        ("encoder", "", measured.encoder),
+        ("encoder", "", encoder),
         ("ensemble", _count(len(report.members), "model"), measured.ensemble),
         ("student", "labels the pool", measured.student if on_test else None),
-        ("words, linear", "learns what the student learns", measured.linear_student),
+        ("student, linear", "words, of the same soft labels", measured.linear_student),
     ]
     return [
         ModelRow(
@@ -153,7 +156,9 @@ def confusion_table(report: Report) -> dict[str, Any] | None:
     errors = share * ~np.eye(len(names), dtype=bool)
     # Errors are few; they are shaded on a scale of their own, or nobody would see which are most.
     shade = 0.6 * share * np.eye(len(names)) + 0.5 * errors / max(errors.max(), 0.2)
-    where = "Student, test set." if report.test else "Ensemble, labeled set, out of fold."
+    where = "Ensemble, labeled set, out of fold."
+    if report.test is not None:
+        where = f"{report.labels.labeler.capitalize()}, test set."
     return {
         "words": where,
         "numbered": len(names) > NAMED[0] or any(len(name) > NAMED[1] for name in names),
@@ -209,7 +214,7 @@ def tiles(report: Report) -> list[dict[str, str]]:
     found = []
     if evaluation is not None:
         low, high = wilson_interval(evaluation.accuracy, evaluation.rows)
-        who = "of the student" if report.test else "of the ensemble, out of fold"
+        who = f"of the {labels.labeler}" if report.test else "of the ensemble, out of fold"
         found.append(
             _tile(
                 f"Accuracy {who}",
@@ -222,7 +227,10 @@ def tiles(report: Report) -> list[dict[str, str]]:
         )
     else:
         found.append(_tile("Accuracy", "unknown", "there is no test set"))
-    found.append(_tile("Rows labeled", f"{labels.rows:,}", f"of {report.pool.rows:,} in the pool"))
+    note = f"of {report.pool.rows:,} in the pool"
+    if labels.of_ensemble:
+        note += f"; {labels.of_ensemble:,} by the ensemble"
+    found.append(_tile("Rows labeled", f"{labels.rows:,}", note))
     share = labels.abstained / max(labels.rows, 1)
     found.append(_tile("Rows that abstain", percent(share), f"{labels.abstained:,} rows"))
     return found

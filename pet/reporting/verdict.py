@@ -48,31 +48,55 @@ def _about(kind: str, warning: str) -> Finding:
 
 def _made(report: Report) -> str:
     labels, count = report.labels, len(report.members)
-    learned = report.sets["labeled"].rows if "labeled" in report.sets else 0
-    trained = f"{learned:,} labeled rows" if learned else "no labeled rows"
     members = f"an ensemble of {count} models" if count > 1 else "one model"
-    return (
-        f"{labels.rows:,} texts were given one of {len(labels.counts)} labels by a small "
-        f"classifier, the student. It was distilled from {members} ({trained}, soft labels for "
+    distilled = (
+        f"distilled from {members} ({_learned_from(report)}, soft labels for "
         f"{report.pool.scored_by_members:,} texts)."
     )
+    given = f"{labels.rows:,} texts were given one of {len(labels.counts)} labels"
+    if not labels.of_ensemble:
+        return f"{given} by a small classifier, the student. It was {distilled}"
+    by, on = MEASURES[labels.choice.by or "accuracy"], SETS[labels.choice.on or "test"]
+    rest = labels.rows - labels.of_ensemble
+    return (
+        f"{given}: {labels.of_ensemble:,} by the ensemble, whose {by} on {on} is significantly "
+        f"higher than the student's, {rest:,} by the student, a small classifier that was "
+        f"{distilled}"
+    )
+
+
+def _learned_from(report: Report) -> str:
+    """Say how many labeled rows there were, and which models have learned from them."""
+    if "labeled" not in report.sets:
+        return "no labeled rows"
+    rows = f"{report.sets['labeled'].rows:,} labeled rows"
+    learned = sum(member.trained for member in report.members.values())
+    if learned == len(report.members):
+        return rows
+    return f"{rows}, which {learned or 'none'} of them learned from"
+
+
+MEASURES = {"accuracy": "accuracy", "macro_f1": "macro-F1"}
+
+SETS = {"test": "the test rows", "labeled": "labeled rows, out of fold,"}
 
 
 def _quality(report: Report) -> tuple[str, str]:
-    if report.test is None:
+    tested, who = report.tested, report.labels.labeler
+    if tested is None:
         return "The accuracy of these labels is not known", _estimate(report)
-    student, rows = report.test.student, report.sets["test"].rows
-    low, high = wilson_interval(student.accuracy, rows)
-    headline = f"About {100 * student.accuracy:.0f} of 100 labels are correct"
+    rows = report.sets["test"].rows
+    low, high = wilson_interval(tested.accuracy, rows)
+    headline = f"About {100 * tested.accuracy:.0f} of 100 labels are correct"
     if low <= model_findings.most_frequent(report):
         headline = "These labels are no better than a guess"
-    own = student.abstaining
+    own = tested.abstaining
     quality = (
-        f"On {rows:,} test rows the student's accuracy is {percent(student.accuracy)} (95\u202f% "
+        f"On {rows:,} test rows the {who}'s accuracy is {percent(tested.accuracy)} (95\u202f% "
         f"interval: {percent(low)} to {percent(high)})."
     )
-    if student.accuracy - student.macro_f1 >= UNEVEN:
-        macro_f1 = percent(student.macro_f1)
+    if tested.accuracy - tested.macro_f1 >= UNEVEN:
+        macro_f1 = percent(tested.macro_f1)
         quality += f" Some labels are predicted less well: the macro-F1 score is {macro_f1}."
     if 0 < own.coverage < 1:
         quality += (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ import pyarrow as pa
 from pet.config import CsvConfig, RunConfig
 from pet.data.columns import listed, with_counts
 from pet.data.pool import open_pool
+from pet.ensemble.lineup import plan_members, unused_labels
+from pet.ensemble.members import parse_member
 from pet.errors import InputError, Problem
 from pet.finished.finished_run import FinishedRun, open_run
 from pet.inputs.run_tables import csv_format, labeled_of
@@ -22,7 +25,8 @@ from pet.progress import Observer
 from pet.reviewing.annotations import Annotation, read_annotations
 from pet.reviewing.review_rows import texts_of_ids
 from pet.settings import run_command
-from pet.storage.files import sweep, write_parquet, write_text
+from pet.storage.files import read_record, sweep, write_parquet, write_text
+from pet.storage.units import DONE
 from pet.tasks.task import column_names
 
 
@@ -55,6 +59,7 @@ class Taken:
         confirmed: rows of the old labeled set with the label that they had.
         unanswered: rows without an answer.
         next_command: the command that runs with it.
+        unused: why that run would not learn from labeled rows, and what to set; or nothing.
     """
 
     path: Path
@@ -63,6 +68,7 @@ class Taken:
     confirmed: int
     unanswered: int
     next_command: str
+    unused: str
 
 
 def take_answers(
@@ -103,7 +109,19 @@ def take_answers(
         counts["confirmed"],
         unanswered,
         next_command(run.folder, run.config, labeled=str(out)),
+        _unused_next(run, out),
     )
+
+
+def _unused_next(run: FinishedRun, path: Path) -> str:
+    """Say why the next run would not learn from its labeled rows, judging by this one."""
+    members = read_record(run.folder / "soft_labels" / DONE).get("weights", {})
+    if any(parse_member(name).generation is not None for name in members):
+        return ""
+    config = run.config.model_copy(update={"labeled_csv": CsvConfig()})
+    labeled = labeled_of(config, run.task, str(path))
+    lineup = plan_members(config, run.task, labeled, None, sys.maxsize)
+    return unused_labels(config, labeled.labels, lineup.generations[-1])
 
 
 def answer_problems(

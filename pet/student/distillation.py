@@ -12,10 +12,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from pet.config import WholeTrainingConfig
+from pet.data.labeled import LabeledSet
 from pet.ensemble.divergence import divergence_told
 from pet.ensemble.logits import write_logits
 from pet.inputs.inputs import computation
-from pet.inputs.pool_sample import unlabeled_rows
+from pet.inputs.pool_sample import Unlabeled, texts_fingerprint, unlabeled_rows
 from pet.inputs.session import Session
 from pet.models.batching import Rows
 from pet.models.linear_probe import fit_head_first
@@ -176,21 +177,31 @@ def train_supervised(session: Session) -> Unit:
 
 def score_classifier(session: Session, unit: Unit) -> list[Unit]:
     """Write a classifier's scores of the labeled set and the test set."""
-    trained = session.folder / unit.path
-    folder = session.folder / "evaluation"
     units = []
     for source, table in session.inputs.measured().items():
         expected = fingerprint(model=unit.fingerprint, rows=session.digests[source])
-
-        def make(tick: Tick, table: Any = table) -> tuple[list[str], NDArray[np.float32]]:
-            config = session.config
-            model = load_classifier(config, trained)
-            encoder = plain_encoder(model.tokenizer, session.task.fields, config.student_length)
-            return table.ids, score_columns(
-                model, encoder, table.columns, config.tokens_per_batch, tick
-            )
-
-        path = folder / f"{unit.path.name}-{source}.parquet"
-        stage = f"{unit.path.name} on {source}"
-        units.append(write_logits(session.observer, path, expected, stage, len(table), make))
+        units.append(_write_scores(session, unit, source, expected, table))
     return units
+
+
+def score_unlabeled(session: Session, student: Unit) -> Unit:
+    """Write the student's scores of the pool rows that the members scored."""
+    rows = texts_fingerprint(session)
+    expected = fingerprint(model=student.fingerprint, rows=rows)
+    return _write_scores(session, student, "pool", expected, unlabeled_rows(session))
+
+
+def _write_scores(
+    session: Session, unit: Unit, source: str, expected: str, table: LabeledSet | Unlabeled
+) -> Unit:
+    def make(tick: Tick) -> tuple[list[str], NDArray[np.float32]]:
+        config = session.config
+        model = load_classifier(config, session.folder / unit.path)
+        encoder = plain_encoder(model.tokenizer, session.task.fields, config.student_length)
+        return table.ids, score_columns(
+            model, encoder, table.columns, config.tokens_per_batch, tick
+        )
+
+    path = session.folder / "evaluation" / f"{unit.path.name}-{source}.parquet"
+    stage = f"{unit.path.name} on {source}"
+    return write_logits(session.observer, path, expected, stage, len(table), make)

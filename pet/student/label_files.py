@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -41,10 +42,17 @@ from pet.storage.units import LABELS_DONE, LABELS_REJECTED, fingerprint
 
 @dataclass(frozen=True)
 class Predictions:
-    """Probabilities [rows, labels], and the share of members that agree [rows], NaN if unknown."""
+    """What a model predicts of some rows.
+
+    Attributes:
+        probabilities: [rows, labels]
+        agreement: the share of members that agree, NaN if unknown. [rows]
+        source: which model it is: one for all rows, or each row's own. [rows]
+    """
 
     probabilities: NDArray[np.floating]
     agreement: NDArray[np.floating]
+    source: str | NDArray[np.object_]
 
 
 OURS = re.compile(rf"{re.escape(LOCK)}|{re.escape(TEMPORARY_PREFIX)}.*|{LABELS_REJECTED}")
@@ -60,7 +68,7 @@ def label_metadata(task: str, run: str | None, model: str, who: str) -> dict[str
     Args:
         run: the run's id; None for labels that were made without a run.
         model: the fingerprint of the model.
-        who: student, ensemble or zero-shot.
+        who: student, ensemble, both or zero-shot.
     """
     of_run = {} if run is None else {"run": run}
     return {
@@ -112,6 +120,7 @@ def label_table(
             "entropy": pa.array(entropy(probabilities), pa.float32()),
             "agreement": agreement,
             "abstain": pa.array(confidence < abstain_below),
+            "source": pa.array(np.full(len(best), predictions.source), pa.string()),
         }
     )
 
@@ -221,6 +230,7 @@ class LabelWriter:
             rows=self._config.shard_rows,
             abstain=self._config.abstain_below,
             keep=self._config.keep_columns,
+            columns="source",
         )
 
 
@@ -301,14 +311,17 @@ def count_labels(folder: Path, labels: tuple[str, ...]) -> dict[str, Any]:
     """Count what was written, shard by shard: rows per label and per bin of confidence.
 
     Returns:
-        `counts` and `abstained_of` (rows, and those that abstain, per label), `rows`, `abstained`,
-        `mean_confidence`, `confidence_counts` (rows in bins of equal width from 0 to 1).
+        `counts` and `abstained_of` (rows, and those that abstain, per label), `sources` (rows per
+        model that they are labeled by), `rows`, `abstained`, `mean_confidence`,
+        `confidence_counts` (rows in bins of equal width from 0 to 1).
     """
     counts, abstained = dict.fromkeys(labels, 0), dict.fromkeys(labels, 0)
+    sources: Counter[str] = Counter()
     bins = np.zeros(REPORT_BINS, dtype=np.int64)
     confidence = 0.0
     for path in sorted(folder.glob("part-*.parquet")):
-        table = read_parquet(path, ["label", "abstain", "confidence"])
+        table = read_parquet(path, ["label", "abstain", "confidence", "source"])
+        sources.update(table["source"].to_pylist())
         of_label = table.group_by("label").aggregate([("abstain", "count"), ("abstain", "sum")])
         for entry in of_label.to_pylist():
             counts[entry["label"]] += entry["abstain_count"]
@@ -322,6 +335,7 @@ def count_labels(folder: Path, labels: tuple[str, ...]) -> dict[str, Any]:
         "rows": rows,
         "abstained": sum(abstained.values()),
         "abstained_of": abstained,
+        "sources": dict(sorted(sources.items())),
         "mean_confidence": round(confidence / max(rows, 1), 4),
         "confidence_counts": bins.tolist(),
     }

@@ -16,7 +16,7 @@ from pet.ensemble.members import Member
 from pet.ensemble.predictions import shard_names, stacked_logits
 from pet.ensemble.weights import ensemble_scaling, member_weights
 from pet.inputs.pool_sample import texts_fingerprint, unlabeled_fingerprint, unlabeled_rows
-from pet.inputs.session import Session
+from pet.inputs.session import Session, StoredRun
 from pet.method.cross_fitting import Correction, correct, deal_texts
 from pet.method.ensembling import combine, softmax
 from pet.method.word_classifier import PENALTY, predict_out_of_fold, word_features
@@ -61,9 +61,9 @@ def write_soft_labels(session: Session, lineup: Lineup, members: Sequence[Member
     return make_unit(session.folder / "soft_labels", expected, build)
 
 
-def read_soft_labels(session: Session) -> NDArray[np.float32]:
+def read_soft_labels(run: StoredRun) -> NDArray[np.float32]:
     """Read the soft labels of all unlabeled rows, in their order. [rows, labels]"""
-    files = sorted((session.folder / "soft_labels").glob("part-*.parquet"))
+    files = sorted((run.folder / "soft_labels").glob("part-*.parquet"))
     return np.concatenate([read_logits(path)[1] for path in files])
 
 

@@ -113,6 +113,7 @@ def test_label_files_have_exactly_the_promised_columns(tiny_run: Path) -> None:
             "entropy": number,
             "agreement": number,
             "abstain": pa.bool_(),
+            "source": pa.string(),
         }
     )
     for path in (tiny_run / "labels").glob("part-*"):
@@ -390,11 +391,11 @@ def test_a_large_pool_is_sampled_and_labeled_whole(config_for: Configure) -> Non
 def test_without_a_test_set_labeled_rows_are_measured_and_columns_kept(
     config_for: Configure,
 ) -> None:
-    config = config_for(test=None, keep_columns=["source"])
+    config = config_for(test=None, keep_columns=["origin"])
     report = label_pool(config)
     assert "test" not in report
     assert report["labeled"]["student"]["rows"] == 12
-    assert labels_of(Path(config.out))[8]["source"] == "line 9"
+    assert labels_of(Path(config.out))[8]["origin"] == "line 9"
 
 
 def test_a_folder_that_somebody_works_on_is_refused(config_for: Configure, run_copy: Path) -> None:

@@ -12,6 +12,8 @@ from pet.settings import make_config
 
 LABELS = ("sport", "space")
 
+SIMPLE = ("linear_supervised", "linear_encoder", "linear_student")
+
 
 def metrics(accuracy: float, rows: int, ece: float = 0.02) -> dict[str, Any]:
     return {"accuracy": accuracy, "macro_f1": accuracy, "ece": ece, "rows": rows}
@@ -54,6 +56,8 @@ def measured(labels: int, rows: int = 1000, **accuracies: float) -> dict[str, An
     """What is measured on a test set; `supervised=0.9` and the like change a model's accuracy."""
     of = {
         "supervised": 0.7,
+        "linear_supervised": 0.6,
+        "linear_encoder": 0.7,
         "linear_student": 0.75,
         "ensemble": 0.82,
         "student": 0.81,
@@ -66,14 +70,13 @@ def measured(labels: int, rows: int = 1000, **accuracies: float) -> dict[str, An
         "best_pattern": {"name": "category", **metrics(0.8, rows)},
         **models,
         "student": evaluation(of["student"], rows, labels),
-        "linear_supervised": metrics(0.6, rows),
-        "linear_student": metrics(of["linear_student"], rows),
+        **{name: metrics(of[name], rows) for name in SIMPLE},
         "ensembles": {"uniform": metrics(0.8, rows), "accuracy": metrics(0.82, rows)},
         "pairs": [
             pair("ensemble", "supervised", of, rows),
             pair("student", "supervised", of, rows),
             pair("student", "ensemble", of, rows),
-            pair("student", "linear_student", of, rows),
+            *(pair("student", name, of, rows) for name in SIMPLE),
         ],
         "unseen": True,
     }

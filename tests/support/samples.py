@@ -109,8 +109,8 @@ def write_csv(path: Path, rows: Sequence[Sequence[str]], header: Sequence[str]) 
 
 
 def write_pool(path: Path, texts: Sequence[str | None]) -> Path:
-    source = [f"line {number}" for number in range(len(texts))]
-    pq.write_table(pa.table({"text": pa.array(texts, pa.string()), "source": source}), path)
+    origin = [f"line {number}" for number in range(len(texts))]
+    pq.write_table(pa.table({"text": pa.array(texts, pa.string()), "origin": origin}), path)
     return path
 
 

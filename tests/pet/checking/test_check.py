@@ -206,6 +206,14 @@ def test_the_estimate_counts_what_these_settings_train(
     assert "embeddings" not in asked["seconds"]
 
 
+def test_labeled_rows_that_a_run_would_not_learn_from_are_named_before_it(
+    own: Path, model_folder: ModelFolder
+) -> None:
+    found = check(own, model_folder("bert"), "member.steps=0")["unused"]
+    assert "no model learns from the 12 labeled rows" in found
+    assert not check(own, model_folder("bert"), "train_from=0", "generations=0")["unused"]
+
+
 def test_words_of_several_tokens_are_counted_in_passes(
     own: Path, model_folder: ModelFolder
 ) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from pet.ensemble import stopping as growing
+from pet.ensemble.lineup import unused_labels
 from pet.ensemble.member_training import Drawn, draw, training_rows
 from pet.ensemble.members import Member, folder_of
 from pet.ensemble.predictions import out_of_fold_logits
@@ -380,3 +381,30 @@ def test_held_out_members_are_made_once(
     assert len(of_held_out) == 3, "of two generations, the first of which teaches"
     assert not any(stage["made"] for stage in of_held_out.values())
     assert not any("made again" in line for line in listener.said)
+
+
+UNTRAINED = [Member("category", generation=None)]
+TRUTH = np.array([0, 1, 2])
+
+
+@pytest.mark.parametrize(
+    ("changes", "labels", "later", "fix"),
+    [
+        ({}, TRUTH, False, "--set train_from=0 trains on them"),
+        ({}, TRUTH, True, "generation 1 was discarded; --set train_from=0"),
+        ({}, np.zeros(3, np.int64), False, "add rows of other labels"),
+        ({"member": {"steps": 0}}, TRUTH, False, "set member.steps=150"),
+    ],
+)
+def test_where_no_member_learns_from_labeled_rows_it_is_said_why_and_what_to_set(
+    config_for: Configure, changes: dict[str, Any], labels: np.ndarray, later: bool, fix: str
+) -> None:
+    found = unused_labels(config_for(**changes), labels, UNTRAINED, later)
+    assert found.startswith("no model learns from the 3 labeled rows: ")
+    assert fix in found
+
+
+def test_nothing_is_said_where_a_member_learns_or_no_row_is_labeled(config_for: Configure) -> None:
+    encoder = Member("", generation=0, kind="encoder")
+    assert not unused_labels(config_for(), TRUTH, [*UNTRAINED, encoder])
+    assert not unused_labels(config_for(), TRUTH[:0], UNTRAINED)

@@ -25,7 +25,7 @@ def write(folder: Path, rows: dict[str, int], confidence: float = 0.8, parts: in
     probabilities = np.full((len(ids), 3), (1 - confidence) / 2)
     probabilities[np.arange(len(ids)), list(rows.values())] = confidence
     batch = PoolBatch(ids, {"text": ids}, np.arange(len(ids)), None, [])
-    predictions = Predictions(probabilities, np.full(len(ids), np.nan))
+    predictions = Predictions(probabilities, np.full(len(ids), np.nan), "student")
     table = label_table(batch, predictions, LABELS, 0.5)
     size = -(-len(ids) // parts)
     for part in range(parts):

@@ -14,6 +14,7 @@ import pytest
 
 from pet.config import CsvConfig
 from pet.errors import InputError, PetError
+from pet.finished import predictors
 from pet.finished.inference import evaluate_run, label_new_pool, predict_texts
 from pet.pipeline import label_pool
 from pet.progress import SILENT, Observer
@@ -82,6 +83,30 @@ def test_the_student_predicts_the_same_labels_of_the_pool_that_it_was_trained_on
         assert again["probabilities"] == pytest.approx(first["probabilities"], abs=1e-5)
 
 
+def test_the_ensembles_labels_of_the_runs_own_pool_are_read_back_and_those_of_others_are_not(
+    mixed_run: Path, inputs_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Members' scores are the dearest part of a run, and lie in its folder."""
+    asked: list[int] = []
+    real = predictors.ask_in_turn
+
+    def watched(models: Any, members: int, columns: Any, *others: Any) -> Any:
+        asked.append(len(columns["text"]))
+        return real(models, members, columns, *others)
+
+    monkeypatch.setattr(predictors, "ask_in_turn", watched)
+    label(mixed_run, inputs_folder / "pool.parquet", tmp_path / "own", "ensemble")
+    scored = sum(row["source"] == "ensemble" for row in rows_of(mixed_run / "labels"))
+    assert sum(asked) == 37 - scored
+    copy = tmp_path / "copy.csv"
+    samples.write_csv(copy, [(text,) for text in samples.pool_texts() if text], ("text",))
+    label(mixed_run, copy, tmp_path / "other", "ensemble")
+    for row, other in zip(rows_of(tmp_path / "own"), rows_of(tmp_path / "other"), strict=False):
+        assert row["source"] == other["source"] == "ensemble"
+        assert row["probabilities"] == pytest.approx(other["probabilities"], abs=1e-5)
+        assert row["agreement"] == other["agreement"]
+
+
 def keep(run: Path, *columns: str) -> Path:
     """Let a run be one that was asked to keep columns."""
     samples.change_settings(run, keep_columns=columns)
@@ -96,13 +121,13 @@ def test_a_pool_without_a_column_to_keep_is_labeled_with_those_it_has(
     observer = Observer()
     observer.note = notes.append  # type: ignore[method-assign]
     pool = samples.write_csv(tmp_path / "new.csv", [("a goal", "7"), ("b", "8")], ("text", "n"))
-    run = keep(run_copy, "n", "source")
+    run = keep(run_copy, "n", "origin")
     label_new_pool(run, str(pool), tmp_path / "out", "student", None, observer)
-    assert [(row["n"], "source" in row) for row in rows_of(tmp_path / "out")] == [
+    assert [(row["n"], "origin" in row) for row in rows_of(tmp_path / "out")] == [
         ("7", False),
         ("8", False),
     ]
-    assert notes == ["warning: new.csv has no column 'source': it is not kept"]
+    assert notes == ["warning: new.csv has no column 'origin': it is not kept"]
 
 
 def test_a_column_of_types_that_do_not_meet_is_not_kept_of_a_new_pool(
@@ -148,7 +173,7 @@ def test_labels_of_another_text_column_are_not_reused(
 ) -> None:
     label(tiny_run, new_pool, tmp_path / "out")
     with pytest.raises(InputError, match="made from something else"):
-        label(tiny_run, new_pool, tmp_path / "out", text_column="source")
+        label(tiny_run, new_pool, tmp_path / "out", text_column="origin")
 
 
 def test_a_broken_label_file_is_no_traceback(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,8 +15,10 @@ import pytest
 
 from pet.data.pool import PoolBatch
 from pet.errors import InputError, PetError
+from pet.finished import predictors
 from pet.finished.exports import export_run
-from pet.finished.labeled_pool import _join
+from pet.finished.inference import predict_texts
+from pet.finished.labeled_pool import _join, _labels_of
 from pet.tasks.task import parse_task
 from tests.support import samples
 
@@ -34,7 +38,7 @@ def test_every_label_stands_beside_its_text(tiny_run: Path, tmp_path: Path) -> N
     texts = samples.pool_texts()
     for row in table.to_pylist():
         assert row["text"] == texts[int(row["id"].partition(":")[2])]
-    for name in ("confidence", "probabilities", "entropy", "agreement", "abstain"):
+    for name in ("confidence", "probabilities", "entropy", "agreement", "abstain", "source"):
         assert table[name].to_pylist() == labels[name].to_pylist()
     assert found["rows"] == len(table) == 37
 
@@ -99,8 +103,73 @@ def test_rows_that_a_former_version_set_aside_for_a_null_are_left_out(
 
     def joined(text: str) -> pa.Table:
         batch = PoolBatch([id, "2"], {"text": ["a", text]}, np.arange(2), None, [])
-        return _join(batch, [tmp_path / "part-00000.parquet"], 0, task)
+        labeled, batch = _labels_of(batch, [tmp_path / "part-00000.parquet"], 0)
+        return _join(batch, labeled, task)
 
     assert joined("")["text"].to_pylist() == ["a"]
     with pytest.raises(PetError, match="the ids of the pool's rows"):
         joined("a text of its own")
+
+
+def test_labels_of_a_former_version_are_the_students(tiny_run: Path, tmp_path: Path) -> None:
+    labeled = pq.read_table(tiny_run / "labels" / "part-00000.parquet")
+    pq.write_table(labeled.drop_columns("source"), tmp_path / "part-00000.parquet")
+    ids = labeled["id"].to_pylist()
+    batch = PoolBatch(ids, {"text": ["a"] * len(ids)}, np.arange(len(ids)), None, [])
+    found, _ = _labels_of(batch, [tmp_path / "part-00000.parquet"], 0)
+    assert set(found["source"].to_pylist()) == {"student"}
+
+
+def by_source(table: pa.Table) -> dict[str, int]:
+    return dict(Counter(table["source"].to_pylist()))
+
+
+def test_the_runs_labels_are_exported_as_they_are_or_as_one_model_gives_them(
+    mixed_run: Path, tmp_path: Path
+) -> None:
+    """Of rows that the ensemble labels, the student's labels were lost."""
+    labels = pa.concat_tables(map(pq.read_table, sorted((mixed_run / "labels").glob("*.parquet"))))
+    for who in (None, "student", "ensemble"):
+        export_run(mixed_run, "datasets", tmp_path / str(who), who=who)
+    own, student, ensemble = (table_of(tmp_path / who) for who in ("None", "student", "ensemble"))
+    scored = by_source(own)["ensemble"]
+    assert by_source(own) == {"ensemble": scored, "student": 37 - scored}
+    assert own["probabilities"].to_pylist() == labels["probabilities"].to_pylist()
+    assert by_source(student) == {"student": 37}
+    assert by_source(ensemble) == {"ensemble": 37}
+    for row, by_student, by_ensemble in zip(
+        *(table.to_pylist() for table in (own, student, ensemble)), strict=True
+    ):
+        same = {"student": by_student, "ensemble": by_ensemble}[row["source"]]
+        assert same["probabilities"] == pytest.approx(row["probabilities"], abs=1e-6)
+        assert same["agreement"] == row["agreement"]
+    again = predict_texts(mixed_run, own["text"].to_pylist())
+    for found, row in zip(again, student.to_pylist(), strict=True):
+        assert row["probabilities"] == pytest.approx(found["probabilities"], abs=1e-3)
+
+
+def test_no_row_that_the_run_has_scored_is_scored_again(
+    mixed_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    real = predictors.ask_in_turn
+
+    def watched(models: Any, members: int, columns: Any, *others: Any) -> Any:
+        asked.append(len(columns["text"]))
+        return real(models, members, columns, *others)
+
+    monkeypatch.setattr(predictors, "ask_in_turn", watched)
+    export_run(mixed_run, "csv", tmp_path / "out", who="ensemble")
+    scored = pq.read_metadata(mixed_run / "unlabeled" / "rows.parquet").num_rows
+    assert sum(asked) == 37 - scored
+
+
+@pytest.mark.parametrize(
+    ("kind", "who", "said"), [("hf", "student", "leave out --with"), ("csv", "x", "'x'")]
+)
+def test_a_model_that_cannot_label_is_refused(
+    tiny_run: Path, tmp_path: Path, kind: str, who: str, said: str
+) -> None:
+    with pytest.raises(InputError, match=said):
+        export_run(tiny_run, kind, tmp_path / "out", who=who)
+    assert not (tmp_path / "out").exists()

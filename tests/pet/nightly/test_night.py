@@ -197,14 +197,14 @@ def test_a_file_of_mostly_unusable_rows_is_set_aside_whole(place: Path, night: N
 def test_a_file_without_a_column_to_keep_is_labeled_all_the_same(
     place: Path, settings: Callable[..., NightlyConfig], run_copy: Path
 ) -> None:
-    samples.change_settings(run_copy, keep_columns=["source"])
+    samples.change_settings(run_copy, keep_columns=["origin"])
     arrive(place / "pool", "a.csv", 5)
     notes: list[str] = []
     observer = Observer()
     observer.note = notes.append  # type: ignore[method-assign]
     found = label_new(settings(run=str(run_copy)), observer=observer)
     assert (list(found["labeled"]), found["bad"]) == (["a.csv"], {})
-    assert "warning: a.csv has no column 'source': it is not kept" in notes
+    assert "warning: a.csv has no column 'origin': it is not kept" in notes
 
 
 def test_labels_that_were_lost_are_made_again(place: Path, night: Night) -> None:
@@ -427,7 +427,7 @@ def test_a_renewal_that_was_killed_is_gone_on_with(
     def die(*_: Any) -> Any:
         raise Killed
 
-    for stage in ("write_soft_labels", "label_with_student"):
+    for stage in ("write_soft_labels", "label_own_pool"):
         with monkeypatch.context() as patch:
             patch.setattr(pipeline, stage, die)
             with pytest.raises(Killed):

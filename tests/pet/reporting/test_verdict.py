@@ -47,6 +47,13 @@ def test_a_good_run_is_not_warned_of() -> None:
     assert "20 labeled rows" in found.made
 
 
+def unused(**changes: Any) -> dict[str, Any]:
+    """A run of which no member has learned from the labeled rows."""
+    members = reports.figures()["members"]
+    untrained = {name: {**own, "trained": False} for name, own in members.items()}
+    return reports.figures(members=untrained, unused_labels="no model learns from them", **changes)
+
+
 few = reports.measured(2, rows=20)
 AMISS: dict[str, dict[str, Any]] = {
     "serious: Measure before": reports.without_test(reports.figures()),
@@ -54,6 +61,9 @@ AMISS: dict[str, dict[str, Any]] = {
     "serious: No better than": with_test(student=0.51),
     "serious: 1 of 2 labels were never predicted": with_labels(counts={"sport": 1000, "space": 0}),
     "care: The student is less accurate": with_test(student=0.75),
+    "serious: The labeled rows were not learned from": unused(),
+    "serious: The student is no better than a simple": with_test(linear_student=0.9),
+    "care: The student is no better than a simple": with_test(linear_student=0.81),
     "care: The supervised baseline beats": with_test(supervised=0.9),
     "note: No significant difference": with_test(supervised=0.815),
     "care: The test set is small": reports.figures(
@@ -205,3 +215,55 @@ def test_a_run_folder_with_a_space_can_be_copied_into_python() -> None:
     found = verdict(with_test(supervised=0.95), "my runs/x").findings
     [command] = [own.command for own in found if "baseline beats" in own.title]
     assert command.endswith("PetClassifier.load('my runs/x/supervised')")
+
+
+def test_the_report_is_of_the_ensemble_where_most_labels_are_its() -> None:
+    """Accuracy, thresholds and confusion must be those of who labels."""
+    choice = {"model": "ensemble", "by": "macro_f1", "on": "test"}
+    found = with_labels(sources={"ensemble": 900, "student": 100}, choice=choice)
+    shown = verdict(found)
+    assert shown.headline == "About 82 of 100 labels are correct"
+    assert "the ensemble's accuracy is 82.0" in shown.quality
+    assert "900 by the ensemble, whose macro-F1 on the test rows is significantly" in shown.made
+    few = with_labels(sources={"ensemble": 100, "student": 900}, choice=choice)
+    assert "the student's accuracy is 81.0" in verdict(few).quality
+
+
+def test_labeled_rows_that_were_not_used_come_first_and_nothing_else_is_blamed() -> None:
+    """The report advised to label more, and then blamed the language model."""
+    poor = reports.measured(2, supervised=0.9, student=0.55, ensemble=0.55, linear_student=0.6)
+    labels = {**reports.figures()["labels"], "abstained": 400}
+    found = verdict({**unused(test=poor), "labels": labels})
+    assert found.findings[0].title == "The labeled rows were not learned from"
+    said = " ".join(f"{own.text} {own.action}" for own in found.findings)
+    for blamed in ("language model", "label more", "labeled rows of both", "pet review"):
+        assert blamed not in said
+    assert "20 labeled rows, which none of them learned from" in found.made
+
+
+def test_members_that_did_not_learn_from_the_labeled_rows_are_not_said_to_have_had_them() -> None:
+    members = reports.figures()["members"]
+    members["g0-topic-r0"] = {**members["g0-topic-r0"], "trained": False}
+    assert "20 labeled rows, which 1 of them learned from" in (
+        verdict(reports.figures(members=members)).made
+    )
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "encoder", "advice"),
+    [
+        ({"linear_student": 0.9}, None, "a larger student (--student-model)"),
+        ({"linear_supervised": 0.9}, None, "a sentence encoder (--encoder)"),
+        ({"linear_encoder": 0.9}, 0.8, "a better sentence encoder (--encoder)"),
+    ],
+)
+def test_where_a_simple_classifier_suffices_the_first_finding_says_what_would_help_most(
+    accuracies: dict[str, float], encoder: float | None, advice: str
+) -> None:
+    test = with_test(**accuracies)["test"]
+    if encoder is not None:
+        test["encoder"] = reports.metrics(encoder, 1000)
+    first = verdict(reports.figures(test=test)).findings[0]
+    assert first.title == "The student is no better than a simple classifier"
+    assert first.action.startswith("What would help most: a ")
+    assert advice in first.action

@@ -25,6 +25,7 @@ from pet.progress import SILENT
 from pet.reviewing.review_rows import write_review
 from pet.reviewing.reviewed import Taken, next_command, take_answers
 from pet.settings import load_config
+from pet.storage.files import read_json
 from tests.support import samples
 
 Answers = list[tuple[str, str]]
@@ -325,3 +326,18 @@ def test_a_task_file_that_is_gone_is_taken_from_the_run(run_copy: Path) -> None:
     config = load_config(run_copy / "config.json")
     gone = config.model_copy(update={"task": "gone.toml"})
     assert shlex.split(next_command(run_copy, gone, "l.csv"))[2] == str(run_copy / "task.toml")
+
+
+def test_answers_that_the_next_run_would_not_learn_from_are_not_taken_in_silence(
+    finished_run: Callable[..., Path], tiny_run: Path, tmp_path: Path
+) -> None:
+    """Thirty more answers, and no model learned from any of them."""
+    run = finished_run("untrained", member={"steps": 0}, generations=0)
+    taken = take(run, tmp_path, [(id_of(0), "sport")])
+    assert taken.unused.startswith("no model learns from the 13 labeled rows: member.steps=0")
+    (tmp_path / "learned").mkdir()
+    assert not take(tiny_run, tmp_path / "learned", [(id_of(0), "sport")]).unused
+    report = read_json(run / "report.json")
+    assert report["unused_labels"].startswith("no model learns from the 12 labeled rows")
+    assert "which none of them learned from" in (run / "student" / "README.md").read_text()
+    assert not read_json(tiny_run / "report.json")["unused_labels"]

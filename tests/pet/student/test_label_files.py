@@ -44,23 +44,27 @@ def batch(rows: int, kept: pa.Table | None = None) -> PoolBatch:
 
 
 def test_a_label_table_is_laid_out_as_promised() -> None:
-    said = Predictions(np.array([[0.7, 0.2, 0.1], [0.3, 0.3, 0.4]]), np.array([2 / 3, math.nan]))
-    kept = pa.table({"source": ["s0", "s1"]})
+    sources = np.array(["ensemble", "student"], object)
+    probabilities = np.array([[0.7, 0.2, 0.1], [0.3, 0.3, 0.4]])
+    said = Predictions(probabilities, np.array([2 / 3, math.nan]), sources)
+    kept = pa.table({"origin": ["s0", "s1"]})
     table = label_table(batch(2, kept), said, LABELS, 0.5)
     number = pa.float32()
     assert table.schema == pa.schema(
         {
             "id": pa.string(),
-            "source": pa.string(),
+            "origin": pa.string(),
             "label": pa.string(),
             "confidence": number,
             "probabilities": pa.struct(dict.fromkeys(LABELS, number)),
             "entropy": number,
             "agreement": number,
             "abstain": pa.bool_(),
+            "source": pa.string(),
         }
     )
     rows = table.to_pylist()
+    assert [row["source"] for row in rows] == ["ensemble", "student"]
     assert [row["label"] for row in rows] == ["sport", "a b/c"]
     assert [row["abstain"] for row in rows] == [False, True]
     assert rows[0]["confidence"] == pytest.approx(0.7)
@@ -72,7 +76,7 @@ def test_a_label_table_is_laid_out_as_promised() -> None:
 
 
 def test_a_row_at_the_threshold_does_not_abstain() -> None:
-    said = Predictions(np.array([[0.5, 0.5]]), np.array([1.0]))
+    said = Predictions(np.array([[0.5, 0.5]]), np.array([1.0]), "student")
     assert label_table(batch(1), said, ("a", "b"), 0.5)["abstain"].to_pylist() == [False]
 
 
@@ -86,7 +90,7 @@ class First:
         self.calls += 1
         rows = len(batch.ids)
         tick(rows)
-        return Predictions(np.tile([0.6, 0.3, 0.1], (rows, 1)), np.full(rows, np.nan))
+        return Predictions(np.tile([0.6, 0.3, 0.1], (rows, 1)), np.full(rows, np.nan), "student")
 
 
 def writer_for(folder: Path, source: str = "m1", **changes: Any) -> LabelWriter:
@@ -121,7 +125,7 @@ def test_shards_that_are_up_to_date_stay(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"source": "m2"}, {"abstain_below": 0.7}, {"keep_columns": ("source",)}, {"shard_rows": 5}],
+    [{"source": "m2"}, {"abstain_below": 0.7}, {"keep_columns": ("origin",)}, {"shard_rows": 5}],
 )
 def test_what_shapes_the_labels_writes_them_again(tmp_path: Path, change: dict[str, Any]) -> None:
     write(tmp_path, ["x"] * 10, First())
@@ -194,6 +198,7 @@ def test_labels_are_counted(tmp_path: Path) -> None:
         "rows": 10,
         "abstained": 10,
         "abstained_of": {"sport": 10, "space": 0, "a b/c": 0},
+        "sources": {"student": 10},
         "mean_confidence": 0.6,
         "confidence_counts": [0] * 12 + [10] + [0] * 7,
     }
@@ -309,7 +314,7 @@ def test_a_shard_that_is_written_by_itself_opens_a_complete_folder_again(tmp_pat
     writer, done = writer_for(tmp_path, source="m2"), tmp_path / "labels" / LABELS_DONE
     assert done.exists()
     assert not writer.is_current(1)
-    writer.write(1, batch(2), Predictions(np.tile([0.6, 0.3, 0.1], (2, 1)), np.ones(2)))
+    writer.write(1, batch(2), Predictions(np.tile([0.6, 0.3, 0.1], (2, 1)), np.ones(2), "student"))
     assert writer.is_current(1)
     assert not done.exists()
     with pytest.raises(InputError, match="made from something else"):
@@ -319,7 +324,9 @@ def test_a_shard_that_is_written_by_itself_opens_a_complete_folder_again(tmp_pat
 def test_predictions_for_other_rows_are_refused_and_leave_no_file(tmp_path: Path) -> None:
     writer = writer_for(tmp_path)
     with pytest.raises(pa.ArrowInvalid, match="length"):
-        writer.write(0, batch(3), Predictions(np.tile([0.6, 0.3, 0.1], (2, 1)), np.ones(2)))
+        writer.write(
+            0, batch(3), Predictions(np.tile([0.6, 0.3, 0.1], (2, 1)), np.ones(2), "student")
+        )
     assert not (tmp_path / "labels").exists()
 
 

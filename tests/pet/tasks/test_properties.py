@@ -168,7 +168,7 @@ def test_a_label_file_gives_back_what_was_said(
     said = np.array(drawn, np.float64).reshape(len(rows), len(labels))
     votes = np.where(np.arange(len(rows)) % 2, np.nan, 0.5)
     batch = PoolBatch(ids, {}, np.arange(len(rows)), None, [])
-    table = label_table(batch, Predictions(said, votes), tuple(labels), threshold)
+    table = label_table(batch, Predictions(said, votes, "student"), tuple(labels), threshold)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "part-00000.parquet")
         write_parquet(path, table, {"task": "größe"})

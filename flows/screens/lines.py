@@ -25,6 +25,8 @@ def rate(speed: float, unit: str) -> str:
 
 def summary(stage: str, done: float, unit: str, seconds: float) -> str:
     """Describe a stage that is over."""
+    if not done:  # it counted nothing
+        return f"{stage}: {seconds:.1f} s"
     speed = f", {rate(done / seconds, unit)}" if seconds else ""
     return f"{stage}: {done:,.0f} {unit} in {seconds:.1f} s{speed}"
 

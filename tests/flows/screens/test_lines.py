@@ -61,6 +61,11 @@ def test_a_stage_of_a_second_leaves_one_line(monkeypatch: pytest.MonkeyPatch) ->
     assert [line.partition(" in ")[0] for line in observer.lines] == ["scoring: 3 rows"]
 
 
+def test_a_stage_that_counts_nothing_has_no_rate() -> None:
+    """As "0 models in 5.0 s, 0.0 models/s"."""
+    assert lines.summary("timing the models", 0, "models", 5.04) == "timing the models: 5.0 s"
+
+
 def test_a_short_stage_leaves_no_line() -> None:
     observer = Spoken()
     with observer.stage("reading", None, "rows") as tick:

@@ -9,6 +9,7 @@ try:
 
     import pet
     from flows.commands import past_runs
+    from flows.commands.certify import certify
     from flows.commands.check import check
     from flows.commands.diff import diff
     from flows.commands.export import export
@@ -49,7 +50,7 @@ def _options(
 
 
 COMMANDS = (
-    init, check, run, label, predict, evaluate, report, review, nightly, diff, transfer,
+    init, check, run, label, predict, evaluate, report, review, certify, nightly, diff, transfer,
     export,
 )  # fmt: skip
 for command in COMMANDS:

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.screens.results import percent, result
+from pet.reporting import certificate_file
 
 
 def run_list(console: Console, rows: list[dict[str, Any]], under: Path) -> None:
@@ -68,6 +69,9 @@ def run_record(console: Console, found: dict[str, Any], folder: object) -> None:
         table.add_row(name, f"{stage['seconds']:.1f}", str(stage["made"]), str(stage["reused"]))
     console.print(table)
     _provenance(console, found["provenance"])
+    if found["certificate"]:
+        line = certificate_file.sentence(found["certificate"])
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     if found["report"]:
         result(console, found["report"], folder)
     else:

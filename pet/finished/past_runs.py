@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from pet.reporting.certificate_file import read_certificate
 from pet.settings import changed_settings, load_config
 from pet.storage.files import read_json, read_record
 
@@ -74,6 +75,7 @@ def show_run(folder: Path) -> dict[str, Any]:
         "manifest": _manifest(folder),
         "provenance": read_json(folder / "provenance.json"),
         "report": report,
+        "certificate": read_certificate(folder),
     }
 
 

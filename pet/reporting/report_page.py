@@ -12,6 +12,7 @@ from pet.config import RunConfig
 from pet.escaping import shown_threshold
 from pet.reporting import plots
 from pet.reporting import report_tables as tables
+from pet.reporting.certificate_file import read_certificate, sentence
 from pet.reporting.findings import percent
 from pet.reporting.report_file import Manifest, Report, read_report
 from pet.reporting.verdict import verdict_of
@@ -84,6 +85,7 @@ def draw_page(
     report: Report, manifest: Manifest, config: RunConfig, folder: Path, task_file: str
 ) -> str:
     """Return the page. The same figures, settings and folder give the same text."""
+    certificate = read_certificate(folder)
     models, evaluation = tables.model_rows(report), tables.held_out_evaluation(report)
     confusion, shares = tables.confusion_table(report), tables.share_rows(report)
     absent = {
@@ -95,6 +97,7 @@ def draw_page(
         report=report,
         manifest=manifest,
         verdict=verdict_of(report, _called(config, folder)),
+        certified=None if certificate is None else sentence(certificate),
         levels=LEVELS,
         sections=[(key, name) for key, name in SECTIONS.items() if not absent.get(key)],
         tiles=tables.tiles(report),

@@ -40,7 +40,7 @@ class ReviewRow:
 
     Attributes:
         texts: field -> text.
-        label: the predicted one.
+        label: the predicted one; "" where it is not shown, so that nobody is led by it.
         probabilities: label -> probability.
         why: in words, why it was chosen.
     """
@@ -170,12 +170,17 @@ def _flat(row: ReviewRow, fields: Sequence[str]) -> dict[str, Any]:
     return {
         "id": row.id,
         **{names[field]: row.texts[field] for field in fields},
-        "label": row.label,
-        "confidence": row.confidence,
-        "probabilities": dict(row.probabilities),
+        **_prediction(row),
         "why": row.why,
         ANSWER: "",
     }
+
+
+def _prediction(row: ReviewRow) -> dict[str, Any]:
+    if not row.label:
+        return {"label": "", "confidence": "", "probabilities": {}}
+    shown = {"label": row.label, "confidence": row.confidence}
+    return {**shown, "probabilities": dict(row.probabilities)}
 
 
 def _write_csv(path: Path, rows: Sequence[dict[str, Any]], fields: Sequence[str]) -> None:
@@ -199,12 +204,12 @@ def _studio_task(row: ReviewRow, task: ReviewTask) -> dict[str, Any]:
         "data": {
             ROW_ID: row.id,
             **{names[field]: row.texts[field] for field in task.fields},
-            "label": row.label,
-            "confidence": row.confidence,
-            "probabilities": dict(row.probabilities),
+            **_prediction(row),
             "why": row.why,
         },
-        "predictions": [
+        "predictions": []
+        if not row.label
+        else [
             {
                 "model_version": task.run,
                 "score": row.confidence,
@@ -241,8 +246,10 @@ def _argilla_record(row: ReviewRow, task: ReviewTask) -> dict[str, Any]:
     return {
         "id": row.id,
         "fields": {names[field]: row.texts[field] for field in task.fields},
-        "metadata": {"why": row.why, "confidence": row.confidence},
-        "suggestions": {ANSWER: {"value": row.label, "score": row.confidence, "agent": task.run}},
+        "metadata": {"why": row.why, **({"confidence": row.confidence} if row.label else {})},
+        "suggestions": {ANSWER: {"value": row.label, "score": row.confidence, "agent": task.run}}
+        if row.label
+        else {},
         "responses": {},
         "vectors": {},
     }

@@ -1,0 +1,113 @@
+"""`pet certify`: rows drawn at random out to people, a bound on wrong labels back."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flows.commands.console import answer, err, out, stop
+from flows.commands.options import Csv, Debug, Json, RunFolder
+from flows.screens import certificates as certificate_screen
+from flows.screens import results as screens
+from pet.config import CsvConfig
+from pet.errors import InputError, Problem
+from pet.settings import read_csv_options
+from pet.storage.locations import check_places, place_problem
+
+
+def certify(
+    folder: RunFolder,
+    error: Annotated[
+        float | None,
+        typer.Option(help="share of wrong labels not to be exceeded", show_default="0.05"),
+    ] = None,
+    confidence: Annotated[
+        float | None, typer.Option(help="with which this is to hold", show_default="0.95")
+    ] = None,
+    answers: Annotated[
+        int | None, typer.Option(help="how many rows to draw", show_default="200")
+    ] = None,
+    guarantee: Annotated[
+        str | None,
+        typer.Option(
+            help="kept: of the labels above the threshold; "
+            "whole: of all labels, when people read the rows below it",
+            show_default="kept",
+        ),
+    ] = None,
+    precision: Annotated[
+        float | None, typer.Option(help="to be certified for each label, too: 0.9")
+    ] = None,
+    out_file: Annotated[
+        str | None, typer.Option("--out", help="the file for the rows: .csv, .jsonl or .json")
+    ] = None,
+    answered: Annotated[
+        str | None, typer.Option(help="the file with people's answers, to be taken")
+    ] = None,
+    csv: Csv = None,
+    json_out: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Certify labels: draw rows for people to label; later, take the answers to them."""
+
+    def work() -> None:
+        from pet.certifying.drawing import Request
+
+        given: dict[str, Any] = {"error": error, "confidence": confidence, "answers": answers}
+        given |= {"guarantee": guarantee, "precision": precision}
+        wanted = {name: value for name, value in given.items() if value is not None}
+        _check_options(out_file, answered, [f"--{name}" for name in wanted], csv)
+        places = {"out": out_file, "answered": answered}
+        check_places(stores=False, **{name: own for name, own in places.items() if own})
+        stop.install()
+        if problem := place_problem("RUN", folder):
+            raise InputError(problem)
+        run = Path(folder)
+        if run.name in ("", ".."):
+            run = run.resolve()
+        if out_file is not None:
+            _draw(run, Path(out_file), Request(**wanted), json_out)
+        elif answered is not None:
+            _take(run, Path(answered), csv, json_out)
+
+    answer(work, debug)
+
+
+def _check_options(
+    out_file: str | None, answered: str | None, wanted: list[str], csv: list[str] | None
+) -> None:
+    """Refuse options that do not go together: rows go out, or answers come in."""
+    alien = wanted if answered is not None else ["--csv"] if csv is not None else []
+    if alien or (out_file is None) == (answered is None):
+        found = ", ".join(alien) or ("both" if out_file else "neither")
+        expected = "--answered alone" if answered and not out_file else "--out, or --answered"
+        fix = "pet certify RUN --error 0.05 --answers 200 --out review.csv, "
+        fix += "then pet certify RUN --answered review.csv"
+        raise InputError(Problem("pet certify", expected, found, fix))
+
+
+def _draw(run: Path, out_file: Path, request: object, json_out: bool) -> None:
+    from pet.certifying.drawing import draw_rows
+
+    draw = draw_rows(run, out_file, request, screens.progress(err, stop))  # type: ignore[arg-type]
+    if json_out:
+        sys.stdout.write(json.dumps({"out": str(out_file), **draw.record}, indent=2) + "\n")
+        return
+    next_step = f"pet certify {shlex.quote(str(run))} --answered {shlex.quote(str(out_file))}"
+    certificate_screen.drawn(out, draw.record, out_file, next_step)
+
+
+def _take(run: Path, answered: Path, csv: list[str] | None, json_out: bool) -> None:
+    from pet.certifying.certificates import take_certificate
+
+    given = read_csv_options(csv or ()) or CsvConfig()
+    found = take_certificate(run, answered, screens.progress(err, stop), given)
+    if json_out:
+        sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+    else:
+        certificate_screen.certificate(out, found)

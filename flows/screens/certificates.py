@@ -1,0 +1,60 @@
+"""What `pet certify` shows: what was drawn, and what the answers prove."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from pet.escaping import visible
+from pet.reporting.certificate_file import sentence
+
+
+def drawn(console: Console, record: Mapping[str, Any], path: Path, next_step: str) -> None:
+    """Show what was drawn, and what a person does next."""
+    frame, asked = record["frame"], len(set(record["asked"].values()))
+    _print(
+        console,
+        [
+            f"{len(record['drawn']):,} rows drawn ({asked:,} different texts) of the "
+            f"{frame['rows']:,} with a confidence of {frame['threshold']:.4g} or more, of "
+            f"{record['pool_rows']:,}; recorded as draw {record['number']}",
+            f"written    {path}",
+            "write a label into `answer` for every row: an empty one counts as wrong. Then:",
+            f"  {next_step}",
+        ],
+    )
+
+
+def certificate(console: Console, found: Mapping[str, Any]) -> None:
+    """Show what is certified, the rows behind it, and what more answers would bring."""
+    lines = [sentence(found)]
+    lines.append(
+        f"{found['drawn']:,} rows drawn, {found['answered']:,} answered, {found['wrong']:,} of "
+        f"these labels wrong"
+    )
+    if found["guarantee"] == "whole" and found["threshold"] is not None:
+        lines.append(f"{found['to_read']:,} rows remain to be read: those below the threshold")
+    for label, own in (found["labels"] or {}).items():
+        lines.append(f"  {visible(label)}: {_of_label(own)}")
+    shares = ", ".join(
+        f"{answers} answers {rows / found['pool_rows']:.0%}"
+        for answers, rows in found["expected"].items()
+    )
+    lines.append(f"expected of another draw (share of the rows): {shares}")
+    lines.append(f"alpha spent so far: {found['alpha_spent']:.4g}")
+    _print(console, lines)
+
+
+def _of_label(own: Mapping[str, Any]) -> str:
+    if own["threshold"] is not None:
+        return f"certified for {own['rows']:,} rows, confidence {own['threshold']:.4g} or more"
+    needs = "" if own["needs"] is None else f"; about {own['needs']:,} drawn rows would show it"
+    return f"not certified: {own['wrong']:,} of {own['drawn']:,} drawn rows wrong{needs}"
+
+
+def _print(console: Console, lines: list[str]) -> None:
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,105 @@
+"""Every draw of a run: recorded before an answer is seen, never changed, chained by digest.
+
+`certificates/0001/draw.json` is the first draw, `answers.json` beside it the answers to it. Each
+draw spends its share of alpha (`alpha_share`), whether it certified anything or not, so that a
+draw cannot be repeated until one passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pet.errors import InputError, Problem
+from pet.reporting.certificate_file import CERTIFICATE
+from pet.storage.files import read_record, write_json
+from pet.storage.units import with_digest
+
+FOLDER, DRAW, ANSWERS = "certificates", "draw.json", "answers.json"
+
+
+@dataclass(frozen=True)
+class RecordedDraw:
+    """A draw with its answers: id of each row that was asked -> label, "" for none."""
+
+    number: int
+    folder: Path
+    record: Mapping[str, Any]
+    answers: Mapping[str, str]
+
+
+def read_draws(run: Path) -> list[RecordedDraw]:
+    """Read all draws of a run, in order.
+
+    Raises:
+        InputError: one is missing, or was changed: what was spent is not known then.
+    """
+    folder = run / FOLDER
+    names = sorted(path.name for path in folder.glob("[0-9]*") if path.is_dir())
+    found: list[RecordedDraw] = []
+    before = ""
+    for number, name in enumerate(names, start=1):
+        record = read_record(folder / name / DRAW)
+        if name != f"{number:04d}" or not _is_whole(record) or record.get("before") != before:
+            raise _broken(folder / name / DRAW)
+        before = str(record["digest"])
+        answers = read_record(folder / name / ANSWERS)
+        if answers and (not _is_whole(answers) or answers.get("draw") != before):
+            raise _broken(folder / name / ANSWERS)
+        found.append(RecordedDraw(number, folder / name, record, answers.get("answers") or {}))
+    last = read_record(run / CERTIFICATE).get("draw")
+    if last is not None and last not in [own.record["digest"] for own in found]:
+        raise _broken(folder)
+    return found
+
+
+def _is_whole(record: Mapping[str, Any]) -> bool:
+    return bool(record) and with_digest(record)["digest"] == record.get("digest")
+
+
+def _broken(path: Path) -> InputError:
+    return InputError(
+        Problem(
+            str(path),
+            "every draw of this run, as it was recorded",
+            "one is missing, or was changed",
+            "put it back: a draw spends its share of alpha whether its record is there or not. "
+            "Labels that are made anew with another seed (`--set seed=...`) can be drawn from anew",
+        )
+    )
+
+
+def add_draw(run: Path, draws: list[RecordedDraw], record: Mapping[str, Any]) -> RecordedDraw:
+    """Record a draw behind those that there are."""
+    number = len(draws) + 1
+    folder = run / FOLDER / f"{number:04d}"
+    before = str(draws[-1].record["digest"]) if draws else ""
+    whole = with_digest({"number": number, "before": before, **record})
+    write_json(folder / DRAW, whole)
+    return RecordedDraw(number, folder, whole, {})
+
+
+def add_answers(draw: RecordedDraw, given: Mapping[str, str]) -> RecordedDraw:
+    """Add answers to those that a draw has.
+
+    Raises:
+        InputError: an answer is another one by now.
+    """
+    changed = [id for id, label in given.items() if draw.answers.get(id, "") not in ("", label)]
+    if changed:
+        shown = ", ".join(changed[:5])
+        raise InputError(
+            Problem(
+                f"draw {draw.number}",
+                "the answers that were given to it before, and more",
+                f"other answers for {shown}",
+                "answers that are in stay as they are: take the file as it was given first",
+            )
+        )
+    merged = {**draw.answers, **{id: label for id, label in given.items() if label}}
+    if merged != draw.answers:
+        record = {"draw": draw.record["digest"], "answers": dict(sorted(merged.items()))}
+        write_json(draw.folder / ANSWERS, with_digest(record))
+    return RecordedDraw(draw.number, draw.folder, draw.record, merged)

@@ -14,7 +14,7 @@ SMALLER := --preset fast --set member.steps=30 --set member.batch_size=4 \
 endif
 
 .PHONY: help demo test test-thorough faults check audit bench bench-job bench-gpu bench-quality \
-        bench-review bench-size bench-tuning pictures docs clean
+        bench-certify bench-review bench-size bench-tuning pictures docs clean
 
 help:  ## say what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -88,6 +88,10 @@ bench-tuning: $(VENV)/.installed-dev  ## ways of tuning beside full tuning, and 
 bench-quality: $(VENV)/.installed-dev  ## quality of labels over seeds, beside SetFit and others (hours)
 	$(PYTHON) -m data.fetch all
 	$(PYTHON) -m tests.bench.quality
+
+bench-certify: $(VENV)/.installed-dev  ## what a certificate of labels costs, and whether it holds (an hour)
+	$(PYTHON) -m data.fetch newsgroups movies reuters
+	$(PYTHON) -m tests.bench.certify
 
 bench-review: $(VENV)/.installed-dev  ## do 50 reviewed rows help more than 50 random ones (an hour)
 	$(PYTHON) -m data.fetch newsgroups movies bert-tiny

@@ -12,6 +12,7 @@ try:
     from flows.commands.certify import certify
     from flows.commands.check import check
     from flows.commands.diff import diff
+    from flows.commands.estimate import estimate
     from flows.commands.export import export
     from flows.commands.finished import evaluate, label, predict
     from flows.commands.init import init
@@ -50,8 +51,8 @@ def _options(
 
 
 COMMANDS = (
-    init, check, run, label, predict, evaluate, report, review, certify, nightly, diff, transfer,
-    export,
+    init, check, run, label, predict, evaluate, report, review, certify, estimate, nightly,
+    diff, transfer, export,
 )  # fmt: skip
 for command in COMMANDS:
     # A text may begin with a dash.

@@ -19,6 +19,11 @@ from pet.errors import InputError, Problem
 from pet.settings import read_csv_options
 from pet.storage.locations import check_places, place_problem
 
+EXAMPLE = (
+    "pet certify RUN --error 0.05 --answers 200 --out review.csv, "
+    "then pet certify RUN --answered review.csv"
+)
+
 
 def certify(
     folder: RunFolder,
@@ -61,7 +66,10 @@ def certify(
         given: dict[str, Any] = {"error": error, "confidence": confidence, "answers": answers}
         given |= {"guarantee": guarantee, "precision": precision}
         wanted = {name: value for name, value in given.items() if value is not None}
-        _check_options(out_file, answered, [f"--{name}" for name in wanted], csv)
+        alien = ["--csv"] if answered is None and csv is not None else []
+        if answered is not None:
+            alien += [f"--{name}" for name in wanted]
+        check_way("pet certify", out_file, answered, alien, EXAMPLE)
         places = {"out": out_file, "answered": answered}
         check_places(stores=False, **{name: own for name, own in places.items() if own})
         stop.install()
@@ -78,17 +86,18 @@ def certify(
     answer(work, debug)
 
 
-def _check_options(
-    out_file: str | None, answered: str | None, wanted: list[str], csv: list[str] | None
+def check_way(
+    command: str, out_file: str | None, answered: str | None, alien: list[str], example: str
 ) -> None:
-    """Refuse options that do not go together: rows go out, or answers come in."""
-    alien = wanted if answered is not None else ["--csv"] if csv is not None else []
+    """Refuse options that do not go together: rows go out, or answers come in.
+
+    Raises:
+        InputError: neither or both, or options of the other way.
+    """
     if alien or (out_file is None) == (answered is None):
         found = ", ".join(alien) or ("both" if out_file else "neither")
         expected = "--answered alone" if answered and not out_file else "--out, or --answered"
-        fix = "pet certify RUN --error 0.05 --answers 200 --out review.csv, "
-        fix += "then pet certify RUN --answered review.csv"
-        raise InputError(Problem("pet certify", expected, found, fix))
+        raise InputError(Problem(command, expected, found, example))
 
 
 def _draw(run: Path, out_file: Path, request: object, json_out: bool) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 from pet.escaping import visible
 from pet.reporting.certificate_file import sentence
@@ -26,6 +28,35 @@ def drawn(console: Console, record: Mapping[str, Any], path: Path, next_step: st
             f"  {next_step}",
         ],
     )
+
+
+def drawn_for_shares(
+    console: Console, record: Mapping[str, Any], path: str, next_step: str
+) -> None:
+    """Show what was drawn to estimate shares, and what a person does next."""
+    _print(
+        console,
+        [
+            f"{len(record['drawn']):,} rows drawn of {record['pool_rows']:,}; recorded as draw "
+            f"{record['number']}",
+            f"written    {path}",
+            "write a label into `answer` for every row. Then:",
+            f"  {next_step}",
+        ],
+    )
+
+
+def shares(console: Console, found: Mapping[str, Any]) -> None:
+    """Show each label's share of the pool, beside the share of rows that are predicted so."""
+    level = f"{100 * found['confidence']:g} % interval"
+    table = Table("label", "predicted", "estimate", level)
+    for label, own in found["shares"].items():
+        ends = f"{own['low']:.1%} to {own['high']:.1%}"
+        table.add_row(
+            escape(visible(label)), f"{own['predicted']:.1%}", f"{own['estimate']:.1%}", ends
+        )
+    console.print(table)
+    _print(console, [f"from {found['drawn']:,} drawn rows of {found['rows']:,}"])
 
 
 def certificate(console: Console, found: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from pet.certifying.drawing import asked_texts, known_errors
 from pet.certifying.identity import digest_of, identity_of
-from pet.certifying.ledger import RecordedDraw, add_answers, read_draws
+from pet.certifying.ledger import FOLDER, RecordedDraw, add_answers, read_draws
 from pet.config import CsvConfig
 from pet.errors import InputError, Problem
 from pet.finished.finished_run import FinishedRun, open_run
@@ -45,26 +45,38 @@ def take_certificate(
     """
     run = open_run(folder)
     with locked(run.folder, observer.note):
-        draws = read_draws(run.folder)
-        if not draws:
-            raise InputError(
-                Problem(
-                    str(folder),
-                    "a draw, recorded before its answers",
-                    "none",
-                    "pet certify RUN --answers 200 --out review.csv, and let people fill it in",
-                )
-            )
-        draw = draws[-1]
-        refuse_void(run, draw.record)
-        texts = asked_texts(run, draw.record, observer)
-        given = _read(run, draw, answers, csv, texts)
-        draw = add_answers(draw, given)
+        draw, draws = take_answers_to(run, FOLDER, answers, csv, observer)
         certificate = certify(run, draw, draws)
         if certificate["threshold"] is not None:
             write_json(run.folder / CERTIFICATE, certificate)
             write_page(run.folder)
     return certificate
+
+
+def take_answers_to(
+    run: FinishedRun, ledger: str, answers: Path, csv: CsvConfig, observer: Observer
+) -> tuple[RecordedDraw, list[RecordedDraw]]:
+    """Take answers to the latest draw of a ledger; return it, and all draws.
+
+    Raises:
+        InputError: as of `take_certificate`.
+    """
+    draws = read_draws(run.folder, ledger)
+    if not draws:
+        raise InputError(
+            Problem(
+                str(run.folder / ledger),
+                "a draw, recorded before its answers",
+                "none",
+                "draw with --answers 200 --out review.csv, and let people fill it in",
+            )
+        )
+    draw = draws[-1]
+    refuse_void(run, draw.record)
+    texts = asked_texts(run, draw.record, observer)
+    given = _read(run, draw, answers, csv, texts)
+    draw = add_answers(draw, given)
+    return draw, [*draws[:-1], draw]
 
 
 def refuse_void(run: FinishedRun, record: Mapping[str, Any]) -> None:
@@ -161,10 +173,9 @@ def _expected(
     record = draw.record
     request, rows = record["request"], np.array(record["rows"])
     allowed = wrong_allowed(rows, record["pool_rows"], request["error"], request["guarantee"])
-    now = [*(own for own in draws if own.number != draw.number), draw]
     curves = error_curves(
         np.clip(1 - np.array(record["thresholds"]), 0, 1),
-        *known_errors(run, now, record["identity"]),
+        *known_errors(run, draws, record["identity"]),
     )
     return {
         str(times * request["answers"]): expected_rows(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import pet
 from pet.certifying.identity import confidences, digest_of, identity_of, label_batches
-from pet.certifying.ledger import RecordedDraw, add_draw, read_draws
+from pet.certifying.ledger import FOLDER, RecordedDraw, add_draw, read_draws
 from pet.errors import InputError, Problem
 from pet.finished.finished_run import FinishedRun, open_run
 from pet.method.certification import Guarantee, alpha_share, fewest_draws, wrong_allowed
@@ -130,20 +130,57 @@ def draw_rows(folder: Path, out: Path, request: Request, observer: Observer) -> 
         InputError: the run is not finished, nothing can be certified, a draw's record is missing,
             the pool is another one by now, or a file is at `out`.
     """
+
+    def make(
+        run: FinishedRun, identity: dict[str, str], draws: list[RecordedDraw]
+    ) -> dict[str, Any]:
+        check_request(request, len(draws) + 1)
+        return _drawn(run, request, identity, draws, observer)
+
+    return hand_out(folder, out, FOLDER, dict(vars(request)), make, observer)
+
+
+MakeRecord = Callable[[FinishedRun, dict[str, str], list[RecordedDraw]], dict[str, Any]]
+
+
+def hand_out(
+    folder: Path,
+    out: Path,
+    ledger: str,
+    request: Mapping[str, Any],
+    make: MakeRecord,
+    observer: Observer,
+) -> RecordedDraw:
+    """Record a draw in a ledger of a run, and write its rows for people.
+
+    What was asked for before of the same labels, model and pool is written again.
+
+    Args:
+        make: draws, given the run, the identity of its labels and the draws that there are.
+
+    Raises:
+        InputError: as of `draw_rows`.
+    """
     format = format_of(out, None)
     sweep(out.parent, below=False)
     if out.exists():
         raise taken_name(out)
     run = open_run(folder)
     with locked(run.folder, observer.note):
-        draws = read_draws(run.folder)
-        check_request(request, len(draws) + 1)
+        draws = read_draws(run.folder, ledger)
         identity = identity_of(run)
-        draw = next((own for own in draws if _is_same(own, request, identity)), None)
+        known = (own for own in draws if _is_same(own, request, identity))
+        draw = next(known, None)
         if draw is None:
-            record = _drawn(run, request, identity, draws, observer)
+            record = {
+                "request": dict(request),
+                "identity": identity,
+                **make(run, identity, draws),
+                "made_with": f"pet {pet.__version__}",
+                "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            }
             texts = asked_texts(run, record, observer)
-            draw = add_draw(run.folder, draws, {**record, **_asked(record, texts)})
+            draw = add_draw(run.folder, draws, {**record, **_asked(record, texts)}, ledger)
         else:
             texts = asked_texts(run, draw.record, observer)
     task = ReviewTask(run.task.description, run.task.fields, run.task.labels, folder.name)
@@ -154,9 +191,8 @@ def draw_rows(folder: Path, out: Path, request: Request, observer: Observer) -> 
     return draw
 
 
-def _is_same(draw: RecordedDraw, request: Request, identity: Mapping[str, str]) -> bool:
-    """Return whether this draw is the one that is asked for: its rows are written again then."""
-    return draw.record["request"] == vars(request) and draw.record["identity"] == identity
+def _is_same(draw: RecordedDraw, request: Mapping[str, Any], identity: Mapping[str, str]) -> bool:
+    return draw.record["request"] == request and draw.record["identity"] == identity
 
 
 def _drawn(
@@ -186,15 +222,13 @@ def _drawn(
                 "certify a larger --error, or train a better model",
             )
         )
-    seed = int(digest_of([identity, number])[:16], 16)
+    seed = seed_of(identity, FOLDER, number)
     with observer.stage("drawing rows", pool_rows, "rows") as tick:
-        rows = _uniform_rows(run, levels, plan, seed, tick)
+        rows = uniform_rows(run, levels, plan, seed, tick)
     of_labels = {} if request.precision is None else {"label_rows": _label_rows(run, levels)}
     return {
-        "request": dict(vars(request)),
         "alpha": alpha,
         "seed": seed,
-        "identity": identity,
         "pool_rows": pool_rows,
         "thresholds": levels.thresholds.tolist(),
         "rows": levels.rows.tolist(),
@@ -209,9 +243,12 @@ def _drawn(
         "planned_with": len(known),
         **of_labels,
         "drawn": rows,
-        "made_with": f"pet {pet.__version__}",
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
+
+
+def seed_of(identity: Mapping[str, str], ledger: str, number: int) -> int:
+    """Make the seed of a draw: nobody chooses it, and another model has another."""
+    return int(digest_of([identity, ledger, number])[:16], 16)
 
 
 def known_errors(
@@ -238,7 +275,7 @@ def known_errors(
     return np.array(claims, float), np.array(wrong, bool)
 
 
-def _uniform_rows(
+def uniform_rows(
     run: FinishedRun, levels: Levels, plan: Plan, seed: int, tick: Any
 ) -> list[dict[str, Any]]:
     """Draw the plan's numbers of rows, uniformly within each stratum.
@@ -263,6 +300,7 @@ def _uniform_rows(
                     "level": int(level[place]),
                     "label": batch.column("label")[place].as_py(),
                     "confidence": float(values[place]),
+                    "probabilities": batch.column("probabilities")[place].as_py(),
                 }
                 kept[stratum].append((float(random[place]), first + place, row))
             kept[stratum] = sorted(kept[stratum], key=lambda own: own[:2])[:wanted]

@@ -17,7 +17,9 @@ from pet.reporting.certificate_file import CERTIFICATE
 from pet.storage.files import read_record, write_json
 from pet.storage.units import with_digest
 
-FOLDER, DRAW, ANSWERS = "certificates", "draw.json", "answers.json"
+FOLDER, SHARES = "certificates", "shares"  # draws for certificates, and for shares of labels
+
+DRAW, ANSWERS = "draw.json", "answers.json"
 
 
 @dataclass(frozen=True)
@@ -30,13 +32,16 @@ class RecordedDraw:
     answers: Mapping[str, str]
 
 
-def read_draws(run: Path) -> list[RecordedDraw]:
+def read_draws(run: Path, ledger: str = FOLDER) -> list[RecordedDraw]:
     """Read all draws of a run, in order.
+
+    Args:
+        ledger: the folder of the draws.
 
     Raises:
         InputError: one is missing, or was changed: what was spent is not known then.
     """
-    folder = run / FOLDER
+    folder = run / ledger
     names = sorted(path.name for path in folder.glob("[0-9]*") if path.is_dir())
     found: list[RecordedDraw] = []
     before = ""
@@ -50,7 +55,11 @@ def read_draws(run: Path) -> list[RecordedDraw]:
             raise _broken(folder / name / ANSWERS)
         found.append(RecordedDraw(number, folder / name, record, answers.get("answers") or {}))
     last = read_record(run / CERTIFICATE).get("draw")
-    if last is not None and last not in [own.record["digest"] for own in found]:
+    if (
+        ledger == FOLDER
+        and last is not None
+        and last not in [own.record["digest"] for own in found]
+    ):
         raise _broken(folder)
     return found
 
@@ -71,10 +80,12 @@ def _broken(path: Path) -> InputError:
     )
 
 
-def add_draw(run: Path, draws: list[RecordedDraw], record: Mapping[str, Any]) -> RecordedDraw:
+def add_draw(
+    run: Path, draws: list[RecordedDraw], record: Mapping[str, Any], ledger: str = FOLDER
+) -> RecordedDraw:
     """Record a draw behind those that there are."""
     number = len(draws) + 1
-    folder = run / FOLDER / f"{number:04d}"
+    folder = run / ledger / f"{number:04d}"
     before = str(draws[-1].record["digest"]) if draws else ""
     whole = with_digest({"number": number, "before": before, **record})
     write_json(folder / DRAW, whole)

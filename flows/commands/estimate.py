@@ -1,0 +1,81 @@
+"""`pet estimate`: rows drawn at random out to people, shares of labels with intervals back."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.commands.certify import check_way
+from flows.commands.console import answer, err, out, stop
+from flows.commands.options import Csv, Debug, Json, RunFolder
+from flows.screens import certificates as certificate_screen
+from flows.screens import results as screens
+from pet.config import CsvConfig
+from pet.errors import InputError
+from pet.settings import read_csv_options
+from pet.storage.locations import check_places, place_problem
+
+EXAMPLE = (
+    "pet estimate RUN --answers 200 --out review.csv, then pet estimate RUN --answered review.csv"
+)
+
+
+def estimate(
+    folder: RunFolder,
+    answers: Annotated[
+        int | None, typer.Option(help="how many rows to draw", show_default="200")
+    ] = None,
+    confidence: Annotated[
+        float | None, typer.Option(help="of the intervals", show_default="0.95")
+    ] = None,
+    out_file: Annotated[
+        str | None, typer.Option("--out", help="the file for the rows: .csv, .jsonl or .json")
+    ] = None,
+    answered: Annotated[
+        str | None, typer.Option(help="the file with people's answers, to be taken")
+    ] = None,
+    csv: Csv = None,
+    json_out: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Estimate each label's share of the pool: draw rows; later, take the answers to them."""
+
+    def work() -> None:
+        from pet.certifying import shares
+
+        alien = [] if answered is None or answers is None else ["--answers"]
+        if answered is None:
+            alien += [
+                name
+                for name, given in {"--csv": csv, "--confidence": confidence}.items()
+                if given is not None
+            ]
+        check_way("pet estimate", out_file, answered, alien, EXAMPLE)
+        places = {"out": out_file, "answered": answered}
+        check_places(stores=False, **{name: own for name, own in places.items() if own})
+        stop.install()
+        if problem := place_problem("RUN", folder):
+            raise InputError(problem)
+        run, observer = Path(folder), screens.progress(err, stop)
+        if out_file is not None:
+            draw = shares.draw_for_shares(run, Path(out_file), answers or 200, observer)
+            if json_out:
+                sys.stdout.write(json.dumps({"out": out_file, **draw.record}, indent=2) + "\n")
+                return
+            step = f"pet estimate {shlex.quote(folder)} --answered {shlex.quote(out_file)}"
+            certificate_screen.drawn_for_shares(out, draw.record, out_file, step)
+        elif answered is not None:
+            given = read_csv_options(csv or ()) or CsvConfig()
+            level = 0.95 if confidence is None else confidence
+            found = shares.estimate(run, Path(answered), observer, level, given)
+            if json_out:
+                sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+            else:
+                certificate_screen.shares(out, found)
+
+    answer(work, debug)

@@ -12,6 +12,7 @@ import numpy as np
 from pet.certifying.drawing import asked_texts, known_errors
 from pet.certifying.identity import digest_of, identity_of
 from pet.certifying.ledger import FOLDER, RecordedDraw, add_answers, read_draws
+from pet.certifying.marking import mark_card, mark_labels
 from pet.config import CsvConfig
 from pet.errors import InputError, Problem
 from pet.finished.finished_run import FinishedRun, open_run
@@ -49,6 +50,8 @@ def take_certificate(
         certificate = certify(run, draw, draws)
         if certificate["threshold"] is not None:
             write_json(run.folder / CERTIFICATE, certificate)
+            mark_labels(run, certificate)
+            mark_card(run, certificate)
             write_page(run.folder)
     return certificate
 

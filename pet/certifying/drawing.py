@@ -12,7 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 import pet
-from pet.certifying.identity import confidences, digest_of, identity_of, label_batches
+from pet.certifying.identity import (
+    BINS,
+    confidences,
+    digest_of,
+    identity_of,
+    label_batches,
+    level_bins,
+)
 from pet.certifying.ledger import FOLDER, RecordedDraw, add_draw, read_draws
 from pet.errors import InputError, Problem
 from pet.finished.finished_run import FinishedRun, open_run
@@ -24,8 +31,6 @@ from pet.reviewing.annotation_files import ReviewRow, ReviewTask, format_of, tak
 from pet.reviewing.review_rows import texts_of_ids
 from pet.storage.files import sweep
 from pet.storage.locks import locked
-
-BINS = 1 << 20  # of confidence: a threshold is a multiple of 2^-20, which float32 has exactly
 
 LEVELS = 400  # thresholds that a plan is made of, evenly spaced by rows
 
@@ -114,10 +119,6 @@ def read_levels(run: FinishedRun) -> Levels:
     wanted = np.linspace(1, rows[-1], LEVELS)
     places = np.unique(np.searchsorted(rows, wanted))
     return Levels((BINS - filled[places]) / BINS, rows[places])
-
-
-def level_bins(values: NDArray[np.float32]) -> NDArray[np.int64]:
-    return np.floor(np.clip(values.astype(np.float64), 0, 1) * BINS).astype(np.int64)
 
 
 def draw_rows(folder: Path, out: Path, request: Request, observer: Observer) -> RecordedDraw:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,13 +18,15 @@ from pet.inputs.inputs import recorded_inputs
 from pet.storage.files import read_json, read_parquet_batches
 from pet.storage.units import LABELS_DONE
 
+BINS = 1 << 20  # of confidence: a threshold is a multiple of 2^-20, which float32 has exactly
+
 BATCH = 50_000  # rows of labels read at a time
 
 COLUMNS = ("id", "label", "confidence", "probabilities")
 
 
-def label_batches(run: FinishedRun) -> Iterator[pa.RecordBatch]:
-    """Read a run's labels in the order of the pool.
+def label_files(run: FinishedRun) -> list[Path]:
+    """List a run's label files, in the order of the pool.
 
     Raises:
         InputError: they are not whole.
@@ -39,8 +42,22 @@ def label_batches(run: FinishedRun) -> Iterator[pa.RecordBatch]:
                 "give the run's `pet run` command again",
             )
         )
-    for path in paths:
+    return paths
+
+
+def label_batches(run: FinishedRun) -> Iterator[pa.RecordBatch]:
+    """Read a run's labels in the order of the pool.
+
+    Raises:
+        InputError: they are not whole.
+    """
+    for path in label_files(run):
         yield from read_parquet_batches(path, BATCH, COLUMNS)
+
+
+def level_bins(values: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Return the step of confidence, of BINS, that each value has reached. [rows]"""
+    return np.floor(np.clip(values.astype(np.float64), 0, 1) * BINS).astype(np.int64)
 
 
 def confidences(batch: pa.RecordBatch) -> NDArray[np.float32]:

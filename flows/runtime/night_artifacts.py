@@ -15,6 +15,7 @@ from pet.escaping import as_markdown, visible
 
 DRIFT = "pet.drift"
 MODEL_RENEWED = "pet.model.renewed"
+TOO_MANY_WRONG = "pet.labels.wrong"
 LONGEST_TABLE = 200  # files in the result's table
 
 
@@ -83,5 +84,7 @@ def _emit(found: Mapping[str, Any]) -> None:
             "rows": found["drift_rows"],
         }
         emit_event(DRIFT, resource=resource, payload=payload)
+    if found["errors"] and found["errors"]["alarm"]:
+        emit_event(TOO_MANY_WRONG, resource=resource, payload=found["errors"])
     if found["came_into_use"]:
         emit_event(MODEL_RENEWED, resource=resource, payload=found["came_into_use"])

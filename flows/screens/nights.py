@@ -32,6 +32,15 @@ def night(console: Console, found: dict[str, Any]) -> None:
         _line(console, f"warning: {name} cannot be read: {why}")
     for line in passed_over_warnings("the pool", found["passed_over"]):
         _line(console, f"warning: {line}")
+    if errors := found["errors"]:
+        state = "too many are wrong" if errors["alarm"] else "nothing is proved"
+        _line(
+            console,
+            f"errors     {errors['wrong']:,} of {errors['answered']:,} drawn labels wrong: {state} "
+            f"(capital {errors['capital']:g}); {errors['open']:,} nights wait for answers",
+        )
+        if errors.get("drawn"):
+            _line(console, f"drawn      {errors['drawn']}: write a label into `answer`")
     model = found["model"]
     _line(console, f"model      {model['version']}, {model['voice']} of {model['run']}")
     _line(console, f"labels     {found['labels']}")

@@ -3,5 +3,6 @@
 `identity` names labels, model and pool by their content. `ledger` keeps every draw and its
 answers, and what each may spend of alpha; `drawing` plans a draw and writes its rows for people;
 `certificates` takes the answers and says what is certified, `marking` puts that where the labels
-go; `shares` estimates how much of the pool has each label. The tests are those of `pet.method.certification`.
+go; `shares` estimates how much of the pool has each label. The tests are those of
+`pet.method.certification`.
 """

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-OURS = {LEDGER, "labels", MODELS, "pools", DIGESTS}
+OURS = {LEDGER, "labels", MODELS, "pools", "watch", DIGESTS}
 
 
 def label_new(
@@ -125,6 +125,7 @@ class _Night:
         tidy(self.store, self.state, self.config.keep_deleted)
         if self.labeled:
             self.note_repeated_ids()
+        errors = self.watch_errors()
         nights = self.state.nights  # a new model begins a list of its own
         if reason := reason_to_renew(self.config, self.state, self.first):
             self.renew(reason)
@@ -133,6 +134,7 @@ class _Night:
             **standing(self.store, self.state, nights[-1] if nights else None),
             **news(self.found, self.labeled, self.first.task.labels),
             "labeled_anew": sorted(self.labeled_anew),
+            "errors": errors,
             "came_into_use": self.came_into_use.model_dump() if self.came_into_use else None,
             "seconds": round(time.monotonic() - self.started, 1),
         }
@@ -252,6 +254,31 @@ class _Night:
             drift_rows=rows,
         )
         self.labeled = labeled
+
+    def watch_errors(self) -> dict[str, Any] | None:
+        """Draw rows of tonight's labels for people, and bet on the answers to earlier ones."""
+        config = self.config.certify
+        if not config.rows_a_night:
+            return None
+        from pet.nightly.error_watch import draw_tonight, threshold_of, watch_errors
+
+        fields = self.first.task.fields
+        found = watch_errors(self.store, self.model, config, fields)
+        if found["alarm"]:
+            self.observer.note(
+                f"warning: more than {config.error:.3g} of the kept labels are wrong "
+                f"({found['wrong']} of {found['answered']} drawn rows)"
+            )
+        if self.labeled:
+            files = [self.found.present[name] for name in sorted(self.labeled)]
+            threshold = threshold_of(config, self.model, self.first.config.abstain_below)
+            labeler = self.labeler(self.model)
+            path = self.one(
+                "draw rows for people",
+                lambda: draw_tonight(labeler, files, config.rows_a_night, threshold),
+            )
+            found["drawn"] = None if path is None else str(path)
+        return found
 
     def set_aside(self, file: PoolFile, error: InputError) -> BadFile:
         self.observer.note(f"warning: {error}")

@@ -30,6 +30,21 @@ class DriftConfig(Frozen):
         return Thresholds(self.labels, self.confidence, self.words, self.lengths)
 
 
+class ErrorWatchConfig(Frozen):
+    """Rows of every night for people, and the error among kept labels that is watched for."""
+
+    rows_a_night: int = Field(
+        0, ge=0, le=1000, description="rows of a night's kept labels for people; 0: none"
+    )
+    error: float = Field(0.05, gt=0, lt=0.5, description="share of wrong labels among the kept")
+    confidence: float = Field(
+        0.95, gt=0.5, lt=1, description="with which more than `error` are wrong, when it is told"
+    )
+    threshold: float | None = Field(
+        None, ge=0, le=1, description="labels kept; the run's certificate's, if not given"
+    )
+
+
 class NightlyConfig(Frozen):
     """What is labeled every night, with what, and when the model is trained anew."""
 
@@ -66,6 +81,9 @@ class NightlyConfig(Frozen):
     retrain_on_drift: bool = Field(True, description="drift renews the model")
     retrain_nights: int = Field(
         0, ge=0, description="nights with new texts after which the model is renewed; 0: never"
+    )
+    certify: ErrorWatchConfig = Field(
+        ErrorWatchConfig(), description="whether too many of the kept labels are wrong"
     )
     drift: DriftConfig = Field(DriftConfig(), description="what counts as drift")
 

@@ -1,0 +1,158 @@
+"""A few rows of every night for people, and a bet that too many of the kept labels are wrong.
+
+    watch/0001.json    the rows that were drawn, with their labels: written first
+    watch/0001.csv     the same rows for people; their answers stand in it
+
+A certificate is about one pool, and each night is another. So rows of each night's labels at or
+above the threshold are drawn, uniformly and with replacement, and the answers are bet on
+(`pet.method.betting`): once the capital reaches 1 / alpha, more than the error that was asked for
+are wrong, with that confidence, whenever one looks. That it has not says nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pet.method.betting import capital
+from pet.nightly.arrivals import PoolFile
+from pet.nightly.label_store import labels_folder
+from pet.nightly.ledger import ModelRecord
+from pet.nightly.nightly_config import ErrorWatchConfig
+from pet.reporting.certificate_file import read_certificate
+from pet.reviewing.annotation_files import ReviewRow, ReviewTask, write_rows
+from pet.reviewing.annotations import read_annotations
+from pet.storage.files import read_parquet, read_record, write_json
+from pet.storage.units import derive_seed
+
+if TYPE_CHECKING:
+    from pet.nightly.file_labeling import FileLabeler
+
+WATCH = "watch"
+
+COLUMNS = ("id", "label", "confidence")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A label at or above the threshold."""
+
+    file: PoolFile
+    id: str
+    label: str
+
+
+def threshold_of(config: ErrorWatchConfig, model: ModelRecord, abstain_below: float) -> float:
+    """Return the confidence from which labels are kept.
+
+    The setting, else that of the run's certificate, else that from which labels do not abstain.
+    """
+    if config.threshold is not None:
+        return config.threshold
+    certificate = read_certificate(Path(model.run))
+    if certificate is not None and certificate["threshold"] is not None:
+        return float(certificate["threshold"])
+    return abstain_below
+
+
+def draw_tonight(
+    labeler: FileLabeler, files: Sequence[PoolFile], rows: int, threshold: float
+) -> Path | None:
+    """Draw some of tonight's kept labels, record them, and write them for people.
+
+    Returns:
+        the file for people; None where no label was kept.
+    """
+    folder = labeler.store / WATCH
+    kept = [
+        Kept(file, id, label)
+        for file in files
+        for path in sorted(
+            labels_folder(labeler.store, labeler.model, file.name, file.digest).glob(
+                "part-*.parquet"
+            )
+        )
+        for id, label, confidence in zip(
+            *(read_parquet(path, COLUMNS)[name].to_pylist() for name in COLUMNS), strict=True
+        )
+        if confidence >= threshold
+    ]
+    if not kept:
+        return None
+    number = len(list(folder.glob("*.json"))) + 1
+    seed = derive_seed(number, labeler.model.made_from, *(file.digest for file in files))
+    drawn = [kept[n] for n in np.random.default_rng(seed).integers(len(kept), size=rows)]
+    record = {
+        "model": labeler.model.version,
+        "threshold": threshold,
+        "kept": len(kept),
+        "seed": seed,
+        "rows": [{"file": own.file.name, "id": own.id, "label": own.label} for own in drawn],
+    }
+    write_json(folder / f"{number:04d}.json", record)
+    path = folder / f"{number:04d}.csv"
+    why = "drawn at random from a night's labels"
+    texts = _texts(labeler, drawn)
+    shown = [
+        ReviewRow(f"{file}:{id}", text, "", 0.0, {}, why) for (file, id), text in texts.items()
+    ]
+    task = labeler.task
+    write_rows(path, "csv", shown, ReviewTask(task.description, task.fields, task.labels, "night"))
+    return path
+
+
+def _texts(labeler: FileLabeler, drawn: Sequence[Kept]) -> dict[tuple[str, str], dict[str, str]]:
+    """Look up the texts of drawn rows, each once, in the order of the files."""
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for file in dict.fromkeys(own.file for own in drawn):
+        wanted = {own.id for own in drawn if own.file == file}
+        for batch in labeler.open(file).batches(labeler.settings.shard_rows):
+            for row, id in enumerate(batch.ids):
+                if id in wanted:
+                    texts = {name: batch.columns[name][row] for name in labeler.task.fields}
+                    found.setdefault((file.name, id), texts)
+    return found
+
+
+def watch_errors(
+    store: Path, model: ModelRecord, config: ErrorWatchConfig, fields: Sequence[str]
+) -> dict[str, Any]:
+    """Bet on the answers to what was drawn of a model's labels.
+
+    A night counts once all of its rows are answered, in the order of the nights.
+
+    Returns:
+        `error` and `confidence` that were asked for, `answered` rows, `wrong` ones among them,
+        `open` nights that wait for answers, the highest `capital` so far, `alarm` if it has
+        reached 1 / alpha.
+
+    Raises:
+        InputError: a file of answers cannot be read.
+    """
+    wrong, waiting = list[bool](), 0
+    for path in sorted((store / WATCH).glob("*.json")):
+        record = read_record(path)
+        if record.get("model") != model.version:
+            continue
+        given = read_annotations(path.with_suffix(".csv"), fields)
+        answers = {own.id: own.label for own in given if own.label}
+        rows = [(f"{row['file']}:{row['id']}", row["label"]) for row in record["rows"]]
+        if any(id not in answers for id, _ in rows):
+            waiting += 1
+            continue
+        wrong += [answers[id] != label for id, label in rows]
+    path_of_capital = capital(np.array(wrong, bool), config.error)
+    highest = float(path_of_capital.max()) if len(wrong) else 1.0
+    return {
+        "error": config.error,
+        "confidence": config.confidence,
+        "answered": len(wrong),
+        "wrong": sum(wrong),
+        "open": waiting,
+        "capital": round(highest, 3),
+        "alarm": highest >= 1 / (1 - config.confidence),
+    }

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from pet.errors import InputError, Problem
 from pet.finished.finished_run import FinishedRun, refuse_changed
-from pet.inputs.inputs import recorded_inputs
 from pet.storage.files import read_json, read_parquet_batches
+from pet.storage.run_folders import recorded_inputs
 from pet.storage.units import LABELS_DONE
 
 BINS = 1 << 20  # of confidence: a threshold is a multiple of 2^-20, which float32 has exactly

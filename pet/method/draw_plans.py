@@ -136,6 +136,8 @@ def _plans(
                 designs += [(border, n) for n in firsts if n < draws * rows[border] / rows[last]]
         for border, first in designs:
             evidence = _evidence(rows, wrong, allowed, draws, levels, border, last, first)
+            most = _evidence(rows, 0 * wrong[:1], allowed, draws, levels, border, last, first)
+            evidence = np.where(most >= -np.log(alpha), evidence, 0.0)  # else it cannot pass
             expected += _certified(rows[levels], evidence, alpha)
             strata = (first, draws - first)
             plans += [Plan(border, last, strata, tuple(levels[n:])) for n in range(len(levels))]

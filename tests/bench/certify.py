@@ -43,6 +43,7 @@ from pet.method.draw_plans import error_curves, plan_draw
 from pet.method.ensembling import softmax
 from pet.method.share_intervals import clopper_pearson, estimate_shares
 from pet.storage.files import write_json, write_text
+from tests.bench.drawings import Drawing
 from tests.bench.tables import RESULTS, notes
 
 TASKS = ("newsgroups", "movies", "reuters", "skewed")
@@ -50,6 +51,7 @@ MODELS = ("weak", "strong")
 ERRORS = (0.05, 0.1)
 ANSWERS = (100, 200, 400)
 MORE = (100, 150, 200, 300, 400, 667, 1000, 1500)  # answers of a uniform draw
+PICTURES = Path(__file__).parents[2] / "data" / "pictures"
 ALPHA = 0.05
 LEVELS, GRID = 400, 40
 FEWEST = 0.1  # of the rows that knowing the truth would certify: below it there is nothing to reach
@@ -274,6 +276,43 @@ def document(cells: list[dict[str, Any]], draws: int) -> str:
     return "\n".join(lines) + "\n"
 
 
+def picture(cells: list[dict[str, Any]], mode: str) -> str:
+    """Draw rows read against the share certified, a panel for a weak and for a strong model.
+
+    Lines: `pet certify` (accent) and a uniform draw (muted), on posts at 5 %; dashes: the truth.
+    """
+    drawing = Drawing(mode, 300, "Answers against the share of rows certified")
+    for left, model in ((60, "weak"), (500, "strong")):
+        found = next(c for c in cells if (c["task"], c["model"]) == ("newsgroups", model))
+        own = found["errors"]["0.05"]
+        title = f"posts, model right on {found['accuracy']:.0%}"
+        drawing.text(left, 34, title, bold=True)
+
+        def place(answers: float, share: float, left: int = left) -> tuple[float, float]:
+            return left + min(answers, 700) / 2, 250 - 190 * share
+
+        for share in (0, 0.5, 1):
+            drawing.line([place(0, share), place(700, share)], "rule", 1)
+            drawing.text(left - 8, place(0, share)[1] + 5, f"{share:.0%}", size=12, anchor="end")
+        for answers in (100, 400, 700):
+            drawing.text(place(answers, 0)[0], 270, str(answers), size=12, anchor="middle")
+        truth = own["truth"]
+        drawing.line([place(0, truth), place(700, truth)], "muted", 1)
+        drawing.text(place(700, 0)[0], place(0, truth)[1] - 6, "all that the truth would allow",
+                     size=12, colour="muted", anchor="end")  # fmt: skip
+        for way, colour, shown in (
+            ("uniform", "muted", [n for n in MORE if n <= 700]),
+            ("certify", "first", list(ANSWERS)),
+        ):
+            points = [place(n, own[way][str(n)][0]) for n in shown]
+            drawing.line(points, colour, 2)
+            for point in points:
+                drawing.dot(*point, colour, hollow=way == "uniform")
+    drawing.text(60, 292, "answers → share of the rows certified, at most 5 % wrong: filled pet "
+                 "certify, hollow a uniform draw", size=12, colour="muted")  # fmt: skip
+    return drawing.svg()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -293,6 +332,8 @@ def main() -> None:
     if set(options.tasks) == set(TASKS):
         path: Path = RESULTS / "certify.md"
         write_text(path, text + notes(path))
+        for mode in ("light", "dark"):
+            write_text(PICTURES / f"certify-{mode}.svg", picture(cells, mode))
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ def identity_of(run: FinishedRun) -> dict[str, str]:
     student = refuse_changed(run.folder / "student")
     return {
         "labels": labels.hexdigest(),
-        "model": digest_of(student.get("files")),
+        "model": digest_of([student.get("files"), run.fingerprint_of("soft_labels")]),
         "pool": str(recorded_inputs(run.folder).get("pool")),
     }
 

@@ -95,7 +95,7 @@ def input_error(path: Path, expected: str, found: str, fix: str) -> InputError:
     return InputError(Problem(str(path), expected, found, fix))
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """Cut a message down to its first line; without a message, name the error."""
     return (str(error).splitlines() or [type(error).__name__])[0]
 
@@ -115,6 +115,12 @@ def unsteady(path: Path | str, error: OSError) -> PetError:
     return outage(path, "a file that can be read to its end", error.strerror, "the file")
 
 
+def is_of_the_disk(error: InputError) -> bool:
+    """Return whether an error that a file is blamed for is a disk's, which may work tomorrow."""
+    cause = error.__cause__
+    return isinstance(cause, OSError) and cause.errno is not None  # Arrow's own have no number
+
+
 def missing_package(package: str, extra: str, purpose: str) -> InputError:
     """Make the error of an optional package that is not installed."""
     return InputError(
@@ -122,6 +128,11 @@ def missing_package(package: str, extra: str, purpose: str) -> InputError:
             purpose, f"the package {package}", "it is not installed", f"pip install 'pet[{extra}]'"
         )
     )
+
+
+def is_panic(error: BaseException) -> bool:
+    """Recognise what a library in Rust raises where it gives up: it is no `Exception`."""
+    return type(error).__name__ == "PanicException"
 
 
 OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "ALLOC_FAILED", "bad_alloc")

@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 
 from pet.data.data_files import CHUNK_ROWS, RawRows, Source
-from pet.data.unpacking import most_unpacked
 from pet.errors import input_error
 from pet.storage.object_storage import is_remote, open_binary
 
@@ -36,21 +35,11 @@ def count_arrow(source: Source) -> int:
 
 
 def _batches(source: Source, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    most = most_unpacked(source.path)
     places = [place for place, name in enumerate(source.schema.names) if name in columns]
     with _opened(source.path, places) as reader:
         is_file = hasattr(reader, "get_batch")
         batches = map(reader.get_batch, range(reader.num_record_batches)) if is_file else reader
-        for batch in batches:
-            most -= batch.nbytes
-            if most < 0:
-                raise input_error(
-                    source.path,
-                    f"a file that unpacks to at most {most_unpacked(source.path):,} bytes",
-                    "more",
-                    "write it as Parquet",
-                )
-            yield batch
+        yield from batches
 
 
 @contextlib.contextmanager

@@ -222,7 +222,9 @@ def _nearby(path: Path) -> str:
     return f"check the path: {path.parent} holds {listed}{', ...' if len(names) > 8 else ''}"
 
 
-CHUNK_ROWS = 8192  # rows that a reader holds at a time
+CHUNK_ROWS, CHUNK_BYTES = 8192, 64 << 20  # that a reader holds at a time
+
+ROW_BYTES = 64  # that a row takes by itself, without its texts
 
 RawRows = tuple[pa.RecordBatch, NDArray[np.object_]]  # columns, and what is wrong per row
 

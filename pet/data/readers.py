@@ -5,6 +5,8 @@ from __future__ import annotations
 import bisect
 import contextlib
 import csv
+import functools
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -17,8 +19,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pet.data.arrow_reader import count_arrow, peek_arrow, read_arrow
+from pet.data.columns import is_string
 from pet.data.data_files import (
+    CHUNK_BYTES,
     CHUNK_ROWS,
+    ROW_BYTES,
     UNSTATED,
     CsvFormat,
     RawRows,
@@ -28,6 +33,7 @@ from pet.data.data_files import (
     partition_of,
     special_kind,
 )
+from pet.data.limited_process import call_limited, is_limited
 from pet.data.spreadsheets import unescaped
 from pet.data.text_readers import (
     filled_lines,
@@ -37,7 +43,7 @@ from pet.data.text_readers import (
     read_csv,
     read_jsonl,
 )
-from pet.data.unpacking import open_unpacked
+from pet.data.unpacking import most_unpacked, open_unpacked, unpacks_to_too_much
 from pet.errors import (
     InputError,
     PetError,
@@ -47,7 +53,8 @@ from pet.errors import (
     input_error,
     unsteady,
 )
-from pet.storage.object_storage import is_remote, open_binary, path_of, stamp_of, trouble
+from pet.progress import Observer
+from pet.storage.object_storage import Stamp, is_remote, open_binary, path_of, stamp_of, trouble
 
 
 def peek(path: Path, written: CsvFormat) -> tuple[pa.Schema, int | None]:
@@ -123,6 +130,64 @@ def _repeated(source: Source, name: str, table: pa.RecordBatch) -> pa.Array:
     return pa.repeat(pa.scalar(source.partition[name], pa.string()), len(table))
 
 
+def check_decoding(source: Source, columns: Sequence[str]) -> None:
+    """Decode columns of a file where that does no harm, once, before they are decoded here.
+
+    Lines of text are bounded where they are read; what Arrow decodes is not.
+
+    Raises:
+        InputError: it is damaged, or takes more memory or time than a file may.
+        ReadingFailed: it could not be read this time.
+    """
+    if source.kind in ("parquet", "arrow") and not is_limited():
+        columns = [name for name in dict.fromkeys(columns) if name not in source.partition]
+        place = str(source.path) if is_remote(source.path) else os.path.abspath(source.path)
+        _check_decoding(place, str(source.path), source.stamp, tuple(columns))
+
+
+@functools.lru_cache(10_000)
+def _check_decoding(place: str, name: str, stamp: Stamp, columns: tuple[str, ...]) -> None:
+    path = path_of(place)
+    request = {"path": place, "columns": columns, "most_bytes": most_unpacked(path)}
+    call_limited(
+        f"{__name__}:decode_whole",
+        request,
+        name=name,
+        size=int(stamp[0]),
+        remote=is_remote(path),
+    )
+
+
+def decode_whole(path: str, columns: list[str], most_bytes: int, observer: Observer) -> None:
+    """Decode columns of a Parquet, Feather or Arrow file, and keep nothing.
+
+    Args:
+        columns: none: the first.
+        most_bytes: that may come of it.
+
+    Raises:
+        InputError: it is damaged, or holds more.
+        PetError: it cannot be read.
+    """
+    source = open_source(path_of(path), "")
+    room = most_bytes
+    with _steady(source):
+        for table, _ in read_rows(source, (), columns):
+            for column in table.columns:
+                _validate(column)
+            room -= table.nbytes + ROW_BYTES * len(table)
+            if room < 0:
+                fix = "look at what is in it, and write it as CSV or JSON Lines"
+                raise unpacks_to_too_much(source.path, most_bytes, fix)
+
+
+def _validate(column: pa.Array) -> None:
+    """Refuse places of values that lie outside of the array; bytes may be no UTF-8."""
+    if is_string(column.type):
+        column = column.cast(pa.large_binary())
+    column.validate(full=True)
+
+
 def group_starts(path: Path) -> list[int]:
     """Return the first row of each of a Parquet file's row groups."""
     with open_binary(path) as stream:
@@ -143,9 +208,16 @@ def _read_parquet(
         ) as file,
     ):
         groups = range(skip, file.num_row_groups)
-        for table in file.iter_batches(CHUNK_ROWS, groups, columns=columns):
+        for table in file.iter_batches(_rows_at_a_time(file), groups, columns=columns):
             arrays = [_without_dictionary(table.column(name)) for name in columns]
             yield pa.RecordBatch.from_arrays(arrays, columns), np.full(len(table), None)
+
+
+def _rows_at_a_time(file: pq.ParquetFile) -> int:
+    """Return how many rows to hold, so that long texts take no more memory than short ones."""
+    groups = [file.metadata.row_group(group) for group in range(file.num_row_groups)]
+    longest = max((own.total_byte_size / max(1, own.num_rows) for own in groups), default=0)
+    return max(1, min(CHUNK_ROWS, int(CHUNK_BYTES / max(1, longest))))
 
 
 def _without_dictionary(column: pa.Array) -> pa.Array:
@@ -277,6 +349,7 @@ def read_chunks(
         PetError: the file has changed or disappeared since it was opened, or is damaged.
     """
     with _steady(source):
+        check_decoding(source, [*texts, *others])
         starts = group_starts(source.path) if start and source.kind == "parquet" else [0]
         skip = bisect.bisect_right(starts, start) - 1
         first = starts[skip]
@@ -304,6 +377,7 @@ def count_rows(source: Source) -> int:
         return sum(map(len, read_chunks(source, source.schema.names[:1], ())))
     with _steady(source):
         if source.kind == "arrow":
+            check_decoding(source, source.schema.names[:1])
             return count_arrow(source)
         with open_unpacked(source.path) as stream:
             return sum(1 for _ in filled_lines(stream))

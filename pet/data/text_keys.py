@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 # White space and what has no ink: format and control characters, variation selectors, fillers. NUL
 # is left to be seen: texts of it are a mistake of whoever wrote them, and show as one.
@@ -34,3 +34,16 @@ def text_key(text: str) -> str:
 def row_keys(columns: Mapping[str, Sequence[str]], fields: Sequence[str]) -> list[tuple[str, ...]]:
     """Return the keys of rows, each with those of all its fields. [rows]"""
     return [tuple(map(text_key, row)) for row in zip(*(columns[n] for n in fields), strict=True)]
+
+
+def alike(names: Iterable[str]) -> list[list[str]]:
+    """Return the groups of names that have one key: most likely slips of one name."""
+    groups: dict[str, list[str]] = {}
+    for name in dict.fromkeys(names):
+        groups.setdefault(text_key(name), []).append(name)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def named_apart(names: Iterable[str]) -> str:
+    """Show names that are alike, so that the eye sees how they differ."""
+    return " and ".join(map(ascii, names))

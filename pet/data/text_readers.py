@@ -8,17 +8,19 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import Any, BinaryIO, TextIO, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
-from pet.data.data_files import CHUNK_ROWS, CsvFormat, RawRows, Reason, Source
+from pet.data.data_files import CHUNK_BYTES, CHUNK_ROWS, CsvFormat, RawRows, Reason, Source
 from pet.data.unpacking import open_unpacked
 from pet.errors import InputError, input_error
+
+T = TypeVar("T")
 
 LONGEST_ROW = 16 << 20  # bytes of one CSV or JSONL row; more is an unclosed quote, or no text
 
@@ -123,13 +125,25 @@ def read_csv(source: Source, texts: Sequence[str], others: Sequence[str]) -> Ite
     with _open_text(source.path, source.csv, "surrogateescape") as stream:
         rows = _CsvRows(stream, source.path, source.csv).rows()
         next(rows)  # the header
-        while batch := list(islice(rows, CHUNK_ROWS)):
+        while batch := _take_rows(rows, lambda row: sum(map(len, row))):
             faults = [row if isinstance(row, Reason) else None for row in batch]
             values: list[list[str | None]] = [
                 [None if isinstance(row, Reason) else row[place] for row in batch]
                 for place in places
             ]
             yield _as_batch(columns, values, texts, faults)
+
+
+def _take_rows(rows: Iterator[T], size_of: Callable[[T], int]) -> list[T]:
+    """Take as many rows as are held at a time; none at the end."""
+    taken: list[T] = []
+    room = CHUNK_BYTES
+    for row in islice(rows, CHUNK_ROWS):
+        taken.append(row)
+        room -= size_of(row)
+        if room < 0:
+            break
+    return taken
 
 
 class _CsvRows:
@@ -299,7 +313,7 @@ def read_jsonl(source: Source, texts: Sequence[str], others: Sequence[str]) -> I
     columns = list(dict.fromkeys([*texts, *others]))
     with open_unpacked(source.path) as stream:
         lines = filled_lines(stream)
-        while batch := list(islice(lines, CHUNK_ROWS)):
+        while batch := _take_rows(lines, len):
             records = [_parse(line) for line in batch]
             faults = [record if isinstance(record, Reason) else None for record in records]
             values = [_values(records, faults, name, name in texts) for name in columns]

@@ -1,4 +1,4 @@
-"""Packed data files: gzip, unpacked while it is read, up to a bound."""
+"""Packed data files: what they may unpack to; gzip, unpacked while it is read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import zlib
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from pet.errors import input_error
+from pet.errors import InputError, input_error
 from pet.storage.object_storage import open_binary, stamp_of
 
 GZIP = (".gz", ".gzip")
@@ -20,6 +20,12 @@ MOST_UNPACKED, MOST_TIMES = 1 << 30, 100
 def most_unpacked(path: Path) -> int:
     """Return how many bytes a packed file may unpack to."""
     return max(MOST_UNPACKED, MOST_TIMES * int(stamp_of(path)[0]))
+
+
+def unpacks_to_too_much(path: Path, most: int, fix: str) -> InputError:
+    """Make the error of a file that holds more bytes than it may."""
+    expected = f"a file that unpacks to at most {most:,} bytes"
+    return input_error(path, expected, "more", fix)
 
 
 def open_unpacked(path: Path) -> BinaryIO:
@@ -51,12 +57,8 @@ class _Unpacked(io.RawIOBase):
             ) from error
         self._room -= count
         if self._room < 0:
-            raise input_error(
-                self._path,
-                f"a file that unpacks to at most {most_unpacked(self._path):,} bytes",
-                "more",
-                "unpack it, and look at what is in it",
-            )
+            most, fix = most_unpacked(self._path), "unpack it, and look at what is in it"
+            raise unpacks_to_too_much(self._path, most, fix)
         return count
 
     def readable(self) -> bool:

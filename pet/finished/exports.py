@@ -109,7 +109,6 @@ def _write_onnx(run: FinishedRun, folder: Path, int8: bool) -> dict[str, Any]:
     """Write `model.onnx` and `model_int8.onnx`, and compare them with the student."""
     student = student_of(run, device="cpu", precision="float32")
     student.model.save_settings(folder)
-    write_record(folder, student.record)
     (folder / CARD).write_text(_onnx_card(student), encoding="utf-8")
     export_onnx(student, folder / "model.onnx")
     source, columns, truth = compared_rows(run)
@@ -121,6 +120,7 @@ def _write_onnx(run: FinishedRun, folder: Path, int8: bool) -> dict[str, Any]:
     if int8:
         quantize(folder / "model.onnx", folder / "model_int8.onnx")
         names.append("model_int8.onnx")
+    write_record(folder, student.record)
     for name in names:
         other = open_onnx(folder / name, student).probabilities(columns)
         measured[name] = _compare(probabilities, other, truth)

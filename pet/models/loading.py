@@ -30,7 +30,7 @@ from transformers.utils import logging as hf_logging
 from transformers.utils.hub import cached_file
 
 from pet.config import ModelRef
-from pet.errors import InputError, PetError, Problem, first_line, is_out_of_memory
+from pet.errors import InputError, PetError, Problem, first_line, is_out_of_memory, is_panic
 from pet.models.loading_errors import model_problem
 from pet.models.model_folders import TOKENIZER_FILE, folder_problem
 from pet.storage.units import file_digest
@@ -148,8 +148,8 @@ def model_problems(ref: str, part: str = "") -> Iterator[None]:
             yield
     except PetError:
         raise
-    except Exception as error:
-        if is_out_of_memory(error):
+    except BaseException as error:
+        if is_out_of_memory(error) or not (isinstance(error, Exception) or is_panic(error)):
             raise
         # A hostile or damaged folder can make transformers raise anything at all.
         raise InputError(model_problem(ref, part, error)) from error

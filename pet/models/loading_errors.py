@@ -23,7 +23,7 @@ _CLASS = re.compile(r"Unrecognized configuration class .*?(\w+Config)\b.*?\b(Aut
 LARGEST_JSON = 256 << 20  # bytes that are read to find out whether a file is whole
 
 
-def model_problem(ref: str, part: str, error: Exception) -> Problem:
+def model_problem(ref: str, part: str, error: BaseException) -> Problem:
     """Explain why a model, or a part of it, cannot be loaded."""
     where = f"{ref}: {part}" if part else ref
     if package := _missing_package(error):
@@ -58,7 +58,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _missing_package(error: Exception) -> str | None:
+def _missing_package(error: BaseException) -> str | None:
     """Name the package whose absence made transformers fail, as pip calls it."""
     for cause in _chain(error):
         named = _NEEDED.search(str(cause))

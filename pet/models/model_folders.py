@@ -6,6 +6,7 @@ configuration can ask for layers without end, a tokenizer can make gigabytes of 
 
 from __future__ import annotations
 
+import base64
 import functools
 import json
 import os
@@ -27,6 +28,14 @@ HEADER_BYTES = 16 << 20  # of one file's list of tensors: 100,000 of them
 LARGER = 64  # times the largest dimension of any tensor, at most, is a size of the configuration
 
 GROWTH = 64.0  # times as long, at most, may a normalizer make a text: NFKC, 18 times
+
+MOST_REPEATED = 3  # repeated parts in one alternative of a regular expression: known ones have 2
+
+LONGEST_REGEX = 10_000  # characters: known ones have up to 500
+
+_VARIABLE = r"(?:[*+?]|\{\d*,\d*\})"
+
+_QUANTIFIER = r"[*+?]|\{\d*,?\d*\}"
 
 ATTENTION = ("eager", "sdpa")  # of transformers itself; others are code from elsewhere
 
@@ -54,7 +63,7 @@ def folder_problem(folder: Path) -> tuple[str, str]:
         return "an adapter of another model", "merge it, and save the whole model"
     if elsewhere := _weights_elsewhere(folder, config):
         return f"weights at {elsewhere}", "save the model anew, into one folder"
-    found = _wrong_configuration(folder, config) or _wrong_normalizer(folder)
+    found = _wrong_configuration(folder, config) or _wrong_tokenizer(folder)
     return found, "take another model, or copy it again" if found else ""
 
 
@@ -110,12 +119,15 @@ def _wrong_configuration(folder: Path, config: dict[str, Any]) -> str:
 
 
 def _settings(config: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield all settings by name, those of parts of the model too."""
+    """Yield all settings by name, those of parts too."""
     rest = [config]
     while rest:
         for name, value in rest.pop().items():
-            if isinstance(value, dict):
-                rest.append(value)
+            rest += [
+                own
+                for own in (value if isinstance(value, list) else [value])
+                if isinstance(own, dict)
+            ]
             yield name, value
 
 
@@ -135,17 +147,26 @@ def _shapes(path: Path) -> list[list[int]] | None:
         return []  # safetensors says what is wrong
 
 
-def _wrong_normalizer(folder: Path) -> str:
-    """State that a tokenizer would make texts many times as long."""
+def _wrong_tokenizer(folder: Path) -> str:
+    """State that a tokenizer would make texts many times as long, or would never be done."""
     path = folder / "tokenizer.json"
-    explodes = path.is_file() and _explodes(path, stamp_of(path))
-    return "a normalizer that makes texts many times as long" if explodes else ""
+    return _tokenizer_problem(path, stamp_of(path)) if path.is_file() else ""
 
 
 @functools.lru_cache(maxsize=16)  # a large vocabulary takes half a second, and is asked for often
-def _explodes(path: Path, _stamp: Stamp) -> bool:
-    normalizer = read_record(path).get("normalizer")
-    return isinstance(normalizer, dict) and _growth(normalizer) > GROWTH
+def _tokenizer_problem(path: Path, _stamp: Stamp) -> str:
+    tokenizer = read_record(path)
+    normalizer, template = tokenizer.get("normalizer"), tokenizer.get("post_processor")
+    if isinstance(normalizer, dict) and _growth(normalizer) > GROWTH:
+        return "a normalizer that makes texts many times as long"
+    for name, value in _settings({"": template}):
+        if name in ("single", "pair") and isinstance(value, list) and len(value) > GROWTH:
+            return "a template that makes texts many times as long"
+    for part in (normalizer, tokenizer.get("pre_tokenizer")):
+        for name, value in _settings({"": part}):
+            if name == "Regex" and (len(str(value)) > LONGEST_REGEX or backtracks(str(value))):
+                return f"a regular expression that may take for ever: {value!r:.60}"
+    return ""
 
 
 def _growth(normalizer: dict[str, Any]) -> float:
@@ -156,6 +177,61 @@ def _growth(normalizer: dict[str, Any]) -> float:
         for part in parts:
             growth = min(growth * (_growth(part) if isinstance(part, dict) else 1.0), 1e9)
         return growth
+    if isinstance(charsmap := normalizer.get("precompiled_charsmap"), str):
+        return _longest_replacement(charsmap)
     content, pattern = str(normalizer.get("content", "")), normalizer.get("pattern")
+    content += str(normalizer.get("prepend", ""))
     literal = pattern.get("String") if isinstance(pattern, dict) else None
     return max(1.0, len(content) / len(literal) if literal else float(len(content)))
+
+
+def _longest_replacement(charsmap: str) -> float:
+    """Return the most bytes that SentencePiece's table puts in the place of a character.
+
+    The table is the length of a trie, the trie, and the replacements, each with a NUL behind it.
+    """
+    try:
+        table = base64.b64decode(charsmap)
+        (length,) = struct.unpack_from("<I", table)
+    except (ValueError, struct.error):
+        return 1.0  # tokenizers says what is wrong
+    return float(max(map(len, table[4 + length :].split(b"\0"))))
+
+
+def backtracks(expression: str) -> bool:
+    """Return whether a regular expression may try more ways to match than can be waited for.
+
+    So it is where what is repeated can be matched in several ways itself, as in ``(a+)+`` or
+    ``(a|aa)*``, where one alternative repeats too often, as in ``a*a*a*a*``, and where a group is
+    referred to. Those of known tokenizers repeat single characters, twice in an alternative.
+    """
+    if re.search(r"\\[1-9kg]", expression.replace("\\\\", "")):
+        return True
+    plain = re.sub(r"\\[pPx]\{[^}]*\}|\\.", "a", expression, flags=re.DOTALL)
+    while plain != (plain := re.sub(r"\[[^\[\]]*\]", "a", plain)):
+        pass  # a class may hold another one
+    plain = re.sub(r"\(\?(?:[imx-]*\)|[imx-]*:|<?[=!]|>|<\w+>)", _opening, plain)
+    while group := re.search(rf"\(([^()]*)\)({_QUANTIFIER})?", plain):
+        body, times = group[1], group[2]
+        if times and _is_endless(times) and ("|" in body or re.search(_VARIABLE, body)):
+            return True
+        ways = max(map(_count_endless, body.split("|")))
+        plain = plain[: group.start()] + "a" + "a*" * ways + (times or "") + plain[group.end() :]
+    if re.search(r"\{\d*,\d*\}[*+]", plain):  # here the second repeats the first
+        return True
+    return max(map(_count_endless, plain.split("|"))) > MOST_REPEATED
+
+
+def _opening(found: re.Match[str]) -> str:
+    """Write the opening of any group as that of a plain one; switches are no group."""
+    return "" if found[0].endswith(")") else "("
+
+
+def _count_endless(way: str) -> int:
+    return sum(map(_is_endless, re.findall(_QUANTIFIER, way)))
+
+
+def _is_endless(times: str) -> bool:
+    """Return whether a quantifier allows ten times and more."""
+    most = times.strip("{}").rpartition(",")[2]
+    return times in ("*", "+") or (times != "?" and (not most.isdigit() or len(most) > 1))

@@ -9,16 +9,17 @@ from functools import cached_property
 from pathlib import Path
 
 from pet.config import RunConfig
+from pet.data.limited_process import ReadingFailed
 from pet.data.pool import Pool, pool_of
 from pet.data.readers import open_source
-from pet.errors import InputError, Interrupted, PetError
+from pet.errors import InputError, Interrupted, PetError, is_of_the_disk
 from pet.finished.finished_run import open_run
 from pet.finished.predictors import Predict, predictor_of
 from pet.inputs.inputs import computation
 from pet.inputs.run_tables import csv_format
 from pet.method.drift import Sketch, TextSketch
 from pet.nightly.arrivals import Late, PoolFile
-from pet.nightly.file_reading import ReadingFailed, read_bounded
+from pet.nightly.file_reading import read_limited
 from pet.nightly.label_store import labels_folder, take_back
 from pet.nightly.ledger import FileRecord, ModelRecord
 from pet.progress import Observer
@@ -62,7 +63,7 @@ class FileLabeler:
                 written = csv_format(settings.pool_csv, "pool_csv.")
                 source = open_source(file.path, file.name, written)
             except InputError as error:
-                if isinstance(error.__cause__, OSError):  # a disk that failed may work tomorrow
+                if is_of_the_disk(error):
                     raise Late(f"it cannot be read: {error.problems[0].found}") from error
                 raise
             if file.has_changed():
@@ -97,7 +98,7 @@ class FileLabeler:
         }
         with _as_looked_at(file):
             try:
-                found = read_bounded(request, self.observer)
+                found = read_limited(request, self.observer)
             except ReadingFailed as error:
                 raise Late(str(error)) from error
             self.open(file)

@@ -48,6 +48,7 @@ def writing(target: Path) -> Iterator[Path]:
     temporary = room / target.name
     try:
         yield temporary
+        sweep(temporary)  # a temporary name within, which the disk did not let go
         _let_be_read(temporary, room / "usual")
         _sync(temporary)
         _put_in_place(temporary, target, room / "replaced")

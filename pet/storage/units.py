@@ -87,14 +87,25 @@ def finished(folder: Path, expected: str) -> tuple[bool, str]:
         return False, f"{DONE} was changed after it was made"
     if record.get("fingerprint") != expected:
         return False, "its inputs or settings have changed"
-    for name, digest in record["files"].items():
+    difference = difference_of(folder, record["files"], DONE)
+    return not difference, difference or "up to date"
+
+
+def difference_of(folder: Path, files: Mapping[str, str], *beside: str) -> str:
+    """State which file was changed, removed or added since a folder was made; "" for none.
+
+    Args:
+        files: name -> sha256 of those that were there.
+        beside: names that are passed over.
+    """
+    for name, digest in files.items():
         path = folder / name
         if not path.is_file() or file_digest(path) != digest:
-            return False, f"{name} was changed or removed after it was made"
+            return f"{name} was changed or removed after it was made"
     for path in sorted(folder.iterdir()):  # scores of a member come into a folder below
-        if path.suffix in LOADED and path.name not in {*record["files"], DONE}:
-            return False, f"{path.name} was added after it was made"
-    return True, "up to date"
+        if path.suffix in LOADED and path.name not in {*files, *beside}:
+            return f"{path.name} was added after it was made"
+    return ""
 
 
 def with_digest(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from pet.models.scoring import Columns, score_columns
 from pet.progress import Tick, no_tick
 from pet.storage.files import read_json, write_json
 from pet.storage.format_version import FORMAT, check_format
-from pet.storage.units import with_digest
+from pet.storage.units import DONE, difference_of, file_digest, with_digest
 from pet.tasks.compilation import plain_encoder
 from pet.tasks.encoding import Encoder
 from pet.tasks.task import Task
@@ -66,8 +66,9 @@ def record_of(task: Task, max_length: int) -> Record:
 
 
 def write_record(folder: Path, record: Record) -> None:
-    """Write `pet.json` beside a student's weights, in a folder that is in the making."""
-    content = {"format": FORMAT, "pet": pet.__version__, **record.model_dump()}
+    """Write `pet.json` last into a student's folder that is in the making: it names all files."""
+    files = {path.name: file_digest(path) for path in sorted(folder.iterdir()) if path.name != CARD}
+    content = {"format": FORMAT, "pet": pet.__version__, **record.model_dump(), "files": files}
     write_json(folder / RECORD, with_digest(content))
 
 
@@ -75,13 +76,24 @@ def read_student_record(folder: Path) -> Record:
     """Read a student's fields and labels.
 
     Raises:
-        InputError: no student is there, or one of a newer version or without a usable record.
+        InputError: no student is there, or one of a newer version or without a usable record; or
+            a file of it is another by now. Former versions wrote no digests.
     """
     content = read_json(folder / RECORD)
     if isinstance(content, dict):
         check_format(folder / RECORD, content)
         if content.get("digest") not in (None, with_digest(content)["digest"]):
             raise _no_record(folder, "one that was changed after it was written")
+        files = content.get("files")
+        if isinstance(files, dict) and (found := difference_of(folder, files, RECORD, DONE)):
+            raise InputError(
+                Problem(
+                    str(folder),
+                    "a student as it was written",
+                    found,
+                    "export or copy it again; weights of your own are loaded by transformers",
+                )
+            )
     try:
         return Record.model_validate(content)
     except ValidationError:

@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from pet.errors import InputError, Problem, first_line, is_panic
 from pet.tasks.patterns import Boundary, MaskSlot
 
 Ids = NDArray[np.int32]
@@ -79,9 +80,7 @@ def _first_tokens(backend: Any, texts: Sequence[str], max_length: int) -> list[I
     pieces: list[Ids] = [np.zeros(0, np.int32)] * len(texts)
     rows, cut = list(range(len(texts))), max_length * CHARACTERS_PER_TOKEN
     while rows:
-        encodings = backend.encode_batch_fast(
-            [texts[row][:cut] for row in rows], add_special_tokens=False
-        )
+        encodings = _encode(backend, [texts[row][:cut] for row in rows])
         more = []
         for row, encoding in zip(rows, encodings, strict=True):
             pieces[row] = np.asarray(encoding.ids[:max_length], dtype=np.int32)
@@ -89,6 +88,17 @@ def _first_tokens(backend: Any, texts: Sequence[str], max_length: int) -> list[I
                 more.append(row)  # pages of blanks, or words of hundreds of letters
         rows, cut = more, 2 * cut
     return pieces
+
+
+def _encode(backend: Any, texts: list[str]) -> list[Any]:
+    try:
+        return list(backend.encode_batch_fast(texts, add_special_tokens=False))
+    except BaseException as error:
+        if not is_panic(error):
+            raise
+        found, fix = first_line(error), "take another model, or copy it again"
+        expected = "a tokenizer that can read every text"
+        raise InputError(Problem("the model's tokenizer", expected, found, fix)) from error
 
 
 # A copy for texts: one switch, set to and fro, would be seen by every thread that encodes.

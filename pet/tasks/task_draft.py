@@ -16,6 +16,7 @@ from pet.data.data_files import UNSTATED, CsvFormat, Reason
 from pet.data.label_values import class_names, drop_unlabeled, labels_of_rows
 from pet.data.pool import open_pool
 from pet.data.readers import open_sources, read_answers, with_columns
+from pet.data.text_keys import alike, named_apart
 from pet.errors import InputError, Problem
 from pet.storage.files import sweep, writing
 from pet.tasks.task import load_task
@@ -134,6 +135,15 @@ def read_sample(path: str, label_column: str | None, written: CsvFormat = UNSTAT
                     "is --label-column right? else name the labels: --label A --label B",
                 )
             )
+    if slips := alike(sorted(labels)):
+        raise InputError(
+            Problem(
+                path,
+                "labels that differ in more than case, blanks and Unicode's forms",
+                "; ".join(map(named_apart, slips[:3])),
+                "a slip? write each label in one way; or name the labels: --label A --label B",
+            )
+        )
     return Sample(columns, tuple(sorted(drop_unlabeled(labels))))
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from math import inf
 from typing import Any
 
+from pet.data.text_keys import alike, named_apart, text_key
 from pet.errors import InputError, Problem, did_you_mean
 from pet.tasks.patterns import MASK, Pattern, parse_pattern
 
@@ -94,6 +95,10 @@ class TaskFile:
             if not _is_visible(label):
                 fix = "write the label as it stands in the data"
                 self.report("labels", "labels of visible characters", shown(label), fix)
+        for group in alike(filter(_is_visible, table)):
+            expected = "labels that differ in more than case, blanks and Unicode's forms"
+            fix = "a slip? keep one of them, and write it so in the data"
+            self.report("labels", expected, named_apart(group), fix)
         if len(table) < 2 and isinstance(self.document.get("labels"), dict):
             fix = "add the other labels, each with its word"
             self.report("labels", "at least two labels", sorted_names(table) or "none", fix)
@@ -251,7 +256,7 @@ class TaskFile:
             for word in dict.fromkeys(word.casefold() for word in own_words):
                 labels_of.setdefault(word, []).append(label)
         for word, labels in labels_of.items():
-            if len(labels) > 1:
+            if len(labels) > 1 and len(set(map(text_key, labels))) > 1:
                 found = f"{shown(word)} under {sorted_names(labels)}"
                 fix = "give the labels words of their own: the model could not tell them apart"
                 here = place if own.keys() & set(labels) else "labels"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pet.data import limited_process
 from tests.bad_input.case import Content
 from tests.conftest import ModelFolder
 
@@ -28,6 +29,7 @@ def workplace(
         (folder / kind).symlink_to(model_folder(kind))
     monkeypatch.chdir(folder)
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(limited_process, "MEMORY_BYTES", 256 << 20)  # is taken in less time
     return folder
 
 

@@ -34,6 +34,15 @@ def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:300])
 
 
+def bomb(path: Path) -> None:
+    """289 bytes that decode to one text of a megabyte, in each of 8,192 rows."""
+    texts = pa.DictionaryArray.from_arrays(pa.array([0] * 8192, pa.int32()), ["a" * (1 << 20)])
+    table = pa.table({"text": texts, "label": pa.repeat("sport", 8192)})
+    pq.write_table(table, path, compression="zstd", store_schema=False)
+
+
+TAKES_MORE = ("can be read with 256 MB of memory", "one that takes more", "copy it again")
+
 LABELED = [
     Case("semicolons", CHECK, ("a column 'text'", "text;label", "with commas"),
          csv("text;label\n" + ROWS.replace(",", ";")), 2),
@@ -91,6 +100,10 @@ LABELED = [
          csv("text,label\na,sprot\n") | csv("text,label\na,spaec\n", "test.csv"), 2),
     Case("the labeled set as test set", RUN + " --test labeled.csv",
          ("--test", "rows that nobody learns from", "all 12", "take other labeled rows")),
+    Case("a small file that asks for gigabytes", CHECK + " --labeled bomb.parquet", TAKES_MORE,
+         {"bomb.parquet": bomb}),
+    Case("a small file that asks for gigabytes, as a test set",
+         EVALUATE + " --test bomb.parquet", TAKES_MORE, {"bomb.parquet": bomb}),
     Case("the same texts under another name", RUN + " --test copy.csv",
          ("--test", "rows that nobody learns from", "all 2"),
          csv("text,label\n" + ROWS) | csv("text,label\n" + ROWS, "copy.csv")),
@@ -121,6 +134,10 @@ POOLS = [
          {"c.parquet": "text\na\n"}),
     Case("a compressed file", LABEL + " --pool p.csv.gz", ("a whole gzip file", "p.csv.gz"),
          {"p.csv.gz": b"\x1f\x8b"}),
+    Case("a small file that asks for gigabytes, as a pool", RUN + " --pool bomb.parquet",
+         TAKES_MORE, {"bomb.parquet": bomb}),
+    Case("a small file that asks for gigabytes, zero-shot", ZERO_SHOT + " --pool bomb.parquet",
+         TAKES_MORE, {"bomb.parquet": bomb}),
     Case("mostly rows without text", RUN + " --pool p.parquet", ("at most 10% unusable rows",
          "3 or more of 4", "max_rejected"),
          {"p.parquet": parquet(text=["a", None, "", " "])}),

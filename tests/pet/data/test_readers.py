@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,16 @@ import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
 
-from pet.data import unpacking
-from pet.data.readers import count_rows, open_sources, read_chunks, with_columns
+from pet.data import limited_process, readers, text_readers, unpacking
+from pet.data.data_files import Source
+from pet.data.readers import (
+    Chunk,
+    count_rows,
+    open_sources,
+    read_answers,
+    read_chunks,
+    with_columns,
+)
 from pet.errors import InputError, PetError
 from pet.storage.files import write_parquet
 from tests.support.files import read, write
@@ -324,3 +333,82 @@ def test_a_column_name_that_is_no_unicode_is_the_files_fault(tmp_path: Path) -> 
     path.write_bytes(path.read_bytes().replace(b"text", b"te\xffx"))
     with pytest.raises(InputError, match="a whole Parquet file"):
         open_sources(tmp_path)
+
+
+def bomb(path: Path) -> None:
+    """A few hundred bytes that decode to a text of a megabyte in each of 8,192 rows."""
+    texts = pa.DictionaryArray.from_arrays(pa.array([0] * 8192, pa.int32()), ["a" * (1 << 20)])
+    pq.write_table(pa.table({"text": texts}), path, compression="zstd", store_schema=False)
+
+
+def many_rows(path: Path) -> None:
+    """A few kilobytes that decode to twenty million rows without a text."""
+    with pq.ParquetWriter(path, pa.schema([("text", pa.string())]), compression="zstd") as file:
+        file.write_table(pa.table({"text": pa.nulls(20_000_000, pa.string())}))
+
+
+def packed(path: Path) -> None:
+    texts = pa.table({"text": ["a" * (1 << 20)] * 150})
+    feather.write_feather(texts, path, compression="zstd")
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "found"),
+    [
+        ("a.parquet", bomb, "one that takes more"),
+        ("b.parquet", many_rows, "unpacks to at most"),
+        ("c.feather", packed, "one that takes more|unpacks to at most"),
+    ],
+)
+def test_a_small_file_that_asks_for_gigabytes_is_refused_by_every_reader(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    make: Callable[[Path], None],
+    found: str,
+) -> None:
+    monkeypatch.setattr(limited_process, "MEMORY_BYTES", 128 << 20)
+    make(tmp_path / name)
+    assert (tmp_path / name).stat().st_size < 1 << 20
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    [source] = open_sources(tmp_path / name)
+    for read_it in (lambda: list(read_chunks(source, ["text"], ())), lambda: read_labels(source)):
+        with pytest.raises(InputError, match=found) as caught:
+            read_it()
+        assert str(tmp_path / name) in str(caught.value)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 100 << 10, "it was decoded here"
+
+
+def read_labels(source: Source) -> list[Chunk]:
+    return list(read_answers(source, ["text"]))
+
+
+def test_a_file_is_decoded_once_more_only_when_it_has_changed(tmp_path: Path) -> None:
+    """The look at it would cost as much time again with every pass."""
+    write_parquet(tmp_path / "a.parquet", pa.table({"text": ["a", "b"]}), {})
+    calls = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(readers, "call_limited", lambda *_, **named: calls.append(named["name"]))
+        for _ in range(3):
+            assert read(tmp_path / "a.parquet") == ["a", "b"]
+        assert len(calls) == 1
+        write_parquet(tmp_path / "a.parquet", pa.table({"text": ["c"]}), {})
+        assert read(tmp_path / "a.parquet") == ["c"]
+        assert len(calls) == 2
+
+
+def test_long_texts_are_held_a_few_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (readers, text_readers):
+        monkeypatch.setattr(module, "CHUNK_BYTES", 32 << 10)
+    rng = np.random.default_rng(0)
+    long = [rng.bytes(512).hex() for _ in range(100)]
+    write_parquet(tmp_path / "a.parquet", pa.table({"text": long}), {})
+    write(tmp_path / "b.jsonl", "".join(f'{{"text": "{text}"}}\n' for text in long))
+    write(tmp_path / "c.csv", "text\n" + "".join(f"{text}\n" for text in long))
+    for source in open_sources(tmp_path):
+        chunks = [chunk.table.column("text") for chunk in read_chunks(source, ["text"], ())]
+        assert [text for chunk in chunks for text in chunk.to_pylist()] == long
+        assert 3 < len(chunks) < 6

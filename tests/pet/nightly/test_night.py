@@ -17,10 +17,11 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import dataset
 
+from pet.data import limited_process
 from pet.errors import InputError, Interrupted, Problem
 from pet.finished.past_runs import show_run
 from pet.jobs import InProcess, Job
-from pet.nightly import file_labeling, file_reading
+from pet.nightly import file_labeling
 from pet.nightly.ledger import read_entries, read_state
 from pet.nightly.night import label_new
 from pet.nightly.nightly_config import NightlyConfig
@@ -730,7 +731,7 @@ def test_a_file_that_cannot_be_read_stops_no_night_and_is_in_the_ledger(
     make: Callable[[Path], object],
     found: str,
 ) -> None:
-    monkeypatch.setattr(file_reading, "MEMORY_BYTES", 256 << 20)
+    monkeypatch.setattr(limited_process, "MEMORY_BYTES", 256 << 20)
     make(place / "pool" / name)
     arrive(place / "pool", "monday.csv", 4)
     done = night()
@@ -758,8 +759,8 @@ def test_a_link_to_a_plain_file_elsewhere_is_labeled(place: Path, night: Night) 
 def test_a_file_that_takes_too_long_is_set_aside_and_the_others_are_labeled(
     place: Path, night: Night, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file_reading, "SECONDS", 1)
-    monkeypatch.setattr(file_reading, "SECONDS_PER_MB", 0)
+    monkeypatch.setattr(limited_process, "SECONDS", 1)
+    monkeypatch.setattr(limited_process, "SECONDS_PER_MB", 0)
     arrive(place / "pool", "a.csv", 4)
     slow = place / "pool" / "slow.csv"
     with slow.open("w") as stream:

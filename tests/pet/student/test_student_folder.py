@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from pet.errors import InputError
 from pet.models.model import Precision
@@ -21,7 +23,7 @@ from tests.support import samples
 
 TEXTS = {"text": ["the team won", "a rocket to the moon"]}
 
-CALLS = 50  # of each of eight threads
+THREADS = 8
 
 
 @pytest.fixture
@@ -53,8 +55,9 @@ SPECIAL = ["[SEP]", "a [MASK] of [CLS] the [SEP] sea", "the team won", "[PAD] " 
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
+@pytest.mark.parametrize("calls", [50, pytest.param(200, marks=pytest.mark.thorough)])
 def test_a_student_that_several_threads_ask_predicts_as_in_one(
-    tiny_run: Path, precision: Precision
+    tiny_run: Path, precision: Precision, calls: int
 ) -> None:
     """Also right after it was loaded; "[SEP]" in a text is a word, whatever other threads do."""
     parts = [SPECIAL[start:stop] for start in range(3) for stop in range(start + 1, 6)]
@@ -65,8 +68,8 @@ def test_a_student_that_several_threads_ask_predicts_as_in_one(
     def ask(number: int) -> NDArray[np.float32]:
         return shared.logits({"text": parts[number % len(parts)]})
 
-    with ThreadPoolExecutor(8) as threads:
-        found = list(threads.map(ask, range(8 * CALLS)))
+    with ThreadPoolExecutor(THREADS) as threads:
+        found = list(threads.map(ask, range(THREADS * calls)))
     wrong = sum(
         not np.allclose(scores, expected[number % len(parts)], atol=1e-6)
         for number, scores in enumerate(found)
@@ -87,6 +90,35 @@ def test_a_record_that_was_changed_after_the_fact_is_refused(
     del record["digest"]  # as former versions wrote it
     write_json(student_copy / "pet.json", {**record, **changes})
     assert open_student(student_copy)
+
+
+def another_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "found"),
+    [
+        ("model.safetensors", another_byte, "changed or removed"),
+        ("tokenizer.json", Path.unlink, "changed or removed"),
+        ("added_tokens.json", lambda path: path.write_text("{}"), "added_tokens.json was added"),
+    ],
+)
+def test_a_student_by_itself_is_what_was_written_and_plain_transformers_load_it(
+    tiny_run: Path, tmp_path: Path, name: str, change: Callable[[Path], object], found: str
+) -> None:
+    """An exported folder has no run around it that would notice."""
+    open_student(tiny_run / "student", device="cpu").save(tmp_path)
+    (tmp_path / "README.md").write_text("a card of one's own")
+    (tmp_path / ".gitattributes").write_text("of the hub")
+    open_student(tmp_path, device="cpu")
+    AutoModelForSequenceClassification.from_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(tmp_path)
+    change(tmp_path / name)
+    with pytest.raises(InputError, match=found):
+        open_student(tmp_path, device="cpu")
 
 
 @pytest.mark.parametrize(

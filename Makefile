@@ -50,9 +50,11 @@ test-thorough: $(VENV)/.installed-dev  ## more kinds of models, and far more ran
 	$(PYTHON) -m pytest --hypothesis-profile=thorough --timeout=0 tests/pet/tasks/test_properties.py \
 	  tests/pet/tasks/test_patterns.py tests/pet/test_escaping.py
 
-faults: $(VENV)/.installed-dev  ## faults at every write, kills: compare every byte (30 min.); SEED=7, SCHEDULE=7
+faults: $(VENV)/.installed-dev  ## faults at every write, damaged files, kills (40 min.); SEED=7, SCHEDULE=7, DAMAGE=7
 ifdef SCHEDULE
 	$(PYTHON) -m tests.faults --schedule $(SCHEDULE)
+else ifdef DAMAGE
+	$(PYTHON) -m tests.faults --damage $(DAMAGE)
 else
 	$(PYTHON) -m data.fetch bert-tiny
 	$(if $(SEED),SEED=$(SEED)) $(PYTHON) -m pytest -m faults

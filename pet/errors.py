@@ -189,8 +189,13 @@ def gather(problems: list[Problem], read: Callable[[], T]) -> T | None:
         return None
 
 
+LONGEST_NAME = 1000  # characters of a name that may be a slip of another
+
+
 def did_you_mean(found: str, allowed: Iterable[str]) -> str:
     """Return the allowed name that is nearest to `found`, or "" when none is near."""
+    if len(found) > LONGEST_NAME:
+        return ""
     names = {name.casefold(): name for name in sorted(allowed)}
     near = difflib.get_close_matches(found.strip().casefold(), names, n=1)
     return names[near[0]] if near else ""

@@ -11,6 +11,8 @@ import pyarrow as pa
 from pet.data.data_files import Source
 from pet.errors import InputError, Problem, did_you_mean, group_problems
 
+LONGEST_NAME = 200  # characters of a name on the screen
+
 
 @dataclass(frozen=True)
 class Need:
@@ -72,12 +74,18 @@ def _suggest(wanted: str, source: Source) -> str:
 def listed(names: Sequence[str], limit: int = 20) -> str:
     """Quote and join the names, and count those beyond the limit."""
     more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
-    return (", ".join(map(repr, names[:limit])) or "none") + more
+    return (", ".join(map(_quoted, names[:limit])) or "none") + more
+
+
+def _quoted(name: str) -> str:
+    """Quote a name; of a text that was taken for one, the beginning."""
+    return repr(name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}...")
 
 
 def with_counts(names: Counter[str], limit: int = 20) -> str:
     """Quote and join the commonest names, each with its number of rows."""
-    return ", ".join(f"{name!r} ({count} rows)" for name, count in names.most_common(limit))
+    common = names.most_common(limit)
+    return ", ".join(f"{_quoted(name)} ({count} rows)" for name, count in common)
 
 
 def plain(kind: pa.DataType) -> pa.DataType:

@@ -6,6 +6,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -194,11 +195,14 @@ def _several_labels(
     ]
 
 
+SLIPS = 1000  # unknown labels that are compared with the known ones; a column of texts has more
+
+
 def _meant(unknown: Iterable[str], labels: Sequence[str]) -> str:
     """Suggest labels for those that are not the task's: blanks, case, a slip of the finger."""
     alike = {text_key(label): label for label in labels}
     slips: dict[str, list[str]] = {}
-    for name in unknown:
+    for name in islice(unknown, SLIPS):
         if label := alike.get(text_key(name)) or did_you_mean(name, labels):
             same = unicodedata.normalize("NFKC", name) == unicodedata.normalize("NFKC", label)
             slips.setdefault(label, []).append(ascii(name) if same else repr(name))

@@ -206,7 +206,8 @@ def serve() -> None:
             answer = {"result": function(**call["request"], observer=_Lines())}
         except MemoryError:
             expected = f"a file that can be read with {memory >> 20:,} MB of memory"
-            answer = {"problems": [[call["name"], expected, "one that takes more", FIX]]}
+            fix = "look at what is in it; if it is right, write it as CSV or JSON Lines"
+            answer = {"problems": [[call["name"], expected, "one that takes more", fix]]}
         except InputError as error:
             parts = [[one.where, one.expected, one.found, one.fix] for one in error.problems]
             answer = {"problems": parts}

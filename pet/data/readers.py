@@ -73,7 +73,9 @@ def peek(path: Path, written: CsvFormat) -> tuple[pa.Schema, int | None]:
 
 def _peek_footer(path: Path, peek: Callable[[Path], tuple[pa.Schema, int | None]]) -> Any:
     try:
-        return peek(path)
+        schema, rows = peek(path)
+        assert schema.names is not None, "names that are no UTF-8 raise an error here"
+        return schema, rows
     except MemoryError:
         raise
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:

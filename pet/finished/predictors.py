@@ -36,7 +36,7 @@ from pet.storage.run_folders import recorded_inputs
 from pet.storage.units import DONE
 from pet.student.label_files import Predictions
 from pet.student.scored_rows import ScoredRows
-from pet.student.student_folder import CARD, Student, load_classifier, record_of
+from pet.student.student_folder import Student, load_classifier, read_card, record_of
 from pet.tasks.encoding import Encoder
 
 # Tokens of all members' rows together up to which one pass is the faster way: 1.9 times for one
@@ -105,8 +105,8 @@ def student_of(run: FinishedRun, **changes: str) -> Student:
     config = run.config.model_copy(update=changes)
     folder = run.folder / "student"
     model = load_classifier(config, folder)
-    card = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).exists() else ""
-    return Student(model, record_of(run.task, config.student_length), card, config.tokens_per_batch)
+    record = record_of(run.task, config.student_length)
+    return Student(model, record, read_card(folder), config.tokens_per_batch)
 
 
 def student_predictor(run: FinishedRun) -> Predict:

@@ -12,7 +12,14 @@ from pet.config import ModelRef, RunConfig
 from pet.errors import InputError, Problem, gather
 from pet.models.backbone import start_adapter
 from pet.models.cloze_model import ClozeModel
-from pet.models.loading import choose_device, is_causal, load_tokenizer, longest_input
+from pet.models.loading import (
+    check_vocabulary,
+    choose_device,
+    is_causal,
+    load_config,
+    load_tokenizer,
+    longest_input,
+)
 from pet.models.model import Classifier
 from pet.models.peft_adapter import PeftAdapter
 from pet.models.scoring import Columns, cloze_encoder
@@ -166,6 +173,7 @@ def check_tuning(config: RunConfig, task: Task, model: ClozeModel) -> None:
 def check_patterns(config: RunConfig, task: Task) -> None:
     """Compile every pattern for the teacher's tokenizer; report all that is wrong at once."""
     tokenizer = load_tokenizer(config.model_ref)
+    check_vocabulary(tokenizer, load_config(config.model_ref), config.model)
     causal = is_causal(config.model_ref)
     if not causal and tokenizer.mask_token is None:
         raise InputError(

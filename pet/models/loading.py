@@ -170,6 +170,7 @@ def load_tokenizer(ref: ModelRef, **saved: Any) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(
             ref.name, revision=ref.revision, trust_remote_code=False, **saved
         )
+        tokenizer("a text")  # settings of a wrong kind show when they are used
         if not tokenizer.is_fast:
             raise InputError(
                 Problem(
@@ -205,13 +206,15 @@ def check_vocabulary(tokenizer: Any, config: Any, ref: str) -> None:
         InputError: it has more words than the model.
     """
     words = int(config.get_text_config().vocab_size)
+    own = tokenizer.backend_tokenizer.get_vocab(with_added_tokens=False)
     special = (
+        tokenizer.unk_token_id,
         tokenizer.pad_token_id,
         tokenizer.mask_token_id,
         tokenizer.cls_token_id,
         tokenizer.sep_token_id,
     )
-    needed = 1 + max(tokenizer.vocab_size - 1, *(token or 0 for token in special))
+    needed = 1 + max([*own.values(), *(token or 0 for token in special)])
     if needed > words:
         raise InputError(
             Problem(

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from pet.data.columns import listed
-from pet.data.data_files import UNSTATED, CsvFormat
+from pet.data.data_files import UNSTATED, CsvFormat, special_kind
 from pet.data.readers import open_sources, read_answers, with_columns
 from pet.data.spreadsheets import is_escaped
 from pet.data.text_readers import is_unicode
-from pet.errors import InputError, Problem
+from pet.errors import InputError, Problem, input_error
 from pet.escaping import unescape_formula
 from pet.reviewing.annotation_files import ANSWER, ROW_ID, file_names, tool_names
 
@@ -101,12 +101,16 @@ def _records(path: Path, written: CsvFormat) -> Iterator[Record]:
 
 def _json_records(path: Path) -> Iterator[Record]:
     try:
+        if kind := special_kind(path):
+            raise input_error(path, "a plain file", kind, "write or copy a file there")
         document = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(
             Problem(str(path), "a file of answers", reason, "check the path")
         ) from None
+    except InputError:
+        raise
     except (ValueError, RecursionError) as error:
         raise InputError(
             Problem(str(path), "JSON in UTF-8", str(error).splitlines()[0], "export it again")
@@ -168,7 +172,7 @@ def _parsed(key: str, value: str | None) -> Any:
         return value
     try:
         return json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return value
 
 

@@ -248,7 +248,8 @@ def drop_torn_line(path: Path) -> None:
 def read_json(path: Path) -> Any | None:
     """Return the JSON in `path`, or None where there is none that can be read."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        # A named pipe would be waited for.
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
     except (OSError, ValueError, RecursionError):
         return None
 

@@ -181,10 +181,13 @@ def open_student(
     model = Classifier.load(str(folder), choose_device(device), precision=precision)
     if tuple(model.module.config.id2label.values()) != record.labels:
         raise _no_record(folder, "one of other labels than the weights are of")
+    return Student(model, record, read_card(folder), tokens_per_batch)
+
+
+def read_card(folder: Path) -> str:
+    """Return the text that describes a student; anyone may have edited it, and it is not needed."""
     card = folder / CARD
-    return Student(
-        model, record, card.read_text(encoding="utf-8") if card.exists() else "", tokens_per_batch
-    )
+    return card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
 
 
 def load_classifier(config: RunConfig, folder: Path) -> Classifier:

@@ -75,6 +75,14 @@ def no_mask(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
+def place_behind_all(folder: Path) -> None:
+    """A word's id is larger than any integer of a model's."""
+    path = folder / "tokenizer.json"
+    found = json.loads(path.read_text())
+    found["model"]["vocab"]["category"] = 1 << 31
+    path.write_text(json.dumps(found))
+
+
 def smaller_vocabulary(folder: Path) -> None:
     """Weights and configuration of a model with half as many words."""
     from transformers import AutoModelForMaskedLM
@@ -164,6 +172,10 @@ MODELS = [
     Case("weights of other sizes than the configuration", RUN_MODEL,
          ("m: its weights", "mismatched"),
          broken(json_with("config.json", hidden_size=64))),
+    Case("a token behind all integers", RUN_MODEL,
+         ("m", "vocabulary", "one that needs 2,147,483,649"), broken(place_behind_all)),
+    Case("a length that is a text", ZERO_MODEL, ("m", "its tokenizer"),
+         broken(json_with("tokenizer_config.json", model_max_length="long"))),
     Case("more words in the tokenizer than in the model", RUN_MODEL,
          ("m", "vocabulary", "30"), broken(smaller_vocabulary)),
     Case("more words in the tokenizer than in the student", RUN + " --student-model m",

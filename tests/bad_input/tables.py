@@ -41,7 +41,7 @@ def bomb(path: Path) -> None:
     pq.write_table(table, path, compression="zstd", store_schema=False)
 
 
-TAKES_MORE = ("can be read with 256 MB of memory", "one that takes more", "copy it again")
+TAKES_MORE = ("can be read with 256 MB of memory", "one that takes more", "look at what is in it")
 
 LABELED = [
     Case("semicolons", CHECK, ("a column 'text'", "text;label", "with commas"),

@@ -1,6 +1,6 @@
 """Faults at drawn operations, kills at random moments: `make faults`, also with SEED=7.
 
-`make faults SCHEDULE=7` plays one schedule of faults alone, again.
+`make faults SCHEDULE=7` plays one schedule of faults alone, again; `DAMAGE=7` damages one file.
 """
 
 from __future__ import annotations
@@ -10,16 +10,19 @@ import random
 import signal
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pet.pipeline import label_pool
+from tests.faults.damage import damage
 from tests.faults.disturbance import Tally, aim, disturb_many
 from tests.faults.prefects import kill_the_server, lock_the_database
 from tests.faults.runs import undisturbed
 from tests.faults.scenarios import Samples, scenarios
 from tests.faults.schedules import play
+from tests.faults.targets import targets
 from tests.support import samples, shortcuts
 from tests.support.tiny_models import save_model
 
@@ -34,10 +37,7 @@ def play_schedules(folder: Path, numbers: Iterable[int], note: Callable[[str], N
         SystemExit: some did not end as undisturbed commands do; each was reported.
     """
     shortcuts.take(charts=True, disk=True)
-    inputs, model = samples.write_inputs(folder / "inputs"), save_model("bert", folder / "bert")
-    out = folder / "finished" / "news"
-    label_pool(samples.tiny_config(inputs, model, out))
-    among = scenarios(Samples(inputs, model, out), folder / "places")
+    among = scenarios(starting_from(folder), folder / "places")
     kinds: Counter[str] = Counter()
     failed, started = [], time.monotonic()
     for number in (numbers := list(numbers)):
@@ -57,10 +57,51 @@ def play_schedules(folder: Path, numbers: Iterable[int], note: Callable[[str], N
         raise SystemExit(f"not as undisturbed: SCHEDULE={' '.join(map(str, failed))}")
 
 
+def damage_files(folder: Path, numbers: Iterable[int], note: Callable[[str], None]) -> None:
+    """Damage files that are read, one after another, in this process.
+
+    Raises:
+        SystemExit: some were neither refused nor read as is right; each was reported.
+    """
+    shortcuts.take(charts=True, disk=True)
+    among = targets(starting_from(folder), folder / "places")
+    failed, refused, began = [], 0, time.monotonic()
+    for number in (numbers := list(numbers)):
+        try:
+            ended = damage(number, among)
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
+            failed.append(number)
+            trace = "".join(traceback.format_exception(error)[-4:])
+            note(f"damage {number}: {trace}")
+            continue
+        refused += ended.endswith("refused")
+        if len(numbers) == 1:
+            note(ended)
+    shortcuts.take(charts=False, disk=False)
+    seconds = time.monotonic() - began
+    note(f"{len(numbers)} damaged files in {seconds:.0f} s: {refused} refused, the others read")
+    if failed:
+        raise SystemExit(
+            f"neither refused nor read as is right: DAMAGE={' '.join(map(str, failed))}"
+        )
+
+
+def starting_from(folder: Path) -> Samples:
+    """Make what schedules and damage start from: texts, a tiny model and its finished run."""
+    inputs, model = samples.write_inputs(folder / "inputs"), save_model("bert", folder / "bert")
+    out = folder / "finished" / "news"
+    label_pool(samples.tiny_config(inputs, model, out))
+    return Samples(inputs, model, out)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--schedule", type=int, help="play this schedule of faults, nothing else")
     parser.add_argument("--schedules", type=int, default=1000, help="schedules of faults")
+    parser.add_argument("--damage", type=int, help="damage this file, do nothing else")
+    parser.add_argument("--damages", type=int, default=10_000, help="damaged files")
     parser.add_argument("--kills", type=int, default=60, help="SIGKILLs, in runs with --plain")
     parser.add_argument("--stops", type=int, default=12, help="SIGTERMs and SIGINTs, likewise")
     parser.add_argument("--prefect", type=int, default=6, help="signals in runs by Prefect")
@@ -70,10 +111,19 @@ def main() -> None:
     def note(line: str) -> None:
         print(line, flush=True)
 
-    one = None if options.schedule is None else [options.schedule]
-    with tempfile.TemporaryDirectory(prefix="pet-schedules-") as name:
-        play_schedules(Path(name), one or range(options.schedules), note)
-    if one:
+    def several(one: int | None, other: int | None, count: int) -> Iterable[int]:
+        """Return the number that is asked for; none, if another thing is."""
+        if one is not None:
+            return [one]
+        return range(count if other is None else 0)
+
+    schedules = several(options.schedule, options.damage, options.schedules)
+    damages = several(options.damage, options.schedule, options.damages)
+    for play_all, numbers in ((play_schedules, schedules), (damage_files, damages)):
+        if numbers:
+            with tempfile.TemporaryDirectory(prefix="pet-faults-") as name:
+                play_all(Path(name), numbers, note)
+    if options.schedule is not None or options.damage is not None:
         return
     seed = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
     print(f"seed {seed}: to draw the same moments again, SEED={seed}", flush=True)

@@ -155,3 +155,11 @@ def test_a_text_with_two_labels_is_found_in_another_case(tmp_path: Path) -> None
     path = parquet(tmp_path / "a.parquet", text=["The team won", "the team won "], label=["a", "b"])
     (warning,) = read_labeled(path, ["text"], ["a", "b"]).warnings
     assert "1 texts occur with more than one label" in warning
+
+
+def test_texts_that_are_taken_for_labels_do_not_fill_the_screen(tmp_path: Path) -> None:
+    rows = "".join(f"a text,{number}{'long ' * 5000}\n" for number in range(30))
+    path = write(tmp_path / "a.csv", f"text,label\n{rows}")
+    with pytest.raises(InputError, match="other labels") as caught:
+        read_labeled(path, ["text"], ["sport", "space"])
+    assert len(str(caught.value)) < 6000

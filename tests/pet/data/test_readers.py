@@ -412,3 +412,12 @@ def test_long_texts_are_held_a_few_at_a_time(
         chunks = [chunk.table.column("text") for chunk in read_chunks(source, ["text"], ())]
         assert [text for chunk in chunks for text in chunk.to_pylist()] == long
         assert 3 < len(chunks) < 6
+
+
+def test_a_column_name_that_is_no_text_is_the_files_fault(tmp_path: Path) -> None:
+    """Arrow reads it where it is first asked for."""
+    path = tmp_path / "a.arrow"
+    write_as(path)
+    path.write_bytes(path.read_bytes().replace(b"text", b"te\xffx"))
+    with pytest.raises(InputError, match="a whole Arrow or Feather file"):
+        open_sources(path)

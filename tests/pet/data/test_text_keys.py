@@ -45,3 +45,25 @@ def test_a_text_of_invisible_characters_alone_shows_nothing(text: str) -> None:
     found = pc.match_substring_regex(pa.array([text, f"{text}a", f"\U0001f600{text}"]), VISIBLE)
     assert found.to_pylist() == [False, True, True]
     assert text_key(text) == "" or "\u2800" in text
+
+
+@pytest.mark.parametrize(
+    "marks",
+    [
+        "\u0301\u0316",
+        "\u0f73\u0f75",  # no marks themselves, they are made of such
+        "\u0344",
+        "\uff9e\uff9f",
+        "\U0001d165\u0316",
+    ],
+    ids=ascii,
+)
+def test_marks_piled_on_a_letter_without_end_are_cut_off(marks: str) -> None:
+    """Python sorts them in quadratic time: such a text of a megabyte took a quarter of an hour."""
+    assert len(text_key(f"a{marks * 300_000} b")) <= 70
+    assert text_key(f"a{marks * 300_000} b") == text_key(f"a{marks * 400_000} B")
+
+
+def test_marks_that_languages_write_stay() -> None:
+    assert text_key("a\u0301\u0316") != text_key("a")
+    assert len(text_key("a" + "\u0316" * 30)) == 31

@@ -111,7 +111,7 @@ def test_a_student_by_itself_is_what_was_written_and_plain_transformers_load_it(
 ) -> None:
     """An exported folder has no run around it that would notice."""
     open_student(tiny_run / "student", device="cpu").save(tmp_path)
-    (tmp_path / "README.md").write_text("a card of one's own")
+    (tmp_path / "README.md").write_bytes(b"a card of one's own, in Latin-1: \xe4")
     (tmp_path / ".gitattributes").write_text("of the hub")
     open_student(tmp_path, device="cpu")
     AutoModelForSequenceClassification.from_pretrained(tmp_path)

@@ -51,7 +51,7 @@ MODELS = ("weak", "strong")
 ERRORS = (0.05, 0.1)
 ANSWERS = (100, 200, 400)
 MORE = (100, 150, 200, 300, 400, 667, 1000, 1500)  # answers of a uniform draw
-PICTURES = Path(__file__).parents[2] / "data" / "pictures"
+
 ALPHA = 0.05
 LEVELS, GRID = 400, 40
 FEWEST = 0.1  # of the rows that knowing the truth would certify: below it there is nothing to reach
@@ -333,7 +333,7 @@ def main() -> None:
         path: Path = RESULTS / "certify.md"
         write_text(path, text + notes(path))
         for mode in ("light", "dark"):
-            write_text(PICTURES / f"certify-{mode}.svg", picture(cells, mode))
+            write_text(RESULTS / f"certify-{mode}.svg", picture(cells, mode))
 
 
 if __name__ == "__main__":

@@ -167,7 +167,8 @@ Weighing = Literal["uniform", "accuracy", "agreement"]
 # section 4 of arXiv 2001.07676.
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
-    "fast": {"generations": 0},
+    # With no generation to come, labeled rows teach the members at once, however few they are.
+    "fast": {"generations": 0, "train_from": 0},
     # A large causal teacher on a CPU, beside a sentence encoder: as measured in
     # tests/bench/results/quality.md.
     "cpu": {

@@ -115,3 +115,8 @@ def test_a_model_that_is_kept_whole_is_tuned_in_full_or_by_lora(group: str) -> N
 @pytest.mark.parametrize("nothing", [None, ""])
 def test_ids_are_switched_off_by_null_or_by_nothing(nothing: str | None) -> None:
     assert RunConfig(**NEEDED, id_column=nothing).id_column is None
+
+
+def test_no_labeled_row_is_left_unused_by_the_fast_preset() -> None:
+    """With four rows a label it learned nothing from them, and said so in a line of the log."""
+    assert config(preset="fast").train_from == 0

@@ -150,7 +150,7 @@ def followed(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(console.Stop, "install", lambda self: None)  # pytest's own are kept
         patch.setitem(PRESETS, "default", SMALL)
-        patch.setitem(PRESETS, "fast", {**SMALL, "generations": 0})
+        patch.setitem(PRESETS, "fast", {**SMALL, **PRESETS["fast"]})
         patch.chdir(place)
         return place, [do(step) for step in STEPS]
 

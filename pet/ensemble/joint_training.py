@@ -37,10 +37,13 @@ Scores = NDArray[np.float32]
 
 
 def train_jointly(session: Session) -> Unit:
-    """Train the teacher on the labeled rows, unless it predicts them better as it is.
+    """Train the teacher on the labeled rows, unless it predicts them clearly better as it is.
 
-    Both are compared out of fold, by their log-loss, each calibrated on the same rows. Scores of
-    the labeled rows are kept beside the model, from models that were trained without them.
+    Both are compared by their log-loss, out of fold, each calibrated on the same rows; clearly is
+    more than a standard error of the mean difference, since models of two thirds of the rows are
+    worse than the one of all. On validation rows (movies and newsgroups, 10 and 50 labels) training
+    gained 3 to 9 points, also where folds of 50 rows saw no gain. Scores of the labeled rows are
+    kept beside the model, from models that were trained without them.
     """
     return make_unit(
         session.folder / "joint", base_digest(session), lambda folder: _build(session, folder)
@@ -77,8 +80,9 @@ def _build(session: Session, folder: Path) -> dict[str, Any]:
             trained.train(others, f"fold {fold}")
         out_of_fold[:, held_out] = trained.scores(held_out)
         trained.forget()
-    losses = [_log_loss(scores, labeled.labels) for scores in (before, out_of_fold)]
-    kept = losses[1] < losses[0]
+    losses = [_log_losses(scores, labeled.labels) for scores in (before, out_of_fold)]
+    kept = not _is_clearly_higher(losses[1], losses[0])
+    means = [float(own.mean()) for own in losses]
     history: list[float] = []
     if kept:
         history = trained.train(np.arange(len(labeled)), "all rows")
@@ -86,7 +90,7 @@ def _build(session: Session, folder: Path) -> dict[str, Any]:
     else:
         session.observer.note(
             "the teacher stays as it is: trained on the other labeled rows, it predicts a row "
-            f"no better (log-loss {losses[1]:.2f}, untrained {losses[0]:.2f})"
+            f"worse (log-loss {means[1]:.2f}, untrained {means[0]:.2f})"
         )
     model = trained.model if kept else trained.as_it_was()
     model.save(folder)
@@ -95,16 +99,23 @@ def _build(session: Session, folder: Path) -> dict[str, Any]:
         write_parquet(path, logits_table(labeled.ids, scores), {})
     return {
         "kept": kept,
-        "log_loss": {"untrained": round(losses[0], 4), "trained": round(losses[1], 4)},
+        "log_loss": {"untrained": round(means[0], 4), "trained": round(means[1], 4)},
         "losses": [round(value, 4) for value in history],
     }
 
 
-def _log_loss(scores: Scores, labels: NDArray[np.int64]) -> float:
-    """Return the mean log-loss of the patterns together, calibrated on the same rows."""
+def _log_losses(scores: Scores, labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the log-loss of the patterns together, calibrated on the same rows. [rows]"""
     logits = combine(scores, [1.0] * len(scores))
     found = fit_scaling(logits, labels, expected=UNTRAINED).probabilities(logits)
-    return float(-np.log(found[np.arange(len(labels)), labels]).mean())
+    return -np.log(found[np.arange(len(labels)), labels])
+
+
+def _is_clearly_higher(losses: NDArray[np.float64], others: NDArray[np.float64]) -> bool:
+    """Return whether losses of the same rows are higher, by more than a standard error."""
+    differences = losses - others
+    deviation = differences.std(ddof=1) if len(differences) > 1 else np.inf
+    return bool(differences.mean() > deviation / np.sqrt(len(differences)))
 
 
 class _Trained:

@@ -37,8 +37,7 @@ SETTINGS: dict[str, Any] = {
 
 @pytest.fixture
 def always_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    losses = iter([2.0, 1.0] * 10)
-    monkeypatch.setattr(joint_training, "_log_loss", lambda scores, labels: next(losses))
+    monkeypatch.setattr(joint_training, "_is_clearly_higher", lambda losses, others: False)
 
 
 def scores_of(config: Any) -> np.ndarray:
@@ -88,8 +87,8 @@ def test_the_label_of_a_row_does_not_move_its_own_score(
 def test_a_teacher_that_training_makes_worse_stays_as_it_is(
     config_for: Configure, model_folder: ModelFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    losses = iter([1.0, 2.0])
-    monkeypatch.setattr(joint_training, "_log_loss", lambda scores, labels: next(losses))
+    losses = iter([np.full(12, 1.0), np.full(12, 2.0)])
+    monkeypatch.setattr(joint_training, "_log_losses", lambda scores, labels: next(losses))
     listener = samples.Listener()
     config = config_for(**SETTINGS)
     label_pool(config, observer=listener)
@@ -105,6 +104,15 @@ def test_a_teacher_that_training_makes_worse_stays_as_it_is(
             for c in (config, plain)
         )
         np.testing.assert_allclose(read_logits(one)[1], read_logits(other)[1], atol=1e-5)
+
+
+def test_a_difference_that_chance_may_have_made_keeps_what_was_trained() -> None:
+    untrained = np.array([0.2, 0.9, 0.4, 0.5])
+    is_clearly_higher = joint_training._is_clearly_higher
+    assert not is_clearly_higher(untrained + np.array([0.5, -0.4, 0.3, -0.2]), untrained)
+    assert is_clearly_higher(untrained + np.array([0.5, 0.4, 0.3, 0.2]), untrained)
+    assert not is_clearly_higher(untrained - 0.1, untrained)
+    assert not is_clearly_higher(untrained[:1] + 9, untrained[:1]), "of one row nothing is known"
 
 
 def test_a_run_without_labeled_rows_trains_nothing_jointly(config_for: Configure) -> None:

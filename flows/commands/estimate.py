@@ -63,7 +63,9 @@ def estimate(
             raise InputError(problem)
         run, observer = Path(folder), screens.progress(err, stop)
         if out_file is not None:
-            draw = shares.draw_for_shares(run, Path(out_file), answers or 200, observer)
+            draw = shares.draw_for_shares(
+                run, Path(out_file), 200 if answers is None else answers, observer
+            )
             if json_out:
                 sys.stdout.write(json.dumps({"out": out_file, **draw.record}, indent=2) + "\n")
                 return

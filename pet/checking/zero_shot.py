@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from pet.config import RunConfig
 from pet.data.data_files import passed_over_warnings
 from pet.data.pool import Pool, PoolBatch
+from pet.data.rejections import Rejections
 from pet.ensemble.member_scoring import CONTENT_FREE, PRIOR_ROWS
 from pet.errors import InputError, Problem, gather, in_one_line
 from pet.inputs.inputs import computation
 from pet.inputs.model_checks import check_length, check_patterns, suitable, vocabulary_problems
+from pet.inputs.pool_sample import check_rejected
 from pet.inputs.run_tables import pool_digest, read_tables
 from pet.method.calibration import UNTRAINED, calibration_offset
 from pet.method.ensembling import agreement, combine, softmax
@@ -43,7 +45,8 @@ from pet.tasks.task import Task, shipped_tasks
 
 SETTINGS = (
     "abstain_below", "calibration", "device", "id_column", "keep_columns", "max_length",
-    "model_revision", "pool_csv", "precision", "seed", "shard_rows", "tokens_per_batch",
+    "max_rejected", "model_revision", "pool_csv", "precision", "seed", "shard_rows",
+    "tokens_per_batch",
 )  # fmt: skip
 
 
@@ -179,21 +182,15 @@ def _texts_of_prior(
         return dict.fromkeys(task.fields, CONTENT_FREE)
     rng = np.random.default_rng(derive_seed(config.seed, "prior"))
     drawn: list[tuple[float, tuple[str, ...]]] = []  # the smallest of one random number per row
-    with observer.stage("reading the pool", pool.count_rows(), "rows") as tick:
+    rejected, total = Rejections(), pool.count_rows()
+    with observer.stage("reading the pool", total, "rows") as tick:
         for batch in pool.batches(config.shard_rows):
             rows = zip(*(batch.columns[name] for name in task.fields), strict=True)
             numbered = zip(rng.random(len(batch)), rows, strict=True)
             drawn = heapq.nsmallest(PRIOR_ROWS, itertools.chain(drawn, numbered))
+            rejected.add(batch.rejected)
             tick(len(batch) + len(batch.rejected))
-    if not drawn:
-        raise InputError(
-            Problem(
-                config.pool,
-                "at least one row with text",
-                "none that is usable",
-                "check --text-column, and the file",
-            )
-        )
+    check_rejected(config, rejected, total)
     return {name: [row[place] for _, row in drawn] for place, name in enumerate(task.fields)}
 
 

@@ -30,6 +30,7 @@ def test_ways_that_do_not_go_together_are_refused(pet: Pet, tiny_run: Path) -> N
         (),
         ("--out", "a.csv", "--confidence", "0.9"),
         ("--answered", "x.csv", "--answers", 30),
+        ("--out", "a.csv", "--answers", 0),
     ):
         result = pet("estimate", tiny_run, *words)
         assert result.exit_code == 2, result.output

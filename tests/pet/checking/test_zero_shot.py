@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -272,9 +273,19 @@ def test_everything_wrong_is_reported_at_once_and_nothing_is_written(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_pool_with_many_unusable_rows_is_refused_as_by_a_run(label: Any, tmp_path: Path) -> None:
+    pool = tmp_path / "pool.jsonl"
+    rows = [{"text": f"the team won game {n}"} for n in range(4)]
+    pool.write_text("\n".join(map(json.dumps, [*rows, {**rows[0], "id": "a"}])))
+    with pytest.raises(InputError, match=r"at most 10% unusable rows(.|\n)*no id \(4\)"):
+        label("out", pool=pool)
+    assert not list((tmp_path / "out").glob("*.parquet"))
+    assert label("out", "max_rejected=0.9", pool=pool)[2]["rejected"] == 4
+
+
 def test_a_pool_without_a_usable_row_is_refused(label: Any, tmp_path: Path) -> None:
     pool = samples.write_pool(tmp_path / "pool.parquet", [None, "", " "])
-    with pytest.raises(InputError, match="none that is usable"):
+    with pytest.raises(InputError, match="none of them usable: empty text"):
         label("out", pool=pool)
     assert not (tmp_path / "out").exists()
 

@@ -308,7 +308,7 @@ def _runs(run: Path, folder: Path) -> Iterable[Target]:
         room = folder.with_name("exported")
         shutil.rmtree(room, ignore_errors=True)
         room.mkdir()
-        write_labeled_csv(opened, None, room, SILENT)
+        write_labeled_csv(opened, None, None, room, SILENT)
         written = {own.name: own.read_bytes() for own in sorted(room.iterdir())}
         found = [(own["label"], own["confidence"]) for own in predict_texts(folder, TEXTS)]
         ensemble = predictor_of(opened, "ensemble")({"text": TEXTS}, no_tick)

@@ -33,7 +33,7 @@ DEFAULTS = {
         "by the teacher's size",
         "here",
     ],
-    "review": ["by the file's ending", "coverage", "beside the run folder"],
+    "review": ["by the file's ending", "coverage", "beside the run folder", "a free one"],
     "check": ["by the teacher's size", "label"],
     "evaluate": ["student", "label"],
 }

@@ -301,9 +301,15 @@ def test_a_finished_runs_labels_do_not_depend_on_how_the_pool_lies(
 @pytest.mark.parametrize("who", ["student", "ensemble"])
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
 def test_a_finished_runs_labels_do_not_depend_on_sizes(
-    student: Callable[..., Rows], finished: dict[str, Rows], sizes: dict[str, int], who: str
+    student: Callable[..., Rows],
+    finished: dict[str, Rows],
+    tmp_path: Path,
+    sizes: dict[str, int],
+    who: str,
 ) -> None:
-    same(student(who=who, **sizes), finished[who])
+    """Of a pool that is not the run's own, whose scores would be read back."""
+    other = write_cut(tmp_path / "pool", POOL)
+    same(student(other, who, **sizes), finished[who])
 
 
 @pytest.mark.parametrize("who", ["student", "ensemble"])

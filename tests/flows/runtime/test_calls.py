@@ -41,7 +41,7 @@ def test_work_that_is_done_has_status_0_and_other_errors_come_out() -> None:
 def test_the_label_pool_flow_takes_settings_and_update(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[Any, bool]] = []
     monkeypatch.setattr(
-        label_pool, "run_flow", lambda config, update: calls.append((config.out, update))
+        label_pool, "run_flow", lambda config, update, budget: calls.append((config.out, update))
     )
     settings = ["task=ag_news", "pool=p.csv", "model=m", "out=o"]
     assert label_pool.main([*settings, "--update"]) == 0

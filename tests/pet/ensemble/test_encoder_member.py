@@ -115,8 +115,10 @@ def test_another_encoder_under_the_same_name_is_refused(
     config = config_for(encoder=str(folder))
     label_pool(config)
     save_model("bert", folder, seed=1)
+    other = tmp_path / "other.csv"  # of the run's own pool, what was scored is read back
+    samples.write_csv(other, [("a market",)], ("text",))
     with pytest.raises(InputError, match="another model of that name"):
-        label_new_pool(Path(config.out), config.pool, tmp_path / "o", "ensemble", None, SILENT)
+        label_new_pool(Path(config.out), str(other), tmp_path / "o", "ensemble", None, SILENT)
 
 
 def test_another_pooling_of_the_same_model_makes_other_embeddings(

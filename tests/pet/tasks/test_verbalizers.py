@@ -83,7 +83,7 @@ def test_rte_puts_the_hypothesis_first() -> None:
 
 def test_the_example_in_the_readme_loads() -> None:
     readme = (FOLDER / "README.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"```toml\n(.*?)```", readme, re.DOTALL)
+    example, *_ = re.findall(r"```toml\n(.*?)```", readme, re.DOTALL)
     task = parse_task(example, "README.md")
     assert [pattern.mask_is_last for pattern in task.patterns] == [False, True, False]
 

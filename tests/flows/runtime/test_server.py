@@ -105,6 +105,7 @@ def test_a_server_that_dies_again_and_again_leaves_no_call_waiting(
     own.stop()
 
 
+@pytest.mark.faults
 @pytest.mark.prefect
 def test_no_server_outlives_a_killed_run(tmp_path: Path) -> None:
     """Without a watch the server would hold its port and the database for ever."""
@@ -124,6 +125,7 @@ def test_no_server_outlives_a_killed_run(tmp_path: Path) -> None:
     pytest.fail(f"something still listens on port {port}")
 
 
+@pytest.mark.faults
 @pytest.mark.prefect
 def test_our_own_server_answers_nobody_without_its_secret(tmp_path: Path) -> None:
     """Any other user of the machine, and any page in the user's browser, could ask it."""

@@ -62,10 +62,13 @@ def shares(console: Console, found: Mapping[str, Any]) -> None:
 def certificate(console: Console, found: Mapping[str, Any]) -> None:
     """Show what is certified, the rows behind it, and what more answers would bring."""
     lines = [sentence(found)]
-    lines.append(
+    counts = (
         f"{found['drawn']:,} rows drawn, {found['answered']:,} answered, {found['wrong']:,} of "
-        f"these labels wrong"
+        "these labels wrong"
     )
+    if unanswered := found["drawn"] - found["answered"]:
+        counts += f"; the {unanswered:,} without an answer count as wrong"
+    lines.append(counts)
     if found["guarantee"] == "whole" and found["threshold"] is not None:
         lines.append(f"{found['to_read']:,} rows remain to be read: those below the threshold")
     for label, own in (found["labels"] or {}).items():

@@ -180,11 +180,10 @@ def _expected(
         np.clip(1 - np.array(record["thresholds"]), 0, 1),
         *known_errors(run, draws, record["identity"]),
     )
+    answers = dict.fromkeys(min(times * request["answers"], int(rows[-1])) for times in LARGER)
     return {
-        str(times * request["answers"]): expected_rows(
-            rows, curves, allowed, times * request["answers"], record["alpha"]
-        )
-        for times in LARGER
+        str(count): expected_rows(rows, curves, allowed, count, record["alpha"])
+        for count in answers
     }
 
 

@@ -78,7 +78,8 @@ def check_request(request: Request, draw: int) -> None:
     for name, (value, low, high) in shares.items():
         if not low < value < high:
             expected = f"more than {low:g} and less than {high:g}"
-            problems.append(Problem(name, expected, f"{value:g}", "a share: 0.05 is 5 %"))
+            example = "0.05 is 5 %" if name == "--error" else "0.95 is 95 %"
+            problems.append(Problem(name, expected, f"{value:g}", f"a share: {example}"))
     if not problems:
         alpha = alpha_share(request.alpha, draw)
         least = fewest_draws(request.error, alpha)
@@ -94,6 +95,17 @@ def check_request(request: Request, draw: int) -> None:
             )
     if problems:
         raise InputError(problems)
+
+
+def refuse_more_than(rows: int, answers: int) -> None:
+    """Refuse to draw more rows than there are.
+
+    Raises:
+        InputError: there are fewer.
+    """
+    if answers > rows:
+        expected = f"at most {rows:,}, the labels of the run"
+        raise InputError(Problem("--answers", expected, f"{answers:,}", "draw fewer rows"))
 
 
 @dataclass(frozen=True)
@@ -136,6 +148,11 @@ def draw_rows(folder: Path, out: Path, request: Request, observer: Observer) -> 
         run: FinishedRun, identity: dict[str, str], draws: list[RecordedDraw]
     ) -> dict[str, Any]:
         check_request(request, len(draws) + 1)
+        if draws and not draws[-1].answers and draws[-1].record["identity"] == identity:
+            observer.note(
+                f"warning: draw {draws[-1].number} has no answers, and none can be given to it from "
+                "now on: answers are taken to the latest draw, and each draw spends of alpha"
+            )
         return _drawn(run, request, identity, draws, observer)
 
     return hand_out(folder, out, FOLDER, dict(vars(request)), make, observer)
@@ -208,6 +225,7 @@ def _drawn(
     alpha = alpha_share(request.alpha, number)
     levels = read_levels(run)
     pool_rows = int(levels.rows[-1])
+    refuse_more_than(pool_rows, request.answers)
     allowed = wrong_allowed(levels.rows, pool_rows, request.error, request.guarantee)
     known, wrong = known_errors(run, draws, identity)
     claims = np.clip(1 - levels.thresholds, 0, 1)

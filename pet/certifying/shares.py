@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pet.certifying.certificates import take_answers_to
-from pet.certifying.drawing import hand_out, read_levels, seed_of, uniform_rows
+from pet.certifying.drawing import hand_out, read_levels, refuse_more_than, seed_of, uniform_rows
 from pet.certifying.identity import label_batches
 from pet.certifying.ledger import SHARES, RecordedDraw
 from pet.config import CsvConfig
@@ -38,6 +38,7 @@ def draw_for_shares(folder: Path, out: Path, answers: int, observer: Observer) -
     ) -> dict[str, Any]:
         levels = read_levels(run)
         pool_rows = int(levels.rows[-1])
+        refuse_more_than(pool_rows, answers)
         seed = seed_of(identity, SHARES, len(draws) + 1)
         everything = Plan(-1, len(levels.rows) - 1, (0, answers), ())
         with observer.stage("drawing rows", pool_rows, "rows") as tick:

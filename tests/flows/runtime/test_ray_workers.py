@@ -71,7 +71,7 @@ def run_on(cluster: Cluster, config: RunConfig, observer: Observer) -> None:
         label_pool(config, InProcess(workers), observer)
 
 
-@pytest.mark.faults  # with a bucket, where a node dies as well, it runs in `make test`
+@pytest.mark.faults
 @pytest.mark.timeout(600)
 def test_a_stop_and_a_node_that_dies_cost_no_byte(
     cluster: Cluster, config_for: Configure, shipped_run: Path
@@ -126,6 +126,7 @@ def results_in(config: RunConfig, folder: Path) -> dict[str, bytes]:
     return results_of(downloaded(config.out, folder))
 
 
+@pytest.mark.faults
 @pytest.mark.timeout(600)
 def test_nodes_that_share_nothing_but_a_bucket_make_the_same_bytes(
     cluster: Cluster,

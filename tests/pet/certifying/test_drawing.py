@@ -17,6 +17,7 @@ from pet.progress import SILENT
 from pet.storage.files import read_parquet, read_record, write_json, write_parquet
 from pet.storage.units import with_digest
 from tests.pet.certifying.conftest import Drawer, as_predicted, write
+from tests.support import samples
 
 
 def test_a_draw_is_recorded_with_all_that_it_depends_on(drawn: Drawer, run_copy: Path) -> None:
@@ -129,3 +130,18 @@ def test_a_changed_record_is_refused(drawn: Drawer) -> None:
     write_json(first.folder / DRAW, {**first.record, "alpha": 0.5})
     with pytest.raises(InputError, match="every draw of this run, as it was recorded"):
         drawn("two", answers=22)
+
+
+def test_a_slip_of_the_finger_does_not_ask_for_the_whole_pool(drawn: Drawer) -> None:
+    """Recorded, it would be the latest draw, and answers to the one before would be lost."""
+    with pytest.raises(InputError, match=r"at most 37, the labels of the run"):
+        drawn(answers=100_000_000)
+
+
+def test_a_draw_that_takes_the_place_of_an_open_one_is_announced(
+    drawn: Drawer, run_copy: Path, tmp_path: Path
+) -> None:
+    drawn("one")
+    listener = samples.Listener()
+    draw_rows(run_copy, tmp_path / "two.csv", Request(error=0.45, answers=22), listener)
+    assert any("draw 1 has no answers" in line for line in listener.said)

@@ -39,3 +39,8 @@ def test_a_row_without_an_answer_is_no_row_to_leave_out(run_copy: Path, tmp_path
 def test_too_few_rows_are_refused(run_copy: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="at least 20"):
         draw_for_shares(run_copy, tmp_path / "out.csv", 5, SILENT)
+
+
+def test_more_rows_than_there_are_are_refused(run_copy: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="at most 37"):
+        draw_for_shares(run_copy, tmp_path / "out.csv", 38, SILENT)

@@ -150,8 +150,8 @@ def draw_rows(folder: Path, out: Path, request: Request, observer: Observer) -> 
         check_request(request, len(draws) + 1)
         if draws and not draws[-1].answers and draws[-1].record["identity"] == identity:
             observer.note(
-                f"warning: draw {draws[-1].number} has no answers, and none can be given to it from "
-                "now on: answers are taken to the latest draw, and each draw spends of alpha"
+                f"warning: draw {draws[-1].number} has no answers, and none can be given to it "
+                "from now on: answers are taken to the latest draw, and each draw spends of alpha"
             )
         return _drawn(run, request, identity, draws, observer)
 

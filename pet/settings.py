@@ -157,7 +157,10 @@ def as_problem(detail: Any, kind: type[Frozen] = RunConfig) -> Problem:
     if detail["type"] == "model_type":
         inner = [name for name in names if name.startswith(f"{where}.")]
         return Problem(f"setting {where}", "a group of settings", found, _listed(inner))
-    return Problem(f"setting {where}", detail["msg"], found, "give another value")
+    expected = detail["msg"].removeprefix("Input should be ")
+    if detail["type"] == "too_long" and isinstance(given, str):
+        expected = f"{detail['ctx']['max_length']} character at most"
+    return Problem(f"setting {where}", expected, found, "give another value")
 
 
 def _as_former(kind: type[Frozen], name: str, found: str) -> Problem | None:

@@ -69,15 +69,7 @@ def certify(
         alien = ["--csv"] if answered is None and csv is not None else []
         if answered is not None:
             alien += [f"--{name}" for name in wanted]
-        check_way("pet certify", out_file, answered, alien, EXAMPLE)
-        places = {"out": out_file, "answered": answered}
-        check_places(stores=False, **{name: own for name, own in places.items() if own})
-        stop.install()
-        if problem := place_problem("RUN", folder):
-            raise InputError(problem)
-        run = Path(folder)
-        if run.name in ("", ".."):
-            run = run.resolve()
+        run = open_way("pet certify", folder, out_file, answered, alien, EXAMPLE)
         if out_file is not None:
             _draw(run, Path(out_file), Request(**wanted), json_out)
         elif answered is not None:
@@ -86,18 +78,48 @@ def certify(
     answer(work, debug)
 
 
-def check_way(
-    command: str, out_file: str | None, answered: str | None, alien: list[str], example: str
-) -> None:
-    """Refuse options that do not go together: rows go out, or answers come in.
+def open_way(
+    command: str,
+    folder: str,
+    out_file: str | None,
+    answered: str | None,
+    alien: list[str],
+    example: str,
+) -> Path:
+    """Check that rows go out, or answers come in; return the run's folder.
+
+    Args:
+        alien: options of the other way that were given.
 
     Raises:
-        InputError: neither or both, or options of the other way.
+        InputError: neither or both, options of the other way, or a place that is none.
     """
     if alien or (out_file is None) == (answered is None):
         found = ", ".join(alien) or ("both" if out_file else "neither")
         expected = "--answered alone" if answered and not out_file else "--out, or --answered"
         raise InputError(Problem(command, expected, found, example))
+    places = {"out": out_file, "answered": answered}
+    check_places(stores=False, **{name: own for name, own in places.items() if own})
+    stop.install()
+    if problem := place_problem("RUN", folder):
+        raise InputError(problem)
+    run = Path(folder)
+    return run.resolve() if run.name in ("", "..") else run
+
+
+def print_record(record: dict[str, Any]) -> None:
+    """Print what `--json` asks for."""
+    sys.stdout.write(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+
+
+def next_step(command: str, run: Path, out_file: Path) -> str:
+    """Write the command that takes the answers."""
+    return f"{command} {shlex.quote(str(run))} --answered {shlex.quote(str(out_file))}"
+
+
+def read_csv(csv: list[str] | None) -> CsvConfig:
+    """Read how the file of answers is written."""
+    return read_csv_options(csv or ()) or CsvConfig()
 
 
 def _draw(run: Path, out_file: Path, request: object, json_out: bool) -> None:
@@ -105,18 +127,17 @@ def _draw(run: Path, out_file: Path, request: object, json_out: bool) -> None:
 
     draw = draw_rows(run, out_file, request, screens.progress(err, stop))  # type: ignore[arg-type]
     if json_out:
-        sys.stdout.write(json.dumps({"out": str(out_file), **draw.record}, indent=2) + "\n")
+        print_record({"out": str(out_file), **draw.record})
         return
-    next_step = f"pet certify {shlex.quote(str(run))} --answered {shlex.quote(str(out_file))}"
-    certificate_screen.drawn(out, draw.record, out_file, next_step)
+    step = next_step("pet certify", run, out_file)
+    certificate_screen.drawn(out, draw.record, out_file, step)
 
 
 def _take(run: Path, answered: Path, csv: list[str] | None, json_out: bool) -> None:
     from pet.certifying.certificates import take_certificate
 
-    given = read_csv_options(csv or ()) or CsvConfig()
-    found = take_certificate(run, answered, screens.progress(err, stop), given)
+    found = take_certificate(run, answered, screens.progress(err, stop), read_csv(csv))
     if json_out:
-        sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+        print_record(found)
     else:
         certificate_screen.certificate(out, found)

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from flows.commands.certify import check_way
+from flows.commands.certify import next_step, open_way, print_record, read_csv
 from flows.commands.console import answer, err, out, stop
 from flows.commands.options import Csv, Debug, Json, RunFolder
 from flows.screens import certificates as certificate_screen
 from flows.screens import results as screens
-from pet.config import CsvConfig
-from pet.errors import InputError
-from pet.settings import read_csv_options
-from pet.storage.locations import check_places, place_problem
 
 EXAMPLE = (
     "pet estimate RUN --answers 200 --out review.csv, then pet estimate RUN --answered review.csv"
@@ -55,28 +48,22 @@ def estimate(
                 for name, given in {"--csv": csv, "--confidence": confidence}.items()
                 if given is not None
             ]
-        check_way("pet estimate", out_file, answered, alien, EXAMPLE)
-        places = {"out": out_file, "answered": answered}
-        check_places(stores=False, **{name: own for name, own in places.items() if own})
-        stop.install()
-        if problem := place_problem("RUN", folder):
-            raise InputError(problem)
-        run, observer = Path(folder), screens.progress(err, stop)
+        run = open_way("pet estimate", folder, out_file, answered, alien, EXAMPLE)
+        observer = screens.progress(err, stop)
         if out_file is not None:
             draw = shares.draw_for_shares(
                 run, Path(out_file), 200 if answers is None else answers, observer
             )
             if json_out:
-                sys.stdout.write(json.dumps({"out": out_file, **draw.record}, indent=2) + "\n")
+                print_record({"out": out_file, **draw.record})
                 return
-            step = f"pet estimate {shlex.quote(folder)} --answered {shlex.quote(out_file)}"
+            step = next_step("pet estimate", run, Path(out_file))
             certificate_screen.drawn_for_shares(out, draw.record, out_file, step)
         elif answered is not None:
-            given = read_csv_options(csv or ()) or CsvConfig()
             level = 0.95 if confidence is None else confidence
-            found = shares.estimate(run, Path(answered), observer, level, given)
+            found = shares.estimate(run, Path(answered), observer, level, read_csv(csv))
             if json_out:
-                sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+                print_record(found)
             else:
                 certificate_screen.shares(out, found)
 

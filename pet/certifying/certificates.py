@@ -68,7 +68,7 @@ def take_answers_to(
     if not draws:
         raise InputError(
             Problem(
-                str(run.folder / ledger),
+                str(run.folder),
                 "a draw, recorded before its answers",
                 "none",
                 "draw with --answers 200 --out review.csv, and let people fill it in",

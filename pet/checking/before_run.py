@@ -21,7 +21,7 @@ from pet.progress import Observer
 from pet.settings import changed_settings
 from pet.storage.files import read_record
 
-LONG = 3600.0  # seconds from which a user is told how to take less
+LONG = 3600.0  # seconds of a run from which a note says how to take less
 
 # Of these, the one that saves most is named then.
 ALONE: tuple[tuple[str, int], ...] = (

@@ -54,7 +54,7 @@ def call_limited(
         name: what errors call the file.
         size: the file's bytes.
         remote: whether it lies on object storage, which the environment gives access to.
-        observer: is told the rows that were read, and remarks.
+        observer: gets the rows that were read, and remarks.
 
     Returns:
         What the function returned; it can be written as JSON.

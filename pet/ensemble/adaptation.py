@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from pet.ensemble.divergence import divergence_told
+from pet.ensemble.divergence import divergence_reported
 from pet.ensemble.fingerprints import adaptation_training, adapted_digest
 from pet.inputs.pool_sample import unlabeled_rows
 from pet.inputs.session import Session
@@ -46,7 +46,7 @@ def adapt(session: Session) -> Unit:
         settings = adaptation_training(config)
         add_lora(model, config, settings, session.seed("adaptation"))
         with (
-            divergence_told(session, "adapted", "adaptation"),
+            divergence_reported(session, "adapted", "adaptation"),
             session.observer.stage("adapting to the pool", settings.steps, "steps") as tick,
         ):
             losses = optimize(

@@ -12,7 +12,7 @@ from pet.storage.files import remove, write_json
 
 
 @contextlib.contextmanager
-def divergence_told(session: Session, unit: str, group: str) -> Iterator[None]:
+def divergence_reported(session: Session, unit: str, group: str) -> Iterator[None]:
     """Keep the losses of a training that diverges in `diverged/UNIT.json`, and name its setting.
 
     Args:

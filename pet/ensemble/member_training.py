@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pet.config import RunConfig, TrainingConfig
-from pet.ensemble.divergence import divergence_told
+from pet.ensemble.divergence import divergence_reported
 from pet.ensemble.lineup import MOST_LIKELY, Lineup, quotas_of
 from pet.ensemble.logits import logits_table
 from pet.ensemble.member_models import prior_offset
@@ -106,7 +106,7 @@ def _train(session: Session, lineup: Lineup, member: Member, folder: Path) -> di
     steps = sum(phase.steps for phase in phases.values())
     with session.observer.stage(f"training {member.name}", steps, "steps") as tick:
         for name, settings in phases.items():
-            with divergence_told(session, member.name, name):
+            with divergence_reported(session, member.name, name):
                 losses[name] = train(
                     model,
                     encoder,

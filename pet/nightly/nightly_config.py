@@ -38,7 +38,10 @@ class ErrorWatchConfig(Frozen):
     )
     error: float = Field(0.05, gt=0, lt=0.5, description="share of wrong labels among the kept")
     confidence: float = Field(
-        0.95, gt=0.5, lt=1, description="with which more than `error` are wrong, when it is told"
+        0.95,
+        gt=0.5,
+        lt=1,
+        description="with which more than `error` are wrong, when that is reported",
     )
     threshold: float | None = Field(
         None, ge=0, le=1, description="labels kept; the run's certificate's, if not given"

@@ -138,7 +138,7 @@ def table_records(path: Path, written: CsvFormat = UNSTATED) -> Iterator[Record]
                 str(path),
                 f"the columns 'id' and {ANSWER!r}",
                 f"the columns {listed(names)}",
-                "keep the columns of the file that `pet review --rows` wrote; commas between them, "
+                "keep the columns of the file that `--out` wrote; commas between them, "
                 "or add --csv delimiter=';'",
             )
         )

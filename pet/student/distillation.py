@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from pet.config import WholeTrainingConfig
 from pet.data.labeled import LabeledSet
-from pet.ensemble.divergence import divergence_told
+from pet.ensemble.divergence import divergence_reported
 from pet.ensemble.logits import write_logits
 from pet.inputs.inputs import computation
 from pet.inputs.pool_sample import Unlabeled, texts_fingerprint, unlabeled_rows
@@ -97,7 +97,7 @@ def _distil(session: Session, targets: NDArray[np.float32]) -> tuple[Classifier,
         rng = np.random.default_rng(session.seed("student"))
         fit_head_first(student, encoder, texts, rows, targets, config.temperature, rng)
     with (
-        divergence_told(session, "student", "student"),
+        divergence_reported(session, "student", "student"),
         session.observer.stage("training the student", training.steps, "steps") as tick,
     ):
         losses = train(
@@ -155,7 +155,7 @@ def train_supervised(session: Session) -> Unit:
         texts = tokenize_columns(encoder, model.tokenizer, labeled.columns)
         steps, gold = config.supervised.steps, one_hot(labeled.labels, len(session.task.labels))
         with (
-            divergence_told(session, "supervised", "supervised"),
+            divergence_reported(session, "supervised", "supervised"),
             session.observer.stage("training the supervised baseline", steps, "steps") as tick,
         ):
             losses = train(

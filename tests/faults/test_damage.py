@@ -8,20 +8,13 @@ from pathlib import Path
 import pytest
 
 from pet.errors import PetError
-from tests.conftest import ModelFolder
 from tests.faults.damage import CHANGES, Target, damage
 from tests.faults.scenarios import Samples
 from tests.faults.targets import targets
 
 
 @pytest.fixture(scope="module")
-def among(
-    inputs_folder: Path,
-    model_folder: ModelFolder,
-    tiny_run: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> list[list[Target]]:
-    starting = Samples(inputs_folder, model_folder("bert"), tiny_run)
+def among(starting: Samples, tmp_path_factory: pytest.TempPathFactory) -> list[list[Target]]:
     return targets(starting, tmp_path_factory.mktemp("damage"))
 
 

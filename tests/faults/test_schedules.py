@@ -11,7 +11,6 @@ import pytest
 
 from pet.errors import InputError, PetError
 from pet.storage.files import sweep, write_parquet, write_text
-from tests.conftest import ModelFolder
 from tests.faults.disk import KINDS, Disk, Fault, Killed
 from tests.faults.scenarios import Samples, Scenario, scenarios
 from tests.faults.schedules import play
@@ -20,13 +19,7 @@ FOUND = (365,)  # of the thousand, those that once ended otherwise
 
 
 @pytest.fixture(scope="module")
-def among(
-    inputs_folder: Path,
-    model_folder: ModelFolder,
-    tiny_run: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> list[Scenario]:
-    starting = Samples(inputs_folder, model_folder("bert"), tiny_run)
+def among(starting: Samples, tmp_path_factory: pytest.TempPathFactory) -> list[Scenario]:
     return scenarios(starting, tmp_path_factory.mktemp("schedules"))
 
 

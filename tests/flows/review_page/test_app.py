@@ -1,4 +1,4 @@
-"""What the page is told: one row at a time, and of the prediction only what it shows."""
+"""What the page gets: one row at a time, and of the prediction only what it shows."""
 
 from __future__ import annotations
 

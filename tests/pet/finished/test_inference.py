@@ -14,7 +14,6 @@ import pytest
 
 from pet.config import CsvConfig
 from pet.errors import InputError, PetError
-from pet.finished import predictors
 from pet.finished.inference import evaluate_run, label_new_pool, predict_texts
 from pet.pipeline import label_pool
 from pet.progress import SILENT, Observer
@@ -84,17 +83,9 @@ def test_the_student_predicts_the_same_labels_of_the_pool_that_it_was_trained_on
 
 
 def test_the_ensembles_labels_of_the_runs_own_pool_are_read_back_and_those_of_others_are_not(
-    mixed_run: Path, inputs_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mixed_run: Path, inputs_folder: Path, tmp_path: Path, asked: list[int]
 ) -> None:
     """Members' scores are the dearest part of a run, and lie in its folder."""
-    asked: list[int] = []
-    real = predictors.ask_in_turn
-
-    def watched(models: Any, members: int, columns: Any, *others: Any) -> Any:
-        asked.append(len(columns["text"]))
-        return real(models, members, columns, *others)
-
-    monkeypatch.setattr(predictors, "ask_in_turn", watched)
     label(mixed_run, inputs_folder / "pool.parquet", tmp_path / "own", "ensemble")
     scored = sum(row["source"] == "ensemble" for row in rows_of(mixed_run / "labels"))
     assert sum(asked) == 37 - scored

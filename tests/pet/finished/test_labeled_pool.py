@@ -6,7 +6,6 @@ import json
 import shutil
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +14,6 @@ import pytest
 
 from pet.data.pool import PoolBatch
 from pet.errors import InputError, PetError
-from pet.finished import predictors
 from pet.finished.exports import export_run
 from pet.finished.inference import predict_texts
 from pet.finished.labeled_pool import _join, _labels_of
@@ -149,16 +147,8 @@ def test_the_runs_labels_are_exported_as_they_are_or_as_one_model_gives_them(
 
 
 def test_no_row_that_the_run_has_scored_is_scored_again(
-    mixed_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mixed_run: Path, tmp_path: Path, asked: list[int]
 ) -> None:
-    asked: list[int] = []
-    real = predictors.ask_in_turn
-
-    def watched(models: Any, members: int, columns: Any, *others: Any) -> Any:
-        asked.append(len(columns["text"]))
-        return real(models, members, columns, *others)
-
-    monkeypatch.setattr(predictors, "ask_in_turn", watched)
     export_run(mixed_run, "csv", tmp_path / "out", who="ensemble")
     scored = pq.read_metadata(mixed_run / "unlabeled" / "rows.parquet").num_rows
     assert sum(asked) == 37 - scored

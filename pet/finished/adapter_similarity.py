@@ -154,5 +154,5 @@ def _inner(one: Vectors, other: Vectors) -> float:
     # <B A, B' A'> is the trace of A^T B^T B' A'; layers that only one has are 0 in the other.
     return sum(
         float(((one[name][1].T @ other[name][1]) * (one[name][0] @ other[name][0].T)).sum())
-        for name in one.keys() & other.keys()
+        for name in sorted(one.keys() & other.keys())
     )

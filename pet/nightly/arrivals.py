@@ -115,7 +115,7 @@ def look(
     listing = list_files(pool)
     listed = {path.relative_to(pool).as_posix(): path for path in listing.files}
     paths = {name: path for name, path in listed.items() if is_unicode(name)}
-    for name in listed.keys() - paths.keys():
+    for name in sorted(listed.keys() - paths.keys()):
         found.unreadable[_printable(name)] = "its name is not UTF-8; rename it"
     found.passed_over = {_printable(n): _printable(own) for n, own in listing.passed_over.items()}
     settled, fresh = _settled(paths, settle_seconds, sleep, found)

@@ -172,8 +172,9 @@ def measure(
             if member.kind == "encoder":  # it has learned from the labeled rows alone
                 path = folder_of(session.folder, member) / "logits" / "test.parquet"
                 predicted[LINEAR_ENCODER] = softmax(read_logits(path)[1])
-        for name in SIMPLE & predicted.keys():
-            found[name] = metrics(predicted[name], truth)
+        for name in SIMPLE:  # in this order: report.json is to have the same bytes in any process
+            if name in predicted:
+                found[name] = metrics(predicted[name], truth)
         found["pairs"] = [
             {"one": one, "other": other, **compare(predicted[one], predicted[other], truth)}
             for one, other in PAIRS
@@ -184,7 +185,7 @@ def measure(
 
 LINEAR_ENCODER = "linear_encoder"  # logistic regression on a sentence encoder's vectors
 
-SIMPLE = {LINEAR_SUPERVISED, LINEAR_STUDENT, LINEAR_ENCODER}
+SIMPLE = (LINEAR_SUPERVISED, LINEAR_STUDENT, LINEAR_ENCODER)
 
 PAIRS = (
     ("ensemble", "supervised"),

@@ -175,9 +175,11 @@ def test_a_second_call_reuses_everything_and_changes_no_byte(
     config_for: Configure, run_copy: Path
 ) -> None:
     before = everything_in(run_copy)
+    before_report = read_json(run_copy / "report.json")
     counter = Counter()
     report = label_pool(config_for(out=run_copy), observer=counter)
     after = everything_in(run_copy)
+    assert report == before_report
     assert set(after) == set(before)
     changed = {name for name in after if after[name][0] != before[name][0]}
     # The copy lies elsewhere: `out` is another, and the report names it.

@@ -97,7 +97,7 @@ def test_a_small_teacher_is_trained(model_folder: Any) -> None:
 def test_the_chosen_preset_lies_under_what_the_user_set(
     model_folder: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(presets, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(presets, "has_fast_bfloat16", lambda: True)
     noted: list[str] = []
     made = with_preset(
         lambda more: config(model_folder, "llama", encoder="minilm", max_length=200, **more),
@@ -116,7 +116,7 @@ def test_a_processor_without_bfloat16_keeps_float32(
 ) -> None:
     """There it is six times slower, and nobody is warned."""
     monkeypatch.setattr(presets, "LARGE_CAUSAL", 1000)
-    monkeypatch.setattr(presets, "has_bfloat16", lambda: False)
+    monkeypatch.setattr(presets, "has_fast_bfloat16", lambda: False)
     made = with_preset(
         lambda more: config(model_folder, "llama", encoder="minilm", **more), lambda line: None
     )
@@ -135,9 +135,18 @@ def test_bfloat16_on_a_processor_without_it_is_warned_of(
     model_folder: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """MiniLM scored three rows a second with it, twenty without, and no word was said."""
-    monkeypatch.setattr(presets, "has_bfloat16", lambda: False)
+    monkeypatch.setattr(presets, "has_fast_bfloat16", lambda: False)
     slow = config(model_folder, "bert", precision="bfloat16")
     assert "--set precision=float32" in slow_precision(slow)
     assert slow_precision(config(model_folder, "bert")) == ""
-    monkeypatch.setattr(presets, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(presets, "has_fast_bfloat16", lambda: True)
     assert slow_precision(slow) == ""
+
+
+@pytest.mark.parametrize("amx", [True, False])
+def test_instructions_for_vectors_alone_do_not_make_bfloat16_the_faster_one(
+    monkeypatch: pytest.MonkeyPatch, amx: bool
+) -> None:
+    monkeypatch.setattr(presets.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    assert presets.has_fast_bfloat16() is amx

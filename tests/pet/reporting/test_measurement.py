@@ -115,3 +115,9 @@ def test_rejected_rows_are_counted_by_reason(config_for: Configure, tmp_path: Pa
     assert found["pool"]["first"][0] == {"file": "pool.parquet", "row": 7, "reason": "no text"}
     assert found["labeled"] == {"reasons": {}, "first": []}
     assert found["test"]["reasons"] == {"no label": 1}
+
+
+def test_a_report_has_its_figures_in_the_same_order_in_every_process(tiny_run: Path) -> None:
+    """A set of strings has another order in another process, and report.json other bytes."""
+    found = [name for name in read_json(tiny_run / "report.json")["test"] if "linear" in name]
+    assert found == ["linear_supervised", "linear_student"]

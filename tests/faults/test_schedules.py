@@ -1,4 +1,4 @@
-"""Fifty schedules of faults, and what the harness itself must notice."""
+"""Sixteen schedules of faults, and what the harness itself must notice."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def among(starting: Samples, tmp_path_factory: pytest.TempPathFactory) -> list[S
     return scenarios(starting, tmp_path_factory.mktemp("schedules"))
 
 
-@pytest.mark.parametrize("number", [*range(50), *FOUND])
+@pytest.mark.parametrize("number", [*range(16), *FOUND])
 def test_after_a_schedule_of_faults_the_bytes_are_those_of_the_undisturbed_run(
     among: list[Scenario], number: int
 ) -> None:

@@ -258,6 +258,7 @@ def command(run: Path, out: Path) -> Iterator[tuple[subprocess.Popen[str], str]]
             process.kill()
 
 
+@pytest.mark.faults
 def test_a_killed_review_goes_on_with_every_answer_and_ends_with_the_command_to_take_them(
     page: Any, tiny_run: Path, tmp_path: Path
 ) -> None:

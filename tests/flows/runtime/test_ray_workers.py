@@ -102,6 +102,7 @@ def test_a_stop_and_a_node_that_dies_cost_no_byte(
     assert not list(Path(config.out).rglob(".pet-tmp-*"))
 
 
+@pytest.mark.faults
 def test_jobs_that_no_node_can_hold_are_refused_before_anything_is_written(
     cluster: Cluster,
 ) -> None:

@@ -61,7 +61,7 @@ def exported(
     "kind",
     [
         "bert",
-        "llama",
+        pytest.param("llama", marks=pytest.mark.thorough),
         pytest.param("roberta", marks=pytest.mark.thorough),
         pytest.param("deberta", marks=pytest.mark.thorough),
     ],

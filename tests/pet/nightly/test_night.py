@@ -416,6 +416,7 @@ def test_a_night_killed_anywhere_is_gone_on_with_and_gives_the_same_labels(
     assert read_state(place / "store").files == read_state(place / "whole").files
 
 
+@pytest.mark.faults
 def test_a_renewal_that_was_killed_is_gone_on_with(
     place: Path, settings: Callable[..., NightlyConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -443,6 +444,7 @@ def test_a_renewal_that_was_killed_is_gone_on_with(
     assert {name: now[name] for name in whole} == whole
 
 
+@pytest.mark.faults
 def test_a_drift_whose_renewal_was_killed_is_not_forgotten_by_a_calm_night(
     place: Path, night: Night, monkeypatch: pytest.MonkeyPatch
 ) -> None:

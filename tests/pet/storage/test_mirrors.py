@@ -94,6 +94,7 @@ def fail_to_put(patch: pytest.MonkeyPatch, bucket: str, part: str, error: BaseEx
     patch.setattr(files, "put", fail)
 
 
+@pytest.mark.faults
 def test_a_kill_between_a_units_files_and_its_done_json_costs_that_unit_alone(
     bucket: str,
     config_for: Configure,
@@ -161,6 +162,7 @@ def test_a_run_that_goes_on_has_no_report_of_before(
         label_pool(config)
 
 
+@pytest.mark.faults
 def test_a_network_that_fails_midway_loses_nothing_that_was_made(
     bucket: str,
     config_for: Configure,

@@ -32,7 +32,7 @@ from pet.storage.mirrors import open_run_folder
 
 
 # Jobs of this process are submitted one after another: the seeds of a process are shared by its
-# threads, and so is its GPU. Those of a cluster are waited for side by side.
+# threads, and so is its GPU. Those of other processes and of a cluster are waited for side by side.
 @flow(
     name="label-pool",
     flow_run_name=run_name,
@@ -46,14 +46,16 @@ def label_pool(
     update: bool = False,
     ray: RayOptions | None = None,
     budget: Budget | None = None,
+    jobs: int = 1,
 ) -> dict[str, Any] | State[Any]:
     """Label a pool.
 
     Args:
         config: everything that is needed to repeat the run.
         update: let new inputs into an old run folder.
-        ray: the Ray cluster that does the jobs; this process, if there is none.
+        ray: the Ray cluster that does the jobs; this machine, if there is none.
         budget: the time in which the run is to end, by settings that are chosen for it once.
+        jobs: how many are done side by side on this machine.
     """
     from flows.runtime.artifacts import show_result
     from pet import pipeline
@@ -66,7 +68,7 @@ def label_pool(
     def show(report: dict[str, Any]) -> None:
         show_result(report, open_run_folder(config.out).path)
 
-    return carry_out("label-pool", body, show, ray)
+    return carry_out("label-pool", body, show, ray, jobs)
 
 
 def run_flow(
@@ -75,13 +77,14 @@ def run_flow(
     update: bool = False,
     ray: RayOptions | None = None,
     budget: Budget | None = None,
+    jobs: int = 1,
 ) -> dict[str, Any]:
     """Run the flow in this process, on the user's Prefect server or on one of our own.
 
     Raises:
         PetError: whatever kept the run from its end, as itself; Interrupted on SIGTERM too.
     """
-    flow = partial(label_pool, config, update, ray, budget, return_state=True)
+    flow = partial(label_pool, config, update, ray, budget, jobs, return_state=True)
     return call(flow, observer, _import_pipeline)
 
 

@@ -90,7 +90,9 @@ def label_pool(
     check_folder(session, update)  # before a lock is put there, and again under the lock
     chosen: dict[str, Any] = {}
     if budget is not None or estimated:
-        inputs, chosen = settle(session.inputs, session.folder, budget, observer, update=update)
+        inputs, chosen = settle(
+            session.inputs, session.folder, budget, observer, update=update, jobs=execute.at_once
+        )
         session = Session(inputs, observer)
     with session.run_folder.locked(observer.note):
         stages = _Stages(session, execute)
@@ -147,10 +149,8 @@ class _Stages:
         out_of_fold = None
         if folds_of_pool(session) is not None:
             out_of_fold = self.here("cross-fitting", partial(cross_fit, session, soft))
-        student = self.one("student", partial(train_student, session, soft, out_of_fold))
-        classifiers = [student]
-        if len(session.labeled):
-            classifiers.append(self.one("supervised", partial(train_supervised, session)))
+        classifiers = self.train_classifiers(soft, out_of_fold)
+        student = classifiers[0]
         self.stage(
             "evaluation",
             [
@@ -212,6 +212,16 @@ class _Stages:
             if number < kept and lineup.teaching[number]:
                 teaching = lineup.teaching[number]
                 self.stage(f"{name}: scoring", self.group_jobs("score", score, teaching))
+
+    def train_classifiers(self, soft: Unit, out_of_fold: Unit | None) -> list[Unit]:
+        """Train the student, and the baseline on the labeled rows; side by side where jobs are."""
+        session = self.session
+        jobs = [self.job("student", partial(train_student, session, soft, out_of_fold))]
+        if len(session.labeled):
+            jobs.append(self.job("supervised", partial(train_supervised, session)))
+        if self.execute.at_once > 1:
+            return self.stage("student", jobs)
+        return [unit for job in jobs for unit in self.stage(job.name, [job])]
 
     def label(
         self, members: Sequence[Member], student: Unit, soft: Unit, choice: LabelChoice

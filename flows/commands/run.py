@@ -26,7 +26,8 @@ from flows.commands.options import (
     TextColumn,
     Time,
 )
-from flows.runtime.ray_workers import RayOptions, workers_of
+from flows.runtime.ray_workers import RayOptions
+from flows.runtime.workers import workers_of
 from flows.screens import results as screens
 from pet.config import Budget, RunConfig
 from pet.errors import Problem, gather
@@ -68,6 +69,14 @@ def run(
     runner: Annotated[
         Runner, typer.Option(help="where jobs are done: here, or by a Ray cluster")
     ] = Runner.here,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="jobs side by side on this machine, each in a process of its own",
+            show_default="one a core for models of 1 to 20 million weights, or else 1",
+        ),
+    ] = None,
     address: Annotated[
         str | None,
         typer.Option(help="of the Ray cluster", show_default="one on this machine alone"),
@@ -115,12 +124,18 @@ def run(
 
         config = _with_preset(make, observer, preset, model, budget)
         ray = _ray_options(runner, address, cpus_per_job, gpus_per_job, problems)
+        if runner is Runner.ray and jobs is not None:
+            found, fix = (
+                "--runner ray beside it",
+                "leave it out: a cluster has its own",
+            )
+            problems.append(Problem("--jobs", "jobs on this machine alone", found, fix))
         time = (
             None if budget is None else gather(problems, lambda: read_budget(budget, setting or ()))
         )
         if problems:
             _refuse(config, problems)
-        report = _execute(config, observer, update, plain, ray, time)
+        report = _execute(config, observer, update, plain, ray, jobs, time)
         if json_out:
             sys.stdout.write(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
         else:
@@ -186,12 +201,14 @@ def _execute(
     update: bool,
     plain: bool,
     ray: RayOptions | None,
+    jobs: int | None,
     budget: Budget | None,
 ) -> dict[str, Any]:
+    count = 1 if ray is not None else jobs or _count_jobs(config)
     if plain:
         from pet.pipeline import label_pool
 
-        with workers_of(ray, observer) as workers:
+        with workers_of(observer, count, ray) as workers:
             return label_pool(
                 config,
                 InProcess(workers),
@@ -205,7 +222,13 @@ def _execute(
     prepare()  # before Prefect is imported: it reads its settings then
     from flows.label_pool import run_flow
 
-    return run_flow(config, observer, update, ray, budget)
+    return run_flow(config, observer, update, ray, budget, count)
+
+
+def _count_jobs(config: RunConfig) -> int:
+    from pet.inputs.job_count import count_jobs  # torch, in seconds
+
+    return count_jobs(config)
 
 
 def _model_problems(model: str | None) -> list[Problem]:

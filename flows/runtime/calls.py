@@ -14,8 +14,9 @@ from prefect.exceptions import TerminationSignal
 from prefect.runtime import flow_run
 from prefect.states import Cancelled
 
-from flows.runtime.ray_workers import RayOptions, workers_of
+from flows.runtime.ray_workers import RayOptions
 from flows.runtime.server import connected
+from flows.runtime.workers import workers_of
 from pet.errors import Interrupted, PetError, as_pet_error
 from pet.escaping import visible
 from pet.jobs import Execute
@@ -48,14 +49,19 @@ def run_name() -> str:
 
 
 def carry_out(
-    name: str, body: Body, show: Callable[[dict[str, Any]], None], ray: RayOptions | None = None
+    name: str,
+    body: Body,
+    show: Callable[[dict[str, Any]], None],
+    ray: RayOptions | None = None,
+    jobs: int = 1,
 ) -> dict[str, Any] | State[Any]:
     """Run a flow's body: jobs as task runs, one run on a machine at a time, progress in sight.
 
     Args:
         name: of the flow: its artifacts are called after it.
         show: leaves artifacts of the result.
-        ray: the cluster that does the jobs; this process, if there is none.
+        ray: the cluster that does the jobs; this machine, if there is none.
+        jobs: how many are done side by side on this machine.
     """
     from flows.runtime.artifacts import Progress, RunObserver
     from flows.runtime.limits import one_at_a_time
@@ -67,7 +73,7 @@ def carry_out(
         with (
             one_at_a_time(observer.note),
             Progress(observer, name),
-            workers_of(ray, observer) as workers,
+            workers_of(observer, jobs, ray) as workers,
         ):
             caller.result = body(Submit(observer.stopping, workers), observer)
         show(caller.result)

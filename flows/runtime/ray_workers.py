@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 from pydantic import BaseModel, Field
 
 from pet.errors import InputError, PetError, Problem, missing_package, outage
-from pet.jobs import Job, LocalWorkers, Workers
+from pet.jobs import Job
 from pet.progress import NOTES, Observer
 
 T = TypeVar("T")
@@ -34,17 +34,6 @@ class RayOptions(BaseModel, extra="forbid"):
     cpus_per_job: float = Field(1, gt=0, description="CPUs, and threads, of a job")
     gpus_per_job: float | None = Field(
         None, ge=0, description="GPUs of a job; 1 if not given, where the cluster has any"
-    )
-
-
-def workers_of(
-    options: RayOptions | None, observer: Observer
-) -> contextlib.AbstractContextManager[Workers]:
-    """Return who does a run's jobs: a cluster, or this process."""
-    return (
-        contextlib.nullcontext(LocalWorkers())
-        if options is None
-        else ray_workers(options, observer)
     )
 
 

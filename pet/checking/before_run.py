@@ -35,7 +35,13 @@ TOO_LITTLE = 1e8  # the teacher's weights times the pool's rows: the run takes s
 
 
 def settle(
-    inputs: Inputs, folder: Path, budget: Budget | None, observer: Observer, *, update: bool
+    inputs: Inputs,
+    folder: Path,
+    budget: Budget | None,
+    observer: Observer,
+    *,
+    update: bool,
+    jobs: int = 1,
 ) -> tuple[Inputs, dict[str, Any]]:
     """Return the inputs with the settings that a budget leads to, and what is kept of it.
 
@@ -45,6 +51,7 @@ def settle(
         folder: the run's; there may be none yet.
         budget: with none, a note says what a new run will take.
         update: let another budget into an old run folder.
+        jobs: how many are done side by side.
 
     Raises:
         InputError: see `choose`; or the folder's run was begun with another budget.
@@ -58,7 +65,7 @@ def settle(
                 "settings is made again without it"
             )
         elif not begun:
-            announce(inputs, observer)
+            announce(inputs, observer, jobs)
         return inputs, {}
     if before and before["time"] == budget.time:
         settings = _kept_settings(inputs.config, budget, before["settings"])
@@ -73,7 +80,7 @@ def settle(
             )
         )
     else:
-        settings = _choose_now(inputs, budget, observer)
+        settings = _choose_now(inputs, budget, observer, jobs)
     config = with_settings(inputs.config, settings)
     digests = {**inputs.digests, "student_model": model_digest(config.student_ref)}
     chosen = {"time": budget.time, "settings": settings}
@@ -87,23 +94,23 @@ def _kept_settings(config: RunConfig, budget: Budget, before: Mapping[str, Any])
     return {name: value for name, value in before.items() if name in may_be_chosen - own}
 
 
-def _choose_now(inputs: Inputs, budget: Budget, observer: Observer) -> dict[str, Any]:
+def _choose_now(inputs: Inputs, budget: Budget, observer: Observer, jobs: int) -> dict[str, Any]:
     texts = _some_texts(inputs)
     if texts is None:  # the pool is refused when it is read
         return {}
     rows = inputs.pool.count_rows()
-    choice = choose(inputs, rows, lambda own: _measure(own, inputs, texts, observer), budget)
+    choice = choose(inputs, rows, lambda own: _measure(own, inputs, texts, observer, jobs), budget)
     observer.note(choice.describe(budget.time))
     return dict(choice.settings)
 
 
-def announce(inputs: Inputs, observer: Observer) -> None:
+def announce(inputs: Inputs, observer: Observer, jobs: int = 1) -> None:
     """Note what a run takes; of a long one, how it could take less. Nothing of one of seconds."""
     rows, config = inputs.pool.count_rows(), inputs.config
     texts = _some_texts(inputs)
     if texts is None or count_weights(config.model_ref) * rows < TOO_LITTLE:
         return
-    rates = _measure(config, inputs, texts, observer)
+    rates = _measure(config, inputs, texts, observer, jobs)
     whole = longest(inputs, rows, rates)
     observer.note(
         f"this run takes about {about(whole.seconds)} here{_shorter(inputs, rows, rates, whole)}"
@@ -130,9 +137,11 @@ def _shorter(inputs: Inputs, pool_rows: int, rates: Rates, whole: Estimate) -> s
     return line
 
 
-def _measure(config: RunConfig, inputs: Inputs, texts: Columns, observer: Observer) -> Rates:
+def _measure(
+    config: RunConfig, inputs: Inputs, texts: Columns, observer: Observer, jobs: int
+) -> Rates:
     with observer.stage("timing the models", None, "models"):
-        return measure_rates(config, inputs.task, texts)
+        return measure_rates(config, inputs.task, texts, jobs)
 
 
 def _some_texts(inputs: Inputs) -> Columns | None:

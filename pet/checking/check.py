@@ -33,6 +33,7 @@ from pet.data.text_keys import row_keys
 from pet.ensemble.lineup import know_labels, plan_members, unused_labels
 from pet.errors import InputError, Problem, gather, in_one_line
 from pet.inputs.inputs import Inputs
+from pet.inputs.job_count import count_jobs
 from pet.inputs.model_checks import check_tuning, inspect_models, vocabulary_problems
 from pet.inputs.pool_sample import check_learnable, check_rejected, known_texts
 from pet.inputs.presets import with_preset
@@ -252,7 +253,8 @@ def _of_model(
     own: dict[str, Any] = {}
     if pool is not None and _count(sample):
         del model
-        measure = functools.cache(lambda own: measure_rates(own, task, sample))
+        jobs = count_jobs(config)
+        measure = functools.cache(lambda own: measure_rates(own, task, sample, jobs))
         inputs = Inputs(config, task, tables.labeled, tables.test, tables.pool, {})
         if budget is not None:
             choice = choose(inputs, pool["rows"], measure, budget)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -149,17 +150,22 @@ def _of_members(inputs: Inputs, lineup: Lineup, scored: int, rates: Rates) -> di
         patterns = [member for member in members if member.kind == "pattern"]
         if patterns[0].generation is not None:
             scoring = rates.loaded + rates.scored * (scored + measured)
-            stages[f"generation {number}"] = len(patterns) * (training + scoring)
+            stages[f"generation {number}"] = _rounds(len(patterns), rates) * (training + scoring)
         elif not number:
             stages["generation 0"] = untrained * (scored - prior)
     held_out = sum(map(len, lineup.held_out))
     teaching = sum(map(len, lineup.teaching[:-1]))
     if held_out:
         of_labeled = rates.scored * len(inputs.labeled)
-        stages["held-out members"] = held_out * (training + of_labeled) + teaching * (
-            rates.loaded + rates.scored * scored
-        )
+        stages["held-out members"] = _rounds(held_out, rates) * (training + of_labeled) + _rounds(
+            teaching, rates
+        ) * (rates.loaded + rates.scored * scored)
     return stages
+
+
+def _rounds(jobs: int, rates: Rates) -> int:
+    """Return how many jobs one process does."""
+    return math.ceil(jobs / rates.jobs)
 
 
 def _of_student(inputs: Inputs, scored: int, pool_rows: int, rates: Rates) -> dict[str, float]:
@@ -170,11 +176,11 @@ def _of_student(inputs: Inputs, scored: int, pool_rows: int, rates: Rates) -> di
     if config.student.steps:
         learning += read * min(scored, PROBED) + FITTED * scored
     stages = {"student": 2 * rates.student_loaded + learning}
-    if len(inputs.labeled):
+    if len(inputs.labeled) and rates.jobs == 1:  # or beside the student
         rows = config.supervised.steps * config.supervised.batch_size
         stages["supervised"] = 2 * rates.student_loaded + rows * of_row
-    stages["evaluation"] = (1 + bool(len(inputs.labeled))) * (
+    stages["evaluation"] = _rounds(1 + bool(len(inputs.labeled)), rates) * (
         rates.student_loaded + read * measured
     )
-    stages["labels"] = rates.student_loaded + (read + WRITTEN) * pool_rows
+    stages["labels"] = rates.student_loaded + (read + WRITTEN) * pool_rows / rates.jobs
     return stages

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from pet.config import RunConfig, TrainingConfig
@@ -58,6 +59,7 @@ class Rates:
         encoded: of a row that the encoder reads; 0 where there is none.
         loaded, student_loaded: of loading a model, which saving takes as well.
         teacher_bytes, student_bytes: of their weights.
+        jobs: done side by side, each with one thread if there are several.
     """
 
     tokenized: float
@@ -71,18 +73,27 @@ class Rates:
     student_loaded: float
     teacher_bytes: int
     student_bytes: int
+    jobs: int = 1
 
 
-def measure_rates(config: RunConfig, task: Task, texts: Columns) -> Rates:
+def measure_rates(config: RunConfig, task: Task, texts: Columns, jobs: int = 1) -> Rates:
     """Load each model and time it: on some rows, and in a few steps of training.
 
     Args:
         texts: of the pool, a sample of at least one row.
+        jobs: how many are done side by side.
     """
     texts = {name: own[:TIMED_ROWS] for name, own in texts.items()}
-    of_teacher = _measure_teacher(config, task, texts)  # one model at a time: memory may be short
-    of_student = _measure_student(config, task, texts)
-    return Rates(**of_teacher, **of_student, encoded=_measure_encoder(config, task, texts))
+    threads = torch.get_num_threads()
+    if jobs > 1:
+        torch.set_num_threads(1)
+    try:
+        of_teacher = _measure_teacher(config, task, texts)  # one model at a time: memory is short
+        of_student = _measure_student(config, task, texts)
+        encoded = _measure_encoder(config, task, texts)
+    finally:
+        torch.set_num_threads(threads)
+    return Rates(**of_teacher, **of_student, encoded=encoded, jobs=jobs)
 
 
 def _measure_teacher(config: RunConfig, task: Task, texts: Columns) -> dict[str, Any]:

@@ -29,6 +29,7 @@ DEFAULTS = {
         "one on this machine alone",
         "1",
         "1, where there are any",
+        "one a core for models of 1 to 20 million weights, or else 1",
         "label",
         "by the teacher's size",
         "here",

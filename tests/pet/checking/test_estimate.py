@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -52,3 +53,14 @@ def test_untrained_members_are_asked_about_what_the_prior_did_not_need(config_fo
 )
 def test_a_time_is_written_as_a_person_would(seconds: float, words: str) -> None:
     assert about(seconds) == words
+
+
+def test_jobs_side_by_side_take_a_share_of_the_time(
+    config_for: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = stages(config_for, unlabeled_rows=5000)
+    monkeypatch.setattr("tests.pet.checking.test_estimate.FAST", replace(FAST, jobs=2))
+    found = stages(config_for, unlabeled_rows=5000)
+    assert found["generation 0"] == pytest.approx(alone["generation 0"] * 2 / 3)  # of 3 jobs
+    assert found["labels"] < alone["labels"]
+    assert alone.keys() - found.keys() == {"supervised"}  # beside the student

@@ -44,9 +44,11 @@ def word_features(
         min_df=2, max_features=MOST_WORDS, sublinear_tf=True, token_pattern=WORD
     )
     try:
-        return [vectorizer.fit_transform(texts), *map(vectorizer.transform, more)]
+        fitted = vectorizer.fit_transform(texts)
     except ValueError:  # no vocabulary is left
         return None
+    # scikit-learn refuses to transform no text at all: nothing is labeled.
+    return [fitted, *(vectorizer.transform(own) if own else fitted[:0] for own in more)]
 
 
 def predict_out_of_fold(

@@ -66,3 +66,10 @@ def test_other_texts_are_seen_by_the_words_of_the_first() -> None:
     first, other = word_features([["ship up", "ship down"]], [["ship match", "match"]]) or ()
     assert (first.shape, other.shape) == ((2, 1), (2, 1))
     assert other.toarray().tolist() == [[1.0], [0.0]]
+
+
+def test_a_run_without_labeled_rows_has_words_all_the_same() -> None:
+    """scikit-learn refuses to transform no text, and the linear student predicted by chance."""
+    pool, labeled, test = word_features([TEXTS], [[]], [["they lost the match"]]) or ()
+    assert labeled.shape == (0, pool.shape[1])
+    assert test.nnz

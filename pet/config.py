@@ -163,6 +163,8 @@ Prior = Literal["none", "content-free", "pool", "matched", "half-matched"]
 
 Weighing = Literal["uniform", "accuracy", "agreement"]
 
+ClassWeight = Literal["none", "sqrt", "balanced"]
+
 # What a preset says stands under whatever the user says. The paper's settings are Table 5 and
 # section 4 of arXiv 2001.07676.
 PRESETS: dict[str, dict[str, Any]] = {
@@ -174,6 +176,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "cpu": {
         "max_length": 64,
         "student_max_length": 128,
+        "joint": {"steps": 40},
         "member": {"steps": 0},
         "student": {"steps": 300},
     },
@@ -208,6 +211,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "first_rows": 10,
         "teacher_share": 0.25,
         "drawn_labels": "hard",
+        "class_weight": "none",
         "train_from": 0,
         "out_of_bag": 0,
         "cross_fitting_folds": 1,
@@ -427,6 +431,11 @@ class RunConfig(Frozen):
     drawn_labels: Literal["hard", "soft"] = Field(
         "soft",
         description="targets of drawn rows: the label that teachers predict, or probabilities",
+    )
+    class_weight: ClassWeight = Field(
+        "sqrt",
+        description="how much more often the student is trained on rows of a rare label: by the "
+        "commonest label's number of rows over its own, or the square root, at most 8 times",
     )
     first_rows: int | None = Field(
         None,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from pet.config import WholeTrainingConfig
+from pet.config import ClassWeight, WholeTrainingConfig
 from pet.data.labeled import LabeledSet
 from pet.ensemble.divergence import divergence_reported
 from pet.ensemble.logits import write_logits
@@ -65,6 +65,7 @@ def train_student(session: Session, soft: Unit, out_of_fold: Unit | None) -> Uni
         labels=session.task.labels,
         **computation(config, config.student_length),
         head="linear probe",
+        class_weight=config.class_weight,
         **corrected,
     )
 
@@ -93,6 +94,7 @@ def _distil(session: Session, targets: NDArray[np.float32]) -> tuple[Classifier,
     encoder = plain_encoder(student.tokenizer, session.task.fields, config.student_length)
     texts = tokenize_columns(encoder, student.tokenizer, unlabeled.columns)
     rows = np.flatnonzero(unlabeled.trainable)
+    rows = rare_repeated(rows, targets[rows].argmax(axis=1), config.class_weight)
     if training.steps:
         rng = np.random.default_rng(session.seed("student"))
         fit_head_first(student, encoder, texts, rows, targets, config.temperature, rng)
@@ -112,6 +114,27 @@ def _distil(session: Session, targets: NDArray[np.float32]) -> tuple[Classifier,
             tick=tick,
         )
     return student, [round(value, 4) for value in losses]
+
+
+MOST_REPEATS = 8  # of a row of a rare label in an epoch
+
+
+def rare_repeated(rows: Rows, labels: NDArray[np.int64], weight: ClassWeight) -> Rows:
+    """Repeat the rows of rare labels, for an epoch of the student.
+
+    Targets are probabilities given the text, so that this makes no label likelier than it is: only
+    texts that are learned more often than others. On validation rows of Reuters (50 labels, sets 5
+    and 6, BERT-tiny) it raised macro-F1.
+
+    Args:
+        labels: the likeliest of each row. [rows]
+    """
+    if weight == "none" or not len(rows):
+        return rows
+    counts = np.maximum(np.bincount(labels), 1)
+    ratio = counts.max() / counts
+    times = np.round(np.sqrt(ratio) if weight == "sqrt" else ratio).clip(1, MOST_REPEATS)
+    return np.repeat(rows, times.astype(np.int64)[labels])
 
 
 def _keep(session: Session, model: Classifier, folder: Path) -> None:

@@ -19,6 +19,7 @@ def test_the_paper_preset_is_the_papers_table_5() -> None:
     assert (paper.repetitions, paper.max_length, paper.temperature) == (3, 256, 2.0)
     assert (paper.lm_weight, paper.generations, paper.calibration) == (1e-4, "paper", "none")
     assert (paper.first_rows, paper.teacher_share, paper.drawn_labels) == (10, 0.25, "hard")
+    assert paper.class_weight == "none"
     # Members with the language-model loss: 4 labeled and 12 unlabeled rows a step.
     for training, steps, size in (
         (paper.member, 1000, 4),

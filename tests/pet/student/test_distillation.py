@@ -21,7 +21,7 @@ from pet.reporting.report_file import Report
 from pet.reporting.verdict import verdict_of
 from pet.storage.files import read_json
 from pet.storage.units import DONE
-from pet.student.distillation import distillation_loss
+from pet.student.distillation import distillation_loss, rare_repeated
 from tests.support import reports, samples
 
 Configure = Callable[..., Any]
@@ -89,3 +89,24 @@ def test_targets_of_another_shape_are_refused() -> None:
     """A narrower target broadcasts and trains the student toward nothing at a plausible loss."""
     with pytest.raises(AssertionError, match="broadcast"):
         distillation_loss(torch.zeros(2, 3), torch.ones(2, 1), 2.0)
+
+
+@pytest.mark.parametrize(
+    ("weight", "times"), [("none", [1, 1, 1]), ("sqrt", [1, 2, 5]), ("balanced", [1, 4, 8])]
+)
+def test_a_rare_label_is_not_lost_among_the_rows_of_others(weight: Any, times: list[int]) -> None:
+    labels = np.repeat([0, 1, 2], [100, 25, 4])
+    rows = np.arange(len(labels)) + 7
+    repeated = rare_repeated(rows, labels, weight)
+    assert set(repeated) == set(rows)
+    assert [int((labels[repeated - 7] == own).sum()) for own in range(3)] == [
+        100 * times[0],
+        25 * times[1],
+        4 * times[2],
+    ]
+
+
+def test_even_labels_are_learned_as_they_come() -> None:
+    labels = np.repeat([0, 1, 2], [100, 60, 90])
+    np.testing.assert_array_equal(rare_repeated(np.arange(250), labels, "sqrt"), np.arange(250))
+    assert len(rare_repeated(np.arange(0), labels[:0], "sqrt")) == 0

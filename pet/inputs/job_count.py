@@ -14,18 +14,22 @@ from pet.models.loading import choose_device, count_weights
 # threads busy by themselves.
 LEAST_WEIGHTS, MOST_WEIGHTS = 1_000_000, 20_000_000
 
+LEAST_STEPS = 50  # of a member: fewer take less time than its process takes to start
+
 MEMORY = 1.5e9  # bytes of a process
 
 
 def count_jobs(config: RunConfig) -> int:
     """Return how many jobs are to be done side by side where the user does not say."""
+    if config.member.steps < LEAST_STEPS:
+        return 1
     try:
         if choose_device(config.device).type != "cpu":
             return 1
         weights = [count_weights(ref) for ref in (config.model_ref, config.student_ref)]
     except InputError:  # reported with all else that is wrong
         return 1
-    if min(weights) < LEAST_WEIGHTS or max(weights) > MOST_WEIGHTS or not config.member.steps:
+    if min(weights) < LEAST_WEIGHTS or max(weights) > MOST_WEIGHTS:
         return 1
     return max(1, min(torch.get_num_threads(), int(_free_memory() / MEMORY)))
 

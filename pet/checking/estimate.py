@@ -8,7 +8,7 @@ from typing import Any
 
 from pet.checking.rates import Rates
 from pet.config import RunConfig
-from pet.ensemble.joint_training import FOLDS
+from pet.ensemble.joint_training import FOLDS, LEAST_ROWS
 from pet.ensemble.lineup import Lineup, plan_members
 from pet.ensemble.member_scoring import PRIOR_ROWS
 from pet.ensemble.member_training import LM_ROWS
@@ -140,7 +140,7 @@ def _of_members(inputs: Inputs, lineup: Lineup, scored: int, rates: Rates) -> di
         batches = config.adaptation.batch_size / config.member.batch_size
         stages["adaptation"] = config.adapt_steps * batches * rates.member_step
     if config.base == "joint":  # without each fold, then on all rows
-        steps = (FOLDS + 1) * config.joint.steps
+        steps = (FOLDS + 1) * config.joint.steps if len(inputs.labeled) >= LEAST_ROWS else 0
         batches = config.joint.batch_size / config.member.batch_size
         stages["joint training"] = rates.loaded + steps * batches * rates.member_step
     untrained = len(lineup.untrained) * rates.together

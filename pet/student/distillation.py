@@ -124,7 +124,8 @@ def rare_repeated(rows: Rows, labels: NDArray[np.int64], weight: ClassWeight) ->
 
     Targets are probabilities given the text, so that this makes no label likelier than it is: only
     texts that are learned more often than others. On validation rows of Reuters (50 labels, sets 5
-    and 6, BERT-tiny) it raised macro-F1.
+    and 6, BERT-tiny) the square root made accuracy .837 instead of .832 and macro-F1 .452 instead
+    of .437, at the same ECE; the whole ratio made macro-F1 .459 and ECE worse (.063 and .057).
 
     Args:
         labels: the likeliest of each row. [rows]

@@ -17,7 +17,7 @@ from pet.errors import InputError
 from pet.finished.inference import label_new_pool
 from pet.inputs.session import open_session
 from pet.pipeline import label_pool
-from pet.progress import SILENT
+from pet.progress import SILENT, Notes
 from pet.storage.files import read_json
 from pet.storage.units import DONE
 from tests.conftest import ModelFolder
@@ -33,6 +33,11 @@ SETTINGS: dict[str, Any] = {
     "member": {"steps": 0},
     "lora": {"rank": 2},
 }
+
+
+@pytest.fixture(autouse=True)
+def few_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(joint_training, "LEAST_ROWS", 2)
 
 
 @pytest.fixture
@@ -113,6 +118,17 @@ def test_a_difference_that_chance_may_have_made_keeps_what_was_trained() -> None
     assert is_clearly_higher(untrained + np.array([0.5, 0.4, 0.3, 0.2]), untrained)
     assert not is_clearly_higher(untrained - 0.1, untrained)
     assert not is_clearly_higher(untrained[:1] + 9, untrained[:1]), "of one row nothing is known"
+
+
+def test_a_handful_of_labeled_rows_leaves_the_teacher_as_it_is(
+    config_for: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With ten, the labels of a pool of films became worse by two points."""
+    monkeypatch.setattr(joint_training, "LEAST_ROWS", 13)
+    listener = Notes()
+    report = label_pool(config_for(**SETTINGS), observer=listener)
+    assert any("takes 13 labeled rows, there are 12" in line for line in listener.take())
+    assert not any(own["trained"] for own in report["members"].values())
 
 
 def test_a_run_without_labeled_rows_trains_nothing_jointly(config_for: Configure) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from data.cache import cache_root
+from pet.inputs.presets import has_fast_bfloat16
 from pet.pipeline import label_pool
 from pet.settings import make_config
 
@@ -25,7 +26,7 @@ Figures = dict[str, Any]
 # everyone else's, the encoder 256, as it does by default.
 LARGER = (
     "member.steps=0",
-    "precision=bfloat16",
+    f"precision={'bfloat16' if has_fast_bfloat16() else 'float32'}",
     "max_length=64",
     "student_max_length=128",
     "student.steps=300",

@@ -27,6 +27,8 @@ from pet.ensemble.member_scoring import embed_texts, measure_prior, score_member
 from pet.ensemble.member_training import train_member
 from pet.ensemble.members import Member, untrained_members
 from pet.ensemble.predictions import zero_shot_logits
+from pet.ensemble.rule_weighing import weigh_rules
+from pet.ensemble.rules import apply_rules
 from pet.ensemble.stopping import Generation, degradation_of, generation_of
 from pet.errors import InputError
 from pet.inputs.folder_claim import check_folder, claim_folder
@@ -101,6 +103,8 @@ def label_pool(
             check_folder(session, update)
             sweep(session.folder)
             stages.here("sample pool", partial(sample_pool, session))
+            if session.task.rules:
+                stages.here("rules", partial(apply_rules, session))
         except InputError:
             if is_new:  # wrong inputs leave nothing behind
                 shutil.rmtree(session.folder, ignore_errors=True)
@@ -195,6 +199,8 @@ class _Stages:
             self.stage(f"{name}: scoring", self.group_jobs("score", score, members))
             if number == 0 and lineup.held_out[0]:
                 self.stage("held-out members", self.jobs("train", train, lineup.held_out[0]))
+            if number == 0 and session.task.rules:
+                self.here("precision of rules", partial(weigh_rules, session, lineup))
             self.made.append(generation_of(session, lineup, members))
             if number and (found := degradation_of(session, lineup, self.made)):
                 session.observer.note(f"{name} is discarded, {number - 1} is kept: {found}")

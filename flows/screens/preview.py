@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from flows.screens.results import percent
+from flows.screens.results import percent, rule_table
 from pet.escaping import visible
 
 WIDEST = 300  # characters of an example, and of a text that is quoted
@@ -33,6 +33,12 @@ def show(console: Console, found: dict[str, Any]) -> None:
         rows = found.get("zero_shot", {}).get("labeled_rows", 0)
         _pattern(console, pattern, rows, with_words=pattern.get("words") != words)
         words = pattern.get("words")
+    if "rules" in found:
+        console.print()
+        counted = {name: own["labeled"] for name, own in found["rules"].items()}
+        console.print(
+            rule_table(found["rules"], {"labeled": counted} if _has_labels(found) else {})
+        )
     if "zero_shot" in found:
         console.print()
         _zero_shot(console, found)
@@ -54,6 +60,10 @@ def show(console: Console, found: dict[str, Any]) -> None:
         _line(console, f"\nnothing stands in the way of a run, {end}", "yellow")
     else:
         console.print("\nnothing stands in the way of a run", style="green")
+
+
+def _has_labels(found: dict[str, Any]) -> bool:
+    return bool(found["labeled"]["rows"])
 
 
 def _line(console: Console, text: str, style: str = "") -> None:

@@ -100,6 +100,8 @@ def result(console: Console, report: dict[str, Any], folder: object) -> None:
         console.print(_accuracies(report, "labeled", "on the labeled set"))
     if len(report["generations"]) > 1:
         console.print(_generations(report))
+    if "rules" in report:
+        console.print(rule_table(report["rules"], _counted_rules(report)))
     console.print(_counts(report["labels"], report["pool"]))
     for warning in filter(None, [report.get("unused_labels"), *report["warnings"]]):
         console.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
@@ -144,6 +146,8 @@ def _accuracies(report: dict[str, Any], source: str, where: str) -> Table:
         table.add_row("encoder, linear", "", *_figures(measured["linear_encoder"]))
     if "supervised" in measured:  # there is no baseline without labeled rows
         table.add_row("supervised", "", *_figures(measured["supervised"]))
+    if "without_rules" in measured:
+        table.add_row("ensemble without rules", "", *_figures(measured["without_rules"]))
     table.add_row("ensemble", "", *_figures(measured["ensemble"]))
     for way, figures in measured["ensembles"].items():
         if way != report["weighing"]:
@@ -187,6 +191,33 @@ def _generations(report: dict[str, Any]) -> Table:
     table.add_section()
     for label in report["labels"]["counts"]:
         add(label, [stage["shares"][label] for stage in generations])
+    return table
+
+
+def _counted_rules(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {name: report[name]["rules"] for name in ("labeled", "test") if name in report}
+
+
+def rule_table(rules: dict[str, Any], counted: dict[str, dict[str, Any]]) -> Table:
+    """Lay out where rules fire in the pool, and how often they are right.
+
+    Args:
+        rules: by name, as in report.json; what was not looked at may be missing.
+        counted: set -> rule -> rows in which it fires, and is right.
+    """
+    table = Table(title="rules", title_justify="left", title_style="bold")
+    shares = {"fires": "coverage", "beside another": "overlap", "against another": "conflict"}
+    numbers = {"expected right": "precision"}
+    known = next(iter(rules.values()))
+    columns = {title: key for title, key in (shares | numbers).items() if key in known}
+    table.add_column("rule")
+    table.add_column("label")
+    for name in [*columns, *(f"right, {name}" for name in counted)]:
+        table.add_column(name, justify="right")
+    for name, rule in rules.items():
+        rows = [f"{own[name]['right']:,} of {own[name]['rows']:,}" for own in counted.values()]
+        figures = [percent(rule[key]) for key in columns.values()]
+        table.add_row(escape(name), escape(rule["label"]), *figures, *rows)
     return table
 
 

@@ -31,6 +31,7 @@ from pet.data.labeled import LabeledSet, rejected_warnings
 from pet.data.rejections import Rejections
 from pet.data.text_keys import row_keys
 from pet.ensemble.lineup import know_labels, plan_members, unused_labels
+from pet.ensemble.rules import labels_of_rules
 from pet.errors import InputError, Problem, gather, in_one_line
 from pet.inputs.inputs import Inputs
 from pet.inputs.job_count import count_jobs
@@ -41,6 +42,7 @@ from pet.inputs.run_tables import Tables, count_leaks, read_tables
 from pet.inputs.warm_start import check_start
 from pet.method.data_quality import duplicate_rows, near_duplicates, suspects
 from pet.method.metrics import surely_beats_commonest
+from pet.method.rule_reliability import firing_of
 from pet.models.cloze_model import ClozeModel
 from pet.models.loading import choose_device, load_tokenizer, model_digest
 from pet.models.scoring import Columns, cloze_encoder
@@ -112,6 +114,9 @@ def check_inputs(
         sample, warnings = _sample(tables, config, found["pool"]["rows"])
         found["warnings"] += warnings
     found |= _of_texts(tables, sample)
+    if tables.task.rules:
+        found["rules"] = _of_rules(tables, sample)
+        found["warnings"] += _silent(found["rules"], len(tables.labeled), _count(sample))
     texts = {"labeled rows": tables.labeled.columns, "pool rows": sample}
     unread = gather([], lambda: vocabulary_problems(models, texts)) or []
     found["unread"] = list(map(in_one_line, unread))
@@ -219,6 +224,38 @@ def _of_texts(tables: Tables, sample: Columns) -> dict[str, Any]:
         found["test_near_labeled"] = len(pairs)
         found["test_examples"] = [[texts[row], own[other]] for row, other in pairs[:SHOWN]]
     return {"duplicates": found}
+
+
+def _of_rules(tables: Tables, sample: Columns) -> dict[str, Any]:
+    """Measure where every rule fires, and how often it is right about labeled rows.
+
+    Raises:
+        InputError: a rule is slow.
+    """
+    rules, labels = tables.task.rules, labels_of_rules(tables.task)
+    of_labeled = np.stack([own.fires(tables.labeled.columns, tables.labeled.ids) for own in rules])
+    right = of_labeled & (tables.labeled.labels == labels[:, None])
+    of_pool = np.stack([rule.fires(sample) for rule in rules], axis=1)
+    firing = firing_of(of_pool if len(of_pool) else of_labeled.T, labels)
+    return {
+        rule.name: {
+            "label": rule.label,
+            "finds": rule.finds,
+            **asdict(firing[place]),
+            "labeled": {"rows": int(of_labeled[place].sum()), "right": int(right[place].sum())},
+        }
+        for place, rule in enumerate(rules)
+    }
+
+
+def _silent(rules: Mapping[str, Any], labeled: int, pool: int) -> list[str]:
+    """Warn of rules that fire nowhere."""
+    where = f"{labeled:,} labeled rows" + (f" and {pool:,} of the pool" if pool else "")
+    return [
+        f"rule {name} fires in none of {where}: {rule['finds']}"
+        for name, rule in rules.items()
+        if not rule["coverage"] and not rule["labeled"]["rows"]
+    ]
 
 
 def _of_model(

@@ -92,6 +92,8 @@ def label_zero_shot(
     check_patterns(config, task)
     for line in left_out:
         observer.note(line)
+    if task.rules:
+        observer.note("rules have no say here: a run finds out how far they are to be believed")
     for line in passed_over_warnings(config.pool, tables.pool.passed_over):
         observer.note(f"warning: {line}")
     source = fingerprint(

@@ -17,6 +17,7 @@ from pet.models.sentence_encoder import encoder_length
 from pet.models.soft_prompt import PROJECTOR_RATE, PROJECTOR_WIDTH
 from pet.models.training import training_shape
 from pet.storage.units import fingerprint
+from pet.tasks.rules import rules_shape
 
 
 def adaptation_training(config: RunConfig) -> WholeTrainingConfig:
@@ -118,6 +119,8 @@ def _fingerprint(
         }
         if weighing_of(config, session.task) == "task":
             shape["weights"] = dict(session.task.weights)
+        if session.task.rules:
+            shape["rules"] = rules_shape(session.task.rules)
         if is_encoder:
             shape["chosen"] = "by generation 0"  # penalty and temperature
     return fingerprint(unit="member", **shape)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from pet.ensemble.lineup import Lineup
 from pet.ensemble.logits import read_logits
 from pet.ensemble.members import Member, Way, folder_of, weighing_of
 from pet.ensemble.predictions import out_of_fold_logits, pool_logits, stacked_logits
+from pet.ensemble.rules import Source, added_by_rules, rows_fired, rule_scores
 from pet.inputs.session import Session
 from pet.method.calibration import (
     TRAINED,
@@ -158,14 +160,17 @@ class Predicted:
 
 
 def predict_measured(
-    session: Session, lineup: Lineup, members: Sequence[Member], source: str
+    session: Session,
+    lineup: Lineup,
+    members: Sequence[Member],
+    source: Literal["labeled", "test"],
+    *,
+    with_rules: bool = True,
 ) -> Predicted:
-    """Let members together predict the labeled or the test set.
+    """Let members together, and the task's rules, predict the labeled or the test set.
 
-    Labeled rows are predicted out of fold, as far as there are held-out rows.
-
-    Args:
-        source: labeled or test.
+    Labeled rows are predicted out of fold, as far as there are held-out rows. A rule has learned
+    from none; how far it is believed is measured on them, as the members' weights are.
     """
     weights = member_weights(session, lineup, members)
     found = out_of_fold_logits(session, lineup, members, weights) if source == "labeled" else None
@@ -175,8 +180,11 @@ def predict_measured(
     else:
         rows, combined = found
     scaling = ensemble_scaling(session, lineup, members, weights)
-    unseen = source == "test" or found is not None
-    return Predicted(rows, scaling.probabilities(combined), unseen)
+    scores = scaling.of(combined)
+    if with_rules and session.task.rules:
+        added = added_by_rules(session, scaled_pool(session, members, weights, scaling))
+        scores += rule_scores(session.task, rows_fired(session, source)[rows], added)
+    return Predicted(rows, softmax(scores), source == "test" or found is not None)
 
 
 def expected_scaling(
@@ -236,23 +244,42 @@ def _untrained(members: Sequence[Member]) -> bool:
     return all(m.kind == "encoder" or m.generation is None for m in members)
 
 
-def ensemble_scores(
-    session: Session, lineup: Lineup, members: Sequence[Member], logits: NDArray[np.floating]
+def scaled_pool(
+    session: Session, members: Sequence[Member], weights: Sequence[float], scaling: Scaling
 ) -> NDArray[np.floating]:
-    """Return the members' combined logits, weighted and calibrated. [rows, labels]
+    """Return the members' combined and scaled logits of the unlabeled rows. [rows, labels]"""
+    return scaling.of(combine(pool_logits(session, members), weights))
+
+
+def ensemble_scores(
+    session: Session,
+    lineup: Lineup,
+    members: Sequence[Member],
+    logits: NDArray[np.floating],
+    source: Source = "pool",
+) -> NDArray[np.floating]:
+    """Return the members' combined logits, weighted, calibrated, with rules. [rows, labels]
 
     Args:
         logits: of each. [members, rows, labels]
+        source: whose rows these are.
     """
     weights = member_weights(session, lineup, members)
-    return expected_scaling(session, lineup, members, weights).of(combine(logits, weights))
+    scaling = expected_scaling(session, lineup, members, weights)
+    scores = scaling.of(combine(logits, weights))
+    if not session.task.rules:
+        return scores
+    of_pool = scores if source == "pool" else scaled_pool(session, members, weights, scaling)
+    added = added_by_rules(session, of_pool)
+    return scores + rule_scores(session.task, rows_fired(session, source), added)
 
 
 def teacher_probabilities(session: Session, lineup: Lineup, member: Member) -> NDArray[np.floating]:
     """Return the probabilities that a member's teachers give to every unlabeled row. [rows, labels]
 
-    Without labeled rows to calibrate on, they are not scaled. Made as confident as is likely, they
-    handed their errors on: without labels, an ensemble on topics ended at .69 where it
+    Rules have a say, too: of what held-out members learn from, without what the labeled rows tell
+    of them. Without labeled rows to calibrate on, they are not scaled. Made as confident as is
+    likely, they handed their errors on: without labels, an ensemble on topics ended at .69 where it
     had come to .84 (validation rows).
 
     Raises:
@@ -267,4 +294,8 @@ def teacher_probabilities(session: Session, lineup: Lineup, member: Member) -> N
         scaling = Scaling.plain(scaling.temperature, len(session.task.labels))
     else:
         weights = member_weights(session, lineup, teachers, among=everybody)
-    return scaling.probabilities(combine(pool_logits(session, teachers), weights))
+    scores = scaled_pool(session, teachers, weights, scaling)
+    if session.task.rules:
+        added = added_by_rules(session, scores, blind=member.kind == "held-out")
+        scores += rule_scores(session.task, rows_fired(session, "pool"), added)
+    return softmax(scores)

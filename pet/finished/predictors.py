@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pet.data.pool import PoolBatch
 from pet.ensemble.member_models import load_member, prior_digests
 from pet.ensemble.members import Member, parse_member
+from pet.ensemble.rules import rule_scores
 from pet.errors import InputError, Problem
 from pet.finished.finished_run import FinishedRun, refuse_changed
 from pet.method.calibration import Scaling
@@ -123,6 +124,7 @@ def student_predictor(run: FinishedRun) -> Predict:
 def ensemble_predictor(run: FinishedRun) -> Predict:
     """Return the function that predicts by the last generation's members, loaded when needed."""
     members, weights, scaling = read_ensemble(run)
+    rules = read_rules(run)
     for member in members:
         if member.generation is not None:
             refuse_changed(run.folder / "members" / member.name)
@@ -154,7 +156,11 @@ def ensemble_predictor(run: FinishedRun) -> Predict:
             )
         else:
             tick(logits.shape[1])
-        probabilities = scaling.probabilities(combine(logits, weights))
+        scores = scaling.of(combine(logits, weights))
+        if rules:
+            fires = [rule.fires(columns) for rule in run.task.rules]
+            scores += rule_scores(run.task, np.stack(fires, axis=1), rules)
+        probabilities = softmax(scores)
         best = probabilities.argmax(axis=-1)
         return Predictions(probabilities, agreement(logits.argmax(axis=-1), best), "ensemble")
 
@@ -200,6 +206,12 @@ def read_ensemble(run: FinishedRun) -> tuple[list[Member], list[float], Scaling]
             )
         )
     return members, list(weights.values()), scaling
+
+
+def read_rules(run: FinishedRun) -> list[float]:
+    """Read what each of the task's rules adds to the ensemble's scores, in nats."""
+    added = refuse_changed(run.folder / "soft_labels").get("rules", {})
+    return [float(added[rule.name]) for rule in run.task.rules]
 
 
 def _refuse_other_models(run: FinishedRun, members: Sequence[Member], backbone: Backbone) -> None:

@@ -207,6 +207,51 @@ def _no_labels(report: Report, run: str) -> Finding | None:
     )
 
 
+def _silent_rules(report: Report, run: str) -> Finding | None:
+    silent = [name for name, rule in report.rules.items() if not rule.coverage]
+    if not silent:
+        return None
+    return Finding(
+        "care",
+        f"{len(silent)} of {len(report.rules)} rules never fire",
+        f"Nothing of what {_some(silent)} look for is in the pool rows that the members scored.",
+        "Correct the keywords or the expression in the task file, or take the rule out: pet check "
+        "shows where rules fire.",
+    )
+
+
+def _wrong_rules(report: Report, run: str) -> Finding | None:
+    measured = report.test or report.labeled
+    if measured is None:
+        return None
+    wrong = [
+        name
+        for name, own in measured.rules.items()
+        if own.rows >= ENOUGH_FIRED and 2 * own.right < own.rows
+    ]
+    if not wrong:
+        return None
+    where = "test" if report.test else "labeled"
+    counts = ", ".join(
+        f"{quoted(name)} in {own.right:,} of {own.rows:,}"
+        for name, own in measured.rules.items()
+        if name in wrong[:3]
+    )
+    return Finding(
+        "care",
+        "Rules are more often wrong than right",
+        f"Of the {where} rows in which they fire, they are right: {counts}.",
+        "Narrow the keywords or the expression in the task file, or take the rule out.",
+    )
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(map(quoted, names[:5])) + (" and others" if len(names) > 5 else "")
+
+
+ENOUGH_FIRED = 5  # rows in which a rule fires, from which it is judged
+
+
 RULES: tuple[Rule, ...] = (
     _never_given,
     _other_texts,
@@ -215,5 +260,7 @@ RULES: tuple[Rule, ...] = (
     _agreement,
     _discarded,
     _no_labels,
+    _silent_rules,
+    _wrong_rules,
     _rejected,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -23,11 +23,13 @@ from pet.ensemble.predictions import (
     out_of_fold_rows,
     stacked_logits,
 )
+from pet.ensemble.rules import added_by_rules, labels_of_rules, rows_fired, rule_scores
 from pet.ensemble.weights import (
     ensemble_scaling,
     ensemble_scores,
     member_weights,
     predict_measured,
+    scaled_pool,
 )
 from pet.inputs.pool_sample import REJECTED, Unlabeled, unlabeled_rows
 from pet.inputs.session import Session
@@ -133,7 +135,10 @@ Array = NDArray[np.floating]
 
 
 def measure(
-    session: Session, lineup: Lineup, members: Sequence[Member], source: str
+    session: Session,
+    lineup: Lineup,
+    members: Sequence[Member],
+    source: Literal["labeled", "test"],
 ) -> dict[str, Any]:
     """Measure patterns, encoder member, ensemble, student and baseline.
 
@@ -152,6 +157,10 @@ def measure(
         "unseen": of_ensemble.unseen,
         "ensemble": metrics(of_ensemble.probabilities, truth[rows]),
     }
+    if session.task.rules:
+        alone = predict_measured(session, lineup, members, source, with_rules=False)
+        found["without_rules"] = metrics(alone.probabilities, truth[alone.rows])
+        found["rules"] = _of_rules(session, source)
     if source == "test":
         found["ensembles"] = _by_weighing(session, lineup, members, logits, truth)
     predicted = {"ensemble": of_ensemble.probabilities}
@@ -261,14 +270,31 @@ def _by_weighing(
     for way in dict.fromkeys([*ways, weighing_of(session.config, session.task)]):
         weights = member_weights(session, lineup, members, weighing=way)
         scaling = ensemble_scaling(session, lineup, members, weights)
-        found[way] = metrics(scaling.probabilities(combine(logits, weights)), truth)
+        scores = scaling.of(combine(logits, weights))
+        if session.task.rules:
+            added = added_by_rules(session, scaled_pool(session, members, weights, scaling))
+            scores += rule_scores(session.task, rows_fired(session, "test"), added)
+        found[way] = metrics(softmax(scores), truth)
     return found
 
 
+def _of_rules(session: Session, source: Literal["labeled", "test"]) -> dict[str, Any]:
+    """Count the rows in which each rule fires, and those in which it is right."""
+    fires, truth = rows_fired(session, source), session.inputs.measured()[source].labels
+    right = fires & (truth[:, None] == labels_of_rules(session.task))
+    return {
+        rule.name: {"rows": int(fires[:, place].sum()), "right": int(right[:, place].sum())}
+        for place, rule in enumerate(session.task.rules)
+    }
+
+
 def ensemble_accuracy(
-    session: Session, lineup: Lineup, members: Sequence[Member], source: str
+    session: Session,
+    lineup: Lineup,
+    members: Sequence[Member],
+    source: Literal["labeled", "test"],
 ) -> float:
-    """Return the accuracy of some members together."""
+    """Return the accuracy of some members together, and of the task's rules."""
     _, logits = stacked_logits(session, members, f"{source}.parquet")
-    probabilities = softmax(ensemble_scores(session, lineup, members, logits))
+    probabilities = softmax(ensemble_scores(session, lineup, members, logits, source))
     return metrics(probabilities, session.inputs.measured()[source].labels)["accuracy"]

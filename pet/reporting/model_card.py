@@ -47,7 +47,7 @@ unusable. {_labelers(report)}
 ## Method
 
 Pattern-Exploiting Training (Schick and Schütze 2021): an ensemble of {len(report["weights"])}
-({", ".join(as_markdown(name) for name in report["weights"])})
+({", ".join(as_markdown(name) for name in report["weights"])}){_with_rules(report)}
 {_learned_from(session, report)} and gave soft labels to
 {report["pool"]["scored_by_members"]:,} unlabeled ones; this classifier was distilled from these
 soft labels{_in_folds(session, report)}.
@@ -69,6 +69,11 @@ Teacher: {_name(config.model)}. Student: {_name(session.config.student_ref.name)
 Made with pet {pet.__version__} by the run {as_markdown(str(report["run"]))}; its settings
 are in the run's `config.json`.
 """
+
+
+def _with_rules(report: Mapping[str, Any]) -> str:
+    count = len(report.get("rules", {}))
+    return f" and {count} rule{'' if count == 1 else 's'}" if count else ""
 
 
 def _learned_from(session: Session, report: Mapping[str, Any]) -> str:

@@ -79,4 +79,6 @@ def _unit(folder: Path) -> dict[str, Any]:
     found = {"made_from": record.get("fingerprint"), "weights": weights}
     if "weights" in record:
         found = {"made_from": record.get("fingerprint"), "members": record["weights"]}
+        if "rules" in record:
+            found["rules"] = record["rules"]
     return found

@@ -6,7 +6,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -16,18 +16,28 @@ from pet.ensemble.joint_training import is_trained_jointly
 from pet.ensemble.lineup import Lineup, unused_labels
 from pet.ensemble.members import Member, folder_of, weighing_of
 from pet.ensemble.predictions import pool_logits
+from pet.ensemble.rules import (
+    PRECISIONS,
+    added_by_rules,
+    labels_of_rules,
+    rows_fired,
+    rule_scores,
+)
 from pet.ensemble.stopping import Generation
 from pet.ensemble.weights import ensemble_scaling, member_weights
 from pet.inputs.run_tables import count_leaks
 from pet.inputs.session import Session
 from pet.method.calibration import Scaling
 from pet.method.ensembling import combine
+from pet.method.rule_reliability import firing_of
 from pet.reporting.measurement import count_rejected, ensemble_accuracy, find_examples, measure
 from pet.reporting.model_card import model_card
 from pet.storage.files import read_record, write_json, write_text
 from pet.storage.units import DONE
 from pet.student.label_choice import LabelChoice
 from pet.student.label_files import count_labels
+
+MEASURED: tuple[Literal["labeled", "test"], ...] = ("labeled", "test")
 
 
 def write_report(
@@ -81,8 +91,11 @@ def write_report(
     }
     if prompts := _prompts(session, members):
         report["prompts"] = prompts
-    for source in session.inputs.measured():
-        report[source] = measure(session, lineup, members, source)
+    if session.task.rules:
+        report["rules"] = _rules(session)
+    for source in MEASURED:
+        if source in session.inputs.measured():
+            report[source] = measure(session, lineup, members, source)
     write_json(session.folder / "report.json", report)
     write_text(session.folder / "student" / "README.md", model_card(session, report))
     write_json(
@@ -103,7 +116,11 @@ def _members(
 ) -> dict[str, Any]:
     """Describe every member, with its agreement with the ensemble on pool rows."""
     logits = pool_logits(session, members)
-    best = scaling.of(combine(logits, weights)).argmax(axis=-1)
+    scores = scaling.of(combine(logits, weights))
+    if session.task.rules:
+        added = added_by_rules(session, scores)
+        scores += rule_scores(session.task, rows_fired(session, "pool"), added)
+    best = scores.argmax(axis=-1)
     agreement = (logits.argmax(axis=-1) == best).mean(axis=1).round(4).tolist()
     return {
         member.name: {
@@ -114,6 +131,29 @@ def _members(
         }
         for member, share in zip(members, agreement, strict=True)
     }
+
+
+def _rules(session: Session) -> dict[str, Any]:
+    """Describe every rule: where it fires in the pool, how far it is believed, what it adds."""
+    task = session.task
+    firing = firing_of(rows_fired(session, "pool"), labels_of_rules(task))
+    weighed = read_record(session.folder / PRECISIONS / DONE)["rules"]
+    added = read_record(session.folder / "soft_labels" / DONE)["rules"]
+    return {
+        rule.name: {
+            "label": rule.label,
+            "finds": rule.finds,
+            **asdict(own),
+            "agreement": _rounded(weighed[rule.name]["agreement"]),
+            "precision": _rounded(weighed[rule.name]["precision"]),
+            "added": _rounded(added[rule.name]),
+        }
+        for rule, own in zip(task.rules, firing, strict=True)
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
 
 
 def _generation(session: Session, lineup: Lineup, generation: Generation) -> dict[str, Any]:

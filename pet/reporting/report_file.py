@@ -77,6 +77,26 @@ class Pair(_Part):
     only_other_right: int
 
 
+class Counted(_Part):
+    """Rows in which a rule fires, and those in which it is right."""
+
+    rows: int
+    right: int
+
+
+class RuleFigures(_Part):
+    """A rule of the task file: shares of the pool, and how often it is believed to be right."""
+
+    label: str
+    finds: str
+    coverage: float
+    overlap: float
+    conflict: float
+    agreement: float | None
+    precision: float
+    added: float
+
+
 class Measured(_Part):
     """Everything that was measured on the labeled set or the test set."""
 
@@ -89,6 +109,8 @@ class Measured(_Part):
     linear_supervised: Metrics | None = None
     linear_student: Metrics | None = None
     linear_encoder: Metrics | None = None
+    without_rules: Metrics | None = None  # the ensemble, where the task has rules
+    rules: dict[str, Counted] = {}
     ensembles: dict[str, Metrics] = {}
     pairs: list[Pair] = []
     unseen: bool
@@ -204,6 +226,7 @@ class Report(_Part):
     warnings: list[str]
     test_warnings: list[str] = []  # none in reports of earlier versions
     prompts: dict[str, list[list[str]]] = {}  # member -> vector -> words; of soft prompts alone
+    rules: dict[str, RuleFigures] = {}
     unused_labels: str = ""  # why no member has learned from the labeled rows, and what to set
     labeled: Measured | None = None
     test: Measured | None = None
@@ -235,6 +258,9 @@ class Report(_Part):
             for evaluation in filter(None, (found.ensemble, found.student, found.supervised)):
                 if {len(names)} != {len(evaluation.confusion), *map(len, evaluation.confusion)}:
                     raise ValueError("a confusion matrix of different labels")
+        for found in filter(None, measured.values()):
+            if found.rules and list(found.rules) != list(self.rules):
+                raise ValueError("figures of different rules")
         if list(self.weights) != list(self.members):
             raise ValueError("weights of different members")
         return self

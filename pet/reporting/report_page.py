@@ -53,6 +53,7 @@ LEVELS = {"serious": "Serious", "care": "Take care", "note": "Note", "good": "Go
 SECTIONS = {
     "models": "Model comparison",
     "patterns": "Patterns",
+    "rules": "Rules",
     "generations": "Generations",
     "labels": "Labels",
     "confidence": "Calibration",
@@ -90,6 +91,7 @@ def draw_page(
     confusion, shares = tables.confusion_table(report), tables.share_rows(report)
     absent = {
         "models": not models,
+        "rules": not report.rules,
         "confusion": confusion is None,
         "generations": len(report.generations) < 2,
     }
@@ -109,6 +111,8 @@ def draw_page(
         ensembles=report.test.ensembles if report.test else {},
         patterns=tables.pattern_rows(report),
         patterns_note=_patterns_note(report),
+        rules=tables.rule_rows(report),
+        rule_sets=tables.sets_with_rules(report),
         generations=tables.generation_rows(report),
         shares=shares,
         widest=max((row[name] or 0 for row in shares for name in ("pool", "labeled")), default=1),

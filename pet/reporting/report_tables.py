@@ -60,7 +60,8 @@ def model_rows(report: Report) -> list[ModelRow]:
         ("encoder, linear", "vectors of the labeled rows", measured.linear_encoder),
         ("best single pattern", "" if best is None else best.name, best),
         ("encoder", "", encoder),
-        ("ensemble", _count(len(report.members), "model"), measured.ensemble),
+        ("ensemble without rules", "", measured.without_rules),
+        ("ensemble", _ensemble_of(report), measured.ensemble),
         ("student", "labels the pool", measured.student if on_test else None),
         ("student, linear", "words, of the same soft labels", measured.linear_student),
     ]
@@ -77,6 +78,11 @@ def model_rows(report: Report) -> list[ModelRow]:
         for name, note, own in found
         if own is not None
     ]
+
+
+def _ensemble_of(report: Report) -> str:
+    models = _count(len(report.members), "model")
+    return f"{models}, {_count(len(report.rules), 'rule')}" if report.rules else models
 
 
 def _count(number: int, thing: str) -> str:
@@ -112,6 +118,30 @@ def pattern_rows(report: Report) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def rule_rows(report: Report) -> list[dict[str, Any]]:
+    """Give a row to every rule, with how often it is right on labeled and test rows."""
+    return [
+        {
+            "name": name,
+            **dict(rule),
+            "counted": [
+                f"{own.right:,} of {own.rows:,}"
+                for own in (found.rules[name] for found in _measured_with_rules(report))
+            ],
+        }
+        for name, rule in report.rules.items()
+    ]
+
+
+def sets_with_rules(report: Report) -> list[str]:
+    """Name the sets on which rules were counted."""
+    return [name for name in ("labeled", "test") if getattr(report, name) is not None]
+
+
+def _measured_with_rules(report: Report) -> list[Measured]:
+    return [found for found in (report.labeled, report.test) if found is not None]
 
 
 def generation_rows(report: Report) -> list[dict[str, Any]]:

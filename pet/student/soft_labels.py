@@ -14,7 +14,8 @@ from pet.ensemble.logits import logits_table, read_logits
 from pet.ensemble.member_models import prior_digests
 from pet.ensemble.members import Member
 from pet.ensemble.predictions import shard_names, stacked_logits
-from pet.ensemble.weights import ensemble_scaling, member_weights
+from pet.ensemble.rules import added_by_rules, rows_fired, rule_scores
+from pet.ensemble.weights import ensemble_scaling, member_weights, scaled_pool
 from pet.inputs.pool_sample import texts_fingerprint, unlabeled_fingerprint, unlabeled_rows
 from pet.inputs.session import Session, StoredRun
 from pet.method.cross_fitting import Correction, correct, deal_texts
@@ -22,6 +23,7 @@ from pet.method.ensembling import combine, softmax
 from pet.method.word_classifier import PENALTY, predict_out_of_fold, word_features
 from pet.storage.files import write_parquet
 from pet.storage.units import Unit, fingerprint, make_unit
+from pet.tasks.rules import rules_shape
 
 OUT_OF_FOLD = "held_out.parquet"
 
@@ -35,6 +37,10 @@ def write_soft_labels(session: Session, lineup: Lineup, members: Sequence[Member
     config = session.config
     weights = member_weights(session, lineup, members)
     scaling = ensemble_scaling(session, lineup, members, weights)
+    rules, added = session.task.rules, list[float]()
+    if rules:
+        added = added_by_rules(session, scaled_pool(session, members, weights, scaling))
+    named_rules = {rule.name: own for rule, own in zip(rules, added, strict=True)}
     expected = fingerprint(
         members=[lineup.fingerprints[member] for member in members],
         weights=weights,
@@ -42,12 +48,17 @@ def write_soft_labels(session: Session, lineup: Lineup, members: Sequence[Member
         shard_rows=config.shard_rows,
         softened=config.temperature,
         scaled=[scaling.temperature, scaling.offsets],
+        **({"rules": rules_shape(rules), "added": added} if rules else {}),
     )
 
     def build(folder: Path) -> dict[str, Any]:
-        for name in shard_names(session):
+        fires = rows_fired(session, "pool") if rules else None
+        for shard, name in enumerate(shard_names(session)):
             ids, logits = stacked_logits(session, members, name)
             combined = scaling.of(combine(logits, weights))
+            if fires is not None:
+                rows = slice(shard * config.shard_rows, shard * config.shard_rows + len(ids))
+                combined += rule_scores(session.task, fires[rows], added)
             soft = softmax(combined, config.temperature)
             write_parquet(folder / name, logits_table(ids, soft), {})
         named = {member.name: w for member, w in zip(members, weights, strict=True)}
@@ -56,6 +67,7 @@ def write_soft_labels(session: Session, lineup: Lineup, members: Sequence[Member
             "ensemble_temperature": scaling.temperature,
             "ensemble_offsets": scaling.offsets,
             "priors": prior_digests(config, session.folder, members),
+            **({"rules": named_rules} if rules else {}),
         }
 
     return make_unit(session.folder / "soft_labels", expected, build)

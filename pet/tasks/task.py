@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pet.errors import InputError, Problem
 from pet.tasks.patterns import Pattern
+from pet.tasks.rules import Rule
 from pet.tasks.task_file import LONGEST_FILE, TaskFile, instead, read_document, shown, sorted_names
 
 
@@ -23,6 +24,7 @@ class Task:
         weights: of every pattern by name; none where they are to be measured.
         choices: fields whose texts are the labels' words, row by row (multiple choice), in the
             order of the labels; none of other tasks.
+        rules: in the order of the file.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Task:
     toml: str
     weights: Mapping[str, float] = field(default_factory=dict, hash=False)
     choices: tuple[str, ...] = ()
+    rules: tuple[Rule, ...] = ()
 
     def pattern(self, name: str) -> Pattern:
         """Return the pattern of that name.
@@ -94,10 +97,10 @@ def parse_task(toml_text: str, where: str) -> Task:
     name, description, source = read.name(), read.text("description"), read.text("source")
     fields, labels = read.fields(), read.labels()
     patterns, words, weights = read.patterns(fields), read.words(labels), read.weights()
-    choices = read.choices(labels, fields)
+    choices, rules = read.choices(labels, fields), read.rules(labels, fields)
     if read.problems:
         raise InputError(read.problems)
-    own = patterns, words, toml_text, weights, choices
+    own = patterns, words, toml_text, weights, choices, rules
     return Task(name, description, source, fields, tuple(labels), *own)
 
 

@@ -11,8 +11,13 @@ from typing import Any
 from pet.data.text_keys import alike, named_apart, text_key
 from pet.errors import InputError, Problem, did_you_mean
 from pet.tasks.patterns import MASK, Pattern, parse_pattern
+from pet.tasks.rules import KEYS as KEYS_OF_RULE
+from pet.tasks.rules import LONGEST_REGEX, MOST_KEYWORDS, MOST_RULES, Rule, expression_problem
 
-KEYS = ("name", "description", "source", "fields", "labels", "patterns", "verbalizers", "weights")
+KEYS = (
+    "name", "description", "source", "fields", "labels", "patterns", "verbalizers", "weights",
+    "rules",
+)  # fmt: skip
 
 MOST_KEYS, LONGEST_FILE = 20_000, 1 << 20
 
@@ -206,6 +211,73 @@ class TaskFile:
             fix = "give one of them a number above 0"
             self.report("weights", "a pattern that counts", "0 for all", fix)
         return weights
+
+    def rules(self, labels: Mapping[str, Any], fields: tuple[str, ...]) -> tuple[Rule, ...]:
+        """Return the rules; of a rule that is no good, none."""
+        value = self.document.get("rules", [])
+        if not isinstance(value, list) or not all(isinstance(own, dict) for own in value):
+            fix = 'write [[rules]], then label = "..." and keywords = ["..."]'
+            self.report("rules", "a list of tables [[rules]]", shown(value), fix)
+            return ()
+        if len(value) > MOST_RULES:
+            fix = "put keywords of one label into one rule"
+            self.report("rules", f"at most {MOST_RULES:,} rules", f"{len(value):,}", fix)
+            return ()
+        rules, numbers = [], dict[str, int]()
+        for number, table in enumerate(value, 1):
+            name, place = table.get("name", f"rule-{number}"), f"rules.{number}"
+            if not isinstance(name, str) or not _FOLDER_NAME.fullmatch(name):
+                fix = 'write for example name = "refunds", or leave it out'
+                self.report(place, _FOLDER_RULE, shown(name), fix)
+            elif numbers.setdefault(name.casefold(), number) != number:
+                found = f"{shown(name)} again, after rules.{numbers[name.casefold()]}"
+                fix = "rename one: reports tell rules apart by their names"
+                self.report(place, "a name of its own for every rule", found, fix)
+            known = len(self.problems)
+            rule = self._rule(place, str(name), table, labels, fields)
+            if len(self.problems) == known:
+                rules.append(rule)
+        return tuple(rules)
+
+    def _rule(
+        self,
+        place: str,
+        name: str,
+        table: Mapping[str, Any],
+        labels: Mapping[str, Any],
+        fields: tuple[str, ...],
+    ) -> Rule:
+        for key in (key for key in table if key not in KEYS_OF_RULE):
+            fix = instead(key, KEYS_OF_RULE, "remove it")
+            self.report(place, f"only the keys {sorted_names(KEYS_OF_RULE)}", f"`{key}`", fix)
+        label, field = table.get("label"), table.get("field", "")
+        if labels and label not in [*labels]:
+            fix = instead(str(label), labels, "name one of the labels")
+            self.report(place, f"a label: {sorted_names(labels)}", shown(label), fix)
+        if fields and "field" in table and field not in fields:
+            fix = instead(str(field), fields, "name one of these, or leave it out: any field")
+            self.report(place, f"a field: {sorted_names(fields)}", shown(field), fix)
+        keywords: tuple[str, ...] = ()
+        expression = table.get("regex", "")
+        if ("keywords" in table) == ("regex" in table):
+            found = "both" if "regex" in table else "neither"
+            fix = 'write keywords = ["refund", "charged twice"] or regex = "..."'
+            self.report(place, "either keywords or a regex", found, fix)
+        elif "keywords" in table:
+            keywords = self._word_list(place, "keywords", table["keywords"])
+            if len(keywords) > MOST_KEYWORDS:
+                found, fix = f"{len(keywords):,}", "deal them out to several rules"
+                self.report(f"{place}.keywords", f"at most {MOST_KEYWORDS:,}", found, fix)
+        elif not isinstance(expression, str) or not expression:
+            fix = "write regex = '...' in single quotes: backslashes stay as they are"
+            self.report(f"{place}.regex", "a regular expression", shown(expression), fix)
+        elif wrong := expression_problem(expression):
+            expected = f"a regular expression of at most {LONGEST_REGEX:,} characters"
+            if "empty text" in wrong:
+                expected = "a regular expression that some texts have and others do not"
+            fix = "correct it; write it in single quotes, so that backslashes stay as they are"
+            self.report(f"{place}.regex", expected, wrong, fix)
+        return Rule(name, str(label), keywords, str(expression), str(field))
 
     def words(self, base: dict[str, tuple[str, ...]]) -> dict[str, dict[str, tuple[str, ...]]]:
         """Return the words under each pattern: the labels' words, or the pattern's own."""

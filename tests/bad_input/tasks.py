@@ -17,6 +17,16 @@ def with_pattern(template: str) -> dict[str, str]:
     return {"task.toml": f"{GOOD}own = '{template}'\n"}
 
 
+def rule(name: str, expression: str, label: str = "space") -> str:
+    return f"\n[[rules]]\nname = '{name}'\nlabel = '{label}'\nregex = {expression}\n"
+
+
+def with_rule(name: str, expression: str, label: str = "space") -> dict[str, str]:
+    return {"task.toml": GOOD + rule(name, expression, label)}
+
+
+LONG = "text,label\n" + "the rocket " * 40 + "!,space\nthe match,sport\nthe bank,business\n"
+
 CASES = [
     Case("an unknown key", CHECK, ("`desciption`", "did you mean `description`?"),
          changed("description", "desciption")),
@@ -57,6 +67,15 @@ CASES = [
     Case("a choice of no field", ZERO_SHOT,
          ("labels", "a field: text", "'txet'", "a field of its own for every label"),
          changed('business = "business"', 'business = "{txet}"'), problems=2),
+    Case("a rule that takes seconds", CHECK, ("rule slow", "at most 1 second", "id 'labeled",
+         "a repeat within a repeat"),
+         with_rule("slow", "'(?:(?:[a-z ]|[a-z ]{2})+)+$'") | {"labeled.csv": LONG}),
+    Case("a rule whose expression is none", RUN, ("rules.1.regex", "missing )", "single quotes"),
+         with_rule("own", "'(a'")),
+    Case("a rule for no label", RUN, ("rules.1", "'spce'", "did you mean `space`?"),
+         with_rule("own", "'a'", "spce")),
+    Case("two rules of one name", CHECK, ("'own' again, after rules.1", "rename one"),
+         {"task.toml": with_rule("own", "'a'")["task.toml"] + rule("own", "'b'")}),
     Case("a weight of no pattern", CHECK, ("weights.lst", "did you mean `last`?"),
          {"task.toml": f"{GOOD}[weights]\nlst = 2\n"}),
     Case("weights that are no number of times", ZERO_SHOT,

@@ -1,0 +1,94 @@
+"""A task's rules in a run: where they fire, and what they add to the members' scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pet.ensemble.logits import logits_table, read_logits
+from pet.inputs.pool_sample import texts_fingerprint, unlabeled_rows
+from pet.inputs.session import Session, StoredRun
+from pet.method.rule_reliability import Fires, added_log_odds, evidence, expected_precision
+from pet.storage.files import read_record, write_parquet
+from pet.storage.units import DONE, Unit, fingerprint, make_unit
+from pet.tasks.rules import rules_shape
+from pet.tasks.task import Task
+
+FIRES, PRECISIONS = "rules", "rule_precisions"  # folders of a run
+
+Source = Literal["labeled", "test", "pool"]
+
+Array = NDArray[np.floating]
+
+
+def apply_rules(session: Session) -> Unit:
+    """Write in which labeled, test and unlabeled rows each rule fires.
+
+    Raises:
+        InputError: a rule is slow.
+    """
+    rules, unlabeled = session.task.rules, unlabeled_rows(session)
+    texts = {name: (own.ids, own.columns) for name, own in session.inputs.measured().items()}
+    texts["pool"] = unlabeled.ids, unlabeled.columns
+    expected = fingerprint(
+        unit="rules",
+        rules=rules_shape(rules),
+        rows=texts_fingerprint(session),
+        **{name: session.digests[name] for name in texts if name != "pool"},
+    )
+
+    def build(folder: Path) -> dict[str, Any]:
+        rows = sum(len(ids) for ids, _ in texts.values())
+        with session.observer.stage("applying rules", rows * len(rules), "texts") as tick:
+            for name, (ids, columns) in texts.items():
+                fires = np.zeros((len(ids), len(rules)), np.float32)
+                for place, rule in enumerate(rules):
+                    fires[:, place] = rule.fires(columns, ids)
+                    tick(len(ids))
+                write_parquet(folder / f"{name}.parquet", logits_table(ids, fires), {})
+        return {"rules": [rule.name for rule in rules]}
+
+    return make_unit(session.folder / FIRES, expected, build)
+
+
+def rows_fired(run: StoredRun, source: Source) -> Fires:
+    """Read in which rows of a set the rules fire. [rows, rules]"""
+    return read_logits(run.folder / FIRES / f"{source}.parquet")[1] > 0
+
+
+def labels_of_rules(task: Task) -> NDArray[np.int64]:
+    """Return the label that each rule speaks for. [rules]"""
+    return np.array([task.labels.index(rule.label) for rule in task.rules], dtype=np.int64)
+
+
+def added_by_rules(session: Session, scores: Array, *, blind: bool = False) -> list[float]:
+    """Return what each rule adds to an ensemble's scores, in nats; the rules have to be weighed.
+
+    Args:
+        scores: the ensemble's, calibrated, of the unlabeled rows. [rows, labels]
+        blind: without what the labeled rows tell of the rules, for whom these are held out.
+    """
+    record = read_record(session.folder / PRECISIONS / DONE)["rules"]
+    found = [record[rule.name] for rule in session.task.rules]
+    precisions = np.array([own["precision"] for own in found])
+    if blind:
+        agreement = np.array([np.nan if own["agreement"] is None else own["agreement"]
+                              for own in found])  # fmt: skip
+        nothing = np.zeros(len(found), np.int64)
+        precisions = expected_precision(nothing, nothing, agreement)
+    fires, labels = rows_fired(session, "pool"), labels_of_rules(session.task)
+    return [float(own) for own in added_log_odds(scores, fires, labels, precisions)]
+
+
+def rule_scores(task: Task, fires: Fires, added: Sequence[float]) -> Array:
+    """Return what rules add to the scores of rows. [rows, labels]
+
+    Args:
+        fires: in which rows each rule fires. [rows, rules]
+        added: by each rule; see `added_by_rules`.
+    """
+    return evidence(fires, labels_of_rules(task), added, len(task.labels))

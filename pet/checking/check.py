@@ -273,7 +273,7 @@ def _of_model(
     encoders = [
         cloze_encoder(model, task, pattern.name, config.max_length) for pattern in task.patterns
     ]
-    glimpse = look(config, model, encoders, labeled.columns, sample)
+    glimpse = look(config, model, encoders, labeled.columns, sample, task.shares)
     predicted = glimpse.ensemble_probabilities(glimpse.labeled).argmax(axis=1)
     found: dict[str, Any] = {
         "kind": "causal" if model.causal else "masked",

@@ -95,11 +95,13 @@ def look(
     encoders: Sequence[Encoder],
     labeled: Columns,
     pool: Columns,
+    shares: Sequence[float] | None = None,
 ) -> Glimpse:
     """Score labeled rows and some of the pool.
 
     Args:
         labeled: rows that were chosen by `rows_to_score`.
+        shares: of the labels, where they are known. [labels]
     """
 
     def ask(columns: Columns, rows: int) -> NDArray[np.float32]:
@@ -112,7 +114,7 @@ def look(
         prior = ask(dict.fromkeys(pool, CONTENT_FREE), POOL_ROWS)
     offsets = np.zeros((len(encoders), of_pool.shape[2]))
     if _count(pool):
-        offsets = np.stack([calibration_offset(own, config.calibration) for own in prior])
+        offsets = np.stack([calibration_offset(own, config.calibration, shares) for own in prior])
     return Glimpse(of_labeled, of_pool, offsets.astype(np.float32))
 
 

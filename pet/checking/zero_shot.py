@@ -108,6 +108,7 @@ def label_zero_shot(
         id=config.id_column,
         calibration=config.calibration,
         **({"weights": dict(task.weights)} if task.weights else {}),
+        **({"shares": task.shares} if task.prior else {}),
         seed=config.seed if config.prior_of_pool else None,
         **computation(config),
     )
@@ -227,5 +228,7 @@ def _calibrated(
             models = [(model, encoders)]
             scores = ask_in_turn(models, len(encoders), texts, config.tokens_per_batch, tick)
         for encoder, logits in zip(encoders, scores, strict=True):
-            encoder.offset = calibration_offset(logits, config.calibration).astype(np.float32)
+            encoder.offset = calibration_offset(logits, config.calibration, task.shares).astype(
+                np.float32
+            )
     return encoders

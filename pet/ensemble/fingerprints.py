@@ -119,6 +119,8 @@ def _fingerprint(
         }
         if weighing_of(config, session.task) == "task":
             shape["weights"] = dict(session.task.weights)
+        if session.task.prior:
+            shape["shares"] = session.task.shares
         if session.task.rules:
             shape["rules"] = rules_shape(session.task.rules)
         if is_encoder:
@@ -137,6 +139,8 @@ def _pattern_shape(session: Session, member: Member) -> dict[str, Any]:
     }
     if config.prior_of_pool:
         shape["prior"] = [texts_fingerprint(session), session.seed("prior")]
+    if task.prior and config.calibration != "none":
+        shape["shares"] = task.shares
     if member.generation is not None:
         if config.lm_weight:
             shape["pool"] = unlabeled_fingerprint(session)

@@ -46,7 +46,7 @@ def load_member(
     else:
         device = choose_device(config.device)
         model = ClozeModel.load(ModelRef(str(folder)), device, precision=config.precision)
-    offset = prior_offset(config, run, member.pattern) if calibrated else None
+    offset = prior_offset(config, task, run, member.pattern) if calibrated else None
     return model, cloze_encoder(model, task, member.pattern, config.max_length, offset)
 
 
@@ -73,9 +73,14 @@ def prior_digests(config: RunConfig, run: Path, members: Sequence[Member]) -> di
     return {pattern: file_digest(prior_path(run, pattern)) for pattern in patterns}
 
 
-def prior_offset(config: RunConfig, run: Path, pattern: str) -> NDArray[np.float32] | None:
-    """What is added to label scores so that none is likelier before a text is read. [labels]"""
+def prior_offset(
+    config: RunConfig, task: Task, run: Path, pattern: str
+) -> NDArray[np.float32] | None:
+    """What is added to label scores so that none is likelier before a text is read. [labels]
+
+    Where the task knows the labels' shares: so that they are as likely as that.
+    """
     if config.calibration == "none":
         return None
     scores = read_logits(prior_path(run, pattern))[1]
-    return calibration_offset(scores, config.calibration).astype(np.float32)
+    return calibration_offset(scores, config.calibration, task.shares).astype(np.float32)

@@ -210,7 +210,8 @@ def _trained_jointly(session: Session, members: Sequence[Member]) -> Scores:
     """Return the scores of the labeled rows, out of fold and calibrated. [members, rows, labels]"""
     scores = labeled_scores(session.folder, [member.pattern for member in members])
     for member, own in zip(members, scores, strict=True):
-        if (offset := prior_offset(session.config, session.folder, member.pattern)) is not None:
+        offset = prior_offset(session.config, session.task, session.folder, member.pattern)
+        if offset is not None:
             own += offset
     return scores
 
@@ -254,7 +255,7 @@ def _scored_for_prior(
     found = []
     for member in members:
         raw = read_logits(prior_path(session.folder, member.pattern))[1][inside]
-        offset = prior_offset(session.config, session.folder, member.pattern)
+        offset = prior_offset(session.config, session.task, session.folder, member.pattern)
         found.append(raw if offset is None else raw + offset)
     return rows, found
 

@@ -95,7 +95,7 @@ def _chosen_before(session: Session, lineup: Lineup, member: Member) -> Chosen |
 
 def _train(session: Session, lineup: Lineup, member: Member, folder: Path) -> dict[str, Any]:
     config = session.config
-    offset = prior_offset(config, session.folder, member.pattern)
+    offset = prior_offset(config, session.task, session.folder, member.pattern)
     model = _start(session, member)
     encoder = cloze_encoder(model, session.task, member.pattern, config.max_length, offset)
     drawn = draw(session, lineup, member)

@@ -123,7 +123,8 @@ def ensemble_scaling(
     """Return the scaling that calibrates the members' combined logits.
 
     It is fitted on out-of-fold predictions of labeled rows, by held-out members where there are
-    any. Fitted on rows that were learned from, it made every ensemble and student overconfident.
+    any; where the task knows the labels' shares, its offsets give the pool these. Fitted on rows
+    that were learned from, it made every ensemble and student overconfident.
     """
     expected = expected_scaling(session, lineup, members, weights)
     first = lineup.first
@@ -141,7 +142,16 @@ def ensemble_scaling(
         AFTER_UNTRAINED if _untrained(first) else AFTER_TRAINED,
         expected.temperature,
     )
-    return Scaling.plain(temperature, logits.shape[1])
+    return _with_shares(session, members, weights, Scaling.plain(temperature, logits.shape[1]))
+
+
+def _with_shares(
+    session: Session, members: Sequence[Member], weights: Sequence[float], scaling: Scaling
+) -> Scaling:
+    """Shift a scaling so that the unlabeled rows have the labels' shares, if they are known."""
+    if (shares := session.task.shares) is None:
+        return scaling
+    return scaling.matched(combine(pool_logits(session, members), weights), shares)
 
 
 @dataclass(frozen=True)
@@ -201,11 +211,22 @@ def expected_scaling(
     are not scaled, or as the first where only the encoder member has learned since; but they are
     never less confident on the pool than the first was. Members that learn soft labels of others
     would become less confident with every generation, while they become better. With `out_of_bag`
-    0 nothing is scaled.
+    0 nothing is scaled. Where the task knows the labels' shares, the pool is given these.
 
     Args:
         guess: the temperature of an untrained first generation without labeled rows.
     """
+    found = _expected_scaling(session, lineup, members, weights, guess)
+    return _with_shares(session, members, weights, found)
+
+
+def _expected_scaling(
+    session: Session,
+    lineup: Lineup,
+    members: Sequence[Member],
+    weights: Sequence[float],
+    guess: float,
+) -> Scaling:
     as_they_are = Scaling.plain(1.0, len(session.task.labels))
     if not session.config.out_of_bag:
         return as_they_are

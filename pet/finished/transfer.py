@@ -276,7 +276,7 @@ def _loaded(
                 model = backbone.with_adapter(
                     counterpart(side.members, of, member.pattern, member.repetition)
                 )
-            offset = prior_offset(config, folder, member.pattern)
+            offset = prior_offset(config, of, folder, member.pattern)
             yield model, [cloze_encoder(model, of, member.pattern, config.max_length, offset)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from pet.method.ensembling import Array, combine, softmax
 FEW = 10  # texts whose mean counts as much as the assumption of an even prior
 
 
-def calibration_offset(logits: Array, prior: Prior) -> Array:
+def calibration_offset(logits: Array, prior: Prior, shares: Sequence[float] | None = None) -> Array:
     """Return what to add to label scores to take out the labels' prior. [labels]
 
     The prior is the mean probability that each label gets on texts that carry no sign of it:
@@ -25,32 +26,51 @@ def calibration_offset(logits: Array, prior: Prior) -> Array:
     the harm where the pool's labels are not even. `none` adds nothing. What a few texts of a pool
     are about is no prior: its offsets are shrunk by n / (n + 10).
 
+    Where the labels' shares are known, they stand in the place of even ones throughout.
+
     Args:
         logits: of the untrained model on such texts. [rows, labels]
+        shares: of the labels, where they are known. [labels]
 
     Returns:
         Offsets of mean zero.
     """
     if prior == "none":
         return np.zeros(logits.shape[1])
-    offset = _log_prior_ratio(logits)
+    offset = _log_prior_ratio(logits, shares)
     if prior == "content-free":
         return offset
     trust = len(logits) / (len(logits) + FEW)
     if prior == "pool":
         return trust * offset
-    matched = offset
-    for _ in range(1000):  # each step is the one above, of scores that have the steps before it
-        step = _log_prior_ratio(logits + matched)
-        matched = matched + step
-        if np.abs(step).max() < 1e-6:
-            break
+    matched = matching_offset(logits, shares, start=offset)
     return trust * (matched if prior == "matched" else (offset + matched) / 2)
 
 
-def _log_prior_ratio(logits: Array) -> Array:
+def matching_offset(
+    logits: Array, shares: Sequence[float] | None, start: Array | float = 0.0
+) -> Array:
+    """Find what to add to scores so that labels have these mean probabilities. [labels]
+
+    Args:
+        logits: [rows, labels]
+        shares: of the labels; None: even ones. [labels]
+    """
+    matched = np.zeros(logits.shape[1]) + start
+    for _ in range(1000):  # each step is the one above, of scores that have the steps before it
+        step = _log_prior_ratio(logits + matched, shares)
+        matched = matched + step
+        if np.abs(step).max() < 1e-6:
+            break
+    return matched
+
+
+def _log_prior_ratio(logits: Array, shares: Sequence[float] | None) -> Array:
     prior = np.log(np.clip(softmax(logits).mean(axis=0), 1e-9, 1.0))
-    return prior.mean() - prior
+    if shares is None:
+        return prior.mean() - prior
+    ratio = np.log(shares) - prior
+    return ratio - ratio.mean()
 
 
 @dataclass(frozen=True)
@@ -76,6 +96,15 @@ class Scaling:
     def probabilities(self, logits: Array) -> Array:
         """Return calibrated probabilities. [rows, labels]"""
         return softmax(self.of(logits))
+
+    def matched(self, logits: Array, shares: Sequence[float]) -> Scaling:
+        """Shift the offsets until labels have these mean probabilities.
+
+        Args:
+            logits: of texts in which the labels have these shares. [rows, labels]
+        """
+        offsets = np.asarray(self.offsets) + matching_offset(self.of(logits), shares)
+        return Scaling(self.temperature, tuple(float(own) for own in offsets - offsets.mean()))
 
     def no_less_sure(self, logits: Array, confidence: float) -> Scaling:
         """Lower the temperature until the mean probability of the best label is `confidence`.

@@ -91,6 +91,8 @@ def write_report(
     }
     if prompts := _prompts(session, members):
         report["prompts"] = prompts
+    if session.task.prior:
+        report["prior"] = {label: round(own, 6) for label, own in session.task.prior.items()}
     if session.task.rules:
         report["rules"] = _rules(session)
     for source in MEASURED:

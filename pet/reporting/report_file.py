@@ -227,6 +227,7 @@ class Report(_Part):
     test_warnings: list[str] = []  # none in reports of earlier versions
     prompts: dict[str, list[list[str]]] = {}  # member -> vector -> words; of soft prompts alone
     rules: dict[str, RuleFigures] = {}
+    prior: dict[str, float] = {}  # the labels' shares, where the task file knows them
     unused_labels: str = ""  # why no member has learned from the labeled rows, and what to set
     labeled: Measured | None = None
     test: Measured | None = None
@@ -248,6 +249,7 @@ class Report(_Part):
         names = self.label_names
         of_labels: list[Mapping[str, object]] = [self.labels.abstained_of, self.examples.surest]
         of_labels += [of_set.counts for of_set in self.sets.values()]
+        of_labels += [self.prior] if self.prior else []
         of_labels += [generation.shares for generation in self.generations]
         if not names or any(list(of_label) != names for of_label in of_labels):
             raise ValueError("figures of different labels")

@@ -160,6 +160,7 @@ def share_rows(report: Report) -> list[dict[str, Any]]:
             "rows": rows,
             "pool": rows / max(labels.rows, 1),
             "labeled": known.counts[label] / max(known.rows, 1) if known else None,
+            "prior": report.prior.get(label),
             "abstained": labels.abstained_of[label] / rows if rows else None,
         }
         for label, rows in labels.counts.items()

@@ -25,6 +25,7 @@ class Task:
         choices: fields whose texts are the labels' words, row by row (multiple choice), in the
             order of the labels; none of other tasks.
         rules: in the order of the file.
+        prior: the share of every label among all texts; none where it is not known.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Task:
     weights: Mapping[str, float] = field(default_factory=dict, hash=False)
     choices: tuple[str, ...] = ()
     rules: tuple[Rule, ...] = ()
+    prior: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     def pattern(self, name: str) -> Pattern:
         """Return the pattern of that name.
@@ -59,6 +61,11 @@ class Task:
             InputError: the task has no such pattern.
         """
         return self.words[self.pattern(pattern_name).name]
+
+    @property
+    def shares(self) -> tuple[float, ...] | None:
+        """The labels' shares, in their order; None where they are not known."""
+        return tuple(self.prior.values()) or None
 
     def words_in_order(self, pattern_name: str) -> list[list[str]]:
         """List every label and its words under one pattern, for what depends on their order too."""
@@ -98,9 +105,10 @@ def parse_task(toml_text: str, where: str) -> Task:
     fields, labels = read.fields(), read.labels()
     patterns, words, weights = read.patterns(fields), read.words(labels), read.weights()
     choices, rules = read.choices(labels, fields), read.rules(labels, fields)
+    prior = read.prior(labels)
     if read.problems:
         raise InputError(read.problems)
-    own = patterns, words, toml_text, weights, choices, rules
+    own = patterns, words, toml_text, weights, choices, rules, prior
     return Task(name, description, source, fields, tuple(labels), *own)
 
 

@@ -16,8 +16,10 @@ from pet.tasks.rules import LONGEST_REGEX, MOST_KEYWORDS, MOST_RULES, Rule, expr
 
 KEYS = (
     "name", "description", "source", "fields", "labels", "patterns", "verbalizers", "weights",
-    "rules",
+    "rules", "prior",
 )  # fmt: skip
+
+SUM_TOLERANCE = 0.01  # of shares that were rounded by hand
 
 MOST_KEYS, LONGEST_FILE = 20_000, 1 << 20
 
@@ -211,6 +213,33 @@ class TaskFile:
             fix = "give one of them a number above 0"
             self.report("weights", "a pattern that counts", "0 for all", fix)
         return weights
+
+    def prior(self, labels: Mapping[str, Any]) -> dict[str, float]:
+        """Return the share of every label, in the labels' order; none without such a table."""
+        if "prior" not in self.document:
+            return {}
+        known = len(self.problems)
+        table = self.table("prior", "a line such as sport = 0.7 for each label")
+        for label, value in table.items():
+            place = f"prior.{label}"
+            if labels and label not in labels:
+                fix = instead(label, labels, "name one of these, or remove the line")
+                self.report(place, f"a label: {sorted_names(labels)}", shown(label), fix)
+            elif isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+                fix = "write it as a share of all texts, such as 0.25; a rare label has a small one"
+                self.report(place, "a share above 0 and below 1", shown(value), fix)
+        if missing := [label for label in labels if label not in table]:
+            fix = "add a line for each; a guess of a rare label's share is better than none"
+            self.report(
+                "prior", "a share for every label", f"none for {sorted_names(missing)}", fix
+            )
+        if len(self.problems) > known:
+            return {}
+        total = sum(table.values())
+        if abs(total - 1) > SUM_TOLERANCE:
+            fix = "correct them; sums that are off by a hundredth at most are evened out"
+            self.report("prior", "shares that sum to 1", f"{total:g}", fix)
+        return {label: table[label] / total for label in labels}
 
     def rules(self, labels: Mapping[str, Any], fields: tuple[str, ...]) -> tuple[Rule, ...]:
         """Return the rules; of a rule that is no good, none."""

@@ -22,6 +22,7 @@ from pet.pipeline import label_pool
 from pet.settings import make_config
 from pet.storage.files import read_json
 from pet.storage.units import DONE
+from pet.tasks.task import load_task
 from tests.support import samples
 from tests.support.lineups import named, planned
 
@@ -127,7 +128,7 @@ def test_each_calibration_runs_and_its_offset_has_mean_zero(
     config = config_for(calibration=calibration)
     label_pool(config)
     pattern = open_session(config).task.patterns[0].name
-    offset = prior_offset(config, Path(config.out), pattern)
+    offset = prior_offset(config, load_task(config.task), Path(config.out), pattern)
     if calibration == "none":
         assert offset is None
     else:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
+from pet.config import Prior
 from pet.method.calibration import (
     Scaling,
     calibration_offset,
@@ -192,3 +193,26 @@ def test_few_rows_leave_two_predictors_alike() -> None:
     labels = np.array([0, 1, 2, 0])
     logits = 2.0 * np.eye(3)[labels]
     assert fit_share(np.stack([logits, logits]), labels) == pytest.approx(0.5, abs=0.051)
+
+
+@pytest.mark.parametrize("prior", ["pool", "matched", "half-matched"])
+def test_known_shares_stand_in_the_place_of_even_ones(prior: Prior) -> None:
+    logits = np.random.default_rng(0).normal(size=(5000, 3)) * 0.1 + np.array([2.0, 0.0, -1.0])
+    shares = (0.6, 0.3, 0.1)
+    found = softmax(logits + calibration_offset(logits, prior, shares)).mean(axis=0)
+    np.testing.assert_allclose(found, shares, atol=0.02)
+
+
+def test_even_shares_that_are_stated_change_nothing() -> None:
+    logits = np.random.default_rng(1).normal(size=(200, 4)) + np.array([1.0, 0.0, 0.0, -2.0])
+    for prior in get_args(Prior):
+        stated = calibration_offset(logits, prior, (0.25,) * 4)
+        np.testing.assert_allclose(stated, calibration_offset(logits, prior), atol=1e-9)
+
+
+def test_a_scaling_is_shifted_to_the_shares_and_keeps_its_temperature() -> None:
+    logits = np.random.default_rng(2).normal(size=(500, 3))
+    found = Scaling(0.5, (1.0, 0.0, -1.0)).matched(logits, (0.2, 0.2, 0.6))
+    np.testing.assert_allclose(found.probabilities(logits).mean(axis=0), (0.2, 0.2, 0.6), atol=1e-4)
+    assert found.temperature == 0.5
+    assert sum(found.offsets) == pytest.approx(0)

@@ -218,3 +218,31 @@ def test_a_task_of_a_thousand_labels_is_a_task() -> None:
 def test_a_task_file_without_an_end_is_refused() -> None:
     with pytest.raises(InputError, match="a task of at most 20,000 keys"):
         load_task("/dev/zero")
+
+
+PRIOR = '\n[prior]\nbilling = 0.7\n"Log-in / access" = 0.3\n'
+
+
+@pytest.mark.parametrize(
+    ("table", "place"),
+    [
+        (PRIOR.replace("0.3", "0.2"), "prior"),
+        (PRIOR.replace("billing = 0.7\n", ""), "prior"),
+        (PRIOR.replace("billing", "biling"), "prior.biling"),
+        (PRIOR.replace("0.7", "70"), "prior.billing"),
+        (PRIOR.replace("0.7", "0"), "prior.billing"),
+        (PRIOR.replace("0.7", "nan"), "prior.billing"),
+        (PRIOR.replace("0.7", "true"), "prior.billing"),
+        (PRIOR.replace("0.7", '"70 %"'), "prior.billing"),
+    ],
+)
+def test_shares_that_are_none_are_found_at_their_place(table: str, place: str) -> None:
+    assert place in [own.where.removeprefix("t.toml, ") for own in problems_of(TICKETS + table)]
+
+
+def test_shares_are_in_the_order_of_the_labels_and_sum_to_one_after_rounding() -> None:
+    swapped = '\n[prior]\n"Log-in / access" = 0.333\nbilling = 0.666\n'
+    shares = parse_task(TICKETS + swapped, "t.toml").shares
+    assert shares == pytest.approx((2 / 3, 1 / 3))
+    assert sum(shares) == pytest.approx(1, abs=1e-12)
+    assert parse_task(TICKETS, "t.toml").shares is None

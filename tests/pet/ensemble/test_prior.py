@@ -1,4 +1,4 @@
-"""Shares that a task file states: the ensemble gives the pool these, and a start anew knows them."""
+"""Shares that a task file states: the pool is given these, and later members depend on them."""
 
 from __future__ import annotations
 

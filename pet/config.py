@@ -161,6 +161,9 @@ Preset = Literal["default", "fast", "cpu", "cpu-masked", "paper"]
 # Ways to take the labels' prior out of their scores, and to weigh members.
 Prior = Literal["none", "content-free", "pool", "matched", "half-matched"]
 
+# What is read of a text that is longer than a model reads.
+LongTexts = Literal["head", "head-tail"]
+
 Weighing = Literal["uniform", "accuracy", "agreement"]
 
 ClassWeight = Literal["none", "sqrt", "balanced"]
@@ -370,6 +373,11 @@ class RunConfig(Frozen):
     student_max_length: int | None = Field(
         None, ge=8, description="tokens per text for the student; as max_length if not given"
     )
+    long_texts: LongTexts = Field(
+        "head",
+        description="what is read of a text that is longer than max_length: its beginning, or "
+        "half of it from the end; of several fields, of each. By teacher, encoder and student",
+    )
     encoder_max_length: int = Field(
         256, ge=8, description="tokens per text for the encoder, as far as it has positions"
     )
@@ -512,6 +520,11 @@ class RunConfig(Frozen):
     def student_length(self) -> int:
         """Tokens of a text that the student reads."""
         return self.student_max_length or self.max_length
+
+    @property
+    def both_ends(self) -> bool:
+        """Whether the end of a long text is read, too."""
+        return self.long_texts == "head-tail"
 
     @property
     def base(self) -> str | None:

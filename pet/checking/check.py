@@ -271,7 +271,8 @@ def _of_model(
     model = ClozeModel.load(config.model_ref, device, precision=config.precision)
     check_tuning(config, task, model)
     encoders = [
-        cloze_encoder(model, task, pattern.name, config.max_length) for pattern in task.patterns
+        cloze_encoder(model, task, pattern.name, config.max_length, both_ends=config.both_ends)
+        for pattern in task.patterns
     ]
     glimpse = look(config, model, encoders, labeled.columns, sample, task.shares)
     predicted = glimpse.ensemble_probabilities(glimpse.labeled).argmax(axis=1)
@@ -332,7 +333,7 @@ def _cut(
         others["encoder"] = (config.encoder_ref, encoder_length(config))
     for role, (ref, length) in others.items():
         tokenizer = load_tokenizer(ref)
-        plain = plain_encoder(tokenizer, task.fields, length)
+        plain = plain_encoder(tokenizer, task.fields, length, both_ends=config.both_ends)
         found[role] = length, shares_cut([plain], tokenizer, some)
     return {role: {"max_length": length, **shares} for role, (length, shares) in found.items()}
 

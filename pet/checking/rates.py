@@ -101,7 +101,10 @@ def _measure_teacher(config: RunConfig, task: Task, texts: Columns) -> dict[str,
     started = time.monotonic()
     teacher = ClozeModel.load(config.model_ref, device, precision=config.precision)
     loaded = time.monotonic() - started
-    encoders = [cloze_encoder(teacher, task, p.name, config.max_length) for p in task.patterns]
+    encoders = [
+        cloze_encoder(teacher, task, p.name, config.max_length, both_ends=config.both_ends)
+        for p in task.patterns
+    ]
     tokens, tokenized = _tokenize(encoders, teacher, texts)
 
     def together(rows: Rows) -> object:
@@ -120,7 +123,9 @@ def _measure_teacher(config: RunConfig, task: Task, texts: Columns) -> dict[str,
             add_lora(model, config, joint_training(config), 0)
         elif config.member.tuning != "full":
             model = teacher.with_adapter(start_adapter(teacher, config, encoder, 0))
-            encoder = cloze_encoder(model, task, task.patterns[0].name, config.max_length)
+            encoder = cloze_encoder(
+                model, task, task.patterns[0].name, config.max_length, both_ends=config.both_ends
+            )
         member_step = _seconds_of_step(config, model, encoder, texts, config.member, scored)
     return {
         "tokenized": tokenized,
@@ -137,7 +142,9 @@ def _measure_student(config: RunConfig, task: Task, texts: Columns) -> dict[str,
     started = time.monotonic()
     student = Classifier.fresh(config.student_ref, task.labels, device, 0, precision=precision)
     loaded = time.monotonic() - started
-    encoder = plain_encoder(student.tokenizer, task.fields, config.student_length)
+    encoder = plain_encoder(
+        student.tokenizer, task.fields, config.student_length, both_ends=config.both_ends
+    )
     scored = _seconds_of_read_row(config, student, encoder, texts)
     step = 0.0
     if config.student.steps or config.supervised.steps:
@@ -156,7 +163,9 @@ def _measure_encoder(config: RunConfig, task: Task, texts: Columns) -> float:
         return 0.0
     device = choose_device(config.device)
     model = SentenceEncoder.load(config.encoder_ref, device, precision=config.precision)
-    encoder = plain_encoder(model.tokenizer, task.fields, encoder_length(config))
+    encoder = plain_encoder(
+        model.tokenizer, task.fields, encoder_length(config), both_ends=config.both_ends
+    )
     return _seconds_of_read_row(config, model, encoder, texts)
 
 

@@ -44,8 +44,8 @@ from pet.tasks.encoding import Encoder
 from pet.tasks.task import Task, shipped_tasks
 
 SETTINGS = (
-    "abstain_below", "calibration", "device", "id_column", "keep_columns", "max_length",
-    "max_rejected", "model_revision", "pool_csv", "precision", "seed", "shard_rows",
+    "abstain_below", "calibration", "device", "id_column", "keep_columns", "long_texts",
+    "max_length", "max_rejected", "model_revision", "pool_csv", "precision", "seed", "shard_rows",
     "tokens_per_batch",
 )  # fmt: skip
 
@@ -220,7 +220,8 @@ def _calibrated(
 ) -> list[Encoder]:
     """Compile every pattern, with the labels' prior on some texts taken out of its scores."""
     encoders = [
-        cloze_encoder(model, task, pattern.name, config.max_length) for pattern in task.patterns
+        cloze_encoder(model, task, pattern.name, config.max_length, both_ends=config.both_ends)
+        for pattern in task.patterns
     ]
     if texts is not None:
         rows = len(texts[task.fields[0]])

@@ -33,7 +33,9 @@ def adapt(session: Session) -> Unit:
         )
         unlabeled = unlabeled_rows(session)
         encoders = [
-            cloze_encoder(model, session.task, pattern.name, config.max_length)
+            cloze_encoder(
+                model, session.task, pattern.name, config.max_length, both_ends=config.both_ends
+            )
             for pattern in session.task.patterns
         ]
         texts = [tokenize_columns(e, model.tokenizer, unlabeled.columns) for e in encoders]

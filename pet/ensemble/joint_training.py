@@ -146,7 +146,13 @@ class _Trained:
         self._backbone = Backbone.of(before, session.folder)
         self.model: ClozeModel = self._backbone.load()
         self._encoders: list[Encoder] = [
-            cloze_encoder(self.model, session.task, pattern.name, config.max_length)
+            cloze_encoder(
+                self.model,
+                session.task,
+                pattern.name,
+                config.max_length,
+                both_ends=config.both_ends,
+            )
             for pattern in session.task.patterns
         ]
         self._texts: Tokens = {}

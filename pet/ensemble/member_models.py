@@ -47,7 +47,9 @@ def load_member(
         device = choose_device(config.device)
         model = ClozeModel.load(ModelRef(str(folder)), device, precision=config.precision)
     offset = prior_offset(config, task, run, member.pattern) if calibrated else None
-    return model, cloze_encoder(model, task, member.pattern, config.max_length, offset)
+    return model, cloze_encoder(
+        model, task, member.pattern, config.max_length, offset, both_ends=config.both_ends
+    )
 
 
 def load_sentence_encoder(config: RunConfig, task: Task) -> tuple[SentenceEncoder, Encoder]:
@@ -58,7 +60,9 @@ def load_sentence_encoder(config: RunConfig, task: Task) -> tuple[SentenceEncode
         choose_device(config.device),
         precision=config.precision,
     )
-    return model, plain_encoder(model.tokenizer, task.fields, encoder_length(config))
+    return model, plain_encoder(
+        model.tokenizer, task.fields, encoder_length(config), both_ends=config.both_ends
+    )
 
 
 def prior_path(run: Path, pattern: str) -> Path:

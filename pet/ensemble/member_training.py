@@ -97,7 +97,9 @@ def _train(session: Session, lineup: Lineup, member: Member, folder: Path) -> di
     config = session.config
     offset = prior_offset(config, session.task, session.folder, member.pattern)
     model = _start(session, member)
-    encoder = cloze_encoder(model, session.task, member.pattern, config.max_length, offset)
+    encoder = cloze_encoder(
+        model, session.task, member.pattern, config.max_length, offset, both_ends=config.both_ends
+    )
     drawn = draw(session, lineup, member)
     columns, targets = training_rows(session, lineup, member, drawn)
     texts = tokenize_columns(encoder, model.tokenizer, columns)

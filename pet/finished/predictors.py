@@ -106,7 +106,7 @@ def student_of(run: FinishedRun, **changes: str) -> Student:
     config = run.config.model_copy(update=changes)
     folder = run.folder / "student"
     model = load_classifier(config, folder)
-    record = record_of(run.task, config.student_length)
+    record = record_of(run.task, config)
     return Student(model, record, read_card(folder), config.tokens_per_batch)
 
 

@@ -277,7 +277,19 @@ def _loaded(
                     counterpart(side.members, of, member.pattern, member.repetition)
                 )
             offset = prior_offset(config, of, folder, member.pattern)
-            yield model, [cloze_encoder(model, of, member.pattern, config.max_length, offset)]
+            yield (
+                model,
+                [
+                    cloze_encoder(
+                        model,
+                        of,
+                        member.pattern,
+                        config.max_length,
+                        offset,
+                        both_ends=config.both_ends,
+                    )
+                ],
+            )
 
 
 def _rounded(value: float | None) -> float | None:

@@ -61,6 +61,8 @@ class Inputs:
         paths = {"out", "task", "labeled", "pool", "test", "model", "student_model"}
         paths |= {"labeled_csv", "pool_csv", "test_csv"}  # digests are of what is read by these
         settings = self.config.former.put_back(self.config.model_dump(mode="json", exclude=paths))
+        if settings["long_texts"] == "head":  # as in runs of before
+            del settings["long_texts"]
         settings |= {"encoder": None, "init_from": None}  # paths, too: their digests are names
         content: dict[str, Any] = {n: own for n, own in self.digests.items() if n != "test"}
         if self.config.init_from is not None:
@@ -167,6 +169,7 @@ def computation(config: RunConfig, max_length: int | None = None) -> dict[str, o
     device = choose_device(config.device)
     return {
         "max_length": max_length or config.max_length,
+        **({} if config.long_texts == "head" else {"long_texts": config.long_texts}),
         "device": str(device),
         "precision": "auto" if config.precision == usual_precision(device) else config.precision,
         "tokens_per_batch": config.tokens_per_batch,

@@ -203,6 +203,8 @@ def cloze_encoder(
     pattern: str,
     max_length: int,
     offset: NDArray[np.float32] | None = None,
+    *,
+    both_ends: bool = False,
 ) -> Encoder:
     """Compile one of the task's patterns for a model, with places for the model's prompt."""
     words = task.verbalizer(pattern)
@@ -215,6 +217,7 @@ def cloze_encoder(
         max_length,
         offset,
         prompt_length,
+        both_ends=both_ends,
     )
 
 
@@ -230,7 +233,8 @@ def tokenize_columns(
     known = {} if known is None else known
     for slot in encoder.slots:
         if slot not in known:
-            known[slot] = tokenize(tokenizer, columns[slot.name], encoder.max_length, slot.space)
+            length, ends = encoder.max_length, encoder.both_ends
+            known[slot] = tokenize(tokenizer, columns[slot.name], length, slot.space, ends)
     return {slot: known[slot] for slot in encoder.slots}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 import pet
+from pet.config import RunConfig
 from pet.escaping import as_markdown
 from pet.inputs.session import Session
 from pet.method.metrics import wilson_interval
@@ -60,7 +61,7 @@ Teacher: {_name(config.model)}. Student: {_name(session.config.student_ref.name)
 ## Limits
 
 - One of {len(task.labels)} labels is predicted for every text, also where none of them applies.
-- Texts are cut to {config.student_length} tokens.
+- {_cut(config)}
 - It inherits its teachers' errors and the biases of their language models.
 - Evaluate it before using it on texts of another domain.
 
@@ -69,6 +70,16 @@ Teacher: {_name(config.model)}. Student: {_name(session.config.student_ref.name)
 Made with pet {pet.__version__} by the run {as_markdown(str(report["run"]))}; its settings
 are in the run's `config.json`.
 """
+
+
+def _cut(config: RunConfig) -> str:
+    if config.long_texts == "head":
+        return f"Texts are cut to {config.student_length} tokens."
+    return (
+        f"Texts are cut to {config.student_length} tokens: of a longer one it has learned from the "
+        "first and the last,\n  half each. `pet` cuts them so; plain transformers with "
+        "`truncation=True` reads the first alone."
+    )
 
 
 def _with_rules(report: Mapping[str, Any]) -> str:

@@ -91,7 +91,9 @@ def _distil(session: Session, targets: NDArray[np.float32]) -> tuple[Classifier,
     def loss(scores: Tensor, rows: Rows) -> Tensor:
         return distillation_loss(scores, soft[torch.from_numpy(rows)], config.temperature)
 
-    encoder = plain_encoder(student.tokenizer, session.task.fields, config.student_length)
+    encoder = plain_encoder(
+        student.tokenizer, session.task.fields, config.student_length, both_ends=config.both_ends
+    )
     texts = tokenize_columns(encoder, student.tokenizer, unlabeled.columns)
     rows = np.flatnonzero(unlabeled.trainable)
     rows = rare_repeated(rows, targets[rows].argmax(axis=1), config.class_weight)
@@ -144,7 +146,7 @@ def _keep(session: Session, model: Classifier, folder: Path) -> None:
     merge_lora(model)
     model.tokenizer.model_max_length = length  # what `truncation=True` cuts to
     model.save(folder)
-    write_record(folder, record_of(session.task, length))
+    write_record(folder, record_of(session.task, session.config))
 
 
 def _fresh_classifier(session: Session, name: str, training: WholeTrainingConfig) -> Classifier:
@@ -175,7 +177,9 @@ def train_supervised(session: Session) -> Unit:
 
     def build(folder: Path) -> dict[str, Any]:
         model = _fresh_classifier(session, "supervised", config.supervised)
-        encoder = plain_encoder(model.tokenizer, session.task.fields, config.student_length)
+        encoder = plain_encoder(
+            model.tokenizer, session.task.fields, config.student_length, both_ends=config.both_ends
+        )
         texts = tokenize_columns(encoder, model.tokenizer, labeled.columns)
         steps, gold = config.supervised.steps, one_hot(labeled.labels, len(session.task.labels))
         with (
@@ -221,7 +225,9 @@ def _write_scores(
     def make(tick: Tick) -> tuple[list[str], NDArray[np.float32]]:
         config = session.config
         model = load_classifier(config, session.folder / unit.path)
-        encoder = plain_encoder(model.tokenizer, session.task.fields, config.student_length)
+        encoder = plain_encoder(
+            model.tokenizer, session.task.fields, config.student_length, both_ends=config.both_ends
+        )
         return table.ids, score_columns(
             model, encoder, table.columns, config.tokens_per_batch, tick
         )

@@ -55,7 +55,9 @@ def label_own_pool(
     @functools.cache
     def load() -> tuple[Classifier, Encoder]:
         model = load_classifier(config, session.folder / student.path)
-        return model, plain_encoder(model.tokenizer, session.task.fields, config.student_length)
+        return model, plain_encoder(
+            model.tokenizer, session.task.fields, config.student_length, both_ends=config.both_ends
+        )
 
     def by_student(columns: Columns, tick: Tick) -> Predictions:
         model, encoder = load()

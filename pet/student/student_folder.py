@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 import pet
-from pet.config import RunConfig
+from pet.config import LongTexts, RunConfig
 from pet.data.label_values import label_name
 from pet.errors import InputError, Problem
 from pet.method.ensembling import softmax
@@ -42,6 +42,7 @@ class Record(BaseModel):
         labels: in the order of the student's scores.
         fields: the columns that it reads, in order.
         max_length: tokens that a text is cut to.
+        long_texts: what is kept of a longer one; not written where it is the beginning alone.
         classes: the labels as whoever trained it wrote them in Python (1 for "1"), if they did.
     """
 
@@ -52,6 +53,7 @@ class Record(BaseModel):
     fields: tuple[str, ...] = Field(min_length=1)
     max_length: int = Field(ge=1)
     classes: tuple[str | bool | int | float, ...] = ()
+    long_texts: LongTexts = "head"
 
     @model_validator(mode="after")
     def _classes_are_the_labels(self) -> Record:
@@ -60,15 +62,23 @@ class Record(BaseModel):
         return self
 
 
-def record_of(task: Task, max_length: int) -> Record:
-    """Describe the student of a task."""
-    return Record(task=task.name, labels=task.labels, fields=task.fields, max_length=max_length)
+def record_of(task: Task, config: RunConfig) -> Record:
+    """Describe the student of a run."""
+    return Record(
+        task=task.name,
+        labels=task.labels,
+        fields=task.fields,
+        max_length=config.student_length,
+        long_texts=config.long_texts,
+    )
 
 
 def write_record(folder: Path, record: Record) -> None:
     """Write `pet.json` last into a student's folder that is in the making: it names all files."""
     files = {path.name: file_digest(path) for path in sorted(folder.iterdir()) if path.name != CARD}
-    content = {"format": FORMAT, "pet": pet.__version__, **record.model_dump(), "files": files}
+    unsaid = {"long_texts"} if record.long_texts == "head" else set()
+    own = record.model_dump(exclude=unsaid)
+    content = {"format": FORMAT, "pet": pet.__version__, **own, "files": files}
     write_json(folder / RECORD, with_digest(content))
 
 
@@ -125,7 +135,12 @@ class Student:
 
     def encoder(self) -> Encoder:
         """Return what turns its fields into the ids that it reads."""
-        return plain_encoder(self.model.tokenizer, self.record.fields, self.record.max_length)
+        return plain_encoder(
+            self.model.tokenizer,
+            self.record.fields,
+            self.record.max_length,
+            both_ends=self.record.long_texts == "head-tail",
+        )
 
     def logits(self, columns: Columns, tick: Tick = no_tick) -> NDArray[np.float32]:
         """Ask about texts. [rows, labels]"""

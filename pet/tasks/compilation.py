@@ -21,12 +21,14 @@ from pet.tasks.encoding import (
 from pet.tasks.patterns import Boundary, FieldSlot, MaskSlot, Pattern, Piece, Words
 
 
-def plain_encoder(tokenizer: Any, fields: Sequence[str], max_length: int) -> Encoder:
+def plain_encoder(
+    tokenizer: Any, fields: Sequence[str], max_length: int, *, both_ends: bool = False
+) -> Encoder:
     """Encode the fields as they are, for a classifier: one segment, or two."""
     parts: list[Any] = [TextSlot(fields[0], False)]
     for place, name in enumerate(fields[1:]):
         parts += [TextSlot(name, True)] if place else [Boundary(), TextSlot(name, False)]
-    return Encoder(tokenizer, parts, LabelWords(()), False, max_length)
+    return Encoder(tokenizer, parts, LabelWords(()), False, max_length, both_ends=both_ends)
 
 
 def pattern_encoder(
@@ -37,12 +39,15 @@ def pattern_encoder(
     max_length: int,
     offset: NDArray[np.float32] | None = None,
     prompt_length: int = 0,
+    *,
+    both_ends: bool = False,
 ) -> Encoder:
     """Compile a pattern for a tokenizer: every fixed word and label word in its own place.
 
     Args:
         offset: added to the scores.
         prompt_length: places for a soft prompt's vectors, behind the first special tokens.
+        both_ends: whether longer texts keep their end, too.
 
     Raises:
         InputError: a word that the tokenizer cannot write, two labels with the same tokens, a mask
@@ -68,7 +73,16 @@ def pattern_encoder(
     filler = next(iter(verbalizer.values()))[0] if causal else tokenizer.mask_token
     parts, _ = _compile(tokenizer, pattern, filler)
     distinct = LabelWords(tuple(tuple(dict.fromkeys(words)) for words in tokens))
-    encoder = Encoder(tokenizer, parts, distinct, causal, max_length, offset, prompt_length)
+    encoder = Encoder(
+        tokenizer,
+        parts,
+        distinct,
+        causal,
+        max_length,
+        offset,
+        prompt_length,
+        both_ends=both_ends,
+    )
     problems += room_problems(encoder, pattern)
     if problems:
         raise InputError(problems)

@@ -43,10 +43,13 @@ class TokenizedTexts:
         return np.diff(self.offsets)
 
 
-def tokenize(tokenizer: Any, texts: Sequence[str], max_length: int, space: bool) -> TokenizedTexts:
+def tokenize(
+    tokenizer: Any, texts: Sequence[str], max_length: int, space: bool, both_ends: bool = False
+) -> TokenizedTexts:
     """Tokenise texts without special tokens, each cut to `max_length` tokens.
 
     Args:
+        both_ends: of a longer text, the first and the last tokens are kept, half each.
         space: the text stands after a space in its pattern, which byte-level and SentencePiece
             vocabularies write into the first token.
     """
@@ -55,7 +58,8 @@ def tokenize(tokenizer: Any, texts: Sequence[str], max_length: int, space: bool)
     pieces: list[Ids] = []
     for start in range(0, len(texts), SLICE):
         led = [lead + text for text in texts[start : start + SLICE]]
-        pieces += _first_tokens(backend, led, max_length)
+        found = _first_tokens(backend, led, max_length + both_ends)
+        pieces += _with_last_tokens(backend, led, found, max_length) if both_ends else found
     offsets = np.zeros(len(pieces) + 1, dtype=np.int64)
     np.cumsum([len(piece) for piece in pieces], out=offsets[1:])
     return TokenizedTexts(np.concatenate(pieces) if pieces else np.zeros(0, np.int32), offsets)
@@ -88,6 +92,35 @@ def _first_tokens(backend: Any, texts: Sequence[str], max_length: int) -> list[I
                 more.append(row)  # pages of blanks, or words of hundreds of letters
         rows, cut = more, 2 * cut
     return pieces
+
+
+def _with_last_tokens(
+    backend: Any, texts: list[str], first: list[Ids], max_length: int
+) -> list[Ids]:
+    """Put the last tokens of each longer text in the place of the second half of its first ones.
+
+    Args:
+        first: one more than `max_length` of every longer text.
+    """
+    pieces, tail = list(first), max_length // 2
+    rows = [row for row, ids in enumerate(first) if len(ids) > max_length]
+    cut = max_length * CHARACTERS_PER_TOKEN
+    while rows and tail:
+        encodings = _encode(backend, [texts[row][-cut:] for row in rows])
+        more = []
+        for row, encoding in zip(rows, encodings, strict=True):
+            last = np.asarray(encoding.ids[-tail:], dtype=np.int32)
+            pieces[row] = np.concatenate([first[row][: max_length - tail], last])
+            if len(texts[row]) > cut and len(encoding.ids) <= tail:
+                more.append(row)
+        rows, cut = more, 2 * cut
+    return [piece[:max_length] for piece in pieces]
+
+
+def cut_to(ids: Ids, length: int, both_ends: bool) -> Ids:
+    """Cut tokens to a length: the first ones, or half of them from the end."""
+    tail = length // 2 if both_ends and length < len(ids) else 0
+    return np.concatenate([ids[: length - tail], ids[-tail:]]) if tail else ids[:length]
 
 
 def _encode(backend: Any, texts: list[str]) -> list[Any]:
@@ -250,6 +283,7 @@ class Encoder:
 
     Attributes:
         offset: added to the scores: calibration against the labels' prior.
+        both_ends: whether longer texts keep their end, too.
         special: the tokens that every text has around it.
         prompt_end: the column behind the places of a soft prompt; 0 where there is none.
     """
@@ -263,8 +297,11 @@ class Encoder:
         max_length: int,
         offset: NDArray[np.float32] | None = None,
         prompt_length: int = 0,
+        *,
+        both_ends: bool = False,
     ):
         self.words = words
+        self.both_ends = both_ends
         self.offset = offset
         self.max_length = max_length
         self.causal = causal
@@ -309,13 +346,14 @@ class Encoder:
     def text_key(self) -> tuple[object, ...]:
         """What encoders have alike that share their tokens up to the end of the text.
 
-        Of several fields, the budget is among it: by it each of them is cut.
+        Of several fields, or of both ends, the budget is among it: by it each of them is cut.
         """
         head = [
             tuple(part.tolist()) if isinstance(part, np.ndarray) else part
             for part in self._parts[: self._text_end]
         ]
-        budget = None if len(self.slots) == 1 else self.budget()
+        alike = len(self.slots) == 1 and not self.both_ends
+        budget = None if alike else self.budget()
         return (tuple(self._before.tolist()), *head, self.max_length, budget)
 
     def text_lengths(
@@ -335,7 +373,7 @@ class Encoder:
             pieces, field = [self._before], 0
             for part in self._parts[: self._text_end]:
                 if isinstance(part, TextSlot):
-                    pieces.append(texts[part][row][: kept[field]])
+                    pieces.append(cut_to(texts[part][row], int(kept[field]), self.both_ends))
                     field += 1
                 elif isinstance(part, np.ndarray):
                     pieces.append(part)
@@ -408,7 +446,7 @@ class Encoder:
         mask = second = None
         for part in self._parts:
             if isinstance(part, TextSlot):
-                piece = texts[part][row][: kept[field]]
+                piece = cut_to(texts[part][row], int(kept[field]), self.both_ends)
                 field += 1
             elif isinstance(part, MaskSlot):
                 # A causal model predicts the word from the token before it.

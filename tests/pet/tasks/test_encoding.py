@@ -12,7 +12,8 @@ from transformers import AutoTokenizer
 
 from pet.config import ModelRef
 from pet.models.loading import AS_TOKENIZED, load_tokenizer
-from pet.tasks.compilation import plain_encoder
+from pet.models.scoring import tokenize_columns
+from pet.tasks.compilation import pattern_encoder, plain_encoder
 from pet.tasks.encoding import SpecialTokens, shorten, tokenize
 from tests.conftest import ModelFolder
 from tests.support.cloze import TEXTS, batch_of, encoder_for, filled, pattern, row_ids, tokenized
@@ -345,3 +346,50 @@ def test_a_text_without_a_token_still_gives_the_model_one_to_speak_behind(
         assert batch.attention.sum(axis=1).min() == 1
         assert encoder.lengths(texts, rows).min() >= 1
         assert (batch.masks >= 0).all()
+
+
+@pytest.mark.parametrize("length", [8, 9])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a short one",
+        "the news " * 300 + "it ends",
+        "   " * 9000 + "late words",
+        "game " * 9000 + "!",
+    ],
+)
+def test_both_ends_of_a_long_text_are_its_first_and_its_last_tokens(
+    tokenizer_of: Any, length: int, text: str
+) -> None:
+    tokenizer = tokenizer_of("bert")
+    whole = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+    tail = length // 2
+    wanted = whole if len(whole) <= length else [*whole[: length - tail], *whole[-tail:]]
+    assert tokenize(tokenizer, [text], length, False, True)[0].tolist() == wanted
+
+
+@pytest.mark.parametrize("kind", ["bert", "llama"])
+def test_a_pattern_reads_both_ends_of_each_field_within_its_budget(
+    tokenizer_of: Any, kind: str
+) -> None:
+    tokenizer = tokenizer_of(kind)
+    text = "the game " * 200 + "a moon"
+    asked = pattern("{text} the topic is {mask}")
+    words = {"a": ("sport",), "b": ("space",)}
+    found = [
+        pattern_encoder(tokenizer, asked, words, kind == "llama", 16, both_ends=both)
+        for both in (False, True)
+    ]
+    rows = []
+    for encoder in found:
+        texts = tokenize_columns(encoder, tokenizer, {"text": [text]})
+        batch = encoder.batch(texts, np.array([0]))
+        assert batch.ids.shape[1] == encoder.lengths(texts, np.array([0]))[0] - (kind == "llama")
+        rows.append(tokenizer.decode(batch.ids[0]))
+        if encoder.both_ends and kind == "llama":
+            behind = encoder.text_batch(texts, np.array([0])).ids[0]
+            np.testing.assert_array_equal(batch.ids[0][: len(behind)], behind)
+    assert "moon" not in rows[0]
+    assert "moon" in rows[1]
+    assert rows[1].count("topic") == 1
+    assert found[0].text_key() != found[1].text_key()

@@ -30,6 +30,9 @@ def init(
         str | None, typer.Option(help="a file of your texts: CSV, JSONL or Parquet")
     ] = None,
     kind: Annotated[str | None, typer.Option(help="topic, sentiment or pair")] = None,
+    language: Annotated[
+        str, typer.Option(help="of the texts: en, de, es, fr, zh, ja or ar")
+    ] = "en",
     field: Annotated[
         list[str] | None, typer.Option(help="a column of text; twice for a pair")
     ] = None,
@@ -74,18 +77,18 @@ def init(
             "the columns of text", "--field", _likely_fields(seen, column)
         )
         likely = task_draft.likely_kind(fields, names)
-        chosen = kind or ask.choice("the kind of task", list(task_draft.PATTERNS), likely)
+        chosen = kind or ask.choice("the kind of task", list(task_draft.KINDS), likely)
         given = _given_words(word or [], names)
         readable = path and set(fields) <= set(seen.columns)
         capitals = bool(readable) and task_draft.nouns_have_capitals(str(path), fields, written)
         words = {}
         for name in names:
-            known = chosen in task_draft.PATTERNS
-            proposal = task_draft.proposed_words(name, chosen, capitals) if known else ()
+            known = chosen in task_draft.KINDS and language in task_draft.LANGUAGES
+            proposal = task_draft.proposed_words(name, chosen, capitals, language) if known else ()
             words[name] = given.get(name) or ask.words(name, proposal)
         about = description or ask.maybe("what is asked, in one sentence (for the report)")
         name = task_draft.task_name(out_file)
-        draft = task_draft.Draft(name, about, fields, words, chosen)
+        draft = task_draft.Draft(name, about, fields, words, chosen, language)
         verb = "replaced" if out_file.exists() else "written"
         task_draft.write_draft(draft, out_file)
         first = [f"{verb:<11}{out_file}", f"patterns   {chosen}"]

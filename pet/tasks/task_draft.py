@@ -19,6 +19,7 @@ from pet.data.readers import open_sources, read_answers, with_columns
 from pet.data.text_keys import alike, named_apart
 from pet.errors import InputError, Problem
 from pet.storage.files import sweep, writing
+from pet.tasks.languages import ENGLISH, KINDS, LANGUAGES, known_words, patterns_of
 from pet.tasks.task import load_task
 
 MOST_LABELS = 100  # more distinct values are texts or ids, not labels
@@ -30,44 +31,7 @@ CAPITALS = 0.2
 
 WITHIN = re.compile(r"(?<=[^\W\d_][ ]|[,;][ ])[^\W\d_]{2,}")  # a word that begins no sentence
 
-# {text} stands for all fields, {first} and {second} for the two of a pair. The last two patterns
-# of each kind end in the mask, so that they suit causal models too. They follow Schick and
-# Schuetze, EACL 2021 (arXiv 2001.07676), section 4.1, and NAACL 2021 (arXiv 2009.07118).
-PATTERNS = {
-    "topic": {
-        "headline": "{mask} : {text}",
-        "category": "[ category: {mask} ] {text}",
-        "about": "{text} This is about {mask}",
-        "topic": "{text} Topic: {mask}",
-    },
-    "sentiment": {
-        "it_was": "It was {mask} . {text}",
-        "just": "Just {mask} ! {text}",
-        "in_summary": "{text} In summary, it was {mask}",
-        "all_in_all": "{text} All in all, I found it {mask}",
-    },
-    "pair": {
-        "plain": "{second} ? || {mask} , {first}",
-        "quoted": '" {second} " ? || {mask} , " {first} "',
-        "question": "{first} Question: {second} ? Answer: {mask}",
-        "so": "{first} So, is this right: {second} ? {mask}",
-    },
-}
-
-# Words that do better than the label's own name, where the label says so plainly.
-KNOWN_WORDS: dict[str, dict[str, tuple[str, ...]]] = {
-    "topic": {},
-    "sentiment": {
-        "positive": ("great", "good"), "pos": ("great", "good"),
-        "negative": ("terrible", "bad"), "neg": ("terrible", "bad"),
-        "neutral": ("okay",), "mixed": ("mixed",),
-    },
-    "pair": {
-        "entailment": ("Yes",), "yes": ("Yes",), "true": ("Yes",), "duplicate": ("Yes",),
-        "not entailment": ("No",), "contradiction": ("No",), "no": ("No",), "false": ("No",),
-        "not duplicate": ("No",), "neutral": ("Maybe",),
-    },
-}  # fmt: skip
+NOUNS_WITH_CAPITALS = ("de",)
 
 
 @dataclass(frozen=True)
@@ -87,6 +51,7 @@ class Draft:
     fields: tuple[str, ...]
     words: Mapping[str, Sequence[str]]
     kind: str
+    language: str = ENGLISH
 
 
 def read_sample(path: str, label_column: str | None, written: CsvFormat = UNSTATED) -> Sample:
@@ -149,7 +114,7 @@ def read_sample(path: str, label_column: str | None, written: CsvFormat = UNSTAT
 
 def likely_kind(fields: Sequence[str], labels: Sequence[str]) -> str:
     """Propose what is asked: how two texts relate where the labels say that, else the topic."""
-    answers = all(_plain(label) in KNOWN_WORDS["pair"] for label in labels)
+    answers = all(known_words(_plain(label), "pair") for label in labels)
     return "pair" if len(fields) == 2 and answers else "topic"
 
 
@@ -180,15 +145,18 @@ def _spaced(label: str) -> str:
     return " ".join(re.sub(r"[_\s]+", " ", label).split())
 
 
-def proposed_words(label: str, kind: str, capitals: bool = False) -> tuple[str, ...]:
+def proposed_words(
+    label: str, kind: str, capitals: bool = False, language: str = ENGLISH
+) -> tuple[str, ...]:
     """Propose words for a label: known ones, else its name; none where the name has no letter.
 
     Args:
         capitals: nouns have them in the language of the texts, so those of the name stay.
     """
-    if (known := KNOWN_WORDS[kind].get(_plain(label))) is not None:
+    if (known := known_words(_plain(label), kind, language)) is not None:
         return known
     name = _spaced(label)
+    capitals = capitals or language in NOUNS_WITH_CAPITALS
     word = name if capitals and not name.isupper() else name.lower()
     return (word,) if any(letter.isalpha() for letter in word) else ()
 
@@ -200,11 +168,20 @@ def check_draft(draft: Draft) -> None:
         InputError: no such kind, too few labels, a label without a word, fields that do not fit.
     """
     problems = []
-    if draft.kind not in PATTERNS:
+    if draft.language not in LANGUAGES:
+        problems.append(
+            Problem(
+                "--language",
+                f"one of {', '.join(LANGUAGES)}",
+                repr(draft.language),
+                "leave it out for English patterns, and write your own in the file",
+            )
+        )
+    if draft.kind not in KINDS:
         problems.append(
             Problem(
                 "--kind",
-                f"one of {', '.join(PATTERNS)}",
+                f"one of {', '.join(KINDS)}",
                 repr(draft.kind),
                 "topic: what a text is about; sentiment: how it is meant; "
                 "pair: how two texts relate",
@@ -269,9 +246,9 @@ def draft_toml(draft: Draft) -> str:
     labels = "".join(
         f"{quoted(label)} = {_word_list(words)}\n" for label, words in draft.words.items()
     )
+    own = patterns_of(draft.kind, draft.language)
     patterns = "".join(
-        f"{name} = {quoted(_template(template, draft.fields))}\n"
-        for name, template in PATTERNS[draft.kind].items()
+        f"{name} = {quoted(_template(template, draft.fields))}\n" for name, template in own.items()
     )
     fields = ", ".join(quoted(name) for name in draft.fields)
     return f"""\
@@ -290,7 +267,7 @@ fields = [{fields}]  # the columns that patterns use
 [patterns]
 {patterns}
 # Other words under one pattern:
-# [verbalizers.{next(iter(PATTERNS[draft.kind]))}]
+# [verbalizers.{next(iter(own))}]
 # label = "word"
 """
 

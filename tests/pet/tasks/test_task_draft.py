@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pet.errors import InputError
+from pet.tasks.languages import KINDS, LANGUAGES
 from pet.tasks.task import load_task, parse_task
 from pet.tasks.task_draft import (
-    PATTERNS,
     Draft,
     draft_toml,
     likely_kind,
@@ -35,9 +35,12 @@ def draft(kind: str = "topic", **changes: object) -> Draft:
     return Draft(**{**values, "kind": kind, **changes})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("kind", PATTERNS)
-def test_every_kind_has_patterns_that_load_and_two_that_suit_causal_models(kind: str) -> None:
-    task = parse_task(draft_toml(draft(kind)), "draft")
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_has_patterns_that_load_and_two_that_suit_causal_models(
+    kind: str, language: str
+) -> None:
+    task = parse_task(draft_toml(draft(kind, language=language)), "draft")
     assert [pattern.mask_is_last for pattern in task.patterns] == [False, False, True, True]
     for pattern in task.patterns:
         assert set(pattern.fields) == set(task.fields)
@@ -168,6 +171,28 @@ def test_known_words_never_clash_within_the_labels_that_go_together() -> None:
     ):
         words = {label: proposed_words(label, kind) for label in labels}
         parse_task(draft_toml(draft(kind, words=words)), "draft")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_language_has_words_of_its_own_for_plain_labels(language: str) -> None:
+    words = {
+        label: proposed_words(label, "sentiment", language=language)
+        for label in ("positive", "negative", "neutral", "mixed")
+    }
+    parse_task(draft_toml(draft("sentiment", words=words, language=language)), "draft")
+    answers = {label: proposed_words(label, "pair", language=language) for label in ("yes", "no")}
+    parse_task(draft_toml(draft("pair", words=answers, language=language)), "draft")
+    assert (words["positive"] == ("great", "good")) == (language == "en")
+
+
+def test_german_nouns_keep_their_capitals_also_without_a_sample() -> None:
+    assert proposed_words("Lieferung", "topic", language="de") == ("Lieferung",)
+    assert proposed_words("Positiv", "sentiment", language="de") == ("toll", "gut")
+
+
+def test_a_language_without_patterns_is_named_with_those_that_have_some(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="en, de, es, fr, zh, ja, ar"):
+        write_draft(draft(language="tlh"), tmp_path / "t.toml")
 
 
 def test_labels_of_a_sample_are_what_the_data_holds(tmp_path: Path) -> None:

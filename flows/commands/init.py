@@ -54,7 +54,7 @@ def init(
 
     def work() -> None:
         from pet.inputs.run_tables import csv_format
-        from pet.tasks import task_draft
+        from pet.tasks import languages, task_draft
 
         if problem := place_problem("OUT", place):
             raise InputError(problem)
@@ -77,13 +77,13 @@ def init(
             "the columns of text", "--field", _likely_fields(seen, column)
         )
         likely = task_draft.likely_kind(fields, names)
-        chosen = kind or ask.choice("the kind of task", list(task_draft.KINDS), likely)
+        chosen = kind or ask.choice("the kind of task", list(languages.KINDS), likely)
         given = _given_words(word or [], names)
         readable = path and set(fields) <= set(seen.columns)
         capitals = bool(readable) and task_draft.nouns_have_capitals(str(path), fields, written)
         words = {}
         for name in names:
-            known = chosen in task_draft.KINDS and language in task_draft.LANGUAGES
+            known = chosen in languages.KINDS and language in languages.LANGUAGES
             proposal = task_draft.proposed_words(name, chosen, capitals, language) if known else ()
             words[name] = given.get(name) or ask.words(name, proposal)
         about = description or ask.maybe("what is asked, in one sentence (for the report)")

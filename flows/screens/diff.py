@@ -16,7 +16,8 @@ def diff(console: Console, found: dict[str, Any]) -> None:
     for side in ("before", "after"):
         about = found[side]
         model = f", model {about['model_version']}" if "model_version" in about else ""
-        _line(console, f"{side:<8}{about['path']}: {about['rows']:,} rows{model}")
+        people = f", {about['people']:,} of them labeled by people" if about["people"] else ""
+        _line(console, f"{side:<8}{about['path']}: {about['rows']:,} rows{people}{model}")
     _line(
         console,
         f"{found['changed']:,} of {found['common']:,} common rows changed "

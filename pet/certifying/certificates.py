@@ -10,8 +10,15 @@ from typing import Any
 import numpy as np
 
 from pet.certifying.drawing import asked_texts, known_errors
-from pet.certifying.identity import digest_of, identity_of
-from pet.certifying.ledger import FOLDER, RecordedDraw, add_answers, read_draws
+from pet.certifying.identity import digest_of, look_at
+from pet.certifying.ledger import (
+    FOLDER,
+    SHARES,
+    RecordedDraw,
+    add_answers,
+    answers_of,
+    read_draws,
+)
 from pet.certifying.marking import mark_card, mark_labels
 from pet.config import CsvConfig
 from pet.errors import InputError, Problem
@@ -20,7 +27,7 @@ from pet.inputs.run_tables import csv_format
 from pet.method.certification import Draw, fixed_sequence, rows_needed, wrong_allowed
 from pet.method.draw_plans import error_curves, expected_rows
 from pet.progress import Observer
-from pet.reporting.certificate_file import CERTIFICATE, labels_made_from
+from pet.reporting.certificate_file import CERTIFICATE, labels_made_from, read_certificate
 from pet.reporting.report_page import write_page
 from pet.reviewing.annotations import read_annotations
 from pet.reviewing.reviewed import answer_problems
@@ -38,8 +45,8 @@ def take_certificate(
 ) -> dict[str, Any]:
     """Take the answers to a run's latest draw; return the certificate.
 
-    `certificate.json` is written if any label is certified. More answers to the same draw may
-    come later; those that are in stay as they are.
+    `certificate.json` is written if any label is certified; the answers are in `labels/` from then
+    on. More answers to the same draw may come later; those that are in stay as they are.
 
     Raises:
         InputError: no draw, wrong answers, or labels, model or pool that are others by now.
@@ -48,12 +55,33 @@ def take_certificate(
     with locked(run.folder, observer.note):
         draw, draws = take_answers_to(run, FOLDER, answers, csv, observer)
         certificate = certify(run, draw, draws)
+        stored = read_certificate(run.folder)
+        if stored is not None and _but_date(stored) == _but_date(certificate):
+            certificate = stored
         if certificate["threshold"] is not None:
             write_json(run.folder / CERTIFICATE, certificate)
-            mark_labels(run, certificate)
             mark_card(run, certificate)
             write_page(run.folder)
+        mark_answers(run, draw.record["identity"])
     return certificate
+
+
+def _but_date(certificate: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in certificate.items() if name != "date"}
+
+
+def mark_answers(run: FinishedRun, identity: Mapping[str, str]) -> None:
+    """Put all answers to draws of a run's labels into these, and their certificate.
+
+    Args:
+        identity: of the present labels.
+    """
+    draws = [*read_draws(run.folder, SHARES), *read_draws(run.folder)]
+    present = [draw for draw in draws if draw.record["identity"] == identity]
+    certificate = read_certificate(run.folder)
+    if certificate is not None and certificate.get("identity") != identity:
+        certificate = None
+    mark_labels(run, certificate, answers_of(present))
 
 
 def take_answers_to(
@@ -88,7 +116,7 @@ def refuse_void(run: FinishedRun, record: Mapping[str, Any]) -> None:
     Raises:
         InputError: one of them is another.
     """
-    now = identity_of(run)
+    now = look_at(run).identity
     changed = [name for name, digest in record["identity"].items() if now[name] != digest]
     if changed:
         raise InputError(

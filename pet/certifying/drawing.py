@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 import pet
 from pet.certifying.identity import (
     BINS,
+    Known,
     confidences,
     digest_of,
-    identity_of,
     label_batches,
     level_bins,
+    look_at,
 )
 from pet.certifying.ledger import FOLDER, RecordedDraw, add_draw, read_draws
 from pet.errors import InputError, Problem
@@ -116,13 +117,10 @@ class Levels:
     rows: NDArray[np.int64]
 
 
-def read_levels(run: FinishedRun) -> Levels:
-    """Read the thresholds that a run's confidences allow; memory does not grow with the pool."""
-    counts = np.zeros(BINS + 1, np.int64)
-    for batch in label_batches(run):
-        np.add.at(counts, level_bins(confidences(batch)), 1)
-    above = np.cumsum(counts[::-1])
-    filled = np.flatnonzero(counts[::-1])
+def levels_of(run: FinishedRun, known: Known) -> Levels:
+    """Return the thresholds that a run's confidences allow."""
+    above = np.cumsum(known.counts[::-1])
+    filled = np.flatnonzero(known.counts[::-1])
     rows = above[filled]
     if not len(rows):
         raise InputError(
@@ -144,21 +142,19 @@ def draw_rows(folder: Path, out: Path, request: Request, observer: Observer) -> 
             the pool is another one by now, or a file is at `out`.
     """
 
-    def make(
-        run: FinishedRun, identity: dict[str, str], draws: list[RecordedDraw]
-    ) -> dict[str, Any]:
+    def make(run: FinishedRun, known: Known, draws: list[RecordedDraw]) -> dict[str, Any]:
         check_request(request, len(draws) + 1)
-        if draws and not draws[-1].answers and draws[-1].record["identity"] == identity:
+        if draws and not draws[-1].answers and draws[-1].record["identity"] == known.identity:
             observer.note(
                 f"warning: draw {draws[-1].number} has no answers, and none can be given to it "
                 "from now on: answers are taken to the latest draw, and each draw spends of alpha"
             )
-        return _drawn(run, request, identity, draws, observer)
+        return _drawn(run, request, known, draws, observer)
 
     return hand_out(folder, out, FOLDER, dict(vars(request)), make, observer)
 
 
-MakeRecord = Callable[[FinishedRun, dict[str, str], list[RecordedDraw]], dict[str, Any]]
+MakeRecord = Callable[[FinishedRun, Known, list[RecordedDraw]], dict[str, Any]]
 
 
 def hand_out(
@@ -174,7 +170,7 @@ def hand_out(
     What was asked for before of the same labels, model and pool is written again.
 
     Args:
-        make: draws, given the run, the identity of its labels and the draws that there are.
+        make: draws, given the run, what its labels are and the draws that there are.
 
     Raises:
         InputError: as of `draw_rows`.
@@ -186,14 +182,14 @@ def hand_out(
     run = open_run(folder)
     with locked(run.folder, observer.note):
         draws = read_draws(run.folder, ledger)
-        identity = identity_of(run)
-        known = (own for own in draws if _is_same(own, request, identity))
-        draw = next(known, None)
+        known = look_at(run)
+        identity = known.identity
+        draw = next((own for own in draws if _is_same(own, request, identity)), None)
         if draw is None:
             record = {
                 "request": dict(request),
                 "identity": identity,
-                **make(run, identity, draws),
+                **make(run, known, draws),
                 "made_with": f"pet {pet.__version__}",
                 "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             }
@@ -216,20 +212,20 @@ def _is_same(draw: RecordedDraw, request: Mapping[str, Any], identity: Mapping[s
 def _drawn(
     run: FinishedRun,
     request: Request,
-    identity: dict[str, str],
+    known: Known,
     draws: Sequence[RecordedDraw],
     observer: Observer,
 ) -> dict[str, Any]:
     """Plan a draw and draw its rows; return what is recorded."""
     number = len(draws) + 1
     alpha = alpha_share(request.alpha, number)
-    levels = read_levels(run)
+    levels = levels_of(run, known)
     pool_rows = int(levels.rows[-1])
     refuse_more_than(pool_rows, request.answers)
     allowed = wrong_allowed(levels.rows, pool_rows, request.error, request.guarantee)
-    known, wrong = known_errors(run, draws, identity)
+    seen, wrong = known_errors(run, draws, known.identity)
     claims = np.clip(1 - levels.thresholds, 0, 1)
-    curves = error_curves(claims, known, wrong)
+    curves = error_curves(claims, seen, wrong)
     tested = alpha if request.precision is None else alpha / 2
     plan = plan_draw(levels.rows, curves, allowed, request.answers, tested)
     if plan is None:
@@ -241,7 +237,7 @@ def _drawn(
                 "certify a larger --error, or train a better model",
             )
         )
-    seed = seed_of(identity, FOLDER, number)
+    seed = seed_of(known.identity, FOLDER, number)
     with observer.stage("drawing rows", pool_rows, "rows") as tick:
         rows = uniform_rows(run, levels, plan, seed, tick)
     of_labels = {} if request.precision is None else {"label_rows": _label_rows(run, levels)}
@@ -259,7 +255,7 @@ def _drawn(
             "draws": list(plan.draws),
         },
         "sequence": list(plan.sequence),
-        "planned_with": len(known),
+        "planned_with": len(seen),
         **of_labels,
         "drawn": rows,
     }
@@ -305,7 +301,7 @@ def uniform_rows(
     rng = np.random.default_rng(seed)
     kept: list[list[tuple[float, int, dict[str, Any]]]] = [[], []]
     first = 0
-    for batch in label_batches(run):
+    for batch in label_batches(run, "probabilities"):
         random, values = rng.random(len(batch)), confidences(batch)
         level = _levels_of(values, levels)
         for stratum, wanted in enumerate(plan.draws):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,17 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pet.certifying.ledger import all_answers
 from pet.errors import InputError, Problem
 from pet.finished.finished_run import FinishedRun, refuse_changed
-from pet.storage.files import read_json, read_parquet_batches
+from pet.storage.files import read_json, read_parquet_batches, stored_columns
 from pet.storage.run_folders import recorded_inputs
 from pet.storage.units import LABELS_DONE
+from pet.student.answered_rows import PERSON, answer_columns
 
 BINS = 1 << 20  # of confidence: a threshold is a multiple of 2^-20, which float32 has exactly
 
 BATCH = 50_000  # rows of labels read at a time
-
-COLUMNS = ("id", "label", "confidence", "probabilities")
 
 
 def label_files(run: FinishedRun) -> list[Path]:
@@ -45,14 +46,39 @@ def label_files(run: FinishedRun) -> list[Path]:
     return paths
 
 
-def label_batches(run: FinishedRun) -> Iterator[pa.RecordBatch]:
-    """Read a run's labels in the order of the pool.
+def label_batches(run: FinishedRun, *columns: str) -> Iterator[pa.RecordBatch]:
+    """Read a run's labels as the model made them, in the order of the pool.
+
+    Where a person's answer stands instead, it is taken back, if it is one that was recorded:
+    labels that were changed by other hands are read as they are.
+
+    Args:
+        columns: to read beside `id`, `label` and `confidence`.
 
     Raises:
-        InputError: they are not whole.
+        InputError: they are not whole, or a draw is missing.
     """
+    answers, own = all_answers(run.folder), answer_columns(run.config)
     for path in label_files(run):
-        yield from read_parquet_batches(path, BATCH, COLUMNS)
+        names = ["id", "label", "confidence", *columns]
+        if answers and own.predicted in stored_columns(path):
+            for batch in read_parquet_batches(path, BATCH, [*names, "source", own.predicted]):
+                yield _as_predicted(batch, answers, own.predicted).select(names)
+        else:
+            yield from read_parquet_batches(path, BATCH, names)
+
+
+def _as_predicted(
+    batch: pa.RecordBatch, answers: Mapping[str, set[str]], predicted: str
+) -> pa.RecordBatch:
+    stored = (batch.column(name).to_pylist() for name in ("id", "label", "source", predicted))
+    labels = [
+        model if model is not None and source == PERSON and label in answers.get(id, ()) else label
+        for id, label, source, model in zip(*stored, strict=True)
+    ]
+    return batch.set_column(
+        batch.schema.get_field_index("label"), "label", pa.array(labels, pa.string())
+    )
 
 
 def level_bins(values: NDArray[np.floating]) -> NDArray[np.int64]:
@@ -66,26 +92,42 @@ def confidences(batch: pa.RecordBatch) -> NDArray[np.float32]:
     return np.nan_to_num(values.astype(np.float32), nan=0.0)
 
 
-def identity_of(run: FinishedRun) -> dict[str, str]:
-    """Name what a certificate is about: the digests of labels, model and pool.
+@dataclass(frozen=True)
+class Known:
+    """What one look at a run's labels finds.
 
-    The labels' digest is of ids, labels and confidences alone: columns that a certificate adds
-    do not change it.
+    Attributes:
+        identity: what a certificate is about: the digests of labels, model and pool.
+        counts: labels that have reached each step of confidence, and no more. [BINS + 1]
+    """
+
+    identity: dict[str, str]
+    counts: NDArray[np.int64]
+
+
+def look_at(run: FinishedRun) -> Known:
+    """Name a run's labels, model and pool, and count its labels by confidence.
+
+    The labels' digest is of ids, the model's labels and confidences alone: what a certificate adds
+    does not change it, and people's answers do not.
 
     Raises:
         InputError: the labels are not whole, or the student is not as it was made.
     """
-    labels = hashlib.sha256()
+    labels, counts = hashlib.sha256(), np.zeros(BINS + 1, np.int64)
     for batch in label_batches(run):
         rows = json.dumps([batch.column("id").to_pylist(), batch.column("label").to_pylist()])
         labels.update(rows.encode())
-        labels.update(confidences(batch).tobytes())
+        values = confidences(batch)
+        labels.update(values.tobytes())
+        np.add.at(counts, level_bins(values), 1)
     student = refuse_changed(run.folder / "student")
-    return {
+    identity = {
         "labels": labels.hexdigest(),
         "model": digest_of([student.get("files"), run.fingerprint_of("soft_labels")]),
         "pool": str(recorded_inputs(run.folder).get("pool")),
     }
+    return Known(identity, counts)
 
 
 def digest_of(value: Any) -> str:

@@ -7,7 +7,7 @@ draw cannot be repeated until one passes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,30 @@ def read_draws(run: Path, ledger: str = FOLDER) -> list[RecordedDraw]:
         and last not in [own.record["digest"] for own in found]
     ):
         raise _broken(folder)
+    return found
+
+
+def answers_of(draws: Sequence[RecordedDraw]) -> dict[str, str]:
+    """Return what people have answered of drawn rows: id -> label; of several, the latest."""
+    return {
+        row["id"]: label
+        for draw in draws
+        for row in draw.record["drawn"]
+        if (label := draw.answers.get(draw.record["asked"][row["id"]]))
+    }
+
+
+def all_answers(run: Path) -> dict[str, set[str]]:
+    """Return every label that people have ever given to rows that were drawn of a run.
+
+    Raises:
+        InputError: as of `read_draws`.
+    """
+    found: dict[str, set[str]] = {}
+    for ledger in (SHARES, FOLDER):
+        for draw in read_draws(run, ledger):
+            for id, label in answers_of([draw]).items():
+                found.setdefault(id, set()).add(label)
     return found
 
 

@@ -1,4 +1,4 @@
-"""A certificate put where labels go: a column of the label files, their metadata, the card."""
+"""What is known put where labels go: people's answers, what is certified, in files and card."""
 
 from __future__ import annotations
 
@@ -15,21 +15,28 @@ from pet.escaping import as_markdown
 from pet.finished.finished_run import FinishedRun
 from pet.reporting.certificate_file import sentence
 from pet.storage.files import read_parquet, write_parquet, write_text
+from pet.student.answered_rows import answer_columns, as_predicted, with_answers
 from pet.student.student_folder import CARD
 
-COLUMN, METADATA = "certified", "certificate"
+METADATA = "certificate"
 
 HEADING = "## Certificate\n"
 
 
-def mark_labels(run: FinishedRun, certificate: Mapping[str, Any]) -> None:
-    """Say in each label file which labels are certified, and by which certificate.
+def mark_labels(
+    run: FinishedRun, certificate: Mapping[str, Any] | None, answers: Mapping[str, str]
+) -> None:
+    """Put answers into the label files, and say which labels are certified.
 
-    A label is certified if its confidence is at or above the threshold. Whoever makes the labels
-    anew makes them without the column; a pool's own column of this name is kept, and the
-    certificate's is then called `certified_label`.
+    A label is certified if a person gave it, or if its confidence is at or above the threshold of
+    the certificate, which stands in the files' metadata. Whoever makes the labels anew makes them
+    without both. Files that are so already stay as they are.
+
+    Args:
+        certificate: of the present labels; None where there is none.
+        answers: id of a row -> label.
     """
-    name = COLUMN if COLUMN not in run.config.keep_columns else f"{COLUMN}_label"
+    name = answer_columns(run.config).certified
     for path in label_files(run):
         stored = pq.read_metadata(path).metadata or {}
         kept = {
@@ -37,13 +44,23 @@ def mark_labels(run: FinishedRun, certificate: Mapping[str, Any]) -> None:
             for key, value in stored.items()
             if not key.startswith(b"ARROW")
         }
-        table = read_parquet(path)
+        before = read_parquet(path)
+        table = as_predicted(before, run.config)
         if name in table.column_names:
             table = table.drop_columns([name])
-        values = table["confidence"].to_numpy()
-        certified = level_bins(np.nan_to_num(values)) / BINS >= certificate["threshold"]
+        certified = np.array([id in answers for id in table["id"].to_pylist()], bool)
+        if certificate is not None:
+            steps = level_bins(np.nan_to_num(table["confidence"].to_numpy()))
+            certified |= steps / BINS >= certificate["threshold"]
+        table = with_answers(table, answers, run.config)
         table = table.append_column(name, pa.array(certified))
-        write_parquet(path, table, {**kept, METADATA: json.dumps(certificate)})
+        kept.pop(METADATA, None)
+        about = kept if certificate is None else {**kept, METADATA: json.dumps(certificate)}
+        if table.equals(before) and about.get(METADATA, "").encode() == stored.get(
+            METADATA.encode(), b""
+        ):
+            continue
+        write_parquet(path, table.replace_schema_metadata(None), about)
 
 
 def mark_card(run: FinishedRun, certificate: Mapping[str, Any]) -> None:

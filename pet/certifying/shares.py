@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pet.certifying.certificates import take_answers_to
-from pet.certifying.drawing import hand_out, read_levels, refuse_more_than, seed_of, uniform_rows
-from pet.certifying.identity import label_batches
+from pet.certifying.certificates import mark_answers, take_answers_to
+from pet.certifying.drawing import hand_out, levels_of, refuse_more_than, seed_of, uniform_rows
+from pet.certifying.identity import Known, label_batches
 from pet.certifying.ledger import SHARES, RecordedDraw
 from pet.config import CsvConfig
 from pet.errors import InputError, Problem
@@ -33,13 +33,11 @@ def draw_for_shares(folder: Path, out: Path, answers: int, observer: Observer) -
         expected = f"at least {FEWEST}"
         raise InputError(Problem("--answers", expected, str(answers), "for example --answers 200"))
 
-    def make(
-        run: FinishedRun, identity: dict[str, str], draws: list[RecordedDraw]
-    ) -> dict[str, Any]:
-        levels = read_levels(run)
+    def make(run: FinishedRun, known: Known, draws: list[RecordedDraw]) -> dict[str, Any]:
+        levels = levels_of(run, known)
         pool_rows = int(levels.rows[-1])
         refuse_more_than(pool_rows, answers)
-        seed = seed_of(identity, SHARES, len(draws) + 1)
+        seed = seed_of(known.identity, SHARES, len(draws) + 1)
         everything = Plan(-1, len(levels.rows) - 1, (0, answers), ())
         with observer.stage("drawing rows", pool_rows, "rows") as tick:
             rows = uniform_rows(run, levels, everything, seed, tick)
@@ -70,6 +68,7 @@ def estimate(
     run = open_run(folder)
     with locked(run.folder, observer.note):
         draw, _ = take_answers_to(run, SHARES, answers, csv, observer)
+        mark_answers(run, draw.record["identity"])
     rows, asked, labels = draw.record["drawn"], draw.record["asked"], run.task.labels
     given = [draw.answers.get(asked[row["id"]]) for row in rows]
     if lost := sum(label is None for label in given):
@@ -102,7 +101,7 @@ def _of_pool(run: FinishedRun) -> tuple[NDArray[np.floating], NDArray[np.floatin
     """Return mean probabilities and shares of predicted labels. [labels] each"""
     labels = run.task.labels
     sums, counts, rows = np.zeros(len(labels)), np.zeros(len(labels)), 0
-    for batch in label_batches(run):
+    for batch in label_batches(run, "probabilities"):
         struct = batch.column("probabilities")
         predicted = np.array(batch.column("label").to_pylist())
         sums += [struct.field(label).to_numpy().sum(dtype=float) for label in labels]

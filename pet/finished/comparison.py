@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 
 from pet.data.data_files import ENDINGS, find_files
 from pet.errors import InputError, Problem
-from pet.storage.files import read_parquet_batches
+from pet.storage.files import read_parquet, read_parquet_batches
+from pet.student.answered_rows import PERSON
 
 ROWS_AT_ONCE = 1_000_000  # rows of one side that are joined in memory
 
@@ -42,6 +43,7 @@ class LabelFiles:
 
     Attributes:
         labels: in the task's order.
+        people: rows that people have labeled.
         made: the files' own metadata: task, run, model version.
     """
 
@@ -49,6 +51,7 @@ class LabelFiles:
     files: list[Path]
     labels: list[str]
     rows: int
+    people: int
     made: dict[str, str]
 
 
@@ -62,7 +65,8 @@ def open_labels(path: Path) -> LabelFiles:
     files = [file for file in find_files(folder).files if file.suffix == ".parquet"]
     labels: dict[str, None] = {}
     made: dict[str, str] = {}
-    rows, problems = 0, []
+    rows = people = 0
+    problems = []
     for file in files:
         try:
             footer = pq.read_metadata(file)
@@ -81,6 +85,9 @@ def open_labels(path: Path) -> LabelFiles:
             )
             continue
         rows += footer.num_rows
+        if "source" in schema.names:
+            sources = read_parquet(file, ["source"])["source"]
+            people += pc.sum(pc.equal(sources, PERSON)).as_py() or 0
         labels |= dict.fromkeys(field.name for field in schema.field("probabilities").type)
         stored = {k.decode(): v.decode() for k, v in (schema.metadata or {}).items()}
         made |= {k: stored[k] for k in ("task", "run", "model_version") if stored.get(k)}
@@ -88,7 +95,7 @@ def open_labels(path: Path) -> LabelFiles:
         raise InputError(
             problems[:5] or Problem(str(path), "label files", "none", "give a run or their folder")
         )
-    return LabelFiles(folder, files, list(labels), rows, made)
+    return LabelFiles(folder, files, list(labels), rows, people, made)
 
 
 def compare_labels(before: Path, after: Path) -> dict[str, Any]:
@@ -110,8 +117,10 @@ def compare_labels(before: Path, after: Path) -> dict[str, Any]:
         for part in range(parts):
             found.add(*(deal(part) for deal in dealt))
     return {
-        "before": {"path": str(before), **sides[0].made, "rows": sides[0].rows},
-        "after": {"path": str(after), **sides[1].made, "rows": sides[1].rows},
+        **{
+            name: {"path": str(path), **side.made, "rows": side.rows, "people": side.people}
+            for name, path, side in zip(("before", "after"), (before, after), sides, strict=True)
+        },
         **found.result(),
     }
 

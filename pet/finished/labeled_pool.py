@@ -22,6 +22,7 @@ from pet.finished.predictors import ensemble_of_own_pool, scored_rows
 from pet.progress import Observer, Tick
 from pet.storage.files import read_json, read_parquet, write_parquet
 from pet.storage.units import LABELS_DONE
+from pet.student.answered_rows import PERSON, as_predicted
 from pet.student.label_files import Predictions, label_table
 from pet.tasks.task import Task
 
@@ -44,12 +45,13 @@ def write_labeled_pool(
     """
     shards = _label_files(run)
     features = _features(run.task)
-    rows = 0
+    rows = people = 0
     for number, table in enumerate(_joined(run, shards, pool_path, who, observer)):
         name = f"train-{number:05d}-of-{len(shards):05d}.parquet"
         write_parquet(out / "data" / name, table, {"huggingface": features})
         rows += len(table)
-    (out / "README.md").write_text(_card(run.task, rows), encoding="utf-8")
+        people += pc.sum(pc.equal(table["source"], PERSON)).as_py() or 0
+    (out / "README.md").write_text(_card(run.task, rows, people), encoding="utf-8")
     return {"rows": rows}
 
 
@@ -132,6 +134,7 @@ def _labels_by(run: FinishedRun, who: str | None) -> Relabel:
 
     def by_student(batch: PoolBatch, labeled: pa.Table, tick: Tick) -> pa.Table:
         tick(len(batch))
+        labeled = as_predicted(labeled, run.config)
         others = np.asarray(labeled["source"]) != "student"
         if not others.any():
             return labeled
@@ -217,7 +220,9 @@ def _features(task: Task) -> str:
     return json.dumps({"info": {"features": features}})
 
 
-def _card(task: Task, rows: int) -> str:
+def _card(task: Task, rows: int, people: int) -> str:
+    checked = f"but for {people:,} not checked by" if people else "not checked by"
+    person = ", or `person`; `confidence` is the model's, then" if people else ""
     return f"""---
 configs:
 - config_name: default
@@ -230,9 +235,9 @@ task_categories:
 # {as_markdown(task.name)}, labeled
 
 {as_markdown(task.description)}
-{rows:,} texts with labels predicted by a model, not checked by
+{rows:,} texts with labels predicted by a model, {checked}
 people. `confidence` is the label's probability; below the threshold, `abstain` is true. `source` is
-the model that a label comes from.
+the model that a label comes from{person}.
 
 Labels: {_listed(task.labels)}.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.compute as pc
 
+from pet.config import RunConfig
 from pet.ensemble.logits import read_logits
 from pet.errors import InputError, Problem
 from pet.inputs.pool_sample import load_unlabeled
@@ -15,8 +16,9 @@ from pet.inputs.session import Session
 from pet.method.cross_fitting import unsoften
 from pet.method.drift import LabelSketch, Sketch, empty_labels, sketch_labels, sketch_texts
 from pet.method.ensembling import softmax
-from pet.storage.files import read_parquet, read_record, write_json
+from pet.storage.files import read_record, write_json
 from pet.storage.units import Unit, fingerprint, make_unit
+from pet.student.answered_rows import read_predicted
 from pet.student.label_choice import LabelChoice
 from pet.student.scored_rows import STUDENT_SCORES
 
@@ -47,7 +49,9 @@ def write_reference(session: Session, labels: Unit, soft: Unit, choice: LabelCho
     return make_unit(folder / REFERENCE, expected, build)
 
 
-def sketch_label_files(folder: Path, labels: Sequence[str], who: str) -> LabelSketch:
+def sketch_label_files(
+    folder: Path, labels: Sequence[str], who: str, config: RunConfig
+) -> LabelSketch:
     """Count labels and confidence over a folder's label files, one after another.
 
     Args:
@@ -56,7 +60,7 @@ def sketch_label_files(folder: Path, labels: Sequence[str], who: str) -> LabelSk
     places = {label: index for index, label in enumerate(labels)}
     found = empty_labels(len(labels))
     for path in sorted(folder.glob("part-*.parquet")):
-        table = read_parquet(path, ["label", "confidence", "source"])
+        table = read_predicted(path, ["label", "confidence", "source"], config)
         table = table.filter(pc.equal(table["source"], who))
         indices = np.array([places[label] for label in table["label"].to_pylist()], np.int64)
         found += sketch_labels(indices, table["confidence"].to_numpy(), len(labels))
@@ -66,7 +70,7 @@ def sketch_label_files(folder: Path, labels: Sequence[str], who: str) -> LabelSk
 def _sketch_student(session: Session, choice: LabelChoice) -> LabelSketch:
     """Count the student's predictions: in label files, and of the rows that the ensemble labels."""
     labels = session.task.labels
-    found = sketch_label_files(session.folder / "labels", labels, "student")
+    found = sketch_label_files(session.folder / "labels", labels, "student", session.config)
     if choice.model == "ensemble":
         logits = read_logits(session.folder / "evaluation" / STUDENT_SCORES)[1]
         found += sketch_labels(logits.argmax(axis=1), softmax(logits).max(axis=1), len(labels))

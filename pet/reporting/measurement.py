@@ -42,7 +42,7 @@ from pet.method.metrics import (
     metrics,
     reliability,
 )
-from pet.storage.files import read_parquet
+from pet.student.answered_rows import read_predicted
 from pet.student.linear_baselines import LINEAR_STUDENT, LINEAR_SUPERVISED
 
 DOUBTFUL = 12
@@ -69,7 +69,7 @@ def find_examples(session: Session) -> dict[str, Any]:
     doubtful, confident = pa.table({}), pa.table({})
     scored = 0
     for path in sorted((session.folder / "labels").glob("part-*.parquet")):
-        table = read_parquet(path, COLUMNS)
+        table = read_predicted(path, COLUMNS, session.config)
         # Only rows that the members scored have an agreement, and both are in pool order.
         table = table.filter(pc.is_valid(table["agreement"]))
         places = np.arange(scored, scored + len(table))

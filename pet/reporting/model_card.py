@@ -16,6 +16,7 @@ from pet.method.metrics import wilson_interval
 from pet.models.loading import HUB_ID
 from pet.storage.files import read_record
 from pet.storage.units import DONE
+from pet.student.answered_rows import PERSON
 
 USE = "## Use\n"  # the heading under which a card shows how to load
 
@@ -96,13 +97,17 @@ def _learned_from(session: Session, report: Mapping[str, Any]) -> str:
 
 
 def _labelers(report: Mapping[str, Any]) -> str:
-    by_ensemble = report["labels"]["sources"].get("ensemble", 0)
-    if not by_ensemble:
+    sources = report["labels"]["sources"]
+    others = {"its teachers together": sources.get("ensemble", 0), "people": sources.get(PERSON, 0)}
+    if not any(others.values()):
         return "Shares of the pool are of this classifier's predictions."
-    rest = report["labels"]["rows"] - by_ensemble
+    rest = report["labels"]["rows"] - sum(others.values())
+    by_others = ", ".join(
+        f"{rows:,} rows were labeled by {who}" for who, rows in others.items() if rows
+    )
     return (
         "Shares of the pool are of the run's labels, and not of this classifier's alone:\n"
-        f"{by_ensemble:,} rows were labeled by its teachers together, {rest:,} by it."
+        f"{by_others}, {rest:,} by it."
     )
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -25,8 +27,9 @@ from pet.reviewing.annotation_files import (
     taken_name,
     write_rows,
 )
-from pet.storage.files import read_parquet_batches, sweep
+from pet.storage.files import read_parquet_batches, stored_columns, sweep
 from pet.storage.units import LABELS_DONE, derive_seed
+from pet.student.answered_rows import PERSON
 
 if TYPE_CHECKING:
     from pet.models.scoring import Columns
@@ -158,7 +161,7 @@ def review_rows(
 
 
 def sample_labels(run: FinishedRun, seed: int, observer: Observer, per_label: int) -> Candidates:
-    """Stream `labels/` and keep a bounded sample of every predicted label."""
+    """Stream `labels/` and keep a bounded sample of every predicted label, but people's."""
     labels = run.task.labels
     sample = Sample(len(labels), per_label, seed)
     paths = sorted((run.folder / "labels").glob("part-*.parquet"))
@@ -171,18 +174,27 @@ def sample_labels(run: FinishedRun, seed: int, observer: Observer, per_label: in
                 "give the run's `pet run` command again",
             )
         )
-    columns = ["id", "probabilities", "agreement"]
+    wanted = ("id", "probabilities", "agreement", "source")
     total = sum(pq.read_metadata(path).num_rows for path in paths)
     with observer.stage("reading the labels", total, "rows") as tick:
         for path in paths:
-            for batch in read_parquet_batches(path, BATCH, columns):
+            columns = [name for name in wanted if name in stored_columns(path)]
+            for whole in read_parquet_batches(path, BATCH, columns):
+                batch = _of_models(whole)
                 struct = batch.column("probabilities")
                 probabilities = np.stack([struct.field(label).to_numpy() for label in labels], 1)
                 agreement = batch.column("agreement").to_numpy(zero_copy_only=False)
                 ids = batch.column("id").to_pylist()
                 sample.offer(Candidates(ids, probabilities.astype(float), agreement.astype(float)))
-                tick(len(batch))
+                tick(len(whole))
     return sample.kept
+
+
+def _of_models(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Leave out rows that people have answered; former versions do not name the source."""
+    if "source" not in batch.schema.names:
+        return batch
+    return batch.filter(pc.not_equal(batch.column("source"), PERSON))
 
 
 def texts_of_ids(run: FinishedRun, ids: set[str], observer: Observer) -> dict[str, dict[str, str]]:

@@ -301,6 +301,16 @@ def read_parquet(path: str | Path, columns: Sequence[str] | None = None) -> pa.T
         return table
 
 
+def stored_columns(path: str | Path) -> list[str]:
+    """Name the columns of such a file.
+
+    Raises:
+        PetError: it is missing or damaged.
+    """
+    with _as_written(path):
+        return pq.read_schema(path).names
+
+
 def read_parquet_batches(
     path: str | Path, rows: int, columns: Sequence[str] | None = None
 ) -> Iterator[pa.RecordBatch]:

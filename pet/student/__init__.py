@@ -4,6 +4,7 @@
 trains the student and the supervised baseline, `linear_baselines` fits two linear ones beside them;
 `student_folder` is a student by itself, which plain transformers loads. `label_choice` says whether
 student or ensemble labels the rows that both have scored, `scored_rows` reads back what they
-predict of these; `label_files` and `pool_labeling` write the labels, shard by shard. Nothing here
-knows how members are trained, or of reports.
+predict of these; `label_files` and `pool_labeling` write the labels, shard by shard;
+`answered_rows` puts people's answers among them. Nothing here knows how members are trained, or of
+reports.
 """

@@ -102,6 +102,8 @@ def serve_rows(
 
 def _summary(session: ReviewSession, folder: Path, answers: Path, answered: int) -> list[str]:
     """Say how far everybody is, how far they agree, and how the answers are taken back."""
+    from pet.certifying.ledger import FOLDER, SHARES, ledger_of
+
     rows = len(session.rows)
     lines = [
         f"{name}: {own.labeled:,} rows labeled, {own.passed_over:,} skipped, "
@@ -112,7 +114,16 @@ def _summary(session: ReviewSession, folder: Path, answers: Path, answered: int)
     if unsettled := session.unsettled():
         lines.append(f"{unsettled:,} rows on which people disagree: settle them on the page")
     lines.append(f"written    {answers}: {answered:,} of {rows:,} rows have an answer")
-    if answered:
-        command = shlex.join(["pet", "review", str(folder), "--answers", str(answers)])
-        lines += ["to take them into the labeled set:", f"  {command}"]
-    return lines
+    if not answered:
+        return lines
+    ledger = ledger_of(folder, [row.id for row in session.rows])
+    if ledger is not None:
+        name, what = {
+            FOLDER: ("certify", "to certify labels with them (a row without one counts as wrong):"),
+            SHARES: ("estimate", "to estimate the labels' shares with them (every row needs one):"),
+        }[ledger]
+        command = shlex.join(["pet", name, str(folder), "--answered", str(answers)])
+        lines += [what, f"  {command}"]
+    command = shlex.join(["pet", "review", str(folder), "--answers", str(answers)])
+    also = "later, for another run, " if ledger is not None else ""
+    return [*lines, f"{also}to take them into the labeled set:", f"  {command}"]

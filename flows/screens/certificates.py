@@ -11,17 +11,18 @@ from rich.markup import escape
 from rich.table import Table
 
 from pet.escaping import visible
-from pet.reporting.certificate_file import sentence
+from pet.reporting.certificate_file import least_confidence, sentence
 
 
 def drawn(console: Console, record: Mapping[str, Any], path: Path, next_step: str) -> None:
     """Show what was drawn, and what a person does next."""
     frame, asked = record["frame"], len(set(record["asked"].values()))
+    least = least_confidence(frame["threshold"])
     _print(
         console,
         [
             f"{len(record['drawn']):,} rows drawn ({asked:,} different texts) of the "
-            f"{frame['rows']:,} with a confidence of {frame['threshold']:.4g} or more, of "
+            f"{frame['rows']:,} with a confidence of {least} or more, of "
             f"{record['pool_rows']:,}; recorded as draw {record['number']}",
             f"written    {path}",
             "write a label into `answer` for every row: an empty one counts as wrong. Then:",
@@ -63,12 +64,13 @@ def certificate(console: Console, found: Mapping[str, Any]) -> None:
     """Show what is certified, the rows behind it, and what more answers would bring."""
     lines = [sentence(found)]
     counts = (
-        f"{found['drawn']:,} rows drawn, {found['answered']:,} answered, {found['wrong']:,} of "
-        "these labels wrong"
+        f"draw {found['draw_number']}: {found['drawn']:,} rows drawn, {found['answered']:,} "
+        f"answered, {found['wrong']:,} of these labels wrong"
     )
     if unanswered := found["drawn"] - found["answered"]:
         counts += f"; the {unanswered:,} without an answer count as wrong"
     lines.append(counts)
+    lines.append("in labels/ the answers are these rows' labels now: source person, certified")
     if found["guarantee"] == "whole" and found["threshold"] is not None:
         lines.append(f"{found['to_read']:,} rows remain to be read: those below the threshold")
     for label, own in (found["labels"] or {}).items():
@@ -84,7 +86,8 @@ def certificate(console: Console, found: Mapping[str, Any]) -> None:
 
 def _of_label(own: Mapping[str, Any]) -> str:
     if own["threshold"] is not None:
-        return f"certified for {own['rows']:,} rows, confidence {own['threshold']:.4g} or more"
+        least = least_confidence(own["threshold"])
+        return f"certified for {own['rows']:,} rows, confidence {least} or more"
     needs = "" if own["needs"] is None else f"; about {own['needs']:,} drawn rows would show it"
     return f"not certified: {own['wrong']:,} of {own['drawn']:,} drawn rows wrong{needs}"
 

@@ -88,7 +88,8 @@ def _data(console: Console, found: dict[str, Any]) -> None:
     if "pool" in found:
         shares = found.get("zero_shot", {}).get("pool_shares", {})
         predicted = [f"~ {shares[label]:.0%}" if shares else "" for label in labels]
-        name = f"pool ({found['pool']['files']:,} files)"
+        files = found["pool"]["files"]
+        name = f"pool ({files:,} file{'s' * (files != 1)})"
         columns[name] = [f"{found['pool']['rows']:,}", *predicted]
     table.add_column("label")
     for name in columns:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,15 @@ def run_record(console: Console, found: dict[str, Any], folder: object) -> None:
     _provenance(console, found["provenance"])
     if found["certificate"]:
         line = certificate_file.sentence(found["certificate"])
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if draw := found["draw"]:
+        request = draw["request"]
+        line = (
+            f"draw {draw['number']}: {draw['drawn']:,} rows drawn, {draw['answered']:,} answered, "
+            f"to certify at most {100 * request['error']:.3g} % wrong with "
+            f"{100 * request['confidence']:.4g} % confidence; nothing is certified by it yet: "
+            f"pet certify {shlex.quote(str(folder))} --answered FILE"
+        )
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     if found["report"]:
         result(console, found["report"], folder)

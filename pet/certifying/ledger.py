@@ -7,19 +7,21 @@ draw cannot be repeated until one passes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pet.errors import InputError, Problem
+from pet.reporting import certificate_file
 from pet.reporting.certificate_file import CERTIFICATE
 from pet.storage.files import read_record, write_json
 from pet.storage.units import with_digest
 
-FOLDER, SHARES = "certificates", "shares"  # draws for certificates, and for shares of labels
+# Draws for certificates, and for shares of labels.
+FOLDER, SHARES = certificate_file.DRAWS, "shares"
 
-DRAW, ANSWERS = "draw.json", "answers.json"
+DRAW, ANSWERS = certificate_file.DRAW, certificate_file.ANSWERS
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,21 @@ def all_answers(run: Path) -> dict[str, set[str]]:
             for id, label in answers_of([draw]).items():
                 found.setdefault(id, set()).add(label)
     return found
+
+
+def ledger_of(run: Path, ids: Collection[str]) -> str | None:
+    """Name the ledger whose latest draw asks for these rows; None where none does.
+
+    Raises:
+        InputError: as of `read_draws`.
+    """
+    found = []
+    for ledger in (FOLDER, SHARES):
+        for draw in read_draws(run, ledger)[-1:]:
+            asked = set(draw.record["asked"].values())
+            if asked >= set(ids):
+                found.append((len(asked), ledger))
+    return min(found)[1] if found else None
 
 
 def _is_whole(record: Mapping[str, Any]) -> bool:

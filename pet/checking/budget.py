@@ -73,10 +73,10 @@ class Choice:
         if not self.settings:
             return f"{takes}; nothing is left out"
         less = ", ".join(
-            f"{name}={_written(value)} ({_written(self.before[name])})"
+            f"{name}={_written(value)} instead of {_written(self.before[name])}"
             for name, value in self.settings.items()
         )
-        return f"{takes} instead of {about(self.whole.seconds)}, with {less}"
+        return f"{takes}, with {less}; without a budget about {about(self.whole.seconds)}"
 
 
 def _written(value: Any) -> str:

@@ -99,8 +99,13 @@ def _joined(
 ) -> Iterator[pa.Table]:
     """Join labels with the texts, shard by shard."""
     pool = open_run_pool(run, pool_path)
-    relabel = _labels_by(run, who)
-    with observer.stage("joining labels and texts", pool.count_rows(), "rows") as tick:
+    relabel, rows = _labels_by(run, who), pool.count_rows()
+    if who == "ensemble" and (others := rows - len(scored_rows(run))) > 0:
+        observer.note(
+            f"the run's ensemble scores {others:,} of {rows:,} rows now, every model of it each, "
+            "which takes long; the labels as the run has made them (without --with) are there"
+        )
+    with observer.stage("joining labels and texts", rows, "rows") as tick:
         for number, batch in enumerate(pool.batches(run.config.shard_rows)):
             tick(len(batch.rejected))
             labeled, batch = _labels_of(batch, shards, number)

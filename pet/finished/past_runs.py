@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from pet.reporting.certificate_file import read_certificate
+from pet.reporting.certificate_file import open_draw, read_certificate
 from pet.settings import changed_settings, load_config
 from pet.storage.files import read_json, read_record
 
@@ -76,6 +76,7 @@ def show_run(folder: Path) -> dict[str, Any]:
         "provenance": read_json(folder / "provenance.json"),
         "report": report,
         "certificate": read_certificate(folder),
+        "draw": open_draw(folder),
     }
 
 

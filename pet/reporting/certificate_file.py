@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from pet.storage.files import read_record
 from pet.storage.units import LABELS_DONE
 
 CERTIFICATE = "certificate.json"  # in the run folder, beside labels/
+
+DRAWS, DRAW, ANSWERS = "certificates", "draw.json", "answers.json"  # a folder for each draw
 
 NEEDED = frozenset({"guarantee", "error", "confidence", "threshold", "certified_rows", "pool_rows"})
 
@@ -30,6 +33,35 @@ def read_certificate(run: Path) -> dict[str, Any] | None:
     return found
 
 
+def open_draw(run: Path) -> dict[str, Any] | None:
+    """Return a run's latest draw if its certificate is of another one, or there is none.
+
+    Returns:
+        `number`, `request`, `drawn` and `answered` rows.
+    """
+    folders = sorted((run / DRAWS).glob("[0-9]*"))
+    record = read_record(folders[-1] / DRAW) if folders else {}
+    certificate = read_certificate(run)
+    if certificate is not None and certificate.get("draw") == record.get("digest"):
+        return None
+    request, asked = record.get("request"), record.get("asked")
+    if not isinstance(request, dict) or not isinstance(asked, dict):
+        return None
+    answers = read_record(folders[-1] / ANSWERS).get("answers") or {}
+    answered = sum(bool(answers.get(id)) for id in asked.values())
+    number = int(folders[-1].name)
+    return {"number": number, "request": request, "drawn": len(asked), "answered": answered}
+
+
+def least_confidence(threshold: float) -> str:
+    """Write a threshold, rounded up: in four digits, or in as many as leave it below 1."""
+    for digits in range(4, 8):
+        shown = math.ceil(threshold * 10**digits - 1e-9) / 10**digits
+        if shown < 1:
+            break
+    return f"{shown:g}" if shown >= 1 else f"{shown:.{digits}g}"
+
+
 def sentence(certificate: Mapping[str, Any]) -> str:
     """Say in one sentence what is certified."""
     error, confidence = f"{certificate['error']:.3g}", certificate["confidence"]
@@ -40,7 +72,7 @@ def sentence(certificate: Mapping[str, Any]) -> str:
         )
     rows, pool_rows = certificate["certified_rows"], certificate["pool_rows"]
     kept = f"the {rows:,} labels ({rows / pool_rows:.0%}) with a confidence of "
-    kept += f"{certificate['threshold']:.6g} or more"
+    kept += f"{least_confidence(certificate['threshold'])} or more"
     if certificate["guarantee"] == "whole":
         kept = f"all {pool_rows:,} labels, once people have read all but {kept},"
     return (

@@ -138,8 +138,7 @@ def table_records(path: Path, written: CsvFormat = UNSTATED) -> Iterator[Record]
                 str(path),
                 f"the columns 'id' and {ANSWER!r}",
                 f"the columns {listed(names)}",
-                "keep the columns of the file that `--out` wrote; commas between them, "
-                "or add --csv delimiter=';'",
+                "keep the columns of the file that `--out` wrote" + _other_commas(names),
             )
         )
     is_ours = path.suffix.lower() == ".csv" and ROW_ID not in names
@@ -163,6 +162,15 @@ def table_records(path: Path, written: CsvFormat = UNSTATED) -> Iterator[Record]
                 f"correct {'this row' if len(wrong) == 1 else f'these {len(wrong):,} rows'}",
             )
         )
+
+
+def _other_commas(names: Sequence[str]) -> str:
+    """Name what stands where commas are expected, if that is how the columns became one."""
+    mark = next((mark for mark in ";\t|" if len(names) == 1 and mark in names[0]), None)
+    if mark is None:
+        return ""
+    shown = r"\t" if mark == "\t" else mark
+    return f"; commas between them, or add --csv delimiter='{shown}'"
 
 
 def _parsed(key: str, value: str | None) -> Any:

@@ -41,6 +41,9 @@ class ScoredRows:
     def _student(self) -> NDArray[np.floating]:
         return softmax(read_logits(self._run.folder / "evaluation" / STUDENT_SCORES)[1])
 
+    def __len__(self) -> int:
+        return len(self._rows)
+
     def find(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Find rows of the pool among these: their places, -1 where they are not. [rows]"""
         places = np.searchsorted(self._rows, rows)

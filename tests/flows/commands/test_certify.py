@@ -19,6 +19,8 @@ def test_a_draw_names_the_next_step_and_the_certificate_is_shown_with_the_run(
     drawn = pet("certify", run_copy, "--error", 0.4, "--answers", 20, "--out", "review.csv")
     assert drawn.exit_code == 0, drawn.output
     assert "20 rows drawn" in drawn.stdout
+    waiting = pet("runs", "show", run_copy).stdout
+    assert "draw 1: 20 rows drawn, 0 answered, to certify at most 40 % wrong" in waiting
     again = pet("certify", run_copy, "--error", 0.4, "--answers", 20, "--out", "b.csv", "--json")
     record = json.loads(again.stdout)
     labels = {row["id"]: row["label"] for row in record["drawn"]}
@@ -29,8 +31,12 @@ def test_a_draw_names_the_next_step_and_the_certificate_is_shown_with_the_run(
     assert taken.exit_code == 0, taken.output
     first = taken.stdout.splitlines()[0]
     assert first.startswith("Certified: at most 40 % of the ")
-    assert first in pet("runs", "show", run_copy).stdout
-    assert first in (run_copy / "report.html").read_text()
+    shown = pet("runs", "show", run_copy).stdout
+    assert first in shown
+    assert "draw 1:" not in shown
+    page = (run_copy / "report.html").read_text()
+    assert first in page
+    assert "All 37 labels together, certified or not: about" in page.replace("\n", " ")
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,10 @@ def test_answers_that_a_spreadsheet_saved_with_semicolons_are_taken(
     refused = pet(*words)
     assert refused.exit_code == 2
     assert "--csv delimiter=';'" in refused.stderr
+    Path("other.csv").write_text("id,label\n1,sport\n")
+    other = pet("review", tiny_run, "--answers", "other.csv").stderr
+    assert "keep the columns" in other
+    assert "delimiter" not in other
     taken = pet(*words, "--csv", "delimiter=;")
     assert taken.exit_code == 0, taken.output
     assert "3 rows added" in taken.stdout

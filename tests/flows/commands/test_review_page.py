@@ -62,6 +62,24 @@ def test_ctrl_c_says_where_the_answers_are_and_how_to_go_on(pet: Pet, run_copy: 
 
 
 @pytest.mark.usefixtures("stopped")
+def test_rows_of_a_draw_end_with_the_command_that_certifies(pet: Pet, run_copy: Path) -> None:
+    """Taken as answers of a review alone, they would prove nothing."""
+    rows = run_copy.with_name("drawn.jsonl")
+    pet("certify", run_copy, "--error", 0.4, "--answers", 20, "--out", rows)
+    answer(rows, run_copy, "Ann", "sport", "space")
+    lines = pet("review", run_copy, "--serve", "--out", rows).stdout.splitlines()
+    place = lines.index("to certify labels with them (a row without one counts as wrong):")
+    console.stop.asked = False
+    taken = pet(*shlex.split(lines[place + 1])[1:])
+    assert taken.exit_code == 0, taken.output
+    assert "draw 1: 20 rows drawn, 2 answered" in taken.stdout
+    pet("estimate", run_copy, "--answers", 21, "--out", run_copy.with_name("shares.jsonl"))
+    answer(run_copy.with_name("shares.jsonl"), run_copy, "Ann", "sport")
+    shares = pet("review", run_copy, "--serve", "--out", run_copy.with_name("shares.jsonl"))
+    assert "pet estimate" in shares.stdout
+
+
+@pytest.mark.usefixtures("stopped")
 def test_what_cannot_be_served_ends_with_what_to_do(
     pet: Pet, run_copy: Path, tmp_path: Path
 ) -> None:

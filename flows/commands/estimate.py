@@ -12,9 +12,12 @@ from flows.commands.console import answer, err, out, stop
 from flows.commands.options import Csv, Debug, Json, RunFolder
 from flows.screens import certificates as certificate_screen
 from flows.screens import results as screens
+from pet.errors import InputError, Problem
+from pet.storage.locations import check_places
 
 EXAMPLE = (
-    "pet estimate RUN --answers 200 --out review.csv, then pet estimate RUN --answered review.csv"
+    "pet estimate RUN --answers 200 --out review.csv, then pet estimate RUN --answered review.csv; "
+    "or pet estimate STORE --weekly"
 )
 
 
@@ -32,13 +35,33 @@ def estimate(
     answered: Annotated[
         str | None, typer.Option(help="the file with people's answers, to be taken")
     ] = None,
+    weekly: Annotated[
+        bool, typer.Option("--weekly", help="of a store of nightly labels: shares by week")
+    ] = False,
     csv: Csv = None,
     json_out: Json = False,
     debug: Debug = False,
 ) -> None:
     """Estimate each label's share of the pool: draw rows; later, take the answers to them."""
 
+    def _by_week(store: str, others: list[str], level: float | None) -> None:
+        from pet.nightly.weekly_shares import weekly_shares
+
+        if others:
+            expected = "--weekly, with --confidence or alone"
+            raise InputError(Problem("pet estimate", expected, ", ".join(others), EXAMPLE))
+        check_places(stores=False, store=store)
+        found = weekly_shares(Path(store), 0.95 if level is None else level)
+        if json_out:
+            print_record({"weeks": found})
+        else:
+            certificate_screen.weeks(out, found, 0.95 if level is None else level)
+
     def work() -> None:
+        if weekly:
+            others = {"--answers": answers, "--out": out_file, "--answered": answered, "--csv": csv}
+            _by_week(folder, [name for name, own in others.items() if own is not None], confidence)
+            return
         from pet.certifying import shares
 
         alien = [] if answered is None or answers is None else ["--answers"]

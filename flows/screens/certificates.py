@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,31 @@ def shares(console: Console, found: Mapping[str, Any]) -> None:
         )
     console.print(table)
     _print(console, [f"from {found['drawn']:,} drawn rows of {found['rows']:,}"])
+
+
+def weeks(console: Console, found: Sequence[Mapping[str, Any]], confidence: float) -> None:
+    """Show each label's share week by week: estimates with intervals, or plain counts."""
+    labels = list(dict.fromkeys(label for week in found for label in week["shares"]))
+    title = f"shares of labels, {100 * confidence:g} % intervals; (n): predicted labels counted"
+    table = Table("week", "rows", "drawn", *(escape(visible(label)) for label in labels))
+    table.title, table.title_justify, table.title_style = title, "left", "bold"
+    for week in found:
+        cells = [_of_week(week["shares"].get(label, {})) for label in labels]
+        table.add_row(week["week"], f"{week['rows']:,}", f"{week['drawn']:,}", *cells)
+    console.print(table)
+    lines = [f"{week['week']} is counted: {week['reason']}" for week in found if week["reason"]]
+    if lines:
+        lines.append(
+            "a count is as wrong as the model is; for estimates set certify.rows_a_night and "
+            "certify.rows_below, and have all rows in watch/ answered"
+        )
+    _print(console, lines or ([] if found else ["no rows have come yet"]))
+
+
+def _of_week(own: Mapping[str, float]) -> str:
+    if "estimate" in own:
+        return f"{own['estimate']:.1%} ({own['low']:.1%} to {own['high']:.1%})"
+    return f"{own['counted']:.1%} (n)" if own else ""
 
 
 def certificate(console: Console, found: Mapping[str, Any]) -> None:

@@ -35,9 +35,14 @@ def clopper_pearson(share: Array, rows: Array, confidence: float) -> tuple[Array
 
 
 def estimate_shares(
-    labels: Array, claims: Array, pool_claims: Array, pool_rows: int, confidence: float
+    labels: Array,
+    claims: Array,
+    pool_claims: Array,
+    pool_rows: float,
+    confidence: float,
+    weights: Array | None = None,
 ) -> Shares:
-    """Estimate shares from uniformly drawn rows, corrected by what the model claims of all rows.
+    """Estimate shares from drawn rows, corrected by what the model claims of all rows.
 
     Prediction-powered inference (Angelopoulos et al. 2023, 2301.09633) with the weight w that
     makes the variance least (PPI++, 2311.01453):
@@ -52,19 +57,25 @@ def estimate_shares(
         labels: 1 where a drawn row has the label, else 0. [drawn, labels]
         claims: the model's probabilities of the drawn rows. [drawn, labels]
         pool_claims: their means over the pool. [labels]
-        pool_rows: N.
+        pool_rows: N; infinite where rows were drawn with replacement.
+        weights: the share of the pool that each drawn row stands for, which sum up to 1, where
+            strata were drawn from unequally; None: uniformly. [drawn]
     """
     drawn = len(labels)
-    centred = claims - claims.mean(axis=0)
-    spread = (centred**2).sum(axis=0)
-    together = (centred * (labels - labels.mean(axis=0))).sum(axis=0)
+    if weights is None:
+        weights = np.full(drawn, 1 / drawn)
+    mean_label, mean_claim = weights @ labels, weights @ claims
+    of_labels, of_claims = weights[:, None] * (labels - mean_label), claims - mean_claim
+    of_claims = weights[:, None] * of_claims
+    spread, together = (of_claims**2).sum(axis=0), (of_claims * of_labels).sum(axis=0)
     weight = np.clip(np.divide(together, spread, out=np.zeros_like(spread), where=spread > 0), 0, 1)
-    residuals = (labels - labels.mean(axis=0)) - weight * centred
-    estimate = labels.mean(axis=0) - weight * (claims.mean(axis=0) - pool_claims)
-    estimate = np.clip(estimate, 0, 1)
+    residuals = of_labels - weight * of_claims
+    estimate = np.clip(mean_label - weight * (mean_claim - pool_claims), 0, 1)
     # One more row that is wholly wrong: of a rare label a small sample may lack it.
-    variance = ((residuals**2).sum(axis=0) + 1) / max(drawn - 2, 1) / drawn
-    own = np.clip(estimate, 1 / (2 * drawn), 1 - 1 / (2 * drawn))
-    rows = np.maximum(own * (1 - own) / variance, drawn) / max(1 - drawn / pool_rows, 1e-9)
+    of_one = (weights**2).sum() / drawn
+    variance = ((residuals**2).sum(axis=0) + of_one) * drawn / max(drawn - 2, 1)
+    alike = 1 / (weights**2).sum()  # drawn rows that would weigh alike (Kish 1965)
+    own = np.clip(estimate, 1 / (2 * alike), 1 - 1 / (2 * alike))
+    rows = np.maximum(own * (1 - own) / variance, alike) / max(1 - drawn / pool_rows, 1e-9)
     low, high = clopper_pearson(estimate, rows, confidence)
     return Shares(estimate, low, high)

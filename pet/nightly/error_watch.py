@@ -1,6 +1,6 @@
 """A few rows of every night for people, and a bet that too many of the kept labels are wrong.
 
-    watch/0001.json    the rows that were drawn, with their labels: written first
+    watch/0001.json    the rows that were drawn, with what was claimed of all: written first
     watch/0001.csv     the same rows for people; their answers stand in it
 
 A certificate is about one pool, and each night is another. So rows of each night's labels at or
@@ -17,6 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from pet.method.betting import capital
 from pet.nightly.arrivals import PoolFile
@@ -34,16 +37,52 @@ if TYPE_CHECKING:
 
 WATCH = "watch"
 
-COLUMNS = ("id", "label", "confidence")
+COLUMNS = ("id", "label", "confidence", "probabilities")
+
+
+STRATA = ("kept", "below")
 
 
 @dataclass(frozen=True)
-class Kept:
-    """A label at or above the threshold."""
+class Labeled:
+    """A label of tonight."""
 
     file: PoolFile
     id: str
     label: str
+
+
+class Stratum:
+    """Tonight's labels at or above the threshold, or those below it."""
+
+    def __init__(self, labels: Sequence[str]):
+        self.labels = labels
+        self.rows: list[Labeled] = []
+        self._claims: list[NDArray[np.floating]] = []
+
+    def add(self, file: PoolFile, table: pa.Table) -> None:
+        columns = (table[name].to_pylist() for name in ("id", "label"))
+        self.rows += [Labeled(file, id, label) for id, label in zip(*columns, strict=True)]
+        struct = table["probabilities"].combine_chunks()
+        self._claims.append(
+            np.stack([struct.field(label).to_numpy() for label in self.labels], axis=1)
+        )
+
+    def draw(self, rows: int, rng: np.random.Generator) -> tuple[list[Labeled], dict[str, Any]]:
+        """Draw rows with replacement; return them, and what is recorded of the stratum."""
+        if not self.rows:
+            return [], {"rows": 0, "drawn": 0, "claims": {}, "of_drawn": []}
+        claims = np.concatenate(self._claims).astype(float)
+        drawn = rng.integers(len(self.rows), size=rows).tolist()
+        record = {
+            "rows": len(self.rows),
+            "drawn": len(drawn),
+            "claims": dict(zip(self.labels, claims.mean(axis=0).tolist(), strict=True)),
+            "of_drawn": [
+                dict(zip(self.labels, claims[n].round(6).tolist(), strict=True)) for n in drawn
+            ],
+        }
+        return [self.rows[n] for n in drawn], record
 
 
 def threshold_of(config: ErrorWatchConfig, model: ModelRecord, abstain_below: float) -> float:
@@ -60,37 +99,44 @@ def threshold_of(config: ErrorWatchConfig, model: ModelRecord, abstain_below: fl
 
 
 def draw_tonight(
-    labeler: FileLabeler, files: Sequence[PoolFile], rows: int, threshold: float
+    labeler: FileLabeler,
+    files: Sequence[PoolFile],
+    config: ErrorWatchConfig,
+    threshold: float,
+    night: int,
 ) -> Path | None:
-    """Draw some of tonight's kept labels, record them, and write them for people.
+    """Draw some of tonight's labels, record them, and write them for people.
+
+    Args:
+        night: the number of its entry in the ledger.
 
     Returns:
-        the file for people; None where no label was kept.
+        the file for people; None where there is no label to draw.
     """
-    folder = labeler.store / WATCH
-    kept = [
-        Kept(file, id, label)
-        for file in files
-        for path in sorted(
-            labels_folder(labeler.store, labeler.model, file.name, file.digest).glob(
-                "part-*.parquet"
-            )
-        )
-        for id, label, confidence in zip(
-            *(read_parquet(path, COLUMNS)[name].to_pylist() for name in COLUMNS), strict=True
-        )
-        if confidence >= threshold
-    ]
-    if not kept:
-        return None
+    folder, labels = labeler.store / WATCH, labeler.task.labels
+    strata = {name: Stratum(labels) for name in STRATA}
+    for file in files:
+        unit = labels_folder(labeler.store, labeler.model, file.name, file.digest)
+        for path in sorted(unit.glob("part-*.parquet")):
+            table = read_parquet(path, COLUMNS)
+            is_kept = pa.array(table["confidence"].to_numpy() >= threshold)
+            strata["kept"].add(file, table.filter(is_kept))
+            strata["below"].add(file, table.filter(pc.invert(is_kept)))
     number = len(list(folder.glob("*.json"))) + 1
     seed = derive_seed(number, labeler.model.made_from, *(file.digest for file in files))
-    drawn = [kept[n] for n in np.random.default_rng(seed).integers(len(kept), size=rows)]
+    rng, drawn, records = np.random.default_rng(seed), list[Labeled](), dict[str, Any]()
+    for name, rows in zip(STRATA, (config.rows_a_night, config.rows_below), strict=True):
+        own, records[name] = strata[name].draw(rows, rng)
+        drawn += own
+    if not drawn:
+        return None
     record = {
         "model": labeler.model.version,
+        "night": night,
         "threshold": threshold,
-        "kept": len(kept),
+        "kept": records["kept"]["rows"],
         "seed": seed,
+        "strata": records,
         "rows": [{"file": own.file.name, "id": own.id, "label": own.label} for own in drawn],
     }
     write_json(folder / f"{number:04d}.json", record)
@@ -105,7 +151,7 @@ def draw_tonight(
     return path
 
 
-def _texts(labeler: FileLabeler, drawn: Sequence[Kept]) -> dict[tuple[str, str], dict[str, str]]:
+def _texts(labeler: FileLabeler, drawn: Sequence[Labeled]) -> dict[tuple[str, str], dict[str, str]]:
     """Look up the texts of drawn rows, each once, in the order of the files."""
     found: dict[tuple[str, str], dict[str, str]] = {}
     for file in dict.fromkeys(own.file for own in drawn):
@@ -116,6 +162,19 @@ def _texts(labeler: FileLabeler, drawn: Sequence[Kept]) -> dict[tuple[str, str],
                     texts = {name: batch.columns[name][row] for name in labeler.task.fields}
                     found.setdefault((file.name, id), texts)
     return found
+
+
+def read_answers(record: Path, fields: Sequence[str]) -> dict[str, str]:
+    """Read the answers to a night's rows: `file:id` -> label, for those that have one.
+
+    Args:
+        record: of the draw; the answers stand beside it.
+
+    Raises:
+        InputError: they cannot be read.
+    """
+    given = read_annotations(record.with_suffix(".csv"), fields)
+    return {own.id: own.label for own in given if own.label}
 
 
 def watch_errors(
@@ -138,9 +197,12 @@ def watch_errors(
         record = read_record(path)
         if record.get("model") != model.version:
             continue
-        given = read_annotations(path.with_suffix(".csv"), fields)
-        answers = {own.id: own.label for own in given if own.label}
+        answers = read_answers(path, fields)
         rows = [(f"{row['file']}:{row['id']}", row["label"]) for row in record["rows"]]
+        if "strata" in record:  # only the kept ones, which come first, are bet on
+            rows = rows[: record["strata"]["kept"]["drawn"]]
+        if not rows:
+            continue
         if any(id not in answers for id, _ in rows):
             waiting += 1
             continue

@@ -258,7 +258,7 @@ class _Night:
     def watch_errors(self) -> dict[str, Any] | None:
         """Draw rows of tonight's labels for people, and bet on the answers to earlier ones."""
         config = self.config.certify
-        if not config.rows_a_night:
+        if not config.rows_a_night and not config.rows_below:
             return None
         from pet.nightly.error_watch import draw_tonight, threshold_of, watch_errors
 
@@ -275,7 +275,7 @@ class _Night:
             labeler = self.labeler(self.model)
             path = self.one(
                 "draw rows for people",
-                lambda: draw_tonight(labeler, files, config.rows_a_night, threshold),
+                lambda: draw_tonight(labeler, files, config, threshold, self.state.entries),
             )
             found["drawn"] = None if path is None else str(path)
         return found

@@ -36,6 +36,12 @@ class ErrorWatchConfig(Frozen):
     rows_a_night: int = Field(
         0, ge=0, le=1000, description="rows of a night's kept labels for people; 0: none"
     )
+    rows_below: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="rows of a night's other labels for people: shares by week need them; 0: none",
+    )
     error: float = Field(0.05, gt=0, lt=0.5, description="share of wrong labels among the kept")
     confidence: float = Field(
         0.95,

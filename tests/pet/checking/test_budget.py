@@ -37,7 +37,7 @@ def test_a_run_fits_into_its_time_and_uses_most_of_it(
     found = chosen(inputs_of(), time)
     planned = budgets.MARGIN * seconds_of(time)
     assert 0.5 * planned < found.expected.seconds <= planned < found.whole.seconds
-    assert "unlabeled_rows=5000 (30000)" in chosen(inputs_of(), "10m").describe(time)
+    assert "unlabeled_rows=5000 instead of 30000" in chosen(inputs_of(), "10m").describe(time)
 
 
 def test_more_time_never_leaves_out_more(inputs_of: Callable[..., Inputs]) -> None:
@@ -79,7 +79,7 @@ def test_a_large_teacher_gets_the_encoder_as_its_student(
     inputs = inputs_of(encoder="e")
     found = choose(inputs, ROWS, measure, Budget(time="20m"))
     assert found.settings["student_model"] == "e"
-    assert "student_model=e (m)" in found.describe("20m")
+    assert "student_model=e instead of m" in found.describe("20m")
     own = inputs_of(encoder="e", student_model="s")
     least = choose(own, ROWS, lambda config: FAST, Budget(time="20m"))
     assert "student_model" not in least.settings

@@ -30,6 +30,15 @@ def night(store: Path, number: int, wrong: list[bool | None], model: int = 1) ->
     samples.write_csv(store / WATCH / f"{number:04d}.csv", lines, ("id", "answer"))
 
 
+def test_rows_below_the_threshold_are_no_bets(tmp_path: Path) -> None:
+    """The error that is watched is that of the kept labels."""
+    night(tmp_path, 1, [False] * 3 + [True] * 30)
+    path = tmp_path / WATCH / "0001.json"
+    write_json(path, {**read_record(path), "strata": {"kept": {"drawn": 3}}})
+    found = watch_errors(tmp_path, MODEL, ErrorWatchConfig(), ("text",))
+    assert (found["answered"], found["wrong"]) == (3, 0)
+
+
 def test_an_error_over_the_one_asked_for_raises_an_alarm(tmp_path: Path) -> None:
     for number in range(1, 7):
         night(tmp_path, number, [True, False, False, True, False])
@@ -59,14 +68,19 @@ def test_answers_that_cannot_be_read_are_named(tmp_path: Path) -> None:
 def test_a_night_draws_rows_of_its_labels_for_people(
     tiny_run: Path, inputs_folder: Path, tmp_path: Path
 ) -> None:
-    watched = {"rows_a_night": 4, "threshold": 0.0}
+    watched = {"rows_a_night": 4, "rows_below": 3, "threshold": 0.36}
     config = night_settings(tmp_path, tiny_run, inputs_folder / "labeled.csv", certify=watched)
     arrive(tmp_path / "pool", "monday.csv", 12)
     found = label_new(config)
     drawn = Path(found["errors"]["drawn"])
     record = read_record(drawn.with_suffix(".json"))
-    assert len(record["rows"]) == 4
-    assert record["kept"] == 12
+    strata = record["strata"]
+    assert len(record["rows"]) == sum(own["drawn"] for own in strata.values())
+    assert strata["kept"]["rows"] + strata["below"]["rows"] == 12
+    assert record["kept"] == strata["kept"]["rows"]
+    for own in strata.values():
+        if own["drawn"]:
+            assert sum(own["claims"].values()) == pytest.approx(1)
     with drawn.open(encoding="utf-8-sig", newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert {row["id"] for row in rows} == {f"{r['file']}:{r['id']}" for r in record["rows"]}

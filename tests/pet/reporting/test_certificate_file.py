@@ -10,9 +10,9 @@ from pet.reporting.certificate_file import least_confidence
 @pytest.mark.parametrize(
     ("threshold", "shown"),
     [
-        (0.874931, "0.8750"),
-        (0.5, "0.5000"),
-        (0.87490001, "0.8750"),
+        (0.874931, "0.875"),
+        (0.5, "0.5"),
+        (0.87490001, "0.875"),
         (0.99997, "0.99997"),
         (0.9999991, "0.9999991"),
         (1.0, "1"),

@@ -43,7 +43,7 @@ from pet.method.draw_plans import error_curves, plan_draw
 from pet.method.ensembling import softmax
 from pet.method.share_intervals import clopper_pearson, estimate_shares
 from pet.storage.files import write_json, write_text
-from tests.bench.drawings import Drawing
+from tests.bench.drawings import Certified, certified
 from tests.bench.tables import RESULTS, notes
 
 TASKS = ("newsgroups", "movies", "reuters", "skewed")
@@ -52,6 +52,9 @@ ERRORS = (0.05, 0.1)
 ANSWERS = (100, 200, 400)
 MORE = (100, 150, 200, 300, 400, 667, 1000, 1500)  # answers of a uniform draw
 
+FIGURES = RESULTS / "certify.json"
+PICTURES = Path(__file__).parents[2] / "data" / "pictures"
+
 ALPHA = 0.05
 LEVELS, GRID = 400, 40
 FEWEST = 0.1  # of the rows that knowing the truth would certify: below it there is nothing to reach
@@ -59,11 +62,16 @@ FEWEST = 0.1  # of the rows that knowing the truth would certify: below it there
 
 @dataclass(frozen=True)
 class Pool:
-    """Rows from the surest down: claims and truth [rows, labels], whether the label is wrong."""
+    """Rows from the surest down: claims and truth [rows, labels], whether the label is wrong.
+
+    Attributes:
+        known: what is known of 300 other rows: claimed errors, and whether the label is wrong.
+    """
 
     claims: NDArray[np.floating]
     truth: NDArray[np.floating]
     wrong: NDArray[np.bool_]
+    known: tuple[NDArray[np.floating], NDArray[np.bool_]]
 
     @property
     def errors(self) -> NDArray[np.floating]:
@@ -107,12 +115,19 @@ def make_pool(task: str, model: str) -> Pool:
         return scores if scores.ndim == 2 else np.stack([-scores / 2, scores / 2], axis=1)
 
     places = np.searchsorted(fitted.classes_, of_others[:300])
-    temperature = fit_temperature(logits(others[:300]), places)
+    scores = logits(others[:300])
+    temperature = fit_temperature(scores, places)
+    known = softmax(scores / temperature)
     claims = softmax(logits(texts) / temperature)
     order = np.argsort(-claims.max(axis=1), kind="stable")
     known_labels = np.searchsorted(fitted.classes_, truth)
     wrong = claims.argmax(axis=1) != known_labels
-    return Pool(claims[order], np.eye(claims.shape[1])[known_labels[order]], wrong[order])
+    return Pool(
+        claims[order],
+        np.eye(claims.shape[1])[known_labels[order]],
+        wrong[order],
+        (1 - known.max(axis=1), known.argmax(axis=1) != places),
+    )
 
 
 def uniform(pool: Pool, error: float, answers: int, start: int, rng: np.random.Generator) -> int:
@@ -130,13 +145,22 @@ def uniform(pool: Pool, error: float, answers: int, start: int, rng: np.random.G
 
 
 def certifier(
-    pool: Pool, error: float, answers: int, guarantee: Guarantee = "kept"
+    pool: Pool,
+    error: float,
+    answers: int,
+    guarantee: Guarantee = "kept",
+    test_set: bool = False,
 ) -> Callable[[np.random.Generator], int]:
-    """Plan as `pet certify` does; return what draws by the plan, and says what is certified."""
+    """Plan as `pet certify` does; return what draws by the plan, and says what is certified.
+
+    Args:
+        test_set: the plan knows the errors on 300 test rows, as where a run has some.
+    """
     size = len(pool.wrong)
     rows = np.unique(np.linspace(1, size, LEVELS).astype(np.int64))
     allowed = wrong_allowed(rows, size, error, guarantee)
-    curves = error_curves(pool.errors[rows - 1], np.array([]), np.array([], bool))
+    nothing = np.array([]), np.array([], bool)
+    curves = error_curves(pool.errors[rows - 1], *(pool.known if test_set else nothing))
     plan = plan_draw(rows, curves, allowed, answers, ALPHA)
     level = np.searchsorted(rows, np.arange(size), side="right")
 
@@ -180,9 +204,17 @@ def cell(task: str, model: str, draws: int) -> dict[str, Any]:
         if truth < FEWEST:
             continue
         kept = lambda rows, error=error: error * rows  # noqa: E731
-        own: dict[str, Any] = {"truth": truth, "certify": {}, "uniform": {}, "late": {}}
+        own: dict[str, Any] = {
+            "truth": truth,
+            "certify": {},
+            "known": {},
+            "uniform": {},
+            "late": {},
+        }
         for answers in ANSWERS:
-            own["certify"][answers] = measure(pool, certifier(pool, error, answers), draws, kept)
+            for way, test_set in (("certify", False), ("known", True)):
+                planned = certifier(pool, error, answers, test_set=test_set)
+                own[way][answers] = measure(pool, planned, draws, kept)
         start = fewest_draws(error, ALPHA)
         for name, first in (("uniform", start), ("late", 2 * start)):
             for answers in MORE:
@@ -217,48 +249,64 @@ def shares(pool: Pool, answers: int, draws: int) -> dict[str, float]:
     }
 
 
-def fewer(own: dict[str, Any], way: str, answers: int) -> str:
-    """Say how many answers a uniform draw needs for the rows that `answers` certify here."""
-    wanted = own["certify"][str(answers)][0]
-    reached = [own[way][str(n)][0] for n in MORE]
+def uniform_shares(own: dict[str, Any]) -> list[float]:
+    """Return the share certified by the better of the uniform draws, by answers: MORE."""
+    return [max(own[way][str(n)][0] for way in ("uniform", "late")) for n in MORE]
+
+
+def same_rows(own: dict[str, Any], answers: int) -> float | None:
+    """Return the answers of a uniform draw for the rows that `answers` certify; None: over 1,500.
+
+    Between the numbers of answers that were measured the share is taken to grow evenly.
+    """
+    wanted, reached = own["certify"][str(answers)][0], uniform_shares(own)
     place = next((n for n, share in enumerate(reached) if share >= wanted), None)
-    if not wanted:
-        return "–"
-    if place is None:
-        return f"> {MORE[-1]:,}"
     if not place:
-        return f"≤ {MORE[0]}"
+        return None if place is None else float(MORE[0])
     low, high = reached[place - 1], reached[place]
-    part = (wanted - low) / (high - low) if high > low else 1.0
-    return f"{MORE[place - 1] + part * (MORE[place] - MORE[place - 1]):,.0f}"
+    return MORE[place - 1] + (wanted - low) / (high - low) * (MORE[place] - MORE[place - 1])
 
 
-def document(cells: list[dict[str, Any]], draws: int) -> str:
+def fewer(own: dict[str, Any], answers: int) -> str:
+    """Say which part of the answers of a uniform draw for the same rows is saved."""
+    if not own["certify"][str(answers)][0]:
+        return "–"
+    needed = same_rows(own, answers)
+    if needed is None:
+        return f"> {MORE[-1]:,}: > {1 - answers / MORE[-1]:.0%}"
+    return f"{needed:,.0f}: {1 - answers / needed:.0%}"
+
+
+def document(found: dict[str, Any]) -> str:
     """Return the tables as Markdown."""
+    draws, cells = found["draws"], found["cells"]
     lines = [
         "# Certificates",
         "",
-        f"`make bench-certify`: {draws:,} draws per figure; 95 % confidence. *truth*: the share of",
-        "the rows that knowing every label would certify. A row is a pool of about 3,000.",
+        f"`make bench-certify`: {draws:,} draws per figure; 95 % confidence. *truth*: the share",
+        "of the rows that knowing every label would certify. *uniform*: the answers that a uniform",
+        "draw needs for the rows that 200 and 400 answers certify here, and which part of them is",
+        "saved; of two uniform draws (one tests from the fewest drawn rows on that can pass, one",
+        "from twice as many) the better one. *planned with a test set*: the same numbers of answers,",
+        "where the errors on 300 test rows are known to the plan. Each pool has about 3,000 rows.",
         "",
         "| pool | model right on | error | truth | certified with 100, 200, 400 answers "
-        "| certified wrongly | uniform: answers for the same rows as 200, 400 "
-        "| with a late start | whole, 200: rows, wrongly |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+        "| planned with a test set | certified wrongly | uniform, for 200 | for 400 "
+        "| whole, 200: rows, wrongly |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
-    for found in cells:
-        for error, own in found["errors"].items():
-            ways = own["certify"]
-            certified = ", ".join(f"{ways[str(n)][0]:.0%}" for n in ANSWERS)
-            failed = max(ways[str(n)][1] for n in ANSWERS)
-            same = [
-                ", ".join(fewer(own, way, n) for n in (200, 400)) for way in ("uniform", "late")
-            ]
+    for cell in cells:
+        for error, own in cell["errors"].items():
+            certified, known = (
+                ", ".join(f"{own[way][str(n)][0]:.0%}" for n in ANSWERS)
+                for way in ("certify", "known")
+            )
+            failed = max(own[way][str(n)][1] for n in ANSWERS for way in ("certify", "known"))
             whole = f"{own['whole'][0]:.0%}, {own['whole'][1]:.1%}"
-            name = f"{found['task']}, {found['model']}"
             lines.append(
-                f"| {name} | {found['accuracy']:.0%} | {float(error):.0%} | {own['truth']:.0%} | "
-                f"{certified} | {failed:.1%} | {same[0]} | {same[1]} | {whole} |"
+                f"| {cell['task']}, {cell['model']} | {cell['accuracy']:.0%} "
+                f"| {float(error):.0%} | {own['truth']:.0%} | {certified} | {known} "
+                f"| {failed:.1%} | {fewer(own, 200)} | {fewer(own, 400)} | {whole} |"
             )
     lines += [
         "",
@@ -267,50 +315,36 @@ def document(cells: list[dict[str, Any]], draws: int) -> str:
         "| pool | covered | the worst label | width | of the drawn rows alone |",
         "|---|---:|---:|---:|---:|",
     ]
-    for found in cells:
-        own = found["shares"]
+    for cell in cells:
+        own = cell["shares"]
         lines.append(
-            f"| {found['task']}, {found['model']} | {own['covered']:.1%} "
+            f"| {cell['task']}, {cell['model']} | {own['covered']:.1%} "
             f"| {own['worst_label']:.1%} | {own['width']:.3f} | {own['alone']:.3f} |"
         )
     return "\n".join(lines) + "\n"
 
 
-def picture(cells: list[dict[str, Any]], mode: str) -> str:
-    """Draw rows read against the share certified, a panel for a weak and for a strong model.
+def read_figures() -> dict[str, Any]:
+    """Read the stored figures of all cells."""
+    found: dict[str, Any] = json.loads(FIGURES.read_text(encoding="utf-8"))
+    return found
 
-    Lines: `pet certify` (accent) and a uniform draw (muted), on posts at 5 %; dashes: the truth.
-    """
-    drawing = Drawing(mode, 300, "Answers against the share of rows certified")
-    for left, model in ((60, "weak"), (500, "strong")):
-        found = next(c for c in cells if (c["task"], c["model"]) == ("newsgroups", model))
-        own = found["errors"]["0.05"]
-        title = f"posts, model right on {found['accuracy']:.0%}"
-        drawing.text(left, 34, title, bold=True)
 
-        def place(answers: float, share: float, left: int = left) -> tuple[float, float]:
-            return left + min(answers, 700) / 2, 250 - 190 * share
-
-        for share in (0, 0.5, 1):
-            drawing.line([place(0, share), place(700, share)], "rule", 1)
-            drawing.text(left - 8, place(0, share)[1] + 5, f"{share:.0%}", size=12, anchor="end")
-        for answers in (100, 400, 700):
-            drawing.text(place(answers, 0)[0], 270, str(answers), size=12, anchor="middle")
-        truth = own["truth"]
-        drawing.line([place(0, truth), place(700, truth)], "muted", 1)
-        drawing.text(place(700, 0)[0], place(0, truth)[1] - 6, "all that the truth would allow",
-                     size=12, colour="muted", anchor="end")  # fmt: skip
-        for way, colour, shown in (
-            ("uniform", "muted", [n for n in MORE if n <= 700]),
-            ("certify", "first", list(ANSWERS)),
-        ):
-            points = [place(n, own[way][str(n)][0]) for n in shown]
-            drawing.line(points, colour, 2)
-            for point in points:
-                drawing.dot(*point, colour, hollow=way == "uniform")
-    drawing.text(60, 292, "answers → share of the rows certified, at most 5 % wrong: filled pet "
-                 "certify, hollow a uniform draw", size=12, colour="muted")  # fmt: skip
-    return drawing.svg()
+def picture(found: dict[str, Any], mode: str) -> str:
+    """Draw rows read against the share certified, for a weak and for a strong model of posts."""
+    panels = []
+    for model in MODELS:
+        [cell] = [c for c in found["cells"] if (c["task"], c["model"]) == ("newsgroups", model)]
+        own = cell["errors"]["0.05"]
+        panels.append(
+            Certified(
+                f"posts, model right on {cell['accuracy']:.0%}",
+                own["truth"],
+                [(n, own["certify"][str(n)][0]) for n in ANSWERS],
+                list(zip(MORE, uniform_shares(own), strict=True)),
+            )
+        )
+    return certified(panels, mode)
 
 
 def main() -> None:
@@ -327,13 +361,15 @@ def main() -> None:
             if not place.exists():
                 write_json(place, cell(task, model, options.draws))
             cells.append(json.loads(place.read_text()))
-    text = document(cells, options.draws)
+    found = {"draws": options.draws, "cells": cells}
+    text = document(found)
     print(text)
     if set(options.tasks) == set(TASKS):
         path: Path = RESULTS / "certify.md"
         write_text(path, text + notes(path))
+        write_json(FIGURES, found)
         for mode in ("light", "dark"):
-            write_text(RESULTS / f"certify-{mode}.svg", picture(cells, mode))
+            write_text(PICTURES / f"certify-{mode}.svg", picture(found, mode))
 
 
 if __name__ == "__main__":

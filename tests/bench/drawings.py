@@ -256,3 +256,51 @@ def quality(figures: Mapping[str, Any], mode: str) -> str:
 def _across(panel: Panel, accuracy: float) -> float:
     share = (accuracy - panel.low) / (panel.high - panel.low)
     return panel.left + ACROSS * share
+
+
+@dataclass(frozen=True)
+class Certified:
+    """A panel of `certified`: the share of rows that the truth, a plan and a uniform draw certify.
+
+    Attributes:
+        plan, uniform: (answers, share)
+    """
+
+    title: str
+    truth: float
+    plan: Sequence[tuple[int, float]]
+    uniform: Sequence[tuple[int, float]]
+
+
+def certified(panels: Sequence[Certified], mode: str) -> str:
+    """Draw answers against the share of the rows that is certified."""
+    drawing = Drawing(mode, 300, "Rows that people read against the share of rows certified")
+    for number, panel in enumerate(panels):
+        left, right = 70 + 430 * number, 410 + 430 * number
+
+        def place(answers: float, share: float, left: int = left) -> tuple[float, float]:
+            return left + answers * 340 / 1000, 240 - 190 * share
+
+        drawing.text(left, 28, panel.title, bold=True)
+        for share in (0, 0.5, 1):
+            y = place(0, share)[1]
+            drawing.line([(left, y), (right, y)], "rule", 1)
+            drawing.text(left - 8, y + 5, f"{share:.0%}", colour="muted", size=13, anchor="end")
+        for answers in (0, 200, 400, 600, 800, 1000):
+            x = place(answers, 0)[0]
+            drawing.text(x, 260, f"{answers:,}", colour="muted", size=13, anchor="middle")
+        y = place(0, panel.truth)[1]
+        drawing.line([(left, y), (right, y)], "muted", 1)
+        drawing.text(right, y - 6, "all that the truth would allow",
+                     size=13, colour="muted", anchor="end")  # fmt: skip
+        for points, colour in ((panel.uniform, "second"), (panel.plan, "first")):
+            shown = [place(*point) for point in points if point[0] <= 1000]
+            drawing.line(shown, colour, 2)
+            for point in shown:
+                drawing.dot(*point, colour, hollow=colour == "second")
+    for x, name, colour in ((76, "pet certify", "first"), (196, "uniform draw", "second")):
+        drawing.dot(x, 284, colour, hollow=colour == "second")
+        drawing.text(x + 12, 289, name, size=14)
+    words = "rows that people read → share of rows whose labels are certified, at most 5 % wrong"
+    drawing.text(330, 289, words, size=14, colour="muted")
+    return drawing.svg()

@@ -3,7 +3,8 @@
     python -m tests.bench.pictures runs/newsgroups-bert-tiny
 
 Writes data/pictures/ (the report's top, a row on the page of a review, the steps of the method, the
-measured accuracies, each in light and in dark, and figures.json, the figures that they show) and,
+measured accuracies, what a certificate costs, each in light and in dark, and figures.json, the
+figures of the first that they show) and,
 in README.md, what stands between `<!-- demo ... -->` and `<!-- end -->`. The run's report is drawn
 anew first.
 """
@@ -32,7 +33,7 @@ from pet.reporting.report_page import write_page
 from pet.reviewing.review_rows import write_review
 from pet.reviewing.review_session import open_review
 from pet.storage.files import write_json, write_text
-from tests.bench import drawings
+from tests.bench import certify, drawings
 from tests.bench.drawings import percent
 from tests.support.browser import BROWSER, MODES, browse
 from tests.support.reviews import serving
@@ -219,6 +220,7 @@ def main() -> None:
         (PICTURES / f"review-{mode}.png").write_bytes(review_picture(run, mode))
         write_text(PICTURES / f"method-{mode}.svg", drawings.method(demo, mode))
         write_text(PICTURES / f"quality-{mode}.svg", drawings.quality(figures["quality"], mode))
+        write_text(PICTURES / f"certify-{mode}.svg", certify.picture(certify.read_figures(), mode))
     write_json(PICTURES / "figures.json", figures)
     write_text(README, fill(README.read_text(encoding="utf-8"), demo_summary(demo)))
     print(f"written: {PICTURES} and the demo's figures in README.md")

@@ -10,7 +10,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from tests.bench import drawings, pictures
+from tests.bench import certify, drawings, pictures
 from tests.bench.drawings import percent
 from tests.support import reports
 from tests.support.documents import REPOSITORY
@@ -31,7 +31,7 @@ def test_a_guide_shows_every_picture_in_light_and_in_dark() -> None:
     shown = set(re.findall(r'(?:srcset|src)="(?:\.\./)?data/pictures/([^"]+)"', guides))
     there = {path.name for path in pictures.PICTURES.iterdir()} - {"figures.json"}
     assert shown == there
-    assert len(there) == 8
+    assert len(there) == 10
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in pictures.PICTURES.iterdir()))
@@ -45,6 +45,7 @@ def test_the_drawings_are_those_of_the_figures(mode: str) -> None:
     for name, drawn in (
         ("method", drawings.method(DEMO, mode)),
         ("quality", drawings.quality(QUALITY, mode)),
+        ("certify", certify.picture(certify.read_figures(), mode)),
     ):
         there = (pictures.PICTURES / f"{name}-{mode}.svg").read_text(encoding="utf-8")
         assert there == drawn, "make pictures"
@@ -73,6 +74,11 @@ def test_the_measured_figures_are_those_of_the_benchmark() -> None:
     }
     assert len(stated) >= 4
     assert [figure for figure in stated if figure not in known] == []
+
+
+def test_the_table_of_certificates_is_that_of_the_stored_figures() -> None:
+    table = certify.FIGURES.with_suffix(".md").read_text(encoding="utf-8")
+    assert table.startswith(certify.document(certify.read_figures())), "make bench-certify"
 
 
 def test_the_way_of_a_text_is_drawn_of_any_run_with_a_test_set() -> None:

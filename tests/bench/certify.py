@@ -288,7 +288,7 @@ def document(found: dict[str, Any]) -> str:
         "draw needs for the rows that 200 and 400 answers certify here, and which part of them is",
         "saved; of two uniform draws (one tests from the fewest drawn rows on that can pass, one",
         "from twice as many) the better one. *planned with a test set*: the same numbers of",
-        "answers, where the plan knows the errors on 300 test rows. Each pool has about 3,000 rows.",
+        "answers, where the plan knows the errors on 300 test rows. A pool has about 3,000 rows.",
         "",
         "| pool | model right on | error | truth | certified with 100, 200, 400 answers "
         "| planned with a test set | certified wrongly | uniform, for 200 | for 400 "

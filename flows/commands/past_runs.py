@@ -60,6 +60,10 @@ def runs_show(folder: RunFolder, json_out: Json = False, debug: Debug = False) -
         from pet.finished.past_runs import show_run
 
         found = show_run(run.path)
+        if found["certificate"]:
+            from pet.certifying.certificates import void_since
+
+            found["certificate_void"] = void_since(run.path, found["certificate"])
         if json_out:
             sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
         else:

@@ -72,6 +72,8 @@ def run_record(console: Console, found: dict[str, Any], folder: object) -> None:
     _provenance(console, found["provenance"])
     if found["certificate"]:
         line = certificate_file.sentence(found["certificate"])
+        if found["certificate_void"]:
+            line = f"the certificate is void: {found['certificate_void']}. It said: {line}"
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     if draw := found["draw"]:
         request = draw["request"]

@@ -21,7 +21,7 @@ from pet.certifying.ledger import (
 )
 from pet.certifying.marking import mark_card, mark_labels
 from pet.config import CsvConfig
-from pet.errors import InputError, Problem
+from pet.errors import InputError, PetError, Problem
 from pet.finished.finished_run import FinishedRun, open_run
 from pet.inputs.run_tables import csv_format
 from pet.method.certification import Draw, fixed_sequence, rows_needed, wrong_allowed
@@ -128,6 +128,20 @@ def refuse_void(run: FinishedRun, record: Mapping[str, Any]) -> None:
                 "prove nothing of a model that may have learned from them",
             )
         )
+
+
+def void_since(folder: Path, certificate: Mapping[str, Any]) -> str:
+    """Say what a run's certificate is no longer about; nothing where it holds.
+
+    The labels are read. Whether the pool's files are still the same, only a draw looks.
+    """
+    try:
+        now = look_at(open_run(folder)).identity
+    except PetError as error:
+        return str(error).splitlines()[0]
+    certified = certificate.get("identity") or {}
+    changed = [name for name, digest in now.items() if certified.get(name) != digest]
+    return f"another {' and another '.join(changed)} since" if changed else ""
 
 
 def _read(

@@ -7,8 +7,10 @@ import json
 import shlex
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
+from pet.storage.files import read_parquet, write_parquet
 from tests.flows.conftest import Pet
 from tests.pet.certifying.conftest import write
 
@@ -36,6 +38,12 @@ def test_a_draw_names_the_next_step_and_the_certificate_is_shown_with_the_run(
     assert "draw 1:" not in shown
     page = (run_copy / "report.html").read_text()
     assert first in page
+    part = next((run_copy / "labels").glob("part-*.parquet"))
+    table = read_parquet(part)
+    labels = pa.array(["sport"] * len(table), pa.string())
+    place = table.column_names.index("label")
+    write_parquet(part, table.set_column(place, "label", labels), {})
+    assert "the certificate is void: another labels since" in pet("runs", "show", run_copy).stdout
     assert "All 37 labels together, certified or not: " in page.replace("\n", " ")
 
 

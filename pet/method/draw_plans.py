@@ -23,6 +23,7 @@ BORDERS = (0.3, 0.45, 0.6, 0.75)  # the first stratum's share of the frame
 THINNED = (0.3, 0.4, 0.5, 0.6)  # the first stratum's share of the draws
 QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9)  # of the offset and of the slope: 25 curves in all
 PRIOR = (1.5, 0.8)  # deviations of the offset and of the slope from the model's own claims
+LEFT = (0.5, 0.25)  # those that answers leave at least: errors follow no curve exactly
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ def error_curves(claims: Array, known: Array, wrong: NDArray[np.bool_]) -> Array
     """Return what the errors may be, given a model's claims and some answers.
 
     log odds of an error = a + b * (claimed log odds), with a ~ N(0, 1.5^2), b ~ N(1, 0.8^2) before
-    the answers (Platt scaling with a prior) and by Laplace's approximation after them.
+    the answers (Platt scaling with a prior) and by Laplace's approximation after them, whose
+    variances are enlarged by those of `LEFT`.
 
     Args:
         claims: 1 - confidence. [n]
@@ -71,7 +73,8 @@ def error_curves(claims: Array, known: Array, wrong: NDArray[np.bool_]) -> Array
     mode = minimize(loss, np.array([0.0, 1.0])).x
     chance = 1 / (1 + np.exp(-(mode @ design)))
     precision = (design * chance * (1 - chance)) @ design.T + np.diag(prior**-2.0)
-    spread = np.linalg.cholesky(np.linalg.inv(precision))
+    covariance = np.linalg.inv(precision) + np.diag(np.square(LEFT)) * bool(len(known))
+    spread = np.linalg.cholesky(covariance)
     found = mode + np.array(list(itertools.product(ndtri(QUANTILES), repeat=2))) @ spread.T
     found[:, 1] = np.maximum(found[:, 1], 0)
     return 1 / (1 + np.exp(-(found[:, :1] + found[:, 1:] * _log_odds(claims))))

@@ -29,6 +29,14 @@ def test_known_answers_correct_a_model_that_doubts_too_much() -> None:
     assert np.all(curves[:, np.searchsorted(CLAIMS, 0.4)] < 0.05)
 
 
+def test_many_answers_leave_some_doubt() -> None:
+    """A plan that is sure of a curve ends its frame too early, and more answers certify less."""
+    known = np.repeat(CLAIMS, 400)
+    curves = error_curves(CLAIMS, known, np.random.default_rng(0).random(len(known)) < known)
+    low, high = curves.min(axis=0), curves.max(axis=0)
+    assert np.all(high > 1.5 * low)
+
+
 def test_a_frame_ends_where_the_model_errs_too_often() -> None:
     curves = error_curves(CLAIMS, np.repeat(CLAIMS, 20), _as_claimed())
     plan = plan_draw(ROWS, curves, allowed(0.05), 300, 0.05)

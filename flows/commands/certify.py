@@ -130,7 +130,7 @@ def _draw(run: Path, out_file: Path, request: object, json_out: bool) -> None:
         print_record({"out": str(out_file), **draw.record})
         return
     step = next_step("pet certify", run, out_file)
-    certificate_screen.drawn(out, draw.record, out_file, step)
+    certificate_screen.drawn(out, draw.record, out_file, step, len(draw.answers))
 
 
 def _take(run: Path, answered: Path, csv: list[str] | None, json_out: bool) -> None:

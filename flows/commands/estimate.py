@@ -81,7 +81,7 @@ def estimate(
                 print_record({"out": out_file, **draw.record})
                 return
             step = next_step("pet estimate", run, Path(out_file))
-            certificate_screen.drawn_for_shares(out, draw.record, out_file, step)
+            certificate_screen.drawn_for_shares(out, draw.record, out_file, step, len(draw.answers))
         elif answered is not None:
             level = 0.95 if confidence is None else confidence
             found = shares.estimate(run, Path(answered), observer, level, read_csv(csv))

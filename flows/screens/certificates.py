@@ -14,8 +14,14 @@ from pet.escaping import visible
 from pet.reporting.certificate_file import least_confidence, sentence
 
 
-def drawn(console: Console, record: Mapping[str, Any], path: Path, next_step: str) -> None:
-    """Show what was drawn, and what a person does next."""
+def drawn(
+    console: Console, record: Mapping[str, Any], path: Path, next_step: str, answered: int
+) -> None:
+    """Show what was drawn, and what a person does next.
+
+    Args:
+        answered: texts that have an answer from before.
+    """
     frame, asked = record["frame"], len(set(record["asked"].values()))
     least = least_confidence(frame["threshold"])
     _print(
@@ -24,6 +30,7 @@ def drawn(console: Console, record: Mapping[str, Any], path: Path, next_step: st
             f"{len(record['drawn']):,} rows drawn ({asked:,} different texts) of the "
             f"{frame['rows']:,} with a confidence of {least} or more, of "
             f"{record['pool_rows']:,}; recorded as draw {record['number']}",
+            *_before(record, answered),
             f"written    {path}",
             "write a label into `answer` for every row: an empty one counts as wrong. Then:",
             f"  {next_step}",
@@ -31,8 +38,18 @@ def drawn(console: Console, record: Mapping[str, Any], path: Path, next_step: st
     )
 
 
+def _before(record: Mapping[str, Any], answered: int) -> list[str]:
+    """Say that this draw was there, and how many of its rows have an answer."""
+    if not answered:
+        return []
+    left = len(set(record["asked"].values())) - answered
+    line = f"this was asked for before: {answered:,} texts are answered, {left:,} are left to read"
+    more = "; for other rows ask for another number of answers, which spends alpha"
+    return [line if left else line + more]
+
+
 def drawn_for_shares(
-    console: Console, record: Mapping[str, Any], path: str, next_step: str
+    console: Console, record: Mapping[str, Any], path: str, next_step: str, answered: int
 ) -> None:
     """Show what was drawn to estimate shares, and what a person does next."""
     _print(
@@ -40,6 +57,7 @@ def drawn_for_shares(
         [
             f"{len(record['drawn']):,} rows drawn of {record['pool_rows']:,}; recorded as draw "
             f"{record['number']}",
+            *_before(record, answered),
             f"written    {path}",
             "write a label into `answer` for every row. Then:",
             f"  {next_step}",

@@ -33,6 +33,8 @@ def test_a_draw_names_the_next_step_and_the_certificate_is_shown_with_the_run(
     assert taken.exit_code == 0, taken.output
     first = taken.stdout.splitlines()[0]
     assert first.startswith("Certified: at most 40 % of the ")
+    words = ("--error", 0.4, "--answers", 20, "--out", "c.csv")
+    assert "answered, 0 are left to read" in pet("certify", run_copy, *words).stdout
     shown = pet("runs", "show", run_copy).stdout
     assert first in shown
     assert "draw 1:" not in shown

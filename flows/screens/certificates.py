@@ -44,7 +44,7 @@ def _before(record: Mapping[str, Any], answered: int) -> list[str]:
         return []
     left = len(set(record["asked"].values())) - answered
     line = f"this was asked for before: {answered:,} texts are answered, {left:,} are left to read"
-    more = "; for other rows ask for another number of answers, which spends alpha"
+    more = "; for other rows ask for another number of answers"
     return [line if left else line + more]
 
 

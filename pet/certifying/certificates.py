@@ -105,7 +105,7 @@ def take_answers_to(
     draw = draws[-1]
     refuse_void(run, draw.record)
     texts = asked_texts(run, draw.record, observer)
-    given = _read(run, draw, answers, csv, texts)
+    given = _read(run, draws, answers, csv, texts)
     draw = add_answers(draw, given)
     return draw, [*draws[:-1], draw]
 
@@ -148,15 +148,25 @@ def void_since(folder: Path, certificate: Mapping[str, Any]) -> str:
 
 def _read(
     run: FinishedRun,
-    draw: RecordedDraw,
+    draws: Sequence[RecordedDraw],
     answers: Path,
     csv: CsvConfig,
     texts: Mapping[str, Mapping[str, str]],
 ) -> dict[str, str]:
-    """Read answers to a draw: id of a row that was asked -> label, for those that have one."""
+    """Read answers to the latest draw: id of a row that was asked -> label, where there is one."""
     given = read_annotations(answers, run.task.fields, csv_format(csv, "--csv "))
     answered = [own for own in given if own.label]
-    asked = set(draw.record["asked"].values())
+    *earlier, asked = [set(draw.record["asked"].values()) for draw in draws]
+    strange = {own.id for own in answered} - asked
+    if of := [n for n, ids in enumerate(earlier, start=1) if strange and strange <= ids]:
+        raise InputError(
+            Problem(
+                str(answers),
+                f"answers to draw {len(draws)}, the latest",
+                f"answers to draw {of[-1]}",
+                "give the answers to the latest: each draw takes its own until the next is made",
+            )
+        )
     if problems := answer_problems(
         str(answers), answered, run.task.labels, {id: texts[id] for id in asked}
     ):

@@ -71,6 +71,17 @@ def test_answers_to_rows_that_were_not_drawn_are_refused(
         take_certificate(run_copy, write(tmp_path / "a.csv", answers), SILENT)
 
 
+def test_answers_to_an_earlier_draw_are_called_so(
+    drawn: Drawer, run_copy: Path, tmp_path: Path
+) -> None:
+    answers = as_predicted(drawn("one"))
+    later = drawn("two", error=0.45, answers=21)
+    if set(answers) <= set(later.record["asked"].values()):
+        pytest.skip("the second draw has drawn the rows of the first again")
+    with pytest.raises(InputError, match="answers to draw 1"):
+        take_certificate(run_copy, write(tmp_path / "a.csv", answers), SILENT)
+
+
 def test_answers_without_a_draw_are_refused(run_copy: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="a draw, recorded before its answers"):
         take_certificate(run_copy, write(tmp_path / "a.csv", {"pool.parquet:1": "sport"}), SILENT)

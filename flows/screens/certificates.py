@@ -106,6 +106,8 @@ def _of_week(own: Mapping[str, float]) -> str:
 def certificate(console: Console, found: Mapping[str, Any]) -> None:
     """Show what is certified, the rows behind it, and what more answers would bring."""
     lines = [sentence(found)]
+    if stands := found.get("stands"):
+        lines.append(f"an earlier draw certifies more, and stands: {stands}")
     counts = (
         f"draw {found['draw_number']}: {found['drawn']:,} rows drawn, {found['answered']:,} "
         f"answered, {found['wrong']:,} of these labels wrong"

@@ -27,7 +27,7 @@ from pet.inputs.run_tables import csv_format
 from pet.method.certification import Draw, fixed_sequence, rows_needed, wrong_allowed
 from pet.method.draw_plans import error_curves, expected_rows
 from pet.progress import Observer
-from pet.reporting.certificate_file import CERTIFICATE, labels_made_from, read_certificate
+from pet.reporting.certificate_file import CERTIFICATE, labels_made_from, read_certificate, sentence
 from pet.reporting.report_page import write_page
 from pet.reviewing.annotations import read_annotations
 from pet.reviewing.reviewed import answer_problems
@@ -45,8 +45,8 @@ def take_certificate(
 ) -> dict[str, Any]:
     """Take the answers to a run's latest draw; return the certificate.
 
-    `certificate.json` is written if any label is certified; the answers are in `labels/` from then
-    on. More answers to the same draw may come later; those that are in stay as they are.
+    `certificate.json` is written if any label is certified, and no earlier draw certifies more of
+    the same: then its sentence is under `stands`. The answers are in `labels/` from then on. More answers to the same draw may come later; those that are in stay as they are.
 
     Raises:
         InputError: no draw, wrong answers, or labels, model or pool that are others by now.
@@ -58,12 +58,21 @@ def take_certificate(
         stored = read_certificate(run.folder)
         if stored is not None and _but_date(stored) == _but_date(certificate):
             certificate = stored
-        if certificate["threshold"] is not None:
+        if stored is not None and _certifies_more(stored, certificate):
+            certificate["stands"] = sentence(stored)
+        elif certificate["threshold"] is not None:
             write_json(run.folder / CERTIFICATE, certificate)
             mark_card(run, certificate)
             write_page(run.folder)
         mark_answers(run, draw.record["identity"])
     return certificate
+
+
+def _certifies_more(stored: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Return whether an earlier draw certifies more of the same: both hold."""
+    same = ("guarantee", "error", "confidence", "identity", "labels")
+    alike = all(stored.get(name) == new[name] for name in same)
+    return alike and stored["certified_rows"] > new["certified_rows"]
 
 
 def _but_date(certificate: Mapping[str, Any]) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def read_certificate(run: Path) -> dict[str, Any] | None:
 
 
 def open_draw(run: Path) -> dict[str, Any] | None:
-    """Return a run's latest draw if its certificate is of another one, or there is none.
+    """Return a run's latest draw if rows of it wait for answers, or it has certified nothing.
 
     Returns:
         `number`, `request`, `drawn` and `answered` rows.
@@ -49,6 +49,8 @@ def open_draw(run: Path) -> dict[str, Any] | None:
         return None
     answers = read_record(folders[-1] / ANSWERS).get("answers") or {}
     answered = sum(bool(answers.get(id)) for id in asked.values())
+    if certificate is not None and answered == len(asked):
+        return None
     number = int(folders[-1].name)
     return {"number": number, "request": request, "drawn": len(asked), "answered": answered}
 

@@ -71,6 +71,19 @@ def test_answers_to_rows_that_were_not_drawn_are_refused(
         take_certificate(run_copy, write(tmp_path / "a.csv", answers), SILENT)
 
 
+def test_a_later_draw_that_certifies_less_takes_nothing_away(
+    drawn: Drawer, run_copy: Path, tmp_path: Path
+) -> None:
+    first = take_certificate(
+        run_copy, write(tmp_path / "a.csv", as_predicted(drawn("one"))), SILENT
+    )
+    later = as_predicted(drawn("two", answers=21), wrong=21)
+    found = take_certificate(run_copy, write(tmp_path / "b.csv", later), SILENT)
+    assert found["threshold"] is None
+    assert found["stands"] == sentence(first)
+    assert read_certificate(run_copy) == first
+
+
 def test_answers_to_an_earlier_draw_are_called_so(
     drawn: Drawer, run_copy: Path, tmp_path: Path
 ) -> None:

@@ -46,7 +46,8 @@ def take_certificate(
     """Take the answers to a run's latest draw; return the certificate.
 
     `certificate.json` is written if any label is certified, and no earlier draw certifies more of
-    the same: then its sentence is under `stands`. The answers are in `labels/` from then on. More answers to the same draw may come later; those that are in stay as they are.
+    the same: then its sentence is under `stands`. The answers are in `labels/` from then on. More
+    answers to the same draw may come later; those that are in stay as they are.
 
     Raises:
         InputError: no draw, wrong answers, or labels, model or pool that are others by now.

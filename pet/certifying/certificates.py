@@ -133,7 +133,7 @@ def refuse_void(run: FinishedRun, record: Mapping[str, Any]) -> None:
             Problem(
                 str(run.folder),
                 "the labels, the model and the pool that were drawn from",
-                f"another {' and another '.join(changed)}: what was drawn and certified is void",
+                f"{_others(changed)}: what was drawn and certified is void",
                 "draw anew with `pet certify RUN --answers ...`: the answers to the old draw "
                 "prove nothing of a model that may have learned from them",
             )
@@ -153,7 +153,13 @@ def void_since(folder: Path, certificate: Mapping[str, Any]) -> str:
         return str(error).splitlines()[0]
     certified = certificate.get("identity") or {}
     changed = [name for name, digest in now.items() if certified.get(name) != digest]
-    return f"another {' and another '.join(changed)} since" if changed else ""
+    return f"{_others(changed)} since" if changed else ""
+
+
+def _others(changed: Sequence[str]) -> str:
+    return " and ".join(
+        "other labels" if name == "labels" else f"another {name}" for name in changed
+    )
 
 
 def _read(

@@ -45,7 +45,7 @@ def test_a_draw_names_the_next_step_and_the_certificate_is_shown_with_the_run(
     labels = pa.array(["sport"] * len(table), pa.string())
     place = table.column_names.index("label")
     write_parquet(part, table.set_column(place, "label", labels), {})
-    assert "the certificate is void: another labels since" in pet("runs", "show", run_copy).stdout
+    assert "the certificate is void: other labels since" in pet("runs", "show", run_copy).stdout
     assert "All 37 labels together, certified or not: " in page.replace("\n", " ")
 
 

@@ -117,7 +117,7 @@ def test_a_label_changed_by_hand_is_no_answer(
         place = table.column_names.index(name)
         table = table.set_column(place, name, pa.array(values, pa.string()))
     write_parquet(part, table, {})
-    with pytest.raises(InputError, match="another labels"):
+    with pytest.raises(InputError, match="other labels"):
         take_certificate(run_copy, answers, SILENT)
 
 

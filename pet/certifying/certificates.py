@@ -157,9 +157,8 @@ def void_since(folder: Path, certificate: Mapping[str, Any]) -> str:
 
 
 def _others(changed: Sequence[str]) -> str:
-    return " and ".join(
-        "other labels" if name == "labels" else f"another {name}" for name in changed
-    )
+    names = ("other labels" if name == "labels" else f"another {name}" for name in changed)
+    return " and ".join(names)
 
 
 def _read(

@@ -91,7 +91,7 @@ bench-quality: $(VENV)/.installed-dev  ## quality of labels over seeds, beside S
 	$(PYTHON) -m data.fetch all
 	$(PYTHON) -m tests.bench.quality
 
-bench-certify: $(VENV)/.installed-dev  ## what a certificate of labels costs, and whether it holds (an hour)
+bench-certify: $(VENV)/.installed-dev  ## what a certificate of labels costs, and whether it holds (15 minutes)
 	$(PYTHON) -m data.fetch newsgroups movies reuters
 	$(PYTHON) -m tests.bench.certify
 

@@ -274,7 +274,7 @@ def fewer(own: dict[str, Any], answers: int) -> str:
     needed = same_rows(own, answers)
     if needed is None:
         return f"> {MORE[-1]:,}: > {1 - answers / MORE[-1]:.0%}"
-    return f"{needed:,.0f}: {1 - answers / needed:.0%}"
+    return f"{needed:,.0f}: {round(100 - 100 * answers / needed)}%"
 
 
 def document(found: dict[str, Any]) -> str:

@@ -179,7 +179,6 @@ PRESETS: dict[str, dict[str, Any]] = {
     "cpu": {
         "max_length": 64,
         "student_max_length": 128,
-        "joint": {"steps": 40},
         "member": {"steps": 0},
         "student": {"steps": 300},
     },

@@ -17,10 +17,10 @@ LARGE_CAUSAL, LARGE_MASKED = 50_000_000, 100_000_000  # weights that a CPU train
 def choose_preset(config: RunConfig) -> tuple[Preset, str]:
     """Choose a preset, with the reason; the default one, without a reason, where it will do.
 
-    A large causal model on a CPU is trained once for all patterns, for a few LoRA steps, beside a
-    sentence encoder: trained in full, nine such members took hours, and on topics and films the
-    ensemble was no better (tests/bench/results/quality.md). A large masked one learns for a few
-    steps.
+    A large causal model on a CPU is used zero-shot where there is a sentence encoder that learns
+    from the labeled rows: trained in full, nine such members took hours, and on topics and films
+    the ensemble was no better (tests/bench/results/quality.md). A large masked one learns for a
+    few steps.
     """
     trained = config.member.steps != TrainingConfig().steps  # the user wants them so
     if config.preset != "default" or trained:
@@ -34,9 +34,9 @@ def choose_preset(config: RunConfig) -> tuple[Preset, str]:
     on_cpu = f"the teacher has {weights / 1e6:,.0f} million weights and computes on a CPU, so that"
     if causal and weights >= LARGE_CAUSAL and config.encoder is not None:
         return "cpu", (
-            f"preset cpu: {on_cpu} it learns from labeled rows once for all patterns, for "
-            f"{PRESETS['cpu']['joint']['steps']} LoRA steps, and reads 64 tokens of a text. "
-            "--preset default trains every member in full, which takes hours"
+            f"preset cpu: {on_cpu} its members are used zero-shot and read 64 tokens of a text; "
+            "the encoder learns from labeled rows. --preset default trains the members, which "
+            "takes hours"
         )
     if not causal and weights >= LARGE_MASKED:
         own = PRESETS["cpu-masked"]

@@ -11,9 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.archives import Archive, download
+from pet.errors import PetError
 from pet.storage.files import writing
 
 SEAL = "source.json"
+
+
+class Unavailable(PetError):
+    """What a recipe is made from is not on this machine: it is skipped, not failed."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,7 @@ class Recipe:
     Attributes:
         name: what the user types.
         target: the folder, relative to the cache.
+        archive: what is downloaded; None: `build` finds on the machine what it needs.
         build: writes the folder's files; called with the archive and an empty folder.
         check: raises if the recipe cannot work here; called before the download.
         version: raised when `build` changes what it writes, so that old folders are made anew.
@@ -30,7 +36,7 @@ class Recipe:
 
     name: str
     target: str
-    archive: Archive
+    archive: Archive | None
     build: Callable[[Path, Path], None]
     check: Callable[[], None] = lambda: None
     version: int = 1
@@ -54,7 +60,9 @@ def fetch(recipe: Recipe, root: Path) -> bool:
         return False
     recipe.check()
     with partial_folder(root) as partial:
-        path = download(recipe.archive, Path(partial) / "download")
+        path = Path(partial) / "download"
+        if recipe.archive is not None:
+            path = download(recipe.archive, path)
         with writing(target) as folder:
             folder.mkdir()
             recipe.build(path, folder)
@@ -70,12 +78,10 @@ def partial_folder(root: Path) -> AbstractContextManager[str]:
 
 def fingerprint(recipe: Recipe) -> dict[str, str | int]:
     """Return what decides the content of the recipe's folder."""
-    return {
-        "recipe": recipe.name,
-        "version": recipe.version,
-        "archive": recipe.archive.filename,
-        "sha256": recipe.archive.sha256,
-    }
+    found: dict[str, str | int] = {"recipe": recipe.name, "version": recipe.version}
+    if recipe.archive is not None:
+        found |= {"archive": recipe.archive.filename, "sha256": recipe.archive.sha256}
+    return found
 
 
 def write_seal(folder: Path, recipe: Recipe) -> None:

@@ -10,6 +10,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,15 @@ class Sizes:
     labeled: tuple[int, ...] = (10, 50, 100)
     seeds: int = 8
 
+
+class Identified(Protocol):
+    """What has an id of its own."""
+
+    @property
+    def id(self) -> str: ...
+
+
+T = TypeVar("T", bound=Identified)
 
 Share = Callable[[Sequence[Row], int, str], list[Row]]
 
@@ -77,7 +87,7 @@ def usable(rows: Iterable[Row]) -> list[Row]:
     return list(first.values())
 
 
-def shuffled(rows: Iterable[Row], salt: str) -> list[Row]:
+def shuffled(rows: Iterable[T], salt: str) -> list[T]:
     """Return the rows in an order that looks random and depends on nothing but salt and ids."""
     return sorted(rows, key=lambda row: hashlib.sha256(f"{salt}/{row.id}".encode()).digest())
 

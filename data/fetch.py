@@ -8,14 +8,15 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from data.cache import Recipe, cache_root, fetch
+from data.cache import Recipe, Unavailable, cache_root, fetch
+from data.debtags import DEBTAGS
 from data.models import BERT_TINY, MINILM, SMOLLM2
 from data.texts import DOMAINS, MOVIES, NEWSGROUPS, REUTERS
 from pet.errors import Interrupted, PetError
 
 RECIPES = {
     recipe.name: recipe
-    for recipe in (NEWSGROUPS, MOVIES, REUTERS, DOMAINS, BERT_TINY, SMOLLM2, MINILM)
+    for recipe in (NEWSGROUPS, MOVIES, REUTERS, DOMAINS, DEBTAGS, BERT_TINY, SMOLLM2, MINILM)
 }
 
 
@@ -54,7 +55,12 @@ def parse(arguments: Sequence[str] | None) -> list[str]:
 def fetch_and_tell(recipe: Recipe, root: Path) -> None:
     """Fetch one thing and print one line about it."""
     start = time.perf_counter()
-    if fetch(recipe, root):
+    try:
+        made = fetch(recipe, root)
+    except Unavailable as reason:
+        print(f"{recipe.name}: skipped, {reason}")
+        return
+    if made:
         print(f"{recipe.name}: in {root / recipe.target}, {time.perf_counter() - start:.0f} s")
     else:
         print(f"{recipe.name}: already in {root / recipe.target}, nothing to do")

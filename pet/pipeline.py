@@ -167,7 +167,10 @@ class _Stages:
         if choice.model == "ensemble":
             self.one("student on the ensemble's rows", partial(score_unlabeled, session, student))
         labels = self.label(members, student, soft, choice)
-        self.here("reference for drift", partial(write_reference, session, labels, soft, choice))
+        if not session.task.several:  # nights of such a task are refused
+            self.here(
+                "reference for drift", partial(write_reference, session, labels, soft, choice)
+            )
         seconds = {name: stage["seconds"] for name, stage in self.stages.items()}
         write_provenance(session, choice.labeled_with)
         report = write_report(session, lineup, members, self.made, seconds, choice)

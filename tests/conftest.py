@@ -137,6 +137,18 @@ def shipped_run(finished_run: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture(scope="session")
+def several_inputs(shared: Shared) -> Path:
+    """The tiny task with several labels a text, and its texts; not to be changed."""
+    return shared.folder("several", samples.write_several)
+
+
+@pytest.fixture(scope="session")
+def several_run(finished_run: Callable[..., Path], several_inputs: Path) -> Path:
+    """A finished run of it; not to be changed."""
+    return finished_run("several", **samples.several(several_inputs, **samples.SHIPPED))
+
+
+@pytest.fixture(scope="session")
 def mixed_run(finished_run: Callable[..., Path]) -> Path:
     """A run whose ensemble labels the 20 rows that it scored, and the student others.
 

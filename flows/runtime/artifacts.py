@@ -205,7 +205,7 @@ def _accuracies(report: Mapping[str, Any]) -> list[str]:
 
 
 def _row(source: str, name: str, figures: Mapping[str, float]) -> str:
-    accuracy, macro_f1 = figures["accuracy"], figures["macro_f1"]
+    accuracy, macro_f1 = figures.get("micro_f1", figures["accuracy"]), figures["macro_f1"]
     return f"| {source} | {as_markdown(name)} | {accuracy:.3f} | {macro_f1:.3f} |"
 
 

@@ -85,6 +85,10 @@ def _data(console: Console, found: dict[str, Any]) -> None:
             "",
             *(_share(own["right"], own["rows"]) for own in map(by_label.__getitem__, labels)),
         ]
+    if "areas" in found.get("zero_shot", {}):
+        areas = found["zero_shot"]["areas"]
+        shown = ["" if areas[label] is None else f"{areas[label]:.2f}" for label in labels]
+        columns["area, zero-shot"] = ["", *shown]
     if "pool" in found:
         shares = found.get("zero_shot", {}).get("pool_shares", {})
         predicted = [f"~ {shares[label]:.0%}" if shares else "" for label in labels]
@@ -132,6 +136,9 @@ def _pattern(console: Console, pattern: dict[str, Any], rows: int, with_words: b
             f"{_accuracy(pattern['zero_shot_accuracy'], rows)} "
             f"({_accuracy(pattern['uncalibrated_accuracy'], rows)} before calibration)",
         )
+    if pattern.get("zero_shot_area") is not None:
+        area = pattern["zero_shot_area"]
+        _line(console, f"  zero-shot: {area:.2f}, mean area under the curve (0.5 knows nothing)")
     if (passes := pattern.get("passes", 1)) > 1:
         _line(
             console,
@@ -170,6 +177,13 @@ def _zero_shot(console: Console, found: dict[str, Any]) -> None:
             "zero-shot accuracy of all patterns together "
             f"{_accuracy(zero_shot['accuracy'], rows)} on {among} labeled rows; of always "
             f"predicting the most frequent label {_accuracy(zero_shot['most_frequent'], rows)}",
+        )
+    if "area" in zero_shot:
+        _line(
+            console,
+            f"zero-shot, all patterns together rank {zero_shot['labeled_rows']:,} labeled rows by "
+            f"each label with a mean area under the curve of {zero_shot['area']:.2f} (0.5 knows "
+            "nothing)",
         )
     if "pool_shares" in zero_shot:
         shares = ", ".join(f"{label} {n:.0%}" for label, n in zero_shot["pool_shares"].items())

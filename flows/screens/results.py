@@ -117,7 +117,8 @@ def result(console: Console, report: dict[str, Any], folder: object) -> None:
 
 def _accuracies(report: dict[str, Any], source: str, where: str) -> Table:
     measured, trained = report[source], source == "test"
-    table = Table(title=f"accuracy {where}", title_justify="left", title_style="bold")
+    what = "micro-F1" if "labels_per_text" in report else "accuracy"
+    table = Table(title=f"{what} {where}", title_justify="left", title_style="bold")
     table.add_column("")
     table.add_column("zero-shot", justify="right")
     if not trained and measured["unseen"]:
@@ -127,7 +128,7 @@ def _accuracies(report: dict[str, Any], source: str, where: str) -> Table:
         table.add_column("macro-F1", justify="right")
         table.add_column("ECE", justify="right")
     for name, pattern in measured["patterns"].items():
-        before = pattern.get("zero_shot", {}).get("accuracy")
+        before = _main(pattern["zero_shot"]) if "zero_shot" in pattern else None
         row = [f"pattern {escape(name)}", percent(before)]
         if trained and (f"untrained-{name}" not in report["weights"] or before is None):
             row += _figures(pattern["trained"])
@@ -137,7 +138,7 @@ def _accuracies(report: dict[str, Any], source: str, where: str) -> Table:
     if not trained:
         # The rest was trained on these rows: its accuracy on them is too high.
         if measured["unseen"]:
-            table.add_row("ensemble", "", percent(measured["ensemble"]["accuracy"]))
+            table.add_row("ensemble", "", percent(_main(measured["ensemble"])))
         return table
     table.add_section()
     if "linear_supervised" in measured:
@@ -173,7 +174,8 @@ def _coverage(measured: dict[str, Any]) -> str:
 def _generations(report: dict[str, Any]) -> Table:
     """A column per generation: labels may be many."""
     generations = report["generations"]
-    title = "generations: training rows, agreement, test accuracy, label shares"
+    what = "micro-F1" if "labels_per_text" in report else "accuracy"
+    title = f"generations: training rows, agreement, test {what}, label shares"
     table = Table(title=title, title_justify="left", title_style="bold")
     table.add_column("")
     for number, stage in enumerate(generations):
@@ -222,7 +224,12 @@ def rule_table(rules: dict[str, Any], counted: dict[str, dict[str, Any]]) -> Tab
 
 
 def _figures(measured: dict[str, Any]) -> list[str]:
-    return [percent(measured["accuracy"]), percent(measured["macro_f1"]), percent(measured["ece"])]
+    return [percent(_main(measured)), percent(measured["macro_f1"]), percent(measured["ece"])]
+
+
+def _main(measured: dict[str, Any]) -> float:
+    """Return accuracy, or micro-F1 where a text may have several labels."""
+    return float(measured.get("micro_f1", measured["accuracy"]))
 
 
 def _counts(labels: dict[str, Any], pool: dict[str, Any] | None) -> Table:
@@ -232,9 +239,13 @@ def _counts(labels: dict[str, Any], pool: dict[str, Any] | None) -> Table:
     table.add_column("share", justify="right")
     for label, count in labels["counts"].items():
         table.add_row(escape(label), f"{count:,}", percent(count / max(labels["rows"], 1)))
+    several = "without" in labels
+    if several:
+        without = labels["without"]
+        table.add_row("none of them", f"{without:,}", percent(without / max(labels["rows"], 1)))
     table.add_section()
     table.add_row(
-        "of these abstain",
+        "with a label in doubt" if several else "of these abstain",
         f"{labels['abstained']:,}",
         percent(labels["abstained"] / max(labels["rows"], 1)),
     )
@@ -260,21 +271,48 @@ def predictions(console: Console, found: list[dict[str, Any]]) -> None:
     """Show a label and its confidence per text."""
     table = Table(box=None, show_header=False)
     for row in found:
+        if "labels" in row:
+            table.add_row(escape(_set(row)), escape(row["text"]))
+            continue
         mark = " (abstains)" if row["abstain"] else ""
         table.add_row(escape(row["label"]), percent(row["confidence"]) + mark, escape(row["text"]))
     console.print(table)
 
 
+def _set(row: dict[str, Any]) -> str:
+    """Show the labels of a text with their probabilities; a question mark where one is in doubt."""
+    shown = [
+        f"{label} {percent(row['probabilities'][label])}" + "?" * (label in row["abstain"])
+        for label in row["labels"]
+    ]
+    return ", ".join(shown) or "none of the labels"
+
+
 def evaluation(console: Console, found: dict[str, Any]) -> None:
-    """Show accuracy, macro-F1, ECE and the confusion matrix."""
+    """Show accuracy, macro-F1, ECE and the confusion matrix, or the figures of each label."""
+    micro = f"micro-F1 {percent(found['micro_f1'])}, " if "micro_f1" in found else ""
     console.print(
-        f"{found['with']}: accuracy {percent(found['accuracy'])}, macro-F1 "
+        f"{found['with']}: {micro}accuracy {percent(found['accuracy'])}, macro-F1 "
         f"{percent(found['macro_f1'])}, ECE {percent(found['ece'])}, {found['rows']:,} rows",
         highlight=False,
     )
     console.print(_coverage(found), highlight=False)
-    console.print(
-        confusion_table(console, found["labels"], found["confusion"], "true label", "predicted one")
-    )
+    if "by_label" in found:
+        console.print(_by_label(found["labels"], found["by_label"]))
+    else:
+        pair = "true label", "predicted one"
+        console.print(confusion_table(console, found["labels"], found["confusion"], *pair))
     for warning in found["warnings"]:
         console.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _by_label(labels: list[str], found: list[dict[str, Any]]) -> Table:
+    """Show how well each of several labels is given."""
+    table = Table("label")
+    for name in ("rows", "given", "precision", "recall", "F1", "ECE", "threshold"):
+        table.add_column(name, justify="right")
+    for label, own in zip(labels, found, strict=True):
+        shares = [percent(own[name]) for name in ("precision", "recall", "f1", "ece")]
+        counts = [f"{own[name]:,}" for name in ("rows", "given")]
+        table.add_row(escape(label), *counts, *shares, f"{own['threshold']:.2f}")
+    return table

@@ -42,7 +42,9 @@ from pet.inputs.run_tables import Tables, count_leaks, read_tables
 from pet.inputs.warm_start import check_start
 from pet.method.data_quality import duplicate_rows, near_duplicates, suspects
 from pet.method.metrics import surely_beats_commonest
+from pet.method.outcomes import outcome_of
 from pet.method.rule_reliability import firing_of
+from pet.method.several_labels import area_under_curve
 from pet.models.cloze_model import ClozeModel
 from pet.models.loading import choose_device, load_tokenizer, model_digest
 from pet.models.scoring import Columns, cloze_encoder
@@ -165,7 +167,8 @@ def _of_tables(tables: Tables, with_pool: bool) -> dict[str, Any]:
 
 
 def _describe(task: Task, table: LabeledSet) -> dict[str, Any]:
-    counts = np.bincount(table.labels, minlength=len(task.labels)).tolist()
+    outcome = outcome_of(task.labels_per_text)
+    counts = outcome.counts(table.labels, len(task.labels)).tolist()
     return {
         "rows": len(table),
         "rejected": len(table.rejected),
@@ -267,23 +270,28 @@ def _of_model(
     budget: Budget | None,
 ) -> dict[str, Any]:
     device = choose_device(config.device)
-    labeled = take_rows(tables.labeled, rows_to_score(tables.labeled.labels))
+    outcome = outcome_of(task.labels_per_text, tables.labeled.labels)
+    strata = outcome.strata(tables.labeled.labels)
+    labeled = take_rows(tables.labeled, rows_to_score(strata))
     model = ClozeModel.load(config.model_ref, device, precision=config.precision)
     check_tuning(config, task, model)
     encoders = [
         cloze_encoder(model, task, pattern.name, config.max_length, both_ends=config.both_ends)
         for pattern in task.patterns
     ]
-    glimpse = look(config, model, encoders, labeled.columns, sample, task.shares)
-    predicted = glimpse.ensemble_probabilities(glimpse.labeled).argmax(axis=1)
+    glimpse = look(config, model, encoders, labeled.columns, sample, task.shares, outcome)
+    scores = glimpse.ensemble_scores(glimpse.labeled)
+    probabilities = outcome.of_member(scores)
     found: dict[str, Any] = {
         "kind": "causal" if model.causal else "masked",
         "patterns": [
             preview_pattern(task, place, labeled, model, encoder, glimpse)
             for place, encoder in enumerate(encoders)
         ],
-        "zero_shot": _zero_shot(task, glimpse, labeled, predicted),
-        "suspects": _suspects(task, glimpse, labeled),
+        "zero_shot": _several_zero_shot(task, glimpse, labeled, scores)
+        if task.several
+        else _zero_shot(task, glimpse, labeled, probabilities.argmax(axis=1)),
+        "suspects": [] if task.several else _suspects(task, glimpse, labeled),
         "cut": _cut(config, task, model, encoders, tables, sample),
     }
     for pattern in found["patterns"]:
@@ -300,7 +308,7 @@ def _of_model(
             found["budget"] = {"settings": own, "summary": choice.describe(budget.time)}
         of_models = {name: own[name] for name in own if "student_" in name}
         rates = measure(with_settings(config, of_models))
-    if not know_labels(labeled.labels, predicted):
+    if not know_labels(outcome, labeled.labels, probabilities):
         own["train_from"] = 0.0  # as the run will find, too
     config = with_settings(config, own)
     lineup = plan_members(config, task, tables.labeled, None, sys.maxsize)
@@ -360,6 +368,24 @@ def _zero_shot(
         votes = glimpse.ensemble_probabilities(glimpse.pool).argmax(axis=1)
         shares = np.bincount(votes, minlength=len(task.labels)) / len(votes)
         found["pool_shares"] = dict(zip(task.labels, np.round(shares, 4).tolist(), strict=True))
+    return found
+
+
+def _several_zero_shot(
+    task: Task, glimpse: Glimpse, labeled: LabeledSet, scores: NDArray[np.floating]
+) -> dict[str, Any]:
+    """Measure how well all patterns together rank the labeled rows by each label, zero-shot."""
+    found: dict[str, Any] = {"labeled_rows": len(scores), "pool_rows": glimpse.pool.shape[1]}
+    areas = {
+        label: area_under_curve(scores[:, [place]], labeled.labels[:, [place]])
+        for place, label in enumerate(task.labels)
+    }
+    found["areas"] = {
+        label: None if area is None else round(area, 4) for label, area in areas.items()
+    }
+    known = [area for area in areas.values() if area is not None]
+    if known:
+        found["area"] = round(float(np.mean(known)), 4)
     return found
 
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from pet.config import RunConfig
 from pet.data.labeled import LabeledSet
 from pet.ensemble.member_scoring import CONTENT_FREE
-from pet.method.calibration import calibration_offset
-from pet.method.ensembling import combine, softmax
 from pet.method.metrics import accuracy
+from pet.method.outcomes import ONE, Outcome
+from pet.method.several_labels import area_under_curve, strata_of
 from pet.models.cloze_model import ClozeModel
 from pet.models.model import Texts
 from pet.models.scoring import Columns, ask_in_turn, tokenize_columns
@@ -54,16 +54,22 @@ class Glimpse:
         labeled: scores of labeled rows. [patterns, rows, labels]
         pool: the same of pool rows. [patterns, rows, labels]
         offsets: what calibration adds to the scores. [patterns, labels]
+        outcome: what a text's labels can be.
     """
 
     labeled: NDArray[np.float32]
     pool: NDArray[np.float32]
     offsets: NDArray[np.float32]
+    outcome: Outcome = ONE
+
+    def ensemble_scores(self, scores: NDArray[np.float32]) -> NDArray[np.floating]:
+        """Return the calibrated scores of all patterns together. [rows, labels]"""
+        patterns = len(scores)
+        return self.outcome.combine(scores + self.offsets[:, None], [1.0] * patterns)
 
     def ensemble_probabilities(self, scores: NDArray[np.float32]) -> NDArray[np.floating]:
         """Return the calibrated probabilities of all patterns together. [rows, labels]"""
-        patterns = len(scores)
-        return softmax(combine(scores + self.offsets[:, None], [1.0] * patterns))
+        return self.outcome.of_member(self.ensemble_scores(scores))
 
 
 def rows_to_score(labels: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -96,6 +102,7 @@ def look(
     labeled: Columns,
     pool: Columns,
     shares: Sequence[float] | None = None,
+    outcome: Outcome = ONE,
 ) -> Glimpse:
     """Score labeled rows and some of the pool.
 
@@ -114,8 +121,8 @@ def look(
         prior = ask(dict.fromkeys(pool, CONTENT_FREE), POOL_ROWS)
     offsets = np.zeros((len(encoders), of_pool.shape[2]))
     if _count(pool):
-        offsets = np.stack([calibration_offset(own, config.calibration, shares) for own in prior])
-    return Glimpse(of_labeled, of_pool, offsets.astype(np.float32))
+        offsets = np.stack([outcome.prior_offset(own, config.calibration, shares) for own in prior])
+    return Glimpse(of_labeled, of_pool, offsets.astype(np.float32), outcome)
 
 
 def _count(columns: Columns) -> int:
@@ -160,12 +167,17 @@ def read_examples(
 
 def _one_of_each(labeled: LabeledSet) -> list[int]:
     """The first row of every label, as far as examples are wanted."""
-    _, first = np.unique(labeled.labels, return_index=True)
+    kinds = labeled.labels
+    if kinds.ndim > 1:
+        kinds = strata_of(kinds, kinds.sum(axis=0))
+    _, first = np.unique(kinds, return_index=True)
     return sorted(first.tolist())[:EXAMPLES]
 
 
 def _first_word(task: Task, name: str, labeled: LabeledSet, row: int) -> str:
-    return task.verbalizer(name)[task.labels[labeled.labels[row]]][0]
+    own = labeled.labels[row]
+    place = int(own.argmax()) if own.ndim else own  # of several the first, of none the first too
+    return task.verbalizer(name)[task.labels[place]][0]
 
 
 def preview_pattern(
@@ -198,7 +210,10 @@ def preview_pattern(
         "examples": read_examples(task, pattern.name, labeled, model, encoder, texts),
         "shortened": int(_are_cut(encoder, model.tokenizer, labeled.columns).sum()),
     }
-    if len(truth):
+    if len(truth) and task.several:
+        area = area_under_curve(scores, truth)
+        found["zero_shot_area"] = None if area is None else round(area, 4)
+    elif len(truth):
         calibrated = scores + glimpse.offsets[place]
         found["zero_shot_accuracy"] = round(accuracy(truth, calibrated.argmax(axis=1)), 4)
         found["uncalibrated_accuracy"] = round(accuracy(truth, scores.argmax(axis=1)), 4)

@@ -41,7 +41,7 @@ from pet.student.label_files import (
 )
 from pet.tasks.compilation import choice_encoder
 from pet.tasks.encoding import Encoder
-from pet.tasks.task import Task, shipped_tasks
+from pet.tasks.task import Task, load_task, refuse_several, shipped_tasks
 
 SETTINGS = (
     "abstain_below", "calibration", "device", "id_column", "keep_columns", "long_texts",
@@ -87,6 +87,8 @@ def label_zero_shot(
     if digest is not None:
         gather(problems, partial(check_length, config, config.model_ref))
     gather(problems, partial(choose_device, config.device))  # before the pool is read
+    if (asked := gather([], partial(load_task, config.task))) is not None:
+        refuse_several(asked, "labels by an untrained model")
     tables = read_tables(config, problems)
     task, left_out = suitable(tables.task, is_causal(config.model_ref))
     check_patterns(config, task)

@@ -30,7 +30,10 @@ def label_name(value: Any) -> str | None:
 
 
 def labels_of_rows(
-    values: Sequence[Any], labels: Collection[str], classes: Sequence[str] = ()
+    values: Sequence[Any],
+    labels: Collection[str],
+    classes: Sequence[str] = (),
+    separator: str = "",
 ) -> list[tuple[str, ...]]:
     """Return the labels of every row as text: one; none where there is none; or several.
 
@@ -40,13 +43,28 @@ def labels_of_rows(
     Args:
         labels: the task's labels; empty where they are not known.
         classes: the names of the classes, if the file has them; see `class_names`.
+        separator: what stands between the labels of a value that is a text; none if empty.
     """
-    rows = [_listed_in(value, labels) for value in values]
+    rows = [_listed_in(_split(value, labels, separator), labels) for value in values]
     numbers = {str(number): name for number, name in enumerate(classes)}
     if numbers and not set(classes) <= set(labels):
         known = {name for row in rows for name in row if name != UNLABELED}
         numbers = {} if known and known <= set(labels) else numbers
     return [tuple(numbers.get(name, name) for name in row) for row in rows]
+
+
+def _split(value: Any, labels: Collection[str], separator: str) -> Any:
+    """Cut a text into the labels that it lists; JSON stays as it is."""
+    if not separator or not isinstance(value, str) or value.lstrip().startswith("["):
+        return value
+    return [value] if value in labels else [part.strip() for part in value.split(separator)]
+
+
+def is_empty_list(value: Any) -> bool:
+    """Return whether a value says that a row has none of the labels: `[]`, as a list or as JSON."""
+    return value == [] or (
+        isinstance(value, str) and re.fullmatch(r"\s*\[\s*\]\s*", value) is not None
+    )
 
 
 def _listed_in(value: Any, labels: Collection[str]) -> tuple[str, ...]:

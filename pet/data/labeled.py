@@ -5,16 +5,17 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pet.data.columns import Need, listed, with_counts
 from pet.data.data_files import UNSTATED, CsvFormat, Reason, passed_over_warnings
-from pet.data.label_values import UNLABELED, class_names, labels_of_rows
+from pet.data.label_values import UNLABELED, class_names, is_empty_list, labels_of_rows
 from pet.data.pool import Pool, PoolBatch, RejectedRow, TextTable, join_batches, open_pool
 from pet.data.readers import count_rows
 from pet.data.rejections import Rejections
@@ -29,13 +30,14 @@ class LabeledSet(TextTable):
     """Rows with known labels.
 
     Attributes:
-        labels: index into the task's labels. [rows]
+        labels: index into the task's labels [rows]; where a text may have several, whether it has
+            each of them [rows, labels].
         rejected: rows that cannot be used.
         path: where it was read from.
         warnings: what a person should know about it.
     """
 
-    labels: NDArray[np.int64]
+    labels: NDArray[Any]
     rejected: list[RejectedRow]
     path: Path
     warnings: list[str] = field(default_factory=list)
@@ -51,6 +53,8 @@ def read_labeled(
     id_column: str | None = "id",
     max_rejected: float = 0.1,
     written: CsvFormat = UNSTATED,
+    several: bool = False,
+    separator: str = "",
 ) -> LabeledSet:
     """Read a labeled set; labels are compared as text, so that 1 in the data is "1" in the task.
 
@@ -63,6 +67,8 @@ def read_labeled(
         id_column: the column of row ids, where there is one.
         max_rejected: the share of rows that may be unusable.
         written: how CSV files are written.
+        several: whether a row may have several labels, or none (an empty list).
+        separator: what stands between the labels of a cell that is no list; none if empty.
 
     Raises:
         InputError: all problems of the file at once: columns, unknown labels, ids that occur
@@ -76,7 +82,10 @@ def read_labeled(
     batch = join_batches(list(pool.batches(keep_columns=[label_column])), pool.columns)
     indices = {str(label): index for index, label in enumerate(labels)}
     values = batch.kept.column(0).to_pylist() if batch.kept is not None else []
-    names = labels_of_rows(values, indices, class_names(pool.sources, label_column))
+    classes = class_names(pool.sources, label_column)
+    names = labels_of_rows(values, indices, classes, separator)
+    if several:
+        return _with_several(pool, batch, values, names, indices, max_rejected)
     table, known, rejected = _drop_unlabeled(pool, batch, names, indices)
     problems = _labeled_problems(path, table.ids, known, list(indices), rejected, max_rejected)
     problems += _several_labels(path, batch, names)
@@ -110,12 +119,99 @@ def _drop_unlabeled(
     rejected = batch.rejected + _locate(pool, batch.rows[missing], Reason.NO_LABEL)
     rejected += _locate(pool, batch.rows[marked], Reason.UNLABELED)
     labeled = sorted({n for n, own in enumerate(names) if len(own) == 1} - set(marked))
-    table = TextTable(
-        [batch.ids[index] for index in labeled],
-        {name: [column[index] for index in labeled] for name, column in batch.columns.items()},
-    )
+    table = _taken(batch, labeled)
     known = [names[index][0] for index in labeled]
     return table, known, sorted(rejected, key=lambda row: (row.file, row.row))
+
+
+def _with_several(
+    pool: Pool,
+    batch: PoolBatch,
+    values: Sequence[Any],
+    names: Sequence[tuple[str, ...]],
+    indices: Mapping[str, int],
+    max_rejected: float,
+) -> LabeledSet:
+    """Make a labeled set of rows that have any number of the labels.
+
+    An empty list is a row with none of them; a blank or missing value is a row without an answer.
+
+    Raises:
+        InputError: all problems of the file at once.
+    """
+    path, labels = pool.path, list(indices)
+    answered = [bool(own) or is_empty_list(value) for own, value in zip(names, values, strict=True)]
+    marked = [own == (UNLABELED,) and UNLABELED not in indices for own in names]
+    missing = [row for row, known in enumerate(answered) if not known]
+    rejected = batch.rejected + _locate(pool, batch.rows[missing], Reason.NO_LABEL)
+    rejected += _locate(pool, batch.rows[np.flatnonzero(marked)], Reason.UNLABELED)
+    rejected.sort(key=lambda row: (row.file, row.row))
+    kept = [row for row, known in enumerate(answered) if known and not marked[row]]
+    table = _taken(batch, kept)
+    known = [names[row] for row in kept]
+    every = [name for own in known for name in own]
+    problems = _labeled_problems(path, table.ids, every, labels, rejected, max_rejected)
+    unknown = Counter(name for name in every if name not in indices)
+    if separators := sorted({mark for name in unknown for mark in ";|," if mark in name}):
+        fix = f'write labels_separated_by = "{separators[0]}" into the task file, or write lists'
+        problems = [
+            replace(own, fix=f"{fix}; or {own.fix}")
+            if own.expected.startswith("the task's")
+            else own
+            for own in problems
+        ]
+    if problems:
+        raise InputError(problems)
+    truth = np.zeros((len(kept), len(labels)), np.bool_)
+    for row, own in enumerate(known):
+        truth[row, [indices[name] for name in own]] = True
+    warnings = [
+        *passed_over_warnings(str(path), pool.passed_over),
+        *rejected_warnings(str(path), rejected, len(kept) + len(rejected)),
+        *_warnings_of_several(path, table, truth, labels),
+    ]
+    return LabeledSet(table.ids, table.columns, truth, rejected, path, warnings)
+
+
+def _warnings_of_several(
+    path: Path, table: TextTable, truth: NDArray[np.bool_], labels: Sequence[str]
+) -> list[str]:
+    rows = truth.sum(axis=0)
+    warnings = [
+        f"{path}: {MISSING} {label!r}: it is known by its words alone, and "
+        "F1 measured on this file says nothing about it"
+        for label, count in zip(labels, rows, strict=True)
+        if not count
+    ]
+    warnings += [
+        f"{path}: every row has the label {label!r}: nothing sets it apart from rows without it"
+        for label, count in zip(labels, rows, strict=True)
+        if len(truth) and count == len(truth)
+    ]
+    if len(truth) and (truth.sum(axis=1) == 1).all():
+        warnings.append(
+            f"{path}: every row has exactly one label; where that is always so, leave "
+            'labels_per_text = "any" out of the task file: one label a text is easier to learn'
+        )
+    seen: dict[tuple[str, ...], int] = {}
+    pairs = []
+    for row, key in enumerate(row_keys(table.columns, list(table.columns))):
+        first = seen.setdefault(key, row)
+        if (truth[first] != truth[row]).any():
+            pairs.append(f"{table.ids[first]} and {table.ids[row]}")
+    if pairs:
+        warnings.append(
+            f"{path}: {len(pairs)} texts occur again with other labels, which no model can learn; "
+            f"correct them (the first: {'; '.join(pairs[:3])})"
+        )
+    return warnings
+
+
+def _taken(batch: PoolBatch, rows: Sequence[int]) -> TextTable:
+    return TextTable(
+        [batch.ids[row] for row in rows],
+        {name: [column[row] for row in rows] for name, column in batch.columns.items()},
+    )
 
 
 def _locate(pool: Pool, places: NDArray[np.int64], reason: Reason) -> list[RejectedRow]:
@@ -190,7 +286,8 @@ def _several_labels(
             "one label in every row",
             f"several in {len(several):,} rows, the first with the id {batch.ids[first]!r}: "
             f"{listed(names[first])}",
-            "keep one of them, or leave these rows out: a text has one label here",
+            "keep one of them, or leave these rows out: a text has one label here; or write "
+            'labels_per_text = "any" into the task file',
         )
     ]
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from pet.config import MOST_GENERATIONS, RunConfig
 from pet.data.labeled import LabeledSet
 from pet.ensemble.members import Member, member_seed, untrained_members
-from pet.method.ensembling import combine, folds_of
+from pet.method.ensembling import folds_of
 from pet.method.ipet import choose_teachers, count_generations, generation_quotas
-from pet.method.metrics import beats_commonest
+from pet.method.outcomes import Outcome, Truth, outcome_of
 from pet.storage.units import derive_seed
 from pet.tasks.task import Task
 
@@ -170,8 +170,9 @@ def trains_at_once(
         return True
     if zero_shot is None:
         return False
-    predicted = combine(zero_shot, [1.0] * len(zero_shot)).argmax(axis=1)
-    return not know_labels(labeled.labels, predicted)
+    outcome = outcome_of(task.labels_per_text)
+    together = outcome.combine(zero_shot, [1.0] * len(zero_shot))
+    return not know_labels(outcome, labeled.labels, together)
 
 
 def has_few_labels(config: RunConfig, task: Task, labeled: LabeledSet) -> bool:
@@ -187,7 +188,7 @@ def has_few_labels(config: RunConfig, task: Task, labeled: LabeledSet) -> bool:
 
 
 def unused_labels(
-    config: RunConfig, labels: NDArray[np.int64], members: Sequence[Member], later: bool = False
+    config: RunConfig, labels: Truth, members: Sequence[Member], later: bool = False
 ) -> str:
     """Say why no member of an ensemble learns from the labeled rows, and what to set; or nothing.
 
@@ -214,18 +215,18 @@ def unused_labels(
     return f"{what}: {few}, and generations=0; --set train_from=0 trains on them"
 
 
-def know_labels(truth: NDArray[np.int64], predicted: NDArray[np.int64]) -> bool:
+def know_labels(outcome: Outcome, truth: Truth, scores: NDArray[np.floating]) -> bool:
     """Return whether as many predictions are right as the commonest label would be.
 
     Of a few rows, and of rows of one label alone, which the commonest label is right about, nothing
     is concluded.
     """
-    return len(truth) < ENOUGH or are_alike(truth) or beats_commonest(truth, predicted)
+    return len(truth) < ENOUGH or are_alike(truth) or outcome.knows(truth, scores)
 
 
-def are_alike(labels: NDArray[np.int64]) -> bool:
-    """Return whether all rows have one label, so that nothing sets it apart from others."""
-    return len(np.unique(labels)) < 2
+def are_alike(labels: Truth) -> bool:
+    """Return whether all rows have the same labels, so that nothing sets them apart from others."""
+    return len(np.unique(labels, axis=0)) < 2
 
 
 def generations_of(config: RunConfig, task: Task, labeled: LabeledSet, rows: int) -> int:
@@ -250,9 +251,20 @@ def generations_of(config: RunConfig, task: Task, labeled: LabeledSet, rows: int
 def quotas_of(
     config: RunConfig, task: Task, labeled: LabeledSet, generation: int
 ) -> NDArray[np.int64]:
-    """How many rows of each label the members of a generation after the first draw. [labels]"""
-    counts = np.bincount(labeled.labels, minlength=len(task.labels)).tolist()
-    return generation_quotas(counts, generation, config.growth_factor, first_rows(config, task))
+    """How many rows of each label the members of a generation after the first draw. [labels]
+
+    Where a text may have several labels, rows are counted by their rarest one, and at the end
+    those that have none. [labels + 1]
+    """
+    strata = outcome_of(task.labels_per_text).strata(labeled.labels)
+    kinds = len(task.labels) + task.several
+    counts = np.bincount(strata, minlength=kinds)
+    quotas = generation_quotas(
+        counts.tolist(), generation, config.growth_factor, first_rows(config, task)
+    )
+    if task.several and not counts[-1]:
+        quotas[-1] = 0  # no labeled row shows that a text may have none
+    return quotas
 
 
 def first_rows(config: RunConfig, task: Task) -> int:
@@ -266,7 +278,7 @@ class _Lines:
     def __init__(self, config: RunConfig, task: Task, labeled: LabeledSet, at_once: bool):
         self._config = config
         self._patterns = [pattern.name for pattern in task.patterns]
-        self._labels = labeled.labels
+        self._labels = outcome_of(task.labels_per_text).strata(labeled.labels)
         self._at_once = at_once
         self._folds = round(1 / config.out_of_bag) if config.out_of_bag else 0
         self._fold_of_row = self._deal()

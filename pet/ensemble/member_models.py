@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from pet.config import ModelRef, RunConfig
 from pet.ensemble.logits import read_logits
 from pet.ensemble.members import Member
-from pet.method.calibration import calibration_offset
 from pet.method.linear_head import load_head
+from pet.method.outcomes import outcome_of
 from pet.models.adapter import is_adapter
 from pet.models.backbone import Backbone
 from pet.models.cloze_model import ClozeModel
@@ -87,4 +87,5 @@ def prior_offset(
     if config.calibration == "none":
         return None
     scores = read_logits(prior_path(run, pattern))[1]
-    return calibration_offset(scores, config.calibration, task.shares).astype(np.float32)
+    outcome = outcome_of(task.labels_per_text)
+    return outcome.prior_offset(scores, config.calibration, task.shares).astype(np.float32)

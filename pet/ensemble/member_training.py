@@ -28,15 +28,14 @@ from pet.errors import PetError, Problem
 from pet.inputs.pool_sample import unlabeled_rows
 from pet.inputs.session import Session
 from pet.inputs.warm_start import start_of
-from pet.method.ipet import draw_rows
-from pet.method.linear_head import Chosen, fit_calibrated
+from pet.method.linear_head import Chosen
 from pet.models.adapter import read_backbone, save_adapter
 from pet.models.backbone import load_adapter, start_adapter
 from pet.models.cloze_model import ClozeModel
 from pet.models.model import Loss
 from pet.models.scoring import cloze_encoder, score_columns, tokenize_columns
 from pet.models.soft_prompt import PROJECTOR_RATE, PROJECTOR_WIDTH, SoftPrompt, nearest_words
-from pet.models.training import cross_entropy, one_hot, train
+from pet.models.training import label_loss, train
 from pet.storage.files import read_record, write_parquet
 from pet.storage.units import DONE, Unit, make_unit
 from pet.tasks.encoding import Encoder
@@ -57,7 +56,7 @@ def train_member(session: Session, lineup: Lineup, member: Member) -> Unit:
 def _fit(session: Session, lineup: Lineup, member: Member, folder: Path) -> dict[str, Any]:
     """Fit the encoder member's linear head: seconds, since the embeddings are there."""
     drawn = draw(session, lineup, member)
-    fitted = fit_calibrated(
+    fitted = session.outcome.fit_encoder(
         table_embeddings(session, "labeled"),
         session.labeled.labels,
         pool_embeddings(session)[drawn.rows],
@@ -70,7 +69,7 @@ def _fit(session: Session, lineup: Lineup, member: Member, folder: Path) -> dict
     if fitted.held_out is not None:
         scores = logits_table(session.labeled.ids, fitted.held_out)
         write_parquet(folder / HELD_OUT_LOGITS, scores, {})
-        accuracy = float((fitted.held_out.argmax(axis=1) == session.labeled.labels).mean())
+        accuracy = _accuracy(session, fitted.held_out)
     return {
         "penalty": fitted.penalty,
         "trust": fitted.trust,
@@ -78,6 +77,13 @@ def _fit(session: Session, lineup: Lineup, member: Member, folder: Path) -> dict
         "cross_validated_accuracy": accuracy,
         **drawn.record,
     }
+
+
+def _accuracy(session: Session, held_out: NDArray[np.floating]) -> float:
+    """Return the share of the labeled rows whose labels are right, all of them."""
+    chosen = session.outcome.choose(session.outcome.of_member(held_out))
+    right = chosen == session.labeled.labels
+    return float((right.all(axis=1) if session.outcome.several else right).mean())
 
 
 def _chosen_before(session: Session, lineup: Lineup, member: Member) -> Chosen | None:
@@ -103,7 +109,7 @@ def _train(session: Session, lineup: Lineup, member: Member, folder: Path) -> di
     drawn = draw(session, lineup, member)
     columns, targets = training_rows(session, lineup, member, drawn)
     texts = tokenize_columns(encoder, model.tokenizer, columns)
-    loss = _weighted(cross_entropy(targets, model.device), config.lm_weight)
+    loss = _weighted(label_loss(session.outcome, targets, model.device), config.lm_weight)
     losses, phases = {}, _phases(config, model)
     steps = sum(phase.steps for phase in phases.values())
     with session.observer.stage(f"training {member.name}", steps, "steps") as tick:
@@ -222,9 +228,10 @@ def draw(session: Session, lineup: Lineup, member: Member) -> Drawn:
     taught = teacher_probabilities(session, lineup, member)
     first = not len(labeled) and member.generation == 1
     quotas = quotas_of(session.config, task, labeled, member.generation)
-    drawn = draw_rows(
+    drawn = session.outcome.draw(
         taught,
         quotas,
+        labeled.labels,
         np.random.default_rng(member_seed(session.config, "draw", member)),
         trainable=unlabeled_rows(session).trainable,
         most_likely=MOST_LIKELY if first else None,
@@ -238,6 +245,7 @@ def draw(session: Session, lineup: Lineup, member: Member) -> Drawn:
                 "give a larger pool, or fewer generations",
             )
         )
+    kinds = [*task.labels, "none of them"]
     wanted, room = int(quotas.sum()), int(unlabeled_rows(session).trainable.sum())
     if drawn.missing.any() and wanted > room:
         session.observer.note(
@@ -245,19 +253,19 @@ def draw(session: Session, lineup: Lineup, member: Member) -> Drawn:
             f"members were asked about {room:,} rows that may be learned from"
         )
     elif drawn.missing.any():
-        few = [f"{task.labels[i]} ({n})" for i, n in enumerate(drawn.missing) if n]
+        few = [f"{kinds[i]} ({n})" for i, n in enumerate(drawn.missing) if n]
         session.observer.note(
             f"{member.name} learns from fewer rows than it might; there are too few for these "
             f"labels, and how many are missing: {', '.join(few)}"
         )
-    hard = one_hot(drawn.labels, len(task.labels))
+    hard = session.outcome.drawn_targets(taught, drawn)
     soft = taught[drawn.rows].astype(np.float32)
     ids = unlabeled_rows(session).ids
     record = {
         "teachers": [teacher.name for teacher in lineup.teachers[member]],
         "drawn": {
             "rows": [ids[row] for row in drawn.rows],
-            "labels": [task.labels[label] for label in drawn.labels],
+            "labels": [kinds[label] for label in drawn.labels],
         },
         "missing": drawn.missing.tolist(),
     }
@@ -277,5 +285,5 @@ def training_rows(
         + [unlabeled.columns[name][row] for row in drawn.rows]
         for name in session.task.fields
     }
-    gold = one_hot(labeled.labels[own], len(session.task.labels))
+    gold = session.outcome.targets(labeled.labels[own], len(session.task.labels))
     return columns, np.concatenate([gold, drawn.targets])

@@ -15,7 +15,8 @@ from pet.ensemble.members import Member, folder_of
 from pet.errors import PetError
 from pet.inputs.pool_sample import unlabeled_rows
 from pet.inputs.session import Session, StoredRun
-from pet.method.ensembling import combine
+from pet.method.calibration import Scaling
+from pet.method.outcomes import Outcome, Truth
 
 HELD_OUT_LOGITS = "held_out.parquet"  # out-of-fold scores of the labeled rows
 
@@ -83,7 +84,7 @@ def out_of_fold_logits(
         read_logits(out_of_fold_path(session, lineup, member))[1][rows] if own.any() else nothing
         for member, own in zip(members, mask, strict=True)
     ]
-    return rows, combine(np.stack(stack), weights, mask[:, rows])
+    return rows, session.outcome.combine(np.stack(stack), weights, mask[:, rows])
 
 
 def zero_shot_logits(session: Session, members: Sequence[Member]) -> NDArray[np.float32] | None:
@@ -111,10 +112,15 @@ def pool_logits(session: Session, members: Sequence[Member]) -> NDArray[np.float
     return found
 
 
-def pool_votes(run: StoredRun, members: Sequence[Member]) -> NDArray[np.int64]:
-    """Read which label members find best for each unlabeled row. [members, rows]"""
+def pool_votes(
+    run: StoredRun, members: Sequence[Member], outcome: Outcome, scaling: Scaling
+) -> Truth:
+    """Read which labels each member by itself gives every unlabeled row. [members, rows, ...]"""
     return np.concatenate(
-        [stacked_logits(run, members, name)[1].argmax(axis=-1) for name in shard_names(run)],
+        [
+            outcome.votes(stacked_logits(run, members, name)[1], scaling)
+            for name in shard_names(run)
+        ],
         axis=1,
     )
 

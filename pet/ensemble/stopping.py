@@ -18,8 +18,6 @@ from pet.method.ipet import (
     KEPT_WITHOUT_LABELS,
     Growth,
     degradation,
-    measure_growth,
-    retention,
 )
 from pet.storage.files import read_record
 from pet.storage.units import DONE
@@ -36,16 +34,18 @@ class Generation:
 def generation_of(session: Session, lineup: Lineup, members: Sequence[Member]) -> Generation:
     """Measure a generation on the unlabeled rows."""
     logits = pool_logits(session, members)
-    scores = ensemble_scores(session, lineup, members, logits)
-    return Generation(members, measure_growth(logits, scores))
+    scores, scaling = ensemble_scores(session, lineup, members, logits)
+    return Generation(members, session.outcome.growth(logits, scores, scaling))
 
 
 def degradation_of(session: Session, lineup: Lineup, generations: Sequence[Generation]) -> str:
     """Return why the last generation is worse than the one before; empty if it is not."""
     before, now = generations[-2:]
     count = len(session.task.labels)
-    labels = session.labeled.labels if len(session.labeled) else np.arange(count)
-    ratio = np.bincount(labels, minlength=count) / len(labels)
+    if len(session.labeled):
+        ratio = session.outcome.counts(session.labeled.labels, count) / len(session.labeled)
+    else:
+        ratio = np.full(count, 1) / count
     untrained = len(generations) == 2 and not lineup.trains_at_once
     found = degradation(before.growth, now.growth, ratio.tolist(), untrained_before=untrained)
     return found or _not_taken_up(session, lineup, now.members)
@@ -81,5 +81,6 @@ def _taken_up(session: Session, lineup: Lineup, member: Member) -> float | None:
     new = ~np.isin(unlabeled_rows(session).ids, drawn)
     if not new.any():
         return None
-    own = pool_logits(session, [member])[0].argmax(axis=1)
-    return retention(teacher_probabilities(session, lineup, member)[new], own[new])
+    own = pool_logits(session, [member])[0]
+    taught = teacher_probabilities(session, lineup, member)
+    return session.outcome.retention(taught[new], own[new])

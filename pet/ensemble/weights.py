@@ -15,16 +15,8 @@ from pet.ensemble.members import Member, Way, folder_of, weighing_of
 from pet.ensemble.predictions import out_of_fold_logits, pool_logits, stacked_logits
 from pet.ensemble.rules import Source, added_by_rules, rows_fired, rule_scores
 from pet.inputs.session import Session
-from pet.method.calibration import (
-    TRAINED,
-    UNTRAINED,
-    Scaling,
-    fit_scaling,
-    fit_share,
-    fit_temperature,
-)
-from pet.method.ensembling import agreement_weights, combine, softmax
-from pet.method.metrics import metrics
+from pet.method.calibration import TRAINED, UNTRAINED, Scaling
+from pet.method.outcomes import Truth
 
 # How many labeled rows the expected temperature of a later generation counts as much as: after an
 # untrained start less is known of it. On validation rows 0.5 to 1.7 times the expected one was best
@@ -52,7 +44,7 @@ def member_weights(
     weighing = weighing or weighing_of(session.config, session.task)
     if weighing == "agreement":
         everybody = list(among or members)
-        weights = agreement_weights(pool_logits(session, everybody))
+        weights = session.outcome.agreement_weights(pool_logits(session, everybody))
         return [weights[everybody.index(member)] for member in members]
     measured = weighing == "accuracy" and len(session.labeled) > 1  # one row is too few
     if not measured and weighing != "task":
@@ -103,9 +95,9 @@ def group_weights(session: Session, lineup: Lineup, weighing: Way = "accuracy") 
         return GroupWeights(0.5, 0.5)
     rows, mine, theirs = np.intersect1d(by_patterns[0], by_encoder[0], return_indices=True)
     labels = session.labeled.labels[rows]
-    scaling = _scaling(patterns, by_patterns[1], session.labeled.labels[by_patterns[0]])
-    stack = np.stack([scaling.of(by_patterns[1][mine]), by_encoder[1][theirs]])
-    share = fit_share(stack, labels)
+    known = session.labeled.labels[by_patterns[0]]
+    scaling = _scaling(session, patterns, by_patterns[1], known)
+    share = session.outcome.mix_share(scaling, by_patterns[1][mine], by_encoder[1][theirs], labels)
     return GroupWeights((1 - share) / scaling.temperature, share)
 
 
@@ -114,7 +106,7 @@ def zero_shot_accuracy(session: Session, pattern: str) -> float:
     path = (
         folder_of(session.folder, Member(pattern, generation=None)) / "logits" / "labeled.parquet"
     )
-    return metrics(softmax(read_logits(path)[1]), session.labeled.labels)["accuracy"]
+    return session.outcome.accuracy_weight(read_logits(path)[1], session.labeled.labels)
 
 
 def ensemble_scaling(
@@ -136,13 +128,14 @@ def ensemble_scaling(
     if found is None:
         return expected
     rows, logits = found
-    temperature = fit_temperature(
+    fitted = session.outcome.fit_scaling(
         logits,
         session.labeled.labels[rows],
-        AFTER_UNTRAINED if _untrained(first) else AFTER_TRAINED,
         expected.temperature,
+        AFTER_UNTRAINED if _untrained(first) else AFTER_TRAINED,
+        offsets=False,
     )
-    return _with_shares(session, members, weights, Scaling.plain(temperature, logits.shape[1]))
+    return _with_shares(session, members, weights, fitted)
 
 
 def _with_shares(
@@ -151,7 +144,8 @@ def _with_shares(
     """Shift a scaling so that the unlabeled rows have the labels' shares, if they are known."""
     if (shares := session.task.shares) is None:
         return scaling
-    return scaling.matched(combine(pool_logits(session, members), weights), shares)
+    combined = session.outcome.combine(pool_logits(session, members), weights)
+    return scaling.matched(combined, shares)
 
 
 @dataclass(frozen=True)
@@ -186,7 +180,7 @@ def predict_measured(
     found = out_of_fold_logits(session, lineup, members, weights) if source == "labeled" else None
     if found is None:
         _, logits = stacked_logits(session, members, f"{source}.parquet")
-        rows, combined = np.arange(logits.shape[1]), combine(logits, weights)
+        rows, combined = np.arange(logits.shape[1]), session.outcome.combine(logits, weights)
     else:
         rows, combined = found
     scaling = ensemble_scaling(session, lineup, members, weights)
@@ -194,7 +188,8 @@ def predict_measured(
     if with_rules and session.task.rules:
         added = added_by_rules(session, scaled_pool(session, members, weights, scaling))
         scores += rule_scores(session.task, rows_fired(session, source)[rows], added)
-    return Predicted(rows, softmax(scores), source == "test" or found is not None)
+    probabilities = session.outcome.probabilities(scores)
+    return Predicted(rows, probabilities, source == "test" or found is not None)
 
 
 def expected_scaling(
@@ -227,27 +222,26 @@ def _expected_scaling(
     weights: Sequence[float],
     guess: float,
 ) -> Scaling:
-    as_they_are = Scaling.plain(1.0, len(session.task.labels))
+    outcome, labels = session.outcome, len(session.task.labels)
+    as_they_are = outcome.plain_scaling(1.0, labels)
     if not session.config.out_of_bag:
         return as_they_are
     first = lineup.first
     if tuple(members) == lineup.first:
         found = out_of_fold_logits(session, lineup, members, weights)
         if found is None:
-            return Scaling.plain(
-                guess if _untrained(members) else TRAINED, len(session.task.labels)
-            )
-        return _scaling(members, found[1], session.labeled.labels[found[0]])
+            return outcome.plain_scaling(guess if _untrained(members) else TRAINED, labels)
+        return _scaling(session, members, found[1], session.labeled.labels[found[0]])
     of_first = member_weights(session, lineup, first)
     at_first = expected_scaling(session, lineup, first, of_first, guess=guess)
-    before = at_first.probabilities(combine(pool_logits(session, first), of_first))
+    before = at_first.probabilities(outcome.combine(pool_logits(session, first), of_first))
     usual = at_first if _untrained(members) else as_they_are
-    now = combine(pool_logits(session, members), weights)
-    return usual.no_less_sure(now, float(before.max(axis=1).mean()))
+    now = outcome.combine(pool_logits(session, members), weights)
+    return outcome.as_sure_as(usual, now, before)
 
 
 def _scaling(
-    members: Sequence[Member], logits: NDArray[np.floating], labels: NDArray[np.int64]
+    session: Session, members: Sequence[Member], logits: NDArray[np.floating], labels: Truth
 ) -> Scaling:
     """Fit temperature and offsets; for trained members a temperature alone.
 
@@ -255,9 +249,8 @@ def _scaling(
     prefers is chance.
     """
     if _untrained(members):
-        return fit_scaling(logits, labels, expected=UNTRAINED)
-    temperature = fit_temperature(logits, labels, expected=TRAINED)
-    return Scaling.plain(temperature, logits.shape[1])
+        return session.outcome.fit_scaling(logits, labels, UNTRAINED)
+    return session.outcome.fit_scaling(logits, labels, TRAINED, offsets=False)
 
 
 def _untrained(members: Sequence[Member]) -> bool:
@@ -269,7 +262,7 @@ def scaled_pool(
     session: Session, members: Sequence[Member], weights: Sequence[float], scaling: Scaling
 ) -> NDArray[np.floating]:
     """Return the members' combined and scaled logits of the unlabeled rows. [rows, labels]"""
-    return scaling.of(combine(pool_logits(session, members), weights))
+    return scaling.of(session.outcome.combine(pool_logits(session, members), weights))
 
 
 def ensemble_scores(
@@ -278,21 +271,24 @@ def ensemble_scores(
     members: Sequence[Member],
     logits: NDArray[np.floating],
     source: Source = "pool",
-) -> NDArray[np.floating]:
-    """Return the members' combined logits, weighted, calibrated, with rules. [rows, labels]
+) -> tuple[NDArray[np.floating], Scaling]:
+    """Return the members' combined logits, weighted, calibrated, with rules; and the scaling.
 
     Args:
         logits: of each. [members, rows, labels]
         source: whose rows these are.
+
+    Returns:
+        [rows, labels], and what calibrates them.
     """
     weights = member_weights(session, lineup, members)
     scaling = expected_scaling(session, lineup, members, weights)
-    scores = scaling.of(combine(logits, weights))
+    scores = scaling.of(session.outcome.combine(logits, weights))
     if not session.task.rules:
-        return scores
+        return scores, scaling
     of_pool = scores if source == "pool" else scaled_pool(session, members, weights, scaling)
     added = added_by_rules(session, of_pool)
-    return scores + rule_scores(session.task, rows_fired(session, source), added)
+    return scores + rule_scores(session.task, rows_fired(session, source), added), scaling
 
 
 def teacher_probabilities(session: Session, lineup: Lineup, member: Member) -> NDArray[np.floating]:
@@ -312,11 +308,11 @@ def teacher_probabilities(session: Session, lineup: Lineup, member: Member) -> N
     )
     if member.kind == "held-out":  # weights and offsets depend on labels that it holds out
         weights = [1.0] * len(teachers)
-        scaling = Scaling.plain(scaling.temperature, len(session.task.labels))
+        scaling = session.outcome.plain_scaling(scaling.temperature, len(session.task.labels))
     else:
         weights = member_weights(session, lineup, teachers, among=everybody)
     scores = scaled_pool(session, teachers, weights, scaling)
     if session.task.rules:
         added = added_by_rules(session, scores, blind=member.kind == "held-out")
         scores += rule_scores(session.task, rows_fired(session, "pool"), added)
-    return softmax(scores)
+    return session.outcome.probabilities(scores)

@@ -72,6 +72,8 @@ def open_labels(path: Path) -> LabelFiles:
             footer = pq.read_metadata(file)
             schema = footer.schema.to_arrow_schema()
             missing = [name for name in (*COLUMNS, "probabilities") if name not in schema.names]
+            if "label" in missing and "labels" in schema.names:
+                missing = ["one label a text: pet diff knows no lists of labels yet"]
         except pa.ArrowInvalid:
             missing = ["a whole Parquet file"]
         if missing:

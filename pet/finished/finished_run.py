@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,15 @@ from pet.config import RunConfig
 from pet.data.pool import Pool
 from pet.errors import InputError, Problem
 from pet.inputs.run_tables import pool_as_recorded, pool_digest, pool_of_run
+from pet.method.outcomes import ONE, AnyLabels, Outcome
 from pet.settings import load_config
 from pet.storage.digests import file_digests
 from pet.storage.files import read_record
 from pet.storage.format_version import check_format
 from pet.storage.run_folders import recorded_inputs, refuse_other_files
 from pet.storage.units import DONE, finished
-from pet.tasks.task import Task, column_names, load_task
+from pet.student.student_folder import thresholds_of
+from pet.tasks.task import Task, column_names, load_task, refuse_several
 
 
 @dataclass(frozen=True)
@@ -27,15 +30,26 @@ class FinishedRun:
     config: RunConfig
     task: Task
 
+    @cached_property
+    def outcome(self) -> Outcome:
+        """What a text's labels can be; of several, with the thresholds of the student."""
+        if not self.task.several:
+            return ONE
+        return AnyLabels((), thresholds_of(self.folder / "student"))
+
     def fingerprint_of(self, unit: str) -> str:
         return str(read_record(self.folder / unit / DONE).get("fingerprint"))
 
 
-def open_run(folder: Path) -> FinishedRun:
+def open_run(folder: Path, *, several: bool = False) -> FinishedRun:
     """Open a finished run.
 
+    Args:
+        several: whether the caller can handle texts with several labels.
+
     Raises:
-        InputError: the folder is no run, its student is not made yet, or a newer version made it.
+        InputError: the folder is no run, its student is not made yet, or a newer version made it;
+            or its task has several labels a text, and the caller takes one.
     """
     check_format(folder, read_record(folder / "manifest.json"))
     config = load_config(folder / "config.json")
@@ -54,6 +68,8 @@ def open_run(folder: Path) -> FinishedRun:
     run = FinishedRun(folder, config, load_task(path.absolute()))
     _refuse_other_labels(run)
     refuse_other_files(folder)
+    if not several:
+        refuse_several(run.task, "this command")
     return run
 
 

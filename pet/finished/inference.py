@@ -16,11 +16,15 @@ from pet.data.text_keys import text_key
 from pet.data.text_readers import is_unicode
 from pet.errors import InputError, PetError, Problem, gather
 from pet.finished.finished_run import FinishedRun, columns_of, open_run
-from pet.finished.predictors import ensemble_of_own_pool, predictor_of, student_predictor
+from pet.finished.predictors import (
+    ensemble_of_own_pool,
+    outcome_by,
+    predictor_of,
+    student_predictor,
+)
 from pet.inputs.inputs import computation
 from pet.inputs.run_tables import count_leaks, labeled_of, pool_digest, pool_of_run
-from pet.method.ensembling import entropy
-from pet.method.metrics import above, confusion_matrix, coverage_curve, metrics
+from pet.method.label_metrics import certainty
 from pet.progress import Observer, no_tick
 from pet.storage.digests import file_digests
 from pet.storage.locations import place_in_pool
@@ -50,7 +54,7 @@ def label_new_pool(
     Args:
         csv: how the pool's CSV files are written, if not as those of the run's own pool.
     """
-    run = open_run(folder)
+    run = open_run(folder, several=True)
     read_as = run.config if csv is None else run.config.model_copy(update={"pool_csv": csv})
     columns = columns_of(run, text_column)
     problems = place_in_pool(pool_path, str(out))
@@ -80,7 +84,15 @@ def label_new_pool(
     config = run.config.model_copy(update={"keep_columns": kept})
     metadata = label_metadata(run.task.name, recorded_run_id(folder), model, who)
     labels = run.task.labels
-    writer = LabelWriter(run_folder.path, labels, config, source, metadata, run_folder.push)
+    writer = LabelWriter(
+        run_folder.path,
+        labels,
+        config,
+        source,
+        metadata,
+        run_folder.push,
+        outcome=run.outcome,
+    )
     return label_into(run_folder, writer, pool, predict, observer)
 
 
@@ -102,7 +114,7 @@ def predict_texts(folder: Path, texts: Sequence[str]) -> list[dict[str, Any]]:
     Raises:
         InputError: there is no text, or one that is empty, has other fields, or is no UTF-8.
     """
-    run = open_run(folder)
+    run = open_run(folder, several=True)
     if broken := [text for text in texts if not is_unicode(text)]:
         raise InputError(
             Problem("TEXT", "text in UTF-8", repr(broken[0]), "convert it, or set LANG to C.UTF-8")
@@ -125,6 +137,8 @@ def predict_texts(folder: Path, texts: Sequence[str]) -> list[dict[str, Any]]:
         raise InputError(Problem("TEXT", expected, found, "quote each text, or leave it out"))
     columns = {name: [row[i] for row in rows] for i, name in enumerate(run.task.fields)}
     probabilities = student_predictor(run)(columns, no_tick).probabilities
+    if run.task.several:
+        return _sets_of_texts(run, texts, probabilities)
     return [
         {
             "text": text,
@@ -134,6 +148,26 @@ def predict_texts(folder: Path, texts: Sequence[str]) -> list[dict[str, Any]]:
             "probabilities": dict(zip(run.task.labels, np.round(row, 4).tolist(), strict=True)),
         }
         for text, row in zip(texts, probabilities, strict=True)
+    ]
+
+
+def _sets_of_texts(
+    run: FinishedRun, texts: Sequence[str], probabilities: NDArray[np.floating]
+) -> list[dict[str, Any]]:
+    """Describe predictions of several labels a text; `abstain` names labels that are in doubt."""
+    chosen, names = run.outcome.choose(probabilities), run.task.labels
+    confidence = run.outcome.confidence(probabilities, chosen)
+    unsure = certainty(probabilities, chosen) < run.config.abstain_below
+    rounded = np.round(probabilities, 4).tolist()
+    return [
+        {
+            "text": text,
+            "labels": [names[place] for place in np.flatnonzero(chosen[row])],
+            "confidence": round(float(confidence[row]), 4),
+            "abstain": [names[place] for place in np.flatnonzero(unsure[row])],
+            "probabilities": dict(zip(names, rounded[row], strict=True)),
+        }
+        for row, text in enumerate(texts)
     ]
 
 
@@ -161,24 +195,24 @@ def evaluate_run(
     csv: CsvConfig | None = None,
 ) -> dict[str, Any]:
     """Evaluate a run on labeled texts: accuracy, macro-F1, ECE, confusion matrix."""
-    run = open_run(folder)
+    run = open_run(folder, several=True)
     config = run.config
     predict = predictor_of(run, who)
     table = labeled_of(
         config, run.task, test, label_column=label_column, text_column=text_column, csv=csv
     )
     with observer.stage(f"the {who} on {Path(test).name}", len(table), "rows") as tick:
-        probabilities = predict(table.columns, tick).probabilities
-    counts: NDArray[np.int64] = confusion_matrix(
-        table.labels, probabilities.argmax(axis=1), len(run.task.labels)
-    )
+        predicted = predict(table.columns, tick)
+    outcome, probabilities = outcome_by(run, who), predicted.probabilities
+    found = outcome.evaluated(probabilities, table.labels, config.abstain_below)
+    detail = "by_label" if outcome.several else "confusion"
     return {
         "with": who,
-        **metrics(probabilities, table.labels),
-        "abstaining": above(probabilities, table.labels, config.abstain_below),
-        "coverage": coverage_curve(probabilities, table.labels),
-        "mean_entropy": round(float(entropy(probabilities).mean()), 4),
+        **outcome.metrics(probabilities, table.labels),
+        "abstaining": found["abstaining"],
+        "coverage": found["coverage"],
+        "mean_entropy": round(float(outcome.entropy(probabilities).mean()), 4),
         "labels": list(run.task.labels),
-        "confusion": counts.tolist(),
+        detail: found[detail],
         "warnings": [*_learned_from(run, table), *table.warnings],
     }

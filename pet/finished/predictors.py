@@ -18,7 +18,7 @@ from pet.ensemble.rules import rule_scores
 from pet.errors import InputError, Problem
 from pet.finished.finished_run import FinishedRun, refuse_changed
 from pet.method.calibration import Scaling
-from pet.method.ensembling import agreement, combine, softmax
+from pet.method.outcomes import Outcome
 from pet.models.backbone import Backbone
 from pet.models.cloze_model import ClozeModel
 from pet.models.model import Model
@@ -37,6 +37,7 @@ from pet.storage.run_folders import recorded_inputs
 from pet.storage.units import DONE
 from pet.student.label_files import Predictions
 from pet.student.scored_rows import ScoredRows
+from pet.student.soft_labels import decided_outcome, read_scaling
 from pet.student.student_folder import Student, load_classifier, read_card, record_of
 from pet.tasks.encoding import Encoder
 
@@ -66,7 +67,7 @@ class PromptEnsemble:
         if not prompts or len(prompts) < len(members):
             return None
         alike = {(id(m.module), m.adapter and m.adapter.prompt_length) for m, _ in models}
-        if len(alike) > 1 or any(encoder.words.mask_counts != (1,) for _, encoder in models):
+        if len(alike) > 1 or any(not encoder.by_logits for _, encoder in models):
             return None
         return cls(models, prompts)
 
@@ -106,7 +107,7 @@ def student_of(run: FinishedRun, **changes: str) -> Student:
     config = run.config.model_copy(update=changes)
     folder = run.folder / "student"
     model = load_classifier(config, folder)
-    record = record_of(run.task, config)
+    record = record_of(run.task, config, run.outcome.thresholds)
     return Student(model, record, read_card(folder), config.tokens_per_batch)
 
 
@@ -115,8 +116,9 @@ def student_predictor(run: FinishedRun) -> Predict:
     student = student_of(run)
 
     def predict(columns: Columns, tick: Tick) -> Predictions:
-        probabilities = softmax(student.logits(columns, tick))
-        return Predictions(probabilities, np.full(len(probabilities), np.nan), "student")
+        probabilities = run.outcome.probabilities(student.logits(columns, tick))
+        chosen = run.outcome.choose(probabilities)
+        return Predictions(probabilities, np.full(len(probabilities), np.nan), "student", chosen)
 
     return predict
 
@@ -125,6 +127,7 @@ def ensemble_predictor(run: FinishedRun) -> Predict:
     """Return the function that predicts by the last generation's members, loaded when needed."""
     members, weights, scaling = read_ensemble(run)
     rules = read_rules(run)
+    outcome = outcome_by(run, "ensemble")
     for member in members:
         if member.generation is not None:
             refuse_changed(run.folder / "members" / member.name)
@@ -156,13 +159,13 @@ def ensemble_predictor(run: FinishedRun) -> Predict:
             )
         else:
             tick(logits.shape[1])
-        scores = scaling.of(combine(logits, weights))
+        scores = scaling.of(outcome.combine(logits, weights))
         if rules:
             fires = [rule.fires(columns) for rule in run.task.rules]
             scores += rule_scores(run.task, np.stack(fires, axis=1), rules)
-        probabilities = softmax(scores)
-        best = probabilities.argmax(axis=-1)
-        return Predictions(probabilities, agreement(logits.argmax(axis=-1), best), "ensemble")
+        probabilities = outcome.probabilities(scores)
+        votes, chosen = outcome.votes(logits, scaling), outcome.choose(probabilities)
+        return Predictions(probabilities, outcome.agreement(votes, chosen), "ensemble", chosen)
 
     return predict
 
@@ -178,11 +181,7 @@ def read_ensemble(run: FinishedRun) -> tuple[list[Member], list[float], Scaling]
     try:
         weights = {str(name): float(weight) for name, weight in record["weights"].items()}
         members = [parse_member(name) for name in weights]
-        none = [0.0] * len(run.task.labels)  # as in runs of earlier versions
-        offsets = [float(offset) for offset in record.get("ensemble_offsets", none)]
-        scaling = Scaling(float(record["ensemble_temperature"]), tuple(offsets))
-        if len(offsets) != len(none):
-            raise ValueError("offsets of other labels")
+        scaling = read_scaling(record, run.outcome, len(run.task.labels))
         known = {"", *(pattern.name for pattern in run.task.patterns)}
         if not members or any(member.pattern not in known for member in members):
             raise ValueError("members of other patterns")
@@ -283,6 +282,11 @@ def ensemble_of_own_pool(run: FinishedRun) -> Callable[[PoolBatch, Tick], Predic
         return predict()(columns, tick)
 
     return lambda batch, tick: scored.predict("ensemble", batch, others, tick)
+
+
+def outcome_by(run: FinishedRun, who: str) -> Outcome:
+    """Return what a text's labels can be, with the thresholds of student or ensemble."""
+    return run.outcome if who == "student" else decided_outcome(run)
 
 
 def predictor_of(run: FinishedRun, who: str) -> Predict:

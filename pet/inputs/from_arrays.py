@@ -19,7 +19,7 @@ from pet.inputs.inputs import INPUTS
 from pet.settings import make_config
 from pet.storage.files import write_parquet, write_text
 from pet.storage.units import fingerprint
-from pet.tasks.task import Task, load_task, parse_task
+from pet.tasks.task import Task, load_task, parse_task, refuse_several
 
 # Settings that are parameters of the classifier, or that `fit` decides on.
 OWN = ("task", "labeled", "pool", "out", "test", "label_column", "text_column", "id_column",
@@ -28,13 +28,19 @@ OWN = ("task", "labeled", "pool", "out", "test", "label_column", "text_column", 
 
 
 def read_task(task: Any) -> Task:
-    """Return the task that a path, a shipped task's name, a `Task` or a mapping stands for.
+    """Return the task of one label a text that a path, a name, a `Task` or a mapping stands for.
 
     A mapping has the keys of a task file; `name` ("task") and `fields` (["text"]) may be left out.
 
     Raises:
         InputError: everything that is wrong with it.
     """
+    found = _read_task(task)
+    refuse_several(found, "the estimator")
+    return found
+
+
+def _read_task(task: Any) -> Task:
     if isinstance(task, Task):
         return task
     if isinstance(task, str | Path):

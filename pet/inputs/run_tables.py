@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pet.config import CsvConfig, RunConfig
 from pet.data.data_files import CsvFormat
@@ -63,6 +65,7 @@ def read_tables(config: RunConfig, problems: list[Problem] | None = None) -> Tab
                 "rename the pool's column, or leave it out",
             )
         )
+    problems += _problems_of_several(config, task)
     if pool is not None:
         gather(problems, partial(pool.kept_schema, config.keep_columns))
     if test is not None and labeled is not None:
@@ -70,6 +73,50 @@ def read_tables(config: RunConfig, problems: list[Problem] | None = None) -> Tab
     if problems or labeled is None or pool is None:
         raise InputError(problems)
     return Tables(task, labeled, test, pool, columns)
+
+
+def _problems_of_several(config: RunConfig, task: Task) -> list[Problem]:
+    """Describe settings that a task of several labels a text cannot be run with."""
+    if not task.several:
+        return []
+    where, several = f"task {task.name}", 'labels_per_text = "any"'
+    problems = []
+    if config.labeled is None:
+        problems.append(
+            Problem(
+                f"{where}, {several}",
+                "labeled rows: they say how common each label is",
+                "none",
+                "add --labeled FILE; some ten rows of each label do",
+            )
+        )
+    if "labels" in config.keep_columns:
+        problems.append(
+            Problem(
+                "setting keep_columns",
+                "columns with names of their own",
+                "labels: label files have a column of that name already",
+                "rename the pool's column, or leave it out",
+            )
+        )
+    instead = {
+        "calibration=none": ("leave it out", config.calibration == "none"),
+        f"joint.steps={config.joint.steps}": ("--set joint.steps=0", config.joint.steps > 0),
+        f"init_from={config.init_from}": ("leave it out", config.init_from is not None),
+    }
+    if config.preset == "paper":
+        instead = {"preset=paper": ("take --preset default", True)}
+    problems += [
+        Problem(
+            f"setting {name.partition('=')[0]}",
+            f"one label a text ({where} has {several})",
+            name,
+            f"{fix}: it is not built for several labels a text yet",
+        )
+        for name, (fix, given) in instead.items()
+        if given
+    ]
+    return problems
 
 
 def pool_of_run(
@@ -161,7 +208,9 @@ def count_leaks(task: Task, labeled: LabeledSet, test: LabeledSet | None) -> int
 
 
 def _no_labels(task: Task) -> LabeledSet:
-    nothing = np.zeros(0, dtype=np.int64)
+    nothing: NDArray[Any] = np.zeros(0, dtype=np.int64)
+    if task.several:
+        nothing = np.zeros((0, len(task.labels)), dtype=np.bool_)
     return LabeledSet([], {name: [] for name in task.fields}, nothing, [], Path("-"))
 
 
@@ -195,4 +244,6 @@ def labeled_of(
         id_column=config.id_column,
         max_rejected=config.max_rejected,
         written=written,
+        several=task.several,
+        separator=task.labels_separated_by,
     )

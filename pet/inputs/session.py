@@ -13,6 +13,7 @@ from pet.data.labeled import LabeledSet
 from pet.data.pool import Pool
 from pet.errors import PetError, Problem
 from pet.inputs.inputs import Inputs, read_inputs
+from pet.method.outcomes import Outcome, outcome_of
 from pet.models.backbone import Backbone
 from pet.models.loading import choose_device
 from pet.progress import NOTES, SILENT, Observer
@@ -34,6 +35,9 @@ class StoredRun(Protocol):
 
     @property
     def folder(self) -> Path: ...
+
+    @property
+    def outcome(self) -> Outcome: ...
 
 
 @dataclass(eq=False)
@@ -87,6 +91,11 @@ class Session:
     def folder(self) -> Path:
         """What this process has of the run folder on a disk."""
         return self.run_folder.path
+
+    @cached_property
+    def outcome(self) -> Outcome:
+        """What a text's labels can be; of several, with the labeled rows' shares."""
+        return outcome_of(self.task.labels_per_text, self.labeled.labels)
 
     @cached_property
     def backbone(self) -> Backbone:

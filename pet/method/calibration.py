@@ -89,6 +89,10 @@ class Scaling:
         """Return a scaling without offsets."""
         return cls(temperature, (0.0,) * labels)
 
+    def shape(self) -> list[object]:
+        """Return the numbers that it is made of."""
+        return [self.temperature, self.offsets]
+
     def of(self, logits: Array) -> Array:
         """Return the scaled scores. [rows, labels]"""
         return logits / self.temperature + np.asarray(self.offsets)

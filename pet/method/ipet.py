@@ -95,6 +95,7 @@ def draw_rows(
     *,
     trainable: NDArray[np.bool_],
     most_likely: int | None = None,
+    kinds: Rows | None = None,
 ) -> Draw:
     """Draw rows for every label in proportion to the teachers' confidence, without replacement.
 
@@ -108,8 +109,9 @@ def draw_rows(
         probabilities: of the teachers. [rows, labels]
         quotas: rows wanted per label. [labels]
         trainable: rows that may be drawn. [rows]
+        kinds: what each row is a candidate of, if not of its best label. [rows]
     """
-    best = probabilities.argmax(axis=1)
+    best = probabilities.argmax(axis=1) if kinds is None else kinds
     free = trainable.copy()
     rows, labels = [], []
     missing = np.zeros(len(quotas), dtype=np.int64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,14 +104,14 @@ def wilson_interval(share: float, rows: float, z: float = 1.96) -> tuple[float, 
     return max(0.0, float(middle - half)), min(1.0, float(middle + half))
 
 
-def compare(one: Array, other: Array, truth: Labels) -> dict[str, int]:
+def compare(truth: NDArray[Any], one: NDArray[Any], other: NDArray[Any]) -> dict[str, int]:
     """Count the rows on which only one of two models is right: what McNemar's test looks at.
 
     Args:
-        one, other: probabilities. [rows, labels]
-        truth: [rows]
+        truth, one, other: known labels, and those that each predicts. [rows], or whether a row has
+            each of several [rows, labels].
     """
-    hit, other_hit = one.argmax(axis=1) == truth, other.argmax(axis=1) == truth
+    hit, other_hit = ((own == truth).reshape(len(truth), -1).all(axis=1) for own in (one, other))
     return {
         "only_one_right": int((hit & ~other_hit).sum()),
         "only_other_right": int((other_hit & ~hit).sum()),

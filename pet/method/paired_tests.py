@@ -13,7 +13,7 @@ LEVEL = 0.05  # of significance, two-sided
 
 ROUNDS = 2000  # of the randomization test: a p-value of 0.05 is known to within 0.01
 
-Measure = Literal["accuracy", "macro_f1"]
+Measure = Literal["accuracy", "macro_f1", "micro_f1"]  # the last of several labels a text
 
 Labels = NDArray[np.integer]
 

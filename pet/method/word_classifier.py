@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pet.method.linear_head import fit_head
+from pet.method.linear_head import LinearHead, fit_head
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 # Japanese), each character is one.
 _CHARACTERS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 WORD = rf"[{_CHARACTERS}]|[^\W{_CHARACTERS}]{{2,}}"
+
+Fit = Callable[[Any, NDArray[np.floating], float], LinearHead]
 
 MOST_WORDS = 50_000  # the most frequent ones: weights are a number per word and label
 
@@ -56,6 +58,7 @@ def predict_out_of_fold(
     targets: NDArray[np.floating],
     folds: NDArray[np.int64],
     learned: NDArray[np.bool_],
+    fit: Fit = fit_head,
 ) -> NDArray[np.float32]:
     """Score every row by a classifier that was fitted to the other folds.
 
@@ -64,6 +67,7 @@ def predict_out_of_fold(
         targets: probabilities. [rows, labels]
         folds: of each row. [rows]
         learned: the rows that may be learned from. [rows]
+        fit: makes a classifier of features and targets, with a penalty.
 
     Returns:
         Logits. [rows, labels]
@@ -71,6 +75,6 @@ def predict_out_of_fold(
     found = np.empty(targets.shape, np.float32)
     for fold in np.unique(folds):
         others, inside = np.flatnonzero((folds != fold) & learned), np.flatnonzero(folds == fold)
-        head = fit_head(features[others], targets[others], PENALTY)
+        head = fit(features[others], targets[others], PENALTY)
         found[inside] = head.logits(features[inside])
     return found

@@ -102,13 +102,13 @@ class ClozeModel(Model):
         Words of several tokens are scored by log-probability, and then so are all words of the
         verbalizer, since raw logits of one place cannot be set beside sums over several.
         """
-        if encoder.words.mask_counts != (1,) and self.shares_text([encoder], texts, rows):
+        if not encoder.by_logits and self.shares_text([encoder], texts, rows):
             return self.outputs_together([encoder], texts, rows)[0]
         return self._apart(encoder, texts, rows)
 
     def _apart(self, encoder: Encoder, texts: Texts, rows: Rows) -> Tensor:
         """Score the rows in passes of their own. [rows, labels]"""
-        if encoder.words.mask_counts == (1,):
+        if encoder.by_logits:
             return self.outputs_of([encoder], texts, rows)[0]
         score = self._causal_word_scores if self.causal else self._masked_word_scores
         return _label_scores(encoder, score(encoder, texts, rows))
@@ -138,7 +138,7 @@ class ClozeModel(Model):
         inputs, start = with_branches(
             branches, encoders, texts, rows, self.device, additive=additive
         )
-        short = all(encoder.words.mask_counts == (1,) for encoder in encoders)
+        short = all(encoder.by_logits for encoder in encoders)
         columns = torch.arange(start, start + len(branches), device=self.device)
         if not short:
             logits = self._whole_logits(inputs, columns.expand(len(rows), -1))

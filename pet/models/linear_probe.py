@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import Linear, Module
 
-from pet.method.linear_head import fit_head
+from pet.method.outcomes import ONE, Outcome
 from pet.models.batching import MEMORY_ERRORS, Rows, halved, split_by_tokens
 from pet.models.model import Classifier, Texts
 from pet.models.scoring import CPU_TOKENS
@@ -31,6 +31,7 @@ def fit_head_first(
     targets: NDArray[np.floating],
     temperature: float,
     rng: np.random.Generator,
+    outcome: Outcome = ONE,
 ) -> bool:
     """Set the last linear layer of a fresh classifier to the minimum of its own loss.
 
@@ -50,7 +51,7 @@ def fit_head_first(
     features = _inputs_of(layer, model, encoder, texts, some)
     if features is None:
         return False
-    head = fit_head(features, targets[some], PENALTY)
+    head = outcome.fit_head(features, targets[some], PENALTY)
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(head.weight.T * temperature))
         if layer.bias is not None:

@@ -273,10 +273,15 @@ class Classifier(Model):
         seed: int,
         *,
         precision: Precision = "auto",
+        several: bool = False,
     ) -> Classifier:
         """Put a new classification head, drawn from `seed`, on a pretrained model.
 
         A head that the checkpoint has of another task is not taken, whatever its labels are.
+
+        Args:
+            several: whether a text may have several labels; transformers' pipeline then gives each
+                a probability of its own.
 
         Raises:
             InputError: the model cannot be had, or its weights are of another shape than it says.
@@ -293,6 +298,7 @@ class Classifier(Model):
                 id2label=names,
                 label2id={label: index for index, label in names.items()},
                 ignore_mismatched_sizes=True,
+                **({"problem_type": "multi_label_classification"} if several else {}),
             )
         drawn, head = frozenset(loaded["missing_keys"]), head_weights(module)
         _refuse_other_shapes(ref.name, loaded["mismatched_keys"], head)

@@ -218,6 +218,7 @@ def cloze_encoder(
         offset,
         prompt_length,
         both_ends=both_ends,
+        by_probability=task.several,
     )
 
 

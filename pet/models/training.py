@@ -15,6 +15,7 @@ from torch.nn import Parameter, functional
 
 from pet.config import SETTINGS_OF, RunConfig, TrainingConfig
 from pet.errors import PetError, Problem, is_out_of_memory
+from pet.method.outcomes import AnyLabels, Outcome
 from pet.models.batching import (
     CPU_PASS,
     MEMORY_ERRORS,
@@ -246,6 +247,38 @@ def cross_entropy(targets: NDArray[np.floating], device: torch.device) -> Loss:
 
     def loss(scores: Tensor, rows: Rows) -> Tensor:
         return functional.cross_entropy(scores, wanted[torch.from_numpy(rows)], reduction="sum")
+
+    return loss
+
+
+def label_loss(outcome: Outcome, targets: NDArray[np.floating], device: torch.device) -> Loss:
+    """Return a member's loss: of one label a text, or of each label by itself.
+
+    Where a text may have several, members' scores are evidence: the base, how often a label holds
+    at all, is added before they are compared, so that they need not learn it.
+    """
+    if isinstance(outcome, AnyLabels):
+        return binary_cross_entropy(targets, device, np.asarray(outcome.base, np.float32))
+    return cross_entropy(targets, device)
+
+
+def binary_cross_entropy(
+    targets: NDArray[np.floating], device: torch.device, base: NDArray[np.floating] | None = None
+) -> Loss:
+    """Binary cross-entropy of every label, summed over labels and rows.
+
+    Args:
+        targets: probabilities. [rows, labels]
+        base: log-odds that are added to the scores. [labels]
+    """
+    wanted = torch.from_numpy(targets.astype(np.float32)).to(device)
+    added = None if base is None else torch.from_numpy(base.astype(np.float32)).to(device)
+
+    def loss(scores: Tensor, rows: Rows) -> Tensor:
+        own = scores if added is None else scores + added
+        return functional.binary_cross_entropy_with_logits(
+            own, wanted[torch.from_numpy(rows)], reduction="sum"
+        )
 
     return loss
 

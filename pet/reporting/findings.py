@@ -74,7 +74,7 @@ def _abstaining(report: Report, run: str) -> Finding | None:
     labels, count = report.labels, len(report.labels.counts)
     measured = report.test or report.labeled
     threshold = measured.student.abstaining.threshold if measured else None
-    if threshold is not None and threshold <= 1 / count:
+    if threshold is not None and threshold <= 1 / count and not report.several:
         return Finding(
             "note",
             "No row can abstain",
@@ -85,6 +85,15 @@ def _abstaining(report: Report, run: str) -> Finding | None:
     share = labels.abstained / max(labels.rows, 1)
     if share < ABSTAINING:
         return None
+    if report.several:
+        return Finding(
+            "note",
+            f"{percent(share)} of the rows have a label in doubt",
+            f"Of {labels.abstained:,} texts the answer to some label is less likely to be right "
+            "than the threshold; the column abstain says which.",
+            "Take the labels whose probability is high enough for you from the column "
+            "probabilities.",
+        )
     return Finding(
         "care",
         f"{percent(share)} of the rows abstain",
@@ -117,6 +126,9 @@ def _shares(report: Report, run: str) -> Finding | None:
     if beyond <= OFF:
         return None
     was, now = known[name] / sum(known.values()), given[name] / max(sum(given.values()), 1)
+    if report.several:  # a row has other than one label
+        was = known[name] / max(report.sets["labeled"].rows, 1)
+        now = given[name] / max(report.labels.rows, 1)
     text = (
         f"The total variation distance is {percent(total)}; the largest difference is of "
         f"{quoted(name)}, with {percent(was)} of the labeled rows and {percent(now)} of the pool."
@@ -135,7 +147,7 @@ def _shares(report: Report, run: str) -> Finding | None:
 
 def _other_texts(report: Report, run: str) -> Finding | None:
     """Find predicted label shares that differ between test set and pool: a distribution shift."""
-    if report.tested is None:
+    if report.tested is None or report.several:
         return None
     predicted = np.array(report.tested.confusion).sum(axis=0).tolist()
     on_test = dict(zip(report.label_names, predicted, strict=True))
@@ -161,7 +173,9 @@ def _agreement(report: Report, run: str) -> Finding | None:
     return Finding(
         "care",
         "The ensemble members disagree",
-        f"On average a member predicts the ensemble's label for {percent(mean)} of the texts.",
+        f"On average a member predicts the ensemble's label for {percent(mean)} of the texts."
+        if not report.several
+        else f"On average a member has {percent(mean)} of its labels in common with the ensemble.",
         f"Look at the words and patterns with pet check"
         f"{with_labels_in_use(report, ', or label more rows')}.",
     )

@@ -33,17 +33,13 @@ from pet.ensemble.weights import (
 )
 from pet.inputs.pool_sample import REJECTED, Unlabeled, unlabeled_rows
 from pet.inputs.session import Session
-from pet.method.ensembling import combine, softmax
-from pet.method.metrics import (
-    above,
-    compare,
-    confusion_matrix,
-    coverage_curve,
-    metrics,
-    reliability,
-)
+from pet.method.metrics import compare
+from pet.method.outcomes import Outcome, Truth
 from pet.student.answered_rows import read_predicted
+from pet.student.label_files import SEVERAL
 from pet.student.linear_baselines import LINEAR_STUDENT, LINEAR_SUPERVISED
+from pet.student.soft_labels import decided_outcome
+from pet.student.student_folder import student_outcome
 
 DOUBTFUL = 12
 
@@ -52,7 +48,9 @@ MOST_CONFIDENT = 4  # of every label
 LONGEST = 280  # characters of a text
 
 
-COLUMNS = ("id", "label", "confidence", "probabilities", "agreement")
+COLUMNS = ("id", "confidence", "probabilities", "agreement")
+
+NONE = "none of them"  # a row without a label, where a text may have several
 
 
 def find_examples(session: Session) -> dict[str, Any]:
@@ -66,21 +64,27 @@ def find_examples(session: Session) -> dict[str, Any]:
         a row: `id`, `label`, `confidence`, `second` (label and probability), `agreement`, `texts`.
     """
     unlabeled, labels = unlabeled_rows(session), session.task.labels
+    given = SEVERAL if session.task.several else "label"
+    confident_rows = _confident_sets if session.task.several else _confident
     doubtful, confident = pa.table({}), pa.table({})
     scored = 0
     for path in sorted((session.folder / "labels").glob("part-*.parquet")):
-        table = read_predicted(path, COLUMNS, session.config)
+        table = read_predicted(path, (*COLUMNS, given), session.config)
         # Only rows that the members scored have an agreement, and both are in pool order.
         table = table.filter(pc.is_valid(table["agreement"]))
         places = np.arange(scored, scored + len(table))
         table = table.append_column("place", pa.array(places))
         scored += len(table)
         doubtful = _doubtful(pa.concat_tables([doubtful, table], promote_options="default"))
-        confident = _confident(pa.concat_tables([confident, table], promote_options="default"))
+        confident = confident_rows(pa.concat_tables([confident, table], promote_options="default"))
     assert scored == len(unlabeled), "every row that was scored is labeled"
     confident_of: dict[str, list[Any]] = {label: [] for label in labels}
     for row in confident.to_pylist():
-        confident_of[row["label"]].append(_shown(row, unlabeled))
+        if session.task.several:
+            for label in _surest_for(row, confident_of):
+                confident_of[label].append(_shown(row, unlabeled))
+        else:
+            confident_of[row["label"]].append(_shown(row, unlabeled))
     return {
         "among": scored,
         "doubtful": [_shown(row, unlabeled) for row in doubtful.to_pylist()],
@@ -101,8 +105,29 @@ def _confident(table: pa.Table) -> pa.Table:
     return table.take(places)
 
 
+def _confident_sets(table: pa.Table) -> pa.Table:
+    """Keep of every label the rows that have it with the highest probability."""
+    given = table[SEVERAL].to_pylist()
+    probabilities = table["probabilities"].to_pylist()
+    kept: set[int] = set()
+    for label in probabilities[0] if probabilities else ():
+        having = [place for place, own in enumerate(given) if label in own]
+        having.sort(key=lambda place: -probabilities[place][label])
+        kept.update(having[:MOST_CONFIDENT])
+    return table.take(pa.array(sorted(kept), pa.int64()))
+
+
+def _surest_for(row: dict[str, Any], found: dict[str, list[Any]]) -> list[str]:
+    """Name the labels of a row of which too few examples are there."""
+    return [label for label in row[SEVERAL] if len(found[label]) < MOST_CONFIDENT]
+
+
 def _shown(row: dict[str, Any], unlabeled: Unlabeled) -> dict[str, Any]:
-    others = {name: p for name, p in row["probabilities"].items() if name != row["label"]}
+    given = row[SEVERAL] if SEVERAL in row else [row["label"]]
+    row["label"] = ", ".join(given) or NONE
+    others = {name: p for name, p in row["probabilities"].items() if name not in given}
+    if not others:
+        others = dict(row["probabilities"])
     second = max(others, key=lambda name: others[name])
     return {
         "id": row["id"],
@@ -148,6 +173,7 @@ def measure(
     Args:
         source: labeled or test.
     """
+    outcome = decided_outcome(session)
     truth = session.inputs.measured()[source].labels
     _, logits = stacked_logits(session, members, f"{source}.parquet")
     of_ensemble = predict_measured(session, lineup, members, source)
@@ -155,37 +181,47 @@ def measure(
     found: dict[str, Any] = {
         **_of_members(session, lineup, members, logits, source),
         "unseen": of_ensemble.unseen,
-        "ensemble": metrics(of_ensemble.probabilities, truth[rows]),
+        "ensemble": outcome.metrics(of_ensemble.probabilities, truth[rows]),
     }
     if session.task.rules:
         alone = predict_measured(session, lineup, members, source, with_rules=False)
-        found["without_rules"] = metrics(alone.probabilities, truth[alone.rows])
+        found["without_rules"] = outcome.metrics(alone.probabilities, truth[alone.rows])
         found["rules"] = _of_rules(session, source)
     if source == "test":
         found["ensembles"] = _by_weighing(session, lineup, members, logits, truth)
-    predicted = {"ensemble": of_ensemble.probabilities}
+    predicted, by = {"ensemble": of_ensemble.probabilities}, {"ensemble": outcome}
     for name in ("supervised", "student") if len(session.labeled) else ("student",):
-        predicted[name] = softmax(
+        predicted[name] = outcome.probabilities(
             read_logits(session.folder / "evaluation" / f"{name}-{source}.parquet")[1]
         )
-        found[name] = metrics(predicted[name], truth)
+        by[name] = outcome.fitted(predicted[name])  # no label is read for it
+        if name == "student":
+            by[name] = student_outcome(session)
+        found[name] = by[name].metrics(predicted[name], truth)
     for name, probabilities in predicted.items():
         of = truth[rows] if name == "ensemble" else truth
-        found[name] |= _evaluated(probabilities, of, session.config.abstain_below)
+        found[name] |= by[name].evaluated(probabilities, of, session.config.abstain_below)
     if source == "test":
         for name in (LINEAR_SUPERVISED, LINEAR_STUDENT):
             path = session.folder / "evaluation" / f"{name}-test.parquet"
             if name == LINEAR_STUDENT or len(session.labeled):
-                predicted[name] = softmax(read_logits(path)[1])
+                predicted[name] = outcome.probabilities(read_logits(path)[1])
         for member in lineup.first:
             if member.kind == "encoder":  # it has learned from the labeled rows alone
                 path = folder_of(session.folder, member) / "logits" / "test.parquet"
-                predicted[LINEAR_ENCODER] = softmax(read_logits(path)[1])
+                predicted[LINEAR_ENCODER] = outcome.of_member(read_logits(path)[1])
         for name in SIMPLE:  # in this order: report.json is to have the same bytes in any process
             if name in predicted:
-                found[name] = metrics(predicted[name], truth)
+                by[name] = outcome.fitted(predicted[name])
+                found[name] = by[name].metrics(predicted[name], truth)
         found["pairs"] = [
-            {"one": one, "other": other, **compare(predicted[one], predicted[other], truth)}
+            {
+                "one": one,
+                "other": other,
+                **compare(
+                    truth, by[one].choose(predicted[one]), by[other].choose(predicted[other])
+                ),
+            }
             for one, other in PAIRS
             if {one, other} <= predicted.keys()
         ]
@@ -206,17 +242,6 @@ PAIRS = (
 )
 
 
-def _evaluated(probabilities: Array, truth: NDArray[np.int64], threshold: float) -> dict[str, Any]:
-    """Measure a model's coverage and calibration, and its confusion matrix."""
-    labels = probabilities.shape[1]
-    return {
-        "abstaining": above(probabilities, truth, threshold),
-        "coverage": coverage_curve(probabilities, truth),
-        "reliability": reliability(probabilities, truth),
-        "confusion": confusion_matrix(truth, probabilities.argmax(axis=1), labels).tolist(),
-    }
-
-
 def _of_members(
     session: Session, lineup: Lineup, members: Sequence[Member], logits: Array, source: str
 ) -> dict[str, Any]:
@@ -224,7 +249,7 @@ def _of_members(
 
     On the labeled set, a member without held-out rows has no figures.
     """
-    truth = session.inputs.measured()[source].labels
+    truth, outcome = session.inputs.measured()[source].labels, decided_outcome(session)
     found: dict[str, Any] = {"patterns": {}}
     by_pattern = defaultdict(list)
     for member, own in zip(members, logits, strict=True):
@@ -234,7 +259,7 @@ def _of_members(
             if not rows.any():
                 continue
             own = read_logits(out_of_fold_path(session, lineup, member))[1]
-        measured = metrics(softmax(own[rows]), truth[rows])
+        measured = _measured(outcome, own[rows], truth[rows])
         if member.kind == "encoder":
             found["encoder"] = measured
         else:
@@ -245,16 +270,23 @@ def _of_members(
         untrained = folder_of(session.folder, Member(pattern, generation=None))
         if not is_trained_jointly(session):
             before = read_logits(untrained / "logits" / f"{source}.parquet")[1]
-            found["patterns"][pattern]["zero_shot"] = metrics(softmax(before), truth)
+            found["patterns"][pattern]["zero_shot"] = _measured(outcome, before, truth)
         if of_pattern := by_pattern[pattern]:
             found["patterns"][pattern]["trained"] = {
                 key: round(float(np.mean([m[key] for m in of_pattern])), 4) for key in of_pattern[0]
             }
     if all(by_pattern[pattern] for pattern in patterns):
         trained = {name: own["trained"] for name, own in found["patterns"].items()}
-        best = max(trained, key=lambda name: trained[name]["accuracy"])
+        measure = "micro_f1" if outcome.several else "accuracy"
+        best = max(trained, key=lambda name: trained[name][measure])
         found["best_pattern"] = {"name": best, **trained[best]}
     return found
+
+
+def _measured(outcome: Outcome, logits: Array, truth: Truth) -> dict[str, float]:
+    """Measure one member by itself."""
+    probabilities = outcome.of_member(logits)
+    return outcome.fitted(probabilities).metrics(probabilities, truth)
 
 
 def _by_weighing(
@@ -262,19 +294,20 @@ def _by_weighing(
     lineup: Lineup,
     members: Sequence[Member],
     logits: Array,
-    truth: NDArray[np.int64],
+    truth: Truth,
 ) -> dict[str, Any]:
     """Measure the ensemble under every way of weighing its members."""
     found: dict[str, Any] = {}
+    outcome = decided_outcome(session)
     ways: tuple[Way, ...] = get_args(Weighing)
     for way in dict.fromkeys([*ways, weighing_of(session.config, session.task)]):
         weights = member_weights(session, lineup, members, weighing=way)
         scaling = ensemble_scaling(session, lineup, members, weights)
-        scores = scaling.of(combine(logits, weights))
+        scores = scaling.of(outcome.combine(logits, weights))
         if session.task.rules:
             added = added_by_rules(session, scaled_pool(session, members, weights, scaling))
             scores += rule_scores(session.task, rows_fired(session, "test"), added)
-        found[way] = metrics(softmax(scores), truth)
+        found[way] = outcome.metrics(outcome.probabilities(scores), truth)
     return found
 
 
@@ -294,7 +327,11 @@ def ensemble_accuracy(
     members: Sequence[Member],
     source: Literal["labeled", "test"],
 ) -> float:
-    """Return the accuracy of some members together, and of the task's rules."""
+    """Return the accuracy of some members and the rules; of several labels a text, micro-F1."""
     _, logits = stacked_logits(session, members, f"{source}.parquet")
-    probabilities = softmax(ensemble_scores(session, lineup, members, logits, source))
-    return metrics(probabilities, session.inputs.measured()[source].labels)["accuracy"]
+    outcome = decided_outcome(session)
+    scores, _ = ensemble_scores(session, lineup, members, logits, source)
+    measured = outcome.metrics(
+        outcome.probabilities(scores), session.inputs.measured()[source].labels
+    )
+    return measured["micro_f1" if outcome.several else "accuracy"]

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import pet
 from pet.config import RunConfig
 from pet.escaping import as_markdown
@@ -17,6 +15,7 @@ from pet.models.loading import HUB_ID
 from pet.storage.files import read_record
 from pet.storage.units import DONE
 from pet.student.answered_rows import PERSON
+from pet.student.student_folder import thresholds_of
 
 USE = "## Use\n"  # the heading under which a card shows how to load
 
@@ -61,7 +60,7 @@ Teacher: {_name(config.model)}. Student: {_name(session.config.student_ref.name)
 
 ## Limits
 
-- One of {len(task.labels)} labels is predicted for every text, also where none of them applies.
+{_limit_of_labels(session)}
 - {_cut(config)}
 - It inherits its teachers' errors and the biases of their language models.
 - Evaluate it before using it on texts of another domain.
@@ -86,6 +85,16 @@ def _cut(config: RunConfig) -> str:
 def _with_rules(report: Mapping[str, Any]) -> str:
     count = len(report.get("rules", {}))
     return f" and {count} rule{'' if count == 1 else 's'}" if count else ""
+
+
+def _limit_of_labels(session: Session) -> str:
+    labels = f"{len(session.task.labels)} labels"
+    if not session.task.several:
+        return f"- One of {labels} is predicted for every text, also where none of them applies."
+    return (
+        f"- Any of {labels} may be predicted for a text, each by itself: give a label from the\n"
+        "  probability on that the table names as its threshold."
+    )
 
 
 def _learned_from(session: Session, report: Mapping[str, Any]) -> str:
@@ -133,12 +142,16 @@ def _name(ref: str) -> str:
 
 
 def _label_table(session: Session, report: Mapping[str, Any]) -> str:
-    known = np.bincount(session.labeled.labels, minlength=len(session.task.labels))
+    known = session.outcome.counts(session.labeled.labels, len(session.task.labels))
     counts = report["labels"]["counts"]
     lines = ["| label | labeled rows | share of the pool |", "|---|---|---|"]
     for label, rows in zip(session.task.labels, known, strict=True):
         share = counts[label] / max(report["labels"]["rows"], 1)
         lines.append(f"| {as_markdown(label)} | {rows:,} | {share:.1%} |")
+    if session.task.several:
+        thresholds = thresholds_of(session.folder / "student")
+        columns = ["threshold |", "---|", *(f"{own:.3f} |" for own in thresholds)]
+        lines = [f"{line} {own}" for line, own in zip(lines, columns, strict=True)]
     return "\n".join(lines)
 
 
@@ -150,10 +163,13 @@ def _figures(report: Mapping[str, Any]) -> str:
     low, high = wilson_interval(student["accuracy"], student["rows"])
     own = student["abstaining"]
     accuracy = "" if own["accuracy"] is None else f", accuracy {own['accuracy']:.1%}"
-    lines = [
-        f"On {student['rows']:,} {_ROWS[source]}:",
-        "",
-        f"- accuracy {student['accuracy']:.3f} (95 % interval {low:.3f} to {high:.3f})",
+    several = "micro_f1" in student
+    what = "accuracy of whole rows" if several else "accuracy"
+    lines = [f"On {student['rows']:,} {_ROWS[source]}:", ""]
+    if several:
+        lines.append(f"- micro-F1 {student['micro_f1']:.3f}, log-loss {student['log_loss']:.3f}")
+    lines += [
+        f"- {what} {student['accuracy']:.3f} (95 % interval {low:.3f} to {high:.3f})",
         f"- macro-F1 {student['macro_f1']:.3f}, expected calibration error {student['ece']:.3f}",
         f"- confidence threshold {own['threshold']:g}: coverage {own['coverage']:.1%}{accuracy}",
     ]

@@ -74,7 +74,7 @@ def most_frequent(report: Report) -> float:
 
 
 def _guess(report: Report, run: str) -> Finding | None:
-    if report.tested is None:
+    if report.tested is None or report.several:
         return None
     low, _ = wilson_interval(report.tested.accuracy, report.sets["test"].rows)
     most = most_frequent(report)
@@ -255,6 +255,8 @@ def _confidence(report: Report, run: str) -> Finding | None:
     tested, who = report.tested, report.labels.labeler
     if tested is None:
         return None
+    if report.several:
+        return _uncalibrated_labels(report, tested)
     # A bin of n rows is off by 0.4 / sqrt(n) on average when the model is calibrated.
     rows = np.array([part.rows for part in tested.reliability])
     if tested.ece <= MISCALIBRATED + 0.4 * np.sqrt(rows).sum() / rows.sum():
@@ -277,6 +279,25 @@ def _confidence(report: Report, run: str) -> Finding | None:
         f"The {who} is overconfident",
         f"{what} A threshold lets through more errors than its value suggests.",
         how,
+    )
+
+
+def _uncalibrated_labels(report: Report, tested: Evaluation) -> Finding | None:
+    """Name the labels whose probabilities are off by more than so many rows leave to chance."""
+    chance = 0.4 / np.sqrt(report.sets["test"].rows)
+    wrong = [
+        f"{quoted(label)} ({percent(own.ece)})"
+        for label, own in zip(report.label_names, tested.by_label, strict=True)
+        if own.ece > MISCALIBRATED + chance
+    ]
+    if not wrong:
+        return None
+    more = f" and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
+    return Finding(
+        "care",
+        "Some labels' probabilities are off",
+        f"Expected calibration error: {', '.join(wrong[:NAMED])}{more}.",
+        with_labels_in_use(report, "Add labeled rows with and without these labels."),
     )
 
 
@@ -337,6 +358,8 @@ def _poor_labels(report: Report, metric: str, line: str, action: str) -> Finding
     """Name the labels of low recall or precision, and the label most mistaken for each."""
     if report.tested is None:
         return None
+    if report.several:
+        return _poor_of_several(report, report.tested, metric)
     confusion = np.array(report.tested.confusion)
     confusion = confusion if metric == "recall" else confusion.T
     names, poor = [quoted(name) for name in report.label_names], poor_labels(confusion)
@@ -359,6 +382,33 @@ def _poor_labels(report: Report, metric: str, line: str, action: str) -> Finding
     more = f" and {len(poor) - NAMED} more labels" if len(poor) > NAMED else ""
     first = ", ".join(names[label] for label, _, _ in poor[:NAMED])
     return Finding("care", f"Low {metric}: {first}{more}", " ".join(lines), action)
+
+
+def _poor_of_several(report: Report, tested: Evaluation, metric: str) -> Finding | None:
+    """Name the labels, of several a text, of low recall or precision."""
+    poor = []
+    for label, own in zip(report.label_names, tested.by_label, strict=True):
+        share, rows = (own.recall, own.rows) if metric == "recall" else (own.precision, own.given)
+        if rows >= ENOUGH and share is not None and share < POOR:
+            poor.append((share, rows, quoted(label)))
+    if not poor:
+        return None
+    poor.sort()
+    what = (
+        "have it, {share} of them were given it"
+        if metric == "recall"
+        else ("were given it, {share} of them have it")
+    )
+    lines = [
+        f"{label}: {rows:,} test rows {what.format(share=percent(share))}."
+        for share, rows, label in poor[:NAMED]
+    ]
+    more = f" and {len(poor) - NAMED} more labels" if len(poor) > NAMED else ""
+    first = ", ".join(label for _, _, label in poor[:NAMED])
+    words = with_labels_in_use(report, "Add labeled rows with this label, or c", "C")
+    return Finding(
+        "care", f"Low {metric}: {first}{more}", " ".join(lines), f"{words}hoose better words."
+    )
 
 
 def poor_labels(confusion: NDArray[np.int64]) -> list[tuple[int, float, int]]:

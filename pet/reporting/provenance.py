@@ -54,9 +54,8 @@ def write_provenance(session: Session, labeled_by: str) -> dict[str, Any]:
 
 
 def _labeled_set(session: Session) -> dict[str, Any]:
-    counts = dict.fromkeys(session.task.labels, 0)
-    for index in session.labeled.labels.tolist():
-        counts[session.task.labels[index]] += 1
+    found = session.outcome.counts(session.labeled.labels, len(session.task.labels)).tolist()
+    counts = dict(zip(session.task.labels, found, strict=True))
     return {"rows": len(session.labeled), "counts": counts, "digest": session.digests["labeled"]}
 
 

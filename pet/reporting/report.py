@@ -28,7 +28,7 @@ from pet.ensemble.weights import ensemble_scaling, member_weights
 from pet.inputs.run_tables import count_leaks
 from pet.inputs.session import Session
 from pet.method.calibration import Scaling
-from pet.method.ensembling import combine
+from pet.method.label_metrics import together
 from pet.method.rule_reliability import firing_of
 from pet.reporting.measurement import count_rejected, ensemble_accuracy, find_examples, measure
 from pet.reporting.model_card import model_card
@@ -36,6 +36,7 @@ from pet.storage.files import read_record, write_json, write_text
 from pet.storage.units import DONE
 from pet.student.label_choice import LabelChoice
 from pet.student.label_files import count_labels
+from pet.student.soft_labels import decided_outcome
 
 MEASURED: tuple[Literal["labeled", "test"], ...] = ("labeled", "test")
 
@@ -60,8 +61,10 @@ def write_report(
     weights = member_weights(session, lineup, members)
     scaling = ensemble_scaling(session, lineup, members, weights)
     sampled = read_record(session.folder / "unlabeled" / DONE)
+    several = {"labels_per_text": "any"} if session.task.several else {}
     report: dict[str, Any] = {
         "task": session.task.name,
+        **several,
         "description": session.task.description,
         "templates": {pattern.name: pattern.template for pattern in session.task.patterns},
         "run": session.folder.name,
@@ -73,7 +76,7 @@ def write_report(
         "sets": {name: _count(session, table) for name, table in session.inputs.measured().items()},
         "leaked": count_leaks(session.task, session.labeled, session.test),
         "rejected": count_rejected(session),
-        "labels": count_labels(session.folder / "labels", session.task.labels)
+        "labels": count_labels(session.folder / "labels", session.task.labels, session.task.several)
         | {"choice": asdict(choice)},
         "examples": find_examples(session),
         "weighing": weighing_of(session.config, session.task),
@@ -109,8 +112,13 @@ def write_report(
 
 def _count(session: Session, table: LabeledSet) -> dict[str, Any]:
     """Count the rows of a set with known labels, and of every label."""
-    counts = np.bincount(table.labels, minlength=len(session.task.labels)).tolist()
-    return {"rows": len(table), "counts": dict(zip(session.task.labels, counts, strict=True))}
+    counts = session.outcome.counts(table.labels, len(session.task.labels)).tolist()
+    of_labels = dict(zip(session.task.labels, counts, strict=True))
+    several: dict[str, Any] = {}
+    if session.task.several:
+        without = int((~table.labels.any(axis=1)).sum())
+        several = {"without": without, "together": together(table.labels).tolist()}
+    return {"rows": len(table), "counts": of_labels, **several}
 
 
 def _members(
@@ -118,12 +126,15 @@ def _members(
 ) -> dict[str, Any]:
     """Describe every member, with its agreement with the ensemble on pool rows."""
     logits = pool_logits(session, members)
-    scores = scaling.of(combine(logits, weights))
+    outcome = decided_outcome(session)
+    scores = scaling.of(outcome.combine(logits, weights))
     if session.task.rules:
         added = added_by_rules(session, scores)
         scores += rule_scores(session.task, rows_fired(session, "pool"), added)
-    best = scores.argmax(axis=-1)
-    agreement = (logits.argmax(axis=-1) == best).mean(axis=1).round(4).tolist()
+    chosen = outcome.choose(outcome.probabilities(scores))
+    votes = outcome.votes(logits, scaling)
+    shares = np.array([outcome.agreement(own[None], chosen).mean() for own in votes])
+    agreement = shares.round(4).tolist()
     return {
         member.name: {
             "kind": member.kind,

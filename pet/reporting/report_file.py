@@ -24,6 +24,13 @@ class Metrics(_Part):
     macro_f1: float
     ece: float
     rows: float
+    micro_f1: float | None = None  # of several labels a text, where accuracy is of whole rows
+    log_loss: float | None = None
+
+    @property
+    def main(self) -> float:
+        """The figure that models are compared by: accuracy, or micro-F1 of several labels."""
+        return self.accuracy if self.micro_f1 is None else self.micro_f1
 
 
 class Abstaining(_Part):
@@ -46,13 +53,30 @@ class Bin(_Part):
     accuracy: float
 
 
+class LabelFigures(_Part):
+    """How well one of several labels is given, from a probability on."""
+
+    rows: int
+    given: int
+    right: int
+    precision: float | None
+    recall: float | None
+    f1: float
+    ece: float
+    threshold: float
+
+
 class Evaluation(Metrics):
-    """A model with all that is known of its confidence; confusion: [true label][predicted one]."""
+    """A model with all that is known of its confidence; confusion: [true label][predicted one].
+
+    Where a text may have several labels, each has a row in `by_label` instead.
+    """
 
     abstaining: Abstaining
     coverage: list[Coverage]
     reliability: list[Bin]
-    confusion: list[list[int]]
+    confusion: list[list[int]] = []
+    by_label: list[LabelFigures] = []
 
 
 class Pattern(_Part):
@@ -126,7 +150,7 @@ class Choice(_Part):
     """Who labels the pool rows that the members scored, by which measure, on which set."""
 
     model: Literal["student", "ensemble"] = "student"
-    by: Literal["accuracy", "macro_f1"] | None = None
+    by: Literal["accuracy", "macro_f1", "micro_f1"] | None = None
     on: Literal["labeled", "test"] | None = None
 
 
@@ -140,6 +164,8 @@ class Labels(_Part):
     mean_confidence: float
     confidence_counts: list[int]
     sources: dict[str, int] = {}
+    without: int = 0  # rows with none of several labels
+    together: list[list[int]] = []  # rows with each two of several labels
     choice: Choice = Choice()
 
     @property
@@ -201,6 +227,8 @@ class Rejected(_Part):
 class LabelCounts(_Part):
     rows: int
     counts: dict[str, int]
+    without: int = 0
+    together: list[list[int]] = []
 
 
 class Report(_Part):
@@ -231,6 +259,11 @@ class Report(_Part):
     unused_labels: str = ""  # why no member has learned from the labeled rows, and what to set
     labeled: Measured | None = None
     test: Measured | None = None
+    labels_per_text: Literal["one", "any"] = "one"
+
+    @property
+    def several(self) -> bool:
+        return self.labels_per_text == "any"
 
     @property
     def label_names(self) -> list[str]:
@@ -258,7 +291,10 @@ class Report(_Part):
             raise ValueError("figures of a set that was not counted")
         for found in filter(None, measured.values()):
             for evaluation in filter(None, (found.ensemble, found.student, found.supervised)):
-                if {len(names)} != {len(evaluation.confusion), *map(len, evaluation.confusion)}:
+                confusion, by_label = evaluation.confusion, evaluation.by_label
+                if self.several and len(by_label) != len(names):
+                    raise ValueError("figures of different labels")
+                if not self.several and {len(names)} != {len(confusion), *map(len, confusion)}:
                     raise ValueError("a confusion matrix of different labels")
         for found in filter(None, measured.values()):
             if found.rules and list(found.rules) != list(self.rules):

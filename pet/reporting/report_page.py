@@ -57,6 +57,7 @@ SECTIONS = {
     "generations": "Generations",
     "labels": "Labels",
     "confidence": "Calibration",
+    "several": "Label by label",
     "confusion": "Confusion matrix",
     "examples": "Example rows",
     "rejected": "Rejected rows",
@@ -89,7 +90,9 @@ def draw_page(
     certificate = read_certificate(folder)
     models, evaluation = tables.model_rows(report), tables.held_out_evaluation(report)
     confusion, shares = tables.confusion_table(report), tables.share_rows(report)
+    several = tables.several_table(report)
     absent = {
+        "several": several is None,
         "models": not models,
         "rules": not report.rules,
         "confusion": confusion is None,
@@ -106,6 +109,8 @@ def draw_page(
         models=models,
         evaluation=evaluation,
         confusion=confusion,
+        several=several,
+        pairs=tables.pair_rows(report),
         where=_where(report),
         evaluation_note=_evaluation_note(report),
         ensembles=report.test.ensembles if report.test else {},
@@ -171,7 +176,8 @@ def _patterns_note(report: Report) -> str:
     notes = []
     measured = report.test or report.labeled
     if measured is not None:
-        notes.append(f"Accuracy on the {'test' if report.test else 'labeled'} set.")
+        what = "Micro-F1" if report.several else "Accuracy"
+        notes.append(f"{what} on the {'test' if report.test else 'labeled'} set.")
     if not all(member.trained for member in report.members.values()):
         notes.append("Members without a figure under trained are zero-shot.")
     elif tables.measured_held_out(report) is None and measured is not None:

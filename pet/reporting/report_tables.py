@@ -28,6 +28,8 @@ class ModelRow:
     macro_f1: float
     ece: float
     rows: float
+    micro_f1: float | None = None
+    log_loss: float | None = None
 
 
 def measured_held_out(report: Report) -> Measured | None:
@@ -74,6 +76,8 @@ def model_rows(report: Report) -> list[ModelRow]:
             own.macro_f1,
             own.ece,
             own.rows,
+            own.micro_f1,
+            own.log_loss,
         )
         for name, note, own in found
         if own is not None
@@ -101,12 +105,12 @@ def pattern_rows(report: Report) -> list[dict[str, Any]]:
         zero_shot = after = None
         if measured is not None and not is_encoder:
             before = measured.patterns[name].zero_shot
-            zero_shot = None if before is None else before.accuracy
+            zero_shot = None if before is None else before.main
         if held_out is not None and is_encoder and held_out.encoder is not None:
-            after = held_out.encoder.accuracy
+            after = held_out.encoder.main
         if held_out is not None and not is_encoder and trained:
             found = held_out.patterns[name].trained
-            after = None if found is None else found.accuracy
+            after = None if found is None else found.main
         rows.append(
             {
                 "name": "encoder" if is_encoder else name,
@@ -179,7 +183,7 @@ def histogram_rows(report: Report) -> list[tuple[float, float, int]]:
 def confusion_table(report: Report) -> dict[str, Any] | None:
     """Lay out the confusion matrix with recall and precision."""
     evaluation, names = held_out_evaluation(report), report.label_names
-    if evaluation is None:
+    if evaluation is None or report.several:
         return None
     counts = np.array(evaluation.confusion)
     true, predicted = counts.sum(axis=1), counts.sum(axis=0)
@@ -187,11 +191,8 @@ def confusion_table(report: Report) -> dict[str, Any] | None:
     errors = share * ~np.eye(len(names), dtype=bool)
     # Errors are few; they are shaded on a scale of their own, or nobody would see which are most.
     shade = 0.6 * share * np.eye(len(names)) + 0.5 * errors / max(errors.max(), 0.2)
-    where = "Ensemble, labeled set, out of fold."
-    if report.test is not None:
-        where = f"{report.labels.labeler.capitalize()}, test set."
     return {
-        "words": where,
+        "words": _whose(report),
         "numbered": len(names) > NAMED[0] or any(len(name) > NAMED[1] for name in names),
         "rows": [
             {
@@ -208,6 +209,47 @@ def confusion_table(report: Report) -> dict[str, Any] | None:
             counts[i, i] / predicted[i] if predicted[i] else None for i in range(len(names))
         ],
     }
+
+
+def _whose(report: Report) -> str:
+    if report.test is not None:
+        return f"{report.labels.labeler.capitalize()}, test set."
+    return "Ensemble, labeled set, out of fold."
+
+
+def several_table(report: Report) -> dict[str, Any] | None:
+    """Lay out the figures of each of several labels; None of one label a text."""
+    evaluation = held_out_evaluation(report)
+    if evaluation is None or not report.several:
+        return None
+    rows = [
+        {"label": label, **dict(own)}
+        for label, own in zip(report.label_names, evaluation.by_label, strict=True)
+    ]
+    return {"words": _whose(report), "rows": rows}
+
+
+PAIRS = 12  # of labels that go together, at most
+
+
+def pair_rows(report: Report) -> list[dict[str, Any]]:
+    """List the pairs of several labels that most rows of the pool have, beside the labeled set's.
+
+    First those whose shares differ most.
+    """
+    labels, known = report.labels, report.sets.get("labeled")
+    if not report.several or not labels.together or known is None or not known.together:
+        return []
+    shares = [np.array(own.together) / max(own.rows, 1) for own in (labels, known)]
+    names = report.label_names
+    pairs = [
+        {"pair": (names[i], names[j]), "pool": shares[0][i, j], "labeled": shares[1][i, j]}
+        for i in range(len(names))
+        for j in range(i)
+        if shares[0][i, j] or shares[1][i, j]
+    ]
+    pairs.sort(key=lambda own: -abs(own["pool"] - own["labeled"]))
+    return pairs[:PAIRS]
 
 
 def stage_rows(report: Report) -> list[dict[str, Any]]:
@@ -246,6 +288,10 @@ def tiles(report: Report) -> list[dict[str, str]]:
     if evaluation is not None:
         low, high = wilson_interval(evaluation.accuracy, evaluation.rows)
         who = f"of the {labels.labeler}" if report.test else "of the ensemble, out of fold"
+        if evaluation.micro_f1 is not None:
+            note = f"macro-F1 {percent(evaluation.macro_f1)}"
+            found.append(_tile(f"Micro-F1 {who}", percent(evaluation.micro_f1), note))
+            who = "of whole rows"
         found.append(
             _tile(
                 f"Accuracy {who}",
@@ -263,7 +309,8 @@ def tiles(report: Report) -> list[dict[str, str]]:
         note += f"; {labels.of_ensemble:,} by the ensemble"
     found.append(_tile("Rows labeled", f"{labels.rows:,}", note))
     share = labels.abstained / max(labels.rows, 1)
-    found.append(_tile("Rows that abstain", percent(share), f"{labels.abstained:,} rows"))
+    unsure = "Rows with a label in doubt" if report.several else "Rows that abstain"
+    found.append(_tile(unsure, percent(share), f"{labels.abstained:,} rows"))
     return found
 
 

@@ -10,7 +10,7 @@ from pet.method.metrics import wilson_interval
 from pet.reporting import findings as label_findings
 from pet.reporting import model_findings
 from pet.reporting.findings import LEVELS, Finding, percent
-from pet.reporting.report_file import Report
+from pet.reporting.report_file import Evaluation, Report
 
 UNEVEN = 0.02  # of accuracy above macro-F1
 
@@ -54,6 +54,12 @@ def _made(report: Report) -> str:
         f"{report.pool.scored_by_members:,} texts)."
     )
     given = f"{labels.rows:,} texts were given one of {len(labels.counts)} labels"
+    if report.several:
+        each = sum(labels.counts.values()) / max(labels.rows, 1)
+        given = (
+            f"{labels.rows:,} texts were given any of {len(labels.counts)} labels, {each:.2f} on "
+            f"average, {labels.without:,} none"
+        )
     if not labels.of_ensemble:
         return f"{given} by a small classifier, the student. It was {distilled}"
     by, on = MEASURES[labels.choice.by or "accuracy"], SETS[labels.choice.on or "test"]
@@ -76,7 +82,7 @@ def _learned_from(report: Report) -> str:
     return f"{rows}, which {learned or 'none'} of them learned from"
 
 
-MEASURES = {"accuracy": "accuracy", "macro_f1": "macro-F1"}
+MEASURES = {"accuracy": "accuracy", "macro_f1": "macro-F1", "micro_f1": "micro-F1"}
 
 SETS = {"test": "the test rows", "labeled": "labeled rows, out of fold,"}
 
@@ -86,6 +92,8 @@ def _quality(report: Report) -> tuple[str, str]:
     if tested is None:
         return "The accuracy of these labels is not known", _estimate(report)
     rows = report.sets["test"].rows
+    if report.several:
+        return _quality_of_several(tested, rows, who)
     low, high = wilson_interval(tested.accuracy, rows)
     headline = f"About {100 * tested.accuracy:.0f} of 100 labels are correct"
     if low <= model_findings.most_frequent(report):
@@ -106,6 +114,21 @@ def _quality(report: Report) -> tuple[str, str]:
     return headline, quality
 
 
+def _quality_of_several(tested: Evaluation, rows: int, who: str) -> tuple[str, str]:
+    right, given, true = (
+        sum(getattr(own, name) for own in tested.by_label) for name in ("right", "given", "rows")
+    )
+    headline = (
+        f"Of 100 labels given about {100 * right / max(given, 1):.0f} are correct; of 100 that "
+        f"texts have, about {100 * right / max(true, 1):.0f} are given"
+    )
+    quality = (
+        f"On {rows:,} test rows the {who}'s micro-F1 is {percent(tested.micro_f1)}, its macro-F1 "
+        f"{percent(tested.macro_f1)}; for {percent(tested.accuracy)} all labels are right."
+    )
+    return headline, quality
+
+
 def _estimate(report: Report) -> str:
     """Describe what is known without a test set: the ensemble's accuracy out of fold."""
     if report.labeled is None:
@@ -113,6 +136,12 @@ def _estimate(report: Report) -> str:
     if not report.labeled.unseen:
         return "There is no test set, and no labeled row was held out from training."
     ensemble = report.labeled.ensemble
+    if report.several:
+        return (
+            f"There is no test set. A rough estimate: the ensemble's out-of-fold micro-F1 is "
+            f"{percent(ensemble.micro_f1)} on {ensemble.rows:,.0f} labeled rows, each predicted by "
+            "models that were not trained on it."
+        )
     low, high = wilson_interval(ensemble.accuracy, ensemble.rows)
     return (
         f"There is no test set. A rough estimate: the ensemble's out-of-fold accuracy is "

@@ -24,7 +24,7 @@ from pet.models.loading import choose_device
 from pet.models.model import Classifier
 from pet.models.peft_adapter import add_lora, merge_lora
 from pet.models.scoring import score_columns, tokenize_columns
-from pet.models.training import cross_entropy, one_hot, train, training_shape
+from pet.models.training import binary_cross_entropy, cross_entropy, train, training_shape
 from pet.progress import Tick
 from pet.storage.units import Unit, fingerprint, make_unit
 from pet.student.soft_labels import read_targets
@@ -47,6 +47,21 @@ def distillation_loss(scores: Tensor, soft_labels: Tensor, temperature: float) -
     return functional.kl_div(logs, soft_labels, reduction="sum") * temperature**2
 
 
+def label_distillation_loss(scores: Tensor, soft_labels: Tensor, temperature: float) -> Tensor:
+    """Return the same of several labels a text: KL of each label's answer, summed over the labels.
+
+    Args:
+        scores: the student's logits. [rows, labels]
+        soft_labels: q, already softened at T. [rows, labels]
+    """
+    assert scores.shape == soft_labels.shape, "a narrower target would broadcast without a word"
+    crossed = functional.binary_cross_entropy_with_logits(
+        scores / temperature, soft_labels, reduction="sum"
+    )
+    own = functional.binary_cross_entropy(soft_labels, soft_labels, reduction="sum")
+    return (crossed - own) * temperature**2
+
+
 def train_student(session: Session, soft: Unit, out_of_fold: Unit | None) -> Unit:
     """Distil the ensemble into a plain classifier, with the ensemble's calibration.
 
@@ -67,12 +82,13 @@ def train_student(session: Session, soft: Unit, out_of_fold: Unit | None) -> Uni
         head="linear probe",
         class_weight=config.class_weight,
         **corrected,
+        **_problem_type(session),
     )
 
     def build(folder: Path) -> dict[str, Any]:
         learned = read_targets(session, out_of_fold)
         student, losses = _distil(session, learned.soft_labels)
-        _keep(session, student, folder)
+        _keep(session, student, folder, _thresholds(session, student))
         return {"losses": losses, "kept_in_folds": learned.kept, "share_of_folds": learned.share}
 
     return make_unit(session.folder / "student", expected, build)
@@ -88,18 +104,22 @@ def _distil(session: Session, targets: NDArray[np.float32]) -> tuple[Classifier,
     student = _fresh_classifier(session, "student", training)
     soft = torch.from_numpy(targets).to(student.device)
 
+    distance = label_distillation_loss if session.task.several else distillation_loss
+
     def loss(scores: Tensor, rows: Rows) -> Tensor:
-        return distillation_loss(scores, soft[torch.from_numpy(rows)], config.temperature)
+        return distance(scores, soft[torch.from_numpy(rows)], config.temperature)
 
     encoder = plain_encoder(
         student.tokenizer, session.task.fields, config.student_length, both_ends=config.both_ends
     )
     texts = tokenize_columns(encoder, student.tokenizer, unlabeled.columns)
     rows = np.flatnonzero(unlabeled.trainable)
-    rows = rare_repeated(rows, targets[rows].argmax(axis=1), config.class_weight)
+    rows = rare_repeated(rows, session.outcome.kinds(targets[rows]), config.class_weight)
     if training.steps:
         rng = np.random.default_rng(session.seed("student"))
-        fit_head_first(student, encoder, texts, rows, targets, config.temperature, rng)
+        fit_head_first(
+            student, encoder, texts, rows, targets, config.temperature, rng, session.outcome
+        )
     with (
         divergence_reported(session, "student", "student"),
         session.observer.stage("training the student", training.steps, "steps") as tick,
@@ -140,13 +160,31 @@ def rare_repeated(rows: Rows, labels: NDArray[np.int64], weight: ClassWeight) ->
     return np.repeat(rows, times.astype(np.int64)[labels])
 
 
-def _keep(session: Session, model: Classifier, folder: Path) -> None:
+DECIDED = 5000  # pool rows by which thresholds are fitted, at most
+
+
+def _thresholds(session: Session, model: Classifier) -> tuple[float, ...]:
+    """Fit the thresholds of several labels a text to what a classifier predicts of the pool.
+
+    They are its own: what learns from an ensemble is less sure of most texts than that is.
+    """
+    if not session.task.several:
+        return ()
+    config, columns = session.config, unlabeled_rows(session).columns
+    rows = np.unique(np.linspace(0, len(unlabeled_rows(session)) - 1, DECIDED).astype(np.int64))
+    some = {name: [texts[row] for row in rows] for name, texts in columns.items()}
+    encoder = plain_encoder(model.tokenizer, session.task.fields, config.student_length)
+    logits = score_columns(model, encoder, some, config.tokens_per_batch)
+    return session.outcome.fitted(session.outcome.probabilities(logits)).thresholds
+
+
+def _keep(session: Session, model: Classifier, folder: Path, thresholds: tuple[float, ...]) -> None:
     """Save a classifier so that it can be asked by itself: by us, and by plain transformers."""
     length = session.config.student_length
     merge_lora(model)
     model.tokenizer.model_max_length = length  # what `truncation=True` cuts to
     model.save(folder)
-    write_record(folder, record_of(session.task, session.config))
+    write_record(folder, record_of(session.task, session.config, thresholds))
 
 
 def _fresh_classifier(session: Session, name: str, training: WholeTrainingConfig) -> Classifier:
@@ -156,9 +194,14 @@ def _fresh_classifier(session: Session, name: str, training: WholeTrainingConfig
         choose_device(session.config.device),
         session.seed(name),
         precision=session.config.precision,
+        several=session.task.several,
     )
     add_lora(model, session.config, training, session.seed(name), trained=model.drawn)
     return model
+
+
+def _problem_type(session: Session) -> dict[str, str]:
+    return {"labels_per_text": "any"} if session.task.several else {}
 
 
 def train_supervised(session: Session) -> Unit:
@@ -173,6 +216,7 @@ def train_supervised(session: Session) -> Unit:
         labels=session.task.labels,
         fields=session.task.fields,
         **computation(config, config.student_length),
+        **_problem_type(session),
     )
 
     def build(folder: Path) -> dict[str, Any]:
@@ -181,7 +225,9 @@ def train_supervised(session: Session) -> Unit:
             model.tokenizer, session.task.fields, config.student_length, both_ends=config.both_ends
         )
         texts = tokenize_columns(encoder, model.tokenizer, labeled.columns)
-        steps, gold = config.supervised.steps, one_hot(labeled.labels, len(session.task.labels))
+        steps = config.supervised.steps
+        gold = session.outcome.targets(labeled.labels, len(session.task.labels))
+        loss = binary_cross_entropy if session.task.several else cross_entropy
         with (
             divergence_reported(session, "supervised", "supervised"),
             session.observer.stage("training the supervised baseline", steps, "steps") as tick,
@@ -191,13 +237,13 @@ def train_supervised(session: Session) -> Unit:
                 encoder,
                 texts,
                 np.arange(len(labeled)),
-                cross_entropy(gold, model.device),
+                loss(gold, model.device),
                 config.supervised,
                 seed=session.seed("supervised"),
                 tokens_per_batch=config.tokens_per_batch,
                 tick=tick,
             )
-        _keep(session, model, folder)
+        _keep(session, model, folder, _thresholds(session, model))
         return {"losses": [round(value, 4) for value in losses]}
 
     return make_unit(session.folder / "supervised", expected, build)

@@ -11,7 +11,9 @@ from pet.ensemble.logits import read_logits
 from pet.ensemble.members import Member
 from pet.ensemble.weights import predict_measured
 from pet.inputs.session import Session
-from pet.method.paired_tests import Measure, better_by
+from pet.method.paired_tests import Measure
+from pet.student.soft_labels import decided_outcome
+from pet.student.student_folder import student_outcome
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,11 @@ def choose_labels(session: Session, lineup: Lineup, members: Sequence[Member]) -
     if known is None or ensemble is None or not ensemble.unseen:
         return LabelChoice()
     student = read_logits(session.folder / "evaluation" / f"student-{on}.parquet")[1][ensemble.rows]
-    by = better_by(
+    outcome, of_student = decided_outcome(session), student_outcome(session)
+    by = outcome.better_by(
         known.labels[ensemble.rows],
-        ensemble.probabilities.argmax(axis=1),
-        student.argmax(axis=1),
+        outcome.choose(ensemble.probabilities),
+        of_student.choose(outcome.probabilities(student)),
         len(session.task.labels),
     )
     return LabelChoice("student" if by is None else "ensemble", by, on)

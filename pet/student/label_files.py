@@ -22,7 +22,8 @@ from pet.data.pool import Pool, PoolBatch, RejectedRow
 from pet.ensemble.logits import stored_fingerprint
 from pet.errors import InputError, Problem
 from pet.inputs.pool_sample import REJECTED_SCHEMA
-from pet.method.ensembling import entropy
+from pet.method.label_metrics import certainty
+from pet.method.outcomes import ONE, Outcome, Truth
 from pet.progress import Observer, Tick
 from pet.storage.files import (
     TEMPORARY_PREFIX,
@@ -48,16 +49,21 @@ class Predictions:
         probabilities: [rows, labels]
         agreement: the share of members that agree, NaN if unknown. [rows]
         source: which model it is: one for all rows, or each row's own. [rows]
+        chosen: the labels that the model gives, where a text may have several: each model has
+            thresholds of its own. [rows, labels]
     """
 
     probabilities: NDArray[np.floating]
     agreement: NDArray[np.floating]
     source: str | NDArray[np.object_]
+    chosen: Truth | None = None
 
 
 OURS = re.compile(rf"{re.escape(LOCK)}|{re.escape(TEMPORARY_PREFIX)}.*|{LABELS_REJECTED}")
 
 REPORT_BINS = 20  # of confidence, 0.05 each; report.json stores them
+
+SEVERAL = "labels"  # the column of lists, where a text may have several labels
 
 PredictBatch = Callable[[PoolBatch, Tick], Predictions]
 
@@ -100,12 +106,20 @@ def set_aside(path: Path, source: str) -> Iterator[Callable[[Sequence[RejectedRo
 
 
 def label_table(
-    batch: PoolBatch, predictions: Predictions, labels: tuple[str, ...], abstain_below: float
+    batch: PoolBatch,
+    predictions: Predictions,
+    labels: tuple[str, ...],
+    abstain_below: float,
+    outcome: Outcome = ONE,
 ) -> pa.Table:
-    """Lay out a label file: one row per pool row, with the columns that the README lists."""
+    """Lay out a label file: one row per pool row, with the columns that the README lists.
+
+    Where a text may have several labels, `labels` lists them in the place of `label`, and `abstain`
+    says of each label whether its answer is in doubt.
+    """
     probabilities = predictions.probabilities
-    confidence = probabilities.max(axis=1)
-    best = probabilities.argmax(axis=1)
+    chosen = outcome.choose(probabilities) if predictions.chosen is None else predictions.chosen
+    confidence = outcome.confidence(probabilities, chosen)
     columns = [pa.array(probabilities[:, i], pa.float32()) for i in range(len(labels))]
     unknown = np.isnan(predictions.agreement)
     agreement = pa.array(predictions.agreement, pa.float32(), mask=unknown)
@@ -114,15 +128,36 @@ def label_table(
         {
             "id": pa.array(batch.ids, pa.string()),
             **own,
-            "label": pa.array([labels[i] for i in best], pa.string()),
+            **_given(chosen, labels, outcome),
             "confidence": pa.array(confidence, pa.float32()),
             "probabilities": pa.StructArray.from_arrays(columns, names=list(labels)),
-            "entropy": pa.array(entropy(probabilities), pa.float32()),
+            "entropy": pa.array(outcome.entropy(probabilities), pa.float32()),
             "agreement": agreement,
-            "abstain": pa.array(confidence < abstain_below),
-            "source": pa.array(np.full(len(best), predictions.source), pa.string()),
+            "abstain": _in_doubt(probabilities, chosen, labels, abstain_below, outcome),
+            "source": pa.array(np.full(len(chosen), predictions.source), pa.string()),
         }
     )
+
+
+def _given(chosen: Truth, labels: tuple[str, ...], outcome: Outcome) -> dict[str, pa.Array]:
+    if not outcome.several:
+        return {"label": pa.array([labels[i] for i in chosen], pa.string())}
+    named = [[labels[i] for i in np.flatnonzero(own)] for own in chosen]
+    return {SEVERAL: pa.array(named, pa.list_(pa.string()))}
+
+
+def _in_doubt(
+    probabilities: NDArray[np.floating],
+    chosen: Truth,
+    labels: tuple[str, ...],
+    abstain_below: float,
+    outcome: Outcome,
+) -> pa.Array:
+    if not outcome.several:
+        return pa.array(outcome.confidence(probabilities, chosen) < abstain_below)
+    unsure = certainty(probabilities, chosen) < abstain_below
+    columns = [pa.array(unsure[:, i]) for i in range(len(labels))]
+    return pa.StructArray.from_arrays(columns, names=list(labels))
 
 
 class LabelWriter:
@@ -133,6 +168,7 @@ class LabelWriter:
         source: the fingerprint of the model and of the pool's content.
         metadata: about the labels; every file carries it.
         send: is called with each file that was written, in a list.
+        outcome: what a text's labels can be.
     """
 
     def __init__(
@@ -143,8 +179,10 @@ class LabelWriter:
         source: str,
         metadata: Mapping[str, str],
         send: Callable[[list[Path]], object] = lambda paths: None,
+        outcome: Outcome = ONE,
     ):
         self.folder = folder
+        self.outcome = outcome
         self.labels = labels
         self.source = source
         self._config = config
@@ -214,7 +252,8 @@ class LabelWriter:
     def write(self, shard: int, batch: PoolBatch, predictions: Predictions) -> None:
         """Write the file of a shard; the folder is incomplete from then on."""
         path = self._path(shard)
-        table = label_table(batch, predictions, self.labels, self._config.abstain_below)
+        below = self._config.abstain_below
+        table = label_table(batch, predictions, self.labels, below, self.outcome)
         remove(self.folder / LABELS_DONE)
         of_file = {"source": self.source, "fingerprint": self._fingerprint(shard)}
         write_parquet(path, table, {**self._metadata, **of_file})
@@ -231,6 +270,7 @@ class LabelWriter:
             abstain=self._config.abstain_below,
             keep=self._config.keep_columns,
             columns="source",
+            **({"thresholds": self.outcome.thresholds} if self.outcome.several else {}),
         )
 
 
@@ -246,7 +286,7 @@ def label_into(
         sweep(out.path, below=False)  # folders in it may be those of others
         written, reused = writer.label(pool, predict, observer)
         out.push()
-    counts = count_labels(out.path, writer.labels)
+    counts = count_labels(out.path, writer.labels, writer.outcome.several)
     counts["rejected"] = pq.read_metadata(out.path / LABELS_REJECTED).num_rows
     counts["rejected_file"] = f"{out}/{LABELS_REJECTED}"
     return written, reused, counts
@@ -307,35 +347,75 @@ def refuse_other_labels(out: RunFolder, model: str) -> None:
             )
 
 
-def count_labels(folder: Path, labels: tuple[str, ...]) -> dict[str, Any]:
+def count_labels(folder: Path, labels: tuple[str, ...], several: bool = False) -> dict[str, Any]:
     """Count what was written, shard by shard: rows per label and per bin of confidence.
+
+    Args:
+        several: whether a text may have several labels.
 
     Returns:
         `counts` and `abstained_of` (rows, and those that abstain, per label), `sources` (rows per
         model that they are labeled by), `rows`, `abstained`, `mean_confidence`,
-        `confidence_counts` (rows in bins of equal width from 0 to 1).
+        `confidence_counts` (rows in bins of equal width from 0 to 1). Of several labels: a row
+        abstains if the answer to some label is in doubt, `abstained_of` counts rows that have the
+        label, in doubt; `without` is rows with no label, `together` rows with each two labels.
     """
+    given: Counter[tuple[int, ...]] = Counter()
+    rows = doubtful = 0
     counts, abstained = dict.fromkeys(labels, 0), dict.fromkeys(labels, 0)
     sources: Counter[str] = Counter()
     bins = np.zeros(REPORT_BINS, dtype=np.int64)
     confidence = 0.0
     for path in sorted(folder.glob("part-*.parquet")):
-        table = read_parquet(path, ["label", "abstain", "confidence", "source"])
+        name = SEVERAL if several else "label"
+        table = read_parquet(path, [name, "abstain", "confidence", "source"])
         sources.update(table["source"].to_pylist())
-        of_label = table.group_by("label").aggregate([("abstain", "count"), ("abstain", "sum")])
-        for entry in of_label.to_pylist():
-            counts[entry["label"]] += entry["abstain_count"]
-            abstained[entry["label"]] += entry["abstain_sum"]
+        rows += len(table)
+        if several:
+            doubtful += _count_sets(table, labels, counts, abstained, given)
+        else:
+            of_label = table.group_by("label").aggregate([("abstain", "count"), ("abstain", "sum")])
+            for entry in of_label.to_pylist():
+                counts[entry["label"]] += entry["abstain_count"]
+                abstained[entry["label"]] += entry["abstain_sum"]
         values = np.clip(table["confidence"].to_numpy(), 0, 1)
         bins += np.histogram(values, REPORT_BINS, (0, 1))[0]
         confidence += float(values.sum(dtype=np.float64))
-    rows = sum(counts.values())
     return {
         "counts": counts,
         "rows": rows,
-        "abstained": sum(abstained.values()),
+        "abstained": doubtful if several else sum(abstained.values()),
         "abstained_of": abstained,
         "sources": dict(sorted(sources.items())),
         "mean_confidence": round(confidence / max(rows, 1), 4),
         "confidence_counts": bins.tolist(),
+        **(_of_sets(given, len(labels)) if several else {}),
     }
+
+
+def _count_sets(
+    table: pa.Table,
+    labels: tuple[str, ...],
+    counts: dict[str, int],
+    abstained: dict[str, int],
+    given: Counter[tuple[int, ...]],
+) -> int:
+    """Count the labels of a file's rows; return how many rows have an answer in doubt."""
+    places = {label: place for place, label in enumerate(labels)}
+    doubtful = 0
+    pairs = zip(table[SEVERAL].to_pylist(), table["abstain"].to_pylist(), strict=True)
+    for own, unsure in pairs:
+        doubtful += any(unsure.values())
+        given[tuple(places[label] for label in own)] += 1
+        for label in own:
+            counts[label] += 1
+            abstained[label] += unsure[label]
+    return doubtful
+
+
+def _of_sets(given: Counter[tuple[int, ...]], labels: int) -> dict[str, Any]:
+    """Count rows without a label, and rows that have each two labels, from counted sets."""
+    together = np.zeros((labels, labels), np.int64)
+    for own, rows in given.items():
+        together[np.ix_(own, own)] += rows
+    return {"without": given.get((), 0), "together": together.tolist()}

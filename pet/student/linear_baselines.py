@@ -12,10 +12,7 @@ from pet.data.labeled import LabeledSet
 from pet.ensemble.logits import write_logits
 from pet.inputs.pool_sample import texts_fingerprint, unlabeled_rows
 from pet.inputs.session import Session
-from pet.method.cross_fitting import unsoften
-from pet.method.linear_head import fit_head
 from pet.method.word_classifier import PENALTY, word_features
-from pet.models.training import one_hot
 from pet.progress import Tick
 from pet.storage.units import Unit, fingerprint
 from pet.student.soft_labels import read_targets
@@ -75,9 +72,9 @@ def _score(
         return np.zeros((len(session.inputs.test), labels), np.float32)
     of_pool, of_labeled, of_test = features
     if name == LINEAR_SUPERVISED:
-        gold = one_hot(session.labeled.labels, labels)
-        return fit_head(of_labeled, gold, PENALTY).logits(of_test)
+        gold = session.outcome.targets(session.labeled.labels, labels)
+        return session.outcome.fit_head(of_labeled, gold, PENALTY).logits(of_test)
     learned = read_targets(session, out_of_fold).soft_labels
-    targets = unsoften(learned, session.config.temperature)
+    targets = session.outcome.unsoften(learned, session.config.temperature)
     rows = np.flatnonzero(unlabeled_rows(session).trainable)
-    return fit_head(of_pool[rows], targets[rows], PENALTY).logits(of_test)
+    return session.outcome.fit_head(of_pool[rows], targets[rows], PENALTY).logits(of_test)

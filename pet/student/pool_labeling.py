@@ -14,7 +14,6 @@ from pet.ensemble.members import Member
 from pet.inputs.inputs import computation
 from pet.inputs.pool_sample import pool_rows
 from pet.inputs.session import Session
-from pet.method.ensembling import softmax
 from pet.models.model import Classifier
 from pet.models.scoring import Columns, score_columns
 from pet.progress import Tick
@@ -22,7 +21,7 @@ from pet.storage.units import Unit, fingerprint
 from pet.student.label_choice import LabelChoice
 from pet.student.label_files import LabelWriter, Predictions, label_metadata
 from pet.student.scored_rows import ScoredRows
-from pet.student.student_folder import load_classifier
+from pet.student.student_folder import load_classifier, student_outcome
 from pet.tasks.compilation import plain_encoder
 from pet.tasks.encoding import Encoder
 
@@ -49,7 +48,7 @@ def label_own_pool(
 
     The ensemble labels no rows but those that the members scored; the student labels the others.
     """
-    config = session.config
+    config, outcome = session.config, student_outcome(session)
     scored = ScoredRows(session, members)
 
     @functools.cache
@@ -62,14 +61,16 @@ def label_own_pool(
     def by_student(columns: Columns, tick: Tick) -> Predictions:
         model, encoder = load()
         logits = score_columns(model, encoder, columns, config.tokens_per_batch, tick)
-        return Predictions(softmax(logits), np.full(len(logits), np.nan), "student")
+        probabilities = outcome.probabilities(logits)
+        unknown = np.full(len(logits), np.nan)
+        return Predictions(probabilities, unknown, "student", outcome.choose(probabilities))
 
     def predict(batch: PoolBatch, tick: Tick) -> Predictions:
         if choice.model == "ensemble":
             return scored.predict("ensemble", batch, by_student, tick)
         found = by_student(batch.columns, tick)
-        best = found.probabilities.argmax(axis=1)
-        return replace(found, agreement=scored.agreement(batch.rows, best))
+        assert found.chosen is not None, "the student has chosen"
+        return replace(found, agreement=scored.agreement(batch.rows, found.chosen))
 
     by_ensemble = {"ensemble": soft.fingerprint} if choice.model == "ensemble" else {}
     expected = fingerprint(
@@ -83,7 +84,13 @@ def label_own_pool(
     )
     folder, labels = session.folder / "labels", session.task.labels
     writer = LabelWriter(
-        folder, labels, config, expected, {**metadata, **by_ensemble}, session.run_folder.push
+        folder,
+        labels,
+        config,
+        expected,
+        {**metadata, **by_ensemble},
+        session.run_folder.push,
+        outcome=outcome,
     )
     rows = pool_rows(session)
     written, reused = writer.label_shards(session.pool, shards, rows, predict, session.observer)

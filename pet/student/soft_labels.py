@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ from pet.ensemble.rules import added_by_rules, rows_fired, rule_scores
 from pet.ensemble.weights import ensemble_scaling, member_weights, scaled_pool
 from pet.inputs.pool_sample import texts_fingerprint, unlabeled_fingerprint, unlabeled_rows
 from pet.inputs.session import Session, StoredRun
-from pet.method.cross_fitting import Correction, correct, deal_texts
-from pet.method.ensembling import combine, softmax
+from pet.method.calibration import Scaling
+from pet.method.cross_fitting import Correction, deal_texts
+from pet.method.outcomes import AnyLabels, Outcome
+from pet.method.several_labels import LabelScaling
 from pet.method.word_classifier import PENALTY, predict_out_of_fold, word_features
-from pet.storage.files import write_parquet
-from pet.storage.units import Unit, fingerprint, make_unit
+from pet.storage.files import read_record, write_parquet
+from pet.storage.units import DONE, Unit, fingerprint, make_unit
 from pet.tasks.rules import rules_shape
 
 OUT_OF_FOLD = "held_out.parquet"
@@ -47,30 +50,69 @@ def write_soft_labels(session: Session, lineup: Lineup, members: Sequence[Member
         rows=unlabeled_fingerprint(session),
         shard_rows=config.shard_rows,
         softened=config.temperature,
-        scaled=[scaling.temperature, scaling.offsets],
+        scaled=scaling.shape(),
         **({"rules": rules_shape(rules), "added": added} if rules else {}),
     )
 
+    outcome = session.outcome
+
     def build(folder: Path) -> dict[str, Any]:
+        found = []
         fires = rows_fired(session, "pool") if rules else None
         for shard, name in enumerate(shard_names(session)):
             ids, logits = stacked_logits(session, members, name)
-            combined = scaling.of(combine(logits, weights))
+            combined = scaling.of(outcome.combine(logits, weights))
             if fires is not None:
                 rows = slice(shard * config.shard_rows, shard * config.shard_rows + len(ids))
                 combined += rule_scores(session.task, fires[rows], added)
-            soft = softmax(combined, config.temperature)
+            soft = outcome.probabilities(combined, config.temperature)
             write_parquet(folder / name, logits_table(ids, soft), {})
+            found.append(combined)
+        several = {}
+        if isinstance(scaling, LabelScaling):
+            own = outcome.fitted(outcome.probabilities(np.concatenate(found)))
+            several = {"temperatures": scaling.temperatures, "thresholds": own.thresholds}
         named = {member.name: w for member, w in zip(members, weights, strict=True)}
         return {
             "weights": named,
             "ensemble_temperature": scaling.temperature,
             "ensemble_offsets": scaling.offsets,
+            **several,
             "priors": prior_digests(config, session.folder, members),
             **({"rules": named_rules} if rules else {}),
         }
 
     return make_unit(session.folder / "soft_labels", expected, build)
+
+
+def read_scaling(record: Mapping[str, Any], outcome: Outcome, labels: int) -> Scaling:
+    """Read what calibrates an ensemble from the record of its soft labels.
+
+    Args:
+        labels: how many there are.
+
+    Raises:
+        TypeError, ValueError, KeyError: it is another record.
+    """
+    none = [0.0] * labels  # as in runs of earlier versions
+    offsets = tuple(float(offset) for offset in record.get("ensemble_offsets", none))
+    if len(offsets) != labels:
+        raise ValueError("offsets of other labels")
+    temperature = float(record["ensemble_temperature"])
+    if not outcome.several:
+        return Scaling(temperature, offsets)
+    temperatures = tuple(float(own) for own in record["temperatures"])
+    if len(temperatures) != labels:
+        raise ValueError("temperatures of other labels")
+    return LabelScaling(temperature, offsets, temperatures)
+
+
+def decided_outcome(run: StoredRun) -> Outcome:
+    """Return what a text's labels can be, with the thresholds of the run's ensemble."""
+    if not isinstance(run.outcome, AnyLabels):
+        return run.outcome
+    record = read_record(run.folder / "soft_labels" / DONE)
+    return replace(run.outcome, decided=tuple(map(float, record["thresholds"])))
 
 
 def read_soft_labels(run: StoredRun) -> NDArray[np.float32]:
@@ -113,7 +155,9 @@ def cross_fit(session: Session, soft: Unit) -> Unit:
         if features is None:
             logits = np.zeros_like(targets)
         else:
-            logits = predict_out_of_fold(features[0], targets, folds, unlabeled.trainable)
+            logits = predict_out_of_fold(
+                features[0], targets, folds, unlabeled.trainable, session.outcome.fit_head
+            )
         write_parquet(folder / OUT_OF_FOLD, logits_table(unlabeled.ids, logits), {})
         return {}
 
@@ -130,4 +174,4 @@ def read_targets(session: Session, out_of_fold: Unit | None) -> Correction:
     if out_of_fold is None:
         return Correction(soft, None, 0.0)
     logits = read_logits(session.folder / out_of_fold.path / OUT_OF_FOLD)[1]
-    return correct(soft, logits, session.config.temperature)
+    return session.outcome.correct(soft, logits, session.config.temperature)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ import pet
 from pet.config import LongTexts, RunConfig
 from pet.data.label_values import label_name
 from pet.errors import InputError, Problem
-from pet.method.ensembling import softmax
+from pet.inputs.session import StoredRun
+from pet.method.outcomes import ONE, AnyLabels, Outcome
 from pet.models.loading import choose_device
 from pet.models.model import Classifier, Precision
 from pet.models.scoring import Columns, score_columns
@@ -44,6 +45,8 @@ class Record(BaseModel):
         max_length: tokens that a text is cut to.
         long_texts: what is kept of a longer one; not written where it is the beginning alone.
         classes: the labels as whoever trained it wrote them in Python (1 for "1"), if they did.
+        thresholds: where a text may have several labels, the probability from which on each is
+            given; none where it has one.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -54,6 +57,18 @@ class Record(BaseModel):
     max_length: int = Field(ge=1)
     classes: tuple[str | bool | int | float, ...] = ()
     long_texts: LongTexts = "head"
+    thresholds: tuple[float, ...] = ()
+
+    @property
+    def outcome(self) -> Outcome:
+        """What a text's labels can be."""
+        return AnyLabels((), self.thresholds) if self.thresholds else ONE
+
+    @model_validator(mode="after")
+    def _thresholds_are_of_the_labels(self) -> Record:
+        if self.thresholds and len(self.thresholds) != len(self.labels):
+            raise ValueError("thresholds of other labels")
+        return self
 
     @model_validator(mode="after")
     def _classes_are_the_labels(self) -> Record:
@@ -62,7 +77,7 @@ class Record(BaseModel):
         return self
 
 
-def record_of(task: Task, config: RunConfig) -> Record:
+def record_of(task: Task, config: RunConfig, thresholds: tuple[float, ...] = ()) -> Record:
     """Describe the student of a run."""
     return Record(
         task=task.name,
@@ -70,6 +85,7 @@ def record_of(task: Task, config: RunConfig) -> Record:
         fields=task.fields,
         max_length=config.student_length,
         long_texts=config.long_texts,
+        thresholds=thresholds,
     )
 
 
@@ -77,6 +93,7 @@ def write_record(folder: Path, record: Record) -> None:
     """Write `pet.json` last into a student's folder that is in the making: it names all files."""
     files = {path.name: file_digest(path) for path in sorted(folder.iterdir()) if path.name != CARD}
     unsaid = {"long_texts"} if record.long_texts == "head" else set()
+    unsaid |= set() if record.thresholds else {"thresholds"}
     own = record.model_dump(exclude=unsaid)
     content = {"format": FORMAT, "pet": pet.__version__, **own, "files": files}
     write_json(folder / RECORD, with_digest(content))
@@ -108,6 +125,19 @@ def read_student_record(folder: Path) -> Record:
         return Record.model_validate(content)
     except ValidationError:
         raise _no_record(folder, "none" if content is None else "a damaged one") from None
+
+
+def thresholds_of(folder: Path) -> tuple[float, ...]:
+    """Return the probability from which on a student gives each of several labels.
+
+    Raises:
+        InputError: its record names none.
+    """
+    content = read_json(folder / RECORD)
+    found = content.get("thresholds") if isinstance(content, dict) else None
+    if not isinstance(found, list) or not all(isinstance(own, float) for own in found):
+        raise _no_record(folder, "one without thresholds of several labels")
+    return tuple(found)
 
 
 def _no_record(folder: Path, found: str) -> InputError:
@@ -148,7 +178,7 @@ class Student:
 
     def probabilities(self, columns: Columns) -> NDArray[np.floating]:
         """Ask about texts. [rows, labels], float64"""
-        return softmax(self.logits(columns).astype(np.float64))
+        return self.record.outcome.probabilities(self.logits(columns).astype(np.float64))
 
     def classes(self) -> NDArray[Any]:
         """The labels as whoever trained it wrote them, sorted; as text if they wrote none."""
@@ -197,6 +227,13 @@ def open_student(
     if tuple(model.module.config.id2label.values()) != record.labels:
         raise _no_record(folder, "one of other labels than the weights are of")
     return Student(model, record, read_card(folder), tokens_per_batch)
+
+
+def student_outcome(run: StoredRun) -> Outcome:
+    """Return what a text's labels can be, with the thresholds of a run's student."""
+    if not isinstance(run.outcome, AnyLabels):
+        return run.outcome
+    return replace(run.outcome, decided=thresholds_of(run.folder / "student"))
 
 
 def read_card(folder: Path) -> str:

@@ -41,6 +41,7 @@ def pattern_encoder(
     prompt_length: int = 0,
     *,
     both_ends: bool = False,
+    by_probability: bool = False,
 ) -> Encoder:
     """Compile a pattern for a tokenizer: every fixed word and label word in its own place.
 
@@ -48,6 +49,7 @@ def pattern_encoder(
         offset: added to the scores.
         prompt_length: places for a soft prompt's vectors, behind the first special tokens.
         both_ends: whether longer texts keep their end, too.
+        by_probability: see `Encoder`.
 
     Raises:
         InputError: a word that the tokenizer cannot write, two labels with the same tokens, a mask
@@ -82,6 +84,7 @@ def pattern_encoder(
         offset,
         prompt_length,
         both_ends=both_ends,
+        by_probability=by_probability,
     )
     problems += room_problems(encoder, pattern)
     if problems:

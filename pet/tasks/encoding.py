@@ -284,6 +284,8 @@ class Encoder:
     Attributes:
         offset: added to the scores: calibration against the labels' prior.
         both_ends: whether longer texts keep their end, too.
+        by_probability: whether words are scored by log-probability among all words, even where
+            each is of one token: a label that is asked by itself has no others to be held against.
         special: the tokens that every text has around it.
         prompt_end: the column behind the places of a soft prompt; 0 where there is none.
     """
@@ -299,9 +301,11 @@ class Encoder:
         prompt_length: int = 0,
         *,
         both_ends: bool = False,
+        by_probability: bool = False,
     ):
         self.words = words
         self.both_ends = both_ends
+        self.by_probability = by_probability
         self.offset = offset
         self.max_length = max_length
         self.causal = causal
@@ -323,6 +327,11 @@ class Encoder:
         self._fixed = fixed + len(self._before) + len(self.special.after)
         # A causal model predicts from a token; where there is no text, and no word, it needs one.
         self._lone = np.full(1, self._pad, np.int32)
+
+    @property
+    def by_logits(self) -> bool:
+        """Whether raw logits of one place are the scores: words of one token, and no more."""
+        return self.words.mask_counts == (1,) and not self.by_probability
 
     @property
     def fixed_ids(self) -> list[int]:

@@ -10,7 +10,15 @@ from pathlib import Path
 from pet.errors import InputError, Problem
 from pet.tasks.patterns import Pattern
 from pet.tasks.rules import Rule
-from pet.tasks.task_file import LONGEST_FILE, TaskFile, instead, read_document, shown, sorted_names
+from pet.tasks.task_file import (
+    LONGEST_FILE,
+    LabelsPerText,
+    TaskFile,
+    instead,
+    read_document,
+    shown,
+    sorted_names,
+)
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,9 @@ class Task:
             order of the labels; none of other tasks.
         rules: in the order of the file.
         prior: the share of every label among all texts; none where it is not known.
+        labels_per_text: how many labels a text has: one, or any number of them.
+        labels_separated_by: what stands between the labels of one cell; empty: nothing, files
+            hold lists.
     """
 
     name: str
@@ -40,6 +51,13 @@ class Task:
     choices: tuple[str, ...] = ()
     rules: tuple[Rule, ...] = ()
     prior: Mapping[str, float] = field(default_factory=dict, hash=False)
+    labels_per_text: LabelsPerText = "one"
+    labels_separated_by: str = ""
+
+    @property
+    def several(self) -> bool:
+        """Whether a text may have several labels, or none."""
+        return self.labels_per_text == "any"
 
     def pattern(self, name: str) -> Pattern:
         """Return the pattern of that name.
@@ -105,10 +123,12 @@ def parse_task(toml_text: str, where: str) -> Task:
     fields, labels = read.fields(), read.labels()
     patterns, words, weights = read.patterns(fields), read.words(labels), read.weights()
     choices, rules = read.choices(labels, fields), read.rules(labels, fields)
-    prior = read.prior(labels)
+    prior, per_text = read.prior(labels), read.labels_per_text()
+    separator = read.labels_separated_by()
     if read.problems:
         raise InputError(read.problems)
-    own = patterns, words, toml_text, weights, choices, rules, prior
+    several = per_text, separator
+    own = patterns, words, toml_text, weights, choices, rules, prior, *several
     return Task(name, description, source, fields, tuple(labels), *own)
 
 
@@ -137,6 +157,27 @@ def _decoded(raw: bytes, where: str) -> str:
         found = f"byte 0x{raw[error.start]:02x} in line {line}, which is not UTF-8"
         problem = Problem(where, "a text file in UTF-8", found, "save the file as UTF-8")
         raise InputError(problem) from error
+
+
+def several_problem(task: Task, what: str) -> Problem:
+    """Describe that something cannot handle a task of several labels a text yet."""
+    return Problem(
+        f"task {task.name}",
+        f"one label a text, for {what}",
+        'labels_per_text = "any"',
+        "not built for several labels a text yet; pet check, pet run, pet predict, pet label, pet "
+        "evaluate and pet report know them, and labels/ and the student hold them",
+    )
+
+
+def refuse_several(task: Task, what: str) -> None:
+    """Refuse a task of several labels a text where only one can be handled.
+
+    Raises:
+        InputError: a text of the task may have several labels.
+    """
+    if task.several:
+        raise InputError(several_problem(task, what))
 
 
 def column_names(task: Task, text_column: str | None) -> dict[str, str] | None:

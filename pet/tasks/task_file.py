@@ -6,7 +6,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from math import inf
-from typing import Any
+from typing import Any, Literal, get_args
 
 from pet.data.text_keys import alike, named_apart, text_key
 from pet.errors import InputError, Problem, did_you_mean
@@ -15,11 +15,13 @@ from pet.tasks.rules import KEYS as KEYS_OF_RULE
 from pet.tasks.rules import LONGEST_REGEX, MOST_KEYWORDS, MOST_RULES, Rule, expression_problem
 
 KEYS = (
-    "name", "description", "source", "fields", "labels", "patterns", "verbalizers", "weights",
-    "rules", "prior",
+    "name", "description", "source", "fields", "labels_per_text", "labels_separated_by", "labels",
+    "patterns", "verbalizers", "weights", "rules", "prior",
 )  # fmt: skip
 
 SUM_TOLERANCE = 0.01  # of shares that were rounded by hand
+
+LabelsPerText = Literal["one", "any"]
 
 MOST_KEYS, LONGEST_FILE = 20_000, 1 << 20
 
@@ -152,6 +154,42 @@ class TaskFile:
             fix = "remove it: every pattern asks for the row's own texts"
             self.report("verbalizers", "none beside labels that are fields", "a table", fix)
         return tuple(named)
+
+    def labels_per_text(self) -> LabelsPerText:
+        """Return whether a text has one label, or any number of them; one where nothing is said."""
+        value = self.document.get("labels_per_text", "one")
+        if value not in get_args(LabelsPerText):
+            fix = 'write labels_per_text = "any" where a text may have several labels, or none'
+            self.report("labels_per_text", '"one" or "any"', shown(value), fix)
+            return "one"
+        table = self.document.get("labels")
+        words = list(table.values()) if isinstance(table, dict) else []
+        if value == "any" and any(isinstance(w, str) and _CHOICE.fullmatch(w) for w in words):
+            fix = "write words, or leave labels_per_text out: of a row's own texts one is right"
+            self.report("labels_per_text", '"one" where labels are fields', '"any"', fix)
+        for key in ("rules", "prior") if value == "any" else ():
+            if key in self.document:
+                fix = "remove it; labeled rows say how common each of several labels is"
+                self.report(key, "one label a text beside it", 'labels_per_text = "any"', fix)
+        return "any" if value == "any" else "one"
+
+    def labels_separated_by(self) -> str:
+        """Return what stands between the labels of a cell, in files without lists; or nothing."""
+        value = self.document.get("labels_separated_by", "")
+        given = "labels_separated_by" in self.document
+        if not isinstance(value, str) or (given and not value):
+            fix = 'write for example labels_separated_by = ";"'
+            self.report("labels_separated_by", "a text such as ; or |", shown(value), fix)
+            return ""
+        if given and self.document.get("labels_per_text", "one") == "one":
+            fix = 'add labels_per_text = "any", or remove it'
+            self.report("labels_separated_by", 'labels_per_text = "any"', "one label a text", fix)
+        table = self.document.get("labels")
+        for label in table if given and isinstance(table, dict) else ():
+            if value in label:
+                fix = "take another separator, or write lists: JSON Lines, Parquet"
+                self.report("labels_separated_by", "a text that no label has", shown(label), fix)
+        return value
 
     def patterns(self, fields: tuple[str, ...]) -> tuple[Pattern, ...]:
         table = self.table("patterns", 'a line such as topic = "[ topic: {mask} ] {text}"')

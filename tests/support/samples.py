@@ -124,6 +124,50 @@ def write_inputs(folder: Path) -> Path:
     return folder
 
 
+def set_rows() -> list[tuple[str, list[str]]]:
+    """Labeled rows of the task with several labels a text: with one, with two and with none."""
+    rows: list[tuple[str, list[str]]] = []
+    for place, label in enumerate(LABELS):
+        other = LABELS[(place + 1) % len(LABELS)]
+        rows += [(text, [label]) for text in SUBJECTS[label][:2]]
+        rows.append((f"{SUBJECTS[label][2]} and {SUBJECTS[other][2]}", [label, other]))
+        rows.append((f"{'the ' * (place + 1)}text is new", []))
+    return rows
+
+
+def set_test_rows() -> list[tuple[str, list[str]]]:
+    rows = [(f"{SUBJECTS[label][4]} today", [label]) for label in LABELS]
+    rows.append((f"{SUBJECTS['sport'][3]} and {SUBJECTS['space'][3]}", ["sport", "space"]))
+    return [*rows, ("this is great", [])]
+
+
+def several_toml(more: str = "") -> str:
+    """The task with any number of labels a text."""
+    return task_toml().replace("fields =", f'labels_per_text = "any"\n{more}fields =')
+
+
+def write_sets(path: Path, rows: Sequence[tuple[str, list[str]]]) -> Path:
+    labels = pa.array([own for _, own in rows], pa.list_(pa.string()))
+    pq.write_table(pa.table({"text": [text for text, _ in rows], "label": labels}), path)
+    return path
+
+
+def write_several(folder: Path) -> Path:
+    """Write a task of several labels a text, and its texts."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "task.toml").write_text(several_toml(), encoding="utf-8")
+    write_sets(folder / "labeled.parquet", set_rows())
+    write_sets(folder / "test.parquet", set_test_rows())
+    write_pool(folder / "pool.parquet", pool_texts())
+    return folder
+
+
+def several(folder: Path, **more: Any) -> dict[str, Any]:
+    """Settings of a run of that task: what it starts from."""
+    files = {"task": "task.toml", "labeled": "labeled.parquet", "test": "test.parquet"}
+    return {name: str(folder / file) for name, file in files.items()} | more
+
+
 # Settings of a `PetClassifier` that fits in a second: no generations, nothing held out.
 ESTIMATOR: dict[str, Any] = {
     "device": "cpu",

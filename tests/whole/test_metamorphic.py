@@ -274,7 +274,7 @@ def student(
         with pytest.MonkeyPatch.context() as patch:
             opened = open_run(folder)
             other = replace(opened, config=opened.config.model_copy(update=settings))
-            patch.setattr(inference, "open_run", lambda folder: other)
+            patch.setattr(inference, "open_run", lambda folder, **_: other)
             label_new_pool(folder, str(of), out, who, None, SILENT)
         return rows_of(out)
 

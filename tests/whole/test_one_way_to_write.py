@@ -50,6 +50,8 @@ INSIDE = {
     "pet/ensemble/joint_training.py: _build",
     "pet/student/distillation.py: _keep",
     "data/cache.py: write_seal",
+    "data/debtags.py: write",
+    "data/debtags.py: write_debtags",
     "data/texts.py: write_rows",
     "data/models.py: convert_gguf",
     "data/archives.py: pip_download",

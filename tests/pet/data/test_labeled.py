@@ -163,3 +163,67 @@ def test_texts_that_are_taken_for_labels_do_not_fill_the_screen(tmp_path: Path) 
     with pytest.raises(InputError, match="other labels") as caught:
         read_labeled(path, ["text"], ["sport", "space"])
     assert len(str(caught.value)) < 6000
+
+
+def sets(path: Path, **options: Any) -> Any:
+    return labeled(path, several=True, **options)
+
+
+def test_lists_of_labels_are_read_alike_from_every_format(tmp_path: Path) -> None:
+    wanted = [[True, True], [False, False], [False, True]]
+    lists = [["sport", "space", "sport"], [], ["space"]]
+    parquet(tmp_path / "a.parquet", text=list("abc"), label=pa.array(lists, pa.list_(pa.string())))
+    rows = [{"text": t, "label": own} for t, own in zip("abc", lists, strict=True)]
+    write(tmp_path / "a.jsonl", "\n".join(map(json.dumps, rows)))
+    write(tmp_path / "a.csv", 'text,label\na,"[""sport"", ""space""]"\nb,[]\nc,space\n')
+    for path in sorted(tmp_path.iterdir()):
+        table = sets(path)
+        assert table.labels.tolist() == wanted, path
+        assert table.labels.dtype == np.bool_
+    write(tmp_path / "b.csv", "text,label\na,sport; space\nb,[]\nc,space\n")
+    assert sets(tmp_path / "b.csv", separator=";").labels.tolist() == wanted
+
+
+def test_a_row_with_none_of_the_labels_is_known_and_one_without_an_answer_is_not(
+    tmp_path: Path,
+) -> None:
+    path = write(tmp_path / "a.csv", "text,label\na,sport\nb,[]\nc,\nd,space\n")
+    table = sets(path, max_rejected=0.5)
+    assert table.labels.sum(axis=1).tolist() == [1, 0, 1]
+    assert [row.reason for row in table.rejected] == ["no label"]
+
+
+def test_an_unknown_label_in_a_list_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", '{"text": "a", "label": ["sport", "spce"]}\n')
+    with pytest.raises(InputError) as caught:
+        sets(path)
+    assert "'spce' (1 rows)" in str(caught.value)
+    assert "for 'space'" in str(caught.value)
+
+
+def test_a_list_in_one_cell_asks_for_its_separator(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "text,label\na,sport;space\nb,space\n")
+    with pytest.raises(InputError) as caught:
+        sets(path)
+    assert 'labels_separated_by = ";"' in str(caught.value)
+
+
+def test_lists_where_one_label_is_meant_name_the_task_files_line(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", '{"text": "a", "label": ["sport", "space"]}\n')
+    with pytest.raises(InputError) as caught:
+        labeled(path)
+    assert 'labels_per_text = "any"' in str(caught.value)
+
+
+def test_one_label_a_row_where_several_may_be_is_read_with_a_warning(tmp_path: Path) -> None:
+    table = sets(write(tmp_path / "a.csv", "text,label\na,sport\nb,space\n"))
+    assert table.labels.tolist() == [[True, False], [False, True]]
+    assert any("exactly one label" in warning for warning in table.warnings)
+
+
+def test_labels_that_say_nothing_and_texts_that_contradict_are_named(tmp_path: Path) -> None:
+    table = sets(write(tmp_path / "a.csv", "text,label\na,sport\na,[]\nb,sport\n"))
+    assert len([own for own in table.warnings if "no example of the label 'space'" in own]) == 1
+    assert any("occur again with other labels" in own for own in table.warnings)
+    table = sets(write(tmp_path / "b.csv", "text,label\na,sport\nb,sport\n"))
+    assert any("every row has the label 'sport'" in own for own in table.warnings)

@@ -22,6 +22,8 @@ from pet.ensemble.predictions import (
     pool_votes,
 )
 from pet.inputs.session import open_session
+from pet.method.calibration import Scaling
+from pet.method.outcomes import ONE
 from pet.pipeline import label_pool
 from tests.support.lineups import held_out_of, planned
 
@@ -102,6 +104,6 @@ def test_logits_are_never_in_memory_twice(session: Any) -> None:
 
 def test_votes_are_counted_shard_by_shard(session: Any) -> None:
     members: Any = range(MEMBERS)
-    votes, used = peak(lambda: pool_votes(session, members))
+    votes, used = peak(lambda: pool_votes(session, members, ONE, Scaling.plain(1.0, LABELS)))
     assert used < 0.3 * WHOLE
     np.testing.assert_array_equal(votes, pool_logits(session, members).argmax(axis=-1))

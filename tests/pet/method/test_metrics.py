@@ -125,9 +125,14 @@ def test_wilsons_interval_is_that_of_the_books() -> None:
 
 def test_two_models_are_compared_row_by_row() -> None:
     truth = np.array([0, 0, 1, 1])
-    one = np.array([[0.9, 0.1], [0.9, 0.1], [0.9, 0.1], [0.2, 0.8]])
-    other = np.array([[0.9, 0.1], [0.4, 0.6], [0.1, 0.9], [0.8, 0.2]])
-    assert compare(one, other, truth) == {"only_one_right": 2, "only_other_right": 1}
+    one, other = np.array([0, 0, 0, 1]), np.array([0, 1, 1, 0])
+    assert compare(truth, one, other) == {"only_one_right": 2, "only_other_right": 1}
+
+
+def test_of_several_labels_a_row_is_right_only_as_a_whole() -> None:
+    truth = np.array([[True, False], [True, True]])
+    one, other = np.array([[True, False], [True, False]]), ~truth
+    assert compare(truth, one, other) == {"only_one_right": 1, "only_other_right": 0}
 
 
 @pytest.mark.parametrize(

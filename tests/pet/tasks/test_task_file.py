@@ -6,6 +6,7 @@ import pytest
 
 from pet.errors import InputError, Problem
 from pet.tasks.task import load_task, parse_task
+from tests.support import samples
 from tests.support.samples import TICKETS
 
 
@@ -246,3 +247,28 @@ def test_shares_are_in_the_order_of_the_labels_and_sum_to_one_after_rounding() -
     assert shares == pytest.approx((2 / 3, 1 / 3))
     assert sum(shares) == pytest.approx(1, abs=1e-12)
     assert parse_task(TICKETS, "t.toml").shares is None
+
+
+def test_a_text_has_one_label_where_nothing_is_said() -> None:
+    assert parse_task(samples.task_toml(), "task.toml").labels_per_text == "one"
+    several = parse_task(samples.several_toml('labels_separated_by = ";"\n'), "task.toml")
+    assert several.several
+    assert several.labels_separated_by == ";"
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("labels_per_text = 2", '"one" or "any"'),
+        ('labels_separated_by = ";"', 'labels_per_text = "any"'),
+        ('labels_per_text = "any"\nlabels_separated_by = ""', "a text such as"),
+        ('labels_per_text = "any"\nlabels_separated_by = "p"', "a text that no label has"),
+        ('labels_per_text = "any"\nrules = []', "one label a text beside it"),
+        ('labels_per_text = "any"\nprior = {}', "one label a text beside it"),
+    ],
+)
+def test_a_slip_in_how_many_labels_a_text_has_is_refused(line: str, expected: str) -> None:
+    toml = samples.task_toml().replace("fields =", f"{line}\nfields =")
+    with pytest.raises(InputError) as caught:
+        parse_task(toml, "task.toml")
+    assert expected in str(caught.value)

@@ -1,0 +1,92 @@
+"""One label a text or any number: the same questions, and what would differ."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pet.method.calibration import Scaling, calibration_offset
+from pet.method.ensembling import combine, softmax
+from pet.method.ipet import draw_rows
+from pet.method.outcomes import ONE, AnyLabels, outcome_of
+
+RNG = np.random.default_rng(0)
+SETS = RNG.random((40, 3)) < [0.6, 0.3, 0.1]
+ANY = AnyLabels.of(SETS)
+
+
+def test_one_label_is_computed_by_the_formulas_of_before() -> None:
+    logits, truth = RNG.normal(size=(2, 9, 3)), RNG.integers(3, size=9)
+    assert (ONE.combine(logits, [1.0, 2.0]) == combine(logits, [1.0, 2.0])).all()
+    assert (ONE.probabilities(logits[0], 2.0) == softmax(logits[0], 2.0)).all()
+    offset = calibration_offset(logits[0], "half-matched")
+    assert (ONE.prior_offset(logits[0], "half-matched") == offset).all()
+    assert ONE.fit_scaling(logits[0], truth, 3.0, offsets=False).offsets == (0.0, 0.0, 0.0)
+    drawn = [
+        own(np.random.default_rng(1))
+        for own in (
+            lambda rng: draw_rows(
+                softmax(logits[0]), np.array([1, 1, 1]), rng, trainable=np.ones(9, bool)
+            ),
+            lambda rng: ONE.draw(
+                softmax(logits[0]), np.array([1, 1, 1]), truth, rng, trainable=np.ones(9, bool)
+            ),
+        )
+    ]
+    assert drawn[0].rows.tolist() == drawn[1].rows.tolist()
+
+
+def test_the_outcome_follows_from_the_task_file() -> None:
+    assert outcome_of("one", np.zeros(3, int)) is ONE
+    assert outcome_of("any", SETS).several
+    assert ONE.thresholds == ()
+
+
+def test_a_word_that_scores_high_anyway_is_no_evidence() -> None:
+    scores = RNG.normal(size=(50, 3)) + np.array([5.0, 0.0, -5.0])
+    assert (scores + ANY.prior_offset(scores, "half-matched")).mean(axis=0) == pytest.approx(0.0)
+
+
+def test_without_evidence_a_label_is_as_likely_as_it_is_frequent() -> None:
+    probabilities = ANY.of_member(np.zeros((1, 3)))[0]
+    assert probabilities == pytest.approx((SETS.sum(axis=0) + 0.5) / 41)
+
+
+def test_every_label_has_its_own_threshold() -> None:
+    decided = AnyLabels((), (0.2, 0.9, 0.5))
+    assert decided.choose(np.array([[0.3, 0.8, 0.5]])).tolist() == [[True, False, True]]
+
+
+def test_drawn_rows_keep_the_labels_shares_and_rows_with_none() -> None:
+    truth = RNG.random((4000, 3)) < [0.5, 0.2, 0.05]
+    probabilities = np.where(truth, 0.9, 0.05)
+    labeled = AnyLabels.of(truth[:100])
+    counts = np.bincount(labeled.strata(truth[:100]), minlength=4)
+    drawn = labeled.draw(
+        probabilities, 4 * counts, truth[:100], np.random.default_rng(0),
+        trainable=np.ones(4000, bool),
+    )  # fmt: skip
+    assert len(set(drawn.rows.tolist())) == len(drawn.rows)
+    shares = truth[drawn.rows].mean(axis=0)
+    assert shares == pytest.approx(truth[:100].mean(axis=0), abs=0.08)
+    none = ~truth[drawn.rows].any(axis=1)
+    assert none.mean() == pytest.approx((~truth[:100].any(axis=1)).mean(), abs=0.08)
+    targets = labeled.drawn_targets(probabilities, drawn)
+    assert (targets == truth[drawn.rows]).mean() > 0.95
+
+
+def test_members_vote_by_the_scaling_of_the_ensemble() -> None:
+    scaling = ANY.plain_scaling(1.0, 3)
+    logits = np.stack([np.full((2, 3), 9.0), np.full((2, 3), -9.0)])
+    votes = ANY.votes(logits, scaling)
+    assert votes[0].all()
+    assert not votes[1].any()
+    assert ANY.agreement(votes, votes[0]).tolist() == [0.5, 0.5]
+    assert ONE.votes(logits, Scaling.plain(1.0, 3)).shape == (2, 2)
+
+
+def test_patterns_that_know_nothing_weigh_nothing() -> None:
+    assert ANY.accuracy_weight(SETS.astype(float), SETS) == 1.0
+    assert ANY.accuracy_weight(np.zeros(SETS.shape), SETS) == 0.0
+    assert ANY.knows(SETS, SETS.astype(float))
+    assert not ANY.knows(SETS, np.zeros(SETS.shape))

@@ -127,7 +127,7 @@ def test_parameters_are_a_form(prefect_home: Path) -> None:
     form = label_pool.parameters.definitions["RunConfig"]["properties"]
     for name, field in RunConfig.model_fields.items():
         assert form[name]["description"] == field.description
-    assert set(label_pool.parameters.properties) == {"config", "update", "ray", "budget"}
+    assert set(label_pool.parameters.properties) == {"config", "update", "ray", "budget", "jobs"}
 
 
 def test_only_what_may_pass_is_tried_again(prefect_home: Path) -> None:

@@ -89,7 +89,21 @@ def _teacher(model_folder: ModelFolder) -> None:
 
 
 # Without SCIPY_ARRAY_API, scikit-learn skips one of its checks by itself.
-@parametrize_with_checks([NumbersAsTexts()], expected_failed_checks=expected_failures)
+CHECKS = parametrize_with_checks([NumbersAsTexts()], expected_failed_checks=expected_failures)
+
+# Of numbers' types, which are texts before they reach the classifier.
+OF_TYPES = ("memmap", "dtype", "not_an_array", "f_contiguous", "check_classifiers_classes")
+
+
+def marked(parameters: Any) -> Any:
+    """Leave checks of numbers' types to `make test-thorough`; keep the marks that there are."""
+    own = parameters if hasattr(parameters, "marks") else pytest.param(*parameters)
+    if not any(word in str(own.values[1]) for word in OF_TYPES):
+        return own
+    return pytest.param(*own.values, marks=[*own.marks, pytest.mark.thorough], id=own.id)
+
+
+@pytest.mark.parametrize(CHECKS.args[0], [marked(own) for own in CHECKS.args[1]], **CHECKS.kwargs)
 def test_scikit_learns_checks_hold(estimator: Any, check: Any) -> None:
     check(estimator)
 

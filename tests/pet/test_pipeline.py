@@ -207,6 +207,7 @@ def advances_of_a_run(config_for: Configure, out: Path) -> int:
     return counter.advances
 
 
+@pytest.mark.faults
 def test_a_killed_run_that_is_started_again_gives_the_same_bytes(
     config_for: Configure, shipped_run: Path, tmp_path: Path
 ) -> None:

@@ -71,7 +71,7 @@ def no_remains(out: Path) -> None:
     assert not list(out.rglob(f"{files.TEMPORARY_PREFIX}*"))
 
 
-@pytest.mark.parametrize("size", [10, 60_000])
+@pytest.mark.parametrize("size", [pytest.param(10, marks=pytest.mark.faults), 60_000])
 def test_a_disk_that_is_full_ends_the_run_in_one_screen_and_it_goes_on(
     config_for: Configure, tiny_run: Path, size: int
 ) -> None:
@@ -97,6 +97,7 @@ def refused(config: Any) -> InputError | None:
     return None
 
 
+@pytest.mark.faults
 def test_whichever_write_fails_nothing_is_lost(
     config_for: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,7 +47,7 @@ INSIDE = {
     "pet/ensemble/member_training.py: _fit",
     "pet/ensemble/member_training.py: _train",
     "pet/ensemble/adaptation.py: build",
-    "pet/ensemble/joint_training.py: _build",
+    "pet/ensemble/joint_training.py: _save",
     "pet/student/distillation.py: _keep",
     "data/cache.py: write_seal",
     "data/debtags.py: write",

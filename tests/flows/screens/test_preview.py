@@ -34,9 +34,9 @@ def test_many_labels_are_readable_on_a_narrow_screen() -> None:
         zero_shot={"pool_rows": 3000, "pool_shares": dict.fromkeys(LABELS, 0.05)},
     )
     assert "…" not in text
-    assert "│ all           │      60 │          3,000 │" in text
+    assert "│ all           │      60 │         3,000 │" in text
     for label in LABELS:
-        assert f"│ {label:<13} │       3 │           ~ 5% │" in text
+        assert f"│ {label:<13} │       3 │          ~ 5% │" in text
 
 
 def test_words_of_several_tokens_are_shown_to_cost_passes() -> None:

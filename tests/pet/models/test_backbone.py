@@ -92,6 +92,7 @@ def test_another_process_finds_every_kind_of_member_as_it_was_trained(
         assert np.allclose(tempered / tempered.sum(axis=1, keepdims=True), kept, atol=1e-4)
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("tuning", ["prefix", "bitfit"])  # both change the module itself
 def test_a_killed_run_of_adapters_ends_with_the_same_bytes(
     adapted_runs: dict[str, Path], config_for: Configure, tmp_path: Path, tuning: str

@@ -18,7 +18,6 @@ from pet.storage.files import read_record
 from pet.storage.format_version import check_format
 from pet.storage.run_folders import recorded_inputs, refuse_other_files
 from pet.storage.units import DONE, finished
-from pet.student.student_folder import thresholds_of
 from pet.tasks.task import Task, column_names, load_task, refuse_several
 
 
@@ -35,6 +34,8 @@ class FinishedRun:
         """What a text's labels can be; of several, with the thresholds of the student."""
         if not self.task.several:
             return ONE
+        from pet.student.student_folder import thresholds_of  # torch, which a review does without
+
         return AnyLabels((), thresholds_of(self.folder / "student"))
 
     def fingerprint_of(self, unit: str) -> str:

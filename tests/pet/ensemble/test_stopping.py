@@ -13,6 +13,7 @@ from pet.ensemble import stopping as growing
 from pet.ensemble.members import Member
 from pet.inputs.pool_sample import unlabeled_rows
 from pet.inputs.session import open_session
+from pet.method import outcomes
 from pet.pipeline import label_pool
 from pet.storage.files import read_record
 from pet.storage.units import DONE
@@ -35,7 +36,7 @@ def config(config_for: Configure, model_folder: Any) -> Any:
 def test_an_encoder_that_cannot_say_what_it_was_taught_leads_the_ensemble_astray(
     config: Any, monkeypatch: pytest.MonkeyPatch, kept: float, generation: int
 ) -> None:
-    monkeypatch.setattr(growing, "retention", lambda said, labels: kept)
+    monkeypatch.setattr(outcomes, "retention", lambda said, labels: kept)
     listener = samples.Listener()
     report = label_pool(config, observer=listener)
     assert f"encoder-g{generation}" in report["weights"]
@@ -49,7 +50,7 @@ def test_without_labeled_rows_patterns_that_lose_what_they_were_taught_are_not_k
     config_for: Configure, monkeypatch: pytest.MonkeyPatch, kept: float, stopped: bool
 ) -> None:
     """Nothing else would tell: films' labels came from .58 right to .52, and nobody minded."""
-    monkeypatch.setattr(growing, "retention", lambda said, labels: kept)
+    monkeypatch.setattr(outcomes, "retention", lambda said, labels: kept)
     monkeypatch.setattr(growing, "degradation", lambda *signs, **others: "")
     listener = samples.Listener()
     report = label_pool(config_for(labeled=None, generations=1), observer=listener)
@@ -67,7 +68,7 @@ def test_it_is_asked_about_rows_that_it_has_not_learned_from(
         asked.append(len(labels))
         return 1.0
 
-    monkeypatch.setattr(growing, "retention", kept)
+    monkeypatch.setattr(outcomes, "retention", kept)
     label_pool(config)
     session = open_session(config)
     drawn = read_record(Path(config.out) / "members" / "encoder-g1" / DONE)["drawn"]["rows"]
@@ -78,7 +79,7 @@ def test_it_is_asked_about_rows_that_it_has_not_learned_from(
 def test_patterns_that_learn_too_are_not_stopped_for_the_encoders_sake(
     config_for: Configure, model_folder: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(growing, "retention", lambda said, labels: 0.0)
+    monkeypatch.setattr(outcomes, "retention", lambda said, labels: 0.0)
     config = config_for(encoder=str(model_folder("bert")), generations=1, growth_factor=1.5)
     label_pool(config)
     session = open_session(config)

@@ -233,6 +233,7 @@ def test_parameters_are_got_set_and_cloned(make: Make, fitted: PetClassifier) ->
     assert copy.set_params(random_state=1, preset="fast").preset == "fast"
 
 
+@pytest.mark.thorough
 def test_a_pickle_answers_alike_in_another_process(fitted: PetClassifier, tmp_path: Path) -> None:
     """Processes of joblib get it so; for keeping there is save, which needs no trust."""
     (tmp_path / "c.pkl").write_bytes(pickle.dumps(fitted))

@@ -225,6 +225,7 @@ def test_a_killed_run_that_is_started_again_gives_the_same_bytes(
         assert results_of(out) == expected, f"killed at {stop_at} of {total}"
 
 
+@pytest.mark.faults
 def test_a_run_that_is_killed_again_and_again_ends(
     config_for: Configure, tiny_run: Path, tmp_path: Path
 ) -> None:

@@ -286,7 +286,10 @@ def finished(student: Callable[..., Rows]) -> dict[str, Rows]:
     return {who: various(student(who=who)) for who in ("student", "ensemble")}
 
 
-@pytest.mark.parametrize("who", ["student", "ensemble"])
+WHO = ["student", pytest.param("ensemble", marks=pytest.mark.thorough)]
+
+
+@pytest.mark.parametrize("who", WHO)
 @pytest.mark.parametrize("change", POOLS)
 def test_a_finished_runs_labels_do_not_depend_on_how_the_pool_lies(
     student: Callable[..., Rows],
@@ -298,7 +301,7 @@ def test_a_finished_runs_labels_do_not_depend_on_how_the_pool_lies(
     same(student(POOLS[change](tmp_path / "pool"), who), finished[who])
 
 
-@pytest.mark.parametrize("who", ["student", "ensemble"])
+@pytest.mark.parametrize("who", WHO)
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
 def test_a_finished_runs_labels_do_not_depend_on_sizes(
     student: Callable[..., Rows],
@@ -312,7 +315,7 @@ def test_a_finished_runs_labels_do_not_depend_on_sizes(
     same(student(other, who, **sizes), finished[who])
 
 
-@pytest.mark.parametrize("who", ["student", "ensemble"])
+@pytest.mark.parametrize("who", WHO)
 @pytest.mark.usefixtures("two_threads")
 def test_a_finished_runs_labels_do_not_depend_on_threads(
     student: Callable[..., Rows], finished: dict[str, Rows], who: str

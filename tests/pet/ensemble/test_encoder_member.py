@@ -121,6 +121,7 @@ def test_another_encoder_under_the_same_name_is_refused(
         label_new_pool(Path(config.out), str(other), tmp_path / "o", "ensemble", None, SILENT)
 
 
+@pytest.mark.thorough
 def test_another_pooling_of_the_same_model_makes_other_embeddings(
     config_for: Configure, tmp_path: Path
 ) -> None:

@@ -197,6 +197,7 @@ def test_a_spreadsheet_has_one_heading_where_the_first_rows_cannot_be_used(
     assert [line[0] for line in lines].count("id") == 1
 
 
+@pytest.mark.thorough
 def test_the_onnx_card_of_several_fields_shows_how_they_are_joined(
     model_folder: ModelFolder, tmp_path: Path
 ) -> None:

@@ -61,6 +61,7 @@ def test_members_of_one_backbone_say_different_things(
         assert not np.allclose(before, after, atol=1e-2)
 
 
+@pytest.mark.thorough
 def test_another_process_finds_every_kind_of_member_as_it_was_trained(
     adapted_runs: dict[str, Path], inputs_folder: Path
 ) -> None:

@@ -132,6 +132,7 @@ def test_labels_are_kept_file_by_file(
     assert results_of(downloaded(config.out, tmp_path / "found")) == results_of(tiny_run)
 
 
+@pytest.mark.faults
 def test_a_file_that_was_altered_in_the_bucket_is_made_anew(
     bucket: str, sent_run: str, config_for: Configure, tiny_run: Path, tmp_path: Path
 ) -> None:

@@ -24,14 +24,11 @@ class Job(Generic[T]):
         work: makes the result, or finds that it is up to date.
         here: the job runs in the calling process, wherever others run: it needs what only this
             process has in memory, or is too small to be sent.
-        long: the job takes longer than all that is done beside it: among processes of one machine
-            it gets the threads of all.
     """
 
     name: str
     work: Callable[[], T]
     here: bool = False
-    long: bool = False
 
 
 class Workers(Protocol):

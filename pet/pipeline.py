@@ -7,7 +7,6 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -226,8 +225,7 @@ class _Stages:
     def train_classifiers(self, soft: Unit, out_of_fold: Unit | None) -> list[Unit]:
         """Train the student, and the baseline on the labeled rows; side by side where jobs are."""
         session = self.session
-        work = partial(train_student, session, soft, out_of_fold)
-        jobs = [replace(self.job("student", work), long=True)]
+        jobs = [self.job("student", partial(train_student, session, soft, out_of_fold))]
         if len(session.labeled):
             jobs.append(self.job("supervised", partial(train_supervised, session)))
         if self.execute.at_once > 1:

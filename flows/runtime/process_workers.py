@@ -46,7 +46,7 @@ class ProcessWorkers:
         self._pool: ProcessPoolExecutor | None = None
 
     def work(self, job: Job[T]) -> T:
-        if job.here or job.long:  # this process has all threads
+        if job.here:
             return job.work()
         try:
             with self._lock:  # jobs come from several threads

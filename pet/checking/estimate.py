@@ -179,8 +179,8 @@ def _of_student(inputs: Inputs, scored: int, pool_rows: int, rates: Rates) -> di
     if len(inputs.labeled) and rates.jobs == 1:  # or beside the student
         rows = config.supervised.steps * config.supervised.batch_size
         stages["supervised"] = 2 * rates.student_loaded + rows * of_row
-    stages["evaluation"] = (1 + bool(len(inputs.labeled))) * (
+    stages["evaluation"] = _rounds(1 + bool(len(inputs.labeled)), rates) * (
         rates.student_loaded + read * measured
     )
-    stages["labels"] = rates.student_loaded + (read + WRITTEN) * pool_rows
+    stages["labels"] = rates.student_loaded + (read + WRITTEN) * pool_rows / rates.jobs
     return stages

@@ -59,7 +59,7 @@ class Rates:
         encoded: of a row that the encoder reads; 0 where there is none.
         loaded, student_loaded: of loading a model, which saving takes as well.
         teacher_bytes, student_bytes: of their weights.
-        jobs: done side by side. If there are several, what is said of the teacher is of one thread.
+        jobs: done side by side, each with one thread if there are several.
     """
 
     tokenized: float
@@ -85,13 +85,14 @@ def measure_rates(config: RunConfig, task: Task, texts: Columns, jobs: int = 1) 
     """
     texts = {name: own[:TIMED_ROWS] for name, own in texts.items()}
     threads = torch.get_num_threads()
-    torch.set_num_threads(1 if jobs > 1 else threads)
+    if jobs > 1:
+        torch.set_num_threads(1)
     try:
         of_teacher = _measure_teacher(config, task, texts)  # one model at a time: memory is short
+        of_student = _measure_student(config, task, texts)
+        encoded = _measure_encoder(config, task, texts)
     finally:
         torch.set_num_threads(threads)
-    of_student = _measure_student(config, task, texts)
-    encoded = _measure_encoder(config, task, texts)
     return Rates(**of_teacher, **of_student, encoded=encoded, jobs=jobs)
 
 

@@ -95,7 +95,7 @@ def label_zero_shot(
     for line in left_out:
         observer.note(line)
     if task.rules:
-        observer.note("rules have no say here: a run finds out how far they are to be believed")
+        observer.note("rules are not used here: only a run estimates how often each is right")
     for line in passed_over_warnings(config.pool, tables.pool.passed_over):
         observer.note(f"warning: {line}")
     source = fingerprint(

@@ -22,7 +22,7 @@ def weigh_rules(session: Session, lineup: Lineup) -> Unit:
     """Write how often each rule is expected to be right where it fires.
 
     It is counted on all labeled rows, since rules have learned from none, and held against what
-    generation 0 predicts of the pool: later members learn from teachers that have heard the rules.
+    generation 0 predicts of the pool: teachers of later members have learned from the rules.
     """
     first = lineup.first
     weights = member_weights(session, lineup, first)

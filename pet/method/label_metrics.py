@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pet.method.ensembling import Array
+from pet.method.metrics import curve_of, figures_of_kept
 from pet.method.several_labels import Sets, log_loss
 
 BINS = 15
@@ -98,33 +99,16 @@ def set_coverage(
     probabilities: Array, truth: Sets, chosen: Sets, coverages: Sequence[float]
 ) -> list[dict[str, float]]:
     """Return the accuracy of whole rows against coverage; as `metrics.coverage_curve`."""
-    confidence = confidence_of(probabilities, chosen)
     right = (truth == chosen).all(axis=1)
-    order = np.argsort(-confidence, kind="stable")
-    found = []
-    for share in coverages:
-        kept = order[: max(1, round(share * len(order)))]
-        found.append(
-            {
-                "coverage": round(len(kept) / len(order), 4),
-                "threshold": round(float(confidence[kept[-1]]), 4),
-                "accuracy": round(float(right[kept].mean()), 4),
-            }
-        )
-    return found
+    return curve_of(confidence_of(probabilities, chosen), right, coverages)
 
 
 def sets_above(
     probabilities: Array, truth: Sets, chosen: Sets, threshold: float
 ) -> dict[str, float | None]:
     """Return coverage and accuracy of the rows of which no label's answer is in doubt."""
-    kept = (certainty(probabilities, chosen) >= threshold).all(axis=1)
-    right = (truth == chosen).all(axis=1)
-    return {
-        "threshold": threshold,
-        "coverage": round(float(kept.mean()), 4),
-        "accuracy": round(float(right[kept].mean()), 4) if kept.any() else None,
-    }
+    kept = np.asarray((certainty(probabilities, chosen) >= threshold).all(axis=1))
+    return figures_of_kept(kept, (truth == chosen).all(axis=1), threshold)
 
 
 def label_table(

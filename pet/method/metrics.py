@@ -131,8 +131,13 @@ def coverage_curve(
     Returns:
         per share kept: `coverage`, the `threshold` of confidence that keeps it, `accuracy`.
     """
-    confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == truth
+    return curve_of(probabilities.max(axis=1), probabilities.argmax(axis=1) == truth, coverages)
+
+
+def curve_of(
+    confidence: Array, right: NDArray[np.bool_], coverages: Sequence[float]
+) -> list[dict[str, float]]:
+    """Return accuracy against coverage, by rows' confidence and whether they are right. [rows]"""
     order = np.argsort(-confidence, kind="stable")
     found = []
     for share in coverages:
@@ -150,7 +155,13 @@ def coverage_curve(
 def above(probabilities: Array, truth: Labels, threshold: float) -> dict[str, float | None]:
     """Return coverage and accuracy of the rows whose confidence reaches a threshold."""
     kept = probabilities.max(axis=1) >= threshold
-    right = probabilities.argmax(axis=1) == truth
+    return figures_of_kept(kept, probabilities.argmax(axis=1) == truth, threshold)
+
+
+def figures_of_kept(
+    kept: NDArray[np.bool_], right: NDArray[np.bool_], threshold: float
+) -> dict[str, float | None]:
+    """Return coverage and accuracy of the rows that are kept; the latter None of no row. [rows]"""
     return {
         "threshold": threshold,
         "coverage": round(float(kept.mean()), 4),

@@ -1,4 +1,4 @@
-"""How far rules are to be believed, and what they add to others' scores. Numpy in, numpy out.
+"""How often rules are right, and what they add to others' scores. Numpy in, numpy out.
 
 A rule speaks for one label, or abstains. What it adds is the least that makes the label as likely,
 on average over the pool texts in which it fires, as the rule is expected to be right: a constraint

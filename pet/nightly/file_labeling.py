@@ -147,8 +147,8 @@ class FileLabeler:
     def sketch(self, file: PoolFile, texts: TextSketch) -> Sketch:
         """Sketch a file: its texts, and the labels predicted for them."""
         folder = labels_folder(self.store, self.model, file.name, file.digest)
-        labels, voice = self.task.labels, self.model.voice
-        return Sketch(texts, sketch_label_files(folder, labels, voice, self.settings))
+        labels, who = self.task.labels, self.model.voice
+        return Sketch(texts, sketch_label_files(folder, labels, who, self.settings))
 
     def _metadata(self, file: PoolFile) -> Mapping[str, str]:
         """Return a label file's metadata: the model, the file, the labeled set, the code."""

@@ -132,7 +132,7 @@ def test_a_label_that_no_row_has_gets_no_evidence() -> None:
     assert not head.logits(evidence)[:, 2].any()
 
 
-def test_an_encoder_is_scored_out_of_fold_and_bad_teachers_are_not_heard() -> None:
+def test_an_encoder_is_scored_out_of_fold_and_bad_teachers_teach_nothing() -> None:
     truth, evidence = rows(80)
     wrong = 1 - truth.astype(np.float32)
     fitted = fit_calibrated_heads(

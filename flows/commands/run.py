@@ -187,8 +187,8 @@ def _with_preset(
     model: str | None,
     budget: str | None,
 ) -> RunConfig:
-    """Choose a preset where none is named; without a model there is no choice, and no torch."""
-    if preset is not None or model is None:
+    """Choose a preset where none but `fast` is named; without a model there is no choice."""
+    if preset not in (None, "fast") or model is None:
         return make({})
     from pet.inputs.presets import with_preset
 

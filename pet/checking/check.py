@@ -91,7 +91,7 @@ def check_inputs(
         return make_config(values, settings, problems, notes.append)
 
     time = None if budget is None else gather(problems, lambda: read_budget(budget, settings))
-    named = options.get("preset") is not None
+    named = options.get("preset") not in (None, "fast")
     config = make({}) if named else with_preset(make, notes.append, budgeted=time is not None)
     if options.get("pool") is None:
         config = config.model_copy(update={"pool_csv": config.labeled_csv})

@@ -11,7 +11,7 @@ from pet.config import PRESETS, Preset, RunConfig, TrainingConfig
 from pet.errors import InputError
 from pet.models.loading import choose_device, count_weights, is_causal
 
-LARGE_CAUSAL, LARGE_MASKED = 50_000_000, 100_000_000  # weights that a CPU trains in hours
+LARGE_CAUSAL, LARGE = 50_000_000, 100_000_000  # weights that a CPU trains in hours
 
 
 def choose_preset(config: RunConfig) -> tuple[Preset, str]:
@@ -19,11 +19,11 @@ def choose_preset(config: RunConfig) -> tuple[Preset, str]:
 
     A large causal model on a CPU is used zero-shot where there is a sentence encoder that learns
     from the labeled rows: trained in full, nine such members took hours, and on topics and films
-    the ensemble was no better (tests/bench/results/quality.md). A large masked one learns for a
-    few steps.
+    the ensemble was no better. Any other large one learns for a few steps. So it is with `fast`,
+    which saves later generations alone.
     """
     trained = config.member.steps != TrainingConfig().steps  # the user wants them so
-    if config.preset != "default" or trained:
+    if config.preset not in ("default", "fast") or trained:
         return config.preset, ""
     try:
         if choose_device(config.device).type != "cpu":
@@ -38,13 +38,19 @@ def choose_preset(config: RunConfig) -> tuple[Preset, str]:
             "the encoder learns from labeled rows. --preset default trains the members, which "
             "takes hours"
         )
-    if not causal and weights >= LARGE_MASKED:
-        own = PRESETS["cpu-masked"]
-        return "cpu-masked", (
-            f"preset cpu-masked: {on_cpu} its members learn for {own['member']['steps']} steps, "
+    if weights >= LARGE:
+        preset: Preset = "cpu-causal" if causal else "cpu-masked"
+        own = PRESETS[preset]
+        better = (
+            "--encoder REF learns from labeled rows in its place, in a fraction of the time; "
+            if causal
+            else ""
+        )
+        return preset, (
+            f"preset {preset}: {on_cpu} its members learn for {own['member']['steps']} steps, "
             f"score {own['unlabeled_rows']:,} rows of the pool, read {own['max_length']} tokens of "
-            "a text, and are trained once. --preset default trains them in full, which takes "
-            "hours; --budget 2h does what fits into that time"
+            f"a text, and are trained once. {better}--preset default trains them in full, which "
+            "takes hours; --budget 2h does what fits into that time"
         )
     return config.preset, ""
 
@@ -55,7 +61,7 @@ def with_preset(
     *,
     budgeted: bool = False,
 ) -> RunConfig:
-    """Make a configuration whose user named no preset.
+    """Make a configuration whose user named no preset, or `fast`.
 
     Args:
         make: makes it, with more values.
@@ -64,7 +70,7 @@ def with_preset(
     """
     config = make({})
     preset, why = choose_preset(config)
-    if preset == config.preset or (budgeted and preset == "cpu-masked"):
+    if preset == config.preset or (budgeted and preset != "cpu"):
         return config
     note(why)
     precision = {"precision": "bfloat16"} if has_fast_bfloat16() else {}

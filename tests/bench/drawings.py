@@ -198,64 +198,61 @@ class Panel:
     task: str
     title: str
     left: float
-    low: float
-    high: float
 
 
 PANELS = (
-    Panel("newsgroups", "posts, 5 topics", 290, 0.4, 1.0),
-    Panel("movies", "films, good or bad", 608, 0.4, 1.0),
+    Panel("newsgroups", "posts, 5 topics", 64),
+    Panel("movies", "films, good or bad", 354),
+    Panel("reuters", "news, 8 subjects", 644),
 )
-ACROSS = 240  # how wide a panel is
+ACROSS = 230  # how wide a panel is
+TOP, BOTTOM = 110, 390  # of a panel, at accuracies of 1 and of LOWEST
+LOWEST = 0.4
+PLACES = {"0": 0.0, "10": 0.3, "50": 0.7, "100": 1.0}  # of numbers of labels, in a panel
+METHOD_COLOURS = ("muted", "note", "second", "good", "first")
 
 
 def quality(figures: Mapping[str, Any], mode: str) -> str:
-    """Draw the accuracy of each method on both tasks, with 10 labeled rows and with 50."""
+    """Draw accuracy against the number of labeled rows, a curve a method, a panel a task."""
     methods = list(figures[PANELS[0].task])
-    bottom = 84 + 44 * len(methods)
-    drawing = Drawing(mode, bottom + 56, "Accuracy of five methods with 10 and with 50 labels")
-    for number, (name, colour, hollow) in enumerate(
-        (("10 labels", "second", True), ("50 labels", "first", False))
-    ):
-        drawing.dot(36 + 110 * number, 34, colour, hollow)
-        drawing.text(48 + 110 * number, 39, name, size=14)
+    drawing = Drawing(mode, 470, "Accuracy of five methods against the number of labeled texts")
+    for number, (name, colour) in enumerate(zip(methods, METHOD_COLOURS, strict=True)):
+        x, y = 70 + 300 * (number % 3), 28 + 24 * (number // 3)
+        drawing.dot(x, y, colour, hollow=not name.startswith("pet"))
+        drawing.text(x + 12, y + 5, name, size=14, bold=name.startswith("pet"))
     for panel in PANELS:
-        drawing.text(panel.left, 39, panel.title, bold=True)
-        for tick in (0.4, 0.6, 0.8, 1.0):
-            x = _across(panel, tick)
-            drawing.line([(x, 62), (x, bottom)], "rule", 1)
-            drawing.text(x, bottom + 22, f"{tick:.0%}", colour="muted", size=13, anchor="middle")
-    for number, name in enumerate(methods):
-        y = 90 + 44 * number
-        drawing.text(28, y + 5, name, size=14, bold=name.startswith("pet"))
-        for panel in PANELS:
-            for labels, colour, shift in (("10", "second", -7), ("50", "first", 7)):
-                found = figures[panel.task][name][labels]
-                low, high = (
-                    _across(panel, found["mean"] + side * found["deviation"]) for side in (-1, 1)
-                )
-                drawing.line([(low, y + shift), (high, y + shift)], colour, 2)
-                drawing.dot(_across(panel, found["mean"]), y + shift, colour, labels == "10")
-                drawing.text(
-                    max(high, _across(panel, found["mean"]) + 6) + 6,
-                    y + shift + 4,
-                    percent(found["mean"]),
-                    colour="muted",
-                    size=12,
-                )
-    drawing.text(
-        PANELS[0].left,
-        bottom + 44,
-        "accuracy on 1,000 test rows: mean and standard deviation over labeled sets",
-        colour="muted",
-        size=13,
+        _panel(drawing, panel, figures[panel.task])
+    words = (
+        "labeled texts → accuracy on 1,000 test rows: mean, standard deviation over labeled sets"
     )
+    drawing.text(64, 452, words, colour="muted", size=13)
     return drawing.svg()
 
 
-def _across(panel: Panel, accuracy: float) -> float:
-    share = (accuracy - panel.low) / (panel.high - panel.low)
-    return panel.left + ACROSS * share
+def _panel(drawing: Drawing, panel: Panel, figures: Mapping[str, Any]) -> None:
+    drawing.text(panel.left, 92, panel.title, bold=True)
+    for tick in (0.4, 0.6, 0.8, 1.0):
+        y = _height(tick)
+        drawing.line([(panel.left, y), (panel.left + ACROSS, y)], "rule", 1)
+        if panel is PANELS[0]:
+            x = panel.left - 8
+            drawing.text(x, y + 5, f"{tick:.0%}", colour="muted", size=13, anchor="end")
+    for labels, place in PLACES.items():
+        x = panel.left + ACROSS * place
+        drawing.text(x, BOTTOM + 22, labels, colour="muted", size=13, anchor="middle")
+    for own, colour in zip(figures.items(), METHOD_COLOURS, strict=True):
+        name, found = own
+        curve = {panel.left + ACROSS * PLACES[labels]: of for labels, of in found.items()}
+        for x, of in curve.items():
+            sides = (of["mean"] - of["deviation"], of["mean"] + of["deviation"])
+            drawing.line([(x, _height(side)) for side in sides], colour, 1.5)
+        drawing.line([(x, _height(of["mean"])) for x, of in curve.items()], colour, 2)
+        for x, of in curve.items():
+            drawing.dot(x, _height(of["mean"]), colour, hollow=not name.startswith("pet"))
+
+
+def _height(accuracy: float) -> float:
+    return round(BOTTOM - (BOTTOM - TOP) * (accuracy - LOWEST) / (1 - LOWEST), 1)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ anew first.
 from __future__ import annotations
 
 import argparse
-import csv
 import io
 import shutil
 import statistics
@@ -35,6 +34,7 @@ from pet.reviewing.review_session import open_review
 from pet.storage.files import write_json, write_text
 from tests.bench import certify, drawings
 from tests.bench.drawings import percent
+from tests.bench.tables import gather, read_rows
 from tests.support.browser import BROWSER, MODES, browse
 from tests.support.reviews import serving
 
@@ -44,13 +44,13 @@ PICTURES = REPOSITORY / "data" / "pictures"
 RESULTS = Path(__file__).parent / "results" / "quality.csv"
 # Name in the picture: name in quality.csv.
 METHODS = {
-    "BERT-tiny, fine-tuned": "supervised",
-    "pet: BERT-tiny alone": "iPET student",
+    "BERT-tiny, fine-tuned": "BERT-tiny, fine-tuned",
     "MiniLM + LR, self-training": "MiniLM + LR, self-training",
     "SetFit with MiniLM": "SetFit",
-    "pet: SmolLM2 and MiniLM": "MiniLM student of both",
+    "pet: BERT-tiny": "BERT-tiny: student",
+    "pet: SmolLM2 and MiniLM": "SmolLM2 + MiniLM: student",
 }
-LABELS = ("10", "50")
+LABELS = ("0", "10", "50", "100")
 MARK, END = "<!-- demo: written by make pictures -->\n", "\n<!-- end -->"
 PAGE = (1000, 1400)  # the window, in the page's pixels
 REVIEW = (1000, 370)  # that of a row to be reviewed
@@ -95,20 +95,17 @@ def demo_figures(report: Report) -> dict[str, Any]:
 
 def quality_figures(path: Path = RESULTS) -> dict[str, Any]:
     """Mean and deviation of accuracy by task, method and number of labels."""
-    found: dict[tuple[str, str, str], list[float]] = defaultdict(list)
-    with path.open(newline="", encoding="utf-8") as stream:
-        for row in csv.DictReader(stream):
-            found[row["task"], row["method"], row["labels"]].append(float(row["accuracy"]))
+    found = gather(read_rows(path))
     return {
         panel.task: {
             shown: {
                 labels: {
                     "mean": round(statistics.mean(values), 3),
-                    "deviation": round(statistics.stdev(values), 3),
+                    "deviation": round(statistics.stdev(values), 3) if values[1:] else 0.0,
                     "sets": len(values),
                 }
                 for labels in LABELS
-                if (values := found[panel.task, name, labels])
+                if (values := found.get((panel.task, name, labels, "accuracy")))
             }
             for shown, name in METHODS.items()
         }

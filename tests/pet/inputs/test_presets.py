@@ -39,9 +39,30 @@ def test_a_large_causal_teacher_beside_an_encoder_is_not_trained_on_a_cpu(
     assert "--preset default" in why
 
 
+@pytest.mark.usefixtures("large")
+def test_fast_is_not_hours_of_training_on_a_cpu(model_folder: Any) -> None:
+    made = with_preset(
+        lambda more: config(
+            model_folder, "llama", **{"encoder": "minilm", "preset": "fast", **more}
+        ),
+        lambda line: None,
+    )
+    assert made.preset == "cpu"
+    assert made.member.steps == 0
+
+
+@pytest.mark.usefixtures("large_masked")
+def test_a_large_causal_teacher_without_an_encoder_learns_for_minutes(model_folder: Any) -> None:
+    """It was trained in full, for hours, unless the user knew of an encoder."""
+    preset, why = choose_preset(config(model_folder, "llama"))
+    assert preset == "cpu-causal"
+    assert "--encoder" in why
+    assert PRESETS[preset]["train_from"] == 0, "later generations, which would learn, are left out"
+
+
 @pytest.fixture
 def large_masked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(presets, "LARGE_MASKED", 1000)
+    monkeypatch.setattr(presets, "LARGE", 1000)
 
 
 @pytest.mark.usefixtures("large_masked")
@@ -75,9 +96,9 @@ def test_a_gpu_trains_a_large_masked_teacher_in_full(
 @pytest.mark.parametrize(
     ("kind", "more"),
     [
-        pytest.param("llama", {}, id="without an encoder nobody would learn"),
+        pytest.param("llama", {}, id="a middling one without an encoder"),
         pytest.param("bert", {"encoder": "minilm"}, id="a masked one"),
-        pytest.param("llama", {"encoder": "minilm", "preset": "fast"}, id="one was named"),
+        pytest.param("llama", {"encoder": "minilm", "preset": "paper"}, id="one was named"),
         pytest.param(
             "llama", {"encoder": "minilm", "member": {"steps": 20}}, id="training is asked for"
         ),

@@ -40,6 +40,10 @@ METHODS = (
     "SmolLM2 + MiniLM: labels of the pool",
 )
 
+# The state of the method that a cell measures: raised when the method changes, so that figures of
+# two states are never averaged. Figures of a former one stay until they are measured again.
+STATE = 2
+
 # task, method, labels, measure -> a figure per labeled set
 Figures = dict[tuple[str, str, str, str], list[float]]
 
@@ -56,17 +60,18 @@ def write_tables(cells: Sequence[Cell], name: str) -> Path:
                 measure: "" if found.get(measure) is None else f"{found[measure]:.{digits}f}"
                 for measure, digits in MEASURES.items()
             }
-            rows[cell.task, str(cell.labels), str(cell.seed), method] = shown
+            rows[cell.task, str(cell.labels), str(cell.seed), method, str(STATE)] = shown
     with writing(path.with_suffix(".csv")) as temporary, temporary.open("w", newline="") as stream:
         out = csv.writer(stream, lineterminator="\n")
-        out.writerow(["task", "labels", "seed", "method", *MEASURES])
+        out.writerow([*KEYS, *MEASURES])
         for key in sorted(rows, key=_place):
             out.writerow([*key, *rows[key].values()])
     write_text(path, _document(rows) + notes(path))
     return path
 
 
-Rows = dict[tuple[str, str, str, str], dict[str, str]]  # task, labels, seed, method
+KEYS = ("task", "labels", "seed", "method", "state")
+Rows = dict[tuple[str, ...], dict[str, str]]
 
 
 def read_rows(path: Path) -> Rows:
@@ -75,26 +80,33 @@ def read_rows(path: Path) -> Rows:
         return {}
     with path.open(newline="", encoding="utf-8") as stream:
         return {
-            (row["task"], row["labels"], row["seed"], row["method"]): {
-                measure: row[measure] for measure in MEASURES
-            }
+            tuple(row[key] for key in KEYS): {measure: row[measure] for measure in MEASURES}
             for row in csv.DictReader(stream)
         }
 
 
 def gather(rows: Rows) -> Figures:
-    """Gather the figures of all labeled sets."""
+    """Gather the figures of all labeled sets, of the latest state that there are any of."""
     figures: Figures = defaultdict(list)
-    for (task, labels, _, method), found in rows.items():
+    latest = latest_states(rows)
+    for (task, labels, _, method, state), found in rows.items():
         for measure, value in found.items():
-            if value:
+            if value and state == latest[task, method, labels]:
                 figures[task, method, labels, measure].append(float(value))
     return figures
 
 
-def _place(key: tuple[str, str, str, str]) -> tuple[str, int, int, int]:
-    task, labels, seed, method = key
-    return task, METHODS.index(method), int(labels), int(seed)
+def latest_states(rows: Rows) -> dict[tuple[str, str, str], str]:
+    """Return the latest state of each task, method and number of labels."""
+    return {
+        (task, method, labels): state
+        for task, labels, _, method, state in sorted(rows, key=lambda key: int(key[4]))
+    }
+
+
+def _place(key: tuple[str, ...]) -> tuple[str, int, int, int, int]:
+    task, labels, seed, method, state = key
+    return task, METHODS.index(method), int(labels), int(seed), int(state)
 
 
 def _document(rows: Rows) -> str:
@@ -109,17 +121,23 @@ def _document(rows: Rows) -> str:
         + ".",
     ]
     figures = gather(rows)
+    former = {place for place, state in latest_states(rows).items() if state != str(STATE)}
+    if former:
+        lines += ["", "† of a former state of the method, not measured again yet."]
     for task in dict.fromkeys(key[0] for key in rows):
-        lines += ["", f"## {task}", "", *_table(figures, task)]
+        lines += ["", f"## {task}", "", *_table(figures, task, former)]
     return "\n".join(lines) + "\n"
 
 
-def _table(figures: Figures, task: str) -> list[str]:
+def _table(figures: Figures, task: str, former: set[tuple[str, str, str]]) -> list[str]:
     counts = sorted({key[2] for key in figures if key[0] == task}, key=int)
     lines = ["| | " + " | ".join(f"{count} labels" for count in counts) + " |"]
     lines.append("|---|" + "---|" * len(counts))
     for method in METHODS:
-        row = [_spread(figures, task, method, count) for count in counts]
+        row = [
+            _spread(figures, task, method, count) + " †" * ((task, method, count) in former)
+            for count in counts
+        ]
         if any(row):
             lines.append(f"| {method} | " + " | ".join(row) + " |")
     return lines

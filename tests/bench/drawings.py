@@ -209,7 +209,7 @@ ACROSS = 230  # how wide a panel is
 TOP, BOTTOM = 110, 390  # of a panel, at accuracies of 1 and of LOWEST
 LOWEST = 0.4
 PLACES = {"0": 0.0, "10": 0.3, "50": 0.7, "100": 1.0}  # of numbers of labels, in a panel
-METHOD_COLOURS = ("muted", "note", "second", "good", "first")
+METHOD_COLOURS = ("muted", "serious", "second", "good", "first")
 
 
 def quality(figures: Mapping[str, Any], mode: str) -> str:

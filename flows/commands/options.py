@@ -16,7 +16,8 @@ Model = Annotated[str | None, typer.Option(help="the teacher: a hub id or a loca
 Preset = Annotated[
     str | None,
     typer.Option(
-        help="default, fast, paper, cpu, cpu-masked or cpu-causal", show_default="by the teacher's size"
+        help="default, fast, paper, cpu, cpu-masked or cpu-causal",
+        show_default="by the teacher's size",
     ),
 ]
 Settings = Annotated[

@@ -31,6 +31,10 @@ SETTINGS_OF: dict[str, str] = {
 Start = Literal["random", "vocabulary", "label-words", "pattern-words"]
 
 
+# How a teacher of encoder and decoder reads a label's word.
+Mask = Literal["sentinel", "end"]
+
+
 class Frozen(BaseModel):
     """Settings: never changed, and nothing unknown among them."""
 
@@ -350,6 +354,12 @@ class RunConfig(Frozen):
 
     model: Place = Field(description="the teacher: a Hugging Face id or a local folder")
     model_revision: str | None = Field(None, description="a commit or tag of the teacher")
+    mask: Mask | None = Field(
+        None,
+        description="where a teacher of encoder and decoder has a label's word, which its files do "
+        "not say: sentinel: a token in the text stands for it (T5, mT5); end: it is the answer to "
+        "the text (T0, Flan-T5)",
+    )
     encoder: Place | None = Field(
         None, description="a sentence encoder: one more member, by a linear classifier on it"
     )

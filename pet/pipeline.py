@@ -36,7 +36,7 @@ from pet.inputs.pool_sample import pool_rows, sample_pool, unlabeled_rows
 from pet.inputs.presets import slow_precision
 from pet.inputs.session import Session, open_session
 from pet.jobs import Execute, InProcess, Job, synced
-from pet.models.loading import is_causal
+from pet.models.loading import reading_of
 from pet.progress import SILENT, Observer
 from pet.reporting.drift_reference import write_reference
 from pet.reporting.provenance import write_provenance
@@ -322,7 +322,8 @@ class _Stages:
         Such a model reads a text once for all patterns. A masked one gains nothing by it, and its
         members may be scored side by side.
         """
-        causal = is_causal(self.session.config.model_ref)
+        config = self.session.config
+        causal = reading_of(config.model_ref, config.mask) == "causal"
         groups: dict[object, list[Member]] = {}
         for member in members:
             together = causal and member.generation is None

@@ -49,6 +49,7 @@ from pet.models.cloze_model import ClozeModel
 from pet.models.loading import choose_device, load_tokenizer, model_digest
 from pet.models.scoring import Columns, cloze_encoder
 from pet.models.sentence_encoder import encoder_digest, encoder_length
+from pet.models.teachers import load_teacher
 from pet.settings import make_config, read_budget
 from pet.tasks.compilation import plain_encoder
 from pet.tasks.encoding import Encoder
@@ -273,7 +274,7 @@ def _of_model(
     outcome = outcome_of(task.labels_per_text, tables.labeled.labels)
     strata = outcome.strata(tables.labeled.labels)
     labeled = take_rows(tables.labeled, rows_to_score(strata))
-    model = ClozeModel.load(config.model_ref, device, precision=config.precision)
+    model = load_teacher(config.model_ref, device, config.mask, precision=config.precision)
     check_tuning(config, task, model)
     encoders = [
         cloze_encoder(model, task, pattern.name, config.max_length, both_ends=config.both_ends)
@@ -283,7 +284,7 @@ def _of_model(
     scores = glimpse.ensemble_scores(glimpse.labeled)
     probabilities = outcome.of_member(scores)
     found: dict[str, Any] = {
-        "kind": "causal" if model.causal else "masked",
+        "kind": model.reading,
         "patterns": [
             preview_pattern(task, place, labeled, model, encoder, glimpse)
             for place, encoder in enumerate(encoders)

@@ -19,7 +19,7 @@ from pet.models.cloze_model import ClozeModel
 from pet.models.model import Texts
 from pet.models.scoring import Columns, ask_in_turn, tokenize_columns
 from pet.tasks.compilation import word_tokens
-from pet.tasks.encoding import Encoder, tokenize
+from pet.tasks.encoding import AT_END, Encoder, tokenize
 from pet.tasks.task import Task
 
 EXAMPLES = 2  # filled-in rows to show per pattern
@@ -156,7 +156,7 @@ def read_examples(
         )
         shown.append(
             Example(
-                decode(ids[: place + 1] if model.causal else ids[:place]),
+                decode(ids[: place + 1] if model.reading in AT_END else ids[:place]),
                 _first_word(task, name, labeled, row),
                 decode(ids[place + 1 :]),
                 max(0, whole - encoder.budget()),

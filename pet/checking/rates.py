@@ -15,7 +15,7 @@ from pet.config import RunConfig, TrainingConfig
 from pet.ensemble.fingerprints import joint_training
 from pet.models.backbone import start_adapter
 from pet.models.batching import Rows
-from pet.models.cloze_model import ClozeModel
+from pet.models.causal_model import CausalModel
 from pet.models.loading import choose_device
 from pet.models.model import Classifier, Model
 from pet.models.peft_adapter import add_lora
@@ -28,6 +28,7 @@ from pet.models.scoring import (
     tokenize_columns,
 )
 from pet.models.sentence_encoder import SentenceEncoder, encoder_length
+from pet.models.teachers import load_teacher
 from pet.models.training import cross_entropy, one_hot, train
 from pet.tasks.compilation import plain_encoder
 from pet.tasks.encoding import Encoder
@@ -99,7 +100,7 @@ def measure_rates(config: RunConfig, task: Task, texts: Columns, jobs: int = 1) 
 def _measure_teacher(config: RunConfig, task: Task, texts: Columns) -> dict[str, Any]:
     device, size = choose_device(config.device), config.tokens_per_batch
     started = time.monotonic()
-    teacher = ClozeModel.load(config.model_ref, device, precision=config.precision)
+    teacher = load_teacher(config.model_ref, device, config.mask, precision=config.precision)
     loaded = time.monotonic() - started
     encoders = [
         cloze_encoder(teacher, task, p.name, config.max_length, both_ends=config.both_ends)
@@ -115,7 +116,7 @@ def _measure_teacher(config: RunConfig, task: Task, texts: Columns) -> dict[str,
 
     count = _count(texts)
     of_all = _seconds_of_row(together, count) / len(encoders)
-    scored = _seconds_of_row(alone, count) if teacher.causal else of_all
+    scored = _seconds_of_row(alone, count) if isinstance(teacher, CausalModel) else of_all
     member_step = 0.0
     if config.member.steps or config.adapt_steps or config.joint.steps:
         model, encoder = teacher, encoders[0]

@@ -24,8 +24,9 @@ from pet.inputs.run_tables import pool_digest, read_tables
 from pet.method.calibration import UNTRAINED, calibration_offset
 from pet.method.ensembling import agreement, combine, softmax
 from pet.models.cloze_model import ClozeModel
-from pet.models.loading import choose_device, is_causal, model_digest
+from pet.models.loading import choose_device, model_digest, reading_of
 from pet.models.scoring import Columns, ask_in_turn, cloze_encoder, score_columns
+from pet.models.teachers import load_teacher
 from pet.progress import Observer, Tick
 from pet.settings import make_config
 from pet.storage.digests import file_digests
@@ -90,7 +91,7 @@ def label_zero_shot(
     if (asked := gather([], partial(load_task, config.task))) is not None:
         refuse_several(asked, "labels by an untrained model")
     tables = read_tables(config, problems)
-    task, left_out = suitable(tables.task, is_causal(config.model_ref))
+    task, left_out = suitable(tables.task, reading_of(config.model_ref, config.mask))
     check_patterns(config, task)
     for line in left_out:
         observer.note(line)
@@ -120,9 +121,10 @@ def label_zero_shot(
     if texts is not None and config.prior_of_pool:
         for problem in vocabulary_problems({"model": config.model_ref}, {"pool rows": texts}):
             observer.note(f"warning: {in_one_line(problem)}")
-    model = ClozeModel.load(
+    model = load_teacher(
         config.model_ref,
         choose_device(config.device),
+        config.mask,
         precision=config.precision,
     )
     encoders = [] if task.choices else _calibrated(config, task, model, texts, observer)
@@ -210,7 +212,7 @@ def _ask_for_choices(
         choices = [own[name][0] for name in task.choices]
         for place, pattern in enumerate(task.patterns):
             encoder = choice_encoder(
-                model.tokenizer, pattern, choices, model.causal, config.max_length
+                model.tokenizer, pattern, choices, model.reading, config.max_length
             )
             scores[place, row] = score_columns(model, encoder, own, config.tokens_per_batch)[0]
         tick(1)

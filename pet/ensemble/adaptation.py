@@ -13,10 +13,10 @@ from pet.ensemble.fingerprints import adaptation_training, adapted_digest
 from pet.inputs.pool_sample import unlabeled_rows
 from pet.inputs.session import Session
 from pet.models.batching import Rows
-from pet.models.cloze_model import ClozeModel
 from pet.models.loading import choose_device
 from pet.models.peft_adapter import add_lora, merge_lora
 from pet.models.scoring import cloze_encoder, tokenize_columns
+from pet.models.teachers import load_teacher
 from pet.models.training import optimize
 from pet.storage.units import Unit, make_unit
 
@@ -26,9 +26,10 @@ def adapt(session: Session) -> Unit:
     config = session.config
 
     def build(folder: Path) -> dict[str, Any]:
-        model = ClozeModel.load(
+        model = load_teacher(
             config.model_ref,
             choose_device(config.device),
+            config.mask,
             precision=config.precision,
         )
         unlabeled = unlabeled_rows(session)

@@ -15,11 +15,11 @@ from pet.method.linear_head import load_head
 from pet.method.outcomes import outcome_of
 from pet.models.adapter import is_adapter
 from pet.models.backbone import Backbone
-from pet.models.cloze_model import ClozeModel
 from pet.models.loading import choose_device
 from pet.models.model import Model
 from pet.models.scoring import cloze_encoder
 from pet.models.sentence_encoder import EncoderClassifier, SentenceEncoder, encoder_length
+from pet.models.teachers import load_teacher
 from pet.storage.units import file_digest
 from pet.tasks.compilation import plain_encoder
 from pet.tasks.encoding import Encoder
@@ -45,7 +45,7 @@ def load_member(
         model = backbone.with_adapter(folder)
     else:
         device = choose_device(config.device)
-        model = ClozeModel.load(ModelRef(str(folder)), device, precision=config.precision)
+        model = load_teacher(ModelRef(str(folder)), device, config.mask, precision=config.precision)
     offset = prior_offset(config, task, run, member.pattern) if calibrated else None
     return model, cloze_encoder(
         model, task, member.pattern, config.max_length, offset, both_ends=config.both_ends

@@ -22,7 +22,8 @@ from transformers.activations import ACT2CLS
 
 from pet.models.adapter import damaged, read_backbone, read_settings, read_weights
 from pet.models.cloze_model import ClozeModel
-from pet.tasks.encoding import SpecialTokens
+from pet.models.encoder_decoder import EncoderDecoderModel
+from pet.tasks.encoding import SpecialTokens, mask_token
 
 _CLASSES: Any = tuple(own[0] if isinstance(own, tuple) else own for own in ACT2CLS.values())
 
@@ -31,7 +32,8 @@ def active_neurons(model: ClozeModel) -> NDArray[np.bool_] | None:
     """Return for every feed-forward neuron whether it is active at the place of the prediction.
 
     There is no text: the input is the adapter's prompt and a mask, with the tokens that every text
-    has around it; for a causal model the prompt alone, of which the last place counts. A neuron is
+    has around it; for a causal model the prompt alone, of which the last place counts; of a model
+    of encoder and decoder the decoder counts, at the place that gives the word. A neuron is
     active where its activation function gives more than 0: of ReLU the paper's own measure, of
     GELU and SiLU the same half of the inputs; of a gated layer that is the gate.
 
@@ -39,14 +41,19 @@ def active_neurons(model: ClozeModel) -> NDArray[np.bool_] | None:
         [neurons] of all layers; None where a model's activation functions are no modules.
     """
     ids, column = _question(model)
-    inputs = torch.tensor([ids], device=model.device)
+    read = torch.tensor([ids], device=model.device)
+    inputs, part = {"input_ids": read, "attention_mask": torch.ones_like(read)}, model.module
+    places = len(ids)
+    if isinstance(model, EncoderDecoderModel):
+        inputs["decoder_input_ids"], part = model.decoder_start[None], part.get_decoder()
+        places, column = len(model.decoder_start), -1
     model.module.eval()
-    with torch.inference_mode(), _recording(model.module.base_model) as outputs:
-        model.forward({"input_ids": inputs, "attention_mask": torch.ones_like(inputs)})
+    with torch.inference_mode(), _recording(part.base_model) as outputs:
+        model.forward(inputs)
     if not outputs:
         return None
     # Some models have no dimension for the rows here: with one row that makes no difference.
-    active = [layer.reshape(len(ids), -1)[column] > 0 for layer in outputs]
+    active = [layer.reshape(places, -1)[column] > 0 for layer in outputs]
     return torch.cat(active).cpu().numpy()
 
 
@@ -60,15 +67,18 @@ def overlap(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
 def _question(model: ClozeModel) -> tuple[list[int], int]:
     """Return token ids, and the column of the prediction."""
     tokenizer = model.tokenizer
-    special = SpecialTokens.of(tokenizer, model.causal, pair=False)
+    special = SpecialTokens.of(tokenizer, model.reading, pair=False)
     length = 0 if model.adapter is None else model.adapter.prompt_length
     before = special.before.tolist()
-    if model.causal:
+    if model.reading == "causal":
         # Without a prompt and a first token of its own, it is asked what comes after anything.
         ids = [*before, *[tokenizer.pad_token_id] * length] or [tokenizer.pad_token_id]
         return ids, len(ids) - 1
-    mask = tokenizer.mask_token_id
-    return [*before, *[mask] * (length + 1), *special.after.tolist()], len(before) + length
+    mask = mask_token(tokenizer, model.reading)
+    word = [] if model.reading == "end" else [mask]
+    stand_in = tokenizer.pad_token_id if tokenizer.mask_token_id is None else mask
+    ids = [*before, *[stand_in] * length, *word, *special.after.tolist()]
+    return ids, len(before) + length
 
 
 @contextlib.contextmanager

@@ -170,6 +170,7 @@ def computation(config: RunConfig, max_length: int | None = None) -> dict[str, o
     return {
         "max_length": max_length or config.max_length,
         **({} if config.long_texts == "head" else {"long_texts": config.long_texts}),
+        **({} if config.mask is None else {"mask": config.mask}),
         "device": str(device),
         "precision": "auto" if config.precision == usual_precision(device) else config.precision,
         "tokens_per_batch": config.tokens_per_batch,

@@ -12,31 +12,34 @@ from pet.config import ModelRef, RunConfig
 from pet.errors import InputError, Problem, gather
 from pet.models.backbone import start_adapter
 from pet.models.cloze_model import ClozeModel
+from pet.models.encoder_decoder import EncoderDecoderModel, sentinels
 from pet.models.loading import (
     check_vocabulary,
     choose_device,
-    is_causal,
     load_config,
     load_tokenizer,
     longest_input,
+    reading_of,
 )
 from pet.models.model import Classifier
 from pet.models.peft_adapter import PeftAdapter
 from pet.models.scoring import Columns, cloze_encoder
 from pet.models.sentence_encoder import SentenceEncoder
+from pet.models.teachers import load_teacher
 from pet.tasks.compilation import (
+    LAST_FOR,
     choice_encoder,
     longest_choice,
     pattern_encoder,
     room_problems,
 )
+from pet.tasks.encoding import AT_END, SENTINEL, Reading
 from pet.tasks.task import Task
 from pet.tasks.vocabulary import vocabulary_fit
 
 CPU = torch.device("cpu")
 
 LOADERS: dict[str, Callable[[ModelRef, Sequence[str]], object]] = {
-    "model": lambda ref, labels: ClozeModel.load(ref, CPU),
     "student_model": lambda ref, labels: Classifier.fresh(ref, labels, CPU, 0),
     "encoder": lambda ref, labels: SentenceEncoder.load(ref, CPU),
 }
@@ -92,16 +95,18 @@ def inspect_models(
             gather(problems, partial(check_length, config, models[name], setting))
     for name, ref in models.items():
         if name in to_load:
-            loaded = gather(problems, partial(LOADERS[name], ref, task.labels))
             if name == "model":
-                teacher = loaded
+                teacher = gather(problems, partial(load_teacher, ref, CPU, config.mask))
+            else:
+                gather(problems, partial(LOADERS[name], ref, task.labels))
     usable: tuple[Task, list[str]] | None = task, []
     if "model" in models:
-        usable = gather(problems, lambda: suitable(task, is_causal(models["model"])))
+        usable = gather(problems, lambda: suitable(task, reading_of(models["model"], config.mask)))
     if "model" in models and usable is not None:
         gather(problems, partial(check_patterns, config, usable[0]))
-    if not problems and usable is not None and isinstance(teacher, ClozeModel):
+    if not problems and usable is not None and teacher is not None:
         gather(problems, partial(check_tuning, config, usable[0], teacher))
+        gather(problems, partial(check_language_modeling, config, teacher))
     if not problems and student in models:
         gather(problems, partial(check_student, config, models[student], task.labels))
     if problems or usable is None:
@@ -109,26 +114,26 @@ def inspect_models(
     return usable
 
 
-def suitable(task: Task, causal: bool) -> tuple[Task, list[str]]:
-    """Keep the patterns that a model can use: a causal one needs the mask last.
+def suitable(task: Task, reading: Reading) -> tuple[Task, list[str]]:
+    """Keep the patterns that a model can use: where the word follows the text, it is last.
 
     Raises:
         InputError: none is left.
     """
-    if not causal:
+    if reading not in AT_END:
         return task, []
     kept = tuple(pattern for pattern in task.patterns if pattern.mask_is_last)
     if not kept:
         raise InputError(
             Problem(
                 f"task {task.name}",
-                "a pattern that ends in {mask}, for a causal model",
+                f"a pattern that ends in {{mask}}, for {LAST_FOR[reading]}",
                 ", ".join(repr(pattern.template) for pattern in task.patterns),
                 "add one to a copy of the task file, or take a masked language model",
             )
         )
     names = [pattern.name for pattern in task.patterns if pattern not in kept]
-    line = f"left out, since a causal model needs {{mask}} last: {', '.join(names)}"
+    line = f"left out, since {LAST_FOR[reading]} needs {{mask}} last: {', '.join(names)}"
     return replace(task, patterns=kept), [line] if names else []
 
 
@@ -154,7 +159,8 @@ def check_student(config: RunConfig, ref: ModelRef, labels: Sequence[str]) -> No
     """Build the student without weights: it is trained last, by a head that some models have not.
 
     Raises:
-        InputError: there is no such head, or no place for the adapter that the student is to be.
+        InputError: there is no such head, no place for the adapter that the student is to be,
+            or none for early exits.
     """
     student = Classifier.without_weights(ref, labels)
     if "lora" in (config.student.tuning, config.supervised.tuning):
@@ -170,12 +176,28 @@ def check_tuning(config: RunConfig, task: Task, model: ClozeModel) -> None:
     start_adapter(model, config, cloze_encoder(model, task, pattern, length), 0).discard()
 
 
+def check_language_modeling(config: RunConfig, model: ClozeModel) -> None:
+    """Refuse training on the pool's language where a model of encoder and decoder has no tokens."""
+    setting = "adapt_steps" if config.adapt_steps else "lm_weight"
+    if not isinstance(model, EncoderDecoderModel) or not (config.adapt_steps or config.lm_weight):
+        return
+    if len(sentinels(model.tokenizer)) < 2:
+        raise InputError(
+            Problem(
+                f"setting {setting}",
+                f"a tokenizer with {SENTINEL}, <extra_id_1> and so on",
+                "no such tokens",
+                f"--set {setting}=0",
+            )
+        )
+
+
 def check_patterns(config: RunConfig, task: Task) -> None:
     """Compile every pattern for the teacher's tokenizer; report all that is wrong at once."""
     tokenizer = load_tokenizer(config.model_ref)
     check_vocabulary(tokenizer, load_config(config.model_ref), config.model)
-    causal = is_causal(config.model_ref)
-    if not causal and tokenizer.mask_token is None:
+    reading = reading_of(config.model_ref, config.mask)
+    if reading == "masked" and tokenizer.mask_token is None:
         raise InputError(
             Problem(
                 config.model,
@@ -187,7 +209,7 @@ def check_patterns(config: RunConfig, task: Task) -> None:
     if task.choices:
         most = longest_choice(config.max_length)
         for pattern in task.patterns:
-            encoder = choice_encoder(tokenizer, pattern, ["a"], causal, config.max_length)
+            encoder = choice_encoder(tokenizer, pattern, ["a"], reading, config.max_length)
             if no_room := room_problems(encoder, pattern, most):
                 raise InputError(no_room)
         return
@@ -203,7 +225,7 @@ def check_patterns(config: RunConfig, task: Task) -> None:
                 tokenizer,
                 pattern,
                 words,
-                causal,
+                reading,
                 config.max_length,
                 prompt_length=prompt_length,
             ),

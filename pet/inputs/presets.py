@@ -9,7 +9,7 @@ import torch
 
 from pet.config import PRESETS, Preset, RunConfig, TrainingConfig
 from pet.errors import InputError
-from pet.models.loading import choose_device, count_weights, is_causal
+from pet.models.loading import choose_device, count_weights, reading_of
 
 LARGE_CAUSAL, LARGE = 50_000_000, 100_000_000  # weights that a CPU trains in hours
 
@@ -28,7 +28,8 @@ def choose_preset(config: RunConfig) -> tuple[Preset, str]:
     try:
         if choose_device(config.device).type != "cpu":
             return config.preset, ""
-        causal, weights = is_causal(config.model_ref), count_weights(config.model_ref)
+        causal = reading_of(config.model_ref, config.mask) == "causal"
+        weights = count_weights(config.model_ref)
     except InputError:  # reported with all else that is wrong
         return config.preset, ""
     on_cpu = f"the teacher has {weights / 1e6:,.0f} million weights and computes on a CPU, so that"

@@ -1,6 +1,7 @@
 """Language models at the mask, classifiers and sentence encoders: loaded, trained, scored.
 
-`model` is what all of them can do, `cloze_model` and `sentence_encoder` are the teachers.
+`model` is what all of them can do. Teachers are `cloze_model`s, loaded by `teachers`:
+`masked_model`, `causal_model`, `encoder_decoder`; and `sentence_encoder`.
 `loading` refuses what is not safetensors, `model_folders` what nothing should be built from, and
 `loading_errors` says why a model cannot be loaded.
 `adapter` is what a member keeps beside a frozen `backbone`: `peft_adapter` (LoRA, DoRA, IA3),

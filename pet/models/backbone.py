@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch.nn import Module
 
-from pet.config import ModelRef, RunConfig
+from pet.config import Mask, ModelRef, RunConfig
 from pet.errors import InputError, Problem
 from pet.models.adapter import Adapter, damaged, read_backbone
 from pet.models.bottleneck import PLACEMENTS, BottleneckAdapter
@@ -19,6 +19,7 @@ from pet.models.peft_adapter import PEFT_KINDS, PeftAdapter
 from pet.models.prefix import Prefix
 from pet.models.selected_weights import SELECTED, SelectedWeights
 from pet.models.soft_prompt import SoftPrompt, common_tokens, first_tokens
+from pet.models.teachers import load_teacher
 from pet.tasks.encoding import Encoder
 
 
@@ -38,11 +39,12 @@ def start_adapter(model: ClozeModel, config: RunConfig, encoder: Encoder, seed: 
         return BottleneckAdapter.fresh(module, tuning, config.bottleneck.width, seed)
     if tuning in SELECTED:
         return SelectedWeights.fresh(module, tuning)
-    if module.config.is_encoder_decoder:
+    if module.config.is_encoder_decoder and (tuning == "prefix" or model.reading == "masked"):
+        refused = "prompts and prefixes" if model.reading == "masked" else "prefixes"
         raise InputError(
             Problem(
                 "setting member.tuning",
-                "another tuning than prompts and prefixes, for a model of encoder and decoder",
+                f"another tuning than {refused}, for such a model of encoder and decoder",
                 tuning,
                 "--set member.tuning=lora",
             )
@@ -100,12 +102,13 @@ class Backbone:
         device: torch.device,
         precision: Precision,
         *,
+        mask: Mask | None = None,
         digest: str | None = None,
         name: str | None = None,
     ):
         self.ref = ref
         self._name = name or ref.name
-        self._device, self._precision = device, precision
+        self._device, self._precision, self._mask = device, precision, mask
         self._digest = digest
         self._model: ClozeModel | None = None
         self._worn: dict[Path, ClozeModel] = {}
@@ -120,8 +123,9 @@ class Backbone:
         device = choose_device(config.device)
         if config.base is not None:
             own = ModelRef(str(run / config.base))
-            return cls(own, device, config.precision, name=config.base)
-        return cls(config.model_ref, device, config.precision, digest=digest)
+            return cls(own, device, config.precision, mask=config.mask, name=config.base)
+        ref = config.model_ref
+        return cls(ref, device, config.precision, mask=config.mask, digest=digest)
 
     @property
     def digest(self) -> str:
@@ -147,7 +151,7 @@ class Backbone:
 
     def load(self) -> ClozeModel:
         """Load the model anew, for somebody who changes its weights."""
-        return ClozeModel.load(self.ref, self._device, precision=self._precision)
+        return load_teacher(self.ref, self._device, self._mask, precision=self._precision)
 
     def with_adapter(self, folder: Path) -> ClozeModel:
         """Return the model with the adapter that a folder holds, loaded once.

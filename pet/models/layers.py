@@ -84,6 +84,24 @@ def top_layers(module: Any, count: int) -> list[str]:
     return [f"{outer[-1]}.{number}" for number in range(layers - count, layers)]
 
 
+def text_embeddings(module: Any) -> Module:
+    """Return the layer that embeds a text: the encoder's, where there is a decoder.
+
+    Raises:
+        InputError: the decoder's words go through the same layer.
+    """
+    if not module.config.is_encoder_decoder:
+        own: Module = module.get_input_embeddings()
+        return own
+    of_text, of_words = (
+        part.get_input_embeddings() for part in (module.get_encoder(), module.get_decoder())
+    )
+    if of_text is of_words:
+        raise no_place(module, "a layer for the embeddings of the text alone")
+    found: Module = of_text
+    return found
+
+
 def no_place(module: Any, expected: str) -> InputError:
     """Explain that a model has no place for what members are to train."""
     return InputError(

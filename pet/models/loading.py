@@ -17,11 +17,13 @@ from huggingface_hub.utils import logging as hub_logging
 from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     MODEL_FOR_MASKED_LM_MAPPING,
+    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
     MODEL_MAPPING,
     AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
+    AutoModelForSeq2SeqLM,
     AutoTokenizer,
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CAUSAL_NAMES
@@ -29,11 +31,12 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_N
 from transformers.utils import logging as hf_logging
 from transformers.utils.hub import cached_file
 
-from pet.config import ModelRef
+from pet.config import Mask, ModelRef
 from pet.errors import InputError, PetError, Problem, first_line, is_out_of_memory, is_panic
 from pet.models.loading_errors import model_problem
 from pet.models.model_folders import TOKENIZER_FILE, folder_problem
 from pet.storage.units import file_digest
+from pet.tasks.encoding import SENTINEL, Reading, mask_token
 
 HUB_SECONDS = 5  # in which the hub has to answer
 
@@ -226,18 +229,29 @@ def check_vocabulary(tokenizer: Any, config: Any, ref: str) -> None:
         )
 
 
+def is_encoder_decoder(config: Any) -> bool:
+    """Return whether a model gives words by its decoder alone (T5; not BART)."""
+    known = type(config) in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING
+    return known and config.is_encoder_decoder and type(config) not in MODEL_FOR_MASKED_LM_MAPPING
+
+
 def kind_of(config: Any, ref: str) -> type:
-    """Distinguish a masked from a causal language model by what the weights were saved as."""
+    """Distinguish kinds of language models by what the weights were saved as.
+
+    Some of encoder and decoder are masked language models, too, and taken as such (BART).
+    """
     saved_as = set(config.architectures or [])
     masked, causal = set(MASKED_NAMES.values()), set(CAUSAL_NAMES.values())
     if saved_as & masked or (not saved_as & causal and type(config) in MODEL_FOR_MASKED_LM_MAPPING):
         return AutoModelForMaskedLM
+    if is_encoder_decoder(config):
+        return AutoModelForSeq2SeqLM
     if saved_as & causal or type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:
         return AutoModelForCausalLM
     raise InputError(
         Problem(
             ref,
-            "a masked or causal language model",
+            "a masked or causal language model, or one of encoder and decoder",
             f"{config.model_type} ({', '.join(sorted(saved_as))})",
             "choose a model such as roberta-large or HuggingFaceTB/SmolLM2-135M",
         )
@@ -283,9 +297,34 @@ def count_weights(ref: ModelRef) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def is_causal(ref: ModelRef) -> bool:
-    """Return whether a model is a causal language model, from its configuration."""
-    return kind_of(load_config(ref), ref.name) is AutoModelForCausalLM
+def reading_of(ref: ModelRef, mask: Mask | None) -> Reading:
+    """Return how a model is asked for words, from its configuration.
+
+    Args:
+        mask: the setting, which models of encoder and decoder need, and no others have.
+
+    Raises:
+        InputError: there is no such language model, or it does not go with the setting.
+    """
+    kind = kind_of(load_config(ref), ref.name)
+    if kind is not AutoModelForSeq2SeqLM:
+        if mask is not None:
+            expected = "a model of encoder and decoder, such as T5"
+            raise InputError(Problem("setting mask", expected, ref.name, "leave it out"))
+        return "causal" if kind is AutoModelForCausalLM else "masked"
+    if mask is None:
+        raise InputError(
+            Problem(
+                "setting mask",
+                f"where {ref.name}, a model of encoder and decoder, has a label's word",
+                "nothing",
+                "--set mask=sentinel for T5 or mT5, --set mask=end for T0 or Flan-T5",
+            )
+        )
+    if mask_token(load_tokenizer(ref), "sentinel") is None and mask == "sentinel":
+        fix = "--set mask=end, or copy the model's tokenizer.json again"
+        raise InputError(Problem("setting mask", f"a tokenizer with {SENTINEL}", "none", fix))
+    return mask
 
 
 def from_safetensors(kind: Any, ref: ModelRef, **more: Any) -> tuple[Any, dict[str, Any]]:

@@ -27,6 +27,7 @@ from pet.models.loading import (
     AS_TOKENIZED,
     check_vocabulary,
     from_safetensors,
+    is_encoder_decoder,
     load_config,
     load_tokenizer,
     load_whole,
@@ -96,7 +97,7 @@ class Model(ABC):
         worn.adapter = adapter
         return worn
 
-    def forward(self, inputs: Tensors) -> Any:
+    def forward(self, inputs: Mapping[str, Any]) -> Any:
         """Run the module in the model's precision, with its adapter in force."""
         self.active_adapter.set(self.adapter)
         with self.autocast():
@@ -211,12 +212,17 @@ class Model(ABC):
 def _refuse_headless(ref: ModelRef) -> None:
     """Refuse a model that transformers has no classification head for."""
     config = load_config(ref)
+    found = ""
     if type(config) not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
+        found = f"{config.model_type}, for which it has none"
+    elif is_encoder_decoder(config):
+        found = f"{config.model_type}, a model of encoder and decoder"
+    if found:
         raise InputError(
             Problem(
                 ref.name,
                 "a model that transformers has a classification head for, as the student",
-                f"{config.model_type}, for which it has none",
+                found,
                 "name another one: --student-model roberta-base, or for texts that are not "
                 "English --student-model xlm-roberta-base",
             )

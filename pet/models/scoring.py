@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pet.errors import PetError, Problem
 from pet.models.batching import MEMORY_ERRORS, Rows, halved, split_by_tokens
+from pet.models.causal_model import CausalModel
 from pet.models.cloze_model import ClozeModel
 from pet.models.fast_paths import LinearsInInt8
 from pet.models.model import Model, Texts
@@ -92,7 +93,7 @@ def score_together(
     counted = share_ticks(tick, len(encoders))
     for places in group_by_text(encoders):
         own = [encoders[place] for place in places]
-        if not isinstance(model, ClozeModel) or not model.shares_text(own, texts, rows):
+        if not isinstance(model, CausalModel) or not model.shares_text(own, texts, rows):
             for place in places:
                 scores[place] = score(
                     model,
@@ -213,7 +214,7 @@ def cloze_encoder(
         model.tokenizer,
         task.pattern(pattern),
         words,
-        model.causal,
+        model.reading,
         max_length,
         offset,
         prompt_length,

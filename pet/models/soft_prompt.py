@@ -17,6 +17,7 @@ from torch.nn import Linear, Module, Parameter, functional
 
 from pet.config import Start, Tuning
 from pet.models.adapter import Adapter, read_settings, read_weights
+from pet.models.layers import text_embeddings
 from pet.models.loading import seeded
 
 # For every width: embeddings are about as large in small models as in large ones. Chosen on
@@ -60,8 +61,8 @@ class SoftPrompt(Adapter):
     adds_places = True
 
     def __init__(self, module: Any, vectors: Tensor, end: int, projector: Projector | None = None):
-        self._layer = module.get_input_embeddings()
-        device = self._layer.weight.device
+        self._layer = text_embeddings(module)
+        device = module.get_input_embeddings().weight.device
         self.vectors = Parameter(vectors.to(device), requires_grad=projector is None)
         self.projector = None if projector is None else projector.to(device)
         self.fewest_rows, self.prompt_length = vectors.shape[:2]  # a row for each prompt

@@ -11,14 +11,19 @@ from numpy.typing import NDArray
 
 from pet.errors import InputError, Problem
 from pet.tasks.encoding import (
+    AT_END,
     PLACEHOLDER,
     Encoder,
     Ids,
     LabelWords,
+    Reading,
     TextSlot,
     space_before_text,
 )
 from pet.tasks.patterns import Boundary, FieldSlot, MaskSlot, Pattern, Piece, Words
+
+# What takes patterns with the mask last alone, by how it reads.
+LAST_FOR = {"causal": "a causal model", "end": "mask=end"}
 
 
 def plain_encoder(
@@ -28,14 +33,14 @@ def plain_encoder(
     parts: list[Any] = [TextSlot(fields[0], False)]
     for place, name in enumerate(fields[1:]):
         parts += [TextSlot(name, True)] if place else [Boundary(), TextSlot(name, False)]
-    return Encoder(tokenizer, parts, LabelWords(()), False, max_length, both_ends=both_ends)
+    return Encoder(tokenizer, parts, LabelWords(()), "masked", max_length, both_ends=both_ends)
 
 
 def pattern_encoder(
     tokenizer: Any,
     pattern: Pattern,
     verbalizer: Mapping[str, Sequence[str]],
-    causal: bool,
+    reading: Reading,
     max_length: int,
     offset: NDArray[np.float32] | None = None,
     prompt_length: int = 0,
@@ -53,33 +58,33 @@ def pattern_encoder(
 
     Raises:
         InputError: a word that the tokenizer cannot write, two labels with the same tokens, a mask
-            that is not last with a causal model, no room for the text. All at once.
+            that is not last where the word follows the text, no room for the text. All at once.
     """
     problems = []
-    if causal and pattern.mask_is_last:
-        pattern = _continuous(pattern)
-    elif causal:
+    if reading in AT_END and not pattern.mask_is_last:
         problems.append(
             Problem(
                 f"pattern {pattern.name}",
-                "{mask} as the last thing, for a causal model",
+                f"{{mask}} as the last thing, for {LAST_FOR[reading]}",
                 repr(pattern.template),
                 "move {mask} to the end, or leave this pattern out",
             )
         )
+    else:
+        pattern = _as_read(pattern, reading)
     tokens = tuple(
         tuple(word_tokens(tokenizer, pattern, word) for word in words)
         for words in verbalizer.values()
     )
     problems += _word_problems(tokenizer, pattern, verbalizer, tokens)
-    filler = next(iter(verbalizer.values()))[0] if causal else tokenizer.mask_token
-    parts, _ = _compile(tokenizer, pattern, filler)
+    words = next(iter(verbalizer.values()))
+    parts, _ = _compile(tokenizer, pattern, _filler(tokenizer, reading, words))
     distinct = LabelWords(tuple(tuple(dict.fromkeys(words)) for words in tokens))
     encoder = Encoder(
         tokenizer,
         parts,
         distinct,
-        causal,
+        reading,
         max_length,
         offset,
         prompt_length,
@@ -117,22 +122,21 @@ def longest_choice(max_length: int) -> int:
 
 
 def choice_encoder(
-    tokenizer: Any, pattern: Pattern, choices: Sequence[str], causal: bool, max_length: int
+    tokenizer: Any, pattern: Pattern, choices: Sequence[str], reading: Reading, max_length: int
 ) -> Encoder:
     """Compile a pattern for one row, whose own texts are the labels' words (multiple choice).
 
     They are a file's texts: whatever they are, they get tokens, of which the first are read.
     """
-    if causal:
-        pattern = _continuous(pattern)
+    pattern = _as_read(pattern, reading)
     unusable, unknown = set(tokenizer.all_special_ids), tokenizer.unk_token_id
     nothing = tokenizer.pad_token_id if unknown is None else unknown
     tokens = []
     for choice in choices:
         own = [token for token in word_tokens(tokenizer, pattern, choice) if token not in unusable]
         tokens.append((tuple(own[: longest_choice(max_length)]) or (nothing,),))
-    parts, _ = _compile(tokenizer, pattern, choices[0] if causal else tokenizer.mask_token)
-    return Encoder(tokenizer, parts, LabelWords(tuple(tokens)), causal, max_length)
+    parts, _ = _compile(tokenizer, pattern, _filler(tokenizer, reading, choices))
+    return Encoder(tokenizer, parts, LabelWords(tuple(tokens)), reading, max_length)
 
 
 def word_tokens(tokenizer: Any, pattern: Pattern, word: str) -> tuple[int, ...]:
@@ -140,11 +144,22 @@ def word_tokens(tokenizer: Any, pattern: Pattern, word: str) -> tuple[int, ...]:
     return tuple(_compile(tokenizer, pattern, word)[1])
 
 
-def _continuous(pattern: Pattern) -> Pattern:
-    """Make a pattern one running text for a causal model: no segments, nothing behind the mask."""
-    pieces: list[Piece] = []
-    for piece in pattern.pieces[: pattern.pieces.index(MaskSlot()) + 1]:
-        pieces.append(Words(" ") if isinstance(piece, Boundary) else piece)
+def _filler(tokenizer: Any, reading: Reading, words: Sequence[str]) -> str:
+    """Choose what stands at the mask while a pattern is tokenised."""
+    return str(tokenizer.mask_token) if reading == "masked" else words[0]
+
+
+def _as_read(pattern: Pattern, reading: Reading) -> Pattern:
+    """Make a pattern one running text, but for masked models: these alone know segments.
+
+    Where the word follows the text, nothing stands behind it.
+    """
+    if reading == "masked":
+        return pattern
+    kept = pattern.pieces
+    if reading in AT_END:
+        kept = kept[: kept.index(MaskSlot()) + 1]
+    pieces: list[Piece] = [Words(" ") if isinstance(own, Boundary) else own for own in kept]
     return replace(pattern, pieces=tuple(pieces))
 
 

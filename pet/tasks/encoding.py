@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -21,6 +21,14 @@ Ids = NDArray[np.int32]
 CHARACTERS_PER_TOKEN = 32
 
 SLICE = 1000  # texts tokenised at once: the tokenizer keeps much more of each than its ids
+
+# How a kind of model is asked for a word: at mask tokens in its place; as what follows the text;
+# of models of encoder and decoder, at a token of T5's in its place, or as the answer to the text.
+Reading = Literal["masked", "causal", "sentinel", "end"]
+
+AT_END = frozenset[Reading]({"causal", "end"})  # where the mask has to be last, and leaves no token
+
+SENTINEL = "<extra_id_0>"  # T5's token for the first words that are left out of a text
 
 PLACEHOLDER = "it"  # stands for a text while what is around it is tokenised
 
@@ -180,7 +188,7 @@ class SpecialTokens:
     second_type: int
 
     @classmethod
-    def of(cls, tokenizer: Any, causal: bool, pair: bool) -> SpecialTokens:
+    def of(cls, tokenizer: Any, reading: Reading, pair: bool) -> SpecialTokens:
         """Learn them from the tokenizer itself, by encoding a placeholder, or a pair of them."""
         content = tokenizer(PLACEHOLDER, add_special_tokens=False)["input_ids"]
         encoding = tokenizer(PLACEHOLDER, PLACEHOLDER if pair else None)
@@ -191,7 +199,7 @@ class SpecialTokens:
             second = _find(ids, content, first + len(content))
         end = second + len(content)
         # A causal model continues the text: nothing may stand after it.
-        stop = end if causal else len(ids)
+        stop = end if reading == "causal" else len(ids)
         places = slice(first), slice(first + len(content), second), slice(end, stop)
         before, between, after = (np.asarray(ids[place], np.int32) for place in places)
         own = tuple(np.asarray(types[place], np.int32) for place in places)
@@ -243,14 +251,23 @@ class Batch:
 
     Attributes:
         ids, attention, types: [rows, tokens]
-        masks: columns of the mask tokens [rows, masks]; for a causal model the column whose
-            prediction is asked for.
+        masks: columns of the mask tokens [rows, masks]; where the word follows the text, the column
+            before it.
     """
 
     ids: NDArray[np.int64]
     attention: NDArray[np.int64]
     types: NDArray[np.int64] | None
     masks: NDArray[np.int64]
+
+
+def mask_token(tokenizer: Any, reading: Reading) -> int | None:
+    """Return the token that stands in a word's place; None if the tokenizer has none such."""
+    if reading == "sentinel":
+        found: int | None = tokenizer.get_vocab().get(SENTINEL)
+        return found
+    own: int | None = tokenizer.mask_token_id
+    return own
 
 
 def joined(batches: Sequence[Batch], pad: int) -> Batch:
@@ -295,7 +312,7 @@ class Encoder:
         tokenizer: Any,
         parts: list[Ids | TextSlot | MaskSlot | Boundary],
         words: LabelWords,
-        causal: bool,
+        reading: Reading,
         max_length: int,
         offset: NDArray[np.float32] | None = None,
         prompt_length: int = 0,
@@ -308,12 +325,12 @@ class Encoder:
         self.by_probability = by_probability
         self.offset = offset
         self.max_length = max_length
-        self.causal = causal
+        self.reading = reading
         self._parts = parts
         pair = any(isinstance(part, Boundary) for part in parts)
-        self.special = SpecialTokens.of(tokenizer, causal, pair)
+        self.special = SpecialTokens.of(tokenizer, reading, pair)
         self._pad = tokenizer.pad_token_id
-        self._mask = tokenizer.mask_token_id
+        self._mask = mask_token(tokenizer, reading)
         # Where a soft prompt's vectors go, there stand tokens that count as text, unlike padding.
         stand_in = self._pad if self._mask is None else self._mask
         prompt = np.full(prompt_length, stand_in, np.int32)
@@ -414,8 +431,8 @@ class Encoder:
     ) -> NDArray[np.int64]:
         """Tokens of each filled row, so that rows of like length can share a batch. [rows]
 
-        The masks of the longest label word are counted in. A causal model has none of them, and
-        takes fewer: there it is a bound.
+        The masks of the longest label word are counted in. Other models than masked ones take
+        fewer: there it is a bound.
         """
         own = self._field_lengths(texts, rows).sum(axis=1) + self._fixed
         return np.maximum(own, 1) + self.longest_word
@@ -442,6 +459,12 @@ class Encoder:
                 places[index] = mask + np.arange(masks)
         return Batch(ids, attention, types, places)
 
+    def _places(self, masks: int) -> int:
+        """How many tokens stand in the word's place."""
+        if self.reading in AT_END:
+            return 0
+        return 1 if self.reading == "sentinel" else masks
+
     def _fill(
         self,
         texts: Mapping[TextSlot, TokenizedTexts],
@@ -459,8 +482,8 @@ class Encoder:
                 field += 1
             elif isinstance(part, MaskSlot):
                 # A causal model predicts the word from the token before it.
-                mask = length - 1 if self.causal else length
-                piece = np.full(0 if self.causal else masks, self._mask or 0, np.int32)
+                mask = length - 1 if self.reading in AT_END else length
+                piece = np.full(self._places(masks), self._mask or 0, np.int32)
             elif isinstance(part, Boundary):
                 piece = self.special.between
                 second = length + len(piece)

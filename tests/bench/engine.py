@@ -17,6 +17,7 @@ from data.cache import cache_root
 from pet.config import ModelRef, RunConfig, TrainingConfig
 from pet.models.cloze_model import ClozeModel
 from pet.models.loading import load_tokenizer
+from pet.models.masked_model import MaskedModel
 from pet.models.model import Texts
 from pet.models.scoring import cloze_encoder, score, tokenize_columns
 from pet.models.training import train
@@ -86,7 +87,7 @@ def model_of(geometry: Geometry, device: torch.device) -> ClozeModel:
         num_attention_heads=geometry.heads,
         intermediate_size=geometry.inner,
     )
-    return ClozeModel(BertForMaskedLM(config), tokenizer, device, causal=False)
+    return MaskedModel(BertForMaskedLM(config), tokenizer, device)
 
 
 def seconds_of(work: Callable[[], object], device: torch.device) -> float:

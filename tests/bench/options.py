@@ -17,6 +17,7 @@ from data.cache import cache_root
 from pet.finished.onnx_students import export_onnx, open_onnx, quantize
 from pet.models import scoring
 from pet.models.cloze_model import ClozeModel
+from pet.models.masked_model import MaskedModel
 from pet.models.model import Precision, Texts
 from pet.models.scoring import cloze_encoder, score, tokenize_columns
 from pet.student.student_folder import Student, open_student
@@ -86,7 +87,7 @@ def _in(model: ClozeModel, precision: Precision) -> ClozeModel:
 
 def _compiled(model: ClozeModel, encoder: Encoder, tokens: Texts) -> tuple[ClozeModel, float]:
     """Return the model with its layers compiled for any shape, and the seconds of the first use."""
-    other = ClozeModel(copy.deepcopy(model.module), model.tokenizer, CPU, model.causal)
+    other = MaskedModel(copy.deepcopy(model.module), model.tokenizer, CPU)
     other.module.bert.encoder.compile(dynamic=True)
     first = seconds_of(lambda: _score(other, encoder, tokens), CPU)
     return other, first - seconds_of(lambda: _score(other, encoder, tokens), CPU)

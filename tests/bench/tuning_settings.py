@@ -32,6 +32,7 @@ from pet.models.adapter import save_adapter
 from pet.models.backbone import start_adapter
 from pet.models.cloze_model import ClozeModel
 from pet.models.scoring import cloze_encoder, score_columns, tokenize_columns
+from pet.models.teachers import load_teacher
 from pet.models.training import cross_entropy, one_hot, optimize, train
 from pet.settings import make_config
 from pet.storage.files import write_json, write_text
@@ -108,7 +109,7 @@ def measure(cell: Cell) -> dict[str, float]:
     """Train a member as the cell's settings say, and ask it."""
     config, task = cell.config, load_task(TASK)
     ref = ModelRef(str(cache_root() / "models" / "bert-tiny"))
-    model = ClozeModel.load(ref, CPU)
+    model = load_teacher(ref, CPU)
     plain = cloze_encoder(model, task, PATTERN, config.max_length)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(cell.seed)

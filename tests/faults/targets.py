@@ -27,8 +27,8 @@ from pet.finished.inference import predict_texts
 from pet.finished.labeled_pool import write_labeled_csv
 from pet.finished.predictors import predictor_of
 from pet.inputs.model_checks import check_patterns
-from pet.models.cloze_model import ClozeModel
 from pet.models.scoring import score_columns
+from pet.models.teachers import load_teacher
 from pet.progress import SILENT, no_tick
 from pet.reviewing.annotations import read_annotations
 from pet.storage.files import read_parquet, write_parquet
@@ -269,9 +269,9 @@ def _models(inputs: Path, original: Path, folder: Path) -> Iterable[Target]:
 
     def read(path: Path) -> Any:
         check_patterns(config, task)
-        model = ClozeModel.load(config.model_ref, torch.device("cpu"))
+        model = load_teacher(config.model_ref, torch.device("cpu"))
         pattern = task.patterns[0]
-        encoder = pattern_encoder(model.tokenizer, pattern, task.words[pattern.name], False, 32)
+        encoder = pattern_encoder(model.tokenizer, pattern, task.words[pattern.name], "masked", 32)
         return score_columns(model, encoder, {"text": TEXTS}, 512, no_tick)
 
     for path in _files(folder, original):

@@ -13,9 +13,11 @@ from torch import Tensor
 from pet.config import ModelRef
 from pet.models.cloze_model import ClozeModel
 from pet.models.model import Classifier
+from pet.models.teachers import load_teacher
 from pet.tasks.compilation import pattern_encoder, plain_encoder
-from pet.tasks.encoding import Batch, Encoder, TokenizedTexts, tokenize
+from pet.tasks.encoding import Batch, Encoder, Reading, TokenizedTexts, tokenize
 from pet.tasks.patterns import Pattern, parse_pattern
+from tests.support.tiny_models import MASKS
 
 Columns = Mapping[str, Sequence[str]]
 CPU = torch.device("cpu")
@@ -34,7 +36,7 @@ def encoder_for(
     template: str,
     fields: Sequence[str] = ("text",),
     *,
-    causal: bool = False,
+    reading: Reading = "masked",
     words: Mapping[str, Sequence[str]] | None = None,
     max_length: int = 64,
     prompt_length: int = 0,
@@ -43,7 +45,7 @@ def encoder_for(
         tokenizer,
         pattern(template, fields),
         words or WORDS,
-        causal,
+        reading,
         max_length,
         prompt_length=prompt_length,
     )
@@ -65,14 +67,14 @@ def row_ids(batch: Batch, row: int = 0) -> list[int]:
     return [int(token) for token in batch.ids[row][batch.attention[row] == 1]]
 
 
-def filled(tokenizer: Any, template: str, causal: bool = False, **columns: str) -> list[int]:
+def filled(tokenizer: Any, template: str, reading: Reading = "masked", **columns: str) -> list[int]:
     """The ids of one filled row, special tokens and mask included."""
-    encoder = encoder_for(tokenizer, template, tuple(columns), causal=causal)
+    encoder = encoder_for(tokenizer, template, tuple(columns), reading=reading)
     return row_ids(batch_of(encoder, tokenizer, {name: [text] for name, text in columns.items()}))
 
 
 def load_cloze(folder: Path) -> ClozeModel:
-    model = ClozeModel.load(ModelRef(str(folder)), CPU)
+    model = load_teacher(ModelRef(str(folder)), CPU, MASKS.get(folder.name))
     model.module.eval()
     return model
 
@@ -96,7 +98,7 @@ def ask(
     texts: Sequence[str] = TEXTS,
 ) -> tuple[Tensor, Encoder, dict[str, Any]]:
     """A model's label scores of some texts, and the filled patterns behind them."""
-    encoder = encoder_for(model.tokenizer, template, causal=model.causal, words=words)
+    encoder = encoder_for(model.tokenizer, template, reading=model.reading, words=words)
     columns = tokenized(encoder, model.tokenizer, {"text": texts})
     with torch.no_grad():
         return model.outputs(encoder, columns, np.arange(len(texts))), encoder, columns

@@ -45,9 +45,14 @@ from transformers import (
     Qwen2ForCausalLM,
     RobertaConfig,
     RobertaForMaskedLM,
+    T5Config,
+    T5ForConditionalGeneration,
+    T5Tokenizer,
     XLMRobertaConfig,
     XLMRobertaForMaskedLM,
 )
+
+from pet.config import Mask
 
 WORDS = [
     "sport", "space", "business", "money", "game", "ball", "team", "goal", "match", "won",
@@ -58,6 +63,7 @@ WORDS = [
 MARKS = list(".,:;!?()[]-'\"")
 ENDINGS = ["##man", "##s", "##et"]
 POSITIONS = 160
+SENTINELS = 8
 SMALL: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 
 
@@ -142,7 +148,7 @@ def causal_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def unigram_model() -> Unigram:
+def unigram_pieces() -> list[tuple[str, float]]:
     """The words above with and without a ▁ for the space before them, and single letters."""
     special = ["<s>", "<pad>", "</s>", "<unk>"]
     letters = "▁abcdefghijklmnopqrstuvwxyz" + "".join(MARKS)
@@ -150,8 +156,11 @@ def unigram_model() -> Unigram:
     pieces += [(f"▁{word}", -4.0) for word in WORDS] + [
         (word, -5.0) for word in WORDS if word != "a"
     ]
-    pieces += [(letter, -12.0) for letter in letters if letter != "▁"] + [("▁", -9.0)]
-    return Unigram(pieces, unk_id=3, byte_fallback=False)
+    return pieces + [(letter, -12.0) for letter in letters if letter != "▁"] + [("▁", -9.0)]
+
+
+def unigram_model() -> Unigram:
+    return Unigram(unigram_pieces(), unk_id=3, byte_fallback=False)
 
 
 def unigram_tokenizer() -> PreTrainedTokenizerFast:
@@ -197,6 +206,14 @@ def sentencepiece_tokenizer() -> PreTrainedTokenizerFast:
         padding_side="left",
         model_input_names=["input_ids", "attention_mask"],
     )
+
+
+def t5_tokenizer() -> T5Tokenizer:
+    """A </s>, no mask token, and behind the words eight sentinels, the first one last: T5's."""
+    special = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
+    pieces = [(piece, score) for piece, score in unigram_pieces() if piece[0] != "<"]
+    marks = [(f"<extra_id_{number}>", 0.0) for number in reversed(range(SENTINELS))]
+    return T5Tokenizer(vocab=[*special, *pieces, *marks], extra_ids=SENTINELS)
 
 
 def _usual(tokenizer: Any) -> dict[str, Any]:
@@ -367,6 +384,29 @@ def bart(tokenizer: Any) -> Any:
     )
 
 
+def _like_t5(tokenizer: Any) -> dict[str, Any]:
+    return {
+        "d_model": 32,
+        "d_kv": 16,
+        "d_ff": 64,
+        "num_layers": 2,
+        "num_heads": 2,
+        "vocab_size": len(tokenizer),
+        "decoder_start_token_id": 0,
+    }
+
+
+def t5(tokenizer: Any) -> Any:
+    """T5 1.0: relative positions, one matrix for all embeddings and the head."""
+    return T5ForConditionalGeneration(T5Config(**_like_t5(tokenizer)))
+
+
+def flan(tokenizer: Any) -> Any:
+    """Flan-T5 and T0, as T5 1.1: gated feed-forward parts, and a head of its own."""
+    own = {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}
+    return T5ForConditionalGeneration(T5Config(**_like_t5(tokenizer), **own))
+
+
 def deberta(tokenizer: Any) -> Any:
     """DeBERTa-v3 as it is saved anew: its head is tied to the embeddings by hand."""
     return DebertaV2ForMaskedLM(
@@ -401,10 +441,16 @@ KINDS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "qwen": (causal_tokenizer, qwen),
     "granite": (causal_tokenizer, granite),
     "bart": (roberta_tokenizer, bart),
+    "t5": (t5_tokenizer, t5),
+    "flan": (t5_tokenizer, flan),
     "deberta": (roberta_tokenizer, deberta),
     "longformer": (roberta_tokenizer, longformer),
     "llama2": (sentencepiece_tokenizer, llama),
 }
+
+
+# How those of encoder and decoder are asked for a word.
+MASKS: dict[str, Mask] = {"t5": "sentinel", "flan": "end"}
 
 
 def save_model(kind: str, folder: Path, seed: int = 0) -> Path:

@@ -19,19 +19,21 @@ from pet.pipeline import label_pool
 from pet.progress import no_tick
 from tests.conftest import ModelFolder
 from tests.support import samples
+from tests.support.tiny_models import MASKS
 
 TUNINGS = ("full", "lora", "prefix", "soft-prompt")
 ORDINARY = ("bert",)
 OTHERS = (
     *("albert", "distilbert", "modernbert", "electra", "deberta", "roberta", "mpnet"),
     *("xlm_roberta", "gpt2", "llama", "qwen", "granite", "bloom", "opt", "bart"),
+    *("t5", "flan"),
 )
 KINDS = [*ORDINARY, *(pytest.param(kind, marks=pytest.mark.thorough) for kind in OTHERS)]
 REFUSED = {  # an attention that transformers lets nobody replace; an encoder and a decoder
-    "prefix": ("deberta", "mpnet", "bloom", "bart"),
+    "prefix": ("deberta", "mpnet", "bloom", "bart", "t5", "flan"),
     "soft-prompt": ("bart",),
 }
-HEADLESS = ("granite",)
+HEADLESS = ("granite", "t5", "flan")
 TEXTS = ["the team won the game", "a rocket to the moon", "the bank said the price was bad today"]
 
 
@@ -45,7 +47,8 @@ def settings(inputs_folder: Path, model_folder: ModelFolder, tmp_path: Path) -> 
         model = str(model_folder(kind))
         own = {} if tuning == "full" else samples.adapted(tuning)
         student = {"student_model": str(model_folder("bert"))} if kind in HEADLESS else {}
-        return {"model": model, "task": str(task), "test": None, **student, **own}
+        mask = {"mask": MASKS[kind]} if kind in MASKS else {}
+        return {"model": model, **mask, "task": str(task), "test": None, **student, **own}
 
     return make
 

@@ -17,8 +17,8 @@ from pet.config import ModelRef
 from pet.errors import InputError, Interrupted
 from pet.method.calibration import UNTRAINED, calibration_offset
 from pet.method.ensembling import softmax
-from pet.models.cloze_model import ClozeModel
 from pet.models.scoring import cloze_encoder, score_columns
+from pet.models.teachers import load_teacher
 from pet.pipeline import label_pool
 from pet.progress import SILENT, Observer
 from pet.storage.locks import LOCK
@@ -97,7 +97,7 @@ def pattern_logits(
 ) -> np.ndarray:
     """Ask every pattern by itself. [patterns, rows, labels]"""
     task = load_task(task_path)
-    model = ClozeModel.load(ModelRef(str(model_path)), CPU)
+    model = load_teacher(ModelRef(str(model_path)), CPU)
     stack = []
     for pattern in task.patterns:
         encoder = cloze_encoder(model, task, pattern.name, 32)
@@ -183,9 +183,9 @@ def test_the_prior_is_of_a_sample_of_the_whole_pool(
 
 def test_the_model_is_loaded_once(label: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded: list[Any] = []
-    load = ClozeModel.load
+    load = zero_shot.load_teacher
     monkeypatch.setattr(
-        zero_shot.ClozeModel, "load", lambda *a, **b: loaded.append(a) or load(*a, **b)
+        zero_shot, "load_teacher", lambda *a, **b: loaded.append(a) or load(*a, **b)
     )
     label("out")
     assert len(loaded) == 1
@@ -350,12 +350,12 @@ def test_labels_that_are_fields_are_asked_for_row_by_row(
     assert found[1] == pytest.approx([0.5, 0.5], abs=1e-6)
     assert np.isfinite(found).all()
     text, one, two = ASKED[0]
-    model = ClozeModel.load(ModelRef(str(model_folder(kind))), CPU)
+    model = load_teacher(ModelRef(str(model_folder(kind))), CPU)
     logits = []
     for template in ("{text} so {mask}", f"{one} or {two}? {{text}} so {{mask}}"):
         words = {"first": (one,), "second": (two,)}
         encoder = encoder_for(
-            model.tokenizer, template, causal=model.causal, words=words, max_length=32
+            model.tokenizer, template, reading=model.reading, words=words, max_length=32
         )
         logits.append(score_columns(model, encoder, {"text": [text]}, 512)[0])
     centred = np.stack(logits) - np.mean(logits, axis=1, keepdims=True)

@@ -14,6 +14,7 @@ from pet.inputs.pool_sample import sample_pool
 from pet.inputs.session import open_session
 from pet.models.batching import Rows
 from pet.models.cloze_model import ClozeModel
+from pet.models.masked_model import MaskedModel
 
 
 def test_the_passes_of_a_step_are_of_one_pattern(
@@ -34,7 +35,7 @@ def test_the_passes_of_a_step_are_of_one_pattern(
                 loss(part, step=step)
         return []
 
-    monkeypatch.setattr(ClozeModel, "language_model_loss", note)
+    monkeypatch.setattr(MaskedModel, "language_model_loss", note)
     monkeypatch.setattr(adaptation, "optimize", two_passes_a_step)
     session = open_session(config_for(adapt_steps=6))
     sample_pool(session)

@@ -85,7 +85,7 @@ CAUSAL = ("llama", "gpt2", "opt")
 
 
 def prompted(model: ClozeModel, seed: int = 1, length: int = 3) -> ClozeModel:
-    end = length + (0 if model.causal else 1)
+    end = length + (0 if model.reading == "causal" else 1)
     prompt = SoftPrompt.fresh(model.module, length, end, seed)
     prompt.vectors.data.mul_(10)  # far from any word, as trained ones are
     return model.with_adapter(prompt)

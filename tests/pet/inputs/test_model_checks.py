@@ -27,10 +27,32 @@ Configure = Callable[..., Any]
 
 def test_a_task_without_a_pattern_for_a_causal_model_is_refused(config_for: Configure) -> None:
     task = read_tables(config_for()).task
-    assert suitable(task, causal=False) == (task, [])
+    assert suitable(task, reading="masked") == (task, [])
     only = dataclasses.replace(task, patterns=task.patterns[:2])
     with pytest.raises(InputError, match="a pattern that ends in"):
-        suitable(only, causal=True)
+        suitable(only, reading="causal")
+
+
+def test_a_model_of_encoder_and_decoder_needs_its_reading_and_another_student(
+    config_for: Configure, model_folder: ModelFolder
+) -> None:
+    own = {"model": str(model_folder("t5")), "student_model": str(model_folder("bert"))}
+    with pytest.raises(InputError, match="--set mask=sentinel") as caught:
+        read_inputs(config_for(**own))
+    assert [problem.where for problem in caught.value.problems] == ["setting mask"]
+    with pytest.raises(InputError, match="--student-model"):
+        read_inputs(config_for(**own | {"student_model": None}, mask="sentinel"))
+    inputs = read_inputs(config_for(**own, mask="end"))
+    assert [pattern.name for pattern in inputs.task.patterns] == ["last"], "where the mask is last"
+
+
+def test_a_language_that_cannot_be_learned_is_refused(
+    config_for: Configure, model_folder: ModelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inspection, "sentinels", lambda _: [])
+    own = {"model": str(model_folder("flan")), "student_model": str(model_folder("bert"))}
+    with pytest.raises(InputError, match="setting lm_weight"):
+        read_inputs(config_for(**own, mask="end", lm_weight=0.01))
 
 
 def test_what_is_wrong_with_device_length_models_and_words_comes_at_once(
@@ -51,7 +73,7 @@ def test_a_run_that_goes_on_does_not_load_its_models_once_more(
     config_for: Configure, run_copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A billion weights take a minute to load, which a run with nothing to do has no use for."""
-    monkeypatch.setitem(inspection.LOADERS, "model", lambda *_: pytest.fail("it was loaded"))
+    monkeypatch.setattr(inspection, "load_teacher", lambda *_: pytest.fail("it was loaded"))
     assert label_pool(config_for(out=run_copy))["labels"]["rows"]
 
 

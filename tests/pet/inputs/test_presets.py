@@ -12,6 +12,7 @@ from pet.config import PRESETS, ModelRef
 from pet.inputs import presets
 from pet.inputs.presets import choose_preset, slow_precision, with_preset
 from pet.models.loading import count_weights
+from pet.models.teachers import load_teacher
 from pet.settings import make_config
 
 Configure = Callable[..., Any]
@@ -145,10 +146,9 @@ def test_a_processor_without_bfloat16_keeps_float32(
 
 
 def test_weights_are_counted_without_loading_them(model_folder: Any) -> None:
-    from pet.models.cloze_model import ClozeModel
 
     ref = ModelRef(str(model_folder("llama")))
-    module = ClozeModel.load(ref, torch.device("cpu")).module
+    module = load_teacher(ref, torch.device("cpu")).module
     assert count_weights(ref) == sum(p.numel() for p in module.parameters())
 
 

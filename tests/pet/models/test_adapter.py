@@ -41,15 +41,29 @@ PAIRS = [
 ARCHITECTURES = (
     *("bert", "roberta", "albert", "deberta", "modernbert", "electra", "xlm_roberta", "mpnet"),
     *("distilbert", "gpt2", "llama", "qwen", "granite", "bloom", "opt", "bart"),
+    *("t5", "flan"),
 )
-NO_BIASES = "llama", "modernbert", "granite"
+NO_BIASES = "llama", "modernbert", "granite", "t5", "flan"
 REFUSED = {
     "bitfit": NO_BIASES,
     "top-1": ("albert",),  # one layer, computed again
-    "prefix": ("deberta", "mpnet", "bloom", "bart"),  # attention of their own; a decoder
+    "prefix": (
+        "deberta",
+        "mpnet",
+        "bloom",
+        "bart",
+        "t5",
+        "flan",
+    ),  # attention of their own; a decoder
     "soft-prompt": ("bart",),
 }
-QUICK = (("albert", "houlsby"), ("gpt2", "dora"), ("bart", "top-1"), ("llama", "bitfit"))
+QUICK = (
+    ("albert", "houlsby"),
+    ("gpt2", "dora"),
+    ("bart", "top-1"),
+    ("llama", "bitfit"),
+    ("t5", "soft-prompt"),
+)
 MATRIX = [
     pytest.param(kind, way, marks=() if (kind, way) in QUICK else pytest.mark.thorough)
     for kind in ARCHITECTURES
@@ -76,7 +90,7 @@ def settings(tuning: str = "lora", **more: Any) -> RunConfig:
 def start(model: ClozeModel, tuning: str, seed: int = 1, **more: Any) -> ClozeModel:
     """The model with a new adapter."""
     model.module.requires_grad_(False)
-    encoder = encoder_for(model.tokenizer, TEMPLATE, causal=model.causal)
+    encoder = encoder_for(model.tokenizer, TEMPLATE, reading=model.reading)
     return model.with_adapter(start_adapter(model, settings(tuning, **more), encoder, seed))
 
 
@@ -116,7 +130,7 @@ def fit(worn: ClozeModel, steps: int) -> list[float]:
     """Train on the texts; return the losses."""
     assert worn.adapter is not None
     encoder = encoder_for(
-        worn.tokenizer, TEMPLATE, causal=worn.causal, prompt_length=worn.adapter.prompt_length
+        worn.tokenizer, TEMPLATE, reading=worn.reading, prompt_length=worn.adapter.prompt_length
     )
     texts = tokenized(encoder, worn.tokenizer, {"text": TEXTS})
     return train(
@@ -136,7 +150,7 @@ def note(model: ClozeModel, template: str = TEMPLATE, words: Any = None) -> Tens
     """What the model says of some texts. [rows, labels]"""
     length = 0 if model.adapter is None else model.adapter.prompt_length
     encoder = encoder_for(
-        model.tokenizer, template, causal=model.causal, words=words, prompt_length=length
+        model.tokenizer, template, reading=model.reading, words=words, prompt_length=length
     )
     texts = tokenized(encoder, model.tokenizer, {"text": TEXTS})
     with torch.no_grad():
@@ -244,7 +258,7 @@ def test_what_an_adapted_model_says_does_not_depend_on_the_rows_beside(
     assert worn.adapter is not None
     disturb(worn.adapter)
     encoder = encoder_for(
-        worn.tokenizer, TEMPLATE, causal=worn.causal, prompt_length=worn.adapter.prompt_length
+        worn.tokenizer, TEMPLATE, reading=worn.reading, prompt_length=worn.adapter.prompt_length
     )
     texts = tokenized(encoder, worn.tokenizer, {"text": TEXTS})
     together = score(worn, encoder, texts, tokens_per_batch=512)

@@ -19,8 +19,8 @@ from pet.config import ModelRef
 from pet.ensemble.logits import read_logits
 from pet.errors import InputError, Interrupted
 from pet.finished.inference import evaluate_run, label_new_pool
+from pet.models import backbone
 from pet.models.backbone import Backbone
-from pet.models.cloze_model import ClozeModel
 from pet.models.prefix import Prefix
 from pet.pipeline import label_pool
 from pet.progress import SILENT
@@ -111,13 +111,13 @@ def test_a_killed_run_of_adapters_ends_with_the_same_bytes(
 def loaded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The language models that are loaded from now on."""
     refs: list[str] = []
-    load = ClozeModel.load.__func__  # type: ignore[attr-defined]
+    load = backbone.load_teacher
 
-    def count(cls: Any, ref: str, *arguments: Any, **more: Any) -> Any:
+    def count(ref: str, *arguments: Any, **more: Any) -> Any:
         refs.append(ref)
-        return load(cls, ref, *arguments, **more)
+        return load(ref, *arguments, **more)
 
-    monkeypatch.setattr(ClozeModel, "load", classmethod(count))
+    monkeypatch.setattr(backbone, "load_teacher", count)
     return refs
 
 

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from pet.config import ModelRef
-from pet.models.cloze_model import ClozeModel, mask_tokens
+from pet.models.cloze_model import ClozeModel
 from pet.models.fast_paths import head_for
+from pet.models.masked_model import mask_tokens
+from pet.models.teachers import load_teacher
 from pet.tasks.encoding import Batch, Encoder
 from tests.conftest import ModelFolder
 from tests.support import tiny_models
@@ -47,7 +49,7 @@ def full_logits(
 def test_label_scores_are_the_full_logits_at_the_mask(model_folder: ModelFolder, kind: str) -> None:
     """Row by row and unpadded; `c` has two words, whose logits are averaged."""
     model = load_cloze(model_folder(kind))
-    assert model.causal == (kind in CAUSAL)
+    assert (model.reading == "causal") == (kind in CAUSAL)
     scores, encoder, columns = ask(model, template_for(kind))
     assert encoder.words.mask_counts == (1,)
     assert scores.shape == (len(TEXTS), 3)
@@ -316,7 +318,7 @@ def test_bfloat16_scores_are_float32_and_near_those_of_full_precision(
     """On a CPU too, and in every way of scoring; log p is summed in float32."""
     for kind in ("bert", "llama"):
         folder = str(model_folder(kind))
-        half = ClozeModel.load(ModelRef(folder), CPU, precision="bfloat16")
+        half = load_teacher(ModelRef(folder), CPU, precision="bfloat16")
         half.module.eval()
         for words in ({"a": ("game",), "b": ("money",)}, {"a": ("big new game",), "b": ("money",)}):
             exact, encoder, columns = ask(load_cloze(model_folder(kind)), template_for(kind), words)
@@ -417,7 +419,7 @@ def test_gradients_reach_every_weight_that_the_full_logits_reach(
     model_folder: ModelFolder, kind: str
 ) -> None:
     model = load_cloze(model_folder(kind))
-    encoder = encoder_for(model.tokenizer, template_for(kind), causal=model.causal)
+    encoder = encoder_for(model.tokenizer, template_for(kind), reading=model.reading)
     columns = tokenized(encoder, model.tokenizer, {"text": TEXTS})
     model.outputs(encoder, columns, ROWS).square().sum().backward()
     ours = {

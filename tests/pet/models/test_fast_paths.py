@@ -184,7 +184,7 @@ def test_scores_are_near_those_of_float32_for_every_kind_of_model(
     model_folder: ModelFolder, kind: str
 ) -> None:
     model = load_cloze(model_folder(kind))
-    encoder = encoder_for(model.tokenizer, "{text} it is {mask}", causal=model.causal)
+    encoder = encoder_for(model.tokenizer, "{text} it is {mask}", reading=model.reading)
     texts = tokenized(encoder, model.tokenizer, {"text": TEXTS})
     exact = score(model, encoder, texts, tokens_per_batch=512)
     model.precision = "int8"

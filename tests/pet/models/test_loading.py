@@ -16,16 +16,16 @@ import torch
 from pet.config import ModelRef
 from pet.errors import InputError
 from pet.models import loading, loading_errors
-from pet.models.cloze_model import ClozeModel
 from pet.models.loading import (
     choose_device,
-    is_causal,
     load_tokenizer,
     longest_input,
     model_digest,
     model_problems,
+    reading_of,
 )
 from pet.models.model import Classifier
+from pet.models.teachers import load_teacher
 from tests.conftest import ModelFolder
 from tests.support.cloze import CPU, ask, fresh_classifier, load_cloze
 from tests.support.tiny_models import POSITIONS
@@ -60,7 +60,7 @@ def test_the_planted_pickle_would_really_run(tmp_path: Path) -> None:
 
 
 LOADERS = {
-    "cloze": lambda folder: ClozeModel.load(ModelRef(str(folder)), CPU),
+    "cloze": lambda folder: load_teacher(ModelRef(str(folder)), CPU),
     "fresh": lambda folder: Classifier.fresh(ModelRef(str(folder)), ("a", "b"), CPU, 0),
     "classifier": lambda folder: Classifier.load(str(folder), CPU),
     "digest": lambda folder: model_digest(ModelRef(str(folder))),
@@ -107,7 +107,7 @@ def test_a_hub_model_that_cannot_be_reached_is_one_screen(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises(InputError, match="offline, give the path of a local folder"):
-        ClozeModel.load(ModelRef("nobody/nothing-of-that-name"), CPU)
+        load_teacher(ModelRef("nobody/nothing-of-that-name"), CPU)
     assert capfd.readouterr() == ("", "")
 
 
@@ -148,14 +148,14 @@ def test_a_damaged_model_is_the_users_to_correct(bert_copy: Path, name: str, sai
     path = bert_copy / name
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(InputError, match=said):
-        ClozeModel.load(ModelRef(str(bert_copy)), CPU)
+        load_teacher(ModelRef(str(bert_copy)), CPU)
 
 
 def test_a_damaged_file_is_named_and_only_that_is_called_damaged(bert_copy: Path) -> None:
     path = bert_copy / "model.safetensors"
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(InputError, match=r"again: model\.safetensors is damaged"):
-        ClozeModel.load(ModelRef(str(bert_copy)), CPU)
+        load_teacher(ModelRef(str(bert_copy)), CPU)
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ def test_a_classifier_or_bare_encoder_is_no_language_model(
     fresh_classifier(model_folder("bert")).save(tmp_path / "classifier")
     for name in ("bare", "classifier"):
         with pytest.raises(InputError, match="saved with its head"):
-            ClozeModel.load(ModelRef(str(tmp_path / name)), CPU)
+            load_teacher(ModelRef(str(tmp_path / name)), CPU)
 
 
 def test_a_language_model_is_no_classifier(model_folder: ModelFolder) -> None:
@@ -276,7 +276,7 @@ def test_a_model_that_is_neither_is_refused(bert_copy: Path) -> None:
     config |= {"model_type": "vit", "architectures": ["ViTModel"]}
     (bert_copy / "config.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match="a masked or causal language model"):
-        is_causal(ModelRef(str(bert_copy)))
+        reading_of(ModelRef(str(bert_copy)), None)
 
 
 def test_a_models_digest_is_of_its_content(bert_copy: Path, model_folder: ModelFolder) -> None:

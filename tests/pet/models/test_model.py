@@ -18,6 +18,7 @@ from pet.config import ModelRef
 from pet.errors import InputError
 from pet.models.cloze_model import ClozeModel
 from pet.models.model import Classifier, Model, Precision, head_weights
+from pet.models.teachers import load_teacher
 from tests.conftest import ModelFolder
 from tests.support.cloze import (
     CPU,
@@ -140,7 +141,7 @@ def test_dropout_can_be_set_for_the_whole_model(model_folder: ModelFolder, kind:
     assert {m.p for m in model.module.modules() if isinstance(m, torch.nn.Dropout)} == own
     model.set_dropout(0.0)
     model.module.train()
-    encoder = encoder_for(model.tokenizer, "{text} it is {mask}", causal=model.causal)
+    encoder = encoder_for(model.tokenizer, "{text} it is {mask}", reading=model.reading)
     texts = tokenized(encoder, model.tokenizer, {"text": TEXTS})
     with torch.no_grad():
         assert torch.equal(model.outputs(encoder, texts, ROWS), model.outputs(encoder, texts, ROWS))
@@ -182,7 +183,7 @@ def test_precision_reaches_the_forward_pass_of_every_way_to_load(
     fresh_classifier(model_folder("bert")).save(tmp_path / "c")
     made: dict[Precision, list[Model]] = {
         precision: [
-            ClozeModel.load(ModelRef(folder), CPU, precision=precision),
+            load_teacher(ModelRef(folder), CPU, precision=precision),
             Classifier.fresh(ModelRef(folder), ("a", "b"), CPU, 0, precision=precision),
             Classifier.load(str(tmp_path / "c"), CPU, precision=precision),
         ]

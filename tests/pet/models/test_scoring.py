@@ -32,7 +32,7 @@ def test_the_order_and_the_scores_do_not_depend_on_the_batches(
     model_folder: ModelFolder, kind: str, tokens: int
 ) -> None:
     model = load_cloze(model_folder(kind))
-    encoder = encoder_for(model.tokenizer, "{text} it is {mask}", causal=model.causal)
+    encoder = encoder_for(model.tokenizer, "{text} it is {mask}", reading=model.reading)
     texts = tokenized(encoder, model.tokenizer, {"text": MANY})
     one_by_one = np.concatenate(
         [

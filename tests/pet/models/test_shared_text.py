@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from pet.config import ModelRef
-from pet.models.cloze_model import ClozeModel
+from pet.models.causal_model import CausalModel
 from pet.models.scoring import cloze_encoder, score, score_together, tokenize_columns
 from pet.models.shared_text import Branches, group_by_text
+from pet.models.teachers import load_teacher
 from pet.tasks.encoding import Encoder
 from pet.tasks.task import Task, load_task
 
@@ -45,7 +46,7 @@ def task(tmp_path: Path) -> Callable[[str], Task]:
 
 
 def encoded(
-    model: ClozeModel, task: Task, columns: dict[str, list[str]], length: int = 24
+    model: CausalModel, task: Task, columns: dict[str, list[str]], length: int = 24
 ) -> tuple[list[Encoder], Any]:
     texts: Any = {}
     encoders = [cloze_encoder(model, task, own.name, length) for own in task.patterns]
@@ -60,7 +61,7 @@ def test_scores_together_are_those_of_separate_passes(
     kind: str, words: str, task: Callable[..., Task], model_folder: Any
 ) -> None:
     """A mask that is off by one token shows a pattern a text that is not its own."""
-    model = ClozeModel.load(ModelRef(str(model_folder(kind))), CPU)
+    model = load_teacher(ModelRef(str(model_folder(kind))), CPU)
     encoders, texts = encoded(model, task(words), {"text": TEXTS})
     assert len({encoder.budget() for encoder in encoders}) > 1, "they cut a long text differently"
     assert [0, 1] in group_by_text(encoders)
@@ -76,7 +77,7 @@ def test_several_fields_share_a_text_where_they_are_cut_alike(
 ) -> None:
     """A field that is cut by one pattern's budget is not the other's text."""
     pairs = TASK.replace('["text"]', '["title", "text"]').replace("{text}", "{title} and {text}")
-    model = ClozeModel.load(ModelRef(str(model_folder("llama"))), CPU)
+    model = load_teacher(ModelRef(str(model_folder("llama"))), CPU)
     columns = {"title": TEXTS, "text": TEXTS[::-1]}
     encoders, texts = encoded(model, task(text=pairs), columns)
     assert [0] in group_by_text(encoders), "another budget, another text"
@@ -89,7 +90,7 @@ def test_a_model_that_scores_otherwise_together_is_asked_apart(
     task: Callable[..., Task], model_folder: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Models with windows or recurrent states would read the wrong text without a word."""
-    model = ClozeModel.load(ModelRef(str(model_folder("llama"))), CPU)
+    model = load_teacher(ModelRef(str(model_folder("llama"))), CPU)
     encoders, texts = encoded(model, task(), {"text": TEXTS})
     expected = score_together(model, encoders, texts, tokens_per_batch=64)
     model._shares = None
@@ -103,7 +104,7 @@ def test_a_model_that_scores_otherwise_together_is_asked_apart(
 def test_a_window_shorter_than_texts_is_not_shared(
     task: Callable[..., Task], model_folder: Any
 ) -> None:
-    model = ClozeModel.load(ModelRef(str(model_folder("llama"))), CPU)
+    model = load_teacher(ModelRef(str(model_folder("llama"))), CPU)
     model.module.config.sliding_window = 8
     encoders, texts = encoded(model, task(), {"text": TEXTS})
     assert not model.shares_text(encoders[:2], texts, np.arange(2))
@@ -113,13 +114,7 @@ def test_a_model_that_takes_masks_of_one_shape_does_not_share(
     task: Callable[..., Task], model_folder: Any
 ) -> None:
     """BLOOM's check and run ended in a traceback."""
-    model = ClozeModel.load(ModelRef(str(model_folder("bloom"))), CPU)
-    encoders, texts = encoded(model, task(), {"text": TEXTS})
-    assert not model.shares_text(encoders[:2], texts, np.arange(2))
-
-
-def test_a_masked_model_does_not_share(task: Callable[..., Task], model_folder: Any) -> None:
-    model = ClozeModel.load(ModelRef(str(model_folder("bert"))), CPU)
+    model = load_teacher(ModelRef(str(model_folder("bloom"))), CPU)
     encoders, texts = encoded(model, task(), {"text": TEXTS})
     assert not model.shares_text(encoders[:2], texts, np.arange(2))
 
@@ -127,7 +122,7 @@ def test_a_masked_model_does_not_share(task: Callable[..., Task], model_folder: 
 def test_a_branch_sees_its_own_pattern_and_no_other(
     task: Callable[..., Task], model_folder: Any
 ) -> None:
-    model = ClozeModel.load(ModelRef(str(model_folder("llama"))), CPU)
+    model = load_teacher(ModelRef(str(model_folder("llama"))), CPU)
     encoders, _ = encoded(model, task('"big game won"'), {"text": TEXTS})
     branches = Branches.of(encoders[:2])
     same = branches.owners[:, None] == branches.owners[None, :]
@@ -138,7 +133,7 @@ def test_a_branch_sees_its_own_pattern_and_no_other(
 def test_rows_are_counted_once_for_all_patterns(
     task: Callable[..., Task], model_folder: Any
 ) -> None:
-    model = ClozeModel.load(ModelRef(str(model_folder("llama"))), CPU)
+    model = load_teacher(ModelRef(str(model_folder("llama"))), CPU)
     encoders, texts = encoded(model, task(), {"text": TEXTS})
     counted: list[int] = []
     score_together(model, encoders, texts, tokens_per_batch=64, tick=counted.append)

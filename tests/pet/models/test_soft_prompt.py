@@ -30,10 +30,10 @@ def prompted(folder: Path, seed: int = 1, template: str = TEMPLATE) -> tuple[Any
 
 
 def on(model: Any, seed: int, template: str = TEMPLATE) -> tuple[Any, Any]:
-    plain = encoder_for(model.tokenizer, template, causal=model.causal)
+    plain = encoder_for(model.tokenizer, template, reading=model.reading)
     end = len(plain.special.before) + LENGTH
     worn = model.with_adapter(SoftPrompt.fresh(model.module, LENGTH, end, seed))
-    return worn, encoder_for(model.tokenizer, template, causal=model.causal, prompt_length=LENGTH)
+    return worn, encoder_for(model.tokenizer, template, reading=model.reading, prompt_length=LENGTH)
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta", "llama", "gpt2"])
@@ -71,7 +71,7 @@ def test_a_prompt_stands_behind_what_every_text_begins_with(
     _, encoder, model = prompted(model_folder(kind))
     texts = tokenized(encoder, model.tokenizer, {"text": TEXTS})
     batch = encoder.batch(texts, np.arange(len(TEXTS)))
-    plain = encoder_for(model.tokenizer, TEMPLATE, causal=model.causal)
+    plain = encoder_for(model.tokenizer, TEMPLATE, reading=model.reading)
     without = plain.batch(texts, np.arange(len(TEXTS)))
     before = len(plain.special.before)
     assert np.array_equal(batch.masks, without.masks + LENGTH)

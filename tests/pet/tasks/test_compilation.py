@@ -126,9 +126,9 @@ def test_a_label_may_name_the_same_tokens_twice_and_they_count_once(tokenizer_of
 
 def test_a_causal_pattern_needs_its_mask_last(tokenizer_of: Any) -> None:
     words = {"a": ("sport",), "b": ("money",)}
-    problems = problems_of(tokenizer_of("llama"), "{mask}: {text}", words, causal=True)
+    problems = problems_of(tokenizer_of("llama"), "{mask}: {text}", words, reading="causal")
     assert "as the last thing" in problems[0].expected
-    encoder_for(tokenizer_of("llama"), "{text}: {mask}", words=words, causal=True)
+    encoder_for(tokenizer_of("llama"), "{text}: {mask}", words=words, reading="causal")
 
 
 def test_a_pattern_that_leaves_no_room_is_refused(tokenizer_of: Any) -> None:
@@ -143,7 +143,7 @@ def test_all_problems_of_a_pattern_come_at_once(tokenizer_of: Any) -> None:
     words = {"a": ("zebra",), "b": ("news",), "c": ("NEWS",)}
     template = "it was the {mask} and the {text}"
     with pytest.raises(InputError, match="zebra") as caught:
-        pattern_encoder(tokenizer_of("bert"), pattern(template), words, False, 8)
+        pattern_encoder(tokenizer_of("bert"), pattern(template), words, "masked", 8)
     assert len(caught.value.problems) == 3
 
 

@@ -14,7 +14,7 @@ from pet.config import ModelRef
 from pet.models.loading import AS_TOKENIZED, load_tokenizer
 from pet.models.scoring import tokenize_columns
 from pet.tasks.compilation import pattern_encoder, plain_encoder
-from pet.tasks.encoding import SpecialTokens, shorten, tokenize
+from pet.tasks.encoding import Reading, SpecialTokens, shorten, tokenize
 from tests.conftest import ModelFolder
 from tests.support.cloze import TEXTS, batch_of, encoder_for, filled, pattern, row_ids, tokenized
 from tests.support.tiny_models import KINDS
@@ -28,6 +28,10 @@ TEMPLATES = (
     "news {text}, is it {mask}?",
     "{text}{mask}",
 )
+
+
+def reading_of(kind: str) -> Reading:
+    return "causal" if kind == "llama" else "masked"
 
 
 @pytest.fixture
@@ -62,7 +66,10 @@ def test_a_causal_pattern_ends_before_its_word(tokenizer_of: Any, kind: str, tem
     tokenizer = tokenizer_of(kind)
     for text in TEXTS:
         typed = pattern(template).fill({"text": text}, "").rstrip()
-        assert filled(tokenizer, template, causal=True, text=text) == tokenizer(typed)["input_ids"]
+        assert (
+            filled(tokenizer, template, reading="causal", text=text)
+            == tokenizer(typed)["input_ids"]
+        )
 
 
 @pytest.mark.parametrize(
@@ -92,7 +99,7 @@ def test_the_mask_is_where_the_batch_says(tokenizer_of: Any, kind: str) -> None:
 
 def test_a_causal_batch_asks_at_the_last_token_of_each_row(tokenizer_of: Any) -> None:
     tokenizer = tokenizer_of("gpt2")
-    encoder = encoder_for(tokenizer, "{text} {mask}", causal=True)
+    encoder = encoder_for(tokenizer, "{text} {mask}", reading="causal")
     batch = batch_of(encoder, tokenizer, {"text": TEXTS})
     assert batch.masks[:, 0].tolist() == (batch.attention.sum(1) - 1).tolist()
 
@@ -140,7 +147,7 @@ def test_a_field_after_a_bracket_gets_no_space_from_sentencepiece(tokenizer_of: 
 
 def test_the_segments_of_a_causal_pattern_are_parted_by_a_space(tokenizer_of: Any) -> None:
     tokenizer = tokenizer_of("llama")
-    ids = filled(tokenizer, "{text} || it was {mask}", causal=True, text="the game was on")
+    ids = filled(tokenizer, "{text} || it was {mask}", reading="causal", text="the game was on")
     assert tokenizer.decode(ids) == "the game was on it was"
 
 
@@ -235,10 +242,10 @@ def test_a_text_of_blanks_and_then_words_is_read_up_to_its_words(tokenizer_of: A
 
 
 def test_special_tokens_are_learned_from_the_tokenizer(tokenizer_of: Any) -> None:
-    found = SpecialTokens.of(tokenizer_of("bert"), causal=False, pair=True)
+    found = SpecialTokens.of(tokenizer_of("bert"), reading="masked", pair=True)
     assert (found.before.tolist(), found.between.tolist(), found.after.tolist()) == ([2], [3], [3])
     assert found.second_type == 1
-    found = SpecialTokens.of(tokenizer_of("roberta"), causal=False, pair=True)
+    found = SpecialTokens.of(tokenizer_of("roberta"), reading="masked", pair=True)
     assert (found.between.tolist(), found.second_type) == ([2, 2], 0)
 
 
@@ -288,7 +295,12 @@ def test_lengths_are_those_of_the_filled_rows(tokenizer_of: Any) -> None:
 @pytest.mark.parametrize("piece", ["the game ", "x", "☃", "\n", "é"])
 def test_a_text_of_100000_characters_is_cut(tokenizer_of: Any, kind: str, piece: str) -> None:
     tokenizer = tokenizer_of(kind)
-    encoder = encoder_for(tokenizer, "{text} it is {mask}", causal=kind == "llama", max_length=32)
+    encoder = encoder_for(
+        tokenizer,
+        "{text} it is {mask}",
+        reading="causal" if kind == "llama" else "masked",
+        max_length=32,
+    )
     batch = batch_of(encoder, tokenizer, {"text": [piece * 100_000, "news"]})
     assert batch.ids.shape[1] <= 32
     assert tokenizer.unk_token_id not in row_ids(batch, 1)
@@ -337,7 +349,7 @@ def test_a_text_without_a_token_still_gives_the_model_one_to_speak_behind(
 ) -> None:
     tokenizer = tokenizer_of("gpt2")
     for encoder in (
-        encoder_for(tokenizer, template, causal=True),
+        encoder_for(tokenizer, template, reading="causal"),
         plain_encoder(tokenizer, ("text",), 8),
     ):
         texts = tokenized(encoder, tokenizer, {"text": ["", "the game"]})
@@ -377,7 +389,7 @@ def test_a_pattern_reads_both_ends_of_each_field_within_its_budget(
     asked = pattern("{text} the topic is {mask}")
     words = {"a": ("sport",), "b": ("space",)}
     found = [
-        pattern_encoder(tokenizer, asked, words, kind == "llama", 16, both_ends=both)
+        pattern_encoder(tokenizer, asked, words, reading_of(kind), 16, both_ends=both)
         for both in (False, True)
     ]
     rows = []

@@ -109,7 +109,7 @@ def test_any_text_is_cut_to_fit_between_an_unchanged_pattern_and_its_mask(
     encoder = encoder_for(
         tokenizer,
         "news: {text} it is {mask}",
-        causal=causal,
+        reading="causal" if causal else "masked",
         max_length=max_length,
         words={"a": ("sport news",), "b": ("space",)},
     )

@@ -18,6 +18,11 @@ LONG = 5.0  # seconds after which a stage says that it has begun: a short one le
 BETWEEN = 60.0  # seconds between two lines of a stage
 
 
+def counted(count: int, what: str) -> str:
+    """Write a number with its noun: 1 file, 2 files."""
+    return f"{count:,} {what}{'s' * (count != 1)}"
+
+
 def rate(speed: float, unit: str) -> str:
     """Whole units per second from ten on, tenths below: half a step a second is not one."""
     return f"{speed:,.{0 if speed >= 10 else 1}f} {unit}/s"

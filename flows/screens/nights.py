@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from flows.screens.lines import counted
 from pet.data.data_files import passed_over_warnings
 
 MOST_FILES = 100
@@ -17,11 +18,11 @@ def night(console: Console, found: dict[str, Any]) -> None:
     """Show what a night did, what needs a person, and how things stand."""
     if found["labeled"]:
         console.print(_files(found))
-    line = f"{len(found['labeled']):,} files labeled, {found['rows']:,} rows"
+    line = f"{counted(len(found['labeled']), 'file')} labeled, {counted(found['rows'], 'row')}"
     for name in ("replaced", "deleted", "returned", "late"):
         if found[name]:
             line += f", {len(found[name]):,} {name}"
-    _line(console, f"{line}; {found['files']:,} files in all")
+    _line(console, f"{line}; {counted(found['files'], 'file')} in all")
     if found["drift"]:
         console.print(drift_table(found))
     elif found["drift_rows"]:

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from flows.screens.lines import counted
 from flows.screens.results import percent, rule_table
 from pet.escaping import visible
 
@@ -92,8 +93,7 @@ def _data(console: Console, found: dict[str, Any]) -> None:
     if "pool" in found:
         shares = found.get("zero_shot", {}).get("pool_shares", {})
         predicted = [f"~ {shares[label]:.0%}" if shares else "" for label in labels]
-        files = found["pool"]["files"]
-        name = f"pool ({files:,} file{'s' * (files != 1)})"
+        name = f"pool ({counted(found['pool']['files'], 'file')})"
         columns[name] = [f"{found['pool']['rows']:,}", *predicted]
     table.add_column("label")
     for name in columns:

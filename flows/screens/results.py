@@ -22,7 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.screens.confusion import confusion_table
-from flows.screens.lines import WORTH_A_LINE, LineObserver, rate, summary
+from flows.screens.lines import WORTH_A_LINE, LineObserver, counted, rate, summary
 from pet.escaping import shown_threshold, visible
 from pet.progress import Observer
 
@@ -260,7 +260,7 @@ def _counts(labels: dict[str, Any], pool: dict[str, Any] | None) -> Table:
 def labels(console: Console, counts: dict[str, Any], out: str, written: int, reused: int) -> None:
     """Show what `pet label` wrote."""
     console.print(_counts(counts, None))
-    lines = [f"labels     {out} ({written} files written, {reused} reused)"]
+    lines = [f"labels     {out} ({counted(written, 'file')} written, {reused} reused)"]
     if counts["rejected"]:
         lines.append(f"rejected   {counts['rejected_file']} ({counts['rejected']:,} rows)")
     for line in lines:

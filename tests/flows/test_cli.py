@@ -66,7 +66,7 @@ def test_a_pool_is_labeled_without_a_run(
     ]
     result = pet(*words)
     assert result.exit_code == 0, result.output
-    assert "out (1 files written, 0 reused)" in result.stdout
+    assert "out (1 file written, 0 reused)" in result.stdout
     assert "out/_rejected.parquet (3 rows)" in result.stdout
     counts = json.loads(pet(*words, "--json").stdout)
     assert (counts["rows"], counts["rejected"]) == (37, 3)

@@ -25,10 +25,10 @@ def test_nights_by_hand_and_what_they_changed(pet: Pet, config: Path) -> None:
     (pool / "b[red].csv").write_text("id,other\n1,2\n")
     first = pet("nightly", config)
     assert first.exit_code == 0, first.output
-    assert "1 files labeled, 25 rows" in first.stdout
+    assert "1 file labeled, 25 rows" in first.stdout
     assert "warning: b[red].csv is not labeled: a column 'text' of text" in first.stdout
     assert "label shares" in first.stdout
-    assert "0 files labeled, 0 rows; 1 files in all" in pet("nightly", config).stdout
+    assert "0 files labeled, 0 rows; 1 file in all" in pet("nightly", config).stdout
     arrive(pool, "c.csv", 5)
     second = json.loads(pet("nightly", config, "--json").stdout)
     assert (list(second["labeled"]), second["model"]["version"]) == (["c.csv"], 2)

@@ -10,14 +10,13 @@ from pathlib import Path
 
 from data.cache import Recipe, Unavailable, cache_root, fetch
 from data.debtags import DEBTAGS
+from data.intents import INTENTS
 from data.models import BERT_TINY, MINILM, SMOLLM2
 from data.texts import DOMAINS, MOVIES, NEWSGROUPS, REUTERS
 from pet.errors import Interrupted, PetError
 
-RECIPES = {
-    recipe.name: recipe
-    for recipe in (NEWSGROUPS, MOVIES, REUTERS, DOMAINS, DEBTAGS, BERT_TINY, SMOLLM2, MINILM)
-}
+TEXTS = (NEWSGROUPS, MOVIES, REUTERS, DOMAINS, DEBTAGS, INTENTS)
+RECIPES = {recipe.name: recipe for recipe in (*TEXTS, BERT_TINY, SMOLLM2, MINILM)}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -22,7 +22,9 @@ from pet.storage.files import sweep, writing
 from pet.tasks.languages import ENGLISH, KINDS, LANGUAGES, known_words, patterns_of
 from pet.tasks.task import load_task
 
-MOST_LABELS = 100  # more distinct values are texts or ids, not labels
+MOST_LABELS = 1000  # more distinct values are texts or ids, not labels
+
+FEW, LONG = 100, 60  # of more values than that, labels have fewer characters on average
 
 TEXTS = 1000  # of a sample that are looked at
 
@@ -91,11 +93,13 @@ def read_sample(path: str, label_column: str | None, written: CsvFormat = UNSTAT
                 )
             )
         labels |= {name for names in rows for name in names}
-        if len(labels) > MOST_LABELS:
+        texts = len(labels) > FEW and np.mean([len(label) for label in labels]) > LONG
+        most = FEW if texts else MOST_LABELS
+        if len(labels) > MOST_LABELS or texts:
             raise InputError(
                 Problem(
                     path,
-                    f"at most {MOST_LABELS} different labels in {label_column!r}",
+                    f"at most {most:,} different labels in {label_column!r}",
                     f"more, such as {listed(sorted(labels), 3)}",
                     "is --label-column right? else name the labels: --label A --label B",
                 )

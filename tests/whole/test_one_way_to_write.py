@@ -52,6 +52,7 @@ INSIDE = {
     "data/cache.py: write_seal",
     "data/debtags.py: write",
     "data/debtags.py: write_debtags",
+    "data/intents.py: write_intents",
     "data/texts.py: write_rows",
     "data/models.py: convert_gguf",
     "data/archives.py: pip_download",

@@ -210,8 +210,17 @@ def test_labels_in_another_encoding_are_not_left_out_in_silence(tmp_path: Path) 
         read_sample(str(path), "kind")
 
 
-def test_a_column_of_texts_is_not_taken_for_labels(tmp_path: Path) -> None:
-    path = files.parquet(tmp_path / "s.parquet", text=[f"text {n}" for n in range(200)])
+def test_hundreds_of_labels_are_read_with_a_row_each(tmp_path: Path) -> None:
+    path = files.parquet(tmp_path / "s.parquet", kind=[f"intent {n:03}" for n in range(150)])
+    assert len(read_sample(str(path), "kind").labels) == 150
+
+
+@pytest.mark.parametrize(
+    ("rows", "more"), [(1100, ""), (150, ", which nobody would call a label, since it is a text")]
+)
+def test_a_column_of_texts_is_not_taken_for_labels(tmp_path: Path, rows: int, more: str) -> None:
+    texts = [f"text {n}{more}, so it ends" for n in range(rows)]
+    path = files.parquet(tmp_path / "s.parquet", text=texts)
     with pytest.raises(InputError, match="is --label-column right"):
         read_sample(str(path), "text")
     with pytest.raises(InputError, match="a column 'label' of labels"):

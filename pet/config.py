@@ -166,7 +166,7 @@ Preset = Literal["default", "fast", "cpu", "cpu-masked", "cpu-causal", "paper"]
 Prior = Literal["none", "content-free", "pool", "matched", "half-matched"]
 
 # What is read of a text that is longer than a model reads.
-LongTexts = Literal["head", "head-tail"]
+LongTexts = Literal["head", "head-tail", "windows"]
 
 Weighing = Literal["uniform", "accuracy", "agreement"]
 
@@ -389,8 +389,9 @@ class RunConfig(Frozen):
     )
     long_texts: LongTexts = Field(
         "head",
-        description="what is read of a text that is longer than max_length: its beginning, or "
-        "half of it from the end; of several fields, of each. By teacher, encoder and student",
+        description="what is read of a text that is longer than max_length: its beginning; or half "
+        "of it from the end; or up to 8 overlapping windows, whose scores are averaged. Of several "
+        "fields, of each. By teacher, encoder and student",
     )
     encoder_max_length: int = Field(
         256, ge=8, description="tokens per text for the encoder, as far as it has positions"
@@ -534,11 +535,6 @@ class RunConfig(Frozen):
     def student_length(self) -> int:
         """Tokens of a text that the student reads."""
         return self.student_max_length or self.max_length
-
-    @property
-    def both_ends(self) -> bool:
-        """Whether the end of a long text is read, too."""
-        return self.long_texts == "head-tail"
 
     @property
     def base(self) -> str | None:

@@ -115,10 +115,12 @@ def _accuracy(accuracy: float, rows: int) -> str:
 
 def _cut(console: Console, role: str, found: dict[str, Any]) -> None:
     """Show how many rows are longer than a model reads."""
-    sets = {name: share for name, share in found.items() if name != "max_length"}
+    sets = {name: own for name, own in found.items() if name not in ("max_length", "windows")}
     shares = ", ".join(f"{share:.0%} of {name} rows" for name, share in sets.items())
     style = "yellow" if max(sets.values(), default=0) >= CUT else ""
-    _line(console, f"cut at {found['max_length']:,} tokens for the {role}: {shares}", style)
+    read = f"{found['windows']} windows of " if "windows" in found else ""
+    tokens = f"{read}{found['max_length']:,} tokens"
+    _line(console, f"cut at {tokens} for the {role}: {shares}", style)
 
 
 def _pattern(console: Console, pattern: dict[str, Any], rows: int, with_words: bool) -> None:

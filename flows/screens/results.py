@@ -275,7 +275,10 @@ def predictions(console: Console, found: list[dict[str, Any]]) -> None:
             table.add_row(escape(_set(row)), escape(row["text"]))
             continue
         mark = " (abstains)" if row["abstain"] else ""
-        table.add_row(escape(row["label"]), percent(row["confidence"]) + mark, escape(row["text"]))
+        if row.get("node", row["label"]) != row["label"]:
+            mark += f", stops at {row['node']}" if row["node"] else ", stops above the top"
+        known = escape(percent(row["confidence"]) + mark)
+        table.add_row(escape(row["label"]), known, escape(row["text"]))
     console.print(table)
 
 
@@ -302,6 +305,13 @@ def evaluation(console: Console, found: dict[str, Any]) -> None:
     else:
         pair = "true label", "predicted one"
         console.print(confusion_table(console, found["labels"], found["confusion"], *pair))
+    for level, own in enumerate(found.get("levels", ()), 1):
+        console.print(
+            f"level {level}, {own['nodes']:,} labels: accuracy {percent(own['accuracy'])}, "
+            f"macro-F1 {percent(own['macro_f1'])}; sure of it: {percent(own['coverage'])} of the "
+            f"rows, accuracy {percent(own['sure_accuracy']) or 'unknown'}",
+            highlight=False,
+        )
     for warning in found["warnings"]:
         console.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
 

@@ -54,6 +54,7 @@ from pet.settings import make_config, read_budget
 from pet.tasks.compilation import plain_encoder
 from pet.tasks.encoding import Encoder
 from pet.tasks.task import Task
+from pet.tasks.windows import MOST
 
 NOWHERE = "-"  # the pool where none is named
 
@@ -277,7 +278,7 @@ def _of_model(
     model = load_teacher(config.model_ref, device, config.mask, precision=config.precision)
     check_tuning(config, task, model)
     encoders = [
-        cloze_encoder(model, task, pattern.name, config.max_length, both_ends=config.both_ends)
+        cloze_encoder(model, task, pattern.name, config.max_length, long_texts=config.long_texts)
         for pattern in task.patterns
     ]
     glimpse = look(config, model, encoders, labeled.columns, sample, task.shares, outcome)
@@ -342,9 +343,13 @@ def _cut(
         others["encoder"] = (config.encoder_ref, encoder_length(config))
     for role, (ref, length) in others.items():
         tokenizer = load_tokenizer(ref)
-        plain = plain_encoder(tokenizer, task.fields, length, both_ends=config.both_ends)
+        plain = plain_encoder(tokenizer, task.fields, length, long_texts=config.long_texts)
         found[role] = length, shares_cut([plain], tokenizer, some)
-    return {role: {"max_length": length, **shares} for role, (length, shares) in found.items()}
+    windows = {"windows": MOST} if config.long_texts == "windows" else {}
+    return {
+        role: {"max_length": length, **windows, **shares}
+        for role, (length, shares) in found.items()
+    }
 
 
 def _count(columns: Columns) -> int:

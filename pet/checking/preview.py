@@ -159,7 +159,7 @@ def read_examples(
                 decode(ids[: place + 1] if model.reading in AT_END else ids[:place]),
                 _first_word(task, name, labeled, row),
                 decode(ids[place + 1 :]),
-                max(0, whole - encoder.budget()),
+                max(0, whole - encoder.budget() * encoder.most_windows),
             )
         )
     return shown
@@ -233,6 +233,7 @@ def shares_cut(
 
 def _are_cut(encoder: Encoder, tokenizer: Any, columns: Columns) -> NDArray[np.bool_]:
     """Mark the rows that do not fit whole. [rows]"""
-    longest = encoder.max_length + 1  # or a text of just this length would look whole
+    longest = encoder.longest_text + 1  # or a text of just this length would look whole
     texts = [tokenize(tokenizer, columns[own.name], longest, own.space) for own in encoder.slots]
-    return np.asarray(sum(own.lengths for own in texts)) > encoder.budget()
+    room = encoder.budget() * encoder.most_windows
+    return np.asarray(sum(own.lengths for own in texts)) > room

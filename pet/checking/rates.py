@@ -103,7 +103,7 @@ def _measure_teacher(config: RunConfig, task: Task, texts: Columns) -> dict[str,
     teacher = load_teacher(config.model_ref, device, config.mask, precision=config.precision)
     loaded = time.monotonic() - started
     encoders = [
-        cloze_encoder(teacher, task, p.name, config.max_length, both_ends=config.both_ends)
+        cloze_encoder(teacher, task, p.name, config.max_length, long_texts=config.long_texts)
         for p in task.patterns
     ]
     tokens, tokenized = _tokenize(encoders, teacher, texts)
@@ -125,7 +125,7 @@ def _measure_teacher(config: RunConfig, task: Task, texts: Columns) -> dict[str,
         elif config.member.tuning != "full":
             model = teacher.with_adapter(start_adapter(teacher, config, encoder, 0))
             encoder = cloze_encoder(
-                model, task, task.patterns[0].name, config.max_length, both_ends=config.both_ends
+                model, task, task.patterns[0].name, config.max_length, long_texts=config.long_texts
             )
         member_step = _seconds_of_step(config, model, encoder, texts, config.member, scored)
     return {
@@ -144,7 +144,7 @@ def _measure_student(config: RunConfig, task: Task, texts: Columns) -> dict[str,
     student = Classifier.fresh(config.student_ref, task.labels, device, 0, precision=precision)
     loaded = time.monotonic() - started
     encoder = plain_encoder(
-        student.tokenizer, task.fields, config.student_length, both_ends=config.both_ends
+        student.tokenizer, task.fields, config.student_length, long_texts=config.long_texts
     )
     scored = _seconds_of_read_row(config, student, encoder, texts)
     step = 0.0
@@ -165,7 +165,7 @@ def _measure_encoder(config: RunConfig, task: Task, texts: Columns) -> float:
     device = choose_device(config.device)
     model = SentenceEncoder.load(config.encoder_ref, device, precision=config.precision)
     encoder = plain_encoder(
-        model.tokenizer, task.fields, encoder_length(config), both_ends=config.both_ends
+        model.tokenizer, task.fields, encoder_length(config), long_texts=config.long_texts
     )
     return _seconds_of_read_row(config, model, encoder, texts)
 

@@ -23,6 +23,7 @@ from pet.inputs.pool_sample import check_rejected
 from pet.inputs.run_tables import pool_digest, read_tables
 from pet.method.calibration import UNTRAINED, calibration_offset
 from pet.method.ensembling import agreement, combine, softmax
+from pet.method.label_trees import LabelTree
 from pet.models.cloze_model import ClozeModel
 from pet.models.loading import choose_device, model_digest, reading_of
 from pet.models.scoring import Columns, ask_in_turn, cloze_encoder, score_columns
@@ -143,7 +144,15 @@ def label_zero_shot(
         return Predictions(probabilities, agreement(logits.argmax(axis=-1), best), "zero-shot")
 
     metadata = label_metadata(task.name, None, str(digest), "zero-shot")
-    writer = LabelWriter(run_folder.path, task.labels, config, source, metadata, run_folder.push)
+    writer = LabelWriter(
+        run_folder.path,
+        task.labels,
+        config,
+        source,
+        metadata,
+        run_folder.push,
+        tree=LabelTree.of(task.labels, task.label_separator),
+    )
     return label_into(run_folder, writer, tables.pool, predict, observer)
 
 
@@ -224,7 +233,7 @@ def _calibrated(
 ) -> list[Encoder]:
     """Compile every pattern, with the labels' prior on some texts taken out of its scores."""
     encoders = [
-        cloze_encoder(model, task, pattern.name, config.max_length, both_ends=config.both_ends)
+        cloze_encoder(model, task, pattern.name, config.max_length, long_texts=config.long_texts)
         for pattern in task.patterns
     ]
     if texts is not None:

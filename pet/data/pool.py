@@ -31,6 +31,8 @@ LABEL_COLUMNS = (
     "id", "label", "confidence", "probabilities", "entropy", "agreement", "abstain", "source",
 )  # fmt: skip
 
+TREE_COLUMNS = ("node", "levels")  # stand there, too, where labels are a tree
+
 
 @dataclass(frozen=True)
 class RejectedRow:

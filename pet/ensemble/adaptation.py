@@ -35,7 +35,7 @@ def adapt(session: Session) -> Unit:
         unlabeled = unlabeled_rows(session)
         encoders = [
             cloze_encoder(
-                model, session.task, pattern.name, config.max_length, both_ends=config.both_ends
+                model, session.task, pattern.name, config.max_length, long_texts=config.long_texts
             )
             for pattern in session.task.patterns
         ]

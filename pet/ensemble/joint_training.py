@@ -151,7 +151,7 @@ class _Trained:
                 session.task,
                 pattern.name,
                 config.max_length,
-                both_ends=config.both_ends,
+                long_texts=config.long_texts,
             )
             for pattern in session.task.patterns
         ]

@@ -48,7 +48,7 @@ def load_member(
         model = load_teacher(ModelRef(str(folder)), device, config.mask, precision=config.precision)
     offset = prior_offset(config, task, run, member.pattern) if calibrated else None
     return model, cloze_encoder(
-        model, task, member.pattern, config.max_length, offset, both_ends=config.both_ends
+        model, task, member.pattern, config.max_length, offset, long_texts=config.long_texts
     )
 
 
@@ -61,7 +61,7 @@ def load_sentence_encoder(config: RunConfig, task: Task) -> tuple[SentenceEncode
         precision=config.precision,
     )
     return model, plain_encoder(
-        model.tokenizer, task.fields, encoder_length(config), both_ends=config.both_ends
+        model.tokenizer, task.fields, encoder_length(config), long_texts=config.long_texts
     )
 
 

@@ -104,7 +104,7 @@ def _train(session: Session, lineup: Lineup, member: Member, folder: Path) -> di
     offset = prior_offset(config, session.task, session.folder, member.pattern)
     model = _start(session, member)
     encoder = cloze_encoder(
-        model, session.task, member.pattern, config.max_length, offset, both_ends=config.both_ends
+        model, session.task, member.pattern, config.max_length, offset, long_texts=config.long_texts
     )
     drawn = draw(session, lineup, member)
     columns, targets = training_rows(session, lineup, member, drawn)

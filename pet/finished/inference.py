@@ -25,6 +25,7 @@ from pet.finished.predictors import (
 from pet.inputs.inputs import computation
 from pet.inputs.run_tables import count_leaks, labeled_of, pool_digest, pool_of_run
 from pet.method.label_metrics import certainty
+from pet.method.label_trees import LabelTree
 from pet.progress import Observer, no_tick
 from pet.storage.digests import file_digests
 from pet.storage.locations import place_in_pool
@@ -37,6 +38,7 @@ from pet.student.label_files import (
     label_into,
     label_metadata,
     refuse_other_labels,
+    tree_columns,
 )
 
 
@@ -92,6 +94,7 @@ def label_new_pool(
         metadata,
         run_folder.push,
         outcome=run.outcome,
+        tree=LabelTree.of(labels, run.task.label_separator),
     )
     return label_into(run_folder, writer, pool, predict, observer)
 
@@ -146,9 +149,22 @@ def predict_texts(folder: Path, texts: Sequence[str]) -> list[dict[str, Any]]:
             "confidence": round(float(row.max()), 4),
             "abstain": bool(row.max() < run.config.abstain_below),
             "probabilities": dict(zip(run.task.labels, np.round(row, 4).tolist(), strict=True)),
+            **of_tree,
         }
-        for text, row in zip(texts, probabilities, strict=True)
+        for text, row, of_tree in zip(
+            texts, probabilities, _in_tree(run, probabilities), strict=True
+        )
     ]
+
+
+def _in_tree(run: FinishedRun, probabilities: NDArray[np.floating]) -> list[dict[str, Any]]:
+    """Describe how far down a tree of labels each text is sure; nothing where there is none."""
+    tree = LabelTree.of(run.task.labels, run.task.label_separator)
+    if tree is None:
+        return [{}] * len(probabilities)
+    columns = tree_columns(tree, probabilities, run.config.abstain_below)
+    names, of_column = list(columns), [own.to_pylist() for own in columns.values()]
+    return [dict(zip(names, row, strict=True)) for row in zip(*of_column, strict=True)]
 
 
 def _sets_of_texts(
@@ -206,6 +222,8 @@ def evaluate_run(
     outcome, probabilities = outcome_by(run, who), predicted.probabilities
     found = outcome.evaluated(probabilities, table.labels, config.abstain_below)
     detail = "by_label" if outcome.several else "confusion"
+    tree = LabelTree.of(run.task.labels, run.task.label_separator)
+    of_rows = table.labels, config.abstain_below
     return {
         "with": who,
         **outcome.metrics(probabilities, table.labels),
@@ -214,5 +232,6 @@ def evaluate_run(
         "mean_entropy": round(float(outcome.entropy(probabilities).mean()), 4),
         "labels": list(run.task.labels),
         detail: found[detail],
+        **({} if tree is None else {"levels": tree.measured(probabilities, *of_rows)}),
         "warnings": [*_learned_from(run, table), *table.warnings],
     }

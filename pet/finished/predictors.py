@@ -59,15 +59,15 @@ class PromptEnsemble:
     def of(cls, members: Sequence[tuple[Model, Encoder]]) -> PromptEnsemble | None:
         """Join the members of an ensemble; None where they are not of that kind.
 
-        They are where all are soft prompts of one length on one module, and label words are of
-        one token.
+        They are where all are soft prompts of one length on one module, label words are of one
+        token, and a text is read at once.
         """
         models = [(m, encoder) for m, encoder in members if isinstance(m, ClozeModel)]
         prompts = [m.adapter for m, _ in models if isinstance(m.adapter, SoftPrompt)]
         if not prompts or len(prompts) < len(members):
             return None
         alike = {(id(m.module), m.adapter and m.adapter.prompt_length) for m, _ in models}
-        if len(alike) > 1 or any(not encoder.by_logits for _, encoder in models):
+        if len(alike) > 1 or any(not _reads_at_once(own) for _, own in models):
             return None
         return cls(models, prompts)
 
@@ -91,6 +91,10 @@ class PromptEnsemble:
             scores = self._model.outputs_of(self._encoders, texts, rows).cpu().numpy()
         refuse_not_finite(scores)
         return scores
+
+
+def _reads_at_once(encoder: Encoder) -> bool:
+    return encoder.by_logits and encoder.long_texts != "windows"
 
 
 KEPT_BYTES = 2 << 30  # weights of an ensemble that stay in memory; larger ones are loaded again

@@ -286,7 +286,7 @@ def _loaded(
                         member.pattern,
                         config.max_length,
                         offset,
-                        both_ends=config.both_ends,
+                        long_texts=config.long_texts,
                     )
                 ],
             )

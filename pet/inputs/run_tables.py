@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pet.config import CsvConfig, RunConfig
 from pet.data.data_files import CsvFormat
 from pet.data.labeled import LabeledSet, read_labeled
-from pet.data.pool import LABEL_COLUMNS, Pool, open_pool
+from pet.data.pool import LABEL_COLUMNS, TREE_COLUMNS, Pool, open_pool
 from pet.data.text_keys import row_keys
 from pet.errors import InputError, Problem, gather
 from pet.progress import SILENT, Observer
@@ -55,7 +55,8 @@ def read_tables(config: RunConfig, problems: list[Problem] | None = None) -> Tab
     if (test_path := config.test) is not None:
         test = gather(problems, lambda: labeled_of(config, task, test_path))
     pool = gather(problems, lambda: pool_of_run(config, task, config.pool, columns))
-    taken = sorted(set(config.keep_columns) & set(LABEL_COLUMNS))
+    own_columns = {*LABEL_COLUMNS, *(TREE_COLUMNS if task.label_separator else ())}
+    taken = sorted(own_columns.intersection(config.keep_columns))
     if taken:
         problems.append(
             Problem(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from pet.models.cloze_model import (
 )
 from pet.models.model import Texts, batch_tensors
 from pet.models.shared_text import Branches, with_branches
+from pet.models.window_pooling import by_windows
 from pet.tasks.encoding import Batch, Encoder, Reading
 
 
@@ -53,14 +55,22 @@ class CausalModel(ClozeModel):
             return False
         if self._shares is None:
             few = rows[:2]
+
+            def apart(own: Encoder) -> Tensor:
+                return by_windows(partial(self._apart, own), own, texts, few)
+
             self._shares = not _has_window(self.module.config) and self.outputs_agree(
-                lambda: torch.stack([self._apart(own, texts, few) for own in encoders]),
+                lambda: torch.stack([apart(own) for own in encoders]),
                 lambda: self.outputs_together(encoders, texts, few),
             )
         return self._shares
 
     def outputs_together(self, encoders: Sequence[Encoder], texts: Texts, rows: Rows) -> Tensor:
         """Score the rows by several patterns that share their text. [encoders, rows, labels]"""
+        ask = partial(self._together, encoders)
+        return by_windows(ask, encoders[0], texts, rows)
+
+    def _together(self, encoders: Sequence[Encoder], texts: Texts, rows: Rows) -> Tensor:
         branches = Branches.of(encoders)
         additive = self.module.config._attn_implementation != "sdpa"
         inputs, start = with_branches(

@@ -42,8 +42,8 @@ class ClozeModel(Model):
         self._restricts: bool | None = None
         self._backbone = module.base_model
 
-    def outputs(self, encoder: Encoder, texts: Texts, rows: Rows) -> Tensor:
-        """Score every label for the rows. [rows, labels], float32
+    def outputs_at_once(self, encoder: Encoder, texts: Texts, rows: Rows) -> Tensor:
+        """Score rows of which each is read at once. [rows, labels], float32
 
         Words of several tokens are scored by log-probability, and then so are all words of the
         verbalizer, since raw logits of one place cannot be set beside sums over several.

@@ -16,6 +16,7 @@ from pet.method.outcomes import ONE, Outcome
 from pet.models.batching import MEMORY_ERRORS, Rows, halved, split_by_tokens
 from pet.models.model import Classifier, Texts
 from pet.models.scoring import CPU_TOKENS
+from pet.models.window_pooling import by_windows
 from pet.tasks.encoding import Encoder
 
 PROBED = 1000  # rows, which cost as much as 20 steps of 16 rows
@@ -76,6 +77,15 @@ def _inputs_of(
     """Return what the layer reads of each row; None if it reads every token. [rows, width]"""
     caught: list[Tensor] = []
     hook = layer.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0].float()))
+
+    def reads_rows() -> bool:
+        return bool(caught) and caught[-1].ndim == 2
+
+    def read(texts: Texts, rows: Rows) -> Tensor:
+        caught.clear()
+        model.outputs(encoder, texts, rows)
+        return caught[-1] if reads_rows() else torch.zeros(len(rows), 1)
+
     lengths, size = encoder.lengths(texts, rows), CPU_TOKENS
     batches = split_by_tokens(rows, lengths, size)
     features: dict[int, NDArray[np.float32]] = {}
@@ -83,18 +93,17 @@ def _inputs_of(
     try:
         with torch.inference_mode():
             while batches:
-                caught.clear()
                 try:
-                    model.outputs(encoder, texts, batches[0])
+                    found = by_windows(read, encoder, texts, batches[0])
                 except MEMORY_ERRORS as error:
                     rest = np.sort(np.concatenate(batches))
                     own = lengths[np.searchsorted(rows, rest)]
                     size = halved(error, size, int(own.max()))
                     batches = split_by_tokens(rest, own, size)
                     continue
-                if not caught or caught[-1].ndim != 2:
+                if not reads_rows():
                     return None
-                vectors = caught[-1].cpu().numpy()
+                vectors = found.cpu().numpy()
                 features |= dict(zip(batches.pop(0).tolist(), vectors, strict=True))
     finally:
         hook.remove()

@@ -14,7 +14,7 @@ from pet.models.batching import Rows
 from pet.models.cloze_model import ClozeModel, Word, word_logs
 from pet.models.fast_paths import head_at
 from pet.models.model import Tensors, Texts, batch_tensors
-from pet.tasks.encoding import Batch, Encoder, Reading
+from pet.tasks.encoding import Batch, Encoder, LabelWords, Reading
 
 
 def mask_tokens(
@@ -37,6 +37,11 @@ def mask_tokens(
     return hidden, batch.ids[chosen], (rows, columns)
 
 
+# Passes that fill the masks of label words, one a token, before the words are too many for it: then
+# all masks of a word are predicted at once, as in training.
+MOST_FILLING = 40
+
+
 class MaskedModel(ClozeModel):
     """A masked language model."""
 
@@ -44,7 +49,7 @@ class MaskedModel(ClozeModel):
 
     def passes(self, encoder: Encoder) -> int:
         words = encoder.words
-        return len(words.mask_counts) + sum(len(word) - 1 for word in words.distinct)
+        return len(words.mask_counts) + (_filling(words) if _fills(words) else 0)
 
     def language_model_loss(self, encoder: Encoder, texts: Texts, rows: Rows) -> Tensor:
         """Return the mean loss of the model's own pre-training task on filled patterns.
@@ -70,7 +75,8 @@ class MaskedModel(ClozeModel):
 
         q(y|x) gives a word as many masks as it has tokens and fills them best first. Training
         takes the estimate of its equation 3, q~, in one pass: the masks of the longest word, all
-        tokens predicted in parallel, and the masks that a word leaves over ignored.
+        tokens predicted in parallel, and the masks that a word leaves over ignored. So does scoring
+        of hundreds of labels, but that each word has as many masks as tokens.
         """
         words = encoder.words.distinct
         if self.module.training:
@@ -82,7 +88,10 @@ class MaskedModel(ClozeModel):
             inputs, columns = self._inputs(encoder.batch(texts, rows, masks))
             alike = [word for word in words if len(word) == masks]
             for word, logs in word_logs(self._logits(inputs, columns), alike).items():
-                found[word] = self._best_first(inputs, columns, word, logs)
+                fills = _fills(encoder.words)
+                found[word] = (
+                    self._best_first(inputs, columns, word, logs) if fills else logs.sum(1)
+                )
         return found
 
     def _best_first(self, inputs: Tensors, columns: Tensor, word: Word, logs: Tensor) -> Tensor:
@@ -105,6 +114,15 @@ class MaskedModel(ClozeModel):
             logits = self._logits({**inputs, "input_ids": ids}, columns)
             logs = logits.gather(2, tokens[..., None])[..., 0] - logits.logsumexp(-1)
         return score + logs[:, 0]
+
+
+def _filling(words: LabelWords) -> int:
+    """Count the passes after the first that fill the masks of all words, one by one."""
+    return sum(len(word) - 1 for word in words.distinct)
+
+
+def _fills(words: LabelWords) -> bool:
+    return _filling(words) <= MOST_FILLING
 
 
 def _without(values: Tensor, place: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -37,6 +38,7 @@ from pet.models.loading import (
     seeded,
     usual_precision,
 )
+from pet.models.window_pooling import by_windows
 from pet.tasks.encoding import Batch, Encoder, TextSlot, TokenizedTexts
 
 Texts = Mapping[TextSlot, TokenizedTexts]
@@ -156,9 +158,13 @@ class Model(ABC):
         own = {n: p for n, p in self.module.named_parameters() if p.requires_grad}
         return own if self.adapter is None else {**own, **self.adapter.parameters()}
 
-    @abstractmethod
     def outputs(self, encoder: Encoder, texts: Texts, rows: Rows) -> Tensor:
         """Score every label for the rows. [rows, labels], float32"""
+        return by_windows(partial(self.outputs_at_once, encoder), encoder, texts, rows)
+
+    @abstractmethod
+    def outputs_at_once(self, encoder: Encoder, texts: Texts, rows: Rows) -> Tensor:
+        """Score rows of which each is read at once. [rows, labels], float32"""
 
     @abstractmethod
     def output_width(self, encoder: Encoder) -> int:
@@ -348,7 +354,7 @@ class Classifier(Model):
             module = load_whole(AutoModelForSequenceClassification, ref)
         return cls(module, tokenizer, device, precision=precision)
 
-    def outputs(self, encoder: Encoder, texts: Texts, rows: Rows) -> Tensor:
+    def outputs_at_once(self, encoder: Encoder, texts: Texts, rows: Rows) -> Tensor:
         """Return the classifier's logits. [rows, labels], float32
 
         Classifiers of BERT's make look at the first token alone.

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pet.config import LongTexts
 from pet.errors import PetError, Problem
 from pet.models.batching import MEMORY_ERRORS, Rows, halved, split_by_tokens
 from pet.models.causal_model import CausalModel
@@ -205,7 +206,7 @@ def cloze_encoder(
     max_length: int,
     offset: NDArray[np.float32] | None = None,
     *,
-    both_ends: bool = False,
+    long_texts: LongTexts = "head",
 ) -> Encoder:
     """Compile one of the task's patterns for a model, with places for the model's prompt."""
     words = task.verbalizer(pattern)
@@ -218,7 +219,7 @@ def cloze_encoder(
         max_length,
         offset,
         prompt_length,
-        both_ends=both_ends,
+        long_texts=long_texts,
         by_probability=task.several,
     )
 
@@ -235,8 +236,9 @@ def tokenize_columns(
     known = {} if known is None else known
     for slot in encoder.slots:
         if slot not in known:
-            length, ends = encoder.max_length, encoder.both_ends
-            known[slot] = tokenize(tokenizer, columns[slot.name], length, slot.space, ends)
+            both_ends = encoder.long_texts != "head"
+            own = columns[slot.name], encoder.longest_text, slot.space, both_ends
+            known[slot] = tokenize(tokenizer, *own)
     return {slot: known[slot] for slot in encoder.slots}
 
 

@@ -64,7 +64,7 @@ class SentenceEncoder(Model):
         check_vocabulary(tokenizer, module.config, ref.name)
         return cls(module, tokenizer, device, pooling, precision=precision)
 
-    def outputs(self, encoder: Encoder, texts: Texts, rows: Rows) -> Tensor:
+    def outputs_at_once(self, encoder: Encoder, texts: Texts, rows: Rows) -> Tensor:
         """Return the texts' embeddings. [rows, width], float32, of length one"""
         inputs = batch_tensors(encoder.batch(texts, rows), self.device)
         with self.autocast():
@@ -138,9 +138,9 @@ class EncoderClassifier(Model):
         self._weight = torch.from_numpy(head.weight).to(self.device)
         self._bias = torch.from_numpy(head.bias).to(self.device)
 
-    def outputs(self, encoder: Encoder, texts: Texts, rows: Rows) -> Tensor:
+    def outputs_at_once(self, encoder: Encoder, texts: Texts, rows: Rows) -> Tensor:
         """Score every label. [rows, labels], float32"""
-        return self._sentences.outputs(encoder, texts, rows) @ self._weight + self._bias
+        return self._sentences.outputs_at_once(encoder, texts, rows) @ self._weight + self._bias
 
     def output_width(self, encoder: Encoder) -> int:
         """How many labels are scored."""

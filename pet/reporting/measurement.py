@@ -33,6 +33,7 @@ from pet.ensemble.weights import (
 )
 from pet.inputs.pool_sample import REJECTED, Unlabeled, unlabeled_rows
 from pet.inputs.session import Session
+from pet.method.label_trees import LabelTree
 from pet.method.metrics import compare
 from pet.method.outcomes import Outcome, Truth
 from pet.student.answered_rows import read_predicted
@@ -175,6 +176,7 @@ def measure(
     """
     outcome = decided_outcome(session)
     truth = session.inputs.measured()[source].labels
+    tree = LabelTree.of(session.task.labels, session.task.label_separator)
     _, logits = stacked_logits(session, members, f"{source}.parquet")
     of_ensemble = predict_measured(session, lineup, members, source)
     rows = of_ensemble.rows
@@ -201,6 +203,8 @@ def measure(
     for name, probabilities in predicted.items():
         of = truth[rows] if name == "ensemble" else truth
         found[name] |= by[name].evaluated(probabilities, of, session.config.abstain_below)
+        if tree is not None:
+            found[name]["levels"] = tree.measured(probabilities, of, session.config.abstain_below)
     if source == "test":
         for name in (LINEAR_SUPERVISED, LINEAR_STUDENT):
             path = session.folder / "evaluation" / f"{name}-test.parquet"

@@ -16,6 +16,7 @@ from pet.storage.files import read_record
 from pet.storage.units import DONE
 from pet.student.answered_rows import PERSON
 from pet.student.student_folder import thresholds_of
+from pet.tasks.windows import MOST
 
 USE = "## Use\n"  # the heading under which a card shows how to load
 
@@ -75,6 +76,12 @@ are in the run's `config.json`.
 def _cut(config: RunConfig) -> str:
     if config.long_texts == "head":
         return f"Texts are cut to {config.student_length} tokens."
+    if config.long_texts == "windows":
+        return (
+            f"A text longer than {config.student_length} tokens is read in up to {MOST} "
+            "overlapping windows of that length; its logits are\n  the mean of theirs. `pet` reads "
+            "it so; plain transformers with `truncation=True` reads the first alone."
+        )
     return (
         f"Texts are cut to {config.student_length} tokens: of a longer one it has learned from the "
         "first and the last,\n  half each. `pet` cuts them so; plain transformers with "

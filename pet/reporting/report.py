@@ -29,6 +29,7 @@ from pet.inputs.run_tables import count_leaks
 from pet.inputs.session import Session
 from pet.method.calibration import Scaling
 from pet.method.label_metrics import together
+from pet.method.label_trees import LabelTree
 from pet.method.rule_reliability import firing_of
 from pet.reporting.measurement import count_rejected, ensemble_accuracy, find_examples, measure
 from pet.reporting.model_card import model_card
@@ -62,6 +63,8 @@ def write_report(
     scaling = ensemble_scaling(session, lineup, members, weights)
     sampled = read_record(session.folder / "unlabeled" / DONE)
     several = {"labels_per_text": "any"} if session.task.several else {}
+    labels = session.task.labels
+    tree = LabelTree.of(labels, session.task.label_separator)
     report: dict[str, Any] = {
         "task": session.task.name,
         **several,
@@ -76,7 +79,7 @@ def write_report(
         "sets": {name: _count(session, table) for name, table in session.inputs.measured().items()},
         "leaked": count_leaks(session.task, session.labeled, session.test),
         "rejected": count_rejected(session),
-        "labels": count_labels(session.folder / "labels", session.task.labels, session.task.several)
+        "labels": count_labels(session.folder / "labels", labels, session.task.several, tree)
         | {"choice": asdict(choice)},
         "examples": find_examples(session),
         "weighing": weighing_of(session.config, session.task),

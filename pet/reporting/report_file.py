@@ -66,6 +66,16 @@ class LabelFigures(_Part):
     threshold: float
 
 
+class LevelFigures(_Part):
+    """How good the nodes at one depth of a tree of labels are, and how many rows get there."""
+
+    nodes: int
+    accuracy: float
+    macro_f1: float
+    coverage: float
+    sure_accuracy: float | None
+
+
 class Evaluation(Metrics):
     """A model with all that is known of its confidence; confusion: [true label][predicted one].
 
@@ -77,6 +87,7 @@ class Evaluation(Metrics):
     reliability: list[Bin]
     confusion: list[list[int]] = []
     by_label: list[LabelFigures] = []
+    levels: list[LevelFigures] = []  # from the top, where labels are a tree
 
 
 class Pattern(_Part):
@@ -166,6 +177,7 @@ class Labels(_Part):
     sources: dict[str, int] = {}
     without: int = 0  # rows with none of several labels
     together: list[list[int]] = []  # rows with each two of several labels
+    unsure_of_level: list[int] = []  # rows that stop above each level of a tree of labels
     choice: Choice = Choice()
 
     @property

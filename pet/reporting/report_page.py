@@ -58,6 +58,7 @@ SECTIONS = {
     "labels": "Labels",
     "confidence": "Calibration",
     "several": "Label by label",
+    "levels": "Levels of the tree",
     "confusion": "Confusion matrix",
     "examples": "Example rows",
     "rejected": "Rejected rows",
@@ -90,26 +91,31 @@ def draw_page(
     certificate = read_certificate(folder)
     models, evaluation = tables.model_rows(report), tables.held_out_evaluation(report)
     confusion, shares = tables.confusion_table(report), tables.share_rows(report)
-    several = tables.several_table(report)
+    several, levels = tables.several_table(report), tables.level_rows(report)
     absent = {
         "several": several is None,
+        "levels": not levels,
         "models": not models,
         "rules": not report.rules,
         "confusion": confusion is None,
         "generations": len(report.generations) < 2,
     }
+    is_matrix = confusion is None or "worst" not in confusion
+    names = SECTIONS if is_matrix else SECTIONS | {"confusion": "Confused labels"}
     return load_template("report.html.jinja").render(
         report=report,
         manifest=manifest,
         verdict=verdict_of(report, _called(config, folder)),
         certified=None if certificate is None else sentence(certificate),
-        levels=LEVELS,
-        sections=[(key, name) for key, name in SECTIONS.items() if not absent.get(key)],
+        levels_of_findings=LEVELS,
+        sections=[(key, name) for key, name in names.items() if not absent.get(key)],
         tiles=tables.tiles(report),
         models=models,
         evaluation=evaluation,
         confusion=confusion,
         several=several,
+        levels=levels,
+        whose=tables.whose(report),
         pairs=tables.pair_rows(report),
         where=_where(report),
         evaluation_note=_evaluation_note(report),
@@ -133,6 +139,7 @@ def draw_page(
         if report.examples.doubtful
         else False,
         task_file=task_file,
+        threshold=config.abstain_below,
         charts=_charts(report, config.abstain_below, models),
     )
 

@@ -8,10 +8,15 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pet.method.metrics import wilson_interval
 from pet.reporting.findings import is_discarded, percent
 from pet.reporting.report_file import Evaluation, Measured, Metrics, Report
+
+LARGEST_MATRIX = 30  # labels of a matrix that can be looked over; of more, the worst pairs are
+
+WORST = 20  # pairs of labels, at most
 
 NAMED = (6, 12)  # labels, and characters, up to which a column can carry a label's name
 
@@ -181,18 +186,29 @@ def histogram_rows(report: Report) -> list[tuple[float, float, int]]:
 
 
 def confusion_table(report: Report) -> dict[str, Any] | None:
-    """Lay out the confusion matrix with recall and precision."""
+    """Lay out recall and precision, with the confusion matrix or the worst pairs of many labels."""
     evaluation, names = held_out_evaluation(report), report.label_names
     if evaluation is None or report.several:
         return None
     counts = np.array(evaluation.confusion)
-    true, predicted = counts.sum(axis=1), counts.sum(axis=0)
+    true, predicted, right = counts.sum(axis=1), counts.sum(axis=0), counts.diagonal()
+    recall, precision = _shares(right, true), _shares(right, predicted)
+    if len(names) > LARGEST_MATRIX:
+        figures = zip(names, true.tolist(), recall, precision, strict=True)
+        return {
+            "words": whose(report),
+            "worst": _worst_pairs(names, counts),
+            "of_labels": [
+                {"label": name, "rows": rows, "recall": of_true, "precision": of_predicted}
+                for name, rows, of_true, of_predicted in figures
+            ],
+        }
     share = counts / np.maximum(true, 1)[:, None]
     errors = share * ~np.eye(len(names), dtype=bool)
     # Errors are few; they are shaded on a scale of their own, or nobody would see which are most.
     shade = 0.6 * share * np.eye(len(names)) + 0.5 * errors / max(errors.max(), 0.2)
     return {
-        "words": _whose(report),
+        "words": whose(report),
         "numbered": len(names) > NAMED[0] or any(len(name) > NAMED[1] for name in names),
         "rows": [
             {
@@ -201,17 +217,49 @@ def confusion_table(report: Report) -> dict[str, Any] | None:
                     {"rows": int(rows), "shade": shade[i, j], "hit": i == j}
                     for j, rows in enumerate(counts[i])
                 ],
-                "recall": counts[i, i] / true[i] if true[i] else None,
+                "recall": recall[i],
             }
             for i, name in enumerate(names)
         ],
-        "precision": [
-            counts[i, i] / predicted[i] if predicted[i] else None for i in range(len(names))
-        ],
+        "precision": precision,
     }
 
 
-def _whose(report: Report) -> str:
+def _shares(right: NDArray[np.int64], rows: NDArray[np.int64]) -> list[float | None]:
+    """Return each label's share of rows that are right; None where it has no rows."""
+    return [float(own / of) if of else None for own, of in zip(right, rows, strict=True)]
+
+
+def _worst_pairs(names: list[str], counts: NDArray[np.int64]) -> list[dict[str, Any]]:
+    """List the labels of which most rows were predicted as one other, each with that other."""
+    wrong = counts * ~np.eye(len(names), dtype=bool)
+    order = np.argsort(-wrong, axis=None, kind="stable")[:WORST]
+    pairs = zip(*np.unravel_index(order, wrong.shape), strict=True)
+    return [
+        {
+            "label": names[i],
+            "other": names[j],
+            "rows": int(wrong[i, j]),
+            "share": float(wrong[i, j] / counts[i].sum()),
+            "back": int(wrong[j, i]),
+        }
+        for i, j in pairs
+        if wrong[i, j]
+    ]
+
+
+def level_rows(report: Report) -> list[dict[str, Any]]:
+    """Give a row to every level of a tree of labels; none where they are no tree."""
+    evaluation, labels = held_out_evaluation(report), report.labels
+    figures = [dict(own) for own in evaluation.levels] if evaluation is not None else []
+    return [
+        {"unsure": unsure / max(labels.rows, 1), **(figures[n] if figures else {})}
+        for n, unsure in enumerate(labels.unsure_of_level)
+    ]
+
+
+def whose(report: Report) -> str:
+    """Say whose figures are shown, and on which set."""
     if report.test is not None:
         return f"{report.labels.labeler.capitalize()}, test set."
     return "Ensemble, labeled set, out of fold."
@@ -226,7 +274,7 @@ def several_table(report: Report) -> dict[str, Any] | None:
         {"label": label, **dict(own)}
         for label, own in zip(report.label_names, evaluation.by_label, strict=True)
     ]
-    return {"words": _whose(report), "rows": rows}
+    return {"words": whose(report), "rows": rows}
 
 
 PAIRS = 12  # of labels that go together, at most

@@ -110,7 +110,7 @@ def _distil(session: Session, targets: NDArray[np.float32]) -> tuple[Classifier,
         return distance(scores, soft[torch.from_numpy(rows)], config.temperature)
 
     encoder = plain_encoder(
-        student.tokenizer, session.task.fields, config.student_length, both_ends=config.both_ends
+        student.tokenizer, session.task.fields, config.student_length, long_texts=config.long_texts
     )
     texts = tokenize_columns(encoder, student.tokenizer, unlabeled.columns)
     rows = np.flatnonzero(unlabeled.trainable)
@@ -173,7 +173,9 @@ def _thresholds(session: Session, model: Classifier) -> tuple[float, ...]:
     config, columns = session.config, unlabeled_rows(session).columns
     rows = np.unique(np.linspace(0, len(unlabeled_rows(session)) - 1, DECIDED).astype(np.int64))
     some = {name: [texts[row] for row in rows] for name, texts in columns.items()}
-    encoder = plain_encoder(model.tokenizer, session.task.fields, config.student_length)
+    encoder = plain_encoder(
+        model.tokenizer, session.task.fields, config.student_length, long_texts=config.long_texts
+    )
     logits = score_columns(model, encoder, some, config.tokens_per_batch)
     return session.outcome.fitted(session.outcome.probabilities(logits)).thresholds
 
@@ -222,7 +224,10 @@ def train_supervised(session: Session) -> Unit:
     def build(folder: Path) -> dict[str, Any]:
         model = _fresh_classifier(session, "supervised", config.supervised)
         encoder = plain_encoder(
-            model.tokenizer, session.task.fields, config.student_length, both_ends=config.both_ends
+            model.tokenizer,
+            session.task.fields,
+            config.student_length,
+            long_texts=config.long_texts,
         )
         texts = tokenize_columns(encoder, model.tokenizer, labeled.columns)
         steps = config.supervised.steps
@@ -272,7 +277,10 @@ def _write_scores(
         config = session.config
         model = load_classifier(config, session.folder / unit.path)
         encoder = plain_encoder(
-            model.tokenizer, session.task.fields, config.student_length, both_ends=config.both_ends
+            model.tokenizer,
+            session.task.fields,
+            config.student_length,
+            long_texts=config.long_texts,
         )
         return table.ids, score_columns(
             model, encoder, table.columns, config.tokens_per_batch, tick

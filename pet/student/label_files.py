@@ -12,17 +12,19 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 import pet
 from pet.config import RunConfig
 from pet.data.duplicate_ids import RepeatedIds
-from pet.data.pool import Pool, PoolBatch, RejectedRow
+from pet.data.pool import TREE_COLUMNS, Pool, PoolBatch, RejectedRow
 from pet.ensemble.logits import stored_fingerprint
 from pet.errors import InputError, Problem
 from pet.inputs.pool_sample import REJECTED_SCHEMA
 from pet.method.label_metrics import certainty
+from pet.method.label_trees import LabelTree
 from pet.method.outcomes import ONE, Outcome, Truth
 from pet.progress import Observer, Tick
 from pet.storage.files import (
@@ -62,6 +64,8 @@ class Predictions:
 OURS = re.compile(rf"{re.escape(LOCK)}|{re.escape(TEMPORARY_PREFIX)}.*|{LABELS_REJECTED}")
 
 REPORT_BINS = 20  # of confidence, 0.05 each; report.json stores them
+
+NODE, LEVELS = TREE_COLUMNS
 
 SEVERAL = "labels"  # the column of lists, where a text may have several labels
 
@@ -111,11 +115,12 @@ def label_table(
     labels: tuple[str, ...],
     abstain_below: float,
     outcome: Outcome = ONE,
+    tree: LabelTree | None = None,
 ) -> pa.Table:
     """Lay out a label file: one row per pool row, with the columns that the README lists.
 
     Where a text may have several labels, `labels` lists them in the place of `label`, and `abstain`
-    says of each label whether its answer is in doubt.
+    says of each label whether its answer is in doubt. Labels of a tree bring two more columns.
     """
     probabilities = predictions.probabilities
     chosen = outcome.choose(probabilities) if predictions.chosen is None else predictions.chosen
@@ -135,8 +140,41 @@ def label_table(
             "agreement": agreement,
             "abstain": _in_doubt(probabilities, chosen, labels, abstain_below, outcome),
             "source": pa.array(np.full(len(chosen), predictions.source), pa.string()),
+            **({} if tree is None else tree_columns(tree, probabilities, abstain_below)),
         }
     )
+
+
+def tree_columns(
+    tree: LabelTree, probabilities: NDArray[np.floating], threshold: float
+) -> dict[str, pa.Array]:
+    """Return how far down the tree each row is sure, and its way level by level.
+
+    Returns:
+        `node`, the label or parent at which a row stops, null where it is unsure of the top; and
+        `levels`, from the top: `label` (likeliest child), `probability` and `abstain`.
+    """
+    path = tree.path(probabilities)
+    sure = path.sure(threshold)
+    columns = [level.names for level in tree.levels]
+    names = np.stack(
+        [np.array(own, object)[path.nodes[:, n]] for n, own in enumerate(columns)], axis=1
+    )
+    deepest = sure.sum(axis=1) - 1
+    stops = names[np.arange(len(names)), np.maximum(deepest, 0)]
+    levels = pa.StructArray.from_arrays(
+        [
+            pa.array(names.ravel(), pa.string()),
+            pa.array(path.probabilities.ravel(), pa.float32()),
+            pa.array(~sure.ravel()),
+        ],
+        names=["label", "probability", "abstain"],
+    )
+    offsets = np.arange(len(names) + 1, dtype=np.int32) * len(tree.levels)
+    return {
+        NODE: pa.array(stops, pa.string(), mask=deepest < 0),
+        LEVELS: pa.ListArray.from_arrays(pa.array(offsets), levels),
+    }
 
 
 def _given(chosen: Truth, labels: tuple[str, ...], outcome: Outcome) -> dict[str, pa.Array]:
@@ -169,6 +207,7 @@ class LabelWriter:
         metadata: about the labels; every file carries it.
         send: is called with each file that was written, in a list.
         outcome: what a text's labels can be.
+        tree: that the labels make, if they do.
     """
 
     def __init__(
@@ -180,9 +219,11 @@ class LabelWriter:
         metadata: Mapping[str, str],
         send: Callable[[list[Path]], object] = lambda paths: None,
         outcome: Outcome = ONE,
+        tree: LabelTree | None = None,
     ):
         self.folder = folder
         self.outcome = outcome
+        self.tree = tree
         self.labels = labels
         self.source = source
         self._config = config
@@ -253,7 +294,7 @@ class LabelWriter:
         """Write the file of a shard; the folder is incomplete from then on."""
         path = self._path(shard)
         below = self._config.abstain_below
-        table = label_table(batch, predictions, self.labels, below, self.outcome)
+        table = label_table(batch, predictions, self.labels, below, self.outcome, self.tree)
         remove(self.folder / LABELS_DONE)
         of_file = {"source": self.source, "fingerprint": self._fingerprint(shard)}
         write_parquet(path, table, {**self._metadata, **of_file})
@@ -271,6 +312,7 @@ class LabelWriter:
             keep=self._config.keep_columns,
             columns="source",
             **({"thresholds": self.outcome.thresholds} if self.outcome.several else {}),
+            **({} if self.tree is None else {"tree": self.tree.separator}),
         )
 
 
@@ -286,7 +328,7 @@ def label_into(
         sweep(out.path, below=False)  # folders in it may be those of others
         written, reused = writer.label(pool, predict, observer)
         out.push()
-    counts = count_labels(out.path, writer.labels, writer.outcome.several)
+    counts = count_labels(out.path, writer.labels, writer.outcome.several, writer.tree)
     counts["rejected"] = pq.read_metadata(out.path / LABELS_REJECTED).num_rows
     counts["rejected_file"] = f"{out}/{LABELS_REJECTED}"
     return written, reused, counts
@@ -347,11 +389,18 @@ def refuse_other_labels(out: RunFolder, model: str) -> None:
             )
 
 
-def count_labels(folder: Path, labels: tuple[str, ...], several: bool = False) -> dict[str, Any]:
+def count_labels(
+    folder: Path,
+    labels: tuple[str, ...],
+    several: bool = False,
+    tree: LabelTree | None = None,
+) -> dict[str, Any]:
     """Count what was written, shard by shard: rows per label and per bin of confidence.
 
     Args:
         several: whether a text may have several labels.
+        tree: that the labels make, if they do: then `unsure_of_level` counts, from the top, the
+            rows that stop above each level.
 
     Returns:
         `counts` and `abstained_of` (rows, and those that abstain, per label), `sources` (rows per
@@ -366,9 +415,15 @@ def count_labels(folder: Path, labels: tuple[str, ...], several: bool = False) -
     sources: Counter[str] = Counter()
     bins = np.zeros(REPORT_BINS, dtype=np.int64)
     confidence = 0.0
+    unsure: NDArray[np.int64] | None = None
     for path in sorted(folder.glob("part-*.parquet")):
         name = SEVERAL if several else "label"
-        table = read_parquet(path, [name, "abstain", "confidence", "source"])
+        of_tree = [LEVELS] if tree is not None else []
+        table = read_parquet(path, [name, "abstain", "confidence", "source", *of_tree])
+        if tree is not None:
+            doubts = pc.struct_field(table[LEVELS].combine_chunks().flatten(), "abstain")
+            own = doubts.to_numpy(zero_copy_only=False).reshape(-1, len(tree.levels))
+            unsure = own.sum(axis=0) + (0 if unsure is None else unsure)
         sources.update(table["source"].to_pylist())
         rows += len(table)
         if several:
@@ -390,6 +445,7 @@ def count_labels(folder: Path, labels: tuple[str, ...], several: bool = False) -
         "mean_confidence": round(confidence / max(rows, 1), 4),
         "confidence_counts": bins.tolist(),
         **(_of_sets(given, len(labels)) if several else {}),
+        **({} if unsure is None else {"unsure_of_level": unsure.tolist()}),
     }
 
 

@@ -14,6 +14,7 @@ from pet.ensemble.members import Member
 from pet.inputs.inputs import computation
 from pet.inputs.pool_sample import pool_rows
 from pet.inputs.session import Session
+from pet.method.label_trees import LabelTree
 from pet.models.model import Classifier
 from pet.models.scoring import Columns, score_columns
 from pet.progress import Tick
@@ -55,7 +56,10 @@ def label_own_pool(
     def load() -> tuple[Classifier, Encoder]:
         model = load_classifier(config, session.folder / student.path)
         return model, plain_encoder(
-            model.tokenizer, session.task.fields, config.student_length, both_ends=config.both_ends
+            model.tokenizer,
+            session.task.fields,
+            config.student_length,
+            long_texts=config.long_texts,
         )
 
     def by_student(columns: Columns, tick: Tick) -> Predictions:
@@ -91,6 +95,7 @@ def label_own_pool(
         {**metadata, **by_ensemble},
         session.run_folder.push,
         outcome=outcome,
+        tree=LabelTree.of(labels, session.task.label_separator),
     )
     rows = pool_rows(session)
     written, reused = writer.label_shards(session.pool, shards, rows, predict, session.observer)

@@ -169,7 +169,7 @@ class Student:
             self.model.tokenizer,
             self.record.fields,
             self.record.max_length,
-            both_ends=self.record.long_texts == "head-tail",
+            long_texts=self.record.long_texts,
         )
 
     def logits(self, columns: Columns, tick: Tick = no_tick) -> NDArray[np.float32]:

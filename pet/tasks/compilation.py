@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pet.config import LongTexts
 from pet.errors import InputError, Problem
 from pet.tasks.encoding import (
     AT_END,
@@ -27,13 +28,13 @@ LAST_FOR = {"causal": "a causal model", "end": "mask=end"}
 
 
 def plain_encoder(
-    tokenizer: Any, fields: Sequence[str], max_length: int, *, both_ends: bool = False
+    tokenizer: Any, fields: Sequence[str], max_length: int, *, long_texts: LongTexts = "head"
 ) -> Encoder:
     """Encode the fields as they are, for a classifier: one segment, or two."""
     parts: list[Any] = [TextSlot(fields[0], False)]
     for place, name in enumerate(fields[1:]):
         parts += [TextSlot(name, True)] if place else [Boundary(), TextSlot(name, False)]
-    return Encoder(tokenizer, parts, LabelWords(()), "masked", max_length, both_ends=both_ends)
+    return Encoder(tokenizer, parts, LabelWords(()), "masked", max_length, long_texts=long_texts)
 
 
 def pattern_encoder(
@@ -45,7 +46,7 @@ def pattern_encoder(
     offset: NDArray[np.float32] | None = None,
     prompt_length: int = 0,
     *,
-    both_ends: bool = False,
+    long_texts: LongTexts = "head",
     by_probability: bool = False,
 ) -> Encoder:
     """Compile a pattern for a tokenizer: every fixed word and label word in its own place.
@@ -53,7 +54,7 @@ def pattern_encoder(
     Args:
         offset: added to the scores.
         prompt_length: places for a soft prompt's vectors, behind the first special tokens.
-        both_ends: whether longer texts keep their end, too.
+        long_texts: what is read of a text that is longer; see `Encoder`.
         by_probability: see `Encoder`.
 
     Raises:
@@ -88,7 +89,7 @@ def pattern_encoder(
         max_length,
         offset,
         prompt_length,
-        both_ends=both_ends,
+        long_texts=long_texts,
         by_probability=by_probability,
     )
     problems += room_problems(encoder, pattern)

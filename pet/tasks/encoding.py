@@ -11,8 +11,10 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from pet.config import LongTexts
 from pet.errors import InputError, Problem, first_line, is_panic
 from pet.tasks.patterns import Boundary, MaskSlot
+from pet.tasks.windows import MOST, count_windows, window_starts
 
 Ids = NDArray[np.int32]
 
@@ -39,6 +41,13 @@ class TokenizedTexts:
 
     ids: Ids
     offsets: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, pieces: Sequence[Ids]) -> TokenizedTexts:
+        """Put the tokens of each text behind those of the one before."""
+        offsets = np.zeros(len(pieces) + 1, dtype=np.int64)
+        np.cumsum([len(piece) for piece in pieces], out=offsets[1:])
+        return cls(np.concatenate(pieces) if len(pieces) else np.zeros(0, np.int32), offsets)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -68,9 +77,7 @@ def tokenize(
         led = [lead + text for text in texts[start : start + SLICE]]
         found = _first_tokens(backend, led, max_length + both_ends)
         pieces += _with_last_tokens(backend, led, found, max_length) if both_ends else found
-    offsets = np.zeros(len(pieces) + 1, dtype=np.int64)
-    np.cumsum([len(piece) for piece in pieces], out=offsets[1:])
-    return TokenizedTexts(np.concatenate(pieces) if pieces else np.zeros(0, np.int32), offsets)
+    return TokenizedTexts.of(pieces)
 
 
 def space_before_text(tokenizer: Any) -> str:
@@ -300,7 +307,8 @@ class Encoder:
 
     Attributes:
         offset: added to the scores: calibration against the labels' prior.
-        both_ends: whether longer texts keep their end, too.
+        long_texts: what is read of a longer text: its beginning, half of it from the end, or
+            windows.
         by_probability: whether words are scored by log-probability among all words, even where
             each is of one token: a label that is asked by itself has no others to be held against.
         special: the tokens that every text has around it.
@@ -317,15 +325,16 @@ class Encoder:
         offset: NDArray[np.float32] | None = None,
         prompt_length: int = 0,
         *,
-        both_ends: bool = False,
+        long_texts: LongTexts = "head",
         by_probability: bool = False,
     ):
         self.words = words
-        self.both_ends = both_ends
+        self.long_texts = long_texts
         self.by_probability = by_probability
         self.offset = offset
         self.max_length = max_length
         self.reading = reading
+        self._both_ends = long_texts == "head-tail"
         self._parts = parts
         pair = any(isinstance(part, Boundary) for part in parts)
         self.special = SpecialTokens.of(tokenizer, reading, pair)
@@ -372,22 +381,24 @@ class Encoder:
     def text_key(self) -> tuple[object, ...]:
         """What encoders have alike that share their tokens up to the end of the text.
 
-        Of several fields, or of both ends, the budget is among it: by it each of them is cut.
+        Of several fields, or of more than the beginning, the budget is among it: by it each of
+        them is cut.
         """
         head = [
             tuple(part.tolist()) if isinstance(part, np.ndarray) else part
             for part in self._parts[: self._text_end]
         ]
-        alike = len(self.slots) == 1 and not self.both_ends
+        alike = len(self.slots) == 1 and self.long_texts == "head"
         budget = None if alike else self.budget()
         return (tuple(self._before.tolist()), *head, self.max_length, budget)
 
     def text_lengths(
         self, texts: Mapping[TextSlot, TokenizedTexts], rows: NDArray[np.int64]
     ) -> NDArray[np.int64]:
-        """Tokens of each row up to the end of its text. [rows]"""
-        fixed = self._fixed - len(self.ending)
-        return self._field_lengths(texts, rows).sum(axis=1) + fixed
+        """Tokens of each row up to the end of its text, of all its windows. [rows]"""
+        lengths = self._field_lengths(texts, rows)
+        own = lengths.sum(axis=1) + self._fixed - len(self.ending)
+        return own * self._count_windows(texts, rows, lengths)
 
     def text_batch(
         self, texts: Mapping[TextSlot, TokenizedTexts], rows: NDArray[np.int64]
@@ -399,7 +410,7 @@ class Encoder:
             pieces, field = [self._before], 0
             for part in self._parts[: self._text_end]:
                 if isinstance(part, TextSlot):
-                    pieces.append(cut_to(texts[part][row], int(kept[field]), self.both_ends))
+                    pieces.append(cut_to(texts[part][row], int(kept[field]), self._both_ends))
                     field += 1
                 elif isinstance(part, np.ndarray):
                     pieces.append(part)
@@ -432,10 +443,48 @@ class Encoder:
         """Tokens of each filled row, so that rows of like length can share a batch. [rows]
 
         The masks of the longest label word are counted in. Other models than masked ones take
-        fewer: there it is a bound.
+        fewer: there it is a bound. Of texts in windows, of all of them together.
         """
-        own = self._field_lengths(texts, rows).sum(axis=1) + self._fixed
-        return np.maximum(own, 1) + self.longest_word
+        lengths = self._field_lengths(texts, rows)
+        own = np.maximum(lengths.sum(axis=1) + self._fixed, 1) + self.longest_word
+        return own * self._count_windows(texts, rows, lengths)
+
+    @property
+    def longest_text(self) -> int:
+        """Tokens of a field that are read at the most."""
+        return self.max_length * self.most_windows
+
+    @property
+    def most_windows(self) -> int:
+        """Windows of a text at the most; one where none are cut."""
+        return MOST if self.long_texts == "windows" else 1
+
+    def _count_windows(
+        self,
+        texts: Mapping[TextSlot, TokenizedTexts],
+        rows: NDArray[np.int64],
+        kept: NDArray[np.int64],
+    ) -> NDArray[np.int64]:
+        """Return how many windows each row takes: one, but for texts in windows. [rows]"""
+        if self.long_texts != "windows":
+            return np.ones(len(rows), dtype=np.int64)
+        full = np.stack([texts[slot].lengths[rows] for slot in self.slots], axis=1)
+        return count_windows(full, kept)
+
+    def windows(
+        self, texts: Mapping[TextSlot, TokenizedTexts], rows: NDArray[np.int64]
+    ) -> tuple[dict[TextSlot, TokenizedTexts], NDArray[np.int64]]:
+        """Return the rows' windows as texts of their own, row after row, and how many each has."""
+        kept = self._field_lengths(texts, rows)
+        counts = self._count_windows(texts, rows, kept)
+        found = {}
+        for place, slot in enumerate(self.slots):
+            pieces = []
+            for row, own, count in zip(rows, kept[:, place], counts, strict=True):
+                ids = cut_to(texts[slot][row], int(own) * MOST, both_ends=True)
+                pieces += [ids[n : n + own] for n in window_starts(len(ids), int(own), int(count))]
+            found[slot] = TokenizedTexts.of(pieces)
+        return found, counts
 
     def batch(
         self, texts: Mapping[TextSlot, TokenizedTexts], rows: NDArray[np.int64], masks: int = 1
@@ -478,7 +527,7 @@ class Encoder:
         mask = second = None
         for part in self._parts:
             if isinstance(part, TextSlot):
-                piece = cut_to(texts[part][row], int(kept[field]), self.both_ends)
+                piece = cut_to(texts[part][row], int(kept[field]), self._both_ends)
                 field += 1
             elif isinstance(part, MaskSlot):
                 # A causal model predicts the word from the token before it.

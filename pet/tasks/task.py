@@ -37,6 +37,7 @@ class Task:
         labels_per_text: how many labels a text has: one, or any number of them.
         labels_separated_by: what stands between the labels of one cell; empty: nothing, files
             hold lists.
+        label_separator: what makes a tree of the labels; empty: they are none.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Task:
     prior: Mapping[str, float] = field(default_factory=dict, hash=False)
     labels_per_text: LabelsPerText = "one"
     labels_separated_by: str = ""
+    label_separator: str = ""
 
     @property
     def several(self) -> bool:
@@ -124,11 +126,10 @@ def parse_task(toml_text: str, where: str) -> Task:
     patterns, words, weights = read.patterns(fields), read.words(labels), read.weights()
     choices, rules = read.choices(labels, fields), read.rules(labels, fields)
     prior, per_text = read.prior(labels), read.labels_per_text()
-    separator = read.labels_separated_by()
+    separators = read.labels_separated_by(), read.label_separator(labels)
     if read.problems:
         raise InputError(read.problems)
-    several = per_text, separator
-    own = patterns, words, toml_text, weights, choices, rules, prior, *several
+    own = patterns, words, toml_text, weights, choices, rules, prior, per_text, *separators
     return Task(name, description, source, fields, tuple(labels), *own)
 
 

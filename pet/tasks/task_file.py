@@ -15,7 +15,8 @@ from pet.tasks.rules import KEYS as KEYS_OF_RULE
 from pet.tasks.rules import LONGEST_REGEX, MOST_KEYWORDS, MOST_RULES, Rule, expression_problem
 
 KEYS = (
-    "name", "description", "source", "fields", "labels_per_text", "labels_separated_by", "labels",
+    "name", "description", "source", "fields", "labels_per_text", "labels_separated_by",
+    "label_separator", "labels",
     "patterns", "verbalizers", "weights", "rules", "prior",
 )  # fmt: skip
 
@@ -190,6 +191,48 @@ class TaskFile:
                 fix = "take another separator, or write lists: JSON Lines, Parquet"
                 self.report("labels_separated_by", "a text that no label has", shown(label), fix)
         return value
+
+    def label_separator(self, labels: Mapping[str, Any]) -> str:
+        """Return what makes a tree of the labels, as the slash of sport/football; or nothing."""
+        value, place = self.document.get("label_separator", ""), "label_separator"
+        if place not in self.document:
+            return ""
+        if not isinstance(value, str) or not value.strip():
+            fix = 'write for example label_separator = "/" for labels such as sport/football'
+            self.report(place, "a text between a label and what it is part of", shown(value), fix)
+            return ""
+        if self.document.get("labels_per_text", "one") != "one":
+            fix = "remove one of the two: a tree of several labels a text is not built"
+            self.report(place, "one label a text beside it", 'labels_per_text = "any"', fix)
+        if labels and not any(value in label for label in labels):
+            found, fix = f"{shown(value)}, which none has", "correct it, or leave it out"
+            self.report(place, "a text that some label has", found, fix)
+        known = len(self.problems)
+        for label in labels:
+            names = label.split(value)
+            if not all(names) or [name.strip() for name in names] != names:
+                expected = "a name on either side of every separator, without blanks around it"
+                self.report("labels", expected, shown(label), f"write it as parent{value}child")
+        if len(self.problems) == known:
+            self._check_places([label.split(value) for label in labels], value)
+        return value
+
+    def _check_places(self, paths: list[list[str]], separator: str) -> None:
+        """Report names that stand at several places of a tree of labels."""
+        nodes = {separator.join(path[:depth]) for path in paths for depth in range(1, len(path))}
+        for group in alike(nodes):
+            fix = "a slip? write it in one way"
+            self.report("labels", "one way to write a parent", named_apart(group), fix)
+        above: dict[str, dict[str, None]] = {}
+        for path in paths:
+            for depth, name in enumerate(path):
+                above.setdefault(text_key(name), {})[separator.join(path[:depth])] = None
+        for name, parents in above.items():
+            if len(parents) > 1 and not alike(parents):
+                places = " and ".join(f"below {own}" if own else "at the top" for own in parents)
+                fix = "give one of the two another name, so that a report can tell them apart"
+                found = f"{shown(name)} {places}"
+                self.report("labels", "every name at one place of the tree", found, fix)
 
     def patterns(self, fields: tuple[str, ...]) -> tuple[Pattern, ...]:
         table = self.table("patterns", 'a line such as topic = "[ topic: {mask} ] {text}"')

@@ -25,6 +25,13 @@ def with_rule(name: str, expression: str, label: str = "space") -> dict[str, str
     return {"task.toml": GOOD + rule(name, expression, label)}
 
 
+def tree(separator: str, *labels: str) -> dict[str, str]:
+    """The task with a separator, and more labels."""
+    more = "".join(f'"{label}" = "word{place}"\n' for place, label in enumerate(labels))
+    text = GOOD.replace("fields =", f"label_separator = {separator}\nfields =")
+    return {"task.toml": text.replace("\n[patterns]", f"{more}\n[patterns]")}
+
+
 LONG = "text,label\n" + "the rocket " * 40 + "!,space\nthe match,sport\nthe bank,business\n"
 
 CASES = [
@@ -50,6 +57,21 @@ CASES = [
     Case("labels alike but for Unicode's forms", RUN,
          ("labels that differ in more than case", "'caf\\xe9' and 'cafe\\u0301'"),
          changed('sport = "sport"', '"caf\u00e9" = "sport"\n"cafe\u0301" = "game"')),
+    Case("a label in two branches of a tree", CHECK,
+         ("every name at one place of the tree", "'football' below news and below games"),
+         tree("'/'", "news/football", "games/football")),
+    Case("a parent that is a label elsewhere", RUN,
+         ("every name at one place of the tree", "'sport' at the top and below games"),
+         tree("'/'", "games/sport")),
+    Case("a parent written in two ways", CHECK,
+         ("one way to write a parent", "'News' and 'news'"), tree("'/'", "news/a", "News/b")),
+    Case("a separator that no label has", CHECK,
+         ("a text that some label has", "'>', which none has"), tree("'>'", "news/football")),
+    Case("a separator at the end of a label", RUN,
+         ("a name on either side of every separator", "'news/'"),
+         tree("'/'", "news/", "games/chess")),
+    Case("a separator that is no text", CHECK, ("label_separator", "found:    3"),
+         tree("3", "news/football")),
     Case("two masks", CHECK, ("{mask} exactly once", "2 of them", "keep the one"),
          with_pattern("{mask} {text} {mask}")),
     Case("no mask", CHECK, ("{mask} exactly once", "none", "add {mask}"), with_pattern("{text}")),

@@ -243,6 +243,35 @@ def test_no_pass_is_made_twice_or_for_a_single_row(model_folder: ModelFolder) ->
     assert passes.rows == [len(TEXTS)]
 
 
+def test_words_too_many_to_be_filled_one_by_one_are_predicted_at_once(
+    model_folder: ModelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hundreds of labels would take a pass each, of every row."""
+    model = attentive(model_folder("bert"))
+    filled, encoder, columns = ask(model, template_for("bert"), WORDPIECES)
+    monkeypatch.setattr("pet.models.masked_model.MOST_FILLING", 5)
+    assert model.passes(encoder) == len(encoder.words.mask_counts)
+    found, _, _ = ask(model, template_for("bert"), WORDPIECES)
+    words = encoder.words.tokens
+    by_hand = []
+    for row in ROWS:
+        scores: dict[Any, float] = {}
+        for word in encoder.words.distinct:
+            ids = row_of(encoder, columns, row, len(word)).ids[0].tolist()
+            logs = full_logits(model, ids).log_softmax(-1)
+            places = [
+                place for place, own in enumerate(ids) if own == model.tokenizer.mask_token_id
+            ]
+            scores[word] = sum(
+                float(logs[place, token]) for place, token in zip(places, word, strict=True)
+            )
+        by_hand.append([np.mean([scores[word] for word in of]) for of in words])
+    np.testing.assert_allclose(found, by_hand, atol=1e-4)
+    assert np.abs(np.asarray(found) - np.asarray(filled)).max() > 1e-3, (
+        "both ways are the same, and nothing was compared"
+    )
+
+
 def parallel_by_hand(model: ClozeModel, encoder: Encoder, columns: Any) -> Tensor:
     """q~ of equation 3 on padded full logits: the longest word's masks for all. [rows, labels]"""
     batch = encoder.batch(columns, ROWS, max(encoder.words.mask_counts))

@@ -104,6 +104,25 @@ def test_every_part_that_was_promised_is_there(tiny_run: Path) -> None:
         assert part in text, part
 
 
+def test_of_hundreds_of_labels_the_pairs_that_are_confused_are_listed(tmp_path: Path) -> None:
+    """A matrix of 150 columns is 22,500 cells that nobody looks over."""
+    labels = [f"label {number}" for number in range(150)]
+    found = reports.figures(labels)
+    confusion = [[0] * 150 for _ in labels]
+    for number in range(150):
+        confusion[number][number] = 5
+    confusion[7][9], confusion[9][7], confusion[3][4] = 4, 1, 2
+    for model in ("ensemble", "student", "supervised"):
+        found["test"][model]["confusion"] = confusion
+    html = draw(tmp_path / "run", found)
+    text = " ".join(Page(html).text.split())
+    assert "Confused labels" in text
+    assert "Confusion matrix" not in text
+    assert "label 7 label 9 4 44.4 % 1" in text.replace("\u202f", " ")
+    assert text.index("label 7 label 9") < text.index("label 3 label 4")
+    assert html.count("<td") < 5_000
+
+
 def test_texts_and_names_cannot_write_markup(tmp_path: Path) -> None:
     """A pool is somebody else's text; a report of it is opened in a browser."""
     labels = (f"a {EVIL}", f"b {EVIL}")

@@ -389,8 +389,8 @@ def test_a_pattern_reads_both_ends_of_each_field_within_its_budget(
     asked = pattern("{text} the topic is {mask}")
     words = {"a": ("sport",), "b": ("space",)}
     found = [
-        pattern_encoder(tokenizer, asked, words, reading_of(kind), 16, both_ends=both)
-        for both in (False, True)
+        pattern_encoder(tokenizer, asked, words, reading_of(kind), 16, long_texts=way)
+        for way in ("head", "head-tail")
     ]
     rows = []
     for encoder in found:
@@ -398,7 +398,7 @@ def test_a_pattern_reads_both_ends_of_each_field_within_its_budget(
         batch = encoder.batch(texts, np.array([0]))
         assert batch.ids.shape[1] == encoder.lengths(texts, np.array([0]))[0] - (kind == "llama")
         rows.append(tokenizer.decode(batch.ids[0]))
-        if encoder.both_ends and kind == "llama":
+        if encoder.long_texts == "head-tail" and kind == "llama":
             behind = encoder.text_batch(texts, np.array([0])).ids[0]
             np.testing.assert_array_equal(batch.ids[0][: len(behind)], behind)
     assert "moon" not in rows[0]

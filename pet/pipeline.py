@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from pet.checking.before_run import settle
 from pet.config import Budget, RunConfig
 from pet.ensemble.adaptation import adapt
+from pet.ensemble.chosen_words import are_seen, search
 from pet.ensemble.fingerprints import with_fingerprints
 from pet.ensemble.joint_training import train_jointly
 from pet.ensemble.lineup import (
@@ -140,6 +141,8 @@ class _Stages:
             self.one("adaptation", partial(adapt, session))
         if session.config.base == "joint":
             self.one("joint training", partial(train_jointly, session))
+        if are_seen(session):
+            self.one("label words", partial(search, session))
         if session.config.calibration != "none":
             measure = partial(measure_prior, session)
             self.stage("calibration", self.group_jobs("measure the prior of", measure, untrained))

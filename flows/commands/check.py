@@ -39,6 +39,9 @@ def check(
     text_column: TextColumn = None,
     setting: Settings = None,
     budget: Time = None,
+    suggest_words: Annotated[
+        bool, typer.Option("--suggest-words", help="search label words by the labeled rows")
+    ] = False,
     json_out: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -62,6 +65,7 @@ def check(
             },
             tuple(setting or ()),
             budget,
+            with_words=suggest_words,
         )
         if json_out:
             sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.commands.console import answer, out
-from flows.commands.options import Csv, Debug
+from flows.commands.options import Csv, Debug, Model
+from flows.screens import preview as preview_screen
 from pet.config import CsvConfig
 from pet.errors import InputError, Problem
 from pet.escaping import visible
@@ -45,6 +46,7 @@ def init(
     word: Annotated[
         list[str] | None, typer.Option(help="label=word, or label=word,word: instead of its name")
     ] = None,
+    model: Model = None,
     description: Annotated[str | None, typer.Option(help="what is asked, in one sentence")] = None,
     csv: Csv = None,
     force: Annotated[bool, typer.Option("--force", help="replace a file that is there")] = False,
@@ -93,6 +95,8 @@ def init(
         task_draft.write_draft(draft, out_file)
         first = [f"{verb:<11}{out_file}", f"patterns   {chosen}"]
         _show(first, out_file, words, path, column, csv or [])
+        if model and path and column:
+            _offer_words(out_file, path, column, model, csv or [], ask)
 
     answer(work, debug)
 
@@ -131,6 +135,10 @@ class Questions:
         while (given := self.one(f"{question}: {', '.join(names)}", "", default)) not in names:
             typer.echo(f"{given} is none of these")
         return given
+
+    def agrees(self, question: str) -> bool:
+        """Ask for a yes; nobody is no."""
+        return self._somebody and typer.confirm(question)
 
     def several(
         self, question: str, option: str, default: str = "", fix: str = ""
@@ -216,6 +224,25 @@ def _given_words(pairs: list[str], labels: tuple[str, ...]) -> dict[str, tuple[s
     if problems:
         raise InputError(problems)
     return found
+
+
+def _offer_words(
+    out_file: Path, sample: str, column: str, model: str, csv: list[str], ask: Questions
+) -> None:
+    """Show which label words the sample's rows suggest to a model, and add them if a person agrees.
+
+    Nothing is added where nobody is there to agree: the screen says what to paste.
+    """
+    from pet.checking.check import check_inputs
+    from pet.storage.files import write_text
+
+    options = {"task": str(out_file), "labeled": sample, "label_column": column, "model": model}
+    settings = tuple(f"labeled_csv.{pair}" for pair in csv)
+    found = check_inputs(options, settings, with_words=True)["suggested"]
+    preview_screen.suggested_words(out, found)
+    if found is None or not found["better"] or not ask.agrees("add them to the task file?"):
+        return
+    write_text(out_file, f"{out_file.read_text(encoding='utf-8')}\n{found['toml']}")
 
 
 def _show(

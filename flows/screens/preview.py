@@ -46,6 +46,9 @@ def show(console: Console, found: dict[str, Any]) -> None:
     for role, own in found.get("cut", {}).items():
         _cut(console, role, own)
     _suspects(console, found.get("suspects", []))
+    if "suggested" in found:
+        console.print()
+        suggested_words(console, found["suggested"])
     for warning in [*found["warnings"], *_duplicates(found["duplicates"])]:
         _line(console, f"warning: {warning}", style="yellow")
     if "estimate" in found:
@@ -190,6 +193,27 @@ def _zero_shot(console: Console, found: dict[str, Any]) -> None:
     if "pool_shares" in zero_shot:
         shares = ", ".join(f"{label} {n:.0%}" for label, n in zero_shot["pool_shares"].items())
         _line(console, f"predicted label shares of {zero_shot['pool_rows']:,} pool rows: {shares}")
+
+
+def suggested_words(console: Console, found: dict[str, Any] | None) -> None:
+    """Show the words that the labeled rows suggest, how right they are, and what to paste."""
+    if found is None:
+        _line(console, "label words are suggested by eight labeled rows or more, of two labels")
+        return
+    rows = found["rows"]
+    own, suggested = (_accuracy(found[name], rows) for name in ("own", "suggested"))
+    _line(
+        console,
+        f"zero-shot accuracy on {rows:,} labeled rows: {own} by the task's own words, {suggested} "
+        "by suggested ones, each row by words that were chosen without it",
+    )
+    if found["better"]:
+        _line(console, "words that they suggest; paste into the task file:", "bold")
+        _line(console, f"\n{found['toml']}")
+        return
+    for label, words in found["words"].items():
+        _line(console, f"  {label}: {', '.join(words) or 'nothing'}")
+    _line(console, "these are not clearly better: keep your words, or label more rows")
 
 
 def _suspects(console: Console, rows: list[dict[str, Any]]) -> None:

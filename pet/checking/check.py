@@ -24,6 +24,7 @@ from pet.checking.preview import (
     take_rows,
 )
 from pet.checking.rates import measure_rates
+from pet.checking.word_suggestions import suggest_words
 from pet.config import Budget, ModelRef, RunConfig
 from pet.data.data_files import passed_over_warnings
 from pet.data.duplicate_ids import RepeatedIds
@@ -53,7 +54,7 @@ from pet.models.teachers import load_teacher
 from pet.settings import make_config, read_budget
 from pet.tasks.compilation import plain_encoder
 from pet.tasks.encoding import Encoder
-from pet.tasks.task import Task
+from pet.tasks.task import Task, refuse_several
 from pet.tasks.windows import MOST
 
 NOWHERE = "-"  # the pool where none is named
@@ -62,22 +63,33 @@ COMPARED = 2000  # rows of each set that are compared
 
 SHOWN = 5  # suspects, and pairs of near-duplicates
 
+WORD_ROWS = 300  # labeled rows on which label words are chosen, at most
+
 SUSPECTED_FROM = 4  # labeled rows per label from which label errors are looked for
 
 
 def check_inputs(
-    options: Mapping[str, Any], settings: tuple[str, ...] = (), budget: str | None = None
+    options: Mapping[str, Any],
+    settings: tuple[str, ...] = (),
+    budget: str | None = None,
+    *,
+    with_words: bool = False,
 ) -> dict[str, Any]:
     """Check a task file, its data and models; estimate what a run would cost.
 
     Args:
         options: fields of `RunConfig`; `labeled`, `pool`, `test` and the models may be None.
         budget: the time in which the run is to end.
+        with_words: search label words, too.
 
     Raises:
         InputError: everything that is wrong, at once.
     """
     problems: list[Problem] = []
+    if with_words and not (options.get("labeled") and options.get("model")):
+        fix = "add --labeled and --model: words are chosen on these rows, for this model"
+        lacking = "no labeled rows" if options.get("model") else "no model"
+        problems.append(Problem("--suggest-words", "labeled rows and a model", lacking, fix))
     some_texts = options.get("pool") or options.get("labeled")
     if some_texts is None:
         problems.append(
@@ -143,7 +155,12 @@ def check_inputs(
     except InputError as error:
         raise InputError([*unread, *error.problems]) from None
     found["warnings"] += left_out
-    return found | _of_model(config, task, tables, sample, found.get("pool"), time)
+    if with_words:
+        refuse_several(task, "--suggest-words")
+    of_model = _of_model(
+        config, task, tables, sample, found.get("pool"), time, with_words=with_words
+    )
+    return {**found, **of_model, "warnings": found["warnings"] + of_model["warnings"]}
 
 
 def _models_of(config: RunConfig, options: Mapping[str, Any]) -> dict[str, ModelRef]:
@@ -270,6 +287,8 @@ def _of_model(
     sample: Columns,
     pool: Mapping[str, int] | None,
     budget: Budget | None,
+    *,
+    with_words: bool,
 ) -> dict[str, Any]:
     device = choose_device(config.device)
     outcome = outcome_of(task.labels_per_text, tables.labeled.labels)
@@ -295,7 +314,12 @@ def _of_model(
         else _zero_shot(task, glimpse, labeled, probabilities.argmax(axis=1)),
         "suspects": [] if task.several else _suspects(task, glimpse, labeled),
         "cut": _cut(config, task, model, encoders, tables, sample),
+        "warnings": _seen(task, labeled),
     }
+    if with_words:
+        some = take_rows(labeled, rows_to_score(labeled.labels, WORD_ROWS))
+        suggestion = suggest_words(config, task, model, some, sample)
+        found["suggested"] = None if suggestion is None else suggestion.record()
     for pattern in found["patterns"]:
         pattern["examples"] = [asdict(example) for example in pattern["examples"]]
     own: dict[str, Any] = {}
@@ -318,6 +342,17 @@ def _of_model(
     if pool is not None and _count(sample):
         found["estimate"] = estimate(replace(inputs, config=config), pool["rows"], rates).record()
     return found
+
+
+def _seen(task: Task, labeled: LabeledSet) -> list[str]:
+    """Warn of labeled rows on which label words were chosen."""
+    seen = len(task.rows_of_words(labeled.columns))
+    if not seen:
+        return []
+    return [
+        f"the label words were chosen on {seen:,} of these labeled rows: zero-shot accuracy on "
+        "them is too high; a run measures them by words that were chosen without them"
+    ]
 
 
 def _cut(

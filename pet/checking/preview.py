@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pet.config import RunConfig
 from pet.data.labeled import LabeledSet
-from pet.ensemble.member_scoring import CONTENT_FREE
+from pet.ensemble.member_models import CONTENT_FREE
 from pet.method.metrics import accuracy
 from pet.method.outcomes import ONE, Outcome
 from pet.method.several_labels import area_under_curve, strata_of
@@ -72,16 +72,16 @@ class Glimpse:
         return self.outcome.of_member(self.ensemble_scores(scores))
 
 
-def rows_to_score(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+def rows_to_score(labels: NDArray[np.int64], most: int = LABELED_ROWS) -> NDArray[np.int64]:
     """Choose labeled rows: all, or of each label as many as its share gives, in file order.
 
     Neither the order of the task's labels nor any seed matters.
     """
-    if len(labels) <= LABELED_ROWS:
+    if len(labels) <= most:
         return np.arange(len(labels))
     _, first, label = np.unique(labels, return_index=True, return_inverse=True)
     by_label = np.argsort(first[label], kind="stable")
-    places = (np.arange(LABELED_ROWS) + 0.5) * len(labels) / LABELED_ROWS
+    places = (np.arange(most) + 0.5) * len(labels) / most
     return np.sort(by_label[places.astype(np.int64)])
 
 

@@ -15,7 +15,7 @@ from pet.config import RunConfig
 from pet.data.data_files import passed_over_warnings
 from pet.data.pool import Pool, PoolBatch
 from pet.data.rejections import Rejections
-from pet.ensemble.member_scoring import CONTENT_FREE, PRIOR_ROWS
+from pet.ensemble.member_models import CONTENT_FREE, PRIOR_ROWS
 from pet.errors import InputError, Problem, gather, in_one_line
 from pet.inputs.inputs import computation
 from pet.inputs.model_checks import check_length, check_patterns, suitable, vocabulary_problems

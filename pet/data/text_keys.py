@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -56,6 +57,12 @@ def text_key(text: str) -> str:
 def row_keys(columns: Mapping[str, Sequence[str]], fields: Sequence[str]) -> list[tuple[str, ...]]:
     """Return the keys of rows, each with those of all its fields. [rows]"""
     return [tuple(map(text_key, row)) for row in zip(*(columns[n] for n in fields), strict=True)]
+
+
+def row_digests(columns: Mapping[str, Sequence[str]], fields: Sequence[str]) -> list[str]:
+    """Name rows by their keys: 16 hexadecimal digits of a sha256 each. [rows]"""
+    joined = ("\0".join(key).encode("utf-8", "replace") for key in row_keys(columns, fields))
+    return [hashlib.sha256(key).hexdigest()[:16] for key in joined]
 
 
 def alike(names: Iterable[str]) -> list[list[str]]:

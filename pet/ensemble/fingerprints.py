@@ -137,6 +137,9 @@ def _pattern_shape(session: Session, member: Member) -> dict[str, Any]:
         "calibration": config.calibration,
         **computation(config),
     }
+    if len(task.rows_of_words(session.labeled.columns)):
+        shape["own words"] = task.own_words[member.pattern]
+        shape["words from"] = [task.words_from, session.seed("label words")]
     if config.prior_of_pool:
         shape["prior"] = [texts_fingerprint(session), session.seed("prior")]
     if task.prior and config.calibration != "none":

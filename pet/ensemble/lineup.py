@@ -279,6 +279,7 @@ class _Lines:
         self._config = config
         self._patterns = [pattern.name for pattern in task.patterns]
         self._labels = outcome_of(task.labels_per_text).strata(labeled.labels)
+        self._words_are_seen = bool(len(task.rows_of_words(labeled.columns)))
         self._at_once = at_once
         self._folds = round(1 / config.out_of_bag) if config.out_of_bag else 0
         self._fold_of_row = self._deal()
@@ -340,10 +341,13 @@ class _Lines:
         """List the held-out members of a later generation; none where they would cover too little.
 
         With an encoder there are none: it would need its own, too, since what a part of an ensemble
-        predicts is no measure of the whole.
+        predicts is no measure of the whole. Nor where untrained members ask for words that the
+        labeled rows have suggested: as teachers they hand on what these say.
         """
         config = self._config
         if not config.out_of_bag or not config.member.steps or config.encoder is not None:
+            return ()
+        if self._words_are_seen and not self._at_once:
             return ()
         covered = {int(row) for member in self.members(0) for row in self.rows_of_first(member)}
         return self.members(generation) if len(covered) >= ENOUGH else ()

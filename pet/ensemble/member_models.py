@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 from pet.config import ModelRef, RunConfig
 from pet.ensemble.logits import read_logits
 from pet.ensemble.members import Member
+from pet.inputs.pool_sample import unlabeled_rows
+from pet.inputs.session import Session
 from pet.method.linear_head import load_head
 from pet.method.outcomes import outcome_of
 from pet.models.adapter import is_adapter
 from pet.models.backbone import Backbone
 from pet.models.loading import choose_device
 from pet.models.model import Model
-from pet.models.scoring import cloze_encoder
+from pet.models.scoring import Columns, cloze_encoder
 from pet.models.sentence_encoder import EncoderClassifier, SentenceEncoder, encoder_length
 from pet.models.teachers import load_teacher
 from pet.storage.units import file_digest
@@ -63,6 +65,28 @@ def load_sentence_encoder(config: RunConfig, task: Task) -> tuple[SentenceEncode
     return model, plain_encoder(
         model.tokenizer, task.fields, encoder_length(config), long_texts=config.long_texts
     )
+
+
+PRIOR_ROWS = 1000  # pool rows on which the labels' prior is measured
+
+CONTENT_FREE = ("N/A", "[MASK]", "")  # Zhao et al. 2021, section 5
+
+
+def prior_texts(session: Session, most: int = PRIOR_ROWS) -> tuple[list[str], Columns]:
+    """Return the texts by which the labels' prior is measured, by field, and their ids."""
+    if session.config.calibration == "content-free":
+        return list(CONTENT_FREE), dict.fromkeys(session.task.fields, CONTENT_FREE)
+    unlabeled = unlabeled_rows(session)
+    rows = prior_rows(len(unlabeled), session.seed("prior"), most)
+    columns = {n: [texts[row] for row in rows] for n, texts in unlabeled.columns.items()}
+    return [unlabeled.ids[row] for row in rows], columns
+
+
+def prior_rows(count: int, seed: int, most: int = PRIOR_ROWS) -> NDArray[np.int64]:
+    """Draw the rows on which the prior is measured; the first ones may all be of one day."""
+    if count <= most:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).choice(count, most, replace=False))
 
 
 def prior_path(run: Path, pattern: str) -> Path:

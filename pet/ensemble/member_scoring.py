@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pet.data.labeled import LabeledSet
+from pet.ensemble.chosen_words import are_seen, encoder_of, scores_out_of_fold
 from pet.ensemble.fingerprints import untrained_fingerprint
 from pet.ensemble.joint_training import labeled_scores
 from pet.ensemble.lineup import Lineup
@@ -20,6 +21,8 @@ from pet.ensemble.member_models import (
     load_sentence_encoder,
     prior_offset,
     prior_path,
+    prior_rows,
+    prior_texts,
 )
 from pet.ensemble.members import Member, folder_of
 from pet.ensemble.predictions import embeddings_path, shard_names
@@ -27,14 +30,13 @@ from pet.inputs.inputs import computation
 from pet.inputs.pool_sample import texts_fingerprint, unlabeled_rows
 from pet.inputs.session import Session
 from pet.method.linear_head import load_head
+from pet.models.cloze_model import ClozeModel
+from pet.models.model import Model
 from pet.models.scoring import Columns, score_columns, score_columns_together
 from pet.models.sentence_encoder import encoder_length
 from pet.progress import Tick
 from pet.storage.units import Unit, fingerprint
-
-PRIOR_ROWS = 1000  # pool rows on which the labels' prior is measured
-
-CONTENT_FREE = ("N/A", "[MASK]", "")  # Zhao et al. 2021, section 5
+from pet.tasks.encoding import Encoder
 
 Scores = NDArray[np.float32]
 
@@ -130,11 +132,10 @@ def score_members(session: Session, lineup: Lineup, members: Sequence[Member]) -
         scorer = _of_untrained(session, members)
     else:
         (member,) = members
-        ask = _by_encoder if member.kind == "encoder" else _by_pattern
+        is_encoder = member.kind == "encoder"
+        ask = _by_encoder(session, member) if is_encoder else _by_pattern(session, lineup, member)
         folder = folder_of(session.folder, member)
-        scorer = Scorer(
-            member.name, [folder / "logits"], [lineup.fingerprints[member]], ask(session, member)
-        )
+        scorer = Scorer(member.name, [folder / "logits"], [lineup.fingerprints[member]], ask)
     tables = {} if members[0].kind == "held-out" else session.inputs.measured()
     return scorer.write_tables(session, tables) + scorer.write_pool(session)
 
@@ -169,10 +170,14 @@ def _by_encoder(session: Session, member: Member) -> Ask:
     return ask
 
 
-def _by_pattern(session: Session, member: Member) -> Ask:
-    load = functools.cache(
-        lambda: load_member(session.config, session.task, session.folder, member, session.backbone)
-    )
+def _by_pattern(session: Session, lineup: Lineup, member: Member) -> Ask:
+    @functools.cache
+    def load() -> tuple[Model, Encoder]:
+        config, task = session.config, session.task
+        model, encoder = load_member(config, task, session.folder, member, session.backbone)
+        if member.kind == "held-out" and isinstance(model, ClozeModel):
+            encoder = encoder_of(session, lineup, model, member)
+        return model, encoder
 
     def ask(places: list[int], file: str, columns: Columns, tick: Tick) -> Scores:
         model, encoder = load()
@@ -201,6 +206,9 @@ def _of_untrained(session: Session, members: Sequence[Member]) -> Scorer:
             tick(len(rows))
         rest = np.setdiff1d(np.arange(count), rows)
         scores[:, rest] = _score_patterns(session, wanted, file, columns, rest, tick)
+        if file == "labeled.parquet" and are_seen(session):
+            seen, own = scores_out_of_fold(session, [member.pattern for member in wanted])
+            scores[:, seen] = own
         return scores
 
     return Scorer(name, folders, own, ask)
@@ -260,23 +268,9 @@ def _scored_for_prior(
     return rows, found
 
 
-def prior_rows(count: int, seed: int) -> NDArray[np.int64]:
-    """Draw the rows on which the prior is measured; the first ones may all be of one day."""
-    if count <= PRIOR_ROWS:
-        return np.arange(count)
-    return np.sort(np.random.default_rng(seed).choice(count, PRIOR_ROWS, replace=False))
-
-
 def measure_prior(session: Session, members: Sequence[Member]) -> list[Unit]:
     """Write untrained members' scores of pool rows, or of texts without content."""
-    if session.config.calibration == "content-free":
-        ids = list(CONTENT_FREE)
-        columns = dict.fromkeys(session.task.fields, ids)
-    else:
-        unlabeled = unlabeled_rows(session)
-        rows = prior_rows(len(unlabeled), session.seed("prior"))
-        ids = [unlabeled.ids[row] for row in rows]
-        columns = {n: [texts[row] for row in rows] for n, texts in unlabeled.columns.items()}
+    ids, columns = prior_texts(session)
     source = f"prior: {session.config.calibration}"
 
     def make(places: list[int], tick: Tick) -> tuple[list[str], Scores]:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pet.config import RunConfig, TrainingConfig
+from pet.ensemble.chosen_words import encoder_of, words_of
 from pet.ensemble.divergence import divergence_reported
 from pet.ensemble.lineup import MOST_LIKELY, Lineup, quotas_of
 from pet.ensemble.logits import logits_table
-from pet.ensemble.member_models import prior_offset
 from pet.ensemble.members import Member, folder_of, member_seed
 from pet.ensemble.predictions import (
     HELD_OUT_LOGITS,
@@ -39,6 +39,7 @@ from pet.models.training import label_loss, train
 from pet.storage.files import read_record, write_parquet
 from pet.storage.units import DONE, Unit, make_unit
 from pet.tasks.encoding import Encoder
+from pet.tasks.task import Task
 
 LM_ROWS = 3  # unlabeled rows per labeled row of the auxiliary loss: Table 5 of the paper
 
@@ -101,11 +102,8 @@ def _chosen_before(session: Session, lineup: Lineup, member: Member) -> Chosen |
 
 def _train(session: Session, lineup: Lineup, member: Member, folder: Path) -> dict[str, Any]:
     config = session.config
-    offset = prior_offset(config, session.task, session.folder, member.pattern)
-    model = _start(session, member)
-    encoder = cloze_encoder(
-        model, session.task, member.pattern, config.max_length, offset, long_texts=config.long_texts
-    )
+    model = _start(session, member, words_of(session, lineup, member).task)
+    encoder = encoder_of(session, lineup, model, member)
     drawn = draw(session, lineup, member)
     columns, targets = training_rows(session, lineup, member, drawn)
     texts = tokenize_columns(encoder, model.tokenizer, columns)
@@ -160,14 +158,18 @@ def _phases(config: RunConfig, model: ClozeModel) -> dict[str, TrainingConfig]:
     return {"projector": config.member.model_copy(update=changes), "member": config.member}
 
 
-def _start(session: Session, member: Member) -> ClozeModel:
-    """Return the pretrained model with what a member trains of it: all weights, or an adapter."""
+def _start(session: Session, member: Member, task: Task) -> ClozeModel:
+    """Return the pretrained model with what a member trains of it: all weights, or an adapter.
+
+    Args:
+        task: with the member's label words, from which some adapters start.
+    """
     config, backbone = session.config, session.backbone
     if config.member.tuning == "full":
         backbone.drop()  # a model whose weights change is nobody else's
         return backbone.load()
     start = start_of(config, session.task, member.pattern, member.repetition)
-    encoder = cloze_encoder(backbone.model, session.task, member.pattern, config.max_length)
+    encoder = cloze_encoder(backbone.model, task, member.pattern, config.max_length)
     seed = member_seed(session.config, "adapter", member)
     if start is not None and read_backbone(start).get("digest") != backbone.digest:
         before, module = len(encoder.special.before), backbone.model.module

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pet.ensemble.chosen_words import are_seen
 from pet.ensemble.joint_training import is_trained_jointly
 from pet.ensemble.lineup import ENOUGH, Lineup
 from pet.ensemble.logits import read_logits
@@ -57,7 +58,7 @@ def _held_out_path(session: Session, member: Member) -> Path:
 def has_clean_teachers(session: Session, lineup: Lineup, member: Member) -> bool:
     """Return whether no teacher of an encoder member has learned from the labeled rows."""
     teachers = lineup.teachers[member] if member.generation else ()
-    if teachers and is_trained_jointly(session):
+    if teachers and (is_trained_jointly(session) or are_seen(session)):
         return False
     return all(own.kind == "pattern" and own.generation is None for own in teachers)
 

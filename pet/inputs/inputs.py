@@ -12,7 +12,7 @@ from pet.config import SETTINGS_OF, RunConfig
 from pet.data.data_files import passed_over_warnings
 from pet.data.labeled import LabeledSet, table_digest
 from pet.data.pool import Pool
-from pet.errors import Problem, gather, in_one_line
+from pet.errors import InputError, Problem, gather, in_one_line
 from pet.inputs.model_checks import inspect_models, vocabulary_problems
 from pet.inputs.run_tables import count_leaks, pool_as_recorded, pool_digest, read_tables
 from pet.inputs.warm_start import check_start, start_digests
@@ -116,6 +116,8 @@ def read_inputs(
         observer.note(f"warning: {line}")
     for problem in vocabulary_problems(models, {"labeled rows": tables.labeled.columns}):
         observer.note(f"warning: {in_one_line(problem)}")
+    if config.joint.steps and len(tables.task.rows_of_words(tables.labeled.columns)):
+        raise InputError(_jointly_with_words(config))
     assert usable is not None, "a task without problems was inspected"
     task, left_out = usable
     for line in left_out:
@@ -135,6 +137,16 @@ def _trained_twice(config: RunConfig) -> list[Problem]:
             "--set member.steps=0, or leave joint.steps out",
         )
     ]
+
+
+def _jointly_with_words(config: RunConfig) -> Problem:
+    """Refuse to train a model by words that know the rows which it is to hold out."""
+    return Problem(
+        f"setting joint.steps, {config.joint.steps}",
+        "0 where label words were suggested by these labeled rows",
+        "[suggested_words] in the task file",
+        "leave joint.steps out, or remove [suggested_words] and [words_from]",
+    )
 
 
 def _not_loaded_yet(config: RunConfig, run: Path, digests: Mapping[str, str]) -> list[str]:

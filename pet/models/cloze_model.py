@@ -12,6 +12,7 @@ from torch import Tensor
 from pet.models.batching import Rows
 from pet.models.fast_paths import head_at, head_for, restricted_to
 from pet.models.model import Model, Precision, Tensors, Texts, batch_tensors
+from pet.models.window_pooling import by_windows
 from pet.tasks.encoding import Batch, Encoder, LabelWords, Reading, joined
 
 Word = tuple[int, ...]  # its token ids
@@ -70,6 +71,17 @@ class ClozeModel(Model):
         Special tokens, padding, the pattern's own mask and the places of a prompt are never
         predicted, as the paper says and its code does not do.
         """
+
+    def token_logs(
+        self, encoder: Encoder, texts: Texts, rows: Rows, tokens: Sequence[int]
+    ) -> Tensor:
+        """Return log p of words of one token at the mask, whatever the label. [rows, tokens]"""
+
+        def ask(texts: Texts, rows: Rows) -> Tensor:
+            logits = self._logits(*self._inputs(encoder.batch(texts, rows)))[:, 0]
+            return logits[:, tokens] - logits.logsumexp(-1, keepdim=True)
+
+        return by_windows(ask, encoder, texts, rows)
 
     def output_width(self, encoder: Encoder) -> int:
         """How many labels are scored."""

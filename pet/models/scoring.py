@@ -69,6 +69,31 @@ def score(
     return found[0]
 
 
+def score_words(
+    model: ClozeModel,
+    encoder: Encoder,
+    texts: Texts,
+    words: Sequence[int],
+    *,
+    tokens_per_batch: int,
+    tick: Tick = no_tick,
+) -> NDArray[np.float32]:
+    """Return log p of words of one token at the mask of tokenised texts. [rows, words]
+
+    Args:
+        words: their tokens.
+    """
+    rows = np.arange(len(next(iter(texts.values()))))
+    if not len(rows):
+        return np.zeros((0, len(words)), dtype=np.float32)
+    lengths = encoder.lengths(texts, rows)
+
+    def outputs(some: Rows) -> torch.Tensor:
+        return model.token_logs(encoder, texts, some, words)[None]
+
+    return _score(model, outputs, rows, lengths, tokens_per_batch, tick)[0]
+
+
 def score_together(
     model: Model,
     encoders: Sequence[Encoder],
@@ -207,8 +232,14 @@ def cloze_encoder(
     offset: NDArray[np.float32] | None = None,
     *,
     long_texts: LongTexts = "head",
+    by_probability: bool = False,
 ) -> Encoder:
-    """Compile one of the task's patterns for a model, with places for the model's prompt."""
+    """Compile one of the task's patterns for a model, with places for the model's prompt.
+
+    Args:
+        offset: added to the scores.
+        by_probability: see `Encoder`; of several labels a text it is always so.
+    """
     words = task.verbalizer(pattern)
     prompt_length = 0 if model.adapter is None else model.adapter.prompt_length
     return pattern_encoder(
@@ -220,7 +251,7 @@ def cloze_encoder(
         offset,
         prompt_length,
         long_texts=long_texts,
-        by_probability=task.several,
+        by_probability=by_probability or task.several,
     )
 
 

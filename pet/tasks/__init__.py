@@ -5,6 +5,6 @@ with patterns of `languages`).
 Its `patterns` are text with a mask; `compilation` puts them and the label words into a tokenizer's
 ids, and `encoding` splices texts into them, long ones in `windows`. `rules` look for keywords and
 regular expressions in texts, in bounded time. `vocabulary` measures how well a tokenizer reads
-texts.
+texts, `whole_words` lists the words that it writes as one token.
 No model is loaded here.
 """

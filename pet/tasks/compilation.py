@@ -72,7 +72,7 @@ def pattern_encoder(
             )
         )
     else:
-        pattern = _as_read(pattern, reading)
+        pattern = as_read(pattern, reading)
     tokens = tuple(
         tuple(word_tokens(tokenizer, pattern, word) for word in words)
         for words in verbalizer.values()
@@ -129,7 +129,7 @@ def choice_encoder(
 
     They are a file's texts: whatever they are, they get tokens, of which the first are read.
     """
-    pattern = _as_read(pattern, reading)
+    pattern = as_read(pattern, reading)
     unusable, unknown = set(tokenizer.all_special_ids), tokenizer.unk_token_id
     nothing = tokenizer.pad_token_id if unknown is None else unknown
     tokens = []
@@ -150,7 +150,7 @@ def _filler(tokenizer: Any, reading: Reading, words: Sequence[str]) -> str:
     return str(tokenizer.mask_token) if reading == "masked" else words[0]
 
 
-def _as_read(pattern: Pattern, reading: Reading) -> Pattern:
+def as_read(pattern: Pattern, reading: Reading) -> Pattern:
     """Make a pattern one running text, but for masked models: these alone know segments.
 
     Where the word follows the text, nothing stands behind it.

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from pet.data.text_keys import row_digests
 from pet.errors import InputError, Problem
 from pet.tasks.patterns import Pattern
 from pet.tasks.rules import Rule
@@ -27,7 +31,10 @@ class Task:
 
     Attributes:
         labels: in the order of the file, as are `patterns`.
-        words: pattern name -> label -> words, with the pattern's own words put in.
+        words: pattern name -> label -> words, with the pattern's own words put in, and suggested
+            ones.
+        own_words: the same without suggested ones.
+        words_from: digests of the rows on which the suggested words were chosen; none without any.
         toml: the file as it was.
         weights: of every pattern by name; none where they are to be measured.
         choices: fields whose texts are the labels' words, row by row (multiple choice), in the
@@ -55,6 +62,8 @@ class Task:
     labels_per_text: LabelsPerText = "one"
     labels_separated_by: str = ""
     label_separator: str = ""
+    own_words: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict, hash=False)
+    words_from: tuple[str, ...] = ()
 
     @property
     def several(self) -> bool:
@@ -86,6 +95,12 @@ class Task:
     def shares(self) -> tuple[float, ...] | None:
         """The labels' shares, in their order; None where they are not known."""
         return tuple(self.prior.values()) or None
+
+    def rows_of_words(self, columns: Mapping[str, Sequence[str]]) -> NDArray[np.int64]:
+        """Return those of some rows on which the suggested words were chosen."""
+        if not self.words_from:
+            return np.zeros(0, dtype=np.int64)
+        return np.flatnonzero(np.isin(row_digests(columns, self.fields), self.words_from))
 
     def words_in_order(self, pattern_name: str) -> list[list[str]]:
         """List every label and its words under one pattern, for what depends on their order too."""
@@ -123,13 +138,16 @@ def parse_task(toml_text: str, where: str) -> Task:
     read = TaskFile(read_document(toml_text, where), where)
     name, description, source = read.name(), read.text("description"), read.text("source")
     fields, labels = read.fields(), read.labels()
-    patterns, words, weights = read.patterns(fields), read.words(labels), read.weights()
+    patterns, own_words, weights = read.patterns(fields), read.words(labels), read.weights()
     choices, rules = read.choices(labels, fields), read.rules(labels, fields)
     prior, per_text = read.prior(labels), read.labels_per_text()
     separators = read.labels_separated_by(), read.label_separator(labels)
+    words_from = read.words_from()
+    words = read.suggested_words(own_words, labels, not choices and per_text == "one")
     if read.problems:
         raise InputError(read.problems)
-    own = patterns, words, toml_text, weights, choices, rules, prior, per_text, *separators
+    several, suggested = (per_text, *separators), (own_words, words_from)
+    own = patterns, words, toml_text, weights, choices, rules, prior, *several, *suggested
     return Task(name, description, source, fields, tuple(labels), *own)
 
 

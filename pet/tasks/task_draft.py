@@ -248,7 +248,7 @@ def write_draft(draft: Draft, out: Path) -> None:
 def draft_toml(draft: Draft) -> str:
     """Write the task as TOML, with comments that teach the format."""
     labels = "".join(
-        f"{quoted(label)} = {_word_list(words)}\n" for label, words in draft.words.items()
+        f"{quoted(label)} = {word_list(words)}\n" for label, words in draft.words.items()
     )
     own = patterns_of(draft.kind, draft.language)
     patterns = "".join(
@@ -286,7 +286,8 @@ def _template(template: str, fields: Sequence[str]) -> str:
     return re.sub(r"\{(text|first|second)\}", lambda found: slots[found.group()], template)
 
 
-def _word_list(words: Sequence[str]) -> str:
+def word_list(words: Sequence[str]) -> str:
+    """Write one word as TOML, or a list of several."""
     every = [quoted(word) for word in words]
     return every[0] if len(every) == 1 else f"[{', '.join(every)}]"
 

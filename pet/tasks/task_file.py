@@ -17,7 +17,7 @@ from pet.tasks.rules import LONGEST_REGEX, MOST_KEYWORDS, MOST_RULES, Rule, expr
 KEYS = (
     "name", "description", "source", "fields", "labels_per_text", "labels_separated_by",
     "label_separator", "labels",
-    "patterns", "verbalizers", "weights", "rules", "prior",
+    "patterns", "verbalizers", "suggested_words", "words_from", "weights", "rules", "prior",
 )  # fmt: skip
 
 SUM_TOLERANCE = 0.01  # of shares that were rounded by hand
@@ -29,6 +29,8 @@ MOST_KEYS, LONGEST_FILE = 20_000, 1 << 20
 _FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 _FOLDER_RULE = "up to 64 letters, digits, `_` and `-`, a letter or digit first"
+
+_ROW_DIGEST = re.compile(r"[0-9a-f]{16}")
 
 _CHOICE = re.compile(r"\{([^{}]+)\}")
 
@@ -428,6 +430,66 @@ class TaskFile:
                 self.report(place, f"a label: {sorted_names(base)}", shown(label), fix)
         words = {label: self._word_list(place, label, table[label]) for label in table}
         return {label: words[label] for label in table if label in base}
+
+    def suggested_words(
+        self,
+        own: Mapping[str, Mapping[str, tuple[str, ...]]],
+        labels: Mapping[str, Any],
+        words_are_fixed: bool,
+    ) -> dict[str, dict[str, tuple[str, ...]]]:
+        """Return the words under each pattern, suggested ones behind a label's own.
+
+        Args:
+            own: the words under each pattern without them.
+            words_are_fixed: whether the task is of a kind whose words can be suggested.
+        """
+        if "suggested_words" not in self.document:
+            return {name: dict(words) for name, words in own.items()}
+        table = self.table("suggested_words", "the lines that pet check --suggest-words prints")
+        for label in table:
+            if labels and label not in labels:
+                fix = instead(label, labels, "name one of these, or remove the line")
+                expected = f"a label: {sorted_names(labels)}"
+                self.report("suggested_words", expected, shown(label), fix)
+        found = {
+            label: self._word_list("suggested_words", label, table[label])
+            for label in table
+            if label in labels
+        }
+        if not words_are_fixed:
+            fix = "remove [suggested_words] and [words_from]"
+            expected = "one label a text, and label words that are the same for every row"
+            self.report("suggested_words", expected, "another task", fix)
+        words = {
+            name: {
+                label: tuple(dict.fromkeys([*words, *found.get(label, ())]))
+                for label, words in before.items()
+            }
+            for name, before in own.items()
+        }
+        for after in words.values():
+            self._check_clashes(after, found, "suggested_words")
+        return words
+
+    def words_from(self) -> tuple[str, ...]:
+        """Return the digests of the rows on which the suggested words were chosen."""
+        given = {"suggested_words", "words_from"} & self.document.keys()
+        if not given:
+            return ()
+        table = self.document.get("words_from")
+        rows = table.get("rows") if isinstance(table, dict) else None
+        fix = "paste both tables, [suggested_words] and [words_from], as pet check prints them"
+        if len(given) < 2:
+            self.report("words_from", "both tables, or neither", f"only [{given.pop()}]", fix)
+        elif (
+            not isinstance(rows, list)
+            or not rows
+            or not all(isinstance(own, str) and _ROW_DIGEST.fullmatch(own) for own in rows)
+        ):
+            self.report("words_from", "rows = a list of 16 hexadecimal digits", shown(rows), fix)
+        else:
+            return tuple(rows)
+        return ()
 
     def _check_clashes(
         self, words: Mapping[str, tuple[str, ...]], own: Mapping[str, Any], place: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import Result
@@ -191,3 +192,42 @@ def test_a_question_with_words_of_the_data_is_no_command_to_the_terminal(
     assert "words for \\x1b]0;mine\\x07news" in result.output
     assert "\x1b" not in result.output
     assert "\x07" not in result.output
+
+
+SUGGESTED: dict[str, Any] = {
+    "rows": 12, "own": 0.5, "suggested": 0.75, "better": True, "words": {"sport": ("game",)},
+    "toml": '[suggested_words]\nsport = "game"\n\n[words_from]\nrows = ["0123456789abcdef"]\n',
+}  # fmt: skip
+
+
+@pytest.fixture
+def suggesting(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pet.checking import check
+
+    monkeypatch.setattr(check, "check_inputs", lambda *some, **more: {"suggested": SUGGESTED})
+
+
+def test_suggested_words_are_shown_and_not_taken_where_nobody_agrees(
+    pet: Pet, suggesting: None, inputs_folder: Path
+) -> None:
+    words = ("news.toml", "--sample", inputs_folder / "labeled.csv", "--model", "any")
+    result = pet(*words)
+    assert result.exit_code == 0, result.output
+    assert "50 %" in result.stdout or "50.0 %" in result.stdout
+    assert SUGGESTED["toml"] in result.stdout
+    assert load_task("news.toml").verbalizer("about")["sport"] == ("sport",)
+
+
+@pytest.mark.parametrize(("said", "words"), [("y", ("sport", "game")), ("n", ("sport",))])
+def test_a_person_is_asked_whether_to_add_suggested_words(
+    asked: Callable[..., Result],
+    suggesting: None,
+    inputs_folder: Path,
+    said: str,
+    words: tuple[str, ...],
+) -> None:
+    sample = inputs_folder / "labeled.csv"
+    own = ("news.toml", "--sample", sample, "--model", "any", "--label-column", "label")
+    result = asked(*own, typed=["", "", "", "", "", "what?", said])
+    assert result.exit_code == 0, result.output
+    assert load_task("news.toml").verbalizer("about")["sport"] == words

@@ -272,3 +272,35 @@ def test_a_slip_in_how_many_labels_a_text_has_is_refused(line: str, expected: st
     with pytest.raises(InputError) as caught:
         parse_task(toml, "task.toml")
     assert expected in str(caught.value)
+
+
+SUGGESTED = """
+[suggested_words]
+billing = ["refund", "money"]
+
+[words_from]
+rows = ["0123456789abcdef"]
+"""
+
+
+def test_suggested_words_stand_beside_own_ones_under_every_pattern() -> None:
+    task = parse_task(TICKETS + SUGGESTED, "t.toml")
+    assert task.verbalizer("topic")["billing"] == ("payment", "invoice", "refund", "money")
+    assert task.verbalizer("about")["billing"] == ("money", "refund")
+    for name in ("topic", "about"):
+        assert task.verbalizer(name)["Log-in / access"] == ("password",)
+    assert task.own_words["topic"]["billing"] == ("payment", "invoice")
+    assert task.own_words["about"]["billing"] == ("money",)
+    assert task.words_from == ("0123456789abcdef",)
+
+
+def test_a_task_without_suggestions_has_only_own_words() -> None:
+    task = parse_task(TICKETS, "t.toml")
+    assert task.words == task.own_words
+    assert not len(task.rows_of_words({"subject": ["a"], "message": ["b"]}))
+
+
+def test_suggested_words_of_a_task_of_several_labels_are_refused() -> None:
+    problem = only_problem_of(samples.several_toml() + SUGGESTED.replace("billing", "sport"))
+    assert problem.where == "t.toml, suggested_words"
+    assert "one label a text" in problem.expected

@@ -93,7 +93,9 @@ def _run(cell: Cell, run: Path, models: dict[str, str], *, seed: int) -> dict[st
         **{option: str(folder / name) for option, name in models.items()},
         "seed": seed,
     }
-    config = with_preset(lambda more: make_config({**values, **more}, cell.settings), print)
+    config = with_preset(
+        lambda more: make_config({**values, **more}, cell.settings), lambda _: None
+    )
     return label_pool(config, update=True)
 
 

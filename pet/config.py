@@ -265,6 +265,16 @@ class WholeTrainingConfig(TrainingConfig):
     tuning: WholeTuning = "full"
 
 
+class StudentConfig(WholeTrainingConfig):
+    """Training of the student."""
+
+    exits: bool = Field(
+        False,
+        description="fit a head to every layer of it afterwards: when it labels a pool, a row "
+        "leaves at the first layer that is sure enough, as learned from rows held out from it",
+    )
+
+
 class AdaptationConfig(OptimizerConfig):
     """Training on the pool's own language, for `adapt_steps`."""
 
@@ -484,8 +494,8 @@ class RunConfig(Frozen):
         "not trained (member.steps=0)",
     )
     member: TrainingConfig = Field(TrainingConfig(), description="training of a member")
-    student: WholeTrainingConfig = Field(
-        WholeTrainingConfig(steps=1000, batch_size=16, dropout=None),
+    student: StudentConfig = Field(
+        StudentConfig(steps=1000, batch_size=16, dropout=None),
         description="training of the student",
     )
     supervised: WholeTrainingConfig = Field(

@@ -53,6 +53,7 @@ from pet.student.distillation import (
     train_student,
     train_supervised,
 )
+from pet.student.exits import fit_exits
 from pet.student.label_choice import LabelChoice, choose_labels
 from pet.student.label_files import close_labels, count_shards
 from pet.student.linear_baselines import score_linear
@@ -158,6 +159,9 @@ class _Stages:
             out_of_fold = self.here("cross-fitting", partial(cross_fit, session, soft))
         classifiers = self.train_classifiers(soft, out_of_fold)
         student = classifiers[0]
+        exits = None
+        if session.config.student.exits:
+            exits = self.one("early exits", partial(fit_exits, session, student, soft, out_of_fold))
         self.stage(
             "evaluation",
             [
@@ -169,7 +173,7 @@ class _Stages:
         choice = choose_labels(session, lineup, members)
         if choice.model == "ensemble":
             self.one("student on the ensemble's rows", partial(score_unlabeled, session, student))
-        labels = self.label(members, student, soft, choice)
+        labels = self.label(members, student, soft, choice, exits)
         if not session.task.several:  # nights of such a task are refused
             self.here(
                 "reference for drift", partial(write_reference, session, labels, soft, choice)
@@ -236,7 +240,12 @@ class _Stages:
         return [unit for job in jobs for unit in self.stage(job.name, [job])]
 
     def label(
-        self, members: Sequence[Member], student: Unit, soft: Unit, choice: LabelChoice
+        self,
+        members: Sequence[Member],
+        student: Unit,
+        soft: Unit,
+        choice: LabelChoice,
+        exits: Unit | None,
     ) -> Unit:
         """Label the pool: in one go, or in blocks of shards where jobs are done side by side."""
         session = self.session
@@ -249,7 +258,7 @@ class _Stages:
             [
                 self.job(
                     name if len(blocks) > 1 else "labels",
-                    partial(label_own_pool, session, members, student, soft, choice, block),
+                    partial(label_own_pool, session, members, student, soft, choice, block, exits),
                     labels=block,
                 )
                 for name, block in zip(names, blocks, strict=True)

@@ -32,6 +32,7 @@ from pet.storage.locations import place_in_pool
 from pet.storage.mirrors import open_run_folder
 from pet.storage.run_folders import recorded_inputs, recorded_run_id
 from pet.storage.units import fingerprint
+from pet.student.exits import EXITS
 from pet.student.label_files import (
     LabelWriter,
     PredictBatch,
@@ -77,6 +78,7 @@ def label_new_pool(
         who=who,
         pool=of_pool,
         columns=columns,
+        **_exits_of(run, who),
         **computation(run.config),
     )
     run_folder = open_run_folder(out)
@@ -99,6 +101,13 @@ def label_new_pool(
     return label_into(run_folder, writer, pool, predict, observer)
 
 
+def _exits_of(run: FinishedRun, who: str) -> dict[str, str]:
+    """Name the student's early exits, where it labels and has any."""
+    if who != "student" or not run.config.student.exits:
+        return {}
+    return {"exits": run.fingerprint_of(EXITS)}
+
+
 def _predictor_of_pool(run: FinishedRun, who: str, own: bool) -> PredictBatch:
     """Return the function that predicts the batches of a pool.
 
@@ -107,7 +116,7 @@ def _predictor_of_pool(run: FinishedRun, who: str, own: bool) -> PredictBatch:
     """
     if own and who == "ensemble":
         return ensemble_of_own_pool(run)
-    predict = predictor_of(run, who)
+    predict = predictor_of(run, who, exits=True)
     return lambda batch, tick: predict(batch.columns, tick)
 
 

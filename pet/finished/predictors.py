@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ from pet.models.soft_prompt import SoftPrompt, stacked
 from pet.progress import Tick
 from pet.storage.run_folders import recorded_inputs
 from pet.storage.units import DONE
+from pet.student.exits import EXITS, load_labeler, scores_and_layers
 from pet.student.label_files import Predictions
 from pet.student.scored_rows import ScoredRows
 from pet.student.soft_labels import decided_outcome, read_scaling
@@ -115,14 +117,23 @@ def student_of(run: FinishedRun, **changes: str) -> Student:
     return Student(model, record, read_card(folder), config.tokens_per_batch)
 
 
-def student_predictor(run: FinishedRun) -> Predict:
-    """Load the student; return the function that predicts by it."""
+def student_predictor(run: FinishedRun, *, exits: bool = False) -> Predict:
+    """Load the student; return the function that predicts by it.
+
+    Args:
+        exits: whether rows may leave by its early exits, if it has any.
+    """
     student = student_of(run)
+    if exits and run.config.student.exits:
+        refuse_changed(run.folder / EXITS)
+        student = replace(student, model=load_labeler(run.config, run.folder))
 
     def predict(columns: Columns, tick: Tick) -> Predictions:
-        probabilities = run.outcome.probabilities(student.logits(columns, tick))
-        chosen = run.outcome.choose(probabilities)
-        return Predictions(probabilities, np.full(len(probabilities), np.nan), "student", chosen)
+        size = student.tokens_per_batch
+        scores, layers = scores_and_layers(student.model, student.encoder(), columns, size, tick)
+        probabilities = run.outcome.probabilities(scores)
+        unknown, chosen = np.full(len(scores), np.nan), run.outcome.choose(probabilities)
+        return Predictions(probabilities, unknown, "student", chosen, layers)
 
     return predict
 
@@ -293,10 +304,14 @@ def outcome_by(run: FinishedRun, who: str) -> Outcome:
     return run.outcome if who == "student" else decided_outcome(run)
 
 
-def predictor_of(run: FinishedRun, who: str) -> Predict:
-    """Return the function that predicts by the student or the ensemble."""
+def predictor_of(run: FinishedRun, who: str, *, exits: bool = False) -> Predict:
+    """Return the function that predicts by the student or the ensemble.
+
+    Args:
+        exits: whether rows may leave by the student's early exits, if it has any.
+    """
     refuse_unknown_model(who)
-    return student_predictor(run) if who == "student" else ensemble_predictor(run)
+    return student_predictor(run, exits=exits) if who == "student" else ensemble_predictor(run)
 
 
 def refuse_unknown_model(who: str) -> None:

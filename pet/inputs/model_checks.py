@@ -12,6 +12,7 @@ from pet.config import ModelRef, RunConfig
 from pet.errors import InputError, Problem, gather
 from pet.models.backbone import start_adapter
 from pet.models.cloze_model import ClozeModel
+from pet.models.early_exit import layers_of
 from pet.models.encoder_decoder import EncoderDecoderModel, sentinels
 from pet.models.loading import (
     check_vocabulary,
@@ -163,6 +164,17 @@ def check_student(config: RunConfig, ref: ModelRef, labels: Sequence[str]) -> No
             or none for early exits.
     """
     student = Classifier.without_weights(ref, labels)
+    if config.student.exits:
+        layers_of(student.module)
+        if config.long_texts == "windows":
+            raise InputError(
+                Problem(
+                    "setting student.exits",
+                    "texts that are read at once",
+                    "long_texts=windows",
+                    "leave one of the two out",
+                )
+            )
     if "lora" in (config.student.tuning, config.supervised.tuning):
         PeftAdapter.fresh(student.module, "lora", config.lora, 0)
 

@@ -102,6 +102,7 @@ def _problems_of_several(config: RunConfig, task: Task) -> list[Problem]:
         )
     instead = {
         "calibration=none": ("leave it out", config.calibration == "none"),
+        "student.exits": ("leave it out", config.student.exits),
         f"joint.steps={config.joint.steps}": ("--set joint.steps=0", config.joint.steps > 0),
         f"init_from={config.init_from}": ("leave it out", config.init_from is not None),
     }

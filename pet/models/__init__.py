@@ -10,6 +10,7 @@ has; `layers` finds where they belong.
 `linear_probe` fits a new head first, `training` is the one loop, `scoring` the other, `batching`
 cuts rows for both; `fast_paths` computes layers and heads only where they are needed, `shared_text`
 reads a text once for all patterns of a causal model, `window_pooling` makes the scores of a text's
-windows its own. `word_search` asks which words are likely at the mask.
+windows its own, `early_exit` lets rows leave a student. `word_search` asks which words are likely
+at the mask.
 Nothing here knows of members, pools or run folders.
 """

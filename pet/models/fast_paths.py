@@ -109,6 +109,17 @@ def restricted_to(layer: Any, columns: Tensor) -> Iterator[None]:
         _asked.reset(token)
 
 
+def keep_rows(stay: Tensor) -> None:
+    """Go on with some rows of the batch that the layer is asked for: the others have left it.
+
+    Args:
+        stay: whether each row stays. [rows]
+    """
+    asked = _asked.get()
+    if asked is not None:
+        _asked.set((asked[0], asked[1][stay]))
+
+
 class Shortened:
     """A layer that is computed at chosen places; everywhere, if none are chosen."""
 

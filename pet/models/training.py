@@ -176,7 +176,7 @@ def training_shape(config: RunConfig, training: TrainingConfig) -> dict[str, Any
         "max_grad_norm": MAX_GRAD_NORM,
         "adam_epsilon": ADAM_EPSILON,
     }
-    shape = {**training.model_dump(), **constants}
+    shape = {**training.model_dump(exclude={"exits"}), **constants}
     if training.tuning == "full":
         return {name: value for name, value in shape.items() if name != "tuning"}
     group = SETTINGS_OF.get(training.tuning)

@@ -48,7 +48,7 @@ class FileLabeler:
 
     @cached_property
     def predictor(self) -> Predict:
-        return predictor_of(open_run(Path(self.model.run)), self.model.voice)
+        return predictor_of(open_run(Path(self.model.run)), self.model.voice, exits=True)
 
     def open(self, file: PoolFile) -> Pool:
         """Open a file as a pool of its own.

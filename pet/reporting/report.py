@@ -35,9 +35,12 @@ from pet.reporting.measurement import count_rejected, ensemble_accuracy, find_ex
 from pet.reporting.model_card import model_card
 from pet.storage.files import read_record, write_json, write_text
 from pet.storage.units import DONE
+from pet.student.exits import EXITS
 from pet.student.label_choice import LabelChoice
 from pet.student.label_files import count_labels
 from pet.student.soft_labels import decided_outcome
+
+EXIT_FIGURES = "threshold", "held_out", "test"
 
 MEASURED: tuple[Literal["labeled", "test"], ...] = ("labeled", "test")
 
@@ -99,6 +102,9 @@ def write_report(
         report["prompts"] = prompts
     if session.task.prior:
         report["prior"] = {label: round(own, 6) for label, own in session.task.prior.items()}
+    if session.config.student.exits:
+        record = read_record(session.folder / EXITS / DONE)
+        report["exits"] = {key: record[key] for key in EXIT_FIGURES if key in record}
     if session.task.rules:
         report["rules"] = _rules(session)
     for source in MEASURED:

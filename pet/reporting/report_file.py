@@ -165,6 +165,22 @@ class Choice(_Part):
     on: Literal["labeled", "test"] | None = None
 
 
+class LayerShares(_Part):
+    """Rows that leave a student at each of its layers, and keep the label of the last one."""
+
+    rows: int
+    agreement: float
+    layers: list[float]
+
+
+class Exits(_Part):
+    """The student's early exits: the confidence from which on a row leaves, and what that does."""
+
+    threshold: float
+    held_out: LayerShares
+    test: LayerShares | None = None
+
+
 class Labels(_Part):
     """The pool's labels; `sources` (rows per model) and `choice` are not in former reports."""
 
@@ -178,6 +194,7 @@ class Labels(_Part):
     without: int = 0  # rows with none of several labels
     together: list[list[int]] = []  # rows with each two of several labels
     unsure_of_level: list[int] = []  # rows that stop above each level of a tree of labels
+    layers: list[int] = []  # rows by the student's layer that gave their label, with early exits
     choice: Choice = Choice()
 
     @property
@@ -267,6 +284,7 @@ class Report(_Part):
     test_warnings: list[str] = []  # none in reports of earlier versions
     prompts: dict[str, list[list[str]]] = {}  # member -> vector -> words; of soft prompts alone
     rules: dict[str, RuleFigures] = {}
+    exits: Exits | None = None
     prior: dict[str, float] = {}  # the labels' shares, where the task file knows them
     unused_labels: str = ""  # why no member has learned from the labeled rows, and what to set
     labeled: Measured | None = None

@@ -144,6 +144,28 @@ def rule_rows(report: Report) -> list[dict[str, Any]]:
     ]
 
 
+def exit_rows(report: Report) -> list[dict[str, Any]]:
+    """Give a row to every layer of a student with early exits, with shares of rows."""
+    if report.exits is None:
+        return []
+    sets = {"pool, held out": report.exits.held_out, "test": report.exits.test}
+    known = {name: own.layers for name, own in sets.items() if own is not None}
+    counts = report.labels.layers
+    if sum(counts):
+        known["labels"] = [rows / sum(counts) for rows in counts]
+        known["labels"] += [0.0] * (len(report.exits.held_out.layers) - len(counts))
+    return [
+        {"layer": number, "shares": {name: own[number - 1] for name, own in known.items()}}
+        for number in range(1, len(report.exits.held_out.layers) + 1)
+    ]
+
+
+def label_rate(report: Report) -> float | None:
+    """Return how many rows a second were labeled, all that it takes included; None if unknown."""
+    seconds = report.seconds.get("labels", 0)
+    return report.labels.rows / seconds if seconds else None
+
+
 def sets_with_rules(report: Report) -> list[str]:
     """Name the sets on which rules were counted."""
     return [name for name in ("labeled", "test") if getattr(report, name) is not None]

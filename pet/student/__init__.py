@@ -2,6 +2,7 @@
 
 `soft_labels` are the ensemble's, calibrated, corrected out of fold and softened; `distillation`
 trains the student and the supervised baseline, `linear_baselines` fits two linear ones beside them;
+`exits` lets rows leave the student early when it labels;
 `student_folder` is a student by itself, which plain transformers loads. `label_choice` says whether
 student or ensemble labels the rows that both have scored, `scored_rows` reads back what they
 predict of these; `label_files` and `pool_labeling` write the labels, shard by shard;

@@ -27,6 +27,7 @@ from pet.models.scoring import score_columns, tokenize_columns
 from pet.models.training import binary_cross_entropy, cross_entropy, train, training_shape
 from pet.progress import Tick
 from pet.storage.units import Unit, fingerprint, make_unit
+from pet.student.exits import HELD_OUT, SHARE, held_out_rows
 from pet.student.soft_labels import read_targets
 from pet.student.student_folder import load_classifier, record_of, write_record
 from pet.tasks.compilation import plain_encoder
@@ -83,6 +84,7 @@ def train_student(session: Session, soft: Unit, out_of_fold: Unit | None) -> Uni
         class_weight=config.class_weight,
         **corrected,
         **_problem_type(session),
+        **({"held out": [HELD_OUT, SHARE, session.seed("exits")]} if training.exits else {}),
     )
 
     def build(folder: Path) -> dict[str, Any]:
@@ -113,7 +115,7 @@ def _distil(session: Session, targets: NDArray[np.float32]) -> tuple[Classifier,
         student.tokenizer, session.task.fields, config.student_length, long_texts=config.long_texts
     )
     texts = tokenize_columns(encoder, student.tokenizer, unlabeled.columns)
-    rows = np.flatnonzero(unlabeled.trainable)
+    rows = np.setdiff1d(np.flatnonzero(unlabeled.trainable), held_out_rows(session))
     rows = rare_repeated(rows, session.outcome.kinds(targets[rows]), config.class_weight)
     if training.steps:
         rng = np.random.default_rng(session.seed("student"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -53,12 +54,15 @@ class Predictions:
         source: which model it is: one for all rows, or each row's own. [rows]
         chosen: the labels that the model gives, where a text may have several: each model has
             thresholds of its own. [rows, labels]
+        layers: the layer of the student that gave each label, from 1 on, where it has early
+            exits; 0 of labels that are the ensemble's. [rows]
     """
 
     probabilities: NDArray[np.floating]
     agreement: NDArray[np.floating]
     source: str | NDArray[np.object_]
     chosen: Truth | None = None
+    layers: NDArray[np.int64] | None = None
 
 
 OURS = re.compile(rf"{re.escape(LOCK)}|{re.escape(TEMPORARY_PREFIX)}.*|{LABELS_REJECTED}")
@@ -297,6 +301,8 @@ class LabelWriter:
         table = label_table(batch, predictions, self.labels, below, self.outcome, self.tree)
         remove(self.folder / LABELS_DONE)
         of_file = {"source": self.source, "fingerprint": self._fingerprint(shard)}
+        if predictions.layers is not None:
+            of_file["layers"] = json.dumps(np.bincount(predictions.layers)[1:].tolist())
         write_parquet(path, table, {**self._metadata, **of_file})
         self._send([path])
 
@@ -408,12 +414,14 @@ def count_labels(
         `confidence_counts` (rows in bins of equal width from 0 to 1). Of several labels: a row
         abstains if the answer to some label is in doubt, `abstained_of` counts rows that have the
         label, in doubt; `without` is rows with no label, `together` rows with each two labels.
+        Of a student with early exits, `layers` is rows by the layer that gave their label.
     """
     given: Counter[tuple[int, ...]] = Counter()
     rows = doubtful = 0
     counts, abstained = dict.fromkeys(labels, 0), dict.fromkeys(labels, 0)
     sources: Counter[str] = Counter()
     bins = np.zeros(REPORT_BINS, dtype=np.int64)
+    layers: Counter[int] = Counter()
     confidence = 0.0
     unsure: NDArray[np.int64] | None = None
     for path in sorted(folder.glob("part-*.parquet")):
@@ -425,6 +433,8 @@ def count_labels(
             own = doubts.to_numpy(zero_copy_only=False).reshape(-1, len(tree.levels))
             unsure = own.sum(axis=0) + (0 if unsure is None else unsure)
         sources.update(table["source"].to_pylist())
+        of_file = (pq.read_metadata(path).metadata or {}).get(b"layers", b"[]")
+        layers.update(dict(enumerate(json.loads(of_file))))
         rows += len(table)
         if several:
             doubtful += _count_sets(table, labels, counts, abstained, given)
@@ -446,6 +456,7 @@ def count_labels(
         "confidence_counts": bins.tolist(),
         **(_of_sets(given, len(labels)) if several else {}),
         **({} if unsure is None else {"unsure_of_level": unsure.tolist()}),
+        **({"layers": [layers[place] for place in range(max(layers) + 1)]} if layers else {}),
     }
 
 

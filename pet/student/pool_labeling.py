@@ -16,13 +16,14 @@ from pet.inputs.pool_sample import pool_rows
 from pet.inputs.session import Session
 from pet.method.label_trees import LabelTree
 from pet.models.model import Classifier
-from pet.models.scoring import Columns, score_columns
+from pet.models.scoring import Columns
 from pet.progress import Tick
 from pet.storage.units import Unit, fingerprint
+from pet.student.exits import load_labeler, scores_and_layers
 from pet.student.label_choice import LabelChoice
 from pet.student.label_files import LabelWriter, Predictions, label_metadata
 from pet.student.scored_rows import ScoredRows
-from pet.student.student_folder import load_classifier, student_outcome
+from pet.student.student_folder import student_outcome
 from pet.tasks.compilation import plain_encoder
 from pet.tasks.encoding import Encoder
 
@@ -44,17 +45,21 @@ def label_own_pool(
     soft: Unit,
     choice: LabelChoice,
     shards: range,
+    exits: Unit | None = None,
 ) -> Unit:
     """Write shards of `labels/`: the probabilities of who was chosen, and the members' agreement.
 
     The ensemble labels no rows but those that the members scored; the student labels the others.
+
+    Args:
+        exits: the student's early exits, if it has any.
     """
     config, outcome = session.config, student_outcome(session)
     scored = ScoredRows(session, members)
 
     @functools.cache
     def load() -> tuple[Classifier, Encoder]:
-        model = load_classifier(config, session.folder / student.path)
+        model = load_labeler(config, session.folder)
         return model, plain_encoder(
             model.tokenizer,
             session.task.fields,
@@ -64,10 +69,12 @@ def label_own_pool(
 
     def by_student(columns: Columns, tick: Tick) -> Predictions:
         model, encoder = load()
-        logits = score_columns(model, encoder, columns, config.tokens_per_batch, tick)
+        size = config.tokens_per_batch
+        logits, layers = scores_and_layers(model, encoder, columns, size, tick)
         probabilities = outcome.probabilities(logits)
         unknown = np.full(len(logits), np.nan)
-        return Predictions(probabilities, unknown, "student", outcome.choose(probabilities))
+        chosen = outcome.choose(probabilities)
+        return Predictions(probabilities, unknown, "student", chosen, layers)
 
     def predict(batch: PoolBatch, tick: Tick) -> Predictions:
         if choice.model == "ensemble":
@@ -81,6 +88,7 @@ def label_own_pool(
         student=student.fingerprint,
         pool=session.digests["pool"],
         **by_ensemble,
+        **({} if exits is None else {"exits": exits.fingerprint}),
         **computation(config, config.student_length),
     )
     metadata = label_metadata(

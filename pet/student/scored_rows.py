@@ -91,6 +91,7 @@ class ScoredRows:
         source = np.full(len(batch), who, dtype=object)
         several = self._outcome.several
         chosen = np.zeros(probabilities.shape, np.bool_) if several else None
+        layers = None
         if known.any():
             probabilities[known] = self.probabilities(who, batch.rows[known])
             outcome = self._outcome if who == "ensemble" else student_outcome(self._run)
@@ -105,6 +106,9 @@ class ScoredRows:
             asked = others(columns, tick)
             probabilities[rest], share[rest] = asked.probabilities, asked.agreement
             source[rest] = asked.source
+            if asked.layers is not None:
+                layers = np.zeros(len(batch), np.int64)
+                layers[rest] = asked.layers
             if chosen is not None and asked.chosen is not None:
                 chosen[rest] = asked.chosen
-        return Predictions(probabilities, share, source, chosen)
+        return Predictions(probabilities, share, source, chosen, layers)

@@ -49,6 +49,7 @@ INSIDE = {
     "pet/ensemble/adaptation.py: build",
     "pet/ensemble/joint_training.py: _save",
     "pet/student/distillation.py: _keep",
+    "pet/student/exits.py: build",
     "data/cache.py: write_seal",
     "data/debtags.py: write",
     "data/debtags.py: write_debtags",

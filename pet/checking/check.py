@@ -254,11 +254,13 @@ def _of_rules(tables: Tables, sample: Columns) -> dict[str, Any]:
     Raises:
         InputError: a rule is slow.
     """
-    rules, labels = tables.task.rules, labels_of_rules(tables.task)
+    task = tables.task
+    rules, labels = task.rules, labels_of_rules(task)
     of_labeled = np.stack([own.fires(tables.labeled.columns, tables.labeled.ids) for own in rules])
-    right = of_labeled & (tables.labeled.labels == labels[:, None])
+    right = of_labeled & outcome_of(task.labels_per_text).has(tables.labeled.labels, labels).T
     of_pool = np.stack([rule.fires(sample) for rule in rules], axis=1)
-    firing = firing_of(of_pool if len(of_pool) else of_labeled.T, labels)
+    fires = of_pool if len(of_pool) else of_labeled.T
+    firing = firing_of(fires, labels, several=task.several)
     return {
         rule.name: {
             "label": rule.label,
@@ -291,7 +293,7 @@ def _of_model(
     with_words: bool,
 ) -> dict[str, Any]:
     device = choose_device(config.device)
-    outcome = outcome_of(task.labels_per_text, tables.labeled.labels)
+    outcome = outcome_of(task.labels_per_text, tables.labeled.labels, task.shares)
     strata = outcome.strata(tables.labeled.labels)
     labeled = take_rows(tables.labeled, rows_to_score(strata))
     model = load_teacher(config.model_ref, device, config.mask, precision=config.precision)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,9 @@ from pet.inputs.inputs import computation
 from pet.inputs.model_checks import check_length, check_patterns, suitable, vocabulary_problems
 from pet.inputs.pool_sample import check_rejected
 from pet.inputs.run_tables import pool_digest, read_tables
-from pet.method.calibration import UNTRAINED, calibration_offset
-from pet.method.ensembling import agreement, combine, softmax
+from pet.method.calibration import UNTRAINED, Scaling
 from pet.method.label_trees import LabelTree
+from pet.method.outcomes import Outcome, outcome_of
 from pet.models.cloze_model import ClozeModel
 from pet.models.loading import choose_device, model_digest, reading_of
 from pet.models.scoring import Columns, ask_in_turn, cloze_encoder, score_columns
@@ -43,7 +44,7 @@ from pet.student.label_files import (
 )
 from pet.tasks.compilation import choice_encoder
 from pet.tasks.encoding import Encoder
-from pet.tasks.task import Task, load_task, refuse_several, shipped_tasks
+from pet.tasks.task import Task, shipped_tasks
 
 SETTINGS = (
     "abstain_below", "calibration", "device", "id_column", "keep_columns", "long_texts",
@@ -89,8 +90,6 @@ def label_zero_shot(
     if digest is not None:
         gather(problems, partial(check_length, config, config.model_ref))
     gather(problems, partial(choose_device, config.device))  # before the pool is read
-    if (asked := gather([], partial(load_task, config.task))) is not None:
-        refuse_several(asked, "labels by an untrained model")
     tables = read_tables(config, problems)
     task, left_out = suitable(tables.task, reading_of(config.model_ref, config.mask))
     check_patterns(config, task)
@@ -113,6 +112,7 @@ def label_zero_shot(
         calibration=config.calibration,
         **({"weights": dict(task.weights)} if task.weights else {}),
         **({"shares": task.shares} if task.prior else {}),
+        **({"labels_per_text": "any"} if task.several else {}),
         seed=config.seed if config.prior_of_pool else None,
         **computation(config),
     )
@@ -128,9 +128,14 @@ def label_zero_shot(
         config.mask,
         precision=config.precision,
     )
-    encoders = [] if task.choices else _calibrated(config, task, model, texts, observer)
     weights = [task.weights.get(pattern.name, 1.0) for pattern in task.patterns]
+    encoders: list[Encoder] = []
+    scores: NDArray[np.floating] | None = None
+    if not task.choices:
+        encoders, scores = _calibrated(config, task, model, texts, observer)
     temperature = 1.0 if texts is None else UNTRAINED
+    of_pool = scores if config.prior_of_pool else None
+    outcome, scaling = _calibration(task, weights, temperature, of_pool)
 
     def predict(batch: PoolBatch, tick: Tick) -> Predictions:
         if task.choices:
@@ -139,9 +144,10 @@ def label_zero_shot(
             logits = ask_in_turn(
                 [(model, encoders)], len(encoders), batch.columns, config.tokens_per_batch, tick
             )
-        probabilities = softmax(combine(logits, weights), temperature)
-        best = probabilities.argmax(axis=-1)
-        return Predictions(probabilities, agreement(logits.argmax(axis=-1), best), "zero-shot")
+        probabilities = scaling.probabilities(outcome.combine(logits, weights))
+        chosen = outcome.choose(probabilities)
+        agreement = outcome.agreement(outcome.votes(logits, scaling), chosen)
+        return Predictions(probabilities, agreement, "zero-shot", chosen)
 
     metadata = label_metadata(task.name, None, str(digest), "zero-shot")
     writer = LabelWriter(
@@ -151,6 +157,7 @@ def label_zero_shot(
         source,
         metadata,
         run_folder.push,
+        outcome=outcome,
         tree=LabelTree.of(task.labels, task.label_separator),
     )
     return label_into(run_folder, writer, tables.pool, predict, observer)
@@ -228,21 +235,48 @@ def _ask_for_choices(
     return scores
 
 
+def _calibration(
+    task: Task,
+    weights: Sequence[float],
+    temperature: float,
+    scores: NDArray[np.floating] | None,
+) -> tuple[Outcome, Scaling]:
+    """Return what a text's labels can be, and what calibrates the patterns' combined scores.
+
+    Args:
+        weights: of the patterns.
+        scores: of a sample of the pool; None where there is none. [patterns, rows, labels]
+    """
+    outcome = outcome_of(task.labels_per_text, None, task.shares)
+    scaling = outcome.plain_scaling(temperature, len(task.labels))
+    if not outcome.several or scores is None or task.shares is None:
+        return outcome, scaling
+    combined = outcome.combine(scores, weights)
+    scaling = scaling.matched(combined, task.shares)
+    return outcome.fitted(scaling.probabilities(combined)), scaling
+
+
 def _calibrated(
     config: RunConfig, task: Task, model: ClozeModel, texts: Columns | None, observer: Observer
-) -> list[Encoder]:
-    """Compile every pattern, with the labels' prior on some texts taken out of its scores."""
+) -> tuple[list[Encoder], NDArray[np.floating] | None]:
+    """Compile every pattern, with the labels' prior on some texts taken out of its scores.
+
+    Returns:
+        the encoders, and the scores of these texts by them. [patterns, rows, labels]
+    """
     encoders = [
         cloze_encoder(model, task, pattern.name, config.max_length, long_texts=config.long_texts)
         for pattern in task.patterns
     ]
+    outcome = outcome_of(task.labels_per_text)
+    scores: NDArray[np.floating] | None = None
     if texts is not None:
         rows = len(texts[task.fields[0]])
         with observer.stage("measuring the labels' prior", rows, "rows") as tick:
             models = [(model, encoders)]
             scores = ask_in_turn(models, len(encoders), texts, config.tokens_per_batch, tick)
         for encoder, logits in zip(encoders, scores, strict=True):
-            encoder.offset = calibration_offset(logits, config.calibration, task.shares).astype(
-                np.float32
-            )
-    return encoders
+            offset = outcome.prior_offset(logits, config.calibration, task.shares)
+            encoder.offset = offset.astype(np.float32)
+            logits += encoder.offset
+    return encoders, scores

@@ -15,6 +15,7 @@ from pet.ensemble.members import Member, member_seed, untrained_members
 from pet.method.ensembling import folds_of
 from pet.method.ipet import choose_teachers, count_generations, generation_quotas
 from pet.method.outcomes import Outcome, Truth, outcome_of
+from pet.method.several_labels import kind_shares
 from pet.storage.units import derive_seed
 from pet.tasks.task import Task
 
@@ -254,14 +255,16 @@ def quotas_of(
     """How many rows of each label the members of a generation after the first draw. [labels]
 
     Where a text may have several labels, rows are counted by their rarest one, and at the end
-    those that have none. [labels + 1]
+    those that have none; without labeled rows, so many as the task's shares say. [labels + 1]
     """
+    first = first_rows(config, task)
+    if task.several and task.shares and not len(labeled):
+        wanted = first * config.growth_factor ** (generation - 1) * kind_shares(task.shares)
+        return np.maximum(np.round(wanted), 1).astype(np.int64)
     strata = outcome_of(task.labels_per_text).strata(labeled.labels)
     kinds = len(task.labels) + task.several
     counts = np.bincount(strata, minlength=kinds)
-    quotas = generation_quotas(
-        counts.tolist(), generation, config.growth_factor, first_rows(config, task)
-    )
+    quotas = generation_quotas(counts.tolist(), generation, config.growth_factor, first)
     if task.several and not counts[-1]:
         quotas[-1] = 0  # no labeled row shows that a text may have none
     return quotas

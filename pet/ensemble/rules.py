@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +13,14 @@ from numpy.typing import NDArray
 from pet.ensemble.logits import logits_table, read_logits
 from pet.inputs.pool_sample import texts_fingerprint, unlabeled_rows
 from pet.inputs.session import Session, StoredRun
-from pet.method.rule_reliability import Fires, added_log_odds, evidence, expected_precision
+from pet.method.rule_reliability import (
+    Agreement,
+    Fires,
+    added_log_odds,
+    agreement_with,
+    evidence,
+    expected_precision,
+)
 from pet.storage.files import read_record, write_parquet
 from pet.storage.units import DONE, Unit, fingerprint, make_unit
 from pet.tasks.rules import rules_shape
@@ -65,8 +73,26 @@ def labels_of_rules(task: Task) -> NDArray[np.int64]:
     return np.array([task.labels.index(rule.label) for rule in task.rules], dtype=np.int64)
 
 
-def added_by_rules(session: Session, scores: Array, *, blind: bool = False) -> list[float]:
-    """Return what each rule adds to an ensemble's scores, in nats; the rules have to be weighed.
+@dataclass(frozen=True)
+class WeighedRules:
+    """How far rules are believed. [rules] each
+
+    Attributes:
+        agreement: how far the other members confirm them; see `rule_reliability.Agreement`.
+        precision: how often each is expected to be right where it fires.
+        added: what each adds to its label's score there, in nats.
+    """
+
+    agreement: Array
+    precision: Array
+    added: Array
+
+
+def weigh(session: Session, scores: Array, *, blind: bool = False) -> WeighedRules:
+    """Return how far the rules are believed beside an ensemble; `weigh_rules` comes before.
+
+    The ensemble may confirm less of them than generation 0 did; more counts for nothing, since
+    teachers have handed on what the rules say.
 
     Args:
         scores: the ensemble's, calibrated, of the unlabeled rows. [rows, labels]
@@ -74,14 +100,27 @@ def added_by_rules(session: Session, scores: Array, *, blind: bool = False) -> l
     """
     record = read_record(session.folder / PRECISIONS / DONE)["rules"]
     found = [record[rule.name] for rule in session.task.rules]
-    precisions = np.array([own["precision"] for own in found])
+    right, fired = np.array([[own["right"], own["fired"]] for own in found], np.int64).T
     if blind:
-        agreement = np.array([np.nan if own["agreement"] is None else own["agreement"]
-                              for own in found])  # fmt: skip
-        nothing = np.zeros(len(found), np.int64)
-        precisions = expected_precision(nothing, nothing, agreement)
-    fires, labels = rows_fired(session, "pool"), labels_of_rules(session.task)
-    return [float(own) for own in added_log_odds(scores, fires, labels, precisions)]
+        right, fired = np.zeros_like(right), np.zeros_like(fired)
+    first = Agreement(
+        *(
+            np.array([np.nan if own[name] is None else own[name] for own in found])
+            for name in ("agreement", "kappa")
+        )
+    )
+    outcome, labels = session.outcome, labels_of_rules(session.task)
+    probabilities, fires = outcome.probabilities(scores), rows_fired(session, "pool")
+    now = agreement_with(probabilities, fires, labels, outcome.sureness(probabilities))
+    agreement = first.lower(now)
+    precision = expected_precision(right, fired, agreement)
+    added = added_log_odds(probabilities, fires, labels, precision)
+    return WeighedRules(agreement.share, precision, added)
+
+
+def added_by_rules(session: Session, scores: Array, *, blind: bool = False) -> list[float]:
+    """Return what each rule adds to an ensemble's scores, in nats; see `weigh`."""
+    return [float(own) for own in weigh(session, scores, blind=blind).added]
 
 
 def rule_scores(task: Task, fires: Fires, added: Sequence[float]) -> Array:

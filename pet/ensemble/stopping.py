@@ -44,6 +44,8 @@ def degradation_of(session: Session, lineup: Lineup, generations: Sequence[Gener
     count = len(session.task.labels)
     if len(session.labeled):
         ratio = session.outcome.counts(session.labeled.labels, count) / len(session.labeled)
+    elif session.task.several and session.task.shares is not None:
+        ratio = np.asarray(session.task.shares)
     else:
         ratio = np.full(count, 1) / count
     untrained = len(generations) == 2 and not lineup.trains_at_once

@@ -82,13 +82,14 @@ def _problems_of_several(config: RunConfig, task: Task) -> list[Problem]:
         return []
     where, several = f"task {task.name}", 'labels_per_text = "any"'
     problems = []
-    if config.labeled is None:
+    if config.labeled is None and not task.prior:
         problems.append(
             Problem(
                 f"{where}, {several}",
-                "labeled rows: they say how common each label is",
-                "none",
-                "add --labeled FILE; some ten rows of each label do",
+                "labeled rows, or a table [prior]: how common each label is",
+                "neither",
+                "add --labeled FILE; some ten rows of each label do. Or write each label's share "
+                "of all texts into a table [prior] of the task file",
             )
         )
     if "labels" in config.keep_columns:

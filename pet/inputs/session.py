@@ -94,8 +94,8 @@ class Session:
 
     @cached_property
     def outcome(self) -> Outcome:
-        """What a text's labels can be; of several, with the labeled rows' shares."""
-        return outcome_of(self.task.labels_per_text, self.labeled.labels)
+        """What a text's labels can be; of several, with how common each is."""
+        return outcome_of(self.task.labels_per_text, self.labeled.labels, self.task.shares)
 
     @cached_property
     def backbone(self) -> Backbone:

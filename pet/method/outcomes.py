@@ -154,6 +154,14 @@ class Outcome(ABC):
     # Probabilities
 
     @abstractmethod
+    def has(self, truth: Truth, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return whether rows have some labels, by their places. [rows, len(labels)]"""
+
+    @abstractmethod
+    def sureness(self, probabilities: Array) -> Array:
+        """Return the mean probability of each label in rows that are given it. [labels]"""
+
+    @abstractmethod
     def probabilities(self, logits: Array, temperature: float = 1.0) -> Array:
         """Turn logits into probabilities, at a temperature. [..., labels]"""
 
@@ -309,6 +317,13 @@ class OneLabel(Outcome):
     def mix_share(self, scaling: Scaling, patterns: Array, encoder: Array, truth: Truth) -> float:
         return fit_share(np.stack([scaling.of(patterns), encoder]), truth)
 
+    def has(self, truth: Truth, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+        return np.asarray(truth[:, None] == labels)
+
+    def sureness(self, probabilities: Array) -> Array:
+        """Return that of all labels together: some are never the likeliest."""
+        return np.full(probabilities.shape[1], probabilities.max(axis=1).mean())
+
     def probabilities(self, logits: Array, temperature: float = 1.0) -> Array:
         return softmax(logits, temperature)
 
@@ -385,8 +400,8 @@ class AnyLabels(Outcome):
     Members' scores are evidence: log-odds without the base; see `several_labels`.
 
     Attributes:
-        base: log-odds of the labels' shares of the labeled rows; none where members are only asked
-            whose scaling is known. [labels]
+        base: log-odds of the labels' shares of the labeled rows, or of all texts as the task file
+            has them; none where members are only asked whose scaling is known. [labels]
         decided: thresholds, as `thresholds`; 0.5 where none are fitted. [labels]
     """
 
@@ -491,6 +506,15 @@ class AnyLabels(Outcome):
         stack = np.stack([scaling.of(patterns), encoder + self._base])
         return several.fit_label_share(stack, truth, self._base)
 
+    def has(self, truth: Truth, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+        return np.asarray(truth[:, labels])
+
+    def sureness(self, probabilities: Array) -> Array:
+        """Return that of as many rows as are expected to have a label, the likeliest."""
+        ordered = -np.sort(-probabilities, axis=0)
+        rows = np.maximum(1, probabilities.sum(axis=0).round().astype(int))
+        return np.array([own[:n].mean() for own, n in zip(ordered.T, rows, strict=True)])
+
     def probabilities(self, logits: Array, temperature: float = 1.0) -> Array:
         return several.soften(logits, temperature)
 
@@ -543,8 +567,14 @@ class AnyLabels(Outcome):
             quotas,
             rng,
             trainable=trainable,
-            kinds=several.strata_of(chosen, truth.sum(axis=0)),
+            kinds=several.strata_of(chosen, self._ranks(truth)),
         )
+
+    def _ranks(self, truth: Truth) -> NDArray[np.int64]:
+        """Rank the labels by how common they are, as numbers that grow with it. [labels]"""
+        if len(truth):
+            return np.asarray(truth.sum(axis=0), np.int64)
+        return np.argsort(np.argsort(self._base, kind="stable"), kind="stable")
 
     def drawn_targets(self, probabilities: Array, drawn: Draw) -> NDArray[np.float32]:
         chosen = self.fitted(probabilities).choose(probabilities)
@@ -584,12 +614,17 @@ class AnyLabels(Outcome):
 ONE = OneLabel()
 
 
-def outcome_of(labels_per_text: str, truth: Truth | None = None) -> Outcome:
+def outcome_of(
+    labels_per_text: str, truth: Truth | None = None, shares: Sequence[float] | None = None
+) -> Outcome:
     """Return the outcome of a task, "one" or "any" label a text.
 
     Args:
-        truth: of the labeled rows, which several labels are known by. [rows, labels]
+        truth: of the labeled rows, which say how common several labels are. [rows, labels]
+        shares: of the labels, where these are known better. [labels]
     """
     if labels_per_text == "one":
         return ONE
+    if shares is not None:
+        return AnyLabels(tuple(float(own) for own in several.log_odds(np.asarray(shares))))
     return AnyLabels() if truth is None else AnyLabels.of(truth)

@@ -7,6 +7,7 @@ when members are combined, so that a label that few texts have stays one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -103,6 +104,14 @@ class LabelScaling(Scaling):
     def probabilities(self, logits: Array) -> Array:
         """Return calibrated probabilities. [..., labels]"""
         return sigmoid(self.of(logits))
+
+    def matched(self, logits: Array, shares: Sequence[float]) -> LabelScaling:
+        """Shift the offsets until labels have these mean probabilities.
+
+        Args:
+            logits: of texts in which the labels have these shares. [rows, labels]
+        """
+        return self._with_shares(logits, 1.0, np.asarray(shares))
 
     def as_sure_as(self, logits: Array, before: Array) -> LabelScaling:
         """Lower the temperatures until the labels are as certain as they were, and as frequent.
@@ -274,6 +283,23 @@ def strata_of(sets: Sets, counts: NDArray[np.integer]) -> NDArray[np.int64]:
     rank[order] = np.arange(len(order))
     rarest = np.where(sets, rank, len(order)).min(axis=1, initial=len(order))
     return np.append(order, len(order))[rarest]
+
+
+def kind_shares(shares: Sequence[float]) -> Array:
+    """Return the share of texts of each kind, as `strata_of` numbers them, were labels independent.
+
+    Args:
+        shares: of the labels. [labels]
+
+    Returns:
+        [labels + 1], the last that of texts with none.
+    """
+    found, none = np.zeros(len(shares) + 1), 1.0
+    for label in np.argsort(shares, kind="stable"):
+        found[label] = none * shares[label]  # its own, and no rarer one
+        none *= 1 - shares[label]
+    found[-1] = none
+    return found
 
 
 def jaccard(one: Sets, other: Sets) -> Array:

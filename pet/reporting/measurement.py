@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pet.config import Weighing
+from pet.data.pool import SEVERAL
 from pet.data.rejections import Rejections, read_rejected
 from pet.ensemble.joint_training import is_trained_jointly
 from pet.ensemble.lineup import Lineup
@@ -37,7 +38,6 @@ from pet.method.label_trees import LabelTree
 from pet.method.metrics import compare
 from pet.method.outcomes import Outcome, Truth
 from pet.student.answered_rows import read_predicted
-from pet.student.label_files import SEVERAL
 from pet.student.linear_baselines import LINEAR_STUDENT, LINEAR_SUPERVISED
 from pet.student.soft_labels import decided_outcome
 from pet.student.student_folder import student_outcome
@@ -318,7 +318,7 @@ def _by_weighing(
 def _of_rules(session: Session, source: Literal["labeled", "test"]) -> dict[str, Any]:
     """Count the rows in which each rule fires, and those in which it is right."""
     fires, truth = rows_fired(session, source), session.inputs.measured()[source].labels
-    right = fires & (truth[:, None] == labels_of_rules(session.task))
+    right = fires & session.outcome.has(truth, labels_of_rules(session.task))
     return {
         rule.name: {"rows": int(fires[:, place].sum()), "right": int(right[:, place].sum())}
         for place, rule in enumerate(session.task.rules)

@@ -17,14 +17,14 @@ from pet.ensemble.lineup import Lineup, unused_labels
 from pet.ensemble.members import Member, folder_of, weighing_of
 from pet.ensemble.predictions import pool_logits
 from pet.ensemble.rules import (
-    PRECISIONS,
     added_by_rules,
     labels_of_rules,
     rows_fired,
     rule_scores,
+    weigh,
 )
 from pet.ensemble.stopping import Generation
-from pet.ensemble.weights import ensemble_scaling, member_weights
+from pet.ensemble.weights import ensemble_scaling, member_weights, scaled_pool
 from pet.inputs.run_tables import count_leaks
 from pet.inputs.session import Session
 from pet.method.calibration import Scaling
@@ -106,7 +106,7 @@ def write_report(
         record = read_record(session.folder / EXITS / DONE)
         report["exits"] = {key: record[key] for key in EXIT_FIGURES if key in record}
     if session.task.rules:
-        report["rules"] = _rules(session)
+        report["rules"] = _rules(session, members, weights, scaling)
     for source in MEASURED:
         if source in session.inputs.measured():
             report[source] = measure(session, lineup, members, source)
@@ -155,27 +155,29 @@ def _members(
     }
 
 
-def _rules(session: Session) -> dict[str, Any]:
+def _rules(
+    session: Session, members: Sequence[Member], weights: Sequence[float], scaling: Scaling
+) -> dict[str, Any]:
     """Describe every rule: where it fires in the pool, how far it is believed, what it adds."""
     task = session.task
-    firing = firing_of(rows_fired(session, "pool"), labels_of_rules(task))
-    weighed = read_record(session.folder / PRECISIONS / DONE)["rules"]
-    added = read_record(session.folder / "soft_labels" / DONE)["rules"]
+    fires, labels = rows_fired(session, "pool"), labels_of_rules(task)
+    firing = firing_of(fires, labels, several=task.several)
+    weighed = weigh(session, scaled_pool(session, members, weights, scaling))
     return {
         rule.name: {
             "label": rule.label,
             "finds": rule.finds,
             **asdict(own),
-            "agreement": _rounded(weighed[rule.name]["agreement"]),
-            "precision": _rounded(weighed[rule.name]["precision"]),
-            "added": _rounded(added[rule.name]),
+            "agreement": _rounded(weighed.agreement[place]),
+            "precision": _rounded(weighed.precision[place]),
+            "added": _rounded(weighed.added[place]),
         }
-        for rule, own in zip(task.rules, firing, strict=True)
+        for place, (rule, own) in enumerate(zip(task.rules, firing, strict=True))
     }
 
 
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)
+def _rounded(value: float) -> float | None:
+    return None if np.isnan(value) else round(float(value), 4)
 
 
 def _generation(session: Session, lineup: Lineup, generation: Generation) -> dict[str, Any]:

@@ -170,10 +170,6 @@ class TaskFile:
         if value == "any" and any(isinstance(w, str) and _CHOICE.fullmatch(w) for w in words):
             fix = "write words, or leave labels_per_text out: of a row's own texts one is right"
             self.report("labels_per_text", '"one" where labels are fields', '"any"', fix)
-        for key in ("rules", "prior") if value == "any" else ():
-            if key in self.document:
-                fix = "remove it; labeled rows say how common each of several labels is"
-                self.report(key, "one label a text beside it", 'labels_per_text = "any"', fix)
         return "any" if value == "any" else "one"
 
     def labels_separated_by(self) -> str:
@@ -298,7 +294,10 @@ class TaskFile:
         return weights
 
     def prior(self, labels: Mapping[str, Any]) -> dict[str, float]:
-        """Return the share of every label, in the labels' order; none without such a table."""
+        """Return the share of every label, in the labels' order; none without such a table.
+
+        Of several labels a text they need not sum to 1.
+        """
         if "prior" not in self.document:
             return {}
         known = len(self.problems)
@@ -318,6 +317,8 @@ class TaskFile:
             )
         if len(self.problems) > known:
             return {}
+        if self.document.get("labels_per_text") == "any":
+            return {label: float(table[label]) for label in labels}
         total = sum(table.values())
         if abs(total - 1) > SUM_TOLERANCE:
             fix = "correct them; sums that are off by a hundredth at most are evened out"

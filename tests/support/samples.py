@@ -35,6 +35,23 @@ PATTERNS = {
     "bracket": "[ topic: {mask} ] {text}",
     "last": "{text} the topic is {mask}",
 }
+# For the task above: one that is right, one that is wrong, one that never fires.
+RULES = """
+[[rules]]
+name = "rocket"
+label = "space"
+keywords = ["rocket", "orbit"]
+
+[[rules]]
+name = "big"
+label = "business"
+regex = 'bi[g]\\b'
+
+[[rules]]
+name = "silent"
+label = "sport"
+keywords = ["zebra"]
+"""
 # Another task, with all that a task file can have.
 TICKETS = """
 name = "tickets"

@@ -90,3 +90,24 @@ def test_patterns_that_know_nothing_weigh_nothing() -> None:
     assert ANY.accuracy_weight(np.zeros(SETS.shape), SETS) == 0.0
     assert ANY.knows(SETS, SETS.astype(float))
     assert not ANY.knows(SETS, np.zeros(SETS.shape))
+
+
+def test_known_shares_say_how_common_labels_are_before_any_row_does() -> None:
+    known = outcome_of("any", SETS, (0.5, 0.9, 0.1))
+    assert known.of_member(np.zeros((1, 3)))[0] == pytest.approx([0.5, 0.9, 0.1])
+    assert outcome_of("one", None, (0.5, 0.4, 0.1)) is ONE
+    nothing = np.zeros((0, 3), bool)
+    chances = np.array([[0.9, 0.9, 0.9], [0.9, 0.9, 0.1]])
+    draw = known.draw(
+        chances, np.array([1, 1, 1, 0]), nothing, np.random.default_rng(0),
+        trainable=np.ones(2, bool),
+    )  # fmt: skip
+    assert draw.labels.tolist() == [0, 2], "by the rarest label of each, as the shares have it"
+
+
+def test_how_sure_members_are_of_a_label_is_told_by_the_rows_that_get_it() -> None:
+    chances = np.array([[0.9, 0.1], [0.8, 0.2], [0.2, 0.2], [0.1, 0.5]])
+    assert ANY.sureness(chances) == pytest.approx([0.85, 0.5])
+    assert ONE.sureness(chances) == pytest.approx([0.6, 0.6])
+    assert ONE.has(np.array([0, 1]), np.array([1, 1])).tolist() == [[False] * 2, [True] * 2]
+    assert ANY.has(np.array([[True, False]]), np.array([1, 0])).tolist() == [[False, True]]

@@ -19,6 +19,7 @@ from pet.method.several_labels import (
     fit_label_share,
     jaccard,
     kept_knowledge,
+    kind_shares,
     log_loss,
     log_odds,
     sigmoid,
@@ -184,3 +185,17 @@ def test_members_that_do_not_know_a_row_do_not_count_for_it() -> None:
     mask = np.array([[True, True], [True, False]])
     assert weighted_mean(logits, np.array([1.0, 3.0]), mask).ravel().tolist() == [2.5, 1.0]
     assert weighted_mean(logits, np.array([0.0, 0.0])).ravel().tolist() == [2.0, 2.0]
+
+
+def test_a_pool_is_given_the_shares_that_its_labels_are_known_to_have() -> None:
+    logits = np.random.default_rng(5).normal(size=(300, 3)) * 3
+    shares = (0.6, 0.2, 0.01)
+    matched = LabelScaling.around(np.zeros(3), 0.7).matched(logits, shares)
+    assert matched.probabilities(logits).mean(axis=0) == pytest.approx(shares, abs=1e-6)
+    assert matched.temperatures == (0.7,) * 3
+
+
+def test_kinds_of_texts_are_as_common_as_independent_labels_make_them() -> None:
+    found = kind_shares((0.5, 0.1, 0.2))
+    assert found == pytest.approx([0.9 * 0.8 * 0.5, 0.1, 0.9 * 0.2, 0.9 * 0.8 * 0.5])
+    assert found.sum() == pytest.approx(1)

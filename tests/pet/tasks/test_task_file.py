@@ -263,8 +263,7 @@ def test_a_text_has_one_label_where_nothing_is_said() -> None:
         ('labels_separated_by = ";"', 'labels_per_text = "any"'),
         ('labels_per_text = "any"\nlabels_separated_by = ""', "a text such as"),
         ('labels_per_text = "any"\nlabels_separated_by = "p"', "a text that no label has"),
-        ('labels_per_text = "any"\nrules = []', "one label a text beside it"),
-        ('labels_per_text = "any"\nprior = {}', "one label a text beside it"),
+        ('labels_per_text = "any"\nprior = {}', "a share for every label"),
     ],
 )
 def test_a_slip_in_how_many_labels_a_text_has_is_refused(line: str, expected: str) -> None:
@@ -304,3 +303,10 @@ def test_suggested_words_of_a_task_of_several_labels_are_refused() -> None:
     problem = only_problem_of(samples.several_toml() + SUGGESTED.replace("billing", "sport"))
     assert problem.where == "t.toml, suggested_words"
     assert "one label a text" in problem.expected
+
+
+def test_shares_of_several_labels_need_not_sum_to_one() -> None:
+    shares = "\n[prior]\nsport = 0.3\nspace = 0.9\nbusiness = 0.05\n"
+    assert parse_task(samples.several_toml() + shares, "t").shares == (0.3, 0.9, 0.05)
+    with pytest.raises(InputError, match="shares that sum to 1"):
+        parse_task(samples.task_toml() + shares, "t")

@@ -174,10 +174,7 @@ class _Stages:
         if choice.model == "ensemble":
             self.one("student on the ensemble's rows", partial(score_unlabeled, session, student))
         labels = self.label(members, student, soft, choice, exits)
-        if not session.task.several:  # nights of such a task are refused
-            self.here(
-                "reference for drift", partial(write_reference, session, labels, soft, choice)
-            )
+        self.here("reference for drift", partial(write_reference, session, labels, soft, choice))
         seconds = {name: stage["seconds"] for name, stage in self.stages.items()}
         write_provenance(session, choice.labeled_with)
         report = write_report(session, lineup, members, self.made, seconds, choice)
@@ -210,7 +207,7 @@ class _Stages:
             if number == 0 and lineup.held_out[0]:
                 self.stage("held-out members", self.jobs("train", train, lineup.held_out[0]))
             if number == 0 and session.task.rules:
-                self.here("precision of rules", partial(weigh_rules, session, lineup))
+                self.here("agreement with rules", partial(weigh_rules, session, lineup))
             self.made.append(generation_of(session, lineup, members))
             if number and (found := degradation_of(session, lineup, self.made)):
                 session.observer.note(f"{name} is discarded, {number - 1} is kept: {found}")

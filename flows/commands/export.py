@@ -73,13 +73,13 @@ def show(console: Console, found: dict[str, Any]) -> None:
         )
     if "compared_on" in found:
         lines.append(
-            f"compared with the student on {found['compared_on']}{_accuracy(found, 'student')}"
+            f"compared with the student on {found['compared_on']}{_quality(found, 'student')}"
         )
     for name in ("model.onnx", "model_int8.onnx"):
         if name in found:
             lines.append(
                 f"  {name}: the same label on {found[name]['agreement']:.1%}, probabilities off "
-                f"by {found[name]['largest_difference']:g} at most{_accuracy(found, name)}"
+                f"by {found[name]['largest_difference']:g} at most{_quality(found, name)}"
             )
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -90,6 +90,8 @@ def _size(count: int) -> str:
     return f"{count / 1e6:,.1f} MB" if count >= 1e5 else f"{count / 1e3:,.1f} kB"
 
 
-def _accuracy(found: dict[str, Any], name: str) -> str:
-    share = found.get(name, {}).get("accuracy")
-    return "" if share is None else f", accuracy {share:.1%}"
+def _quality(found: dict[str, Any], name: str) -> str:
+    own = found.get(name, {})
+    if "micro_f1" in own:
+        return f", micro-F1 {own['micro_f1']:.3f}"
+    return f", accuracy {own['accuracy']:.1%}" if "accuracy" in own else ""

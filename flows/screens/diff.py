@@ -32,7 +32,7 @@ def diff(console: Console, found: dict[str, Any]) -> None:
                 console,
                 f"warning: {found[f'twice_{side}']:,} rows {side} repeat an id: not compared",
             )
-    console.print(_confusion(console, found))
+    console.print(_confusion(console, found) if "confusion" in found else _by_label(found))
     if found["examples"]:
         console.print(_examples(found["examples"]))
 
@@ -47,15 +47,33 @@ def _confusion(console: Console, found: dict[str, Any]) -> Table:
     )
 
 
+def _by_label(found: dict[str, Any]) -> Table:
+    """Lay out what became of each of several labels."""
+    table = Table("label", title="rows by label", title_justify="left")
+    for name in ("kept it", "got it", "lost it", "share of all before", "share of all after"):
+        table.add_column(name, justify="right")
+    for label in found["labels"]:
+        counts, shares = found["by_label"][label], found["shares"][label]
+        rows = [f"{counts[name]:,}" for name in ("kept", "got", "lost")]
+        of_all = [f"{shares[side]:.1%}" for side in ("before", "after")]
+        table.add_row(escape(label), *rows, *of_all)
+    return table
+
+
 def _examples(examples: list[dict[str, Any]]) -> Table:
     table = Table("id", "before", "after", title="the most confident changes", title_justify="left")
     for row in examples:
         table.add_row(
             escape(row["id"]),
-            f"{escape(row['before'])} {row['confidence_before']:.2f}",
-            f"{escape(row['after'])} {row['confidence_after']:.2f}",
+            f"{_shown(row['before'])} {row['confidence_before']:.2f}",
+            f"{_shown(row['after'])} {row['confidence_after']:.2f}",
         )
     return table
+
+
+def _shown(label: str | list[str]) -> str:
+    """Write a label, or all labels of a row."""
+    return escape(label if isinstance(label, str) else ", ".join(label) or "none")
 
 
 def _line(console: Console, line: str) -> None:

@@ -141,6 +141,16 @@ def known_labels(y: Any, labels: Sequence[str], rows: int) -> tuple[list[str | N
     """
     if y is None:
         return [None] * rows, np.array(sorted(labels))
+    if (shape := np.shape(np.asarray(y, dtype=object)))[1:] and shape[1] > 1:
+        raise InputError(
+            Problem(
+                "y",
+                "one label for every row",
+                f"a table of {shape[1]} columns",
+                'give one label a row; or add labels_per_text = "any" to the task, where a text '
+                "may have several",
+            )
+        )
     missing = np.asarray(y.isna()) if hasattr(y, "isna") else np.zeros(len(y), dtype=bool)
     values = column_or_1d(np.asarray(y, dtype=object), warn=True).tolist()
     if len(values) != rows:
@@ -168,6 +178,76 @@ def known_labels(y: Any, labels: Sequence[str], rows: int) -> tuple[list[str | N
         )
     known = {name: value for name, value in zip(names, values, strict=True) if name is not None}
     return names, _classes(known, labels)
+
+
+def known_sets(
+    y: Any, labels: Sequence[str], rows: int
+) -> tuple[list[tuple[str, ...] | None], NDArray[Any]]:
+    """Return the labels of every row where a text may have several, None for unlabeled rows.
+
+    Args:
+        y: an indicator matrix of 0 and 1, as scikit-learn has it, with a column for every label of
+            the task, sorted, as by `MultiLabelBinarizer`; or a DataFrame of such columns by name;
+            or a list of labels for every row. Rows of -1 or gaps, and None, are unlabeled.
+        rows: of X.
+
+    Returns:
+        the labels of each row; all of the task's labels, sorted.
+
+    Raises:
+        InputError: it is something else, or has other labels.
+    """
+    classes = sorted(labels)
+    if y is None:
+        return [None] * rows, np.array(classes)
+    names = classes
+    if (columns := getattr(y, "columns", None)) is not None:
+        names, y = [str(label_name(column)) for column in columns], y.to_numpy()
+    values = _plain(y.toarray() if hasattr(y, "toarray") else y)
+    if columns is not None and sorted(names) != classes:
+        raise _no_sets(f"the columns {listed(names)}", labels)
+    if len(values) != rows:
+        raise _no_sets(f"{len(values)} rows for {rows} of X", labels)
+    found = [_own_labels(value, names) for value in values]
+    known = {name for own in found if own is not None for name in own}
+    if unknown := sorted(known - set(labels)):
+        raise _no_sets(f"other labels: {listed(unknown)}", labels)
+    return found, np.array(classes)
+
+
+def _own_labels(value: Any, names: Sequence[str]) -> tuple[str, ...] | None:
+    """Return the labels of one row, from its indicators or its list; None where it has no answer.
+
+    Raises:
+        InputError: it is neither.
+    """
+    if value is None or _is_mark(value) or (isinstance(value, float) and value != value):
+        return None
+    if isinstance(value, set | frozenset):
+        value = sorted(value)
+    if not isinstance(value, list | tuple | np.ndarray):
+        raise _no_sets(repr(value), names)
+    own = _plain(value)
+    if len(own) == len(names) and all(isinstance(n, bool | int | float) for n in own):
+        if all(_is_mark(n) or n != n for n in own):
+            return None
+        if any(n not in (0, 1) for n in own):
+            raise _no_sets(f"{listed(list(map(str, own)))} in a row", names)
+        return tuple(name for name, has in zip(names, own, strict=True) if has)
+    return tuple(dict.fromkeys(str(label_name(name)) for name in own))
+
+
+def _no_sets(found: str, labels: Sequence[str]) -> InputError:
+    return InputError(
+        Problem(
+            "y",
+            f"0 or 1 for every row and each of {listed(sorted(labels))}, or a list of labels for "
+            "every row",
+            found,
+            "columns are sorted, as by sklearn.preprocessing.MultiLabelBinarizer; give [] for a "
+            "row with none of the labels, None for one without an answer",
+        )
+    )
 
 
 def _is_mark(value: Any) -> bool:

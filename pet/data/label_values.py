@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from pet.data.columns import listed
 from pet.data.data_files import Source
@@ -51,6 +53,19 @@ def labels_of_rows(
         known = {name for row in rows for name in row if name != UNLABELED}
         numbers = {} if known and known <= set(labels) else numbers
     return [tuple(numbers.get(name, name) for name in row) for row in rows]
+
+
+def indicators(rows: Sequence[Iterable[str]], labels: Sequence[str]) -> NDArray[np.bool_]:
+    """Return whether each row has each of the labels, from the labels that it lists.
+
+    Returns:
+        [rows, labels]
+    """
+    places = {label: place for place, label in enumerate(labels)}
+    found = np.zeros((len(rows), len(labels)), np.bool_)
+    for row, own in enumerate(rows):
+        found[row, [places[name] for name in own]] = True
+    return found
 
 
 def _split(value: Any, labels: Collection[str], separator: str) -> Any:

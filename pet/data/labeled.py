@@ -13,9 +13,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pet.data.columns import Need, listed, with_counts
+from pet.data.columns import Need, check_columns, listed, with_counts
 from pet.data.data_files import UNSTATED, CsvFormat, Reason, passed_over_warnings
-from pet.data.label_values import UNLABELED, class_names, is_empty_list, labels_of_rows
+from pet.data.label_values import (
+    UNLABELED,
+    class_names,
+    indicators,
+    is_empty_list,
+    label_name,
+    labels_of_rows,
+)
 from pet.data.pool import Pool, PoolBatch, RejectedRow, TextTable, join_batches, open_pool
 from pet.data.readers import count_rows
 from pet.data.rejections import Rejections
@@ -67,7 +74,9 @@ def read_labeled(
         id_column: the column of row ids, where there is one.
         max_rejected: the share of rows that may be unusable.
         written: how CSV files are written.
-        several: whether a row may have several labels, or none (an empty list).
+        several: whether a row may have several labels, or none (an empty list). Where no file has
+            the column of labels, each label's own column is read: 1 or true where a row has it, 0
+            or false where not.
         separator: what stands between the labels of a cell that is no list; none if empty.
 
     Raises:
@@ -75,12 +84,25 @@ def read_labeled(
             twice, too many unusable rows.
     """
     path = path_of(path)
-    need = Need(label_column, "of labels", "--label-column")
-    pool = open_pool(
-        path, fields, columns=columns, id_column=id_column, needs=[need], written=written
-    )
-    batch = join_batches(list(pool.batches(keep_columns=[label_column])), pool.columns)
+    what = "of labels, or one of 0 and 1 for every label" if several else "of labels"
+    need = Need(label_column, what, "--label-column")
     indices = {str(label): index for index, label in enumerate(labels)}
+    pool = open_pool(
+        path,
+        fields,
+        columns=columns,
+        id_column=id_column,
+        needs=[] if several else [need],
+        keep_columns=[label_column, *indices] if several else [],
+        written=written,
+    )
+    if several and _has_indicators(pool, label_column, list(indices)):
+        batch = join_batches(list(pool.batches(keep_columns=list(indices))), pool.columns)
+        sets = _sets_by_column(path, batch, list(indices))
+        named = [tuple(own or ()) for own in sets]
+        return _with_several(pool, batch, sets, named, indices, max_rejected)
+    check_columns(pool.sources, [need] if several else [])
+    batch = join_batches(list(pool.batches(keep_columns=[label_column])), pool.columns)
     values = batch.kept.column(0).to_pylist() if batch.kept is not None else []
     classes = class_names(pool.sources, label_column)
     names = labels_of_rows(values, indices, classes, separator)
@@ -98,6 +120,55 @@ def read_labeled(
     ]
     truth = np.array([indices[name] for name in known], np.int64)
     return LabeledSet(table.ids, table.columns, truth, rejected, path, warnings)
+
+
+def _has_indicators(pool: Pool, label_column: str, labels: Sequence[str]) -> bool:
+    """Return whether files have a column for each label in the place of one for all."""
+    taken = {*pool.columns.values(), pool.id_column}
+    return not taken & set(labels) and all(
+        label_column not in source.schema.names and set(labels) <= set(source.schema.names)
+        for source in pool.sources
+    )
+
+
+_INDICATORS = {"1": True, "true": True, "0": False, "false": False}
+
+
+def _sets_by_column(path: Path, batch: PoolBatch, labels: Sequence[str]) -> list[list[str] | None]:
+    """Return the labels of every row, from a column of 0 and 1 for each; None without an answer.
+
+    A row has an answer if it has one for every label.
+
+    Raises:
+        InputError: other values in these columns.
+    """
+    if batch.kept is None:
+        return []
+    names = {label: list(map(label_name, batch.kept[label].to_pylist())) for label in labels}
+    strange = Counter(
+        f"{name} ({label})"
+        for label, column in names.items()
+        for name in column
+        if name not in (None, UNLABELED) and str(name).strip().lower() not in _INDICATORS
+    )
+    if strange:
+        raise InputError(
+            Problem(
+                str(path),
+                "0 or 1, or true or false, in the column of each label",
+                f"other values: {with_counts(strange, 5)}",
+                "correct these cells; or name one column of labels with --label-column",
+            )
+        )
+    known = [
+        [None if name in (None, UNLABELED) else _INDICATORS[str(name).strip().lower()]
+         for name in names[label]]
+        for label in labels
+    ]  # fmt: skip
+    return [
+        None if None in own else [name for name, has in zip(labels, own, strict=True) if has]
+        for own in zip(*known, strict=True)
+    ]
 
 
 def table_digest(table: LabeledSet) -> str:
@@ -162,9 +233,7 @@ def _with_several(
         ]
     if problems:
         raise InputError(problems)
-    truth = np.zeros((len(kept), len(labels)), np.bool_)
-    for row, own in enumerate(known):
-        truth[row, [indices[name] for name in own]] = True
+    truth = indicators(known, labels)
     warnings = [
         *passed_over_warnings(str(path), pool.passed_over),
         *rejected_warnings(str(path), rejected, len(kept) + len(rejected)),

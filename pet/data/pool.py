@@ -33,6 +33,8 @@ LABEL_COLUMNS = (
 
 TREE_COLUMNS = ("node", "levels")  # stand there, too, where labels are a tree
 
+SEVERAL = "labels"  # the column of lists, in the place of `label` where a text may have several
+
 
 @dataclass(frozen=True)
 class RejectedRow:

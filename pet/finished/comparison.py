@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +15,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from pet.data.data_files import ENDINGS, find_files
+from pet.data.label_values import indicators
+from pet.data.pool import SEVERAL
 from pet.errors import InputError, Problem
 from pet.storage.files import read_parquet, read_parquet_batches
 from pet.student.answered_rows import PERSON
@@ -24,6 +29,8 @@ ROWS_AT_ONCE = 1_000_000  # rows of one side that are joined in memory
 EXAMPLES = 20
 
 BY_PLACE = rf"(?i)({'|'.join(ENDINGS.values())}):\d+$"  # how ids are made where a pool has none
+
+BETWEEN = "\x1f"  # between the labels of a row that are joined into one text
 
 COLUMNS = ["id", "label", "confidence", "abstain"]
 
@@ -44,6 +51,7 @@ class LabelFiles:
     Attributes:
         labels: in the task's order.
         people: rows that people have labeled.
+        several: whether a row may have several labels, or none.
         made: the files' own metadata: task, run, model version.
     """
 
@@ -52,6 +60,7 @@ class LabelFiles:
     labels: list[str]
     rows: int
     people: int
+    several: bool
     made: dict[str, str]
 
 
@@ -66,14 +75,15 @@ def open_labels(path: Path) -> LabelFiles:
     labels: dict[str, None] = {}
     made: dict[str, str] = {}
     rows = people = 0
+    several = False
     problems = []
     for file in files:
         try:
             footer = pq.read_metadata(file)
             schema = footer.schema.to_arrow_schema()
-            missing = [name for name in (*COLUMNS, "probabilities") if name not in schema.names]
-            if "label" in missing and "labels" in schema.names:
-                missing = ["one label a text: pet diff knows no lists of labels yet"]
+            given = _given(schema)
+            needed = (*COLUMNS, "probabilities")
+            missing = [n for n in needed if n not in schema.names and (n != "label" or not given)]
         except pa.ArrowInvalid:
             missing = ["a whole Parquet file"]
         if missing:
@@ -87,6 +97,7 @@ def open_labels(path: Path) -> LabelFiles:
             )
             continue
         rows += footer.num_rows
+        several |= given == SEVERAL
         if "source" in schema.names:
             sources = read_parquet(file, ["source"])["source"]
             people += pc.sum(pc.equal(sources, PERSON)).as_py() or 0
@@ -97,7 +108,12 @@ def open_labels(path: Path) -> LabelFiles:
         raise InputError(
             problems[:5] or Problem(str(path), "label files", "none", "give a run or their folder")
         )
-    return LabelFiles(folder, files, list(labels), rows, people, made)
+    return LabelFiles(folder, files, list(labels), rows, people, several, made)
+
+
+def _given(schema: pa.Schema) -> str | None:
+    """Name the column of a label file's labels; None where there is none."""
+    return next((name for name in ("label", SEVERAL) if name in schema.names), None)
 
 
 def compare_labels(before: Path, after: Path) -> dict[str, Any]:
@@ -108,12 +124,15 @@ def compare_labels(before: Path, after: Path) -> dict[str, Any]:
     Returns:
         counts of rows (common, changed, only in one, ids that occur twice), shares per label on
         both sides, `confusion` (labels before by labels after), the most confident changes, and
-        whether rows are matched `by_place`: by file and number, where they have no own ids.
+        whether rows are matched `by_place`: by file and number, where they have no own ids. Where
+        a row may have several labels, in the place of `confusion` is `by_label`: of the common
+        rows, those that kept, got and lost each label; a row of one label counts as a list of it.
     """
     sides = [open_labels(before), open_labels(after)]
     labels = list(dict.fromkeys(label for side in sides for label in side.labels))
     parts = 1 + max(side.rows for side in sides) // ROWS_AT_ONCE
-    found = _Found(labels)
+    several = any(side.several for side in sides)
+    found: _Found = _FoundSets(labels) if several else _FoundOne(labels)
     with tempfile.TemporaryDirectory(prefix="pet-diff-") as room:
         dealt = [_deal(side, parts, Path(room) / str(n)) for n, side in enumerate(sides)]
         for part in range(parts):
@@ -145,9 +164,16 @@ def _deal(side: LabelFiles, parts: int, room: Path) -> Any:
 
 
 def _tables(side: LabelFiles) -> Iterator[pa.Table]:
+    """Read label files; of several labels `label` is all of a row's, as one text."""
+    names = [SEVERAL if side.several and name == "label" else name for name in COLUMNS]
     for file in side.files:
-        for batch in read_parquet_batches(file, 100_000, COLUMNS):
-            yield pa.Table.from_batches([batch]).select(COLUMNS).cast(SCHEMA)
+        for batch in read_parquet_batches(file, 100_000, names):
+            table = pa.Table.from_batches([batch]).select(names).rename_columns(COLUMNS)
+            if side.several:
+                unsure = functools.reduce(pc.or_, table["abstain"].combine_chunks().flatten())
+                table = table.set_column(1, "label", pc.binary_join(table["label"], BETWEEN))
+                table = table.set_column(3, "abstain", pa.chunked_array([unsure]))
+            yield table.cast(SCHEMA)
 
 
 def _unique(table: pa.Table) -> tuple[pa.Table, int]:
@@ -159,18 +185,35 @@ def _unique(table: pa.Table) -> tuple[pa.Table, int]:
     return unique.select(COLUMNS), len(table) - len(unique)
 
 
-class _Found:
+class _Found(ABC):
     """What has been counted so far."""
 
     def __init__(self, labels: Sequence[str]):
         self.labels = list(labels)
-        self.confusion = np.zeros((len(labels), len(labels)), np.int64)
-        self.only = np.zeros((2, len(labels)), np.int64)
         self.twice = [0, 0]
         self.confidence = [0.0, 0.0]
         self.abstaining = [0, 0]
+        self.common = self.changed = 0
+        self.rows = np.zeros(2, np.int64)
+        self.of_label = np.zeros((2, len(labels)), np.int64)
         self.examples: list[dict[str, Any]] = []
         self.by_place = True
+
+    @abstractmethod
+    def count(self, old: pa.ChunkedArray, new: pa.ChunkedArray) -> NDArray[np.bool_]:
+        """Count joined rows, whose labels are null on a side that lacks them.
+
+        Returns:
+            which rows are on both sides with other labels. [rows]
+        """
+
+    @abstractmethod
+    def detail(self) -> dict[str, Any]:
+        """Return what became of each label."""
+
+    def shown(self, label: str) -> Any:
+        """Return a row's label, or labels, as examples show them."""
+        return label
 
     def add(self, before: tuple[pa.Table, int], after: tuple[pa.Table, int]) -> None:
         for side, (table, twice) in enumerate((before, after)):
@@ -182,16 +225,13 @@ class _Found:
         joined = before[0].join(
             after[0], "id", join_type="full outer", right_suffix="_after", use_threads=False
         )
-        old, new = (self._indices(joined[name]) for name in ("label", "label_after"))
-        both = (old >= 0) & (new >= 0)
-        np.add.at(self.confusion, (old[both], new[both]), 1)
-        np.add.at(self.only[0], old[(old >= 0) & (new < 0)], 1)
-        np.add.at(self.only[1], new[(old < 0) & (new >= 0)], 1)
-        self._keep_examples(joined.filter(pa.array(both & (old != new))))
-
-    def _indices(self, names: pa.ChunkedArray) -> np.ndarray:
-        found = pc.index_in(names, value_set=pa.array(self.labels, pa.string()))
-        return np.asarray(pc.fill_null(found, -1).to_numpy(), np.int64)
+        old, new = joined["label"], joined["label_after"]
+        here, there = (np.asarray(pc.is_valid(side)) for side in (old, new))
+        self.rows += np.array([here.sum(), there.sum()])
+        self.common += int((here & there).sum())
+        changed = self.count(old, new)
+        self.changed += int(changed.sum())
+        self._keep_examples(joined.filter(pa.array(changed)))
 
     def _keep_examples(self, changed: pa.Table) -> None:
         """Keep the most confident changes, by the lower of both confidences."""
@@ -204,8 +244,8 @@ class _Found:
         rows = [
             {
                 "id": row["id"],
-                "before": row["label"],
-                "after": row["label_after"],
+                "before": self.shown(row["label"]),
+                "after": self.shown(row["label_after"]),
                 "confidence_before": round(row["confidence"], 4),
                 "confidence_after": round(row["confidence_after"], 4),
             }
@@ -214,33 +254,88 @@ class _Found:
         self.examples = sorted([*self.examples, *rows], key=_by_confidence)[:EXAMPLES]
 
     def result(self) -> dict[str, Any]:
-        common, same = int(self.confusion.sum()), int(self.confusion.diagonal().sum())
-        old = self.confusion.sum(axis=1) + self.only[0]
-        new = self.confusion.sum(axis=0) + self.only[1]
+        only = self.rows - self.common
         return {
-            "common": common,
-            "changed": common - same,
-            "share_changed": round((common - same) / max(common, 1), 6),
-            "by_place": self.by_place and common > 0,
-            "only_before": int(self.only[0].sum()),
-            "only_after": int(self.only[1].sum()),
+            "common": self.common,
+            "changed": self.changed,
+            "share_changed": round(self.changed / max(self.common, 1), 6),
+            "by_place": self.by_place and self.common > 0,
+            "only_before": int(only[0]),
+            "only_after": int(only[1]),
             "twice_before": self.twice[0],
             "twice_after": self.twice[1],
             "shares": {
                 label: {
-                    "before": round(float(old[i] / max(old.sum(), 1)), 6),
-                    "after": round(float(new[i] / max(new.sum(), 1)), 6),
+                    side: round(float(self.of_label[n, i] / max(self.rows[n], 1)), 6)
+                    for n, side in enumerate(("before", "after"))
                 }
                 for i, label in enumerate(self.labels)
             },
             "mean_confidence": [
-                round(total / max(int(rows.sum()), 1), 4)
-                for total, rows in zip(self.confidence, (old, new), strict=True)
+                round(total / max(int(rows), 1), 4)
+                for total, rows in zip(self.confidence, self.rows, strict=True)
             ],
             "abstaining": self.abstaining,
             "labels": self.labels,
-            "confusion": self.confusion.tolist(),
+            **self.detail(),
             "examples": self.examples,
+        }
+
+
+class _FoundOne(_Found):
+    """Rows of one label."""
+
+    def __init__(self, labels: Sequence[str]):
+        super().__init__(labels)
+        self.confusion = np.zeros((len(labels), len(labels)), np.int64)
+
+    def count(self, old: pa.ChunkedArray, new: pa.ChunkedArray) -> NDArray[np.bool_]:
+        before, after = (self._indices(side) for side in (old, new))
+        for n, side in enumerate((before, after)):
+            self.of_label[n] += np.bincount(side[side >= 0], minlength=len(self.labels))
+        both = (before >= 0) & (after >= 0)
+        np.add.at(self.confusion, (before[both], after[both]), 1)
+        return both & (before != after)
+
+    def _indices(self, names: pa.ChunkedArray) -> NDArray[np.int64]:
+        found = pc.index_in(names, value_set=pa.array(self.labels, pa.string()))
+        return np.asarray(pc.fill_null(found, -1).to_numpy(), np.int64)
+
+    def detail(self) -> dict[str, Any]:
+        return {"confusion": self.confusion.tolist()}
+
+
+class _FoundSets(_Found):
+    """Rows of any number of labels."""
+
+    def __init__(self, labels: Sequence[str]):
+        super().__init__(labels)
+        self.kept, self.got, self.lost = np.zeros((3, len(labels)), np.int64)
+
+    def count(self, old: pa.ChunkedArray, new: pa.ChunkedArray) -> NDArray[np.bool_]:
+        both = np.asarray(pc.and_(pc.is_valid(old), pc.is_valid(new)))
+        before, after = (self._sets(side) for side in (old, new))
+        self.of_label += np.stack([before.sum(axis=0), after.sum(axis=0)])
+        self.kept += (before & after)[both].sum(axis=0)
+        self.got += (~before & after)[both].sum(axis=0)
+        self.lost += (before & ~after)[both].sum(axis=0)
+        return both & (before != after).any(axis=1)
+
+    def _sets(self, texts: pa.ChunkedArray) -> NDArray[np.bool_]:
+        """Return whether each row has each label, none where it is not on this side."""
+        rows = [self.shown(text) if text is not None else [] for text in texts.to_pylist()]
+        return indicators(rows, self.labels)
+
+    def shown(self, label: str) -> list[str]:
+        return label.split(BETWEEN) if label else []
+
+    def detail(self) -> dict[str, Any]:
+        counts = zip(self.labels, self.kept, self.got, self.lost, strict=True)
+        return {
+            "by_label": {
+                label: {"kept": int(kept), "got": int(got), "lost": int(lost)}
+                for label, kept, got, lost in counts
+            }
         }
 
 

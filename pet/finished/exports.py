@@ -17,6 +17,7 @@ from pet.finished.onnx_students import export_onnx, open_onnx, quantize, require
 from pet.finished.predictors import refuse_unknown_model, student_of
 from pet.inputs.pool_sample import load_unlabeled
 from pet.inputs.run_tables import labeled_of
+from pet.method.outcomes import Outcome, Truth
 from pet.models.scoring import Columns
 from pet.progress import SILENT, Observer
 from pet.reporting.model_card import USE
@@ -115,7 +116,7 @@ def _write_onnx(run: FinishedRun, folder: Path, int8: bool) -> dict[str, Any]:
     probabilities = student.probabilities(columns)
     measured: dict[str, Any] = {"compared_on": f"{len(probabilities):,} {source}"}
     if truth is not None:
-        measured["student"] = {"accuracy": _share(probabilities.argmax(axis=1) == truth)}
+        measured["student"] = _quality(run.outcome, probabilities, truth)
     names = ["model.onnx"]
     if int8:
         quantize(folder / "model.onnx", folder / "model_int8.onnx")
@@ -123,7 +124,7 @@ def _write_onnx(run: FinishedRun, folder: Path, int8: bool) -> dict[str, Any]:
     write_record(folder, student.record)
     for name in names:
         other = open_onnx(folder / name, student).probabilities(columns)
-        measured[name] = _compare(probabilities, other, truth)
+        measured[name] = _compare(run.outcome, probabilities, other, truth)
     difference = measured["model.onnx"]["largest_difference"]
     if difference > LARGEST_DIFFERENCE:
         raise PetError(
@@ -138,25 +139,32 @@ def _write_onnx(run: FinishedRun, folder: Path, int8: bool) -> dict[str, Any]:
 
 
 def _compare(
-    student: NDArray[np.floating], other: NDArray[np.floating], truth: NDArray[np.int64] | None
+    outcome: Outcome,
+    student: NDArray[np.floating],
+    other: NDArray[np.floating],
+    truth: Truth | None,
 ) -> dict[str, float]:
-    best = other.argmax(axis=1)
+    same = outcome.choose(other) == outcome.choose(student)
     found = {
-        "agreement": _share(best == student.argmax(axis=1)),
+        "agreement": round(float((same.all(axis=1) if outcome.several else same).mean()), 4),
         "largest_difference": float(f"{np.abs(student - other).max():.2g}"),
     }
-    return found if truth is None else {**found, "accuracy": _share(best == truth)}
+    return found if truth is None else {**found, **_quality(outcome, other, truth)}
 
 
-def _share(hits: NDArray[np.bool_]) -> float:
-    return round(float(hits.mean()), 4)
+def _quality(
+    outcome: Outcome, probabilities: NDArray[np.floating], truth: Truth
+) -> dict[str, float]:
+    """Return the accuracy; of several labels a text, micro-F1."""
+    name = "micro_f1" if outcome.several else "accuracy"
+    return {name: outcome.metrics(probabilities, truth)[name]}
 
 
-def compared_rows(run: FinishedRun) -> tuple[str, Columns, NDArray[np.int64] | None]:
+def compared_rows(run: FinishedRun) -> tuple[str, Columns, Truth | None]:
     """Find texts to compare models on: test rows, labeled rows, or what is left of the pool.
 
     Returns:
-        what they are; field -> texts; the true labels where they are known. [rows]
+        what they are; field -> texts; the true labels where they are known.
     """
     config = run.config
     for source, path in (("test rows", config.test), ("labeled rows", config.labeled)):
@@ -177,9 +185,14 @@ def _onnx_card(student: Student) -> str:
     if more > 0:  # as in training: all behind the first are one segment
         texts = f"['a text'], [' '.join({['another', *['one more'] * more]})]"
     about = student.card.partition(USE)[0]
+    several = ""
+    if thresholds := student.record.thresholds:
+        several = f"""
+probabilities = 1 / (1 + numpy.exp(-logits))
+given = probabilities >= {[round(own, 6) for own in thresholds]}  # the labels' thresholds"""
     return f"""{about}{USE}
 ```python
-import onnxruntime
+{"import numpy" + chr(10) if several else ""}import onnxruntime
 from transformers import AutoTokenizer
 
 folder = "path/to/this/folder"
@@ -187,6 +200,6 @@ tokenizer = AutoTokenizer.from_pretrained(folder)
 session = onnxruntime.InferenceSession(f"{{folder}}/model.onnx")
 batch = tokenizer({texts}, padding=True, truncation=True, return_tensors="np")
 inputs = {{wanted.name: batch[wanted.name] for wanted in session.get_inputs()}}
-logits = session.run(["logits"], inputs)[0]  # [rows, labels]; config.json names the labels
+logits = session.run(["logits"], inputs)[0]  # [rows, labels]; config.json names the labels{several}
 ```
 """

@@ -18,7 +18,7 @@ from pet.storage.files import read_record
 from pet.storage.format_version import check_format
 from pet.storage.run_folders import recorded_inputs, refuse_other_files
 from pet.storage.units import DONE, finished
-from pet.tasks.task import Task, column_names, load_task, refuse_several
+from pet.tasks.task import Task, column_names, load_task
 
 
 @dataclass(frozen=True)
@@ -42,15 +42,11 @@ class FinishedRun:
         return str(read_record(self.folder / unit / DONE).get("fingerprint"))
 
 
-def open_run(folder: Path, *, several: bool = False) -> FinishedRun:
+def open_run(folder: Path) -> FinishedRun:
     """Open a finished run.
 
-    Args:
-        several: whether the caller can handle texts with several labels.
-
     Raises:
-        InputError: the folder is no run, its student is not made yet, or a newer version made it;
-            or its task has several labels a text, and the caller takes one.
+        InputError: the folder is no run, its student is not made yet, or a newer version made it.
     """
     check_format(folder, read_record(folder / "manifest.json"))
     config = load_config(folder / "config.json")
@@ -69,8 +65,6 @@ def open_run(folder: Path, *, several: bool = False) -> FinishedRun:
     run = FinishedRun(folder, config, load_task(path.absolute()))
     _refuse_other_labels(run)
     refuse_other_files(folder)
-    if not several:
-        refuse_several(run.task, "this command")
     return run
 
 

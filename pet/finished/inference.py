@@ -57,7 +57,7 @@ def label_new_pool(
     Args:
         csv: how the pool's CSV files are written, if not as those of the run's own pool.
     """
-    run = open_run(folder, several=True)
+    run = open_run(folder)
     read_as = run.config if csv is None else run.config.model_copy(update={"pool_csv": csv})
     columns = columns_of(run, text_column)
     problems = place_in_pool(pool_path, str(out))
@@ -126,7 +126,7 @@ def predict_texts(folder: Path, texts: Sequence[str]) -> list[dict[str, Any]]:
     Raises:
         InputError: there is no text, or one that is empty, has other fields, or is no UTF-8.
     """
-    run = open_run(folder, several=True)
+    run = open_run(folder)
     if broken := [text for text in texts if not is_unicode(text)]:
         raise InputError(
             Problem("TEXT", "text in UTF-8", repr(broken[0]), "convert it, or set LANG to C.UTF-8")
@@ -220,7 +220,7 @@ def evaluate_run(
     csv: CsvConfig | None = None,
 ) -> dict[str, Any]:
     """Evaluate a run on labeled texts: accuracy, macro-F1, ECE, confusion matrix."""
-    run = open_run(folder, several=True)
+    run = open_run(folder)
     config = run.config
     predict = predictor_of(run, who)
     table = labeled_of(

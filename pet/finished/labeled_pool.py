@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pet.data.pool import LABEL_COLUMNS, PoolBatch
+from pet.data.label_values import indicators
+from pet.data.pool import LABEL_COLUMNS, SEVERAL, PoolBatch
 from pet.data.spreadsheets import PROBABILITY
 from pet.errors import InputError, PetError, Problem
 from pet.escaping import as_markdown, escape_formula
@@ -77,7 +78,10 @@ def write_labeled_csv(
                 lines.writerow(map(_cell, [*names, *(f"{PROBABILITY}{name}" for name in labels)]))
             for row in table.to_pylist():
                 probabilities = row.pop("probabilities")
-                row["label"] = labels[row["label"]]
+                if run.task.several:
+                    row |= _sets_of(row, labels)
+                else:
+                    row["label"] = labels[row["label"]]
                 values = [*row.values(), *(probabilities[name] for name in labels)]
                 cells = list(map(_cell, values))
                 texts = (n for n, value in enumerate(values) if isinstance(value, str))
@@ -85,6 +89,16 @@ def write_labeled_csv(
                 lines.writerow(cells)
             rows += len(table)
     return {"rows": rows, "escaped": escaped}
+
+
+def _sets_of(row: Mapping[str, Any], labels: Sequence[str]) -> dict[str, str]:
+    """Write a row's labels, and those in doubt, as JSON lists, as labeled CSV files have them."""
+    given = [labels[place] for place in row[SEVERAL]]
+    unsure = [name for name, own in row["abstain"].items() if own]
+    return {
+        SEVERAL: json.dumps(given, ensure_ascii=False),
+        "abstain": json.dumps(unsure, ensure_ascii=False),
+    }
 
 
 def _cell(value: object) -> object:
@@ -122,8 +136,10 @@ def _labels_by(run: FinishedRun, who: str | None) -> Relabel:
     labeled, the ensemble's of those that it has scored.
     """
 
+    labels, below, outcome = run.task.labels, run.config.abstain_below, run.outcome
+
     def laid_out(batch: PoolBatch, predictions: Predictions) -> pa.Table:
-        return label_table(batch, predictions, run.task.labels, run.config.abstain_below)
+        return label_table(batch, predictions, labels, below, outcome)
 
     if who is None:
 
@@ -146,8 +162,11 @@ def _labels_by(run: FinishedRun, who: str | None) -> Relabel:
         shares = labeled["probabilities"].combine_chunks().flatten()
         probabilities = np.stack([share.to_numpy() for share in shares], axis=1)
         probabilities[others] = scored.probabilities("student", batch.rows[others])
-        agreement = scored.agreement(batch.rows, probabilities.argmax(axis=1))
-        return laid_out(batch, Predictions(probabilities, agreement, "student"))
+        chosen = outcome.choose(probabilities)
+        if run.task.several:  # its own labels as they are: a rounded probability may be at the edge
+            chosen[~others] = indicators(labeled[SEVERAL].to_pylist(), labels)[~others]
+        agreement = scored.agreement(batch.rows, chosen)
+        return laid_out(batch, Predictions(probabilities, agreement, "student", chosen))
 
     return by_student
 
@@ -193,16 +212,29 @@ def _labels_of(batch: PoolBatch, shards: list[Path], number: int) -> tuple[pa.Ta
 
 def _join(batch: PoolBatch, labeled: pa.Table, task: Task) -> pa.Table:
     """Put texts and labels of the same rows side by side."""
-    label = pc.index_in(labeled["label"], pa.array(task.labels, pa.string())).cast(pa.int64())
+    known = pa.array(task.labels, pa.string())
+    columns = {name: labeled[name] for name in _columns(task)}
+    if task.several:
+        given = labeled[SEVERAL].combine_chunks()
+        places = pc.index_in(given.flatten(), known).cast(pa.int64())
+        offsets = pc.subtract(given.offsets, given.offsets[0])
+        columns[SEVERAL] = pa.ListArray.from_arrays(offsets, places)
+    else:
+        columns["label"] = pc.index_in(labeled["label"], known).cast(pa.int64())
     fields = {
-        _text_name(name): pa.array(batch.columns[name], pa.large_string()) for name in task.fields
+        _text_name(name, task): pa.array(batch.columns[name], pa.large_string())
+        for name in task.fields
     }
-    columns = {name: label if name == "label" else labeled[name] for name in LABEL_COLUMNS}
     return pa.table({"id": columns.pop("id"), **fields, **columns})
 
 
-def _text_name(field: str) -> str:
-    return f"field {field}" if field in LABEL_COLUMNS else field
+def _columns(task: Task) -> list[str]:
+    """Name the columns of label files."""
+    return [SEVERAL if task.several and name == "label" else name for name in LABEL_COLUMNS]
+
+
+def _text_name(field: str, task: Task) -> str:
+    return f"field {field}" if field in _columns(task) else field
 
 
 def _features(task: Task) -> str:
@@ -211,15 +243,17 @@ def _features(task: Task) -> str:
     def value(kind: str) -> dict[str, str]:
         return {"dtype": kind, "_type": "Value"}
 
+    one = {"names": list(task.labels), "_type": "ClassLabel"}
+    unsure = {label: value("bool") for label in task.labels}
     features: dict[str, Any] = {
         "id": value("string"),
-        **{_text_name(name): value("large_string") for name in task.fields},
-        "label": {"names": list(task.labels), "_type": "ClassLabel"},
+        **{_text_name(name, task): value("large_string") for name in task.fields},
+        **({SEVERAL: {"feature": one, "_type": "Sequence"}} if task.several else {"label": one}),
         "confidence": value("float32"),
         "probabilities": {label: value("float32") for label in task.labels},
         "entropy": value("float32"),
         "agreement": value("float32"),
-        "abstain": value("bool"),
+        "abstain": unsure if task.several else value("bool"),
         "source": value("string"),
     }
     return json.dumps({"info": {"features": features}})
@@ -228,6 +262,15 @@ def _features(task: Task) -> str:
 def _card(task: Task, rows: int, people: int) -> str:
     checked = f"but for {people:,} not checked by" if people else "not checked by"
     person = ", or `person`; `confidence` is the model's, then" if people else ""
+    meaning = "`confidence` is the label's probability; below the threshold, `abstain` is true."
+    names = 'features["label"].names'
+    if task.several:
+        meaning = (
+            "A text has any number of the labels.\n`confidence` is the probability that all "
+            "answers are right, were they independent;\n`abstain` is true for labels whose answer "
+            "is in doubt."
+        )
+        names = f'features["{SEVERAL}"].feature.names'
     return f"""---
 configs:
 - config_name: default
@@ -241,7 +284,7 @@ task_categories:
 
 {as_markdown(task.description)}
 {rows:,} texts with labels predicted by a model, {checked}
-people. `confidence` is the label's probability; below the threshold, `abstain` is true. `source` is
+people. {meaning} `source` is
 the model that a label comes from{person}.
 
 Labels: {_listed(task.labels)}.
@@ -249,7 +292,7 @@ Labels: {_listed(task.labels)}.
 ```python
 from datasets import load_dataset
 
-load_dataset("path/to/this/folder", split="train").features["label"].names
+load_dataset("path/to/this/folder", split="train").{names}
 ```
 """
 

@@ -25,6 +25,7 @@ from pet.models.scoring import ask_in_turn, cloze_encoder
 from pet.progress import Observer
 from pet.storage.run_folders import recorded_inputs
 from pet.tasks.encoding import Encoder
+from pet.tasks.task import refuse_several
 
 MEASURES = (
     "cosine_average",
@@ -120,6 +121,7 @@ def _open_sides(folders: Sequence[Path]) -> list[Side]:
 
 def _open_side(folder: Path) -> Side:
     run = open_run(folder)
+    refuse_several(run.task, "pet transfer")
     members = adapters_of(folder)
     if not members:
         raise InputError(

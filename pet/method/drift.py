@@ -11,6 +11,7 @@ import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -62,17 +63,20 @@ class LabelSketch:
     Attributes:
         labels: rows per label. [labels]
         confidence: rows by confidence, in bins of equal width from 0 to 1. [DRIFT_BINS]
+        several: whether a row may have several labels, or none.
     """
 
     labels: Counts
     confidence: Counts
+    several: bool = False
 
     def __add__(self, other: LabelSketch) -> LabelSketch:
-        return LabelSketch(self.labels + other.labels, self.confidence + other.confidence)
+        labels, confidence = self.labels + other.labels, self.confidence + other.confidence
+        return LabelSketch(labels, confidence, self.several)
 
     @property
     def rows(self) -> int:
-        return int(self.labels.sum())
+        return int(self.confidence.sum())
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,9 +93,11 @@ class Sketch:
     def rows(self) -> int:
         return self.predicted.rows
 
-    def as_json(self) -> dict[str, list[int]]:
+    def as_json(self) -> dict[str, Any]:
         """Write it down as lists of counts."""
+        several = {"several": True} if self.predicted.several else {}
         return {
+            **several,
             "lengths": self.texts.lengths.tolist(),
             "words": self.texts.words.tolist(),
             "labels": self.predicted.labels.tolist(),
@@ -118,7 +124,8 @@ class Sketch:
             if not is_sound or size not in (None, len(counts)):
                 raise ValueError(f"{name} are no counts of a sketch")
         lengths, words, labels, confidence = (a.astype(np.int64) for a in found.values())
-        return cls(TextSketch(lengths, words), LabelSketch(labels, confidence))
+        several = record.get("several") is True
+        return cls(TextSketch(lengths, words), LabelSketch(labels, confidence, several))
 
 
 def empty_texts() -> TextSketch:
@@ -126,9 +133,9 @@ def empty_texts() -> TextSketch:
     return TextSketch(np.zeros(len(LENGTH_EDGES) + 1, np.int64), np.zeros(WORD_BUCKETS, np.int64))
 
 
-def empty_labels(labels: int) -> LabelSketch:
+def empty_labels(labels: int, *, several: bool = False) -> LabelSketch:
     """Return the sketch of no row."""
-    return LabelSketch(np.zeros(labels, np.int64), np.zeros(DRIFT_BINS, np.int64))
+    return LabelSketch(np.zeros(labels, np.int64), np.zeros(DRIFT_BINS, np.int64), several)
 
 
 def sketch_texts(texts: Iterable[str]) -> TextSketch:
@@ -144,19 +151,20 @@ def sketch_texts(texts: Iterable[str]) -> TextSketch:
     return found
 
 
-def sketch_labels(labels: NDArray[np.integer], confidence: NDArray[Any], count: int) -> LabelSketch:
+def sketch_labels(labels: NDArray[Any], confidence: NDArray[Any], count: int) -> LabelSketch:
     """Count rows by label and by confidence.
 
     Args:
-        labels: index of each row's label. [rows]
+        labels: index of each row's label [rows]; where it may have several, whether it has each
+            [rows, labels].
         confidence: [rows], from 0 to 1
         count: how many labels there are.
     """
     bins = np.clip((np.asarray(confidence) * DRIFT_BINS).astype(int), 0, DRIFT_BINS - 1)
-    return LabelSketch(
-        np.bincount(labels, minlength=count).astype(np.int64),
-        np.bincount(bins, minlength=DRIFT_BINS).astype(np.int64),
-    )
+    several = labels.ndim == 2
+    rows = labels.sum(axis=0) if several else np.bincount(labels, minlength=count)
+    of_bins = np.bincount(bins, minlength=DRIFT_BINS)
+    return LabelSketch(rows.astype(np.int64), of_bins.astype(np.int64), several)
 
 
 def population_stability_index(before: Counts, now: Counts) -> float:
@@ -216,7 +224,11 @@ class DriftTest:
 
 
 def find_drift(reference: Sketch, now: Sketch, thresholds: Thresholds) -> list[DriftTest]:
-    """Compare new rows with a model's training rows: label shares, confidence, words, length."""
+    """Compare new rows with a model's training rows: label shares, confidence, words, length.
+
+    Of several labels a text, each label's share is compared by itself; the one that is furthest
+    beyond its threshold counts.
+    """
     pairs = {
         "label shares": (reference.predicted.labels, now.predicted.labels),
         "confidence": (reference.predicted.confidence, now.predicted.confidence),
@@ -234,10 +246,26 @@ def find_drift(reference: Sketch, now: Sketch, thresholds: Thresholds) -> list[D
     for what, (name, statistic, effect, chance) in tests.items():
         before, new = pairs[what]
         value, threshold = statistic(before, new), max(effect, chance(before, new))
+        if what == "label shares" and reference.predicted.several:
+            value, threshold = _furthest_label(reference.predicted, now.predicted, effect)
         results.append(
             DriftTest(what, name, round(value, 4), round(threshold, 4), value > threshold)
         )
     return results
+
+
+def _furthest_label(before: LabelSketch, now: LabelSketch, effect: float) -> tuple[float, float]:
+    """Return the index and threshold of the label whose share of the rows has changed most.
+
+    Chance is that of the largest of as many tests as there are labels (Bonferroni).
+    """
+    found = []
+    chance = NormalDist().inv_cdf(1 - CHANCE / len(before.labels))
+    for old, new in zip(before.labels, now.labels, strict=True):
+        then, today = (np.array([n, side.rows - n]) for n, side in ((old, before), (new, now)))
+        threshold = max(effect, _chance_psi(then, today, chance))
+        found.append((population_stability_index(then, today), threshold))
+    return max(found, key=lambda own: own[0] / own[1])
 
 
 def _noise(before: Counts, now: Counts) -> float:
@@ -248,12 +276,12 @@ def _cells(before: Counts, now: Counts) -> int:
     return max(2, int(((before + now) > 0).sum()))
 
 
-def _chance_psi(before: Counts, now: Counts) -> float:
+def _chance_psi(before: Counts, now: Counts, quantile: float = NORMAL_QUANTILE) -> float:
     """Chance's quantile: PSI / (1/n + 1/m) is chi-squared (Yurdakul and Naranjo 2020)."""
     freedom = _cells(before, now) - 1
     part = 2 / (9 * freedom)  # Wilson and Hilferty 1931: within 4 % from one degree on
-    quantile = freedom * (1 - part + NORMAL_QUANTILE * part**0.5) ** 3
-    return float(quantile * _noise(before, now))
+    largest = freedom * (1 - part + quantile * part**0.5) ** 3
+    return float(largest * _noise(before, now))
 
 
 def _chance_js(before: Counts, now: Counts) -> float:

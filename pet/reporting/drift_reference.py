@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from pet.config import RunConfig
+from pet.data.label_values import indicators
+from pet.data.pool import SEVERAL
 from pet.ensemble.logits import read_logits
 from pet.errors import InputError, Problem
 from pet.inputs.pool_sample import load_unlabeled
 from pet.inputs.session import Session
-from pet.method.cross_fitting import unsoften
 from pet.method.drift import LabelSketch, Sketch, empty_labels, sketch_labels, sketch_texts
-from pet.method.ensembling import softmax
+from pet.method.outcomes import Outcome
 from pet.storage.files import read_record, write_json
 from pet.storage.units import Unit, fingerprint, make_unit
 from pet.student.answered_rows import read_predicted
 from pet.student.label_choice import LabelChoice
 from pet.student.scored_rows import STUDENT_SCORES
+from pet.student.soft_labels import decided_outcome
+from pet.student.student_folder import student_outcome
+from pet.tasks.task import Task
 
 REFERENCE = "reference"
 
@@ -49,31 +54,35 @@ def write_reference(session: Session, labels: Unit, soft: Unit, choice: LabelCho
     return make_unit(folder / REFERENCE, expected, build)
 
 
-def sketch_label_files(
-    folder: Path, labels: Sequence[str], who: str, config: RunConfig
-) -> LabelSketch:
+def sketch_label_files(folder: Path, task: Task, who: str, config: RunConfig) -> LabelSketch:
     """Count labels and confidence over a folder's label files, one after another.
 
     Args:
         who: the model whose labels are counted.
     """
-    places = {label: index for index, label in enumerate(labels)}
-    found = empty_labels(len(labels))
+    labels, several = task.labels, task.several
+    places, given = {label: i for i, label in enumerate(labels)}, SEVERAL if several else "label"
+    found = empty_labels(len(labels), several=several)
     for path in sorted(folder.glob("part-*.parquet")):
-        table = read_predicted(path, ["label", "confidence", "source"], config)
+        table = read_predicted(path, [given, "confidence", "source"], config)
         table = table.filter(pc.equal(table["source"], who))
-        indices = np.array([places[label] for label in table["label"].to_pylist()], np.int64)
-        found += sketch_labels(indices, table["confidence"].to_numpy(), len(labels))
+        own: NDArray[Any]
+        names = table[given].to_pylist()
+        if several:
+            own = indicators(names, labels)
+        else:
+            own = np.array([places[label] for label in names], np.int64)
+        found += sketch_labels(own, table["confidence"].to_numpy(), len(labels))
     return found
 
 
 def _sketch_student(session: Session, choice: LabelChoice) -> LabelSketch:
     """Count the student's predictions: in label files, and of the rows that the ensemble labels."""
-    labels = session.task.labels
-    found = sketch_label_files(session.folder / "labels", labels, "student", session.config)
+    found = sketch_label_files(session.folder / "labels", session.task, "student", session.config)
     if choice.model == "ensemble":
         logits = read_logits(session.folder / "evaluation" / STUDENT_SCORES)[1]
-        found += sketch_labels(logits.argmax(axis=1), softmax(logits).max(axis=1), len(labels))
+        outcome = student_outcome(session)
+        found += _sketch(outcome, outcome.probabilities(logits))
     return found
 
 
@@ -82,12 +91,18 @@ def _sketch_soft_labels(session: Session) -> LabelSketch:
 
     Soft labels are its probabilities at the student's temperature: that is taken back.
     """
-    count = len(session.task.labels)
-    found = empty_labels(count)
+    outcome, task = decided_outcome(session), session.task
+    found = empty_labels(len(task.labels), several=task.several)
     for path in sorted((session.folder / "soft_labels").glob("part-*.parquet")):
-        probabilities = unsoften(read_logits(path)[1], session.config.temperature)
-        found += sketch_labels(probabilities.argmax(axis=1), probabilities.max(axis=1), count)
+        soft = read_logits(path)[1]
+        found += _sketch(outcome, outcome.unsoften(soft, session.config.temperature))
     return found
+
+
+def _sketch(outcome: Outcome, probabilities: NDArray[np.floating]) -> LabelSketch:
+    chosen = outcome.choose(probabilities)
+    confidence = outcome.confidence(probabilities, chosen)
+    return sketch_labels(chosen, confidence, probabilities.shape[1])
 
 
 def read_reference(folder: Path, who: str) -> Sketch:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 import pet
 from pet.config import RunConfig
 from pet.data.duplicate_ids import RepeatedIds
-from pet.data.pool import TREE_COLUMNS, Pool, PoolBatch, RejectedRow
+from pet.data.pool import SEVERAL, TREE_COLUMNS, Pool, PoolBatch, RejectedRow
 from pet.ensemble.logits import stored_fingerprint
 from pet.errors import InputError, Problem
 from pet.inputs.pool_sample import REJECTED_SCHEMA
@@ -70,8 +70,6 @@ OURS = re.compile(rf"{re.escape(LOCK)}|{re.escape(TEMPORARY_PREFIX)}.*|{LABELS_R
 REPORT_BINS = 20  # of confidence, 0.05 each; report.json stores them
 
 NODE, LEVELS = TREE_COLUMNS
-
-SEVERAL = "labels"  # the column of lists, where a text may have several labels
 
 PredictBatch = Callable[[PoolBatch, Tick], Predictions]
 

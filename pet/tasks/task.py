@@ -178,17 +178,6 @@ def _decoded(raw: bytes, where: str) -> str:
         raise InputError(problem) from error
 
 
-def several_problem(task: Task, what: str) -> Problem:
-    """Describe that something cannot handle a task of several labels a text yet."""
-    return Problem(
-        f"task {task.name}",
-        f"one label a text, for {what}",
-        'labels_per_text = "any"',
-        "not built for several labels a text yet; pet check, pet run, pet predict, pet label, pet "
-        "evaluate and pet report know them, and labels/ and the student hold them",
-    )
-
-
 def refuse_several(task: Task, what: str) -> None:
     """Refuse a task of several labels a text where only one can be handled.
 
@@ -196,7 +185,14 @@ def refuse_several(task: Task, what: str) -> None:
         InputError: a text of the task may have several labels.
     """
     if task.several:
-        raise InputError(several_problem(task, what))
+        raise InputError(
+            Problem(
+                f"task {task.name}",
+                f"one label a text, for {what}",
+                'labels_per_text = "any"',
+                "nothing: it is not built for several labels a text",
+            )
+        )
 
 
 def column_names(task: Task, text_column: str | None) -> dict[str, str] | None:

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from scipy.sparse import csr_array
 
-from pet.data.arrays import complete, known_labels, text_columns
+from pet.data.arrays import complete, known_labels, known_sets, text_columns
 from pet.errors import InputError
 
 TEXTS = ["one", "two"]
@@ -147,3 +148,45 @@ def test_labels_that_are_not_the_tasks_are_refused(y: Any, said: str) -> None:
 def test_numbers_do_not_stand_for_labels_that_are_words() -> None:
     with pytest.raises(InputError, match="labels of one kind"):
         known_labels([1], ("1", "sport"), 1)
+
+
+NAMES = ("sport", "art", "news")  # sorted: art, news, sport
+SETS = [("sport",), (), ("art", "sport"), None]
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        [["sport"], [], ["art", "sport"], None],
+        [{"sport"}, set(), {"sport", "art"}, float("nan")],
+        np.array([[0, 0, 1], [0, 0, 0], [1, 0, 1], [-1, -1, -1]]),
+        [[False, False, True], [0, 0, 0], [1.0, 0.0, 1.0], [float("nan")] * 3],
+        pd.DataFrame({"sport": [1, 0, 1, -1], "art": [0, 0, 1, -1], "news": [0, 0, 0, -1]}),
+        pd.Series([["sport"], [], ["art", "sport"], None]),
+    ],
+)
+def test_sets_of_labels_come_as_lists_indicators_or_named_columns(y: Any) -> None:
+    found, classes = known_sets(y, NAMES, 4)
+    assert [own if own is None else tuple(sorted(own)) for own in found] == SETS
+    assert classes.tolist() == ["art", "news", "sport"]
+
+
+def test_a_sparse_indicator_matrix_is_read_as_a_dense_one() -> None:
+    found, _ = known_sets(csr_array(np.array([[0, 1, 0], [0, 0, 0]])), NAMES, 2)
+    assert found == [("news",), ()]
+
+
+@pytest.mark.parametrize(
+    ("y", "said"),
+    [
+        (["sport", "art"], "'sport'"),
+        ([["sport"], ["arts"]], "other labels: 'arts'"),
+        ([[0, 1, 0], [0, 2, 0]], "'0', '2', '0' in a row"),
+        ([[0, 1, 0]], "1 rows for 2 of X"),
+        (pd.DataFrame({"sport": [1, 0], "art": [0, 0]}), "the columns 'sport', 'art'"),
+    ],
+)
+def test_what_is_no_set_of_labels_is_refused(y: Any, said: str) -> None:
+    with pytest.raises(InputError) as caught:
+        known_sets(y, NAMES, 2)
+    assert said in caught.value.problems[0].found

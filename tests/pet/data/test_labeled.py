@@ -227,3 +227,31 @@ def test_labels_that_say_nothing_and_texts_that_contradict_are_named(tmp_path: P
     assert any("occur again with other labels" in own for own in table.warnings)
     table = sets(write(tmp_path / "b.csv", "text,label\na,sport\nb,sport\n"))
     assert any("every row has the label 'sport'" in own for own in table.warnings)
+
+
+def test_a_column_of_0_and_1_for_each_label_is_read_as_lists_are(tmp_path: Path) -> None:
+    """Toxic comments, emotions and Stack Overflow's tags come so."""
+    wanted = [[True, True], [False, False], [False, True]]
+    sport, space = [True, False, False], [True, False, True]
+    text = list("abc")
+    parquet(tmp_path / "a.parquet", text=text, space=space, sport=sport)
+    parquet(tmp_path / "b.parquet", text=text, space=[1, 0, 1], sport=[1.0, 0.0, 0.0], more=text)
+    write(tmp_path / "a.csv", "text,sport,space\na,1,1\nb,0,0\nc,0,True\n")
+    rows = zip(text, sport, space, strict=True)
+    lines = [json.dumps({"text": t, "sport": a, "space": b}) for t, a, b in rows]
+    write(tmp_path / "a.jsonl", "\n".join(lines))
+    for path in sorted(tmp_path.iterdir()):
+        assert sets(path).labels.tolist() == wanted, path
+
+
+def test_a_row_is_answered_if_every_label_of_it_is(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "text,sport,space\na,1,1\nb,,0\nc,-1,-1\nd,0,1\ne,0,0\n")
+    table = sets(path, max_rejected=0.5)
+    assert (table.ids, len(table.rejected)) == (["a.csv:0", "a.csv:3", "a.csv:4"], 2)
+
+
+def test_what_is_no_indicator_and_a_missing_column_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"'yes \(sport\)' \(1 rows\)"):
+        sets(write(tmp_path / "a.csv", "text,sport,space\na,yes,1\n"))
+    with pytest.raises(InputError, match="or one of 0 and 1 for every label"):
+        sets(write(tmp_path / "b.csv", "text,sport\na,1\n"))

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
+from flows.screens.diff import diff
 from pet.data.pool import PoolBatch
 from pet.errors import InputError
 from pet.finished import comparison
 from pet.finished.comparison import compare_labels
+from pet.method.outcomes import AnyLabels
 from pet.student.label_files import Predictions, label_table
 
 LABELS = ("sport", "space", "business")
@@ -101,3 +105,43 @@ def test_a_side_without_a_row_is_compared_too(tmp_path: Path) -> None:
     table = pq.read_table(none / "part-00000.parquet")
     pq.write_table(table.slice(0, 0), none / "part-00000.parquet")
     assert compare_labels(none, labels)["before"]["rows"] == 0
+
+
+def write_sets(folder: Path, rows: dict[str, list[int]]) -> Path:
+    """Write label files that give each id the labels of these numbers."""
+    folder.mkdir()
+    probabilities = np.full((len(rows), 3), 0.2)
+    for row, own in enumerate(rows.values()):
+        probabilities[row, own] = 0.9
+    ids = list(rows)
+    batch = PoolBatch(ids, {"text": ids}, np.arange(len(ids)), None, [])
+    predictions = Predictions(probabilities, np.full(len(ids), np.nan), "student")
+    table = label_table(batch, predictions, LABELS, 0.85, AnyLabels())
+    pq.write_table(table, folder / "part-00000.parquet")
+    return folder
+
+
+def test_sets_of_labels_are_compared_label_by_label(tmp_path: Path) -> None:
+    before = write_sets(tmp_path / "a", {"1": [0, 1], "2": [], "3": [2], "old": [0]})
+    after = write_sets(tmp_path / "b", {"3": [2], "2": [1], "1": [1, 2], "new": []})
+    found = compare_labels(before, after)
+    assert (found["common"], found["changed"]) == (3, 2)
+    assert (found["only_before"], found["only_after"]) == (1, 1)
+    assert found["by_label"]["sport"] == {"kept": 0, "got": 0, "lost": 1}
+    assert found["by_label"]["space"] == {"kept": 1, "got": 1, "lost": 0}
+    assert found["by_label"]["business"] == {"kept": 1, "got": 1, "lost": 0}
+    assert found["shares"]["sport"] == {"before": 0.5, "after": 0}
+    assert found["abstaining"] == [4, 4]
+    by_id = {row["id"]: (row["before"], row["after"]) for row in found["examples"]}
+    assert by_id == {"1": (["sport", "space"], ["space", "business"]), "2": ([], ["space"])}
+    shown = Console(width=100, record=True, file=StringIO())
+    diff(shown, found)
+    assert "got it" in (text := shown.export_text())
+    assert "sport, space" in text
+
+
+def test_one_label_is_compared_with_lists_as_a_list_of_it(tmp_path: Path) -> None:
+    before = write(tmp_path / "a", {"1": 0, "2": 1})
+    after = write_sets(tmp_path / "b", {"1": [0], "2": [1, 2]})
+    found = compare_labels(before, after)
+    assert (found["changed"], found["by_label"]["business"]["got"]) == (1, 1)

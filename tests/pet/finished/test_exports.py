@@ -220,3 +220,24 @@ def test_what_a_killed_export_left_beside_its_target_is_gone_after_the_next(
     (tmp_path / ".pet-tmp-killed" / "out").mkdir(parents=True)
     export_run(tiny_run, "hf", tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_student_of_several_labels_is_exported_with_its_thresholds(
+    several_run: Path, tmp_path: Path
+) -> None:
+    export_run(several_run, "hf", tmp_path / "hf")
+    found = export_run(several_run, "onnx", tmp_path / "onnx")
+    assert found["model.onnx"]["agreement"] == 1
+    assert found["model.onnx"]["micro_f1"] == found["student"]["micro_f1"]
+    texts = ["a text", "another"]
+    ours = [own["labels"] for own in predict_texts(several_run, texts)]
+    loaded = PetClassifier.load(tmp_path / "hf")
+    given = [sorted(row) for row in loaded.predict_frame(texts)["labels"]]
+    assert given == [sorted(row) for row in ours]
+    card = (tmp_path / "onnx" / "README.md").read_text(encoding="utf-8")
+    namespace: dict[str, Any] = {}
+    code = card.split("```python")[1].split("```")[0]
+    exec(code.replace("path/to/this/folder", str(tmp_path / "onnx")), namespace)
+    names = read_json(tmp_path / "onnx" / "config.json")["id2label"]
+    by_card = [[names[str(n)] for n in np.flatnonzero(row)] for row in namespace["given"]]
+    assert by_card == ours

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pet.data.labeled import read_labeled
 from pet.data.pool import PoolBatch
 from pet.errors import InputError, PetError
 from pet.finished.exports import export_run
@@ -163,3 +164,34 @@ def test_a_model_that_cannot_label_is_refused(
     with pytest.raises(InputError, match=said):
         export_run(tiny_run, kind, tmp_path / "out", who=who)
     assert not (tmp_path / "out").exists()
+
+
+def test_lists_of_labels_stand_beside_their_texts(several_run: Path, tmp_path: Path) -> None:
+    labels = pa.concat_tables(map(pq.read_table, sorted((several_run / "labels").glob("part-*"))))
+    for who in (None, "student", "ensemble"):
+        export_run(several_run, "datasets", tmp_path / str(who), who=who)
+    own, student, ensemble = (table_of(tmp_path / who) for who in ("None", "student", "ensemble"))
+    named = [[samples.LABELS[place] for place in row] for row in own["labels"].to_pylist()]
+    assert named == labels["labels"].to_pylist()
+    assert own["abstain"].to_pylist() == labels["abstain"].to_pylist()
+    assert student["labels"].to_pylist() == own["labels"].to_pylist()
+    assert set(ensemble["source"].to_pylist()) == {"ensemble"}
+    schema = pq.read_schema(tmp_path / "None" / "data" / "train-00000-of-00003.parquet")
+    features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
+    one = {"names": list(samples.LABELS), "_type": "ClassLabel"}
+    assert features["labels"] == {"feature": one, "_type": "Sequence"}
+    assert list(features) == schema.names
+    assert schema.field("labels").type == pa.list_(pa.int64())
+    card = (tmp_path / "None" / "README.md").read_text()
+    assert 'features["labels"].feature.names' in card
+
+
+def test_a_spreadsheet_of_lists_is_read_as_labeled_rows(several_run: Path, tmp_path: Path) -> None:
+    export_run(several_run, "csv", tmp_path / "csv")
+    found = read_labeled(
+        tmp_path / "csv" / "labeled.csv", ["text"], samples.LABELS, label_column="labels",
+        several=True,
+    )  # fmt: skip
+    labels = pa.concat_tables(map(pq.read_table, sorted((several_run / "labels").glob("part-*"))))
+    given = [[samples.LABELS[n] for n in np.flatnonzero(row)] for row in found.labels]
+    assert given == labels["labels"].to_pylist()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -115,3 +116,29 @@ def test_a_script_without_spaces_has_words_too() -> None:
     """A sentence as one word would differ from every other one: drift every night."""
     assert sketch_texts(["今日は天気がいい"]).words.sum() > 3
     assert sketch_texts(["the game, The GAME"]).words.sum() == 2
+
+
+def sets_of(rng: np.random.Generator, rows: int, chances: Sequence[float]) -> Sketch:
+    said = sketch_labels(rng.random((rows, len(chances))) < chances, rng.beta(5, 2, rows), 3)
+    return Sketch(sketch_texts(texts_of(rng, rows)), said)
+
+
+def test_of_several_labels_each_share_is_one_of_all_rows() -> None:
+    """As shares of all labels that were given, ten times as many of each were no drift."""
+    rng = np.random.default_rng(3)
+    reference, now = sets_of(rng, 3000, (0.05, 0.02, 0.1)), sets_of(rng, 500, (0.4, 0.2, 0.8))
+    assert now.rows == 500
+    assert "label shares" in drifted(find_drift(reference, now, THRESHOLDS))
+    one_of_three = sets_of(rng, 500, (0.05, 0.2, 0.1))
+    assert "label shares" in drifted(find_drift(reference, one_of_three, THRESHOLDS))
+    again = Sketch.from_json(json.loads(json.dumps(now.as_json())))
+    assert again.predicted.several
+    assert again.as_json() == now.as_json()
+
+
+def test_of_many_labels_chance_alone_is_no_drift() -> None:
+    rng = np.random.default_rng(4)
+    chances = rng.uniform(0.02, 0.6, 3)
+    reference = sets_of(rng, 3000, chances)
+    alarms = [find_drift(reference, sets_of(rng, 60, chances), THRESHOLDS) for _ in range(30)]
+    assert not any("label shares" in drifted(tests) for tests in alarms)

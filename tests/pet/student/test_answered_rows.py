@@ -48,3 +48,32 @@ def test_columns_of_the_pool_are_not_taken_for_answers() -> None:
     answered = with_answers(table, {"b": "sport"}, config)
     assert answered["predicted_label"].to_pylist() == [None, "space", None]
     assert as_predicted(answered, config).equals(table)
+
+
+def test_lists_of_labels_are_answered_and_come_back_whole(tmp_path: Path) -> None:
+    chances = pa.StructArray.from_arrays(
+        [pa.array([0.9, 0.4, 0.1], pa.float32()), pa.array([0.2, 0.3, 0.8], pa.float32())],
+        names=["sport", "space"],
+    )
+    unsure = pa.StructArray.from_arrays(
+        [pa.array([False, True, False]), pa.array([False, False, False])], names=["sport", "space"]
+    )
+    table = pa.table(
+        {
+            "id": ["a", "b", "c"],
+            "labels": pa.array([["sport"], ["sport"], ["space"]], pa.list_(pa.string())),
+            "confidence": pa.array([0.72, 0.28, 0.72], pa.float32()),
+            "probabilities": chances,
+            "abstain": unsure,
+            "source": ["student"] * 3,
+        }
+    )
+    answered = with_answers(table, {"b": [], "c": ["sport", "space"]}, CONFIG)
+    rows = answered.to_pylist()
+    assert [row["labels"] for row in rows] == [["sport"], [], ["sport", "space"]]
+    assert [row["predicted"] for row in rows] == [None, ["sport"], ["space"]]
+    assert rows[1]["abstain"] == {"sport": False, "space": False}
+    assert as_predicted(answered, CONFIG).equals(table)
+    write_parquet(tmp_path / "a.parquet", answered, {})
+    columns = ["labels", "source"]
+    assert read_predicted(tmp_path / "a.parquet", columns, CONFIG).equals(table.select(columns))

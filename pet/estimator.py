@@ -18,15 +18,14 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from pet.config import RunConfig
-from pet.data.arrays import complete, known_labels, text_columns
+from pet.data.arrays import complete, known_labels, known_sets, text_columns
 from pet.data.columns import listed
-from pet.data.label_values import label_name
+from pet.data.label_values import indicators, label_name
 from pet.errors import InputError, Problem, missing_package
 from pet.escaping import visible
 from pet.finished.finished_run import open_run
 from pet.finished.predictors import student_of
 from pet.inputs.from_arrays import FitInputs, read_task
-from pet.method.ensembling import entropy
 from pet.pipeline import label_pool
 from pet.progress import Observer
 from pet.storage.files import sweep, writing
@@ -67,7 +66,8 @@ class PetClassifier(ClassifierMixin, BaseEstimator):
         verbose: write a line per stage to standard error.
 
     Attributes:
-        classes_: all labels of the task as `y` wrote them, sorted; text where `y` had none.
+        classes_: all labels of the task as `y` wrote them, sorted; text where `y` had none, and
+            where a text may have several.
         n_features_in_: number of columns, where X has columns.
         report_: what the run's `report.json` holds.
         run_dir_: the run folder, where `runs_dir` is given.
@@ -124,6 +124,9 @@ class PetClassifier(ClassifierMixin, BaseEstimator):
             y: a label per row: text, whole numbers or booleans that read like the task's labels.
                 None, NaN and -1 (unless it is a label) mark rows without one, which join the
                 pool, as in `sklearn.semi_supervised`. Without y, the words alone make a start.
+                Of a task with `labels_per_text = "any"`: an indicator matrix, a column for each
+                label, sorted as by `MultiLabelBinarizer`, or a DataFrame of such columns, or a list
+                of labels for each row; rows of -1, and None, have no answer.
             pool: unlabeled texts in any form that X may have, or the `Path` of a file or folder of
                 them, which is streamed. To `GridSearchCV.fit(X, y, pool=...)` and the like give a
                 `Path`: they take a list as long as X for one value per row.
@@ -168,7 +171,8 @@ class PetClassifier(ClassifierMixin, BaseEstimator):
             raise InputError(problems)  # a `Path` of an address would be a local folder `s3:`
         task = read_task(self.task)
         texts = text_columns(X, task.fields)
-        names, classes = known_labels(y, task.labels, rows=len(next(iter(texts.values()))))
+        known = known_sets if task.several else known_labels
+        names, classes = known(y, task.labels, rows=len(next(iter(texts.values()))))
         if pool is not None and not isinstance(pool, str | Path):
             pool = text_columns(pool, task.fields, "pool")
         seed = self.random_state
@@ -216,19 +220,53 @@ class PetClassifier(ClassifierMixin, BaseEstimator):
             NotFittedError: there is no student yet.
             InputError: X is no texts, or a text is missing.
         """
+        return self._ask(X)[:, self._places()]
+
+    def _ask(self, X: Any) -> NDArray[np.floating]:
+        """Return the student's probabilities, in the order of its own labels. [rows, labels]"""
         check_is_fitted(self, "student_")
-        record = self.student_.record
-        probabilities = self.student_.probabilities(complete(text_columns(X, record.fields)))
-        return probabilities[:, [record.labels.index(str(label_name(c))) for c in self.classes_]]
+        fields = self.student_.record.fields
+        return self.student_.probabilities(complete(text_columns(X, fields)))
+
+    def _places(self) -> list[int]:
+        """Return the place of every class among the student's labels."""
+        labels = self.student_.record.labels
+        return [labels.index(str(label_name(c))) for c in self.classes_]
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Return the likeliest class of each text. [rows]"""
-        probabilities = self.predict_proba(X)
-        return np.asarray(self.classes_[probabilities.argmax(axis=1)])
+        """Return the likeliest class of each text. [rows]
+
+        Where a text may have several labels: 1 for those that it is given, by the student's
+        thresholds, else 0. [rows, classes]
+        """
+        return self._given_by(self._ask(X))
+
+    def _given_by(self, probabilities: NDArray[np.floating]) -> NDArray[Any]:
+        outcome, places = self.student_.record.outcome, self._places()
+        if outcome.several:
+            return outcome.choose(probabilities)[:, places].astype(np.int64)
+        return np.asarray(self.classes_[probabilities[:, places].argmax(axis=1)])
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the accuracy; where a text may have several labels, that of whole rows.
+
+        Args:
+            y: as in `fit`, with an answer for every row.
+
+        Raises:
+            NotFittedError: there is no student yet.
+            InputError: X or y is something else.
+        """
+        check_is_fitted(self, "student_")
+        record = self.student_.record
+        if record.outcome.several:
+            rows, classes = known_sets(y, record.labels, len(y))
+            y = indicators([own or () for own in rows], classes.tolist()).astype(np.int64)
+        return float(super().score(X, y, sample_weight))
 
     def predict_frame(self, X: Any) -> Any:
         """Return a pandas DataFrame with X's index: `label`, `confidence`, `entropy`, and one
-        column `probability of <class>` per class.
+        column `probability of <class>` per class; of several labels a text, lists in `labels`.
 
         Raises:
             InputError: pandas is not installed; otherwise as `predict_proba`.
@@ -237,17 +275,23 @@ class PetClassifier(ClassifierMixin, BaseEstimator):
             import pandas as pd
         except ImportError:
             raise missing_package("pandas", "pandas", "PetClassifier.predict_frame") from None
-        probabilities = self.predict_proba(X)
+        probabilities = self._ask(X)
+        outcome, given = self.student_.record.outcome, self._given_by(probabilities)
+        labels: dict[str, Any] = {"label": given}
+        if outcome.several:
+            labels = {"labels": [self.classes_[own > 0].tolist() for own in given]}
+        chosen = outcome.choose(probabilities)
         columns = {
-            "label": self.classes_[probabilities.argmax(axis=1)],
-            "confidence": probabilities.max(axis=1),
-            "entropy": entropy(probabilities),
+            **labels,
+            "confidence": outcome.confidence(probabilities, chosen),
+            "entropy": outcome.entropy(probabilities),
         }
         columns |= {
             f"probability of {label}": probabilities[:, place]
-            for place, label in enumerate(self.classes_)
+            for label, place in zip(self.classes_, self._places(), strict=True)
         }
-        return pd.DataFrame(columns, index=getattr(X, "index", None))
+        index = getattr(X, "index", None)  # of a list, it is a method
+        return pd.DataFrame(columns, index=None if callable(index) else index)
 
     def save(self, path: str | Path) -> Path:
         """Write the student as a new folder that transformers and `load` read; no pickle.
@@ -292,7 +336,9 @@ class PetClassifier(ClassifierMixin, BaseEstimator):
         return loaded
 
 
-def _lost_labels(names: Sequence[str | None], labels: Sequence[str], y: Any) -> str:
+def _lost_labels(
+    names: Sequence[str | tuple[str, ...] | None], labels: Sequence[str], y: Any
+) -> str:
     """Warn of labels that `y` may have lost on its way; empty where there is nothing to say."""
     if y is None or None not in names:
         return ""
@@ -301,7 +347,9 @@ def _lost_labels(names: Sequence[str | None], labels: Sequence[str], y: Any) -> 
             f"no row has the label {listed(lost)}, and {names.count(None):,} rows have none: "
             "pandas reads such a label as a gap; read with keep_default_na=False"
         )
-    return "" if any(names) else "no row of y has a label: nothing is learned from labels"
+    if any(name is not None for name in names):
+        return ""
+    return "no row of y has a label: nothing is learned from labels"
 
 
 class Warnings(Observer):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from pet.inputs.inputs import INPUTS
 from pet.settings import make_config
 from pet.storage.files import write_parquet, write_text
 from pet.storage.units import fingerprint
-from pet.tasks.task import Task, load_task, parse_task, refuse_several
+from pet.tasks.task import Task, load_task, parse_task
 
 # Settings that are parameters of the classifier, or that `fit` decides on.
 OWN = ("task", "labeled", "pool", "out", "test", "label_column", "text_column", "id_column",
@@ -28,19 +28,13 @@ OWN = ("task", "labeled", "pool", "out", "test", "label_column", "text_column", 
 
 
 def read_task(task: Any) -> Task:
-    """Return the task of one label a text that a path, a name, a `Task` or a mapping stands for.
+    """Return the task that a path, a name, a `Task` or a mapping stands for.
 
     A mapping has the keys of a task file; `name` ("task") and `fields` (["text"]) may be left out.
 
     Raises:
         InputError: everything that is wrong with it.
     """
-    found = _read_task(task)
-    refuse_several(found, "the estimator")
-    return found
-
-
-def _read_task(task: Any) -> Task:
     if isinstance(task, Task):
         return task
     if isinstance(task, str | Path):
@@ -75,7 +69,7 @@ class FitInputs:
 
     Attributes:
         texts: field -> texts of the rows of X.
-        names: the label of each row of X, or None.
+        names: the label of each row of X, or None; where a text may have several, all of its own.
         classes: the task's labels as `y` writes them.
         pool: other texts, or the path of a file or folder of them, or None.
         values: settings that stand under the caller's own, as options of `pet run`.
@@ -84,7 +78,7 @@ class FitInputs:
 
     task: Task
     texts: TextColumns
-    names: list[str | None]
+    names: Sequence[str | tuple[str, ...] | None]
     classes: NDArray[Any]
     pool: TextColumns | Path | None
     values: Mapping[str, Any]
@@ -132,8 +126,9 @@ class FitInputs:
         if not places:
             return None
         columns = {name: [column[i] for i in places] for name, column in self.texts.items()}
-        known = [self.names[i] for i in places]
-        return pa.table({**_arrow(columns), self.label_column: pa.array(known, pa.string())})
+        kind = pa.list_(pa.string()) if self.task.several else pa.string()
+        known = pa.array([self.names[i] for i in places], kind)
+        return pa.table({**_arrow(columns), self.label_column: known})
 
     @property
     def label_column(self) -> str:

@@ -17,7 +17,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, MultiLabelBinarizer
 
 from pet.errors import InputError, PetError
 from pet.estimator import PetClassifier
@@ -331,3 +331,31 @@ def test_a_missing_pandas_is_named(fitted: PetClassifier, monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(InputError, match=r"pip install 'pet\[pandas\]'"):
         fitted.predict_frame(POOL)
+
+
+def test_a_task_of_several_labels_is_fitted_on_indicators_and_predicts_them(
+    several_inputs: Path, model_folder: ModelFolder
+) -> None:
+    texts, sets = map(list, zip(*samples.set_rows(), strict=True))
+    settings = {**QUICK, "calibration": "matched"}
+    classifier = PetClassifier(
+        str(several_inputs / "task.toml"), model=str(model_folder("bert")), settings=settings
+    )
+    indicators = MultiLabelBinarizer().fit_transform(sets)
+    classifier.fit(texts, indicators, pool=POOL)
+    assert classifier.classes_.tolist() == sorted(samples.LABELS)
+    given, probabilities = classifier.predict(POOL), classifier.predict_proba(POOL)
+    assert given.shape == probabilities.shape == (len(POOL), 3)
+    record = classifier.student_.record
+    of_label = dict(zip(record.labels, record.thresholds, strict=True))
+    thresholds = [of_label[name] for name in classifier.classes_]
+    np.testing.assert_array_equal(given, probabilities >= thresholds)
+    frame = classifier.predict_frame(POOL)
+    assert [len(own) for own in frame["labels"]] == given.sum(axis=1).tolist()
+    assert classifier.score(texts, sets) == classifier.score(texts, indicators)
+    assert pickle.loads(pickle.dumps(classifier)).predict(POOL).tolist() == given.tolist()
+
+
+def test_lists_for_a_task_of_one_label_are_refused_with_what_to_do(make: Make) -> None:
+    with pytest.raises(InputError, match="labels_per_text"):
+        make().fit(X, np.eye(3, dtype=int)[[0, 1, 2] * 4], pool=POOL)

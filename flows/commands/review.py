@@ -145,7 +145,9 @@ def _hand_out(
     seed: int | None,
     json_out: bool,
 ) -> None:
+    from pet.reviewing.answer_form import NONE, AnswerForm
     from pet.reviewing.review_rows import write_review
+    from pet.tasks.task import load_task
 
     files, chosen = write_review(
         folder,
@@ -156,7 +158,8 @@ def _hand_out(
         by=by or "coverage",
         seed=seed,
     )
-    counts = dict(Counter(row.label for row in chosen))
+    form = AnswerForm.of(load_task(folder.absolute() / "task.toml"))
+    counts = dict(Counter(name for row in chosen for name in form.names(row.label) or [NONE]))
     if json_out:
         found = {"files": list(map(str, files)), "rows": len(chosen), "counts": counts}
         sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
@@ -166,14 +169,17 @@ def _hand_out(
     if len(chosen) < rows:
         lines.append(f"fewer than {rows}: the others are known already, or all but the same")
     lines += [f"written    {path}" for path in files]
-    step, answers = _next_step(out_file, files)
+    step, answers = _next_step(out_file, files, form.several)
     lines.append(step)
     lines.append(f"  pet review {shlex.quote(str(folder))} --answers {shlex.quote(str(answers))}")
     _print(lines)
 
 
-def _next_step(out_file: Path, files: list[Path]) -> tuple[str, Path]:
+def _next_step(out_file: Path, files: list[Path], several: bool) -> tuple[str, Path]:
     """Describe what a person does with the file, and where the answers will be."""
+    if out_file.suffix.lower() != ".json" and several:
+        how = 'write a list of labels into `answer`, such as ["a", "b"], and [] for none of them'
+        return f"{how}. Then:", out_file
     if out_file.suffix.lower() != ".json":
         return "write a label into `answer`; leave it empty where none fits. Then:", out_file
     tool, interface = "Argilla", ""

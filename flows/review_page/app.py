@@ -15,6 +15,7 @@ from starlette.routing import Route
 from flows.review_page.guard import Secrets
 from pet.errors import PetError
 from pet.escaping import visible
+from pet.reviewing.answer_form import AnswerForm
 from pet.reviewing.review_file import ShownRow
 from pet.reviewing.review_session import Reviewer, ReviewSession
 
@@ -60,12 +61,13 @@ class _RowWanted(_ByReviewer):
 class _Answered(_ByReviewer):
     """
     Attributes:
-        label: empty to pass the row over.
+        label: a label, or a list of labels where a text may have several; empty to pass the row
+            over.
         passed_over: the person goes through rows that were passed over.
     """
 
     place: int
-    label: str
+    label: str | list[str]
     passed_over: bool = False
 
 
@@ -106,7 +108,8 @@ class ReviewApp:
             finish: ends the review; returns lines on where the answers are.
         """
         self._session, self._secrets, self._finish = session, secrets, finish
-        self._title, self._suggestion = title or "Which label?", suggestion
+        asked = "Which labels?" if session.form.several else "Which label?"
+        self._title, self._suggestion = title or asked, suggestion
 
     def app(self) -> Starlette:
         """Return the ASGI application."""
@@ -145,7 +148,8 @@ class ReviewApp:
         done = {name: own.labeled + own.passed_over == own.rows for name, own in people.items()}
         return {
             "title": visible(self._title),
-            "labels": [{"label": label, "shown": visible(label)} for label in session.labels],
+            "labels": [{"label": own, "shown": visible(own)} for own in session.form.labels],
+            "several": session.form.several,
             "suggestion": self._suggestion,
             "has_suggestions": any(row.label for row in session.rows),
             "rows": len(session.rows),
@@ -167,7 +171,12 @@ class ReviewApp:
 
     async def _answer(self, request: Request) -> dict[str, Any]:
         given, session = await _read(request, _Answered), self._session
-        session.answer(given.reviewer, given.place, given.label, given.suggestion)
+        label = given.label
+        if isinstance(label, list):
+            if not session.form.several:
+                raise _Refused("several labels for a text that has one")
+            label = session.form.written(label)
+        session.answer(given.reviewer, given.place, label, given.suggestion)
         find = session.next_passed_over if given.passed_over else session.next_row
         return self._shown(given, find(given.reviewer, given.place))
 
@@ -184,7 +193,7 @@ class ReviewApp:
 
     def _shown(self, asked: _ByReviewer, place: int | None) -> dict[str, Any]:
         """Lay out what the page shows: one row, or that there is none left."""
-        session, reviewer = self._session, asked.reviewer
+        session, reviewer, form = self._session, asked.reviewer, self._session.form
         progress = {**vars(session.progress(reviewer)), "can_undo": session.can_undo(reviewer)}
         if place is None:
             return {"place": None, **progress}
@@ -195,9 +204,9 @@ class ReviewApp:
         return {
             "place": place,
             "texts": [_text(row, field) for field in row.texts],
-            "answer": given.label if given else None,
-            "others": [f"{own.annotator}: {visible(own.label)}" for own in others],
-            "suggestion": _suggestion(row) if asked.suggestion and row.label else None,
+            "answer": form.value(given.label) if given else None,
+            "others": [f"{own.annotator}: {visible(form.shown(own.label))}" for own in others],
+            "suggestion": _suggestion(row, form) if asked.suggestion and row.label else None,
             **progress,
         }
 
@@ -212,8 +221,12 @@ def _text(row: ShownRow, field: str) -> dict[str, Any]:
     }
 
 
-def _suggestion(row: ShownRow) -> dict[str, str]:
-    return {"label": row.label, "confidence": visible(row.confidence), "why": visible(row.why)}
+def _suggestion(row: ShownRow, form: AnswerForm) -> dict[str, Any]:
+    return {
+        "label": form.value(row.label),
+        "confidence": visible(row.confidence),
+        "why": visible(row.why),
+    }
 
 
 def _reported(

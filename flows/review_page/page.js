@@ -9,7 +9,8 @@ const KEYS = [..."1234567890", ..."qwertiadfgjklzxcvbmy"];
 const MANY = 12; // labels from which on there is a box to find one
 
 const me = { annotator: "", settles: false, suggestion: false };
-const view = { token: "", review: null, row: null, passedOver: false, buttons: [], open: 0 };
+const view = { token: "", review: null, row: null, passedOver: false, buttons: [], open: 0,
+  chosen: new Set() }; // of several labels, those that are chosen and not yet saved
 
 async function ask(name, more = {}) {
   let response;
@@ -62,10 +63,12 @@ const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count ==
 
 async function start() {
   view.review = await ask("review", me);
-  const { title, labels, people, has_suggestions } = view.review;
+  const { title, labels, people, has_suggestions, several } = view.review;
   part("title").textContent = title;
   document.title = title;
   makeLabels(labels);
+  part("save-box").hidden = !several;
+  part("take").hidden = several;
   part("toggle").hidden = !has_suggestions;
   part("known").hidden = !people.length;
   part("known-people").replaceChildren(...people.map(own => made(
@@ -98,7 +101,7 @@ function remember() {
 
 function makeLabels(labels) {
   view.buttons = labels.map(({ label, shown }, place) => {
-    const button = made("button", "", { onclick: () => act(() => answer(label)) });
+    const button = made("button", "", { onclick: event => take(label, event) });
     button.append(made("bdi", shown));
     if (place < KEYS.length) {
       button.append(made("kbd", KEYS[place].toUpperCase()));
@@ -109,6 +112,28 @@ function makeLabels(labels) {
   part("labels").replaceChildren(...view.buttons.map(own => own.button));
   part("filter-box").hidden = labels.length < MANY;
 }
+
+/** Answer with a label; where a text may have several, put it in or take it out. */
+function take(label, event) {
+  if (!view.review.several) return act(() => answer(label));
+  if (!view.chosen.delete(label)) view.chosen.add(label);
+  // After the mouse, Enter saves; a person who goes through the buttons by keys stays there.
+  if (event?.detail) part("row-title").focus({ preventScroll: true });
+  return markLabels();
+}
+
+function markLabels() {
+  for (const { label, button } of view.buttons) {
+    button.setAttribute("aria-pressed", String(view.chosen.has(label)));
+  }
+  const count = view.chosen.size;
+  part("chosen").textContent = `Save ${count ? plural(count, "label") : "none of them"}`;
+}
+
+const labelsOf = answered => answered === null || answered === undefined || answered === ""
+  ? [] : [answered].flat();
+
+const save = () => answer(view.buttons.map(own => own.label).filter(own => view.chosen.has(own)));
 
 async function openRow(place = null) {
   showRow(await ask("row", { ...me, place, passed_over: view.passedOver }));
@@ -130,9 +155,13 @@ function showRow(row) {
   part("others").hidden = !row.others.length;
   part("others").textContent = row.others.join("; ");
   showSuggestion(row.suggestion);
+  const { several } = view.review;
+  // Suggested labels are chosen to begin with: like Enter elsewhere, Save takes them as they are.
+  view.chosen = new Set(labelsOf(several && !row.answer ? row.suggestion?.label : row.answer));
+  markLabels();
+  const suggested = labelsOf(row.suggestion?.label);
   for (const { label, button } of view.buttons) {
-    button.setAttribute("aria-pressed", String(row.answer === label));
-    button.classList.toggle("suggested", row.suggestion?.label === label);
+    button.classList.toggle("suggested", suggested.includes(label));
   }
   part("undo").disabled = !row.can_undo;
   part("previous").disabled = me.settles || row.place === 0;
@@ -163,8 +192,9 @@ function showSuggestion(found) {
   part("toggle").setAttribute("aria-pressed", String(me.suggestion));
   part("suggestion").hidden = !found;
   if (!found) return;
-  const own = view.buttons.find(button => button.label === found.label);
-  part("suggested").textContent = own.shown;
+  const own = labelsOf(found.label).map(
+    label => view.buttons.find(button => button.label === label).shown);
+  part("suggested").textContent = own.join(", ") || "none of them";
   part("confidence").textContent = found.confidence && `(confidence ${found.confidence})`;
   part("why").textContent = found.why;
 }
@@ -234,6 +264,7 @@ async function finish() {
 // ---- buttons and keys ----------------------------------------------------------------------
 
 const DO = {
+  save,
   skip: () => answer(""),
   undo,
   "take-back": undo,
@@ -262,7 +293,11 @@ part("name-form").onsubmit = event => {
 
 part("filter").onkeydown = event => {
   const [first] = filter();
-  if (event.key === "Enter" && first && part("filter").value.trim()) act(() => answer(first.label));
+  const wanted = part("filter").value.trim();
+  if (event.key === "Enter" && first && wanted) {
+    take(first.label);
+    if (view.review.several) { part("filter").value = ""; filter(); }
+  } else if (event.key === "Enter" && view.review.several && !wanted) act(save);
   if (event.key === "Escape") { part("filter").value = ""; filter(); part("row-title").focus(); }
 };
 
@@ -282,9 +317,10 @@ document.addEventListener("keydown", event => {
   if (part("row").hidden) return;
   const own = view.buttons.find(button => button.key === key);
   const suggestion = view.row.suggestion;
-  if (own) act(() => answer(own.label));
+  if (own) take(own.label);
   else if (MOVES[key] && !part(MOVES[key]).disabled && !part(MOVES[key]).hidden) act(DO[MOVES[key]]);
   else if (key === "/" && !part("filter-box").hidden) part("filter").focus();
+  else if (key === "enter" && view.review.several && !event.target.matches("button")) act(save);
   else if (key === "enter" && suggestion && !event.target.matches("button")) {
     act(() => answer(suggestion.label));
   } else return;

@@ -32,10 +32,17 @@ def drawn(
             f"{record['pool_rows']:,}; recorded as draw {record['number']}",
             *_before(record, answered),
             f"written    {path}",
-            "write a label into `answer` for every row: an empty one counts as wrong. Then:",
+            f"write {_answer(record)} for every row: an empty one counts as wrong. Then:",
             f"  {next_step}",
         ],
     )
+
+
+def _answer(record: Mapping[str, Any]) -> str:
+    """Say what people write into the column `answer`."""
+    if record.get("labels_per_text") == "any":
+        return 'a list of labels such as ["a", "b"], or [] for none, into `answer`'
+    return "a label into `answer`"
 
 
 def _before(record: Mapping[str, Any], answered: int) -> list[str]:
@@ -59,7 +66,7 @@ def drawn_for_shares(
             f"{record['number']}",
             *_before(record, answered),
             f"written    {path}",
-            "write a label into `answer` for every row. Then:",
+            f"write {_answer(record)} for every row. Then:",
             f"  {next_step}",
         ],
     )

@@ -30,6 +30,7 @@ from pet.progress import Observer
 from pet.reporting.certificate_file import CERTIFICATE, labels_made_from, read_certificate, sentence
 from pet.reporting.report_page import write_page
 from pet.reviewing.annotations import read_annotations
+from pet.reviewing.answer_form import AnswerForm, has_labels
 from pet.reviewing.reviewed import answer_problems
 from pet.storage.files import write_json
 from pet.storage.locks import locked
@@ -169,7 +170,8 @@ def _read(
     texts: Mapping[str, Mapping[str, str]],
 ) -> dict[str, str]:
     """Read answers to the latest draw: id of a row that was asked -> label, where there is one."""
-    given = read_annotations(answers, run.task.fields, csv_format(csv, "--csv "))
+    form = AnswerForm.of(run.task)
+    given = read_annotations(answers, run.task.fields, csv_format(csv, "--csv "), form)
     answered = [own for own in given if own.label]
     *earlier, asked = [set(draw.record["asked"].values()) for draw in draws]
     strange = {own.id for own in answered} - asked
@@ -182,9 +184,7 @@ def _read(
                 "give the answers to the latest: each draw takes its own until the next is made",
             )
         )
-    if problems := answer_problems(
-        str(answers), answered, run.task.labels, {id: texts[id] for id in asked}
-    ):
+    if problems := answer_problems(str(answers), answered, form, {id: texts[id] for id in asked}):
         raise InputError(problems)
     return {own.id: own.label for own in answered}
 
@@ -265,13 +265,15 @@ def _of_labels(run: FinishedRun, draw: RecordedDraw, found: Draw) -> dict[str, A
     record = draw.record
     precision, labels = record["request"]["precision"], run.task.labels
     alpha = record["alpha"] / 2 / len(labels)
-    predicted = np.array([row["label"] for row in record["drawn"]])
+    form, drawn, asked = AnswerForm.of(run.task), record["drawn"], record["asked"]
+    predicted = has_labels([row["label"] for row in drawn], form)
+    answered = has_labels([draw.answers.get(asked[row["id"]]) for row in drawn], form)
     certified = {}
-    for label in labels:
-        own = predicted == label
+    for place, label in enumerate(labels):
+        own = predicted[:, place]
         rows = np.array(record["label_rows"][label])
         allowed = wrong_allowed(rows, 0, 1 - precision, "kept")
-        of_label = Draw(found.levels[own], found.wrong[own])
+        of_label = Draw(found.levels[own], ~answered[own, place])
         level, _ = fixed_sequence(
             of_label, rows, allowed, record["frame"]["border"], record["sequence"], alpha
         )

@@ -29,6 +29,7 @@ from pet.method.draw_plans import Plan, error_curves, plan_draw
 from pet.progress import Observer
 from pet.reporting.report_file import read_report
 from pet.reviewing.annotation_files import ReviewRow, ReviewTask, format_of, taken_name, write_rows
+from pet.reviewing.answer_form import AnswerForm, has_labels
 from pet.reviewing.review_rows import texts_of_ids
 from pet.storage.files import sweep
 from pet.storage.locks import locked
@@ -189,6 +190,7 @@ def hand_out(
             record = {
                 "request": dict(request),
                 "identity": identity,
+                **({"labels_per_text": "any"} if run.task.several else {}),
                 **make(run, known, draws),
                 "made_with": f"pet {pet.__version__}",
                 "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -197,7 +199,8 @@ def hand_out(
             draw = add_draw(run.folder, draws, {**record, **_asked(record, texts)}, ledger)
         else:
             texts = asked_texts(run, draw.record, observer)
-    task = ReviewTask(run.task.description, run.task.fields, run.task.labels, folder.name)
+    own = run.task
+    task = ReviewTask(own.description, own.fields, own.labels, folder.name, own.several)
     asked = list(dict.fromkeys(draw.record["asked"].values()))
     why = f"drawn at random: draw {draw.number} of {folder.name}"
     rows = [ReviewRow(id, texts[id], "", 0.0, {}, why) for id in asked if id not in draw.answers]
@@ -276,7 +279,7 @@ def known_errors(
     """
     claims, wrong = list[float](), list[bool]()
     report, _ = read_report(run.folder)
-    if report.test is not None:
+    if report.test is not None and not report.several:  # there, bins are of single answers
         for own in report.test.student.reliability:
             right = round(own.accuracy * own.rows)
             claims += [1 - own.confidence] * own.rows
@@ -328,11 +331,12 @@ def uniform_rows(
 def _label_rows(run: FinishedRun, levels: Levels) -> dict[str, list[int]]:
     """Count the rows of each predicted label at or above each level."""
     counts = {label: np.zeros(len(levels.rows) + 1, np.int64) for label in run.task.labels}
+    form = AnswerForm.of(run.task)
     for batch in label_batches(run):
-        predicted = np.array(batch.column("label").to_pylist())
+        predicted = has_labels(batch.column("label").to_pylist(), form)
         level = _levels_of(confidences(batch), levels)
-        for label, own in counts.items():
-            own += np.bincount(level[predicted == label], minlength=len(own))
+        for place, own in enumerate(counts.values()):
+            own += np.bincount(level[predicted[:, place]], minlength=len(own))
     return {label: np.cumsum(own[:-1]).tolist() for label, own in counts.items()}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pet.certifying.ledger import all_answers
+from pet.data.pool import SEVERAL
 from pet.errors import InputError, Problem
 from pet.finished.finished_run import FinishedRun, refuse_changed
+from pet.reviewing.answer_form import AnswerForm
 from pet.storage.files import read_json, read_parquet_batches, stored_columns
 from pet.storage.run_folders import recorded_inputs
 from pet.storage.units import LABELS_DONE
@@ -50,7 +52,8 @@ def label_batches(run: FinishedRun, *columns: str) -> Iterator[pa.RecordBatch]:
     """Read a run's labels as the model made them, in the order of the pool.
 
     Where a person's answer stands instead, it is taken back, if it is one that was recorded:
-    labels that were changed by other hands are read as they are.
+    labels that were changed by other hands are read as they are. Of several labels a text, `label`
+    is all of a row's, as `AnswerForm` writes them.
 
     Args:
         columns: to read beside `id`, `label` and `confidence`.
@@ -59,13 +62,30 @@ def label_batches(run: FinishedRun, *columns: str) -> Iterator[pa.RecordBatch]:
         InputError: they are not whole, or a draw is missing.
     """
     answers, own = all_answers(run.folder), answer_columns(run.config)
+    form = AnswerForm.of(run.task)
+    given = SEVERAL if form.several else "label"
+    names = ["id", "label", "confidence", *columns]
     for path in label_files(run):
-        names = ["id", "label", "confidence", *columns]
-        if answers and own.predicted in stored_columns(path):
-            for batch in read_parquet_batches(path, BATCH, [*names, "source", own.predicted]):
-                yield _as_predicted(batch, answers, own.predicted).select(names)
-        else:
-            yield from read_parquet_batches(path, BATCH, names)
+        stored = [given if name == "label" else name for name in names]
+        answered = bool(answers) and own.predicted in stored_columns(path)
+        if answered:
+            stored += ["source", own.predicted]
+        for batch in read_parquet_batches(path, BATCH, stored):
+            if form.several:
+                batch = _as_texts(batch, form, [SEVERAL, *([own.predicted] * answered)])
+            if answered:
+                batch = _as_predicted(batch, answers, own.predicted)
+            yield batch.select(names)
+
+
+def _as_texts(batch: pa.RecordBatch, form: AnswerForm, columns: Sequence[str]) -> pa.RecordBatch:
+    """Write lists of labels as texts; the first of the columns is `label` then."""
+    for name in columns:
+        texts = [None if own is None else form.written(own) for own in batch[name].to_pylist()]
+        place = batch.schema.get_field_index(name)
+        renamed = "label" if name == SEVERAL else name
+        batch = batch.set_column(place, renamed, pa.array(texts, pa.string()))
+    return batch
 
 
 def _as_predicted(

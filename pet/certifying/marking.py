@@ -14,6 +14,7 @@ from pet.certifying.identity import BINS, label_files, level_bins
 from pet.escaping import as_markdown
 from pet.finished.finished_run import FinishedRun
 from pet.reporting.certificate_file import sentence
+from pet.reviewing.answer_form import AnswerForm
 from pet.storage.files import read_parquet, write_parquet, write_text
 from pet.student.answered_rows import answer_columns, as_predicted, with_answers
 from pet.student.student_folder import CARD
@@ -34,8 +35,10 @@ def mark_labels(
 
     Args:
         certificate: of the present labels; None where there is none.
-        answers: id of a row -> label.
+        answers: id of a row -> label, as `AnswerForm` writes it.
     """
+    form = AnswerForm.of(run.task)
+    given = {id: form.value(answer) for id, answer in answers.items()}
     name = answer_columns(run.config).certified
     for path in label_files(run):
         stored = pq.read_metadata(path).metadata or {}
@@ -52,7 +55,7 @@ def mark_labels(
         if certificate is not None:
             steps = level_bins(np.nan_to_num(table["confidence"].to_numpy()))
             certified |= steps / BINS >= certificate["threshold"]
-        table = with_answers(table, answers, run.config)
+        table = with_answers(table, given, run.config)
         table = table.append_column(name, pa.array(certified))
         kept.pop(METADATA, None)
         about = kept if certificate is None else {**kept, METADATA: json.dumps(certificate)}

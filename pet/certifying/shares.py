@@ -18,6 +18,7 @@ from pet.finished.finished_run import FinishedRun, open_run
 from pet.method.draw_plans import Plan
 from pet.method.share_intervals import estimate_shares
 from pet.progress import Observer
+from pet.reviewing.answer_form import AnswerForm, has_labels
 from pet.storage.locks import locked
 
 FEWEST = 20  # rows: fewer say next to nothing
@@ -71,7 +72,7 @@ def estimate(
         mark_answers(run, draw.record["identity"])
     rows, asked, labels = draw.record["drawn"], draw.record["asked"], run.task.labels
     given = [draw.answers.get(asked[row["id"]]) for row in rows]
-    if lost := sum(label is None for label in given):
+    if lost := sum(not answer for answer in given):
         raise InputError(
             Problem(
                 str(answers),
@@ -80,7 +81,7 @@ def estimate(
                 "label these too: shares of the rows that are easy are not those of the pool",
             )
         )
-    truth = np.array([[label == own for label in labels] for own in given], float)
+    truth = has_labels(given, AnswerForm.of(run.task)).astype(float)
     claims = np.array([[row["probabilities"][label] for label in labels] for row in rows])
     mean, predicted = _of_pool(run)
     found = estimate_shares(truth, claims, mean, draw.record["pool_rows"], confidence)
@@ -99,12 +100,12 @@ def estimate(
 
 def _of_pool(run: FinishedRun) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Return mean probabilities and shares of predicted labels. [labels] each"""
-    labels = run.task.labels
+    labels, form = run.task.labels, AnswerForm.of(run.task)
     sums, counts, rows = np.zeros(len(labels)), np.zeros(len(labels)), 0
     for batch in label_batches(run, "probabilities"):
         struct = batch.column("probabilities")
-        predicted = np.array(batch.column("label").to_pylist())
+        predicted = has_labels(batch.column("label").to_pylist(), form)
         sums += [struct.field(label).to_numpy().sum(dtype=float) for label in labels]
-        counts += [(predicted == label).sum() for label in labels]
+        counts += predicted.sum(axis=0)
         rows += len(batch)
     return sums / rows, counts / rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import normalize
+
+from pet.method.several_labels import Sets, strata_of
 
 Array = NDArray[np.floating]
 
@@ -30,27 +32,52 @@ class Candidates:
         ids: one per row.
         probabilities: [rows, labels]
         agreement: share of members with the predicted label, NaN where unknown. [rows]
+        sets: the predicted labels, where a row may have several. [rows, labels]
+        counts: how often each of several labels is predicted in the whole pool. [labels]
     """
 
     ids: list[str]
     probabilities: Array
     agreement: Array
+    sets: Sets | None = None
+    counts: NDArray[np.int64] | None = None
 
     @property
     def predicted(self) -> NDArray[np.int64]:
-        return self.probabilities.argmax(axis=1)
+        """The predicted label; of several the rarest, or one more than there are for none."""
+        if self.sets is None or self.counts is None:
+            return self.probabilities.argmax(axis=1)
+        return strata_of(self.sets, self.counts)
+
+    @property
+    def margins(self) -> Array:
+        """How sure each row's label is: 0 is undecided; of several, that of the least sure."""
+        if self.sets is None:
+            return margins(self.probabilities)
+        certainty = np.where(self.sets, self.probabilities, 1 - self.probabilities)
+        return np.maximum(2 * certainty.min(axis=1) - 1, 0.0)
 
     def take(self, rows: NDArray[np.int64]) -> Candidates:
         """Return some of the rows."""
-        ids = [self.ids[row] for row in rows]
-        return Candidates(ids, self.probabilities[rows], self.agreement[rows])
+        return replace(
+            self,
+            ids=[self.ids[row] for row in rows],
+            probabilities=self.probabilities[rows],
+            agreement=self.agreement[rows],
+            sets=None if self.sets is None else self.sets[rows],
+        )
 
     def join(self, other: Candidates) -> Candidates:
         """Return the rows of both."""
-        return Candidates(
-            self.ids + other.ids,
-            np.concatenate([self.probabilities, other.probabilities]),
-            np.concatenate([self.agreement, other.agreement]),
+        sets = None
+        if self.sets is not None and other.sets is not None:
+            sets = np.concatenate([self.sets, other.sets])
+        return replace(
+            self,
+            ids=self.ids + other.ids,
+            probabilities=np.concatenate([self.probabilities, other.probabilities]),
+            agreement=np.concatenate([self.agreement, other.agreement]),
+            sets=sets,
         )
 
 
@@ -61,11 +88,18 @@ class Sample:
     are there in full, however large the others are.
     """
 
-    def __init__(self, labels: int, per_label: int, seed: int):
+    def __init__(
+        self, labels: int, per_label: int, seed: int, counts: NDArray[np.int64] | None = None
+    ):
+        """
+        Args:
+            counts: of the labels in the whole pool, where a row may have several. [labels]
+        """
         self._per_label = per_label
         self._rng = np.random.default_rng(seed)
         self._drawn = np.zeros(0)
-        self.kept = Candidates([], np.zeros((0, labels)), np.zeros(0))
+        sets = None if counts is None else np.zeros((0, labels), np.bool_)
+        self.kept = Candidates([], np.zeros((0, labels)), np.zeros(0), sets, counts)
 
     def offer(self, batch: Candidates) -> None:
         """Let the next rows of the pool take part."""
@@ -91,7 +125,7 @@ def doubts(candidates: Candidates) -> Array:
     much disagreement, for its uncertainty, as the others have on the mean; else rows would seem
     doubtful for not having been asked.
     """
-    uncertainty = 1 - margins(candidates.probabilities)
+    uncertainty = 1 - candidates.margins
     disagreement = 1 - candidates.agreement
     known = ~np.isnan(disagreement)
     ratio = 1.0

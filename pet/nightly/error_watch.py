@@ -11,7 +11,7 @@ are wrong, with that confidence, whenever one looks. That it has not says nothin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from pet.data.pool import SEVERAL
 from pet.method.betting import capital
 from pet.nightly.arrivals import PoolFile
 from pet.nightly.label_store import labels_folder
@@ -29,6 +30,7 @@ from pet.nightly.nightly_config import ErrorWatchConfig
 from pet.reporting.certificate_file import read_certificate
 from pet.reviewing.annotation_files import ReviewRow, ReviewTask, write_rows
 from pet.reviewing.annotations import read_annotations
+from pet.reviewing.answer_form import AnswerForm
 from pet.storage.files import read_parquet, read_record, write_json
 from pet.storage.units import derive_seed
 
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 
 WATCH = "watch"
 
-COLUMNS = ("id", "label", "confidence", "probabilities")
+COLUMNS = ("id", "confidence", "probabilities")
 
 
 STRATA = ("kept", "below")
@@ -45,7 +47,7 @@ STRATA = ("kept", "below")
 
 @dataclass(frozen=True)
 class Labeled:
-    """A label of tonight."""
+    """A label of tonight, or the labels of a text, as `AnswerForm` writes them."""
 
     file: PoolFile
     id: str
@@ -55,14 +57,18 @@ class Labeled:
 class Stratum:
     """Tonight's labels at or above the threshold, or those below it."""
 
-    def __init__(self, labels: Sequence[str]):
-        self.labels = labels
+    def __init__(self, form: AnswerForm):
+        self.labels, self._form = form.labels, form
         self.rows: list[Labeled] = []
         self._claims: list[NDArray[np.floating]] = []
 
     def add(self, file: PoolFile, table: pa.Table) -> None:
-        columns = (table[name].to_pylist() for name in ("id", "label"))
-        self.rows += [Labeled(file, id, label) for id, label in zip(*columns, strict=True)]
+        if self._form.several:
+            labels = list(map(self._form.written, table[SEVERAL].to_pylist()))
+        else:
+            labels = table["label"].to_pylist()
+        pairs = zip(table["id"].to_pylist(), labels, strict=True)
+        self.rows += [Labeled(file, id, label) for id, label in pairs]
         struct = table["probabilities"].combine_chunks()
         self._claims.append(
             np.stack([struct.field(label).to_numpy() for label in self.labels], axis=1)
@@ -113,12 +119,14 @@ def draw_tonight(
     Returns:
         the file for people; None where there is no label to draw.
     """
-    folder, labels = labeler.store / WATCH, labeler.task.labels
-    strata = {name: Stratum(labels) for name in STRATA}
+    folder, task = labeler.store / WATCH, labeler.task
+    form = AnswerForm.of(task)
+    strata = {name: Stratum(form) for name in STRATA}
+    columns = (*COLUMNS, SEVERAL if task.several else "label")
     for file in files:
         unit = labels_folder(labeler.store, labeler.model, file.name, file.digest)
         for path in sorted(unit.glob("part-*.parquet")):
-            table = read_parquet(path, COLUMNS)
+            table = read_parquet(path, columns)
             is_kept = pa.array(table["confidence"].to_numpy() >= threshold)
             strata["kept"].add(file, table.filter(is_kept))
             strata["below"].add(file, table.filter(pc.invert(is_kept)))
@@ -138,6 +146,7 @@ def draw_tonight(
         "seed": seed,
         "strata": records,
         "rows": [{"file": own.file.name, "id": own.id, "label": own.label} for own in drawn],
+        **({"several_of": list(task.labels)} if task.several else {}),
     }
     write_json(folder / f"{number:04d}.json", record)
     path = folder / f"{number:04d}.csv"
@@ -146,8 +155,8 @@ def draw_tonight(
     shown = [
         ReviewRow(f"{file}:{id}", text, "", 0.0, {}, why) for (file, id), text in texts.items()
     ]
-    task = labeler.task
-    write_rows(path, "csv", shown, ReviewTask(task.description, task.fields, task.labels, "night"))
+    asked = ReviewTask(task.description, task.fields, task.labels, "night", task.several)
+    write_rows(path, "csv", shown, asked)
     return path
 
 
@@ -164,16 +173,23 @@ def _texts(labeler: FileLabeler, drawn: Sequence[Labeled]) -> dict[tuple[str, st
     return found
 
 
-def read_answers(record: Path, fields: Sequence[str]) -> dict[str, str]:
+def form_of(record: Mapping[str, Any]) -> AnswerForm:
+    """Return what an answer to a night's rows is, as the record of the draw has it."""
+    labels = record.get("several_of", ())
+    return AnswerForm(tuple(map(str, labels)), bool(labels))
+
+
+def read_answers(record: Path, fields: Sequence[str], form: AnswerForm) -> dict[str, str]:
     """Read the answers to a night's rows: `file:id` -> label, for those that have one.
 
     Args:
         record: of the draw; the answers stand beside it.
+        form: what an answer is; see `form_of`.
 
     Raises:
         InputError: they cannot be read.
     """
-    given = read_annotations(record.with_suffix(".csv"), fields)
+    given = read_annotations(record.with_suffix(".csv"), fields, form=form)
     return {own.id: own.label for own in given if own.label}
 
 
@@ -197,7 +213,7 @@ def watch_errors(
         record = read_record(path)
         if record.get("model") != model.version:
             continue
-        answers = read_answers(path, fields)
+        answers = read_answers(path, fields, form_of(record))
         rows = [(f"{row['file']}:{row['id']}", row["label"]) for row in record["rows"]]
         if "strata" in record:  # only the kept ones, which come first, are bet on
             rows = rows[: record["strata"]["kept"]["drawn"]]

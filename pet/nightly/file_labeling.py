@@ -13,11 +13,12 @@ from pet.data.limited_process import ReadingFailed
 from pet.data.pool import Pool, pool_of
 from pet.data.readers import open_source
 from pet.errors import InputError, Interrupted, PetError, is_of_the_disk
-from pet.finished.finished_run import open_run
-from pet.finished.predictors import Predict, predictor_of
+from pet.finished.finished_run import FinishedRun, open_run
+from pet.finished.predictors import Predict, outcome_by, predictor_of
 from pet.inputs.inputs import computation
 from pet.inputs.run_tables import csv_format
 from pet.method.drift import Sketch, TextSketch
+from pet.method.outcomes import ONE
 from pet.nightly.arrivals import Late, PoolFile
 from pet.nightly.file_reading import read_limited
 from pet.nightly.label_store import labels_folder, take_back
@@ -48,7 +49,11 @@ class FileLabeler:
 
     @cached_property
     def predictor(self) -> Predict:
-        return predictor_of(open_run(Path(self.model.run)), self.model.voice, exits=True)
+        return predictor_of(self._run, self.model.voice, exits=True)
+
+    @cached_property
+    def _run(self) -> FinishedRun:
+        return open_run(Path(self.model.run))
 
     def open(self, file: PoolFile) -> Pool:
         """Open a file as a pool of its own.
@@ -132,10 +137,12 @@ class FileLabeler:
             kept = pool.keepable_beside_labels(self.settings.keep_columns, lambda line: None)
             config = self.settings.model_copy(update={"keep_columns": kept})
             metadata = self._metadata(file)
-            writer = LabelWriter(folder, self.task.labels, config, source, metadata)
+            outcome = outcome_by(self._run, self.model.voice) if self.task.several else ONE
+            labels = self.task.labels
+            writer = LabelWriter(folder, labels, config, source, metadata, outcome=outcome)
             predict = self.predictor  # loaded before anything is written
             writer.label(pool, lambda batch, tick: predict(batch.columns, tick), self.observer)
-        counts = count_labels(folder, self.task.labels)
+        counts = count_labels(folder, self.task.labels, self.task.several)
         return FileRecord(
             digest=file.digest,
             rows=counts["rows"],
@@ -147,8 +154,8 @@ class FileLabeler:
     def sketch(self, file: PoolFile, texts: TextSketch) -> Sketch:
         """Sketch a file: its texts, and the labels predicted for them."""
         folder = labels_folder(self.store, self.model, file.name, file.digest)
-        labels, who = self.task.labels, self.model.voice
-        return Sketch(texts, sketch_label_files(folder, labels, who, self.settings))
+        predicted = sketch_label_files(folder, self.task, self.model.voice, self.settings)
+        return Sketch(texts, predicted)
 
     def _metadata(self, file: PoolFile) -> Mapping[str, str]:
         """Return a label file's metadata: the model, the file, the labeled set, the code."""

@@ -125,7 +125,7 @@ class Entry(_Record):
     returned: list[str] = []
     bad: dict[str, BadFile] = {}
     passed_over: dict[str, str] | None = None
-    sketch: dict[str, list[int]] | None = None
+    sketch: dict[str, list[int] | bool] | None = None
     drift: list[dict[str, Any]] = []
     drift_rows: int = 0
 

@@ -15,7 +15,7 @@ from pet.settings import load_config
 from pet.storage.files import read_record
 from pet.storage.run_folders import refuse_other_files
 from pet.storage.units import DONE, fingerprint
-from pet.tasks.task import Task, parse_task, refuse_several
+from pet.tasks.task import Task, parse_task
 
 
 class FirstRun:
@@ -38,7 +38,6 @@ class FirstRun:
             )
         toml = self.folder / "task.toml"
         self.task: Task = parse_task(toml.read_text(encoding="utf-8"), str(toml))
-        refuse_several(self.task, "nights")
         refuse_other_files(self.folder)
         self.labeled: str | None = config.labeled or self.config.labeled
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from pet.errors import InputError, Problem
 from pet.method.share_intervals import estimate_shares
-from pet.nightly.error_watch import STRATA, WATCH, read_answers
+from pet.nightly.error_watch import STRATA, WATCH, form_of, read_answers
 from pet.nightly.ledger import Entry, is_store, read_entries
 from pet.storage.files import read_record
 
@@ -26,7 +26,7 @@ class _Week:
 
     nights: list[Entry] = field(default_factory=list)
     without: list[str] = field(default_factory=list)  # why there is no estimate, one a night
-    labels: list[str] = field(default_factory=list)
+    labels: list[list[str]] = field(default_factory=list)  # of each drawn row
     claims: list[dict[str, float]] = field(default_factory=list)
     rows: list[float] = field(default_factory=list)  # that each drawn row stands for
     pool: list[tuple[int, dict[str, float]]] = field(default_factory=list)
@@ -77,13 +77,15 @@ def _add_draw(week: _Week, path: Path | None, record: dict[str, Any]) -> None:
     if any(own["rows"] and not own["drawn"] for own in strata):
         week.without.append("none drawn on one side of the threshold")
         return
-    answers = read_answers(path, ())
+    form = form_of(record)
+    answers = read_answers(path, (), form)
     given = [answers.get(f"{row['file']}:{row['id']}", "") for row in record["rows"]]
     if not all(given):
         week.without.append("drawn rows without an answer")
         return
     known = next(own["claims"] for own in strata if own["rows"])
-    if strange := sorted(set(given) - known.keys()):
+    named = [form.names(answer) for answer in given]
+    if strange := sorted({name for names in named for name in names} - known.keys()):
         raise InputError(
             Problem(
                 str(path.with_suffix(".csv")),
@@ -92,7 +94,7 @@ def _add_draw(week: _Week, path: Path | None, record: dict[str, Any]) -> None:
                 "correct these answers",
             )
         )
-    week.labels += given
+    week.labels += named
     for own in strata:
         week.claims += own["of_drawn"]
         week.rows += [own["rows"] / max(own["drawn"], 1)] * own["drawn"]
@@ -105,7 +107,8 @@ def _of_week(name: str, week: _Week, confidence: float) -> dict[str, Any]:
         for file in night.labeled.values():
             for label, count in file.counts.items():
                 counts[label] = counts.get(label, 0) + count
-    rows, drawn = sum(counts.values()), len(week.labels)
+    rows = sum(file.rows for night in week.nights for file in night.labeled.values())
+    drawn = len(week.labels)
     shares: dict[str, dict[str, float]] = {
         label: {"counted": round(count / rows, 6)} for label, count in counts.items()
     }
@@ -136,7 +139,7 @@ def _estimate(
     """Add the estimates to a week's shares."""
     size = sum(rows for rows, _ in week.pool)
     found = estimate_shares(
-        np.array([[own == label for label in labels] for own in week.labels], float),
+        np.array([[label in own for label in labels] for own in week.labels], float),
         np.array([[own[label] for label in labels] for own in week.claims]),
         np.array([sum(n * own[label] for n, own in week.pool) / size for label in labels]),
         math.inf,

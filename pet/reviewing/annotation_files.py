@@ -13,6 +13,7 @@ from xml.sax.saxutils import quoteattr
 
 from pet.errors import InputError, Problem
 from pet.escaping import escape_formula
+from pet.reviewing.answer_form import AnswerForm
 from pet.storage.files import write_json, write_text, writing
 
 ROW_ID = "row_id"  # Label Studio gives every task an `id` of its own
@@ -40,7 +41,8 @@ class ReviewRow:
 
     Attributes:
         texts: field -> text.
-        label: the predicted one; "" where it is not shown, so that nobody is led by it.
+        label: what is predicted, as `AnswerForm` writes it; "" where it is not shown, so that
+            nobody is led by it.
         probabilities: label -> probability.
         why: in words, why it was chosen.
     """
@@ -55,12 +57,22 @@ class ReviewRow:
 
 @dataclass(frozen=True)
 class ReviewTask:
-    """What the person is asked: the task's description, its fields and labels, and which run."""
+    """What the person is asked: the task's description, its fields and labels, and which run.
+
+    Attributes:
+        several: whether a text may have several labels, or none.
+    """
 
     description: str
     fields: tuple[str, ...]
     labels: tuple[str, ...]
     run: str
+    several: bool = False
+
+    @property
+    def form(self) -> AnswerForm:
+        """What an answer is."""
+        return AnswerForm(self.labels, self.several)
 
 
 def format_of(path: Path, name: str | None) -> str:
@@ -107,7 +119,7 @@ def write_rows(path: Path, format: str, rows: Sequence[ReviewRow], task: ReviewT
     if format == "argilla":
         write_json(path, [_argilla_record(row, task) for row in rows])
         return [path]
-    flat = [_flat(row, task.fields) for row in rows]
+    flat = [_flat(row, task) for row in rows]
     if format == "jsonl":
         lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in flat)
         write_text(path, "".join(lines))
@@ -165,21 +177,21 @@ def _names(
     return names
 
 
-def _flat(row: ReviewRow, fields: Sequence[str]) -> dict[str, Any]:
-    names = file_names(fields)
+def _flat(row: ReviewRow, task: ReviewTask) -> dict[str, Any]:
+    names = file_names(task.fields)
     return {
         "id": row.id,
-        **{names[field]: row.texts[field] for field in fields},
-        **_prediction(row),
+        **{names[field]: row.texts[field] for field in task.fields},
+        **_prediction(row, task),
         "why": row.why,
         ANSWER: "",
     }
 
 
-def _prediction(row: ReviewRow) -> dict[str, Any]:
+def _prediction(row: ReviewRow, task: ReviewTask) -> dict[str, Any]:
     if not row.label:
         return {"label": "", "confidence": "", "probabilities": {}}
-    shown = {"label": row.label, "confidence": row.confidence}
+    shown = {"label": task.form.value(row.label), "confidence": row.confidence}
     return {**shown, "probabilities": dict(row.probabilities)}
 
 
@@ -193,8 +205,12 @@ def _write_csv(path: Path, rows: Sequence[dict[str, Any]], fields: Sequence[str]
         table = csv.writer(stream)
         table.writerow(map(escape_formula, header))
         for row in rows:
-            cells = {**row, "probabilities": json.dumps(row["probabilities"], ensure_ascii=False)}
-            table.writerow([escape_formula(str(cells[name])) for name in header])
+            table.writerow([escape_formula(_cell(row[name])) for name in header])
+
+
+def _cell(value: Any) -> str:
+    nested = isinstance(value, dict | list)
+    return json.dumps(value, ensure_ascii=False) if nested else str(value)
 
 
 def _studio_task(row: ReviewRow, task: ReviewTask) -> dict[str, Any]:
@@ -204,7 +220,7 @@ def _studio_task(row: ReviewRow, task: ReviewTask) -> dict[str, Any]:
         "data": {
             ROW_ID: row.id,
             **{names[field]: row.texts[field] for field in task.fields},
-            **_prediction(row),
+            **_prediction(row, task),
             "why": row.why,
         },
         "predictions": []
@@ -218,7 +234,7 @@ def _studio_task(row: ReviewRow, task: ReviewTask) -> dict[str, Any]:
                         "from_name": ANSWER,
                         "to_name": names[task.fields[0]],
                         "type": "choices",
-                        "value": {"choices": [row.label]},
+                        "value": {"choices": task.form.names(row.label)},
                     }
                 ],
             }
@@ -227,7 +243,7 @@ def _studio_task(row: ReviewRow, task: ReviewTask) -> dict[str, Any]:
 
 
 def studio_config(task: ReviewTask) -> str:
-    """Write Label Studio's labeling configuration: every field, then one choice of the labels."""
+    """Write Label Studio's labeling configuration: every field, then a choice of the labels."""
     names = tool_names(task.fields)
     lines = ["<View>", f"  <Header value={quoteattr(task.description or 'Which label?')}/>"]
     for field in task.fields:
@@ -235,7 +251,8 @@ def studio_config(task: ReviewTask) -> str:
             lines.append('  <Header size="5" value=' + quoteattr(field) + "/>")
         lines.append(f'  <Text name="{names[field]}" value="${names[field]}"/>')
     first = names[task.fields[0]]
-    lines.append(f'  <Choices name="{ANSWER}" toName="{first}" choice="single" required="true">')
+    how = 'choice="multiple"' if task.several else 'choice="single" required="true"'
+    lines.append(f'  <Choices name="{ANSWER}" toName="{first}" {how}>')
     lines += [f"    <Choice value={quoteattr(label)}/>" for label in task.labels]
     return "\n".join([*lines, "  </Choices>", "</View>", ""])
 
@@ -247,7 +264,13 @@ def _argilla_record(row: ReviewRow, task: ReviewTask) -> dict[str, Any]:
         "id": row.id,
         "fields": {names[field]: row.texts[field] for field in task.fields},
         "metadata": {"why": row.why, **({"confidence": row.confidence} if row.label else {})},
-        "suggestions": {ANSWER: {"value": row.label, "score": row.confidence, "agent": task.run}}
+        "suggestions": {
+            ANSWER: {
+                "value": task.form.value(row.label),
+                "score": row.confidence,
+                "agent": task.run,
+            }
+        }
         if row.label
         else {},
         "responses": {},

@@ -16,6 +16,7 @@ from pet.data.text_readers import is_unicode
 from pet.errors import InputError, Problem, input_error
 from pet.escaping import unescape_formula
 from pet.reviewing.annotation_files import ANSWER, ROW_ID, file_names, tool_names
+from pet.reviewing.answer_form import ONE_LABEL, AnswerForm, NotAnAnswer, identity, plain_text
 
 Record = Mapping[str, Any]
 
@@ -24,10 +25,10 @@ SUFFIXES = (".csv", ".jsonl", ".json")
 
 @dataclass(frozen=True)
 class Annotation:
-    """One person's label of one row.
+    """One person's answer to one row.
 
     Attributes:
-        label: empty where the row was passed over.
+        label: the answer as `AnswerForm` writes it; empty where the row was passed over.
         texts: field -> text as the file shows it, for the fields that it shows.
         annotator, date: empty where the file has none.
     """
@@ -39,17 +40,17 @@ class Annotation:
     date: str = ""
 
 
-class _NotOneLabel(ValueError):
-    """An answer is no single label."""
-
-
 def read_annotations(
-    path: Path, fields: Sequence[str], written: CsvFormat = UNSTATED
+    path: Path,
+    fields: Sequence[str],
+    written: CsvFormat = UNSTATED,
+    form: AnswerForm = ONE_LABEL,
 ) -> list[Annotation]:
     """Read a file of answers: CSV, JSON Lines, or JSON as Label Studio and Argilla export it.
 
     Args:
         written: how it is written, if it is CSV.
+        form: what an answer is.
 
     Raises:
         InputError: no such file, or rows that cannot be read; all of them at once.
@@ -58,11 +59,11 @@ def read_annotations(
     wrong: list[str] = []
     for number, record in enumerate(_records(path, written), start=1):
         try:
-            own = list(_annotations(record, fields))
+            own = list(_annotations(record, fields, form))
             if not all(map(is_unicode, _strings(own))):
-                raise _NotOneLabel("half of a Unicode character")
+                raise NotAnAnswer("half of a Unicode character")
             found += own
-        except _NotOneLabel as error:
+        except NotAnAnswer as error:
             wrong.append(f"row {number}: {error}")
         except (TypeError, AttributeError, KeyError):  # a number for a list, and the like
             wrong.append(f"row {number}: an answer of another form")
@@ -71,7 +72,9 @@ def read_annotations(
         raise InputError(
             Problem(
                 str(path),
-                "one label, or none, for every row",
+                "a list of labels for every row"
+                if form.several
+                else "one label, or none, for every row",
                 "; ".join(wrong[:5]) + more,
                 "correct these rows",
             )
@@ -184,27 +187,30 @@ def _parsed(key: str, value: str | None) -> Any:
         return value
 
 
-def _annotations(record: Record, fields: Sequence[str]) -> Iterator[Annotation]:
+def _annotations(record: Record, fields: Sequence[str], form: AnswerForm) -> Iterator[Annotation]:
     """Read any of the shapes: Label Studio's tasks, Argilla's records, flat rows."""
     if isinstance(data := record.get("data"), dict) and "annotations" in record:
-        yield from _of_studio(record, data, fields)
+        yield from _of_studio(record, data, fields, form)
     elif isinstance(shown := record.get("fields"), dict):
-        yield from _of_argilla(record, shown, fields)
+        yield from _of_argilla(record, shown, fields, form)
     else:
         key = ROW_ID if record.get(ROW_ID) is not None else "id"
         names = tool_names(fields) if key == ROW_ID else file_names(fields)
         cancelled = str(record.get("was_cancelled") or "").lower() == "true"
         yield Annotation(
-            _id(record.get(key)),
-            "" if cancelled else _label(record.get(ANSWER)),
+            identity(record.get(key)),
+            "" if cancelled else form.read(record.get(ANSWER)),
             _texts(record, names),
             _person(record.get("annotator")),
-            _text(record.get("date") or record.get("updated_at") or record.get("created_at")),
+            plain_text(record.get("date") or record.get("updated_at") or record.get("created_at")),
         )
 
 
-def _of_studio(record: Record, data: Record, fields: Sequence[str]) -> Iterator[Annotation]:
-    id, texts = _id(data.get(ROW_ID)), _texts(data, tool_names(fields))
+def _of_studio(
+    record: Record, data: Record, fields: Sequence[str], form: AnswerForm
+) -> Iterator[Annotation]:
+    """Read a task of Label Studio's; several labels that were submitted without any are none."""
+    id, texts = identity(data.get(ROW_ID)), _texts(data, tool_names(fields))
     given = [own for own in record["annotations"] or [] if isinstance(own, dict)]
     if not given:
         yield Annotation(id, "", texts)
@@ -217,24 +223,27 @@ def _of_studio(record: Record, data: Record, fields: Sequence[str]) -> Iterator[
             and result.get("type") == "choices"
         ]
         if len(chosen) > 1:
-            raise _NotOneLabel(f"{len(chosen)} choices")
-        label = "" if own.get("was_cancelled") or not chosen else _label(chosen[0])
+            raise NotAnAnswer(f"{len(chosen)} choices")
+        nothing = form.read([])
+        label = "" if own.get("was_cancelled") else form.read(chosen[0]) if chosen else nothing
         date = own.get("updated_at") or own.get("created_at")
-        yield Annotation(id, label, texts, _person(own.get("completed_by")), _text(date))
+        yield Annotation(id, label, texts, _person(own.get("completed_by")), plain_text(date))
 
 
-def _of_argilla(record: Record, shown: Record, fields: Sequence[str]) -> Iterator[Annotation]:
-    id, texts = _id(record.get("id")), _texts(shown, tool_names(fields))
+def _of_argilla(
+    record: Record, shown: Record, fields: Sequence[str], form: AnswerForm
+) -> Iterator[Annotation]:
+    id, texts = identity(record.get("id")), _texts(shown, tool_names(fields))
     responses = record.get("responses")
     given = responses.get(ANSWER) if isinstance(responses, dict) else None
     if not given:
         yield Annotation(id, "", texts)
     for own in given or []:
         if not isinstance(own, dict):
-            raise _NotOneLabel("a response that is no object")
+            raise NotAnAnswer("a response that is no object")
         submitted = own.get("status") in (None, "submitted")
-        label = _label(own.get("value")) if submitted else ""
-        yield Annotation(id, label, texts, _text(own.get("user_id")))
+        label = form.read(own.get("value")) if submitted else ""
+        yield Annotation(id, label, texts, plain_text(own.get("user_id")))
 
 
 def _texts(shown: Record, names: Mapping[str, str]) -> dict[str, str]:
@@ -242,32 +251,8 @@ def _texts(shown: Record, names: Mapping[str, str]) -> dict[str, str]:
     return {field: text for field, text in found.items() if isinstance(text, str) and text}
 
 
-def _label(value: Any) -> str:
-    """Return the one label of an answer: a text, or a list of one; "" for none."""
-    if isinstance(value, dict):
-        value = value.get("choices")
-    if isinstance(value, list):
-        if len(value) > 1:
-            raise _NotOneLabel(f"{len(value)} labels: {listed(list(map(str, value)), 3)}")
-        value = value[0] if value else None
-    if isinstance(value, dict | list):
-        raise _NotOneLabel("an answer that is no text")
-    return _text(value)
-
-
 def _person(value: Any) -> str:
     """Name who answered: Label Studio gives a number, an address, or a record of the user."""
     if isinstance(value, dict):
         value = value.get("email") or value.get("id")
-    return _text(value)
-
-
-def _text(value: Any) -> str:
-    return _id(value).strip()
-
-
-def _id(value: Any) -> str:
-    """Return an id as it is: databases pad theirs with blanks."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return "" if value is None else str(value)
+    return plain_text(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from pet.data.text_readers import is_unicode
 from pet.errors import InputError, Problem
 from pet.reviewing.annotation_files import ANSWER, file_names
 from pet.reviewing.annotations import table_records
+from pet.reviewing.answer_form import AnswerForm, NotAnAnswer
 
 SHOWN = 40_000  # characters of a text that are kept to be shown: five times a long article
 
@@ -26,7 +28,8 @@ class ShownRow:
     Attributes:
         texts: field -> the beginning of its text, at most `SHOWN` characters.
         lengths: field -> characters of the whole text.
-        label: the predicted one; empty if the file has none, or none of the task's.
+        label: what is predicted, as `AnswerForm` writes it; empty if the file has none, or
+            other labels than the task's.
         confidence, why: as the file has them.
     """
 
@@ -38,13 +41,16 @@ class ShownRow:
     why: str
 
 
-def read_rows(path: Path, fields: Sequence[str], labels: Sequence[str]) -> list[ShownRow]:
+def read_rows(path: Path, fields: Sequence[str], form: AnswerForm) -> list[ShownRow]:
     """Read the rows that `write_rows` wrote, or a spreadsheet has saved since.
+
+    Args:
+        form: what an answer is.
 
     Raises:
         InputError: no such file, no rows, ids that are not unique, no texts, or answers in it.
     """
-    names, known = file_names(fields), frozenset(labels)
+    names = file_names(fields)
     rows, wrong, answers, seen = list[ShownRow](), list[str](), 0, set[str]()
     for number, record in enumerate(_records(path), start=1):
         texts = {field: record.get(name) for field, name in names.items()}
@@ -60,7 +66,7 @@ def read_rows(path: Path, fields: Sequence[str], labels: Sequence[str]) -> list[
             wrong.append(f"row {number}: no text in {', '.join(texts.keys() - whole.keys())}")
         else:
             seen.add(id)
-            rows.append(_row(id, whole, record, known))
+            rows.append(_row(id, whole, record, form))
         answers += bool(record.get(ANSWER))
     if wrong:
         more = f" and {len(wrong) - 5:,} more" if len(wrong) > 5 else ""
@@ -85,14 +91,16 @@ def read_rows(path: Path, fields: Sequence[str], labels: Sequence[str]) -> list[
 
 
 def _row(
-    id: str, texts: Mapping[str, str], record: Mapping[str, Any], labels: frozenset[str]
+    id: str, texts: Mapping[str, str], record: Mapping[str, Any], form: AnswerForm
 ) -> ShownRow:
-    label = str(record.get("label") or "")
+    label = ""
+    with contextlib.suppress(NotAnAnswer):
+        label = form.read(record.get("label"))
     return ShownRow(
         id,
         {field: text[:SHOWN] for field, text in texts.items()},
         {field: len(text) for field, text in texts.items()},
-        label if label in labels else "",
+        "" if form.unknown(label) else label,
         str(record.get("confidence") or ""),
         str(record.get("why") or ""),
     )

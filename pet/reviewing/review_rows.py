@@ -12,12 +12,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from pet.data.label_values import indicators
+from pet.data.pool import SEVERAL
 from pet.data.text_keys import row_keys, text_key
 from pet.ensemble.logits import read_logits
 from pet.errors import InputError, Problem
 from pet.finished.finished_run import FinishedRun, open_run, open_run_pool
 from pet.inputs.run_tables import labeled_of
-from pet.method.row_selection import WAYS, Candidates, Choice, Sample, choose, margins, text_vectors
+from pet.method.row_selection import WAYS, Candidates, Choice, Sample, choose, text_vectors
 from pet.progress import Observer
 from pet.reviewing.annotation_files import (
     ReviewRow,
@@ -27,7 +29,8 @@ from pet.reviewing.annotation_files import (
     taken_name,
     write_rows,
 )
-from pet.storage.files import read_parquet_batches, stored_columns, sweep
+from pet.reviewing.answer_form import NONE, AnswerForm
+from pet.storage.files import read_parquet_batches, read_record, stored_columns, sweep
 from pet.storage.units import LABELS_DONE, derive_seed
 from pet.student.answered_rows import PERSON
 
@@ -121,7 +124,8 @@ def write_review(
     if rows < 1:
         raise InputError(Problem("--rows", "at least 1", str(rows), "for example --rows 50"))
     run = open_run(folder)
-    task = ReviewTask(run.task.description, run.task.fields, run.task.labels, folder.name)
+    asked, own = run.task, folder.name
+    task = ReviewTask(asked.description, asked.fields, asked.labels, own, asked.several)
     if format == "label-studio":
         check_config(out, task)
     chosen = review_rows(run, rows, observer, by, run.config.seed if seed is None else seed)
@@ -162,8 +166,8 @@ def review_rows(
 
 def sample_labels(run: FinishedRun, seed: int, observer: Observer, per_label: int) -> Candidates:
     """Stream `labels/` and keep a bounded sample of every predicted label, but people's."""
-    labels = run.task.labels
-    sample = Sample(len(labels), per_label, seed)
+    labels, several = run.task.labels, run.task.several
+    sample = Sample(len(labels), per_label, seed, _label_counts(run) if several else None)
     paths = sorted((run.folder / "labels").glob("part-*.parquet"))
     if not (run.folder / "labels" / LABELS_DONE).exists() or not paths:
         raise InputError(
@@ -174,7 +178,7 @@ def sample_labels(run: FinishedRun, seed: int, observer: Observer, per_label: in
                 "give the run's `pet run` command again",
             )
         )
-    wanted = ("id", "probabilities", "agreement", "source")
+    wanted = ("id", "probabilities", "agreement", "source", *([SEVERAL] if several else []))
     total = sum(pq.read_metadata(path).num_rows for path in paths)
     with observer.stage("reading the labels", total, "rows") as tick:
         for path in paths:
@@ -185,9 +189,17 @@ def sample_labels(run: FinishedRun, seed: int, observer: Observer, per_label: in
                 probabilities = np.stack([struct.field(label).to_numpy() for label in labels], 1)
                 agreement = batch.column("agreement").to_numpy(zero_copy_only=False)
                 ids = batch.column("id").to_pylist()
-                sample.offer(Candidates(ids, probabilities.astype(float), agreement.astype(float)))
+                sets = indicators(batch.column(SEVERAL).to_pylist(), labels) if several else None
+                own = probabilities.astype(float), agreement.astype(float), sets
+                sample.offer(Candidates(ids, *own))
                 tick(len(whole))
     return sample.kept
+
+
+def _label_counts(run: FinishedRun) -> NDArray[np.int64]:
+    """Return how many rows of the pool have each of several labels. [labels]"""
+    found = read_record(run.folder / "report.json").get("labels", {}).get("counts", {})
+    return np.array([int(found.get(label, 0)) for label in run.task.labels], np.int64)
 
 
 def _of_models(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -232,18 +244,23 @@ def _known_texts(run: FinishedRun) -> set[tuple[str, ...]]:
 def _row(
     run: FinishedRun, candidates: Candidates, choice: Choice, texts: Mapping[str, dict[str, str]]
 ) -> ReviewRow:
-    probabilities = candidates.probabilities[choice.row]
-    label = run.task.labels[int(probabilities.argmax())]
-    margin = float(margins(probabilities[None])[0])
+    probabilities, labels = candidates.probabilities[choice.row], run.task.labels
+    kind = int(candidates.predicted[choice.row])
+    label, confidence = labels[kind] if kind < len(labels) else NONE, probabilities.max()
+    margin = float(candidates.margins[choice.row])
     alike = f"{choice.stands_for:,} row{'s' * (choice.stands_for != 1)}"
     why = f"stands for {alike} labeled {label}; margin {margin:.2f}"
+    if candidates.sets is not None:
+        own = candidates.sets[choice.row]
+        confidence = np.where(own, probabilities, 1 - probabilities).prod()
+        label = AnswerForm.of(run.task).written(labels[place] for place in np.flatnonzero(own))
     if not np.isnan(share := candidates.agreement[choice.row]):
         why += f"; {share:.0%} of the members agree"
     return ReviewRow(
         candidates.ids[choice.row],
         texts[candidates.ids[choice.row]],
         label,
-        round(float(probabilities.max()), 4),
-        dict(zip(run.task.labels, np.round(probabilities, 4).tolist(), strict=True)),
+        round(float(confidence), 4),
+        dict(zip(labels, np.round(probabilities, 4).tolist(), strict=True)),
         why,
     )

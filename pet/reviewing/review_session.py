@@ -15,6 +15,7 @@ from pet.data.columns import listed
 from pet.errors import InputError, LockedError, Problem
 from pet.reviewing.agreement import Agreement, agreement_of
 from pet.reviewing.annotation_files import ANSWER, file_names, taken_name
+from pet.reviewing.answer_form import AnswerForm
 from pet.reviewing.answer_log import AnswerLog, LoggedAnswer
 from pet.reviewing.review_file import ShownRow, read_rows, rows_digest
 from pet.storage.files import changing, write_text
@@ -56,14 +57,16 @@ class ReviewSession:
     Rows are known by their place in the file, from 0.
     """
 
-    def __init__(self, rows: Sequence[ShownRow], labels: Sequence[str], log: AnswerLog):
+    def __init__(self, rows: Sequence[ShownRow], form: AnswerForm, log: AnswerLog):
         """Go through the log.
+
+        Args:
+            form: what an answer is.
 
         Raises:
             InputError: it is of other rows, or has labels that are none of the task's.
         """
-        self.rows, self.labels = rows, tuple(labels)
-        self._log, self._allowed = log, {"", *labels}
+        self.rows, self.form, self._log = rows, form, log
         self._people: dict[str, dict[int, Given]] = {}
         self._settled: dict[int, Given] = {}
         self._before: dict[Reviewer, list[tuple[int, Given | None]]] = {}
@@ -76,13 +79,13 @@ class ReviewSession:
 
     def _refuse_unknown(self, logged: Sequence[LoggedAnswer]) -> None:
         ids = {row.id for row in self.rows}
-        unknown = {own.label for own in logged} - self._allowed
+        unknown = {own.label for own in logged if not self.form.is_written(own.label)}
         strange = {own.id for own in logged} - ids
         if unknown or strange:
             raise InputError(
                 Problem(
                     str(self._log.path),
-                    f"ids of the rows, and the task's labels: {listed(self.labels)}",
+                    f"ids of the rows, and the task's labels: {listed(self.form.labels)}",
                     f"others: {listed(sorted(unknown or strange), 5)}",
                     "remove these lines, or choose another --out",
                 )
@@ -135,7 +138,7 @@ class ReviewSession:
         """Take an answer; it is on the disk when this returns.
 
         Args:
-            label: one of the task's; empty to pass the row over.
+            label: the answer as `form` writes it; empty to pass the row over.
 
         Raises:
             InputError: no such row or label, a name that cannot be shown, or a full disk.
@@ -145,8 +148,8 @@ class ReviewSession:
             raise InputError(
                 Problem("name", f"1 to {LONGEST_NAME} printable characters", repr(name[:99]))
             )
-        if label not in self._allowed or not 0 <= place < len(self.rows):
-            expected = f"a row's place and one of the labels {listed(self.labels)}"
+        if not self.form.is_written(label) or not 0 <= place < len(self.rows):
+            expected = f"a row's place and one of the labels {listed(self.form.labels)}"
             raise InputError(Problem("answer", expected, f"{place}, {label[:99]!r}"))
         self._take(reviewer, place, label, suggestion_shown=suggestion_shown)
 
@@ -242,7 +245,7 @@ class ReviewSession:
                 "id": row.id,
                 # They show `--answers` that these are the run's rows; it takes texts that are cut.
                 **{names[field]: text for field, text in row.texts.items()},
-                ANSWER: final.label if final else "",
+                ANSWER: self.form.value(final.label) if final else "",
                 "annotator": final.annotator if final else "",
                 "date": final.date if final else "",
             }
@@ -269,12 +272,13 @@ def open_review(path: Path, task: Task) -> Iterator[ReviewSession]:
         InputError: the rows or the answers cannot be used.
         LockedError: another process has it open.
     """
+    form = AnswerForm.of(task)
     with changing(path):
-        rows = read_rows(path, task.fields, task.labels)
+        rows = read_rows(path, task.fields, form)
     if answers_path(path).exists() and not log_path(path).exists():
         raise taken_name(answers_path(path))
     with _held(log_path(path)):
-        yield ReviewSession(rows, task.labels, AnswerLog(log_path(path), rows_digest(rows)))
+        yield ReviewSession(rows, form, AnswerLog(log_path(path), rows_digest(rows)))
 
 
 @contextlib.contextmanager

@@ -23,11 +23,12 @@ from pet.finished.finished_run import FinishedRun, open_run
 from pet.inputs.run_tables import csv_format, labeled_of
 from pet.progress import Observer
 from pet.reviewing.annotations import Annotation, read_annotations
+from pet.reviewing.answer_form import AnswerForm
 from pet.reviewing.review_rows import texts_of_ids
 from pet.settings import run_command
 from pet.storage.files import read_record, sweep, write_parquet, write_text
 from pet.storage.units import DONE
-from pet.tasks.task import column_names
+from pet.tasks.task import Task, column_names
 
 
 def next_command(folder: Path, config: RunConfig, labeled: str) -> str:
@@ -88,12 +89,13 @@ def take_answers(
         InputError: everything that is wrong with the answers, at once; nothing is written.
     """
     run = open_run(folder)
+    form = AnswerForm.of(run.task)
     sweep((out or run.folder).parent, below=False)
     out = _free_name(run.folder) if out is None else _checked_name(out)
-    given = read_annotations(answers, run.task.fields, csv_format(csv, "--csv "))
+    given = read_annotations(answers, run.task.fields, csv_format(csv, "--csv "), form)
     answered = [own for own in given if own.label]
     texts = texts_of_ids(run, {own.id for own in answered}, observer)
-    problems = answer_problems(str(answers), answered, run.task.labels, texts)
+    problems = answer_problems(str(answers), answered, form, texts)
     if problems:
         raise InputError(problems)
     unanswered = len({own.id for own in given} - {own.id for own in answered})
@@ -127,12 +129,13 @@ def _unused_next(run: FinishedRun, path: Path) -> str:
 def answer_problems(
     where: str,
     answered: Sequence[Annotation],
-    labels: Sequence[str],
+    form: AnswerForm,
     texts: Mapping[str, Mapping[str, str]],
 ) -> list[Problem]:
     """Find everything that is wrong with some answers.
 
     Args:
+        form: what an answer is.
         texts: the pool's rows: id -> field -> text.
     """
     problems = []
@@ -145,14 +148,19 @@ def answer_problems(
                 "write a label into the column `answer`, or submit the annotations",
             )
         )
-    unknown = Counter(own.label for own in answered if own.label not in labels)
+    unknown = Counter(name for own in answered for name in form.unknown(own.label))
     if unknown:
         problems.append(
             Problem(
                 where,
-                f"the task's labels: {listed(labels)}",
+                f"the task's labels: {listed(form.labels)}",
                 f"other answers: {with_counts(unknown)}",
-                "correct these answers; leave a row empty that fits no label",
+                "correct these answers; "
+                + (
+                    "write [] where a row has none of the labels"
+                    if form.several
+                    else "leave a row empty that fits no label"
+                ),
             )
         )
     strange = list(dict.fromkeys(own.id for own in answered if own.id not in texts))
@@ -239,11 +247,18 @@ def _old_rows(run: FinishedRun) -> list[Row]:
         {
             config.id_name: id,
             **{columns[name]: table.columns[name][row] for name in run.task.fields},
-            config.label_column: run.task.labels[table.labels[row]],
+            config.label_column: _label_of(run.task, table.labels[row]),
             **earlier.get(id, {}),
         }
         for row, id in enumerate(table.ids)
     ]
+
+
+def _label_of(task: Task, known: Any) -> str | list[str]:
+    """Return a labeled row's label, or the list of its labels."""
+    if task.several:
+        return [label for label, has in zip(task.labels, known, strict=True) if has]
+    return task.labels[known]
 
 
 def _written(value: object) -> str | None:
@@ -271,6 +286,7 @@ def _merge(
 ) -> tuple[list[Row], Counter[str]]:
     """Put answers behind the old rows; an answer about a text that is there replaces its label."""
     config, columns, counts = run.config, _columns(run), Counter[str]()
+    form = AnswerForm.of(run.task)
     rows = [{**row, **{name: row.get(name) for name in _provenance(run)}} for row in old]
     places: dict[RowTexts, list[int]] = {}
     for place, row in enumerate(rows):
@@ -284,20 +300,20 @@ def _merge(
             "date": own.date or None,
         }
         provenance = {name: values[meaning] for name, meaning in _provenance(run).items()}
-        text = texts[own.id]
+        text, label = texts[own.id], form.value(own.label)
         there = places.setdefault(tuple(text[field] for field in run.task.fields), [])
         if there:
-            same = all(rows[place][config.label_column] == own.label for place in there)
+            same = all(rows[place][config.label_column] == label for place in there)
             counts["confirmed" if same else "corrected"] += 1
             for place in there:
-                rows[place] |= {config.label_column: own.label, **provenance}
+                rows[place] |= {config.label_column: label, **provenance}
             continue
         counts["added"] += 1
         id = own.id if own.id not in ids else f"{run.folder.name}:{own.id}"
         ids.add(id)
         there.append(len(rows))
         named = {columns[field]: text[field] for field in run.task.fields}
-        rows.append({config.id_name: id, **named, config.label_column: own.label, **provenance})
+        rows.append({config.id_name: id, **named, config.label_column: label, **provenance})
     return rows, counts
 
 
@@ -331,7 +347,10 @@ def _checked_name(out: Path) -> Path:
 
 def _write(out: Path, rows: Sequence[Row]) -> None:
     if out.suffix.lower() == ".parquet":
-        columns = {name: pa.array([row[name] for row in rows], pa.string()) for name in rows[0]}
-        write_parquet(out, pa.table(columns), {})
+        columns = {name: [row[name] for row in rows] for name in rows[0]}
+        kinds = {name: pa.string() for name in columns}
+        kinds |= {n: pa.list_(pa.string()) for n, own in rows[0].items() if isinstance(own, list)}
+        arrays = {name: pa.array(values, kinds[name]) for name, values in columns.items()}
+        write_parquet(out, pa.table(arrays), {})
     else:
         write_text(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))

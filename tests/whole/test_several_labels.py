@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,21 +15,30 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pet.certifying.certificates import take_certificate
+from pet.certifying.drawing import Request, draw_rows
+from pet.certifying.shares import draw_for_shares, estimate
 from pet.checking.check import check_inputs
 from pet.checking.zero_shot import label_zero_shot
+from pet.data.labeled import read_labeled
+from pet.ensemble.logits import read_logits
 from pet.errors import InputError
-from pet.estimator import PetClassifier
-from pet.finished.comparison import compare_labels
 from pet.finished.exports import export_run
+from pet.finished.finished_run import open_run
 from pet.finished.inference import evaluate_run, label_new_pool, predict_texts
-from pet.nightly.model_choice import FirstRun
-from pet.nightly.nightly_config import NightlyConfig
+from pet.finished.transfer import measure_transfer
+from pet.nightly.ledger import read_entries
+from pet.nightly.night import label_new
+from pet.nightly.weekly_shares import weekly_shares
 from pet.pipeline import label_pool
 from pet.progress import SILENT
 from pet.reporting.report_page import write_page
+from pet.reviewing.review_rows import write_review
+from pet.reviewing.reviewed import take_answers
 from pet.storage.files import read_record
 from tests.conftest import ModelFolder
 from tests.support import samples
+from tests.support.nights import arrive, night_settings
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -195,23 +206,16 @@ def test_settings_that_are_not_built_are_refused_before_anything_is_written(
     assert not Path(config.out).exists()
 
 
-def test_what_knows_one_label_a_text_refuses_the_run_and_writes_nothing(
+def test_what_knows_one_label_a_text_refuses_such_a_task_and_writes_nothing(
     several_run: Path, several_inputs: Path, model_folder: ModelFolder, tmp_path: Path
 ) -> None:
     pool, out = str(several_inputs / "pool.parquet"), tmp_path / "out"
-    night = NightlyConfig(run=str(several_run), pool=pool, out=str(out))
     task, bert = str(several_inputs / "task.toml"), str(model_folder("bert"))
-    texts, known = ["a", "b"], ["sport", "space"]
     before = contents(several_run)
-    for refused in (
-        lambda: FirstRun(night),
-        lambda: label_zero_shot(task, pool, str(out), bert, SILENT),
-        lambda: compare_labels(several_run, several_run),
-        lambda: export_run(several_run, "csv", out),
-        lambda: PetClassifier(task=task, model=bert).fit(texts, known),
-    ):
-        with pytest.raises(InputError, match="one label a text"):
-            refused()
+    with pytest.raises(InputError, match="one label a text, for pet transfer"):
+        measure_transfer([several_run, tmp_path], SILENT)
+    with pytest.raises(InputError, match=r"a table \[prior\]"):
+        label_zero_shot(task, pool, str(out), bert, SILENT)
     assert not out.exists()
     assert contents(several_run) == before
 
@@ -222,3 +226,183 @@ def test_one_label_and_several_do_not_share_a_run_folder(
     out = Path(shutil.copytree(several_run, tmp_path / "copy"))
     with pytest.raises(InputError):
         label_pool(config_for(out))
+
+
+def test_people_choose_sets_of_labels_and_the_next_run_learns_from_them(
+    several_run: Path, tmp_path: Path
+) -> None:
+    for by in ("coverage", "doubt"):
+        _, chosen = write_review(several_run, tmp_path / f"{by}.csv", 5, SILENT, by=by)
+        assert len(chosen) == 5
+    given = {row["id"]: row for row in labels_of(several_run).to_pylist()}
+    for row in chosen:
+        assert json.loads(row.label) == given[row.id]["labels"]
+        assert row.confidence == pytest.approx(given[row.id]["confidence"], abs=1e-3)
+    with (tmp_path / "doubt.csv").open(encoding="utf-8-sig", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    answers = ['["space", "sport"]', "[]", "business", "", ""]
+    for line, answer in zip(rows, answers, strict=True):
+        line["answer"] = answer
+    with (tmp_path / "answers.csv").open("w", encoding="utf-8", newline="") as stream:
+        table = csv.DictWriter(stream, list(rows[0]))
+        table.writeheader()
+        table.writerows(rows)
+    for name in ("labeled.jsonl", "labeled.parquet"):
+        taken = take_answers(several_run, tmp_path / "answers.csv", tmp_path / name, SILENT)
+        assert (taken.added, taken.unanswered) == (3, 2)
+        found = read_labeled(tmp_path / name, ["text"], samples.LABELS, several=True)
+        assert found.labels[-3:].tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 1]]
+        assert len(found) == 15
+    rows[0]["answer"] = "sport; space"
+    with (tmp_path / "wrong.csv").open("w", encoding="utf-8", newline="") as stream:
+        table = csv.DictWriter(stream, list(rows[0]))
+        table.writeheader()
+        table.writerows(rows)
+    with pytest.raises(InputError, match="other answers: 'sport; space'"):
+        take_answers(several_run, tmp_path / "wrong.csv", tmp_path / "more.jsonl", SILENT)
+
+
+def test_nights_label_new_files_draw_rows_for_people_and_notice_drift(
+    several_run: Path, several_inputs: Path, tmp_path: Path
+) -> None:
+    labeled = several_inputs / "labeled.parquet"
+    watched = {"rows_a_night": 4, "rows_below": 3}
+    config = night_settings(tmp_path, several_run, labeled, certify=watched, drift={"rows": 10})
+    config = config.model_copy(update={"labeled": str(labeled)})
+    arrive(tmp_path / "pool", "monday.csv", 12)
+    found = label_new(config)
+    assert found["rows"] == 12
+    [folder] = (path for path in Path(found["labels"]).iterdir() if path.is_dir())
+    table = pq.read_table(folder)
+    assert table.schema.field("labels").type == pa.list_(pa.string())
+    counts = Counter(label for row in table["labels"].to_pylist() for label in row)
+    assert found["counts"] == {name: counts[name] for name in samples.LABELS}
+    assert read_entries(tmp_path / "store")[-1].sketch is not None
+    drawn = Path(found["errors"]["drawn"])
+    record = read_record(drawn.with_suffix(".json"))
+    own = dict(zip(table["id"].to_pylist(), table["labels"].to_pylist(), strict=True))
+    assert [json.loads(row["label"]) for row in record["rows"]] == [
+        own[row["id"]] for row in record["rows"]
+    ]
+    right = {f"{row['file']}:{row['id']}": row["label"] for row in record["rows"]}
+    lines = list(right.items())
+    samples.write_csv(drawn, lines, ("id", "answer"))
+    again = label_new(config)["errors"]
+    assert (again["answered"], again["wrong"]) == (record["strata"]["kept"]["drawn"], 0)
+    [week] = weekly_shares(tmp_path / "store")
+    assert week["rows"] == 12
+    assert week["shares"]["sport"]["counted"] == round(counts["sport"] / 12, 6)
+
+
+SHARES = {"sport": 0.5, "space": 0.2, "business": 0.1}
+
+
+def with_prior(folder: Path, more: str = "") -> str:
+    """Write the task with its labels' shares."""
+    lines = [f"{label} = {share}\n" for label, share in SHARES.items()]
+    path = folder / "known.toml"
+    path.write_text(f"{samples.several_toml()}\n[prior]\n{''.join(lines)}{more}")
+    return str(path)
+
+
+def test_a_start_without_labeled_rows_gives_the_pool_the_shares_of_the_task(
+    several_inputs: Path, config_for: Callable[..., Any], tmp_path: Path
+) -> None:
+    changes = {
+        **samples.several(several_inputs, **samples.SHIPPED),
+        "task": with_prior(tmp_path),
+        "labeled": None,
+        "generations": 2,
+        "first_rows": 6,
+        "growth_factor": 2,
+    }
+    config = config_for(**changes)
+    report = label_pool(config)
+    assert len(report["generations"]) > 1
+    assert "labeled" not in report
+    run = open_run(Path(config.out))
+    soft = read_logits(run.folder / "soft_labels" / "part-00000.parquet")[1]
+    files = sorted((run.folder / "soft_labels").glob("part-*.parquet"))
+    soft = np.concatenate([read_logits(path)[1] for path in files])
+    means = run.outcome.unsoften(soft, config.temperature).mean(axis=0)
+    assert means == pytest.approx(list(SHARES.values()), abs=1e-3)
+    again = predict_texts(run.folder, ["the team won"])[0]
+    assert set(again["probabilities"]) == set(samples.LABELS)
+
+
+def test_an_untrained_model_labels_a_pool_by_the_tasks_shares(
+    several_inputs: Path, model_folder: ModelFolder, tmp_path: Path
+) -> None:
+    task, bert = with_prior(tmp_path), str(model_folder("bert"))
+    pool = str(several_inputs / "pool.parquet")
+    settings = ("max_length=32", "device=cpu")
+    out = tmp_path / "out"
+    _, _, counts = label_zero_shot(task, pool, str(out), bert, SILENT, settings=settings)
+    assert counts["rows"] == 37
+    table = pq.read_table(sorted(out.glob("part-*.parquet"))[0])
+    assert table.schema.field("labels").type == pa.list_(pa.string())
+    chances = [list(row.values()) for row in table["probabilities"].to_pylist()]
+    assert np.mean(chances, axis=0) == pytest.approx(list(SHARES.values()), abs=1e-3)
+
+
+def test_rules_speak_for_labels_beside_others(
+    several_inputs: Path, config_for: Callable[..., Any], tmp_path: Path
+) -> None:
+    task = tmp_path / "ruled.toml"
+    task.write_text(samples.several_toml() + samples.RULES)
+    inputs = samples.several(several_inputs, **samples.SHIPPED)
+    config = config_for(**{**inputs, "task": str(task), "generations": 1, "growth_factor": 2})
+    report = label_pool(config)
+    rocket, silent = report["rules"]["rocket"], report["rules"]["silent"]
+    assert rocket["coverage"] > 0
+    assert rocket["conflict"] == 0
+    assert (silent["coverage"], silent["added"]) == (0, 0)
+    rows = [own for text, own in samples.set_rows() if "rocket" in text or "orbit" in text]
+    right = sum("space" in own for own in rows)
+    assert report["labeled"]["rules"]["rocket"] == {"rows": len(rows), "right": right}
+    assert "without_rules" in report["test"]
+    assert 'id="rules"' in write_page(Path(config.out)).read_text()
+    found = check_inputs({"task": str(task), "labeled": inputs["labeled"]})
+    assert found["rules"]["rocket"]["labeled"] == {"rows": len(rows), "right": right}
+
+
+def answer_draw(path: Path, answers: dict[str, list[str]]) -> Path:
+    """Write people's answers into the file of a draw."""
+    lines = list(map(json.loads, path.read_text().splitlines()))
+    texts = (json.dumps({**line, "answer": answers[line["id"]]}) + "\n" for line in lines)
+    path.write_text("".join(texts))
+    return path
+
+
+def test_drawn_rows_certify_sets_of_labels_and_estimate_each_labels_share(
+    several_run: Path, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(several_run, tmp_path / "several" / "news"))
+    given = {row["id"]: row["labels"] for row in labels_of(run).to_pylist()}
+    path = tmp_path / "draw.jsonl"
+    request = Request(error=0.3, confidence=0.6, answers=30, precision=0.6)
+    draw = draw_rows(run, path, request, SILENT)
+    wrong = draw.record["drawn"][0]["id"]
+    answers = {**given, wrong: [] if given[wrong] else ["sport"]}
+    found = take_certificate(run, answer_draw(path, answers), SILENT)
+    assert found["answered"] == len(draw.record["drawn"])
+    assert found["wrong"] == 1
+    assert set(found["labels"]) == set(samples.LABELS)
+    table = labels_of(run)
+    row = next(row for row in table.to_pylist() if row["id"] == wrong)
+    assert (row["labels"], row["predicted"], row["source"]) == (
+        answers[wrong],
+        given[wrong],
+        "person",
+    )
+    assert not any(row["abstain"].values())
+    drawn = draw_for_shares(run, tmp_path / "shares.jsonl", 25, SILENT)
+    assert all(json.loads(own["label"]) == given[own["id"]] for own in drawn.record["drawn"])
+    shares = estimate(run, answer_draw(tmp_path / "shares.jsonl", given), SILENT)["shares"]
+    rows = sum("sport" in own for own in given.values())
+    assert shares["sport"]["predicted"] == pytest.approx(rows / len(given), abs=1e-6)
+    assert shares["sport"]["low"] <= rows / len(given) <= shares["sport"]["high"]
+    export_run(run, "datasets", tmp_path / "out", who="student")
+    exported = pq.read_table(sorted((tmp_path / "out" / "data").glob("*"))[0])
+    names = [[samples.LABELS[n] for n in own] for own in exported["labels"].to_pylist()]
+    assert names == [given[id] for id in exported["id"].to_pylist()]

@@ -37,10 +37,10 @@ class Client:
         return dict(done.json())
 
 
-def client_of(path: Path) -> Client:
+def client_of(path: Path, *, several: bool = False) -> Client:
     own = Secrets()
     address = f"http://127.0.0.1:{PORT}"
-    app = reviews.app_of(reviews.session_of(path), own, PORT)
+    app = reviews.app_of(reviews.session_of(path, several=several), own, PORT)
     http = TestClient(app, address, raise_server_exceptions=False)
     http.headers.update({"origin": address, "authorization": f"Bearer {own.token}"})
     return Client(http, own)
@@ -54,4 +54,4 @@ def client(rows: Path) -> Client:
 @pytest.fixture
 def serving() -> Serving:
     """Serve a file of rows within a block: `serving(path, labels, fields)`."""
-    return lambda *words: reviews.serving(reviews.session_of(*words))
+    return lambda *words, **more: reviews.serving(reviews.session_of(*words, **more))

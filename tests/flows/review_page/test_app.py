@@ -131,3 +131,24 @@ def test_rows_without_predictions_have_none_to_show(tmp_path: Path) -> None:
     own = client_of(write_texts(tmp_path / "r.jsonl", ["a"], ("no label of the task",)))
     assert own.ask("review", **ANN)["has_suggestions"] is False
     assert own.ask("row", **ANN, suggestion=True)["suggestion"] is None
+
+
+def test_sets_of_labels_are_sent_as_lists(tmp_path: Path) -> None:
+    client = client_of(write_texts(tmp_path / "r.jsonl", ["a", "b"], several=True), several=True)
+    assert client.ask("review", **ANN)["several"] is True
+    shown = client.ask("row", **ANN, suggestion=True)
+    assert shown["suggestion"] == {"label": ["sport"], "confidence": "0.5", "why": "a reason"}
+    client.ask("answer", **ANN, place=0, label=["space", "sport"])
+    client.ask("answer", **BEN, place=0, label=[])
+    assert client.ask("row", **ANN, place=0)["answer"] == ["sport", "space"]
+    assert client.ask("row", **BEN, place=0)["answer"] == []
+    settling = client.ask("row", annotator="Cleo", settles=True)
+    assert settling["others"] == ["Ann: sport, space", "Ben: none of them"]
+    assert client.ask("answer", **ANN, place=1, label="")["labeled"] == 1
+    found = client.http.post("/api/answer", json={**ANN, "place": 1, "label": ["other"]})
+    assert found.status_code == 400
+
+
+def test_a_list_of_labels_is_refused_where_a_text_has_one(client: Client) -> None:
+    found = client.http.post("/api/answer", json={**ANN, "place": 0, "label": ["sport"]})
+    assert found.status_code == 400

@@ -124,6 +124,34 @@ def test_two_people_answer_by_mouse_and_by_keys_disagree_and_settle(
     ]
 
 
+def test_several_labels_are_chosen_and_saved_together(
+    page: Any, serving: Serving, tmp_path: Path
+) -> None:
+    rows = write_texts(tmp_path / "r.jsonl", [f"text {n}" for n in range(4)], several=True)
+    with serving(rows, several=True) as served:
+        page.goto(served.address)
+        begin(page, "Ann")
+        saved = page.locator("#chosen")
+        assert saved.inner_text() == "Save 1 label"  # the suggestion
+        page.get_by_role("button", name="space").click()
+        keep(page, "several")
+        press(page, "Enter", 2)
+        page.keyboard.press("1")
+        assert saved.inner_text() == "Save none of them"
+        press(page, "Enter", 3)
+        press(page, "s", 4)
+        page.keyboard.press("3")
+        page.get_by_role("button", name="Save 2 labels").click()
+        page.locator("#end").wait_for()
+        page.get_by_role("button", name="Back to the rows").click()
+        page.get_by_role("heading", name="Row 1 of").wait_for()
+        pressed = page.locator('#labels button[aria-pressed="true"] bdi')
+        assert pressed.all_inner_texts() == ["sport", "space"]
+    assert labels_in(rows.with_name("r-log.jsonl")) == [
+        ("Ann", label) for label in ('["sport", "space"]', "[]", "", '["sport", "business"]')
+    ]
+
+
 def test_among_hundreds_of_labels_one_is_found_without_a_mouse(
     page: Any, serving: Serving, tmp_path: Path
 ) -> None:

@@ -176,3 +176,16 @@ def test_the_same_texts_give_the_same_vectors() -> None:
     first = text_vectors(texts, seed=1)
     assert first.shape == (200, 100)
     np.testing.assert_array_equal(text_vectors(texts, seed=1), first)
+
+
+def test_of_several_labels_the_rarest_gets_its_rows_and_the_least_sure_answer_is_in_doubt() -> None:
+    chances = np.array([[0.9, 0.8], [0.9, 0.1], [0.1, 0.1], [0.9, 0.45]])
+    sets, counts = chances >= 0.4, np.array([3, 2])
+    candidates = Candidates(list("abcd"), chances, np.full(4, np.nan), sets, counts)
+    assert candidates.predicted.tolist() == [1, 0, 2, 1]
+    assert candidates.margins == pytest.approx([0.6, 0.8, 0.8, 0])
+    sample = Sample(2, 1, 0, counts)
+    sample.offer(Candidates(list("abcd"), chances, np.full(4, np.nan), sets))
+    assert sorted(sample.kept.predicted.tolist()) == [0, 1, 2]
+    vectors = np.eye(4)
+    assert {own.row for own in choose(candidates, vectors, 3, 0)} in ({0, 1, 2}, {1, 2, 3})

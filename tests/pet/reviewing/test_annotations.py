@@ -11,6 +11,8 @@ import pytest
 from pet.errors import InputError
 from pet.reviewing.annotation_files import ReviewRow, ReviewTask, write_rows
 from pet.reviewing.annotations import Annotation, read_annotations
+from pet.reviewing.answer_form import AnswerForm
+from pet.reviewing.review_file import read_rows
 from tests.support import files
 
 FIELDS = ("text",)
@@ -149,3 +151,62 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     for name in ("none.json", "none.csv"):
         with pytest.raises(InputError, match=name):
             read_annotations(tmp_path / name, FIELDS)
+
+
+SETS = AnswerForm(("a", "b"), several=True)
+
+
+def test_sets_of_labels_come_back_from_every_form(tmp_path: Path) -> None:
+    """As spreadsheets, our page, Label Studio and Argilla write them."""
+    csv = 'id,text,answer\n1,x,"[""b"", ""a""]"\n2,x,[]\n3,x,\n4,x,b\n'
+    lines = [{"id": str(n), "text": "x", "answer": own} for n, own in enumerate(
+        [["b", "a"], [], "", "b"], start=1)]  # fmt: skip
+    studio = [
+        {"data": {"row_id": str(n), "text": "x"}, "annotations": own}
+        for n, own in enumerate(
+            [
+                [{"result": [{"type": "choices", "value": {"choices": ["b", "a"]}}]}],
+                [{"result": []}],
+                [{"result": [], "was_cancelled": True}],
+                [{"result": [{"type": "choices", "value": {"choices": ["b"]}}]}],
+            ],
+            start=1,
+        )
+    ]
+    argilla = [
+        {"id": str(n), "fields": {"text": "x"}, "responses": own}
+        for n, own in enumerate(
+            [
+                {"answer": [{"value": ["b", "a"]}]},
+                {"answer": [{"value": []}]},
+                {},
+                {"answer": [{"value": ["b"]}]},
+            ],
+            start=1,
+        )
+    ]
+    documents = {
+        "a.csv": csv,
+        "a.jsonl": "".join(json.dumps(line) + "\n" for line in lines),
+        "studio.json": json.dumps(studio),
+        "argilla.json": json.dumps(argilla),
+    }
+    for name, text in documents.items():
+        (tmp_path / name).write_text(text)
+        found = read_annotations(tmp_path / name, FIELDS, form=SETS)
+        assert [own.label for own in found] == ['["a", "b"]', "[]", "", '["b"]'], name
+
+
+def test_rows_with_suggested_sets_are_written_for_every_tool(tmp_path: Path) -> None:
+    task = ReviewTask("?", FIELDS, ("a", "b"), "run", several=True)
+    row = ReviewRow("1", {"text": TEXT}, '["a", "b"]', 0.9, {"a": 0.9, "b": 0.8}, "why")
+    write_rows(tmp_path / "s.json", "label-studio", [row], task)
+    [shown] = json.loads((tmp_path / "s.json").read_text())
+    assert shown["predictions"][0]["result"][0]["value"] == {"choices": ["a", "b"]}
+    assert 'choice="multiple"' in (tmp_path / "s.xml").read_text()
+    write_rows(tmp_path / "g.json", "argilla", [row], task)
+    [record] = json.loads((tmp_path / "g.json").read_text())
+    assert record["suggestions"]["answer"]["value"] == ["a", "b"]
+    for name in ("r.csv", "r.jsonl"):
+        write_rows(tmp_path / name, name[2:], [row], task)
+        assert read_rows(tmp_path / name, FIELDS, SETS)[0].label == '["a", "b"]'

@@ -157,3 +157,21 @@ def test_answers_that_another_tool_has_written_are_not_overwritten(
     with pytest.raises(InputError, match="a name that is free"), open_review(rows, task):
         pass
     assert answers_path(rows).read_text() == "mine"
+
+
+def test_sets_of_labels_agree_as_a_whole_and_come_out_as_lists(tmp_path: Path) -> None:
+    path = write_texts(tmp_path / "r.jsonl", ["one", "two", "three"], several=True)
+    session = session_of(path, several=True)
+    both, none = '["sport", "space"]', "[]"
+    for reviewer, place, label in ((ANN, 0, both), (BEN, 0, both), (ANN, 1, none), (BEN, 1, both)):
+        session.answer(reviewer, place, label, suggestion_shown=False)
+    with pytest.raises(InputError, match="one of the labels"):
+        session.answer(ANN, 2, '["space", "sport"]', suggestion_shown=False)
+    session = session_of(path, several=True)
+    assert session.contested() == [1]
+    session.answer(CLEO, 1, none, suggestion_shown=False)
+    session.write_answers(answers_path(path))
+    lines = list(map(json.loads, answers_path(path).read_text().splitlines()))
+    assert [line["answer"] for line in lines] == [["sport", "space"], [], ""]
+    given = read_annotations(answers_path(path), ("text",), form=session.form)
+    assert [own.label for own in given] == [both, none, ""]

@@ -97,6 +97,48 @@ class Scenario:
         return Whole(contents(self.place), [None, before, self.see()], disk.counts)
 
 
+def kinds_of_runs(starting: Samples, folder: Path) -> list[Scenario]:
+    """List runs of other tasks: several labels a text, and rules; with generations."""
+
+    def run(place: Path, inputs: Path, **changes: Any) -> object:
+        changes = {**samples.SHIPPED, "generations": 1, "growth_factor": 2, **changes}
+        return label_pool(samples.tiny_config(inputs, starting.model, place / "news", **changes))
+
+    def with_rules(place: Path) -> None:
+        shutil.copytree(starting.inputs, place / "inputs")
+        task = samples.task_toml() + samples.RULES
+        (place / "inputs" / "task.toml").write_text(task, encoding="utf-8")
+
+    def several(place: Path) -> object:
+        inputs = place / "inputs"
+        pool = str(inputs / "pool.parquet")
+        return run(place, inputs, **samples.several(inputs, pool=pool))
+
+    return [
+        Scenario(
+            "run of several labels",
+            folder / "several",
+            lambda place: samples.write_several(place / "inputs"),
+            several,
+            predicted,
+        ),
+        Scenario(
+            "run with rules",
+            folder / "rules",
+            with_rules,
+            lambda place: run(place, place / "inputs"),
+            predicted,
+        ),
+    ]
+
+
+def predicted(place: Path) -> object:
+    """Return what a run's student predicts of three texts."""
+    texts = ["the team won", "a rocket", "the price of the stock"]
+    found = predict_texts(place / "news", texts)
+    return [(row.get("labels", row.get("label")), row["confidence"]) for row in found]
+
+
 def contents(place: Path) -> dict[str, str]:
     """Name what is in each file, but for times; temporary names are passed over.
 
@@ -138,12 +180,6 @@ def scenarios(starting: Samples, folder: Path) -> list[Scenario]:
     def run(place: Path, **changes: Any) -> object:
         config = samples.tiny_config(inputs, starting.model, place / "news", **changes)
         return label_pool(config, update=bool(changes))
-
-    def predict(place: Path) -> object:
-        found = predict_texts(
-            place / "news", ["the team won", "a rocket", "the price of the stock"]
-        )
-        return [(row["label"], row["confidence"]) for row in found]
 
     def run_again(place: Path) -> object:
         return run(place, task=str(place / "task.toml"))
@@ -209,14 +245,14 @@ def scenarios(starting: Samples, folder: Path) -> list[Scenario]:
         samples.write_csv(path, [[*r[:at], "sport", *r[at + 1 :]] for r in rows], head)
 
     often = [
-        scenario("run", run, look=predict),
+        scenario("run", run, look=predicted),
         scenario("label", label),
         scenario("second night", night, second_night),
     ]
     return [
         *often,
         *often,
-        scenario("run with other labels", run_again, with_other_labels, predict),
+        scenario("run with other labels", run_again, with_other_labels, predicted),
         scenario("first night", night, first_night),
         scenario("night with more labels", night, night_with_more_labels),
         scenario("export hf", export("hf")),

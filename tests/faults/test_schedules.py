@@ -12,7 +12,7 @@ import pytest
 from pet.errors import InputError, PetError
 from pet.storage.files import sweep, write_parquet, write_text
 from tests.faults.disk import KINDS, Disk, Fault, Killed
-from tests.faults.scenarios import Samples, Scenario, scenarios
+from tests.faults.scenarios import Samples, Scenario, kinds_of_runs, scenarios
 from tests.faults.schedules import play
 
 FOUND = (365,)  # of the thousand, those that once ended otherwise
@@ -28,6 +28,15 @@ def test_after_a_schedule_of_faults_the_bytes_are_those_of_the_undisturbed_run(
     among: list[Scenario], number: int
 ) -> None:
     play(number, among)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("number", range(24))
+def test_runs_of_several_labels_and_with_rules_go_on_to_the_same_bytes(
+    starting: Samples, tmp_path: Path, number: int
+) -> None:
+    played = play(number, kinds_of_runs(starting, tmp_path))
+    assert played.lines[-1] == "undisturbed: done"
 
 
 def test_a_schedule_is_the_same_when_it_is_played_again(among: list[Scenario]) -> None:

@@ -240,4 +240,4 @@ def test_a_student_of_several_labels_is_exported_with_its_thresholds(
     exec(code.replace("path/to/this/folder", str(tmp_path / "onnx")), namespace)
     names = read_json(tmp_path / "onnx" / "config.json")["id2label"]
     by_card = [[names[str(n)] for n in np.flatnonzero(row)] for row in namespace["given"]]
-    assert by_card == ours
+    assert by_card == ours[:1]

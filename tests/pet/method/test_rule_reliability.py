@@ -39,7 +39,7 @@ def test_agreement_tells_a_good_rule_from_one_that_fires_anywhere_or_nowhere() -
     assert found.share[1] == pytest.approx(1 / 3, abs=0.1)
     assert found.kappa[1] == pytest.approx(0, abs=0.1)
     assert np.isnan(found.share[2])
-    assert found.share[3] < 0.2, "members contradict it"
+    assert found.share[3] < 0.25, "members contradict it"
     assert found.kappa[3] < 0
 
 

@@ -220,13 +220,9 @@ class PetClassifier(ClassifierMixin, BaseEstimator):
             NotFittedError: there is no student yet.
             InputError: X is no texts, or a text is missing.
         """
-        return self._ask(X)[:, self._places()]
-
-    def _ask(self, X: Any) -> NDArray[np.floating]:
-        """Return the student's probabilities, in the order of its own labels. [rows, labels]"""
         check_is_fitted(self, "student_")
         fields = self.student_.record.fields
-        return self.student_.probabilities(complete(text_columns(X, fields)))
+        return self.student_.probabilities(complete(text_columns(X, fields)))[:, self._places()]
 
     def _places(self) -> list[int]:
         """Return the place of every class among the student's labels."""
@@ -239,13 +235,15 @@ class PetClassifier(ClassifierMixin, BaseEstimator):
         Where a text may have several labels: 1 for those that it is given, by the student's
         thresholds, else 0. [rows, classes]
         """
-        return self._given_by(self._ask(X))
+        probabilities = self.predict_proba(X)
+        if not self.student_.record.outcome.several:
+            return np.asarray(self.classes_[probabilities.argmax(axis=1)])
+        chosen = self.student_.record.outcome.choose(self._by_label(probabilities))
+        return chosen[:, self._places()].astype(np.int64)
 
-    def _given_by(self, probabilities: NDArray[np.floating]) -> NDArray[Any]:
-        outcome, places = self.student_.record.outcome, self._places()
-        if outcome.several:
-            return outcome.choose(probabilities)[:, places].astype(np.int64)
-        return np.asarray(self.classes_[probabilities[:, places].argmax(axis=1)])
+    def _by_label(self, probabilities: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Return probabilities of classes in the order of the student's labels. [rows, labels]"""
+        return probabilities[:, np.argsort(self._places())]
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the accuracy; where a text may have several labels, that of whole rows.
@@ -275,20 +273,23 @@ class PetClassifier(ClassifierMixin, BaseEstimator):
             import pandas as pd
         except ImportError:
             raise missing_package("pandas", "pandas", "PetClassifier.predict_frame") from None
-        probabilities = self._ask(X)
-        outcome, given = self.student_.record.outcome, self._given_by(probabilities)
-        labels: dict[str, Any] = {"label": given}
-        if outcome.several:
-            labels = {"labels": [self.classes_[own > 0].tolist() for own in given]}
-        chosen = outcome.choose(probabilities)
+        probabilities = self.predict_proba(X)
+        outcome, by_label = self.student_.record.outcome, self._by_label(probabilities)
+        chosen = outcome.choose(by_label)
+        of_class = chosen[:, self._places()] if outcome.several else probabilities.argmax(axis=1)
+        labels: dict[str, Any] = (
+            {"labels": [self.classes_[own > 0].tolist() for own in of_class]}
+            if outcome.several
+            else {"label": self.classes_[of_class]}
+        )
         columns = {
             **labels,
-            "confidence": outcome.confidence(probabilities, chosen),
-            "entropy": outcome.entropy(probabilities),
+            "confidence": outcome.confidence(by_label, chosen),
+            "entropy": outcome.entropy(by_label),
         }
         columns |= {
             f"probability of {label}": probabilities[:, place]
-            for label, place in zip(self.classes_, self._places(), strict=True)
+            for place, label in enumerate(self.classes_)
         }
         index = getattr(X, "index", None)  # of a list, it is a method
         return pd.DataFrame(columns, index=None if callable(index) else index)

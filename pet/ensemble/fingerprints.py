@@ -124,7 +124,7 @@ def _fingerprint(
         if session.task.rules:
             shape["rules"] = [rules_shape(session.task.rules), "as far as members confirm them"]
         if is_encoder:
-            shape["chosen"] = "by generation 0"  # penalty and temperature
+            shape["chosen"] = "by generation 0, a row"  # penalty and temperature
     return fingerprint(unit="member", **shape)
 
 

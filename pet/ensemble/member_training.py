@@ -97,7 +97,8 @@ def _chosen_before(session: Session, lineup: Lineup, member: Member) -> Chosen |
     if first is None or has_clean_teachers(session, lineup, member):
         return None
     record = read_record(folder_of(session.folder, first) / DONE)
-    return Chosen(record["penalty"], record["calibration_temperature"])
+    rows = len(session.labeled)
+    return Chosen(record["penalty"], record["calibration_temperature"], rows)
 
 
 def _train(session: Session, lineup: Lineup, member: Member, folder: Path) -> dict[str, Any]:

@@ -131,10 +131,22 @@ def _minimum(points: Array, wanted: Array, penalty: float) -> tuple[Array, Array
 
 
 class Chosen(NamedTuple):
-    """What cross-validation on the labeled rows has chosen: C, and what logits are divided by."""
+    """What cross-validation on the labeled rows has chosen: C, and what logits are divided by.
+
+    Attributes:
+        rows: labeled rows that it was chosen on.
+    """
 
     penalty: float
     temperature: float
+    rows: int
+
+    def for_rows(self, rows: float) -> float:
+        """Return the C for more rows under which the penalty weighs as much beside the mean loss.
+
+        With C itself, logits grow with the rows, and the temperature is too low for them.
+        """
+        return self.penalty * self.rows / rows
 
 
 @dataclass(frozen=True)
@@ -186,7 +198,7 @@ def fit_calibrated(
     best: tuple[float, Fitted] | None = None
     for trust in TRUST if len(drawn) else TRUST[:1]:
         counts = np.concatenate([np.ones(len(labels)), np.full(len(drawn), trust)])
-        for penalty in PENALTIES if before is None else (before.penalty,):
+        for penalty in PENALTIES if before is None else (before.for_rows(counts.sum()),):
             held_out = _held_out(points, targets, counts, folds, penalty)
             temperature = before.temperature if before else fit_temperature(held_out, labels)
             loss = negative_log_likelihood(softmax(held_out / temperature), labels) / len(labels)

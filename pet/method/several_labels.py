@@ -432,7 +432,7 @@ def fit_calibrated_heads(
     best: tuple[float, Fitted] | None = None
     for trust in TRUST if len(drawn) else TRUST[:1]:
         counts = np.concatenate([np.ones(len(truth)), np.full(len(drawn), trust)])
-        for penalty in PENALTIES if before is None else (before.penalty,):
+        for penalty in PENALTIES if before is None else (before.for_rows(counts.sum()),):
             held_out = np.empty(truth.shape)
             for fold in np.unique(folds):
                 inside = np.flatnonzero(folds == fold)

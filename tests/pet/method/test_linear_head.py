@@ -118,8 +118,17 @@ def test_dividing_a_head_divides_its_logits() -> None:
 def test_what_was_chosen_on_rows_held_out_is_kept_where_teachers_know_the_labels() -> None:
     """Drawn rows that give the labels away would choose the weakest penalty and most confidence."""
     first = fit_calibrated(POINTS, LABELS, *NOTHING, np.random.default_rng(0))
-    chosen = Chosen(first.penalty, 2.5)
+    chosen = Chosen(first.penalty, 2.5, len(LABELS))
     drawn, known_labels = POINTS.repeat(4, axis=0), GOLD.repeat(4, axis=0).astype(np.float32)
     kept = fit_calibrated(POINTS, LABELS, drawn, known_labels, np.random.default_rng(0), chosen)
-    assert (kept.penalty, kept.temperature) == chosen
+    assert kept.temperature == 2.5
     assert kept.held_out is None, "no row of them is out of fold"
+
+
+def test_logits_do_not_grow_with_the_rows_that_teachers_label() -> None:
+    """The temperature of generation 0 made them overconfident, the more rows the more."""
+    first = fit_calibrated(POINTS, LABELS, *NOTHING, np.random.default_rng(0))
+    chosen = Chosen(first.penalty, first.temperature, len(LABELS))
+    drawn, same_labels = POINTS.repeat(20, axis=0), GOLD.repeat(20, axis=0).astype(np.float32)
+    later = fit_calibrated(POINTS, LABELS, drawn, same_labels, np.random.default_rng(0), chosen)
+    np.testing.assert_allclose(later.head.weight, first.head.weight, atol=1e-2)

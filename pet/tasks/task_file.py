@@ -217,7 +217,9 @@ class TaskFile:
 
     def _check_places(self, paths: list[list[str]], separator: str) -> None:
         """Report names that stand at several places of a tree of labels."""
-        nodes = {separator.join(path[:depth]) for path in paths for depth in range(1, len(path))}
+        nodes = dict.fromkeys(
+            separator.join(path[:depth]) for path in paths for depth in range(1, len(path))
+        )
         for group in alike(nodes):
             fix = "a slip? write it in one way"
             self.report("labels", "one way to write a parent", named_apart(group), fix)

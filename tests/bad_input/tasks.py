@@ -64,7 +64,7 @@ CASES = [
          ("every name at one place of the tree", "'sport' at the top and below games"),
          tree("'/'", "games/sport")),
     Case("a parent written in two ways", CHECK,
-         ("one way to write a parent", "'News' and 'news'"), tree("'/'", "news/a", "News/b")),
+         ("one way to write a parent", "'news' and 'News'"), tree("'/'", "news/a", "News/b")),
     Case("a separator that no label has", CHECK,
          ("a text that some label has", "'>', which none has"), tree("'>'", "news/football")),
     Case("a separator at the end of a label", RUN,

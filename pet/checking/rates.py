@@ -30,6 +30,7 @@ from pet.models.scoring import (
 from pet.models.sentence_encoder import SentenceEncoder, encoder_length
 from pet.models.teachers import load_teacher
 from pet.models.training import cross_entropy, one_hot, train
+from pet.student.student_folder import student_encoder
 from pet.tasks.compilation import plain_encoder
 from pet.tasks.encoding import Encoder
 from pet.tasks.task import Task
@@ -143,9 +144,7 @@ def _measure_student(config: RunConfig, task: Task, texts: Columns) -> dict[str,
     started = time.monotonic()
     student = Classifier.fresh(config.student_ref, task.labels, device, 0, precision=precision)
     loaded = time.monotonic() - started
-    encoder = plain_encoder(
-        student.tokenizer, task.fields, config.student_length, long_texts=config.long_texts
-    )
+    encoder = student_encoder(config, task, student)
     scored = _seconds_of_read_row(config, student, encoder, texts)
     step = 0.0
     if config.student.steps or config.supervised.steps:

@@ -29,8 +29,12 @@ from pet.progress import Tick
 from pet.storage.units import Unit, fingerprint, make_unit
 from pet.student.exits import HELD_OUT, SHARE, held_out_rows
 from pet.student.soft_labels import read_targets
-from pet.student.student_folder import load_classifier, record_of, write_record
-from pet.tasks.compilation import plain_encoder
+from pet.student.student_folder import (
+    load_classifier,
+    record_of,
+    student_encoder,
+    write_record,
+)
 
 
 def distillation_loss(scores: Tensor, soft_labels: Tensor, temperature: float) -> Tensor:
@@ -111,9 +115,7 @@ def _distil(session: Session, targets: NDArray[np.float32]) -> tuple[Classifier,
     def loss(scores: Tensor, rows: Rows) -> Tensor:
         return distance(scores, soft[torch.from_numpy(rows)], config.temperature)
 
-    encoder = plain_encoder(
-        student.tokenizer, session.task.fields, config.student_length, long_texts=config.long_texts
-    )
+    encoder = student_encoder(config, session.task, student)
     texts = tokenize_columns(encoder, student.tokenizer, unlabeled.columns)
     rows = np.setdiff1d(np.flatnonzero(unlabeled.trainable), held_out_rows(session))
     rows = rare_repeated(rows, session.outcome.kinds(targets[rows]), config.class_weight)
@@ -175,9 +177,7 @@ def _thresholds(session: Session, model: Classifier) -> tuple[float, ...]:
     config, columns = session.config, unlabeled_rows(session).columns
     rows = np.unique(np.linspace(0, len(unlabeled_rows(session)) - 1, DECIDED).astype(np.int64))
     some = {name: [texts[row] for row in rows] for name, texts in columns.items()}
-    encoder = plain_encoder(
-        model.tokenizer, session.task.fields, config.student_length, long_texts=config.long_texts
-    )
+    encoder = student_encoder(config, session.task, model)
     logits = score_columns(model, encoder, some, config.tokens_per_batch)
     return session.outcome.fitted(session.outcome.probabilities(logits)).thresholds
 
@@ -225,12 +225,7 @@ def train_supervised(session: Session) -> Unit:
 
     def build(folder: Path) -> dict[str, Any]:
         model = _fresh_classifier(session, "supervised", config.supervised)
-        encoder = plain_encoder(
-            model.tokenizer,
-            session.task.fields,
-            config.student_length,
-            long_texts=config.long_texts,
-        )
+        encoder = student_encoder(config, session.task, model)
         texts = tokenize_columns(encoder, model.tokenizer, labeled.columns)
         steps = config.supervised.steps
         gold = session.outcome.targets(labeled.labels, len(session.task.labels))
@@ -278,12 +273,7 @@ def _write_scores(
     def make(tick: Tick) -> tuple[list[str], NDArray[np.float32]]:
         config = session.config
         model = load_classifier(config, session.folder / unit.path)
-        encoder = plain_encoder(
-            model.tokenizer,
-            session.task.fields,
-            config.student_length,
-            long_texts=config.long_texts,
-        )
+        encoder = student_encoder(config, session.task, model)
         return table.ids, score_columns(
             model, encoder, table.columns, config.tokens_per_batch, tick
         )

@@ -23,8 +23,7 @@ from pet.progress import Tick, no_tick
 from pet.storage.files import read_record
 from pet.storage.units import DONE, Unit, fingerprint, make_unit
 from pet.student.soft_labels import read_targets
-from pet.student.student_folder import load_classifier
-from pet.tasks.compilation import plain_encoder
+from pet.student.student_folder import load_classifier, student_encoder
 from pet.tasks.encoding import Encoder
 
 EXITS = "exits"  # in a run folder
@@ -77,12 +76,7 @@ def fit_exits(session: Session, student: Unit, soft: Unit, out_of_fold: Unit | N
         rng = np.random.default_rng(session.seed("exits", "fitted"))
         fitted = rng.permutation(others)[:FITTED]
         model = load_classifier(config, session.folder / student.path)
-        encoder = plain_encoder(
-            model.tokenizer,
-            session.task.fields,
-            config.student_length,
-            long_texts=config.long_texts,
-        )
+        encoder = student_encoder(config, session.task, model)
         with session.observer.stage(
             "fitting early exits", len(fitted) + len(held_out), "rows"
         ) as tick:

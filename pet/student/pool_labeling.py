@@ -23,8 +23,7 @@ from pet.student.exits import load_labeler, scores_and_layers
 from pet.student.label_choice import LabelChoice
 from pet.student.label_files import LabelWriter, Predictions, label_metadata
 from pet.student.scored_rows import ScoredRows
-from pet.student.student_folder import student_outcome
-from pet.tasks.compilation import plain_encoder
+from pet.student.student_folder import student_encoder, student_outcome
 from pet.tasks.encoding import Encoder
 
 BLOCKS_PER_WORKER = 4  # so that the last block takes little time
@@ -60,12 +59,7 @@ def label_own_pool(
     @functools.cache
     def load() -> tuple[Classifier, Encoder]:
         model = load_labeler(config, session.folder)
-        return model, plain_encoder(
-            model.tokenizer,
-            session.task.fields,
-            config.student_length,
-            long_texts=config.long_texts,
-        )
+        return model, student_encoder(config, session.task, model)
 
     def by_student(columns: Columns, tick: Tick) -> Predictions:
         model, encoder = load()

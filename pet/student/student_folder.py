@@ -246,3 +246,10 @@ def load_classifier(config: RunConfig, folder: Path) -> Classifier:
     """Load a student or a baseline of a run, on the run's device."""
     device = choose_device(config.device)
     return Classifier.load(str(folder), device, precision=config.precision)
+
+
+def student_encoder(config: RunConfig, task: Task, model: Classifier) -> Encoder:
+    """Return what turns a run's texts into the ids that its student, or a baseline, reads."""
+    return plain_encoder(
+        model.tokenizer, task.fields, config.student_length, long_texts=config.long_texts
+    )

@@ -33,12 +33,15 @@ def transfer(console: Console, found: dict[str, Any]) -> None:
 
 def _accuracy(found: dict[str, Any]) -> Table:
     accuracy, runs = found["accuracy"], found["runs"]
-    learned = any(any(row) for row in accuracy["learned"])
+    notes = {
+        "*: on their own training rows": any(any(row) for row in accuracy["learned"]),
+        "of several labels a text: 2 AUC - 1": any("labels_per_text" in run for run in runs),
+    }
     title = "accuracy with another run's adapters, and relative to the task's own adapters"
     table = Table(
         title=title,
         title_justify="left",
-        caption="*: on their own training rows" if learned else None,
+        caption="; ".join(note for note, holds in notes.items() if holds) or None,
         caption_justify="left",
     )
     table.add_column("adapters of")

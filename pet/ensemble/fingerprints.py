@@ -38,6 +38,7 @@ def base_digest(session: Session) -> str:
         unit="joint",
         model=adapted_digest(session),
         labeled=session.digests["labeled"],
+        **({"shares": session.task.shares} if session.task.several else {}),
         **_under_all_patterns(session, joint_training(session.config), "joint"),
     )
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -19,14 +20,14 @@ from pet.ensemble.divergence import divergence_reported
 from pet.ensemble.fingerprints import base_digest, joint_training
 from pet.ensemble.logits import logits_table, read_logits
 from pet.inputs.session import Session
-from pet.method.calibration import UNTRAINED, fit_scaling
-from pet.method.ensembling import combine, folds_of
+from pet.method.calibration import UNTRAINED
+from pet.method.ensembling import folds_of
 from pet.models.backbone import Backbone
 from pet.models.batching import Rows
 from pet.models.cloze_model import ClozeModel
 from pet.models.peft_adapter import add_lora, merge_lora
 from pet.models.scoring import Tokens, cloze_encoder, score_together, tokenize_columns
-from pet.models.training import cross_entropy, one_hot, optimize
+from pet.models.training import label_loss, optimize
 from pet.storage.files import read_record, write_parquet
 from pet.storage.units import DONE, Unit, make_unit
 from pet.tasks.encoding import Encoder
@@ -75,6 +76,7 @@ def _build(session: Session, folder: Path) -> dict[str, Any]:
     labeled = session.labeled
     trained = _Trained(session)
     before = trained.scores(np.arange(len(labeled)))
+    trained.read_as_evidence(before)
     if len(labeled) < LEAST_ROWS:
         session.observer.note(
             f"the teacher stays as it is: joint training takes {LEAST_ROWS} labeled rows, "
@@ -84,7 +86,7 @@ def _build(session: Session, folder: Path) -> dict[str, Any]:
         return {"kept": False}
     out_of_fold = np.empty_like(before)
     rng = np.random.default_rng(session.seed("joint", "folds"))
-    folds = folds_of(labeled.labels, FOLDS, rng)
+    folds = folds_of(session.outcome.strata(labeled.labels), FOLDS, rng)
     for fold in np.unique(folds):
         held_out = np.flatnonzero(folds == fold)
         others = np.flatnonzero(folds != fold)
@@ -92,7 +94,7 @@ def _build(session: Session, folder: Path) -> dict[str, Any]:
             trained.train(others, f"fold {fold}")
         out_of_fold[:, held_out] = trained.scores(held_out)
         trained.forget()
-    losses = [_log_losses(scores, labeled.labels) for scores in (before, out_of_fold)]
+    losses = [_log_losses(session, scores) for scores in (before, out_of_fold)]
     kept = not _is_clearly_higher(losses[1], losses[0])
     means = [float(own.mean()) for own in losses]
     history: list[float] = []
@@ -122,11 +124,30 @@ def _save(session: Session, folder: Path, model: ClozeModel, scores: Scores) -> 
         )
 
 
-def _log_losses(scores: Scores, labels: NDArray[np.int64]) -> NDArray[np.float64]:
+def _log_losses(session: Session, scores: Scores) -> NDArray[np.float64]:
     """Return the log-loss of the patterns together, calibrated on the same rows. [rows]"""
-    logits = combine(scores, [1.0] * len(scores))
-    found = fit_scaling(logits, labels, expected=UNTRAINED).probabilities(logits)
-    return -np.log(found[np.arange(len(labels)), labels])
+    outcome, truth = session.outcome, session.labeled.labels
+    offsets = _offsets(session, scores)
+    logits = outcome.combine(scores + offsets[:, None], [1.0] * len(scores))
+    found = outcome.fit_scaling(logits, truth, UNTRAINED).probabilities(logits)
+    return outcome.log_losses(found, truth)
+
+
+def _offsets(session: Session, scores: Scores) -> Scores:
+    """Return what makes evidence of scores, where a text may have several labels.
+
+    The labeled rows stand for the pool, of which the model that comes out is asked.
+
+    Args:
+        scores: of the labeled rows. [patterns, rows, labels]
+
+    Returns:
+        [patterns, labels]
+    """
+    if not session.outcome.several:
+        return np.zeros((len(scores), scores.shape[-1]), np.float32)
+    prior = session.config.calibration
+    return np.stack([session.outcome.prior_offset(own, prior) for own in scores]).astype(np.float32)
 
 
 def _is_clearly_higher(losses: NDArray[np.float64], others: NDArray[np.float64]) -> bool:
@@ -158,18 +179,25 @@ class _Trained:
         self._texts: Tokens = {}
         for encoder in self._encoders:
             tokenize_columns(encoder, self.model.tokenizer, session.labeled.columns, self._texts)
+        self._offsets: list[Tensor] = []
+
+    def read_as_evidence(self, scores: Scores) -> None:
+        """Learn to score by how much more than these. [patterns, rows, labels]"""
+        offsets = torch.from_numpy(_offsets(self._session, scores))
+        self._offsets = list(offsets.to(self.model.device))
 
     def train(self, rows: Rows, name: str) -> list[float]:
         """Put LoRA on the model and train it on these labeled rows; return the steps' losses."""
         session, encoders, texts = self._session, self._encoders, self._texts
         settings, seed = joint_training(session.config), session.seed("joint", name)
         add_lora(self.model, session.config, settings, seed)
-        gold = one_hot(session.labeled.labels, len(session.task.labels))
-        of_rows = cross_entropy(gold, self.model.device)
+        gold = session.outcome.targets(session.labeled.labels, len(session.task.labels))
+        of_rows = label_loss(session.outcome, gold, self.model.device)
 
         def loss(rows: Rows, *, step: int) -> Tensor:
-            encoder = encoders[step % len(encoders)]
-            return of_rows(self.model.outputs(encoder, texts, rows), rows)
+            place = step % len(encoders)
+            scores = self.model.outputs(encoders[place], texts, rows)
+            return of_rows(scores + self._offsets[place], rows)
 
         stage = f"training all patterns, {name}"
         with (

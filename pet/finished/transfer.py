@@ -25,7 +25,6 @@ from pet.models.scoring import ask_in_turn, cloze_encoder
 from pet.progress import Observer
 from pet.storage.run_folders import recorded_inputs
 from pet.tasks.encoding import Encoder
-from pet.tasks.task import refuse_several
 
 MEASURES = (
     "cosine_average",
@@ -74,7 +73,8 @@ def measure_transfer(folders: Sequence[Path], observer: Observer) -> dict[str, A
             of `runs` by runs, no member with itself. What does not apply is absent, or null.
         `accuracy`: means over a task's members. `matrix` [runs, tasks], `relative` to the task's
             own, `untrained` [tasks] with no adapter at all, and `learned` [runs, tasks]: whether
-            the rows are those that the adapters were trained on.
+            the rows are those that the adapters were trained on. Of a task of several labels a
+            text, whose run says so (`labels_per_text`), it is 2 AUC - 1, the labels' mean.
 
     Raises:
         InputError: a run is none, or not finished, has no adapters, or other ones than the first.
@@ -91,6 +91,7 @@ def measure_transfer(folders: Sequence[Path], observer: Observer) -> dict[str, A
                 "task": side.run.task.name,
                 "measured_on": side.measured_on,
                 "rows": len(side.table),
+                **({"labels_per_text": "any"} if side.run.task.several else {}),
             }
             for side in sides
         ],
@@ -121,7 +122,6 @@ def _open_sides(folders: Sequence[Path]) -> list[Side]:
 
 def _open_side(folder: Path) -> Side:
     run = open_run(folder)
-    refuse_several(run.task, "pet transfer")
     members = adapters_of(folder)
     if not members:
         raise InputError(
@@ -250,7 +250,7 @@ def _accuracy(sides: Sequence[Side], backbone: Backbone, observer: Observer) -> 
 def _try_on(
     task: Side, sides: Sequence[Side], backbone: Backbone, observer: Observer
 ) -> list[float]:
-    """Return the accuracy on a task with the adapters of every run, and last with none."""
+    """Return how right members are about a task with the adapters of every run, last with none."""
     count = (len(sides) + 1) * len(task.members)
     stage = f"all on {task.run.task.name}"
     with observer.stage(stage, len(task.table), "rows") as tick:
@@ -261,8 +261,12 @@ def _try_on(
             task.run.config.tokens_per_batch,
             tick,
         )
-    accuracy = (logits.argmax(axis=-1) == task.table.labels).mean(axis=1)
-    return [round(float(own.mean()), 4) for own in accuracy.reshape(len(sides) + 1, -1)]
+    outcome, truth = task.run.outcome, task.table.labels
+    if outcome.several:  # whose labels would need thresholds of every adapter's own
+        right = np.array([outcome.accuracy_weight(own, truth) for own in logits])
+    else:
+        right = (logits.argmax(axis=-1) == truth).mean(axis=1)
+    return [round(float(own.mean()), 4) for own in right.reshape(len(sides) + 1, -1)]
 
 
 def _loaded(

@@ -101,24 +101,22 @@ def _problems_of_several(config: RunConfig, task: Task) -> list[Problem]:
                 "rename the pool's column, or leave it out",
             )
         )
-    instead = {
-        "calibration=none": ("leave it out", config.calibration == "none"),
-        "student.exits": ("leave it out", config.student.exits),
-        f"joint.steps={config.joint.steps}": ("--set joint.steps=0", config.joint.steps > 0),
-        f"init_from={config.init_from}": ("leave it out", config.init_from is not None),
+    refused = {
+        "preset=paper": "take --preset default: the paper's formulas are those of one label",
+        "calibration=none": "leave it out: of a label that is asked by itself, the "
+        "log-probability of a word says nothing without its mean over the pool",
     }
-    if config.preset == "paper":
-        instead = {"preset=paper": ("take --preset default", True)}
-    problems += [
-        Problem(
-            f"setting {name.partition('=')[0]}",
-            f"one label a text ({where} has {several})",
-            name,
-            f"{fix}: it is not built for several labels a text yet",
+    # The preset brings that calibration: one problem is enough.
+    name = "preset=paper" if config.preset == "paper" else f"calibration={config.calibration}"
+    if name in refused:
+        problems.append(
+            Problem(
+                f"setting {name.partition('=')[0]}",
+                f"one label a text ({where} has {several})",
+                name,
+                refused[name],
+            )
         )
-        for name, (fix, given) in instead.items()
-        if given
-    ]
     return problems
 
 

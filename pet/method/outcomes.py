@@ -240,6 +240,10 @@ class Outcome(ABC):
         """Return accuracy, macro-F1, calibration error and rows of a set of predictions."""
 
     @abstractmethod
+    def log_losses(self, probabilities: Array, truth: Truth) -> Array:
+        """Return the log-loss of each row, over all of its labels, in nats. [rows]"""
+
+    @abstractmethod
     def evaluated(self, probabilities: Array, truth: Truth, threshold: float) -> dict[str, Any]:
         """Measure coverage and calibration, and what is mistaken for what."""
 
@@ -379,6 +383,9 @@ class OneLabel(Outcome):
 
     def metrics(self, probabilities: Array, truth: Truth) -> dict[str, float]:
         return metrics(probabilities, truth)
+
+    def log_losses(self, probabilities: Array, truth: Truth) -> Array:
+        return -np.log(probabilities[np.arange(len(truth)), truth])
 
     def evaluated(self, probabilities: Array, truth: Truth, threshold: float) -> dict[str, Any]:
         labels = probabilities.shape[1]
@@ -592,6 +599,9 @@ class AnyLabels(Outcome):
 
     def metrics(self, probabilities: Array, truth: Truth) -> dict[str, float]:
         return of_sets.set_metrics(probabilities, truth, self.choose(probabilities))
+
+    def log_losses(self, probabilities: Array, truth: Truth) -> Array:
+        return several.log_losses(probabilities, truth)
 
     def evaluated(self, probabilities: Array, truth: Truth, threshold: float) -> dict[str, Any]:
         chosen = self.choose(probabilities)

@@ -64,9 +64,17 @@ def weighted_mean(logits: Array, weights: Array, mask: Sets | None = None) -> Ar
 
 def log_loss(probabilities: Array, targets: Array | Sets) -> float:
     """Return the mean binary cross-entropy over rows and labels, in nats."""
+    return float(_losses(probabilities, targets).mean())
+
+
+def log_losses(probabilities: Array, targets: Array | Sets) -> Array:
+    """Return the binary cross-entropy of each row, summed over labels, in nats. [rows]"""
+    return np.asarray(_losses(probabilities, targets).sum(axis=1))
+
+
+def _losses(probabilities: Array, targets: Array | Sets) -> Array:
     safe = np.clip(np.asarray(probabilities, np.float64), 1e-9, 1 - 1e-9)
-    losses = targets * np.log(safe) + (1 - targets) * np.log1p(-safe)
-    return -float(losses.mean())
+    return -(targets * np.log(safe) + (1 - targets) * np.log1p(-safe))
 
 
 # How far a label's own temperature is expected to be from that of all, in log; and its offset from

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import Module
+from torch.nn import Module, functional
 
 from pet.errors import InputError, Problem
 from pet.method.linear_head import LinearHead
@@ -62,6 +62,18 @@ class LayerStates(Classifier):
         return torch.cat([*(own[:, 0].float() for own in below), output.logits.float()], dim=1)
 
 
+def sureness(module: Any, scores: Tensor) -> Tensor:
+    """Return how likely a classifier's answer is: its label, or of several all answers. [rows]
+
+    Args:
+        module: the classifier, whose configuration says which.
+        scores: [rows, labels]
+    """
+    if module.config.problem_type == "multi_label_classification":
+        return functional.logsigmoid(scores.abs()).sum(-1).exp()
+    return scores.softmax(-1).amax(-1)
+
+
 class _Rows:
     """The rows of a batch: what is known of those that have left, and which are still there.
 
@@ -93,10 +105,10 @@ _batch: ContextVar[_Rows | None] = ContextVar("batch", default=None)
 class _Exit:
     """The head of a layer, which looks at what the next layer is about to read."""
 
-    def __init__(self, layer: int, head: LinearHead, threshold: float, device: torch.device):
-        self._layer, self._threshold = layer, threshold
-        self._weight = torch.from_numpy(head.weight).to(device)
-        self._bias = torch.from_numpy(head.bias).to(device)
+    def __init__(self, plain: Classifier, layer: int, head: LinearHead, threshold: float):
+        self._module, self._layer, self._threshold = plain.module, layer, threshold
+        self._weight = torch.from_numpy(head.weight).to(plain.device)
+        self._bias = torch.from_numpy(head.bias).to(plain.device)
 
     def __call__(self, _layer: Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
         rows = _batch.get()
@@ -105,7 +117,7 @@ class _Exit:
         hidden, mask, *others = inputs
         with torch.autocast(hidden.device.type, enabled=False):
             scores = hidden[:, 0].float() @ self._weight + self._bias
-        sure = scores.softmax(-1).amax(-1) >= self._threshold
+        sure = sureness(self._module, scores) >= self._threshold
         rows.leave(sure, scores, self._layer)
         if not len(rows.here):
             raise _AllLeft
@@ -131,7 +143,7 @@ class EarlyExitClassifier(Classifier):
         super().__init__(plain.module, plain.tokenizer, plain.device, precision=plain.precision)
         self._layers = layers_of(plain.module)
         for number, (layer, head) in enumerate(zip(self._layers[1:], heads, strict=True), 1):
-            exit_ = _Exit(number, head, threshold, self.device)
+            exit_ = _Exit(plain, number, head, threshold)
             layer.register_forward_pre_hook(exit_, with_kwargs=True)
 
     def outputs(self, encoder: Encoder, texts: Texts, rows: Rows) -> Tensor:

@@ -18,6 +18,7 @@ from pet.finished.predictors import Predict, outcome_by, predictor_of
 from pet.inputs.inputs import computation
 from pet.inputs.run_tables import csv_format
 from pet.method.drift import Sketch, TextSketch
+from pet.method.label_trees import LabelTree
 from pet.method.outcomes import ONE
 from pet.nightly.arrivals import Late, PoolFile
 from pet.nightly.file_reading import read_limited
@@ -139,7 +140,10 @@ class FileLabeler:
             metadata = self._metadata(file)
             outcome = outcome_by(self._run, self.model.voice) if self.task.several else ONE
             labels = self.task.labels
-            writer = LabelWriter(folder, labels, config, source, metadata, outcome=outcome)
+            tree = LabelTree.of(labels, self.task.label_separator)
+            writer = LabelWriter(
+                folder, labels, config, source, metadata, outcome=outcome, tree=tree
+            )
             predict = self.predictor  # loaded before anything is written
             writer.label(pool, lambda batch, tick: predict(batch.columns, tick), self.observer)
         counts = count_labels(folder, self.task.labels, self.task.several)

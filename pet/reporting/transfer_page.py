@@ -79,6 +79,7 @@ def draw_transfer(found: Mapping[str, Any]) -> str:
             for rows in zip(*(accuracy[k] for k in ("matrix", "relative", "learned")), strict=True)
         ],
         learned=any(any(row) for row in accuracy["learned"]),
+        several=any("labels_per_text" in run for run in found["runs"]),
         untrained=accuracy["untrained"],
         relative=plots.heat_map("relative", numbers, numbers, accuracy["relative"]),
         measures=[

@@ -13,7 +13,6 @@ from pet.inputs.inputs import computation
 from pet.inputs.pool_sample import unlabeled_rows
 from pet.inputs.session import Session
 from pet.method.early_exit import Left, choose_threshold, left
-from pet.method.ensembling import softmax
 from pet.method.linear_head import LinearHead, load_head
 from pet.models.early_exit import EarlyExitClassifier, LayerStates
 from pet.models.linear_probe import PENALTY
@@ -23,7 +22,7 @@ from pet.progress import Tick, no_tick
 from pet.storage.files import read_record
 from pet.storage.units import DONE, Unit, fingerprint, make_unit
 from pet.student.soft_labels import read_targets
-from pet.student.student_folder import load_classifier, student_encoder
+from pet.student.student_folder import load_classifier, student_encoder, student_outcome
 from pet.tasks.encoding import Encoder
 
 EXITS = "exits"  # in a run folder
@@ -90,7 +89,7 @@ def fit_exits(session: Session, student: Unit, soft: Unit, out_of_fold: Unit | N
                 )
                 for own in states(fitted).layers
             ]
-            found = _compared(heads, states(held_out))
+            found = _compared(session, heads, states(held_out))
         threshold = choose_threshold(*found)
         for number, head in enumerate(heads, 1):
             (folder / f"layer-{number}").mkdir()
@@ -98,7 +97,7 @@ def fit_exits(session: Session, student: Unit, soft: Unit, out_of_fold: Unit | N
         record = {"threshold": threshold, "held_out": _described(left(*found, threshold), held_out)}
         if session.test is not None:
             own = states_of(model, encoder, session.test.columns, config)
-            compared = left(*_compared(heads, own), threshold)
+            compared = left(*_compared(session, heads, own), threshold)
             record["test"] = _described(compared, session.test.labels)
         return record
 
@@ -129,12 +128,18 @@ def states_of(
     return States(layers.reshape(len(found), -1, width).swapaxes(0, 1), found[:, -labels:])
 
 
-def _compared(heads: list[LinearHead], states: States) -> tuple[Array, NDArray[np.bool_]]:
+def _compared(
+    session: Session, heads: list[LinearHead], states: States
+) -> tuple[Array, NDArray[np.bool_]]:
     """Return how sure heads are, and whether they agree with the last. [exits, rows] each"""
+    outcome, decided = session.outcome, student_outcome(session)
     scores = [head.logits(own) for head, own in zip(heads, states.layers, strict=True)]
-    given = states.scores.argmax(axis=1)
-    confidence = np.stack([softmax(own.astype(np.float64)).max(axis=1) for own in scores])
-    return confidence, np.stack([own.argmax(axis=1) == given for own in scores])
+    last, *found = (
+        outcome.probabilities(own.astype(np.float64)) for own in (states.scores, *scores)
+    )
+    sure = np.stack([outcome.confidence(own, outcome.choose(own)) for own in found])
+    alike = np.stack([decided.choose(own) == decided.choose(last) for own in found])
+    return sure, alike.all(axis=-1) if outcome.several else alike
 
 
 def _described(found: Left, rows: NDArray[Any]) -> dict[str, Any]:

@@ -36,13 +36,17 @@ def measure(cell: Cell) -> dict[str, dict[str, Any]]:
     assert cell.labeled is not None, "SetFit needs labeled rows"
     python = environment(cache_root().resolve() / "bench" / "setfit-venv")
     with tempfile.TemporaryDirectory() as out:
-        _call(
-            command(python, cell.labeled, cell.test, cell.seed, Path(out)), Path(out), offline(out)
-        )
-        probabilities = np.load(Path(out) / "probabilities.npy")
+        probabilities = train(python, cell.labeled, cell.test, cell.seed, Path(out))
         seconds = json.loads((Path(out) / "timing.json").read_text())["seconds"]
     truth = truth_of(cell.labeled, cell.test)
     return {"SetFit": {**metrics(probabilities, truth), "minutes": seconds / 60}}
+
+
+def train(python: Path, labeled: Path, test: Path, seed: int, out: Path) -> np.ndarray:
+    """Train on labeled rows; return probabilities of the others, and leave files in a folder."""
+    _call(command(python, labeled, test, seed, out), out, offline(out))
+    found: np.ndarray = np.load(out / "probabilities.npy")
+    return found
 
 
 def environment(folder: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,10 +17,12 @@ from typer.testing import CliRunner
 from flows.cli import app
 from pet.errors import InputError
 from pet.finished.inference import evaluate_run, label_new_pool, predict_texts
+from pet.nightly.night import label_new
 from pet.progress import SILENT
 from pet.reporting.report_page import write_page
 from pet.storage.files import read_record
 from tests.support import samples
+from tests.support.nights import night_settings
 from tests.support.shared import Shared
 
 RENAMED = {"sport": "people/sport", "business": "people/business", "space": "space"}
@@ -105,6 +108,23 @@ def test_predictions_of_a_finished_run_go_down_the_tree(
     assert found["levels"] == read_record(tree_run / "report.json")["test"]["student"]["levels"]
     shown = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["predict", str(tree_run), texts[0]])
     assert "stops at people" in shown.stdout
+
+
+def test_a_night_writes_how_far_down_each_row_is_sure(
+    tree_run: Path, tree_inputs: Path, tmp_path: Path
+) -> None:
+    config = night_settings(tmp_path, tree_run, tree_inputs / "labeled.csv")
+    shutil.copy(tree_inputs / "pool.parquet", tmp_path / "pool" / "monday.parquet")
+    night = label_new(config)
+    files = sorted(map(str, Path(night["labels"]).rglob("part-*.parquet")))
+    found = dataset(files).to_table().to_pylist()
+    own = {row["id"]: row for row in labels_of(tree_run).to_pylist()}
+    assert len(found) == len(own)
+    for row in found:
+        assert row["node"] == own[row["id"]]["node"]
+        assert [level["abstain"] for level in row["levels"]] == [
+            level["abstain"] for level in own[row["id"]]["levels"]
+        ]
 
 
 def test_columns_of_a_tree_are_not_kept_columns(

@@ -21,21 +21,24 @@ from pet.certifying.shares import draw_for_shares, estimate
 from pet.checking.check import check_inputs
 from pet.checking.zero_shot import label_zero_shot
 from pet.data.labeled import read_labeled
+from pet.ensemble import joint_training
 from pet.ensemble.logits import read_logits
 from pet.errors import InputError
 from pet.finished.exports import export_run
 from pet.finished.finished_run import open_run
 from pet.finished.inference import evaluate_run, label_new_pool, predict_texts
+from pet.finished.predictors import predictor_of
 from pet.finished.transfer import measure_transfer
 from pet.nightly.ledger import read_entries
 from pet.nightly.night import label_new
 from pet.nightly.weekly_shares import weekly_shares
 from pet.pipeline import label_pool
-from pet.progress import SILENT
+from pet.progress import SILENT, no_tick
 from pet.reporting.report_page import write_page
 from pet.reviewing.review_rows import write_review
 from pet.reviewing.reviewed import take_answers
 from pet.storage.files import read_record
+from pet.student import exits
 from tests.conftest import ModelFolder
 from tests.support import samples
 from tests.support.nights import arrive, night_settings
@@ -177,6 +180,59 @@ def test_generations_encoder_and_adapters_end_in_labels(
     assert all(weight >= 0 for weight in report["weights"].values())
 
 
+def test_adapters_start_from_another_run_and_are_compared(
+    several_inputs: Path, config_for: Callable[..., Any], tmp_path: Path
+) -> None:
+    inputs = samples.several(several_inputs, **samples.adapted("lora"))
+    first = config_for(**inputs, out=str(tmp_path / "first"))
+    label_pool(first)
+    second = config_for(**inputs, out=str(tmp_path / "second"), init_from=first.out, seed=5)
+    label_pool(second)
+    runs = [Path(first.out), Path(second.out)]
+    found = measure_transfer(runs, SILENT)["accuracy"]
+    for place, run in enumerate(runs):
+        patterns = read_record(run / "report.json")["test"]["patterns"]
+        assert len(patterns) == 3
+        assert 0 <= found["matrix"][place][place] <= 1
+    assert found["untrained"][0] == found["untrained"][1], "the same task on the same rows"
+
+
+def test_one_teacher_learns_all_labels_of_a_text(
+    several_inputs: Path, config_for: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(joint_training, "LEAST_ROWS", 2)
+    monkeypatch.setattr(joint_training, "_is_clearly_higher", lambda losses, others: False)
+    joint = {"steps": 60, "batch_size": 12, "learning_rate": 0.01}
+    changes = {"joint": joint, "member": {"steps": 0}, "lora": {"rank": 2}}
+    config = config_for(**samples.several(several_inputs, **changes))
+    report = label_pool(config)
+    losses = read_record(Path(config.out) / "joint" / "done.json")["losses"]
+    assert np.mean(losses[-9:]) < 0.8 * np.mean(losses[:9])
+    assert report["labels"]["rows"] == 37
+
+
+def test_rows_leave_a_student_that_is_sure_of_every_label(
+    several_inputs: Path, config_for: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exits, "choose_threshold", lambda sure, _: float(np.median(sure)))
+    student = {**samples.TINY["student"], "exits": True}
+    config = config_for(**samples.several(several_inputs, student=student))
+    report = label_pool(config)
+    layers = report["labels"]["layers"]
+    assert 0 < layers[0] < sum(layers) == 37
+    assert 0 <= report["exits"]["held_out"]["agreement"] <= 1
+    opened = open_run(Path(config.out))
+    texts = [text for text in samples.pool_texts() if text and text.strip()]
+    plain, own = (
+        predictor_of(opened, "student", exits=on)({"text": texts}, no_tick) for on in (False, True)
+    )
+    stayed = own.layers == 2
+    np.testing.assert_allclose(own.probabilities[stayed], plain.probabilities[stayed], atol=1e-5)
+    written = labels_of(Path(config.out))["labels"].to_pylist()
+    assert own.chosen is not None
+    assert written == [[samples.LABELS[n] for n in np.flatnonzero(row)] for row in own.chosen]
+
+
 def test_check_shows_how_well_each_label_is_ranked(
     several_inputs: Path, model_folder: ModelFolder
 ) -> None:
@@ -192,7 +248,6 @@ def test_check_shows_how_well_each_label_is_ranked(
     [
         ({"labeled": None, "test": None}, "labeled rows"),
         ({"calibration": "none"}, "calibration"),
-        ({"member": {"steps": 0}, "joint": {"steps": 2}}, "joint.steps"),
         ({"preset": "paper"}, "preset"),
         ({"keep_columns": ["labels"]}, "keep_columns"),
     ],
@@ -212,8 +267,8 @@ def test_what_knows_one_label_a_text_refuses_such_a_task_and_writes_nothing(
     pool, out = str(several_inputs / "pool.parquet"), tmp_path / "out"
     task, bert = str(several_inputs / "task.toml"), str(model_folder("bert"))
     before = contents(several_run)
-    with pytest.raises(InputError, match="one label a text, for pet transfer"):
-        measure_transfer([several_run, tmp_path], SILENT)
+    with pytest.raises(InputError, match="one label a text, for --suggest-words"):
+        check_inputs(samples.several(several_inputs, model=bert, pool=pool), with_words=True)
     with pytest.raises(InputError, match=r"a table \[prior\]"):
         label_zero_shot(task, pool, str(out), bert, SILENT)
     assert not out.exists()

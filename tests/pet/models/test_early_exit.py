@@ -34,6 +34,15 @@ def heads_of(model: Any, seed: int = 3) -> list[LinearHead]:
     ]
 
 
+def sure_of(model: Any, scores: Any) -> float:
+    """How likely one label is, or the answers to all of them."""
+    own = torch.tensor(scores)
+    if model.module.config.problem_type != "multi_label_classification":
+        return float(own.softmax(0).max())
+    chances = own.sigmoid()
+    return float(torch.maximum(chances, 1 - chances).prod())
+
+
 def by_hand(model: Any, heads: list[LinearHead], threshold: float) -> Any:
     """Every text by itself, all layers computed. [rows, labels + 1]"""
     found = []
@@ -46,25 +55,33 @@ def by_hand(model: Any, heads: list[LinearHead], threshold: float) -> Any:
             for head, own in zip(heads, output.hidden_states[1:], strict=False)
         ]
         answers.append(output.logits[0].numpy())
-        sure = [float(torch.tensor(own).softmax(0).max()) >= threshold for own in answers[:-1]]
+        sure = [sure_of(model, own) >= threshold for own in answers[:-1]]
         at = [*sure, True].index(True)
         found.append([*answers[at], at + 1])
     return np.array(found)
 
 
+@pytest.mark.parametrize("problem", [None, "multi_label_classification"])
 @pytest.mark.parametrize("kind", LIKE_BERT)
-def test_rows_leave_with_the_scores_of_their_layer(model_folder: ModelFolder, kind: str) -> None:
+def test_rows_leave_with_the_scores_of_their_layer(
+    model_folder: ModelFolder, kind: str, problem: str | None
+) -> None:
     """A mask or a column of another row, once some have left, gives scores that look sound."""
-    model = fresh_classifier(model_folder(kind))
+
+    def fresh() -> Any:
+        model = fresh_classifier(model_folder(kind))
+        model.module.config.problem_type = problem
+        return model
+
+    model = fresh()
     encoder, texts = plain_batchable(model, TEXTS)
     heads = heads_of(model)
     surest = by_hand(model, heads, 0.0)
-    probabilities = torch.tensor(surest[:, :-1]).softmax(-1).max(-1).values.sort().values
-    middle = float(probabilities[1:3].mean())
+    middle = float(np.mean(sorted(sure_of(model, own) for own in surest[:, :-1])[1:3]))
     expected = by_hand(model, heads, middle)
     assert sorted(set(expected[:, -1])) == [1, 2], "some rows leave, and some stay"
     for threshold, wanted in ((middle, expected), (0.0, surest), (2.0, by_hand(model, heads, 2.0))):
-        own = EarlyExitClassifier(fresh_classifier(model_folder(kind)), heads, threshold)
+        own = EarlyExitClassifier(fresh(), heads, threshold)
         found = score(own, encoder, texts, tokens_per_batch=512)
         np.testing.assert_allclose(found, wanted, atol=1e-4)
 

@@ -200,7 +200,10 @@ class TaskFile:
             self.report(place, "a text between a label and what it is part of", shown(value), fix)
             return ""
         if self.document.get("labels_per_text", "one") != "one":
-            fix = "remove one of the two: a tree of several labels a text is not built"
+            fix = (
+                "leave it out, since a tree of several labels a text is not built: sport/football "
+                "is a label like others then, and a row may list sport beside it"
+            )
             self.report(place, "one label a text beside it", 'labels_per_text = "any"', fix)
         if labels and not any(value in label for label in labels):
             found, fix = f"{shown(value)}, which none has", "correct it, or leave it out"

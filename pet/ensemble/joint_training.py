@@ -21,7 +21,7 @@ from pet.ensemble.fingerprints import base_digest, joint_training
 from pet.ensemble.logits import logits_table, read_logits
 from pet.inputs.session import Session
 from pet.method.calibration import UNTRAINED
-from pet.method.ensembling import folds_of
+from pet.method.ensembling import Array, folds_of
 from pet.models.backbone import Backbone
 from pet.models.batching import Rows
 from pet.models.cloze_model import ClozeModel
@@ -124,7 +124,7 @@ def _save(session: Session, folder: Path, model: ClozeModel, scores: Scores) -> 
         )
 
 
-def _log_losses(session: Session, scores: Scores) -> NDArray[np.float64]:
+def _log_losses(session: Session, scores: Scores) -> Array:
     """Return the log-loss of the patterns together, calibrated on the same rows. [rows]"""
     outcome, truth = session.outcome, session.labeled.labels
     offsets = _offsets(session, scores)
@@ -150,7 +150,7 @@ def _offsets(session: Session, scores: Scores) -> Scores:
     return np.stack([session.outcome.prior_offset(own, prior) for own in scores]).astype(np.float32)
 
 
-def _is_clearly_higher(losses: NDArray[np.float64], others: NDArray[np.float64]) -> bool:
+def _is_clearly_higher(losses: Array, others: Array) -> bool:
     """Return whether losses of the same rows are higher, by more than a standard error."""
     differences = losses - others
     deviation = differences.std(ddof=1) if len(differences) > 1 else np.inf

@@ -74,7 +74,7 @@ def log_losses(probabilities: Array, targets: Array | Sets) -> Array:
 
 def _losses(probabilities: Array, targets: Array | Sets) -> Array:
     safe = np.clip(np.asarray(probabilities, np.float64), 1e-9, 1 - 1e-9)
-    return -(targets * np.log(safe) + (1 - targets) * np.log1p(-safe))
+    return -np.asarray(targets * np.log(safe) + (1 - targets) * np.log1p(-safe))
 
 
 # How far a label's own temperature is expected to be from that of all, in log; and its offset from

@@ -139,7 +139,7 @@ def _compared(
     )
     sure = np.stack([outcome.confidence(own, outcome.choose(own)) for own in found])
     alike = np.stack([decided.choose(own) == decided.choose(last) for own in found])
-    return sure, alike.all(axis=-1) if outcome.several else alike
+    return sure, np.asarray(alike.all(axis=-1) if outcome.several else alike)
 
 
 def _described(found: Left, rows: NDArray[Any]) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pet.models.batching import Rows
+from pet.errors import is_out_of_memory
+from pet.models.batching import MEMORY_ERRORS, Rows
 from pet.models.fast_paths import head_at, head_for, restricted_to
 from pet.models.model import Model, Precision, Tensors, Texts, batch_tensors
 from pet.models.window_pooling import by_windows
@@ -86,6 +87,18 @@ class ClozeModel(Model):
     def output_width(self, encoder: Encoder) -> int:
         """How many labels are scored."""
         return len(encoder.words.tokens)
+
+    def reads_label_words_alone(self, encoder: Encoder, texts: Texts, rows: Rows) -> bool:
+        if not encoder.by_logits:
+            return False
+        try:
+            with torch.no_grad():
+                self.outputs_of([encoder], texts, rows[:1])
+        except MEMORY_ERRORS as error:
+            if not is_out_of_memory(error):
+                raise
+            return False  # training itself says what to do
+        return bool(self._restricts)
 
     @property
     def vocabulary(self) -> int:

@@ -210,7 +210,9 @@ def head_for(module: Any, vocabulary: Sequence[int] | None) -> Iterator[None]:
 
     def some_rows(hidden: Tensor) -> Tensor:
         bias = None if layer.bias is None else layer.bias[ids]
-        return functional.linear(hidden, layer.weight[ids], bias)
+        places = getattr(layer.weight, "places", None)  # of a part of the vocabulary
+        own = layer.weight[ids if places is None else places[ids]]
+        return functional.linear(hidden, own, bias)
 
     layer.forward = some_rows
     try:

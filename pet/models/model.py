@@ -162,6 +162,14 @@ class Model(ABC):
         """Score every label for the rows. [rows, labels], float32"""
         return by_windows(partial(self.outputs_at_once, encoder), encoder, texts, rows)
 
+    def reads_label_words_alone(self, encoder: Encoder, texts: Texts, rows: Rows) -> bool:
+        """Return whether scores need no other of the vocabulary's output weights.
+
+        Args:
+            rows: some of `texts`, of which the first are scored to find out.
+        """
+        return True
+
     @abstractmethod
     def outputs_at_once(self, encoder: Encoder, texts: Texts, rows: Rows) -> Tensor:
         """Score rows of which each is read at once. [rows, labels], float32"""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, Protocol
 
@@ -28,6 +29,7 @@ from pet.models.batching import (
 from pet.models.loading import seeded
 from pet.models.model import Loss, Model, Texts
 from pet.models.peft_adapter import ALPHA
+from pet.models.used_embeddings import used_embeddings
 from pet.progress import Tick, no_tick
 from pet.tasks.encoding import Encoder
 
@@ -92,17 +94,21 @@ def train(
         value = loss(model.outputs(encoder, texts, rows), rows)
         return value if auxiliary is None else value + auxiliary(len(rows))
 
-    return optimize(
-        model,
-        encoder.lengths(texts, rows),
-        rows,
-        total,
-        settings,
-        seed=seed,
-        tokens_per_batch=tokens_per_batch,
-        tokens_of_pass=tokens_of_pass,
-        tick=tick,
-    )
+    # A language-model loss predicts any token.
+    whole = auxiliary is not None or not len(rows)
+    narrowed = nullcontext() if whole else used_embeddings(model, encoder, texts, rows)
+    with narrowed:
+        return optimize(
+            model,
+            encoder.lengths(texts, rows),
+            rows,
+            total,
+            settings,
+            seed=seed,
+            tokens_per_batch=tokens_per_batch,
+            tokens_of_pass=tokens_of_pass,
+            tick=tick,
+        )
 
 
 def optimize(

@@ -48,7 +48,7 @@ from pet.method.rule_reliability import firing_of
 from pet.method.several_labels import area_under_curve
 from pet.models.cloze_model import ClozeModel
 from pet.models.loading import choose_device, load_tokenizer, model_digest
-from pet.models.scoring import Columns, cloze_encoder
+from pet.models.scoring import Columns, cloze_encoders
 from pet.models.sentence_encoder import encoder_digest, encoder_length
 from pet.models.teachers import load_teacher
 from pet.settings import make_config, read_budget
@@ -298,10 +298,7 @@ def _of_model(
     labeled = take_rows(tables.labeled, rows_to_score(strata))
     model = load_teacher(config.model_ref, device, config.mask, precision=config.precision)
     check_tuning(config, task, model)
-    encoders = [
-        cloze_encoder(model, task, pattern.name, config.max_length, long_texts=config.long_texts)
-        for pattern in task.patterns
-    ]
+    encoders = cloze_encoders(config, task, model)
     glimpse = look(config, model, encoders, labeled.columns, sample, task.shares, outcome)
     scores = glimpse.ensemble_scores(glimpse.labeled)
     probabilities = outcome.of_member(scores)

@@ -23,6 +23,7 @@ from pet.models.scoring import (
     Columns,
     Tokens,
     cloze_encoder,
+    cloze_encoders,
     score,
     score_together,
     tokenize_columns,
@@ -103,10 +104,7 @@ def _measure_teacher(config: RunConfig, task: Task, texts: Columns) -> dict[str,
     started = time.monotonic()
     teacher = load_teacher(config.model_ref, device, config.mask, precision=config.precision)
     loaded = time.monotonic() - started
-    encoders = [
-        cloze_encoder(teacher, task, p.name, config.max_length, long_texts=config.long_texts)
-        for p in task.patterns
-    ]
+    encoders = cloze_encoders(config, task, teacher)
     tokens, tokenized = _tokenize(encoders, teacher, texts)
 
     def together(rows: Rows) -> object:
@@ -125,9 +123,7 @@ def _measure_teacher(config: RunConfig, task: Task, texts: Columns) -> dict[str,
             add_lora(model, config, joint_training(config), 0)
         elif config.member.tuning != "full":
             model = teacher.with_adapter(start_adapter(teacher, config, encoder, 0))
-            encoder = cloze_encoder(
-                model, task, task.patterns[0].name, config.max_length, long_texts=config.long_texts
-            )
+            encoder = cloze_encoder(config, task, model, task.patterns[0].name)
         member_step = _seconds_of_step(config, model, encoder, texts, config.member, scored)
     return {
         "tokenized": tokenized,

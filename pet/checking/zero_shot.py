@@ -27,7 +27,7 @@ from pet.method.label_trees import LabelTree
 from pet.method.outcomes import Outcome, outcome_of
 from pet.models.cloze_model import ClozeModel
 from pet.models.loading import choose_device, model_digest, reading_of
-from pet.models.scoring import Columns, ask_in_turn, cloze_encoder, score_columns
+from pet.models.scoring import Columns, ask_in_turn, cloze_encoders, score_columns
 from pet.models.teachers import load_teacher
 from pet.progress import Observer, Tick
 from pet.settings import make_config
@@ -264,10 +264,7 @@ def _calibrated(
     Returns:
         the encoders, and the scores of these texts by them. [patterns, rows, labels]
     """
-    encoders = [
-        cloze_encoder(model, task, pattern.name, config.max_length, long_texts=config.long_texts)
-        for pattern in task.patterns
-    ]
+    encoders = cloze_encoders(config, task, model)
     outcome = outcome_of(task.labels_per_text)
     scores: NDArray[np.floating] | None = None
     if texts is not None:

@@ -15,7 +15,7 @@ from pet.inputs.session import Session
 from pet.models.batching import Rows
 from pet.models.loading import choose_device
 from pet.models.peft_adapter import add_lora, merge_lora
-from pet.models.scoring import cloze_encoder, tokenize_columns
+from pet.models.scoring import cloze_encoders, tokenize_columns
 from pet.models.teachers import load_teacher
 from pet.models.training import optimize
 from pet.storage.units import Unit, make_unit
@@ -33,12 +33,7 @@ def adapt(session: Session) -> Unit:
             precision=config.precision,
         )
         unlabeled = unlabeled_rows(session)
-        encoders = [
-            cloze_encoder(
-                model, session.task, pattern.name, config.max_length, long_texts=config.long_texts
-            )
-            for pattern in session.task.patterns
-        ]
+        encoders = cloze_encoders(config, session.task, model)
         texts = [tokenize_columns(e, model.tokenizer, unlabeled.columns) for e in encoders]
 
         def loss(rows: Rows, *, step: int) -> Tensor:

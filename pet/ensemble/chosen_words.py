@@ -51,15 +51,7 @@ class Words:
 def encoder_of(session: Session, lineup: Lineup, model: ClozeModel, member: Member) -> Encoder:
     """Compile a trained member's pattern: a held-out one's with words that know no row of its."""
     words = words_of(session, lineup, member)
-    config = session.config
-    return cloze_encoder(
-        model,
-        words.task,
-        member.pattern,
-        config.max_length,
-        words.offset,
-        long_texts=config.long_texts,
-    )
+    return cloze_encoder(session.config, words.task, model, member.pattern, words.offset)
 
 
 def words_of(session: Session, lineup: Lineup, member: Member) -> Words:

@@ -26,11 +26,10 @@ from pet.models.backbone import Backbone
 from pet.models.batching import Rows
 from pet.models.cloze_model import ClozeModel
 from pet.models.peft_adapter import add_lora, merge_lora
-from pet.models.scoring import Tokens, cloze_encoder, score_together, tokenize_columns
+from pet.models.scoring import Tokens, cloze_encoders, score_together, tokenize_columns
 from pet.models.training import label_loss, optimize
 from pet.storage.files import read_record, write_parquet
 from pet.storage.units import DONE, Unit, make_unit
-from pet.tasks.encoding import Encoder
 
 FOLDS = 3  # of the labeled rows: each is scored by a model that was trained on the others
 
@@ -166,16 +165,7 @@ class _Trained:
         before = config.model_copy(update={"joint": JointConfig()})
         self._backbone = Backbone.of(before, session.folder)
         self.model: ClozeModel = self._backbone.load()
-        self._encoders: list[Encoder] = [
-            cloze_encoder(
-                self.model,
-                session.task,
-                pattern.name,
-                config.max_length,
-                long_texts=config.long_texts,
-            )
-            for pattern in session.task.patterns
-        ]
+        self._encoders = cloze_encoders(config, session.task, self.model)
         self._texts: Tokens = {}
         for encoder in self._encoders:
             tokenize_columns(encoder, self.model.tokenizer, session.labeled.columns, self._texts)

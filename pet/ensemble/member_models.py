@@ -49,9 +49,7 @@ def load_member(
         device = choose_device(config.device)
         model = load_teacher(ModelRef(str(folder)), device, config.mask, precision=config.precision)
     offset = prior_offset(config, task, run, member.pattern) if calibrated else None
-    return model, cloze_encoder(
-        model, task, member.pattern, config.max_length, offset, long_texts=config.long_texts
-    )
+    return model, cloze_encoder(config, task, model, member.pattern, offset)
 
 
 def load_sentence_encoder(config: RunConfig, task: Task) -> tuple[SentenceEncoder, Encoder]:

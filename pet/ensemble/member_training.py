@@ -170,7 +170,7 @@ def _start(session: Session, member: Member, task: Task) -> ClozeModel:
         backbone.drop()  # a model whose weights change is nobody else's
         return backbone.load()
     start = start_of(config, session.task, member.pattern, member.repetition)
-    encoder = cloze_encoder(backbone.model, task, member.pattern, config.max_length)
+    encoder = cloze_encoder(config, task, backbone.model, member.pattern)
     seed = member_seed(session.config, "adapter", member)
     if start is not None and read_backbone(start).get("digest") != backbone.digest:
         before, module = len(encoder.special.before), backbone.model.module

@@ -283,19 +283,7 @@ def _loaded(
                     counterpart(side.members, of, member.pattern, member.repetition)
                 )
             offset = prior_offset(config, of, folder, member.pattern)
-            yield (
-                model,
-                [
-                    cloze_encoder(
-                        model,
-                        of,
-                        member.pattern,
-                        config.max_length,
-                        offset,
-                        long_texts=config.long_texts,
-                    )
-                ],
-            )
+            yield model, [cloze_encoder(config, of, model, member.pattern, offset)]
 
 
 def _rounded(value: float | None) -> float | None:

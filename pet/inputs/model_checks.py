@@ -183,9 +183,8 @@ def check_tuning(config: RunConfig, task: Task, model: ClozeModel) -> None:
     """Try whether the teacher has a place for the adapters that members are to be."""
     if config.member.tuning == "full":
         return
-    pattern = task.patterns[0].name
-    length = config.max_length
-    start_adapter(model, config, cloze_encoder(model, task, pattern, length), 0).discard()
+    encoder = cloze_encoder(config, task, model, task.patterns[0].name)
+    start_adapter(model, config, encoder, 0).discard()
 
 
 def check_language_modeling(config: RunConfig, model: ClozeModel) -> None:

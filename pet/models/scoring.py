@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pet.config import LongTexts
+from pet.config import RunConfig
 from pet.errors import PetError, Problem
 from pet.models.batching import MEMORY_ERRORS, Rows, halved, split_by_tokens
 from pet.models.causal_model import CausalModel
@@ -225,34 +225,42 @@ def in_scoring_precision(model: Model) -> contextlib.AbstractContextManager[None
 
 
 def cloze_encoder(
-    model: ClozeModel,
+    config: RunConfig,
     task: Task,
+    model: ClozeModel,
     pattern: str,
-    max_length: int,
     offset: NDArray[np.float32] | None = None,
     *,
-    long_texts: LongTexts = "head",
     by_probability: bool = False,
 ) -> Encoder:
     """Compile one of the task's patterns for a model, with places for the model's prompt.
 
     Args:
-        offset: added to the scores.
+        offset: added to the scores. [labels]
         by_probability: see `Encoder`; of several labels a text it is always so.
     """
-    words = task.verbalizer(pattern)
     prompt_length = 0 if model.adapter is None else model.adapter.prompt_length
     return pattern_encoder(
         model.tokenizer,
         task.pattern(pattern),
-        words,
+        task.verbalizer(pattern),
         model.reading,
-        max_length,
+        config.max_length,
         offset,
         prompt_length,
-        long_texts=long_texts,
+        long_texts=config.long_texts,
         by_probability=by_probability or task.several,
     )
+
+
+def cloze_encoders(
+    config: RunConfig, task: Task, model: ClozeModel, *, by_probability: bool = False
+) -> list[Encoder]:
+    """Compile all patterns of the task, in its order; see `cloze_encoder`."""
+    return [
+        cloze_encoder(config, task, model, pattern.name, by_probability=by_probability)
+        for pattern in task.patterns
+    ]
 
 
 def tokenize_columns(

@@ -20,7 +20,7 @@ from pet.method.outcomes import ONE
 from pet.models.cloze_model import ClozeModel
 from pet.models.scoring import (
     Columns,
-    cloze_encoder,
+    cloze_encoders,
     score_columns_together,
     score_words,
     tokenize_columns,
@@ -100,10 +100,7 @@ def search_words(
         prior: texts by which the prior is taken out; may be none.
     """
     own = replace(task, words=task.own_words)
-    encoders = [
-        cloze_encoder(model, own, pattern.name, config.max_length, long_texts=config.long_texts)
-        for pattern in task.patterns
-    ]
+    encoders = cloze_encoders(config, own, model)
     tokens = _tokens(own, model)
     of_labels = (words for name in own.words for words in own.words[name].values())
     taken = {word.casefold() for words in of_labels for word in words}
@@ -174,15 +171,5 @@ def _own_scores(
     config: RunConfig, task: Task, model: ClozeModel, columns: Mapping[str, Any]
 ) -> NDArray[np.float32]:
     """Return log p of the labels' own words. [patterns, rows, labels]"""
-    encoders = [
-        cloze_encoder(
-            model,
-            task,
-            pattern.name,
-            config.max_length,
-            long_texts=config.long_texts,
-            by_probability=True,
-        )
-        for pattern in task.patterns
-    ]
+    encoders = cloze_encoders(config, task, model, by_probability=True)
     return score_columns_together(model, encoders, columns, config.tokens_per_batch)

@@ -32,7 +32,8 @@ LONGEST = 30.0  # seconds of a line's rounds after which no further one is begun
 BATCH_SIZE = 8  # rows of a training step
 FEWEST = 3 * BATCH_SIZE  # rows that are measured: steps after the first are timed
 KINDS = ("films", "posts", "mixed")
-TOKENS_PER_BATCH = RunConfig.model_fields["tokens_per_batch"].default
+CONFIG = RunConfig(task="newsgroups", model="m", pool="p", out="o", max_length=MAX_LENGTH)
+TOKENS_PER_BATCH = CONFIG.tokens_per_batch
 PLAIN_LENGTHS = np.full(1, MAX_LENGTH)  # tokens of a row in the plain loop
 
 
@@ -125,7 +126,7 @@ def measure(geometry: Geometry, kind: str, device: torch.device, budget: float) 
     """
     model = model_of(geometry, device)
     task = load_task("newsgroups")
-    encoder = cloze_encoder(model, task, "category", MAX_LENGTH)
+    encoder = cloze_encoder(CONFIG, task, model, "category")
     words = [of_label[0][0] for of_label in encoder.words.tokens]
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     affordable = _affordable(geometry, encoder, model, texts_of(kind), device, dtype, budget)

@@ -23,7 +23,7 @@ from pet.models.scoring import cloze_encoder, score, tokenize_columns
 from pet.student.student_folder import Student, open_student
 from pet.tasks.encoding import Encoder
 from pet.tasks.task import load_task
-from tests.bench.engine import MAX_LENGTH, TOKENS_PER_BATCH, model_of, seconds_of, texts_of
+from tests.bench.engine import CONFIG, TOKENS_PER_BATCH, model_of, seconds_of, texts_of
 from tests.bench.machine import Geometry
 
 ROUNDS = 3
@@ -40,7 +40,7 @@ def scoring_options(geometry: Geometry, kind: str, rows: int) -> Lines:
         a score as a share of the scores' range, and what there is to remark.
     """
     model = model_of(geometry, CPU)
-    encoder = cloze_encoder(model, load_task("newsgroups"), "category", MAX_LENGTH)
+    encoder = cloze_encoder(CONFIG, load_task("newsgroups"), model, "category")
     tokens = tokenize_columns(encoder, model.tokenizer, {"text": texts_of(kind)[:rows]})
     compiled, warm_up = _compiled(model, encoder, tokens)
     ways: dict[str, Score] = {

@@ -110,7 +110,7 @@ def measure(cell: Cell) -> dict[str, float]:
     config, task = cell.config, load_task(TASK)
     ref = ModelRef(str(cache_root() / "models" / "bert-tiny"))
     model = load_teacher(ref, CPU)
-    plain = cloze_encoder(model, task, PATTERN, config.max_length)
+    plain = cloze_encoder(config, task, model, PATTERN)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(cell.seed)
         if config.adapt_steps:
@@ -118,7 +118,7 @@ def measure(cell: Cell) -> dict[str, float]:
     if config.member.tuning != "full":
         model.module.requires_grad_(False)
         model = model.with_adapter(start_adapter(model, config, plain, cell.seed))
-    encoder = cloze_encoder(model, task, PATTERN, config.max_length)
+    encoder = cloze_encoder(config, task, model, PATTERN)
     columns, targets = _rows(f"labeled-{LABELS}-seed{cell.seed}", task.labels)
     loss, weight = cross_entropy(one_hot(targets, len(task.labels)), CPU), config.lm_weight
     started = time.process_time()

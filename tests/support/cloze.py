@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pet.config import ModelRef
+from pet.config import ModelRef, RunConfig
 from pet.models.cloze_model import ClozeModel
 from pet.models.model import Classifier
 from pet.models.teachers import load_teacher
@@ -23,6 +23,11 @@ Columns = Mapping[str, Sequence[str]]
 CPU = torch.device("cpu")
 WORDS: dict[str, tuple[str, ...]] = {"a": ("sport",), "b": ("space",), "c": ("business", "money")}
 TEXTS = ("the game was on", "news", "a rocket to the moon and the big star", "it was bad.")
+
+
+def config_of(model: Path | str = "m", **settings: Any) -> RunConfig:
+    """Return the settings of a run for what needs no more of it than its model and lengths."""
+    return RunConfig(task="t", pool="p", out="o", model=str(model), device="cpu", **settings)
 
 
 def pattern(template: str, fields: Sequence[str] = ("text",)) -> Pattern:

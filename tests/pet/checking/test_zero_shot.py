@@ -26,7 +26,7 @@ from pet.storage.units import LABELS_DONE
 from pet.tasks.task import load_task
 from tests.conftest import ModelFolder
 from tests.support import samples
-from tests.support.cloze import CPU, encoder_for
+from tests.support.cloze import CPU, config_of, encoder_for
 
 SMALL = ("device=cpu", "max_length=32", "shard_rows=16", "tokens_per_batch=512")
 
@@ -100,7 +100,7 @@ def pattern_logits(
     model = load_teacher(ModelRef(str(model_path)), CPU)
     stack = []
     for pattern in task.patterns:
-        encoder = cloze_encoder(model, task, pattern.name, 32)
+        encoder = cloze_encoder(config_of(max_length=32), task, model, pattern.name)
         if prior is not None:
             before = score_columns(model, encoder, {"text": prior}, 512)
             encoder.offset = calibration_offset(before, calibration).astype(np.float32)

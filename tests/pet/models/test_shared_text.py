@@ -12,13 +12,13 @@ import torch
 
 from pet.config import ModelRef
 from pet.models.causal_model import CausalModel
-from pet.models.scoring import cloze_encoder, score, score_together, tokenize_columns
+from pet.models.scoring import cloze_encoders, score, score_together, tokenize_columns
 from pet.models.shared_text import Branches, group_by_text
 from pet.models.teachers import load_teacher
 from pet.tasks.encoding import Encoder
 from pet.tasks.task import Task, load_task
+from tests.support.cloze import CPU, config_of
 
-CPU = torch.device("cpu")
 TASK = """
 name = "shared"
 fields = ["text"]
@@ -49,7 +49,7 @@ def encoded(
     model: CausalModel, task: Task, columns: dict[str, list[str]], length: int = 24
 ) -> tuple[list[Encoder], Any]:
     texts: Any = {}
-    encoders = [cloze_encoder(model, task, own.name, length) for own in task.patterns]
+    encoders = cloze_encoders(config_of(max_length=length), task, model)
     for encoder in encoders:
         tokenize_columns(encoder, model.tokenizer, columns, texts)
     return encoders, texts

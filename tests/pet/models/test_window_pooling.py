@@ -7,20 +7,25 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from pet.config import ModelRef
 from pet.models.cloze_model import ClozeModel
 from pet.models.linear_probe import _inputs_of, _last_linear
 from pet.models.model import Classifier
-from pet.models.scoring import cloze_encoder, score, score_together, tokenize_columns
+from pet.models.scoring import (
+    cloze_encoder,
+    cloze_encoders,
+    score,
+    score_together,
+    tokenize_columns,
+)
 from pet.models.sentence_encoder import SentenceEncoder
 from pet.models.teachers import load_teacher
 from pet.tasks.compilation import plain_encoder
 from pet.tasks.task import Task, load_task
 from pet.tasks.windows import MOST
+from tests.support.cloze import CPU, config_of
 
-CPU = torch.device("cpu")
 TASK = """
 name = "windows"
 fields = ["title", "text"]
@@ -57,7 +62,7 @@ def asked(kind: str, task: Task, model_folder: Any, way: str = "windows") -> tup
     else:
         model = load_teacher(ref, CPU)
     encoder: Any = (
-        cloze_encoder(model, task, "topic", 24, long_texts=way)  # type: ignore[arg-type]
+        cloze_encoder(config_of(max_length=24, long_texts=way), task, model, "topic")
         if isinstance(model, ClozeModel)
         else plain_encoder(model.tokenizer, task.fields, 24, long_texts=way)  # type: ignore[arg-type]
     )
@@ -99,9 +104,7 @@ def test_a_causal_model_reads_a_window_once_for_patterns_of_one_length(
     task: Task, model_folder: Any
 ) -> None:
     model = load_teacher(ModelRef(str(model_folder("llama"))), CPU)
-    encoders = [
-        cloze_encoder(model, task, own.name, 24, long_texts="windows") for own in task.patterns
-    ]
+    encoders = cloze_encoders(config_of(max_length=24, long_texts="windows"), task, model)
     texts: Any = {}
     for encoder in encoders:
         tokenize_columns(encoder, model.tokenizer, COLUMNS, texts)

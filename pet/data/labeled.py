@@ -161,10 +161,12 @@ def _sets_by_column(path: Path, batch: PoolBatch, labels: Sequence[str]) -> list
             )
         )
     known = [
-        [None if name in (None, UNLABELED) else _INDICATORS[str(name).strip().lower()]
-         for name in names[label]]
+        [
+            None if name in (None, UNLABELED) else _INDICATORS[str(name).strip().lower()]
+            for name in names[label]
+        ]
         for label in labels
-    ]  # fmt: skip
+    ]
     return [
         None if None in own else [name for name, has in zip(labels, own, strict=True) if has]
         for own in zip(*known, strict=True)

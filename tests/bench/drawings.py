@@ -288,8 +288,9 @@ def certified(panels: Sequence[Certified], mode: str) -> str:
             drawing.text(x, 260, f"{answers:,}", colour="muted", size=13, anchor="middle")
         y = place(0, panel.truth)[1]
         drawing.line([(left, y), (right, y)], "muted", 1)
-        drawing.text(right, y - 6, "all that the truth would allow",
-                     size=13, colour="muted", anchor="end")  # fmt: skip
+        drawing.text(
+            right, y - 6, "all that the truth would allow", size=13, colour="muted", anchor="end"
+        )
         for points, colour in ((panel.uniform, "second"), (panel.plan, "first")):
             shown = [place(*point) for point in points if point[0] <= 1000]
             drawing.line(shown, colour, 2)

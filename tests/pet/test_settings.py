@@ -154,8 +154,12 @@ def test_only_what_is_unlike_the_preset_is_a_changed_setting() -> None:
 
 
 def test_how_csv_files_are_written_is_set_for_each_role() -> None:
-    given = (r"pool_csv.delimiter=\t", r"pool_csv.escape=\ ".strip(), "labeled_csv.quote=",
-             "test_csv.encoding=cp1252")  # fmt: skip
+    given = (
+        r"pool_csv.delimiter=\t",
+        r"pool_csv.escape=\ ".strip(),
+        "labeled_csv.quote=",
+        "test_csv.encoding=cp1252",
+    )
     config = make_config(NEEDED, given)
     assert config.pool_csv.stated == {"delimiter": "\t", "escape": "\\"}
     assert config.labeled_csv.stated == {"quote": ""}

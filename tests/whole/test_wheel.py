@@ -110,8 +110,12 @@ def test_a_run_from_three_csv_files_in_an_empty_folder(
     python = installed / "bin" / "python"
     where = subprocess.run(
         [python, "-c", "import pet, flows; print(pet.__file__, flows.__file__)"],
-        cwd=place, env=environment(), capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
+        cwd=place,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     assert all(Path(path).is_relative_to(installed) for path in where.split())
     assert pet(installed, place, "--version").split() == ["pet", PROJECT["version"]]
 

@@ -48,10 +48,8 @@ def test_an_old_run_command_goes_on_with_a_warning(pet: Pet, run_copy: Path) -> 
     ]  # fmt: skip
     paths = [f"--{name}={config[name]}" for name in ("labeled", "pool", "test", "model")]
     made = (run_copy / "student" / "done.json").read_bytes()
-    result = pet(
-        "run", config["task"], *paths, f"--out={run_copy}", *options, "--plain",
-        "--set=judge_lines=4",
-    )  # fmt: skip
+    options += ["--plain", "--set=judge_lines=4"]
+    result = pet("run", config["task"], *paths, f"--out={run_copy}", *options)
     assert result.exit_code == 0, result.output
     assert result.output.count("warning: setting judge_lines (4) is gone") == 1
     assert (run_copy / "student" / "done.json").read_bytes() == made

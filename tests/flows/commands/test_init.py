@@ -195,9 +195,13 @@ def test_a_question_with_words_of_the_data_is_no_command_to_the_terminal(
 
 
 SUGGESTED: dict[str, Any] = {
-    "rows": 12, "own": 0.5, "suggested": 0.75, "better": True, "words": {"sport": ("game",)},
+    "rows": 12,
+    "own": 0.5,
+    "suggested": 0.75,
+    "better": True,
+    "words": {"sport": ("game",)},
     "toml": '[suggested_words]\nsport = "game"\n\n[words_from]\nrows = ["0123456789abcdef"]\n',
-}  # fmt: skip
+}
 
 
 @pytest.fixture

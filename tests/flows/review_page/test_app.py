@@ -21,8 +21,12 @@ def test_an_answer_brings_the_next_row_and_the_last_one_the_end(client: Client) 
     assert client.ask("answer", **ANN, place=1, label="")["place"] == 2
     client.ask("answer", **ANN, place=2, label="space")
     assert client.ask("answer", **ANN, place=3, label="space") == {
-        "place": None, "labeled": 3, "passed_over": 1, "rows": 4, "can_undo": True,
-    }  # fmt: skip
+        "place": None,
+        "labeled": 3,
+        "passed_over": 1,
+        "rows": 4,
+        "can_undo": True,
+    }
     assert client.ask("row", **ANN, passed_over=True)["place"] == 1
     assert client.ask("undo", **ANN)["place"] == 3
     assert client.ask("row", **ANN, place=1)["answer"] == ""

@@ -55,9 +55,12 @@ def test_of_a_few_rows_counts_are_shown_and_no_shares() -> None:
     by_label = {label: {"rows": 3, "right": 2} for label in LABELS}
     by_label[LABELS[0]] = {"rows": 12, "right": 9}
     zero_shot = {
-        "labeled_rows": 1000, "pool_rows": 0, "accuracy": 0.7, "most_frequent": 0.2,
+        "labeled_rows": 1000,
+        "pool_rows": 0,
+        "accuracy": 0.7,
+        "most_frequent": 0.2,
         "by_label": by_label,
-    }  # fmt: skip
+    }
     text = shown(labeled={"rows": 5000, "counts": dict.fromkeys(LABELS, 250)}, zero_shot=zero_shot)
     assert "2 of 3" in text
     assert "75%" in text

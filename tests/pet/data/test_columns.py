@@ -29,19 +29,25 @@ def test_ids_that_are_uuids_are_written_as_everybody_writes_them(tmp_path: Path)
     [
         (pa.array([Decimal(0), Decimal(12)], pa.decimal128(38, 0)), ["0", "12"]),
         (pa.array([Decimal("0.10"), Decimal(2)], pa.decimal128(38, 2)), ["0.10", "2.00"]),
-        (pa.array([0, 86_400_000_001], pa.timestamp("us")),
-         ["1970-01-01 00:00:00.000000", "1970-01-02 00:00:00.000001"]),
-        (pa.array([0, 1], pa.timestamp("ms", "UTC")),
-         ["1970-01-01 00:00:00.000Z", "1970-01-01 00:00:00.001Z"]),
+        (
+            pa.array([0, 86_400_000_001], pa.timestamp("us")),
+            ["1970-01-01 00:00:00.000000", "1970-01-02 00:00:00.000001"],
+        ),
+        (
+            pa.array([0, 1], pa.timestamp("ms", "UTC")),
+            ["1970-01-01 00:00:00.000Z", "1970-01-01 00:00:00.001Z"],
+        ),
         (pa.array([0, 1], pa.date32()), ["1970-01-01", "1970-01-02"]),
         (pa.array([True, False]), ["True", "False"]),
-        (pa.array([b"\x00" * 16, b"0123456789abcdef"], pa.binary(16)),
-         ["00" * 16, "30313233343536373839616263646566"]),
+        (
+            pa.array([b"\x00" * 16, b"0123456789abcdef"], pa.binary(16)),
+            ["00" * 16, "30313233343536373839616263646566"],
+        ),
         (pa.array([b"a-1", b"\xff\x00"]), ["a-1", "ff00"]),
         (pa.array([Decimal(7), Decimal(8)], pa.decimal128(38, 0)).dictionary_encode(), ["7", "8"]),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_ids_of_other_types_are_taken_by_their_text_form(
     tmp_path: Path, ids: pa.Array, written: list[str]
 ) -> None:

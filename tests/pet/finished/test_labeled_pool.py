@@ -189,9 +189,12 @@ def test_lists_of_labels_stand_beside_their_texts(several_run: Path, tmp_path: P
 def test_a_spreadsheet_of_lists_is_read_as_labeled_rows(several_run: Path, tmp_path: Path) -> None:
     export_run(several_run, "csv", tmp_path / "csv")
     found = read_labeled(
-        tmp_path / "csv" / "labeled.csv", ["text"], samples.LABELS, label_column="labels",
+        tmp_path / "csv" / "labeled.csv",
+        ["text"],
+        samples.LABELS,
+        label_column="labels",
         several=True,
-    )  # fmt: skip
+    )
     labels = pa.concat_tables(map(pq.read_table, sorted((several_run / "labels").glob("part-*"))))
     given = [[samples.LABELS[n] for n in np.flatnonzero(row)] for row in found.labels]
     assert given == labels["labels"].to_pylist()

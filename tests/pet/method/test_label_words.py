@@ -14,7 +14,7 @@ from pet.method.label_words import (
 )
 
 TRUTH = np.array([0, 0, 0, 1])
-LOGS = np.log(np.array([[.6, .1, .2], [.6, .1, .2], [.6, .1, .2], [.1, .4, .2]]))  # fmt: skip
+LOGS = np.log(np.array([[0.6, 0.1, 0.2], [0.6, 0.1, 0.2], [0.6, 0.1, 0.2], [0.1, 0.4, 0.2]]))
 
 
 def test_a_label_with_many_rows_counts_no_more_than_another() -> None:

@@ -63,9 +63,12 @@ def test_drawn_rows_keep_the_labels_shares_and_rows_with_none() -> None:
     labeled = AnyLabels.of(truth[:100])
     counts = np.bincount(labeled.strata(truth[:100]), minlength=4)
     drawn = labeled.draw(
-        probabilities, 4 * counts, truth[:100], np.random.default_rng(0),
+        probabilities,
+        4 * counts,
+        truth[:100],
+        np.random.default_rng(0),
         trainable=np.ones(4000, bool),
-    )  # fmt: skip
+    )
     assert len(set(drawn.rows.tolist())) == len(drawn.rows)
     shares = truth[drawn.rows].mean(axis=0)
     assert shares == pytest.approx(truth[:100].mean(axis=0), abs=0.08)
@@ -99,9 +102,12 @@ def test_known_shares_say_how_common_labels_are_before_any_row_does() -> None:
     nothing = np.zeros((0, 3), bool)
     chances = np.array([[0.9, 0.9, 0.9], [0.9, 0.9, 0.1]])
     draw = known.draw(
-        chances, np.array([1, 1, 1, 0]), nothing, np.random.default_rng(0),
+        chances,
+        np.array([1, 1, 1, 0]),
+        nothing,
+        np.random.default_rng(0),
         trainable=np.ones(2, bool),
-    )  # fmt: skip
+    )
     assert draw.labels.tolist() == [0, 2], "by the rarest label of each, as the shares have it"
 
 

@@ -106,9 +106,12 @@ HOSTILE: dict[str, tuple[Damage, str]] = {
 
 @pytest.mark.parametrize(("damage", "found"), HOSTILE.values(), ids=HOSTILE.keys())
 def test_a_hostile_folder_is_refused_before_anything_is_built(
-    model_folder: ModelFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    damage: Damage, found: str,
-) -> None:  # fmt: skip
+    model_folder: ModelFolder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    damage: Damage,
+    found: str,
+) -> None:
     folder = shutil.copytree(model_folder("bert"), tmp_path / "m")
     damage(folder)
     for name in ("AutoConfig", "AutoTokenizer"):

@@ -17,9 +17,15 @@ from tests.support import samples
 from tests.support.nights import arrive, night_settings
 
 MODEL = ModelRecord(
-    version=1, run="r", made_from="m", voice="student", labeled_rows=1, labeled_digest=None,
-    code={}, reason="x",
-)  # fmt: skip
+    version=1,
+    run="r",
+    made_from="m",
+    voice="student",
+    labeled_rows=1,
+    labeled_digest=None,
+    code={},
+    reason="x",
+)
 
 
 def night(store: Path, number: int, wrong: list[bool | None], model: int = 1) -> None:

@@ -67,34 +67,57 @@ AMISS: dict[str, dict[str, Any]] = {
     "care: The supervised baseline beats": with_test(supervised=0.9),
     "note: No significant difference": with_test(supervised=0.815),
     "care: The test set is small": reports.figures(
-        test=few, sets={**reports.figures()["sets"], "test": {"rows": 20, "counts":
-                                                          {"sport": 10, "space": 10}}}),
-    "note: One pattern alone": reports.figures(test={
-        **reports.measured(2), "best_pattern": {"name": "topic", **reports.metrics(0.9, 1000)}}),
+        test=few,
+        sets={
+            **reports.figures()["sets"],
+            "test": {"rows": 20, "counts": {"sport": 10, "space": 10}},
+        },
+    ),
+    "note: One pattern alone": reports.figures(
+        test={
+            **reports.measured(2),
+            "best_pattern": {"name": "topic", **reports.metrics(0.9, 1000)},
+        }
+    ),
     "note: The pattern “\u2068topic\u2069” is much less accurate": with_test(topic=0.6),
-    "care: The student is overconfident": reports.figures(test={
-        **reports.measured(2), "student": reports.evaluation(0.8, 1000, 2, confidence=0.97)}),
-    "note: The student is underconfident": reports.figures(test={
-        **reports.measured(2), "student": reports.evaluation(0.8, 1000, 2, confidence=0.6)}),
+    "care: The student is overconfident": reports.figures(
+        test={**reports.measured(2), "student": reports.evaluation(0.8, 1000, 2, confidence=0.97)}
+    ),
+    "note: The student is underconfident": reports.figures(
+        test={**reports.measured(2), "student": reports.evaluation(0.8, 1000, 2, confidence=0.6)}
+    ),
     "care: Low recall: “\u2068space\u2069”": confused([[500, 0], [300, 200]]),
     "care: Low precision: “\u2068sport\u2069”": confused([[90, 10], [310, 590]]),
-    "note: The sentence encoder alone": reports.figures(test={
-        **reports.measured(2), "encoder": reports.metrics(0.85, 1000)}),
+    "note: The sentence encoder alone": reports.figures(
+        test={**reports.measured(2), "encoder": reports.metrics(0.85, 1000)}
+    ),
     "care: The test set differs from the pool": confused([[490, 10], [300, 200]]),
     "note: The pool's label shares": with_labels(counts={"sport": 900, "space": 100}),
     "care: 40.0": with_labels(abstained=400),
-    "care: The ensemble members disagree": reports.figures(members={
-        name: {"kind": "pattern", "pattern": name.split("-")[1], "trained": True, "agreement": 0.4}
-        for name in ("g0-category-r0", "g0-topic-r0")}),
-    "note: Generation 1 was worse": reports.figures(generations=[
-        *reports.figures()["generations"],
-        {**reports.figures()["generations"][0], "members": ["g1-category-r0"]}]),
+    "care: The ensemble members disagree": reports.figures(
+        members={
+            name: {
+                "kind": "pattern",
+                "pattern": name.split("-")[1],
+                "trained": True,
+                "agreement": 0.4,
+            }
+            for name in ("g0-category-r0", "g0-topic-r0")
+        }
+    ),
+    "note: Generation 1 was worse": reports.figures(
+        generations=[
+            *reports.figures()["generations"],
+            {**reports.figures()["generations"][0], "members": ["g1-category-r0"]},
+        ]
+    ),
     "note: No labeled rows were used": reports.without_labels(reports.figures()),
     "note: Rows were rejected": reports.figures(
-        pool={"rows": 1000, "rejected": 50, "scored_by_members": 950}),
+        pool={"rows": 1000, "rejected": 50, "scored_by_members": 950}
+    ),
     "care: About the labeled rows": reports.figures(warnings=["two texts contradict"]),
     "care: About the test rows": reports.figures(test_warnings=["two texts contradict"]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("title", list(AMISS))

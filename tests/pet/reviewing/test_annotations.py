@@ -159,8 +159,10 @@ SETS = AnswerForm(("a", "b"), several=True)
 def test_sets_of_labels_come_back_from_every_form(tmp_path: Path) -> None:
     """As spreadsheets, our page, Label Studio and Argilla write them."""
     csv = 'id,text,answer\n1,x,"[""b"", ""a""]"\n2,x,[]\n3,x,\n4,x,b\n'
-    lines = [{"id": str(n), "text": "x", "answer": own} for n, own in enumerate(
-        [["b", "a"], [], "", "b"], start=1)]  # fmt: skip
+    lines = [
+        {"id": str(n), "text": "x", "answer": own}
+        for n, own in enumerate([["b", "a"], [], "", "b"], start=1)
+    ]
     studio = [
         {"data": {"row_id": str(n), "text": "x"}, "annotations": own}
         for n, own in enumerate(

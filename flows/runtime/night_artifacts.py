@@ -50,7 +50,7 @@ def _result(found: Mapping[str, Any]) -> str:
     lines += [
         "",
         f"{found['rows']:,} rows of {len(files):,} files labeled tonight by model "
-        f"{model['version']} ({as_markdown(model['voice'])} of {as_markdown(model['run'])}), "
+        f"{model['version']} ({as_markdown(model['predictor'])} of {as_markdown(model['run'])}), "
         f"{len(found['labeled_anew']):,} files labeled anew, {found['files']:,} files in all",
         "",
         f"labels: {as_markdown(found['labels'])}",

@@ -43,7 +43,7 @@ def night(console: Console, found: dict[str, Any]) -> None:
         if errors.get("drawn"):
             _line(console, f"drawn      {errors['drawn']}: write a label into `answer`")
     model = found["model"]
-    _line(console, f"model      {model['version']}, {model['voice']} of {model['run']}")
+    _line(console, f"model      {model['version']}, {model['predictor']} of {model['run']}")
     _line(console, f"labels     {found['labels']}")
 
 
@@ -97,7 +97,7 @@ def store(console: Console, found: dict[str, Any]) -> None:
         models.add_row(
             str(model["version"]),
             model["since"].replace("T", " "),
-            model["voice"],
+            model["predictor"],
             f"{model['labeled_rows']:,} ({digest})",
             code,
             escape(model["run"]),

@@ -22,7 +22,7 @@ def watch(config: DriftConfig, state: State, sketch: Sketch) -> tuple[list[Drift
         if now.rows >= config.rows:
             break
         now = now + Sketch.from_json(entry.sketch or {})
-    reference = read_reference(Path(state.model.run), state.model.voice)
+    reference = read_reference(Path(state.model.run), state.model.predictor)
     if now.rows < config.rows:
         return [], now.rows
     return find_drift(reference, now, config.thresholds()), now.rows

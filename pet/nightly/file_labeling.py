@@ -50,7 +50,7 @@ class FileLabeler:
 
     @cached_property
     def predictor(self) -> Predict:
-        return predictor_of(self._run, self.model.voice, exits=True)
+        return predictor_of(self._run, self.model.predictor, exits=True)
 
     @cached_property
     def _run(self) -> FinishedRun:
@@ -126,7 +126,7 @@ class FileLabeler:
         take_back(folder)
         source = fingerprint(
             model=self.model.made_from,
-            who=self.model.voice,
+            who=self.model.predictor,
             file=[file.name, file.digest],
             columns=self.settings.text_column,
             ids=self.settings.id_column,
@@ -138,7 +138,7 @@ class FileLabeler:
             kept = pool.keepable_beside_labels(self.settings.keep_columns, lambda line: None)
             config = self.settings.model_copy(update={"keep_columns": kept})
             metadata = self._metadata(file)
-            outcome = outcome_by(self._run, self.model.voice) if self.task.several else ONE
+            outcome = outcome_by(self._run, self.model.predictor) if self.task.several else ONE
             labels = self.task.labels
             tree = LabelTree.of(labels, self.task.label_separator)
             writer = LabelWriter(
@@ -158,7 +158,7 @@ class FileLabeler:
     def sketch(self, file: PoolFile, texts: TextSketch) -> Sketch:
         """Sketch a file: its texts, and the labels predicted for them."""
         folder = labels_folder(self.store, self.model, file.name, file.digest)
-        predicted = sketch_label_files(folder, self.task, self.model.voice, self.settings)
+        predicted = sketch_label_files(folder, self.task, self.model.predictor, self.settings)
         return Sketch(texts, predicted)
 
     def _metadata(self, file: PoolFile) -> Mapping[str, str]:
@@ -166,7 +166,7 @@ class FileLabeler:
         model = self.model
         run = recorded_run_id(Path(model.run))
         return {
-            **label_metadata(self.task.name, run, model.made_from, model.voice),
+            **label_metadata(self.task.name, run, model.made_from, model.predictor),
             "model_version": str(model.version),
             "made_from": model.made_from,
             "labeled_set": model.labeled_digest or "",

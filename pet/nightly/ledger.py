@@ -17,9 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from pet.errors import InputError, Problem
+from pet.former_settings import FormerSettings
 from pet.storage.files import write_json
 
 LEDGER = "ledger"
@@ -29,6 +30,8 @@ MODELS = "models"
 _SLUG = re.compile(r"[^A-Za-z0-9._-]+")
 
 LONGEST_SLUG = 60
+
+FORMER = FormerSettings(renamed={"voice": "predictor"})  # what ledgers of former versions have
 
 NAMED = "the settings name it"  # why a model came into use, if no night had trained it
 
@@ -70,7 +73,7 @@ class ModelRecord(_Record):
     Attributes:
         run: the folder of the run that made it.
         made_from: the fingerprint of what went into it.
-        voice: student or ensemble.
+        predictor: student or ensemble.
         labeled_rows: rows of the labeled set that it was trained on.
         labeled_digest: the name of that set, by content.
         code: the version of the library, and the digest of its source.
@@ -82,12 +85,17 @@ class ModelRecord(_Record):
     version: int
     run: str
     made_from: str
-    voice: str
+    predictor: str
     labeled_rows: int
     labeled_digest: str | None
     code: dict[str, str]
     reason: str
     labels_as: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_todays_names(cls, data: Any) -> Any:
+        return FORMER.of_today(data, lambda note: None) if isinstance(data, dict) else data
 
     @property
     def folder(self) -> str:

@@ -59,7 +59,7 @@ def describe_model(run: Path, who: str, version: int, reason: str) -> ModelRecor
     return ModelRecord(
         version=version,
         run=str(run),
-        voice=who,
+        predictor=who,
         reason=reason,
         made_from=str(read_record(run / unit / DONE).get("fingerprint")),
         labeled_rows=int(learned_from.get("rows", 0)),
@@ -83,7 +83,7 @@ def is_another(model: ModelRecord, state: State) -> bool:
 
 def identity_of(model: ModelRecord) -> tuple[str, str]:
     """Return what identifies a model: what it was made from, and student or ensemble."""
-    return model.made_from, model.voice
+    return model.made_from, model.predictor
 
 
 def reason_to_renew(config: NightlyConfig, state: State, first: FirstRun) -> str:

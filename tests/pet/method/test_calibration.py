@@ -172,7 +172,7 @@ def test_no_rows_at_all_leave_the_temperature_at_what_is_expected() -> None:
     assert fit_temperature(*nothing, expected=3.0) == pytest.approx(3, rel=0.02)
 
 
-def voices_of(rows: int, right: float, sure: float, rng: np.random.Generator) -> Any:
+def scores_of(rows: int, right: float, sure: float, rng: np.random.Generator) -> Any:
     """Labels, and the logits of somebody who is right about so many of them."""
     labels = np.arange(rows) % 3
     said = np.where(rng.random(rows) < right, labels, (labels + 1) % 3)
@@ -182,8 +182,8 @@ def voices_of(rows: int, right: float, sure: float, rng: np.random.Generator) ->
 @pytest.mark.parametrize(("first", "second"), [(0.95, 0.4), (0.4, 0.95)])
 def test_the_predictor_that_knows_more_gets_the_larger_share(first: float, second: float) -> None:
     rng = np.random.default_rng(0)
-    labels, one = voices_of(60, first, 2.0, rng)
-    _, other = voices_of(60, second, 2.0, rng)
+    labels, one = scores_of(60, first, 2.0, rng)
+    _, other = scores_of(60, second, 2.0, rng)
     share = fit_share(np.stack([one, other]), labels)
     assert (share > 0.7) if second > first else (share < 0.3)
 

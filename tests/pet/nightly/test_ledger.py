@@ -8,9 +8,11 @@ import pytest
 
 from pet.errors import InputError
 from pet.nightly.ledger import (
+    NAMED,
     BadFile,
     Entry,
     FileRecord,
+    ModelRecord,
     describe,
     entry_path,
     read_state,
@@ -19,6 +21,16 @@ from pet.nightly.ledger import (
 )
 
 FILE = FileRecord(digest="d1", rows=2, rejected=0, counts={"a": 2}, abstained=0)
+MODEL = ModelRecord(
+    version=1,
+    run="r",
+    made_from="m",
+    predictor="ensemble",
+    labeled_rows=1,
+    labeled_digest=None,
+    code={},
+    reason=NAMED,
+)
 BAD = BadFile(digest="d2", expected="e", found="f", fix="x")
 
 
@@ -51,6 +63,18 @@ def test_an_entry_that_is_lost_is_an_error(tmp_path: Path, damage: str) -> None:
         path.write_text(entry_path(tmp_path, 3).read_text())
     else:
         path.write_text(path.read_text().replace('"seconds"', '"minutes"'))
+    with pytest.raises(InputError, match="the next entry of the ledger"):
+        read_state(tmp_path)
+
+
+def test_a_ledger_of_a_former_version_is_read_by_todays_names(tmp_path: Path) -> None:
+    write_entry(tmp_path, entry(1, came_into_use=MODEL))
+    path = entry_path(tmp_path, 1)
+    written = path.read_text()
+    assert written.count('"predictor"') == 1
+    path.write_text(written.replace('"predictor"', '"voice"'))
+    assert read_state(tmp_path).model == MODEL
+    path.write_text(written.replace('"predictor"', '"voice": "student", "predictor"'))
     with pytest.raises(InputError, match="the next entry of the ledger"):
         read_state(tmp_path)
 

@@ -330,7 +330,7 @@ def test_another_run_in_the_settings_labels_from_then_on_and_so_does_the_first_a
     assert (found["came_into_use"]["version"], found["labeled_anew"]) == (2, ["a.csv"])
     assert night(run=other)["came_into_use"] is None
     ensemble = night(run=other, predictor="ensemble")
-    assert ensemble["came_into_use"]["voice"] == "ensemble"
+    assert ensemble["came_into_use"]["predictor"] == "ensemble"
     assert night(run=other)["came_into_use"]["version"] == 4
     back = night()
     assert (back["came_into_use"]["version"], back["labeled_anew"]) == (5, ["a.csv"])

@@ -1,4 +1,4 @@
-"""Memory that ran out, on whatever device."""
+"""Batches: rows of like length together, fewer of them where memory ran out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A language model's head, applied only where it is asked, and only for the words that matter."""
+"""Less to compute for the same scores: a head where it is asked alone, linear layers in int8."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data files as one stream of raw rows; Parquet files out, whole or absent."""
+"""Files that are whole or absent: written, read, removed; what a disk says, as one problem."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The run folder: files and units that are whole or absent, fingerprints, seeds by name."""
+"""Units of work: folders that are whole or absent, named by what went in; seeds by name."""
 
 from __future__ import annotations
 

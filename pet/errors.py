@@ -110,7 +110,7 @@ def outage(where: Path | str, expected: str, found: str | None, what: str) -> Pe
     return PetError(Problem(str(where), expected, str(found), fix))
 
 
-def unsteady(path: Path | str, error: OSError) -> PetError:
+def interrupted_read(path: Path | str, error: OSError) -> PetError:
     """Make the error of a file of which the disk or the network stopped delivering bytes."""
     return outage(path, "a file that can be read to its end", error.strerror, "the file")
 

@@ -45,7 +45,7 @@ class Stop:
         signal.signal(signal.SIGALRM, self._end)
         signal.setitimer(signal.ITIMER_REAL, GRACE)
 
-    def heed(self) -> None:
+    def raise_if_asked(self) -> None:
         """Stop here if a stop was asked for."""
         if self.asked:
             signal.setitimer(signal.ITIMER_REAL, 0)

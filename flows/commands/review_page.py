@@ -97,7 +97,7 @@ def serve_rows(
     else:
         for line in lines:
             out.print(line, markup=False, highlight=False, soft_wrap=True)
-    stop.heed()
+    stop.raise_if_asked()
 
 
 def _summary(session: ReviewSession, folder: Path, answers: Path, answered: int) -> list[str]:

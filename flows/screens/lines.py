@@ -45,13 +45,13 @@ class LineObserver(Observer):
         self._stage: _Stage | None = None
 
     def begin(self, stage: str, total: int | None, unit: str) -> None:
-        self._stop.heed()
+        self._stop.raise_if_asked()
         self._stage = _Stage(self, visible(stage), total, unit)
 
     def advance(self, amount: int) -> None:
         if self._stage is not None:
             self._stage.done += amount
-        self._stop.heed()
+        self._stop.raise_if_asked()
 
     def end(self) -> None:
         stage, self._stage = self._stage, None

@@ -55,14 +55,14 @@ class RichObserver(Observer):
         )
 
     def begin(self, stage: str, total: int | None, unit: str) -> None:
-        self._stop.heed()
+        self._stop.raise_if_asked()
         self._bar.start()
         self._task = self._bar.add_task(visible(stage), total=total, unit=unit)
 
     def advance(self, amount: int) -> None:
         if self._task is not None:
             self._bar.advance(self._task, amount)
-        self._stop.heed()
+        self._stop.raise_if_asked()
 
     def end(self) -> None:
         if self._task is None:

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from pet.checking.budget import choose, with_settings
 from pet.checking.estimate import estimate
 from pet.checking.preview import (
-    Glimpse,
+    ZeroShotScores,
     filled_examples,
-    look,
     preview_pattern,
     rows_to_score,
+    score_zero_shot,
     shares_cut,
     take_rows,
 )
@@ -41,7 +41,7 @@ from pet.inputs.pool_sample import check_learnable, check_rejected, known_texts
 from pet.inputs.presets import with_preset
 from pet.inputs.run_tables import Tables, count_leaks, read_tables
 from pet.inputs.warm_start import check_start
-from pet.method.data_quality import duplicate_rows, near_duplicates, suspects
+from pet.method.data_quality import duplicate_rows, find_label_issues, near_duplicates
 from pet.method.metrics import surely_beats_commonest
 from pet.method.outcomes import outcome_of
 from pet.method.rule_reliability import firing_of
@@ -299,19 +299,21 @@ def _of_model(
     model = load_teacher(config.model_ref, device, config.mask, precision=config.precision)
     check_tuning(config, task, model)
     encoders = cloze_encoders(config, task, model)
-    glimpse = look(config, model, encoders, labeled.columns, sample, task.shares, outcome)
-    scores = glimpse.ensemble_scores(glimpse.labeled)
+    zero_shot = score_zero_shot(
+        config, model, encoders, labeled.columns, sample, task.shares, outcome
+    )
+    scores = zero_shot.ensemble_scores(zero_shot.labeled)
     probabilities = outcome.of_member(scores)
     found: dict[str, Any] = {
         "kind": model.reading,
         "patterns": [
-            preview_pattern(task, place, labeled, model, encoder, glimpse)
+            preview_pattern(task, place, labeled, model, encoder, zero_shot)
             for place, encoder in enumerate(encoders)
         ],
-        "zero_shot": _several_zero_shot(task, glimpse, labeled, scores)
+        "zero_shot": _several_zero_shot(task, zero_shot, labeled, scores)
         if task.several
-        else _zero_shot(task, glimpse, labeled, probabilities.argmax(axis=1)),
-        "suspects": [] if task.several else _suspects(task, glimpse, labeled),
+        else _zero_shot(task, zero_shot, labeled, probabilities.argmax(axis=1)),
+        "suspects": [] if task.several else _suspects(task, zero_shot, labeled),
         "cut": _cut(config, task, model, encoders, tables, sample),
         "warnings": _seen(task, labeled),
     }
@@ -391,10 +393,10 @@ def _count(columns: Columns) -> int:
 
 
 def _zero_shot(
-    task: Task, glimpse: Glimpse, labeled: LabeledSet, predicted: NDArray[np.int64]
+    task: Task, zero_shot: ZeroShotScores, labeled: LabeledSet, predicted: NDArray[np.int64]
 ) -> dict[str, Any]:
     """Measure all patterns together, zero-shot: accuracy, and predicted label shares."""
-    found: dict[str, Any] = {"labeled_rows": len(predicted), "pool_rows": glimpse.pool.shape[1]}
+    found: dict[str, Any] = {"labeled_rows": len(predicted), "pool_rows": zero_shot.pool.shape[1]}
     if len(predicted):
         given, right = labeled.labels, labeled.labels[labeled.labels == predicted]
         found["accuracy"] = round(len(right) / len(given), 4)
@@ -405,17 +407,17 @@ def _zero_shot(
             for place, label in enumerate(task.labels)
         }
     if found["pool_rows"]:
-        votes = glimpse.ensemble_probabilities(glimpse.pool).argmax(axis=1)
+        votes = zero_shot.ensemble_probabilities(zero_shot.pool).argmax(axis=1)
         shares = np.bincount(votes, minlength=len(task.labels)) / len(votes)
         found["pool_shares"] = dict(zip(task.labels, np.round(shares, 4).tolist(), strict=True))
     return found
 
 
 def _several_zero_shot(
-    task: Task, glimpse: Glimpse, labeled: LabeledSet, scores: NDArray[np.floating]
+    task: Task, zero_shot: ZeroShotScores, labeled: LabeledSet, scores: NDArray[np.floating]
 ) -> dict[str, Any]:
     """Measure how well all patterns together rank the labeled rows by each label, zero-shot."""
-    found: dict[str, Any] = {"labeled_rows": len(scores), "pool_rows": glimpse.pool.shape[1]}
+    found: dict[str, Any] = {"labeled_rows": len(scores), "pool_rows": zero_shot.pool.shape[1]}
     areas = {
         label: area_under_curve(scores[:, [place]], labeled.labels[:, [place]])
         for place, label in enumerate(task.labels)
@@ -429,15 +431,17 @@ def _several_zero_shot(
     return found
 
 
-def _suspects(task: Task, glimpse: Glimpse, labeled: LabeledSet) -> list[dict[str, Any]]:
+def _suspects(task: Task, zero_shot: ZeroShotScores, labeled: LabeledSet) -> list[dict[str, Any]]:
     """Find possible label errors: labeled rows for which zero-shot predicts another label."""
     if len(labeled) < SUSPECTED_FROM * len(task.labels):
         return []  # so few rows give no threshold of confidence for a label
-    probabilities = glimpse.ensemble_probabilities(glimpse.labeled)
+    probabilities = zero_shot.ensemble_probabilities(zero_shot.labeled)
     given, predicted = labeled.labels, probabilities.argmax(axis=1)
     if not surely_beats_commonest(given, predicted):
         return []
-    suspected = [row for row in suspects(probabilities, given) if predicted[row] != given[row]]
+    suspected = [
+        row for row in find_label_issues(probabilities, given) if predicted[row] != given[row]
+    ]
     return [
         {
             "id": labeled.ids[row],

@@ -47,7 +47,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Glimpse:
+class ZeroShotScores:
     """Zero-shot scores of some rows under every pattern.
 
     Attributes:
@@ -95,7 +95,7 @@ def take_rows(labeled: LabeledSet, rows: NDArray[np.int64]) -> LabeledSet:
     )
 
 
-def look(
+def score_zero_shot(
     config: RunConfig,
     model: ClozeModel,
     encoders: Sequence[Encoder],
@@ -103,7 +103,7 @@ def look(
     pool: Columns,
     shares: Sequence[float] | None = None,
     outcome: Outcome = ONE,
-) -> Glimpse:
+) -> ZeroShotScores:
     """Score labeled rows and some of the pool.
 
     Args:
@@ -122,7 +122,7 @@ def look(
     offsets = np.zeros((len(encoders), of_pool.shape[2]))
     if _count(pool):
         offsets = np.stack([outcome.prior_offset(own, config.calibration, shares) for own in prior])
-    return Glimpse(of_labeled, of_pool, offsets.astype(np.float32), outcome)
+    return ZeroShotScores(of_labeled, of_pool, offsets.astype(np.float32), outcome)
 
 
 def _count(columns: Columns) -> int:
@@ -186,7 +186,7 @@ def preview_pattern(
     labeled: LabeledSet,
     model: ClozeModel,
     encoder: Encoder,
-    glimpse: Glimpse,
+    zero_shot: ZeroShotScores,
 ) -> dict[str, Any]:
     """Describe a pattern: words and their tokens, examples, zero-shot accuracy."""
     pattern = task.patterns[place]
@@ -199,7 +199,7 @@ def preview_pattern(
         ]
         for label, of_label in task.verbalizer(pattern.name).items()
     }
-    scores = glimpse.labeled[place]
+    scores = zero_shot.labeled[place]
     truth = labeled.labels[: len(scores)]
     found: dict[str, Any] = {
         "name": pattern.name,
@@ -214,7 +214,7 @@ def preview_pattern(
         area = area_under_curve(scores, truth)
         found["zero_shot_area"] = None if area is None else round(area, 4)
     elif len(truth):
-        calibrated = scores + glimpse.offsets[place]
+        calibrated = scores + zero_shot.offsets[place]
         found["zero_shot_accuracy"] = round(accuracy(truth, calibrated.argmax(axis=1)), 4)
         found["uncalibrated_accuracy"] = round(accuracy(truth, scores.argmax(axis=1)), 4)
     return found

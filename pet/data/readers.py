@@ -51,10 +51,17 @@ from pet.errors import (
     first_line,
     group_problems,
     input_error,
-    unsteady,
+    interrupted_read,
 )
 from pet.progress import Observer
-from pet.storage.object_storage import Stamp, is_remote, open_binary, path_of, stamp_of, trouble
+from pet.storage.object_storage import (
+    Stamp,
+    is_remote,
+    open_binary,
+    path_of,
+    stamp_of,
+    storage_error,
+)
 
 
 def peek(path: Path, written: CsvFormat) -> tuple[pa.Schema, int | None]:
@@ -302,7 +309,7 @@ def open_source(path: Path, name: str, written: CsvFormat = UNSTATED) -> Source:
         schema, rows = peek(path, written)
     except OSError as error:
         if is_remote(path):
-            raise trouble(str(path), error) from error
+            raise storage_error(str(path), error) from error
         raise input_error(
             path, "a file that can be read", error.strerror or str(error), "check the permissions"
         ) from error
@@ -402,7 +409,7 @@ def _steady(source: Source) -> Iterator[None]:
 def _unreadable(path: Path, error: Exception) -> PetError:
     """Distinguish a damaged file, which is the input's fault, from a disk that fails."""
     if isinstance(error, OSError) and error.errno:
-        return unsteady(path, error)
+        return interrupted_read(path, error)
     return input_error(
         path, "a file that can be read to its end", first_line(error), "write or copy it again"
     )
@@ -413,7 +420,7 @@ def _check_unchanged(source: Source) -> None:
         changed = stamp_of(source.path) != source.stamp
     except OSError as error:
         if is_remote(source.path) and not isinstance(error, FileNotFoundError):
-            raise unsteady(source.path, error) from error
+            raise interrupted_read(source.path, error) from error
         raise PetError(
             Problem(
                 str(source.path),

@@ -12,7 +12,7 @@ from pet.ensemble.members import Member, member_seed, weighing_of
 from pet.inputs.inputs import computation
 from pet.inputs.pool_sample import texts_fingerprint, unlabeled_fingerprint
 from pet.inputs.session import Session
-from pet.inputs.warm_start import start_digest, takes_others
+from pet.inputs.warm_start import may_start_from_another_model, start_digest
 from pet.models.sentence_encoder import encoder_length
 from pet.models.soft_prompt import PROJECTOR_RATE, PROJECTOR_WIDTH
 from pet.models.training import training_shape
@@ -152,7 +152,7 @@ def _pattern_shape(session: Session, member: Member) -> dict[str, Any]:
         shape |= {"training": training, "lm_weight": config.lm_weight}
         if config.init_from is not None:
             shape["start"] = start_digest(config, task, member.pattern, member.repetition)
-            if takes_others(config):
+            if may_start_from_another_model(config):
                 constants = {"width": PROJECTOR_WIDTH, "learning_rate": PROJECTOR_RATE}
                 shape["projector"] = config.projector.model_dump() | constants
     return shape

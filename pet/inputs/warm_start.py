@@ -68,7 +68,7 @@ def start_digests(config: RunConfig, task: Task) -> list[str | None]:
     ]
 
 
-def takes_others(config: RunConfig) -> bool:
+def may_start_from_another_model(config: RunConfig) -> bool:
     """Return whether members may start from another model's prompts, through a projector."""
     return config.member.tuning == "soft-prompt" and config.projector.steps > 0
 
@@ -92,7 +92,7 @@ def check_start(config: RunConfig, digest: str) -> None:
         found, fix = "none", "give the folder of a run that was made with member.tuning"
     elif others := sorted({str(own.get("tuning")) for own in known} - {tuning}):
         found, fix = f"of {', '.join(others)}", f"--set member.tuning={others[0]}"
-    elif not takes_others(config) and (
+    elif not may_start_from_another_model(config) and (
         config.adapt_steps or any(own.get("digest") != digest for own in known)
     ):
         found, fix = "for another model", f"--model {known[0].get('ref')}, without adapt_steps"

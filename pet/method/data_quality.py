@@ -63,7 +63,9 @@ def duplicate_rows(texts: Sequence[tuple[str, ...]]) -> NDArray[np.int64]:
     return np.asarray(rows, dtype=np.int64)
 
 
-def suspects(probabilities: NDArray[np.floating], given: NDArray[np.integer]) -> NDArray[np.int64]:
+def find_label_issues(
+    probabilities: NDArray[np.floating], given: NDArray[np.integer]
+) -> NDArray[np.int64]:
     """Find rows that are predicted as another label with more confidence than that label's own rows
     are on average (confident learning, Northcutt 2021).
 

@@ -39,7 +39,7 @@ class LinearHead:
         """Return the head whose logits are divided by a temperature."""
         return LinearHead(self.weight / temperature, self.bias / temperature)
 
-    def silent_about(self, labels: NDArray[np.bool_]) -> LinearHead:
+    def without_opinion_on(self, labels: NDArray[np.bool_]) -> LinearHead:
         """Return the head without an opinion on some labels: they score as others do on average.
 
         In an ensemble, who knows nothing of a label must not outvote those who do. [labels]
@@ -192,7 +192,7 @@ def fit_calibrated(
     gold = np.eye(drawn_targets.shape[1], dtype=np.float32)[labels]
     points, targets = np.concatenate([embeddings, drawn]), np.concatenate([gold, drawn_targets])
     if len(labels) < 2:
-        head = fit_head(points, targets, PENALTIES[1]).silent_about(~_shown(targets))
+        head = fit_head(points, targets, PENALTIES[1]).without_opinion_on(~_shown(targets))
         return Fitted(head, PENALTIES[1], TRUST[0], 1.0, None)
     folds = folds_of(labels, min(FOLDS, len(labels)), rng)
     best: tuple[float, Fitted] | None = None
@@ -204,7 +204,7 @@ def fit_calibrated(
             loss = negative_log_likelihood(softmax(held_out / temperature), labels) / len(labels)
             if best is None or loss < best[0]:
                 head = fit_head(points, targets, penalty, counts).divided(temperature)
-                head = head.silent_about(~_shown(targets * counts[:, None]))
+                head = head.without_opinion_on(~_shown(targets * counts[:, None]))
                 rows = None if before else held_out / temperature
                 best = loss, Fitted(head, penalty, trust, temperature, rows)
     assert best is not None, "there is a penalty to try"

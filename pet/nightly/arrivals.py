@@ -81,7 +81,7 @@ class Arrivals:
     special: dict[str, str] = field(default_factory=dict)
 
 
-def look(
+def scan_pool(
     pool: Path,
     memory: Path,
     settle_seconds: float,

@@ -19,7 +19,7 @@ from pet.data.duplicate_ids import RepeatedIds
 from pet.errors import InputError, Problem
 from pet.jobs import Execute, InProcess, Job
 from pet.method.drift import DriftTest, Sketch, drifted
-from pet.nightly.arrivals import DIGESTS, Arrivals, Late, PoolFile, compare, look
+from pet.nightly.arrivals import DIGESTS, Arrivals, Late, PoolFile, compare, scan_pool
 from pet.nightly.label_store import has_labels, label_files, tidy
 from pet.nightly.ledger import (
     LEDGER,
@@ -40,7 +40,7 @@ from pet.nightly.model_choice import (
     is_another,
     reason_to_renew,
 )
-from pet.nightly.night_summary import news, standing
+from pet.nightly.night_summary import describe_arrivals, describe_store
 from pet.nightly.nightly_config import NightlyConfig
 from pet.progress import SILENT, Observer
 from pet.storage.files import TEMPORARY_PREFIX, read_parquet, sweep
@@ -72,7 +72,7 @@ def label_new(
         raise InputError(problems)
     with locked(store, observer.note):
         sweep(store)
-        return _Night(config, first, execute or InProcess(), observer).spend()
+        return _Night(config, first, execute or InProcess(), observer).run()
 
 
 def _foreign(store: Path) -> list[Problem]:
@@ -117,8 +117,8 @@ class _Night:
         self.came_into_use: ModelRecord | None = None
         self.found = Arrivals({})
 
-    def spend(self) -> dict[str, Any]:
-        self.one("look at the pool", self.look)
+    def run(self) -> dict[str, Any]:
+        self.one("look at the pool", self.scan)
         self.adopt()
         compare(self.found, self.state, self.has_labels, self.first.config.pool_csv.stated)
         self.label()
@@ -131,8 +131,8 @@ class _Night:
             self.renew(reason)
             tidy(self.store, self.state, self.config.keep_deleted)
         return {
-            **standing(self.store, self.state, nights[-1] if nights else None),
-            **news(self.found, self.labeled, self.first.task.labels),
+            **describe_store(self.store, self.state, nights[-1] if nights else None),
+            **describe_arrivals(self.found, self.labeled, self.first.task.labels),
             "labeled_anew": sorted(self.labeled_anew),
             "errors": errors,
             "came_into_use": self.came_into_use.model_dump() if self.came_into_use else None,
@@ -147,9 +147,9 @@ class _Night:
         assert self.state.model is not None, "a model was adopted first"
         return self.state.model
 
-    def look(self) -> None:
+    def scan(self) -> None:
         config = self.config
-        self.found = look(
+        self.found = scan_pool(
             Path(config.pool), self.store / DIGESTS, config.settle_seconds, self.observer
         )
         for name, why in self.found.unreadable.items():

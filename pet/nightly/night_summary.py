@@ -11,7 +11,7 @@ from pet.nightly.label_store import version_folder
 from pet.nightly.ledger import Entry, FileRecord, State
 
 
-def standing(store: Path, state: State, last: Entry | None) -> dict[str, Any]:
+def describe_store(store: Path, state: State, last: Entry | None) -> dict[str, Any]:
     """Describe the state of a store: the model, its labels, files that need a person, drift.
 
     Args:
@@ -30,7 +30,7 @@ def standing(store: Path, state: State, last: Entry | None) -> dict[str, Any]:
     }
 
 
-def news(
+def describe_arrivals(
     found: Arrivals, labeled: Mapping[str, FileRecord], labels: Sequence[str]
 ) -> dict[str, Any]:
     """Describe what was new in the pool."""

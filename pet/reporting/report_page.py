@@ -117,7 +117,7 @@ def draw_page(
         confusion=confusion,
         several=several,
         levels=levels,
-        whose=tables.whose(report),
+        measured_by=tables.measured_by(report),
         pairs=tables.pair_rows(report),
         where=_where(report),
         evaluation_note=_evaluation_note(report),

@@ -218,7 +218,7 @@ def confusion_table(report: Report) -> dict[str, Any] | None:
     if len(names) > LARGEST_MATRIX:
         figures = zip(names, true.tolist(), recall, precision, strict=True)
         return {
-            "words": whose(report),
+            "words": measured_by(report),
             "worst": _worst_pairs(names, counts),
             "of_labels": [
                 {"label": name, "rows": rows, "recall": of_true, "precision": of_predicted}
@@ -230,7 +230,7 @@ def confusion_table(report: Report) -> dict[str, Any] | None:
     # Errors are few; they are shaded on a scale of their own, or nobody would see which are most.
     shade = 0.6 * share * np.eye(len(names)) + 0.5 * errors / max(errors.max(), 0.2)
     return {
-        "words": whose(report),
+        "words": measured_by(report),
         "numbered": len(names) > NAMED[0] or any(len(name) > NAMED[1] for name in names),
         "rows": [
             {
@@ -280,7 +280,7 @@ def level_rows(report: Report) -> list[dict[str, Any]]:
     ]
 
 
-def whose(report: Report) -> str:
+def measured_by(report: Report) -> str:
     """Say whose figures are shown, and on which set."""
     if report.test is not None:
         return f"{report.labels.labeler.capitalize()}, test set."
@@ -296,7 +296,7 @@ def several_table(report: Report) -> dict[str, Any] | None:
         {"label": label, **dict(own)}
         for label, own in zip(report.label_names, evaluation.by_label, strict=True)
     ]
-    return {"words": whose(report), "rows": rows}
+    return {"words": measured_by(report), "rows": rows}
 
 
 PAIRS = 12  # of labels that go together, at most

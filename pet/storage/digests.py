@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from pet.errors import unsteady
+from pet.errors import interrupted_read
 from pet.progress import SILENT, Observer
 from pet.storage.object_storage import is_remote, key_of, open_binary, path_of, stamp_of
 from pet.storage.units import BLOCK, file_digest
@@ -62,7 +62,7 @@ def file_digests(
             for name, file in sorted(files.items(), key=lambda item: Path(item[0])):
                 found[Path(name).relative_to(base).as_posix()] = pool_file_digest(file, tick)
     except OSError as error:
-        raise unsteady(error.filename or file, error) from error
+        raise interrupted_read(error.filename or file, error) from error
     return found
 
 

@@ -107,7 +107,7 @@ def as_pet_error(address: str) -> Iterator[None]:
         found = as_os_error(error, address)
         if found is None:
             raise
-        raise trouble(address, found) from found
+        raise storage_error(address, found) from found
 
 
 def as_os_error(error: Exception, address: str) -> OSError | None:
@@ -137,7 +137,7 @@ def _numbered(error: OSError, text: str, address: str) -> OSError:
     return OSError(number or error.errno or errno.EREMOTEIO, error.strerror or text, address)
 
 
-def trouble(address: str, error: OSError) -> PetError:
+def storage_error(address: str, error: OSError) -> PetError:
     """Explain in one screen what is wrong with a place on object storage."""
     found = error.strerror or str(error)
     if error.errno == errno.ENOENT:

@@ -170,7 +170,7 @@ def work():
     if sys.argv[1] == "deaf":
         time.sleep(60)
     if sys.argv[1] == "heeds":
-        cli.stop.heed()
+        cli.stop.raise_if_asked()
 try:
     cli.answer(work, False)
 finally:

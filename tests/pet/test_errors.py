@@ -15,8 +15,8 @@ from pet.errors import (
     Problem,
     as_pet_error,
     did_you_mean,
+    interrupted_read,
     locked_error,
-    unsteady,
 )
 
 FIRST = Problem("a.toml, labels", "two labels", "one", "add one")
@@ -56,7 +56,7 @@ def test_a_pet_error_may_be_plain_text_or_nothing() -> None:
 
 
 def test_an_error_of_something_outside_says_that_the_same_command_goes_on() -> None:
-    assert str(unsteady("a.csv", OSError(5, "Input/output error"))) == (
+    assert str(interrupted_read("a.csv", OSError(5, "Input/output error"))) == (
         "a.csv\n"
         "  expected: a file that can be read to its end\n"
         "  found:    Input/output error\n"

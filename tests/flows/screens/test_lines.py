@@ -15,7 +15,7 @@ from flows.screens.results import progress
 
 
 class Stop:
-    def heed(self) -> None:
+    def raise_if_asked(self) -> None:
         """Nobody asks to stop."""
 
 

@@ -159,7 +159,9 @@ def test_labels_in_doubt_and_pool_shares_come_from_all_patterns(
 def test_a_label_that_is_the_likeliest_one_all_the_same_is_in_no_doubt(
     own: Path, model_folder: ModelFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pet.checking.check.suspects", lambda scores, given: np.arange(len(given)))
+    monkeypatch.setattr(
+        "pet.checking.check.find_label_issues", lambda scores, given: np.arange(len(given))
+    )
     monkeypatch.setattr("pet.checking.check.surely_beats_commonest", lambda *_: True)
     found = check(own, model_folder("bert"))["suspects"]
     assert found
@@ -170,7 +172,9 @@ def test_a_model_that_knows_no_more_than_the_commonest_label_doubts_nobody(
     own: Path, model_folder: ModelFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All that it named was labeled rightly: spam that it took for the commoner ham."""
-    monkeypatch.setattr("pet.checking.check.suspects", lambda scores, given: np.arange(len(given)))
+    monkeypatch.setattr(
+        "pet.checking.check.find_label_issues", lambda scores, given: np.arange(len(given))
+    )
     monkeypatch.setattr("pet.checking.check.surely_beats_commonest", lambda *_: False)
     rows = [*samples.labeled_rows(), *[(f"goal {n}", "sport") for n in range(40)]]
     samples.write_csv(own / "labeled.csv", rows, ("text", "label"))

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from pet.nightly import arrivals
-from pet.nightly.arrivals import Arrivals, look
+from pet.nightly.arrivals import Arrivals, scan_pool
 from pet.progress import SILENT
 from pet.storage.files import read_record
 from tests.support.files import write
 
 
 def seen(tmp_path: Path, settle: float = 0, sleep=lambda seconds: None) -> Arrivals:
-    return look(tmp_path / "pool", tmp_path / "memory.json", settle, SILENT, sleep)
+    return scan_pool(tmp_path / "pool", tmp_path / "memory.json", settle, SILENT, sleep)
 
 
 def test_a_file_that_goes_on_growing_is_left_for_the_next_night(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from pet.storage.object_storage import (
     names_in,
     open_binary,
     path_of,
-    trouble,
+    storage_error,
 )
 from tests.pet.test_pipeline import Configure
 from tests.support import samples
@@ -227,7 +227,7 @@ def test_every_answer_of_a_storage_becomes_one_screen(error: OSError, status: in
     with pytest.raises(OSError, match=r".+") as caught, as_disk_error("s3://bucket/x"):
         raise error
     assert caught.value.errno
-    said = trouble("s3://bucket/x", caught.value)
+    said = storage_error("s3://bucket/x", caught.value)
     assert said.exit_status == status
     assert [f"\n  {part}: " in str(said) for part in ("expected", "found", "fix")] == [True] * 3
 

@@ -85,39 +85,12 @@ def check_inputs(
     Raises:
         InputError: everything that is wrong, at once.
     """
-    problems: list[Problem] = []
-    if with_words and not (options.get("labeled") and options.get("model")):
-        fix = "add --labeled and --model: words are chosen on these rows, for this model"
-        lacking = "no labeled rows" if options.get("model") else "no model"
-        problems.append(Problem("--suggest-words", "labeled rows and a model", lacking, fix))
-    some_texts = options.get("pool") or options.get("labeled")
-    if some_texts is None:
-        problems.append(
-            Problem("the command", "labeled texts or a pool", "neither", "add --labeled or --pool")
-        )
-    needed = {"pool": some_texts or NOWHERE, "out": "-", "model": options.get("model") or "-"}
+    problems = _missing(options, with_words)
     notes: list[str] = []
-
-    def make(more: dict[str, str]) -> RunConfig:
-        values = {**options, **needed, **more}
-        if more:  # what is wrong, or of a former version, was reported the first time
-            return make_config(values, settings, [], lambda line: None)
-        return make_config(values, settings, problems, notes.append)
-
     time = None if budget is None else gather(problems, lambda: read_budget(budget, settings))
-    named = options.get("preset") not in (None, "fast")
-    config = make({}) if named else with_preset(make, notes.append, budgeted=time is not None)
-    if options.get("pool") is None:
-        config = config.model_copy(update={"pool_csv": config.labeled_csv})
+    config = _config_of(options, settings, time, problems, notes)
     gather(problems, lambda: choose_device(config.device))
-    models = _models_of(config, options)
-    for name, model in list(models.items()):
-        digest_of = encoder_digest if name == "encoder" else model_digest
-        digest = gather(problems, partial(digest_of, model))
-        if digest is None:
-            del models[name]
-        elif name == "model":
-            gather(problems, partial(check_start, config, digest))
+    models = _sound_models(config, options, problems)
     try:
         tables = read_tables(config, problems)
     except InputError as error:
@@ -137,19 +110,7 @@ def check_inputs(
     unread = gather([], lambda: vocabulary_problems(models, texts)) or []
     found["unread"] = list(map(in_one_line, unread))
     if "model" not in models:
-        found["patterns"] = [
-            {
-                "name": pattern.name,
-                "template": pattern.template,
-                "causal": pattern.mask_is_last,
-                "examples": [
-                    asdict(example)
-                    for example in filled_examples(tables.task, pattern.name, tables.labeled)
-                ],
-            }
-            for pattern in tables.task.patterns
-        ]
-        return found
+        return {**found, "patterns": _filled_patterns(tables)}
     try:
         task, left_out = inspect_models(config, models, tables.task, [])
     except InputError as error:
@@ -163,9 +124,79 @@ def check_inputs(
     return {**found, **of_model, "warnings": found["warnings"] + of_model["warnings"]}
 
 
-def _models_of(config: RunConfig, options: Mapping[str, Any]) -> dict[str, ModelRef]:
-    """The models that were named."""
-    return {name: model for name, model in config.model_refs().items() if options.get(name)}
+def _missing(options: Mapping[str, Any], with_words: bool) -> list[Problem]:
+    """Find what has to be given, too."""
+    problems = []
+    if with_words and not (options.get("labeled") and options.get("model")):
+        fix = "add --labeled and --model: words are chosen on these rows, for this model"
+        lacking = "no labeled rows" if options.get("model") else "no model"
+        problems.append(Problem("--suggest-words", "labeled rows and a model", lacking, fix))
+    if not (options.get("pool") or options.get("labeled")):
+        problems.append(
+            Problem("the command", "labeled texts or a pool", "neither", "add --labeled or --pool")
+        )
+    return problems
+
+
+def _config_of(
+    options: Mapping[str, Any],
+    settings: tuple[str, ...],
+    budget: Budget | None,
+    problems: list[Problem],
+    notes: list[str],
+) -> RunConfig:
+    """Make the settings of the run that is asked about, where something of it is still missing."""
+    needed = {
+        "pool": options.get("pool") or options.get("labeled") or NOWHERE,
+        "out": "-",
+        "model": options.get("model") or "-",
+    }
+
+    def make(more: dict[str, str]) -> RunConfig:
+        values = {**options, **needed, **more}
+        if more:  # what is wrong, or of a former version, was reported the first time
+            return make_config(values, settings, [], lambda line: None)
+        return make_config(values, settings, problems, notes.append)
+
+    named = options.get("preset") not in (None, "fast")
+    config = make({}) if named else with_preset(make, notes.append, budgeted=budget is not None)
+    if options.get("pool") is None:
+        config = config.model_copy(update={"pool_csv": config.labeled_csv})
+    return config
+
+
+def _sound_models(
+    config: RunConfig, options: Mapping[str, Any], problems: list[Problem]
+) -> dict[str, ModelRef]:
+    """Return the models that were named and can be found."""
+    models = {}
+    for name, model in config.model_refs().items():
+        if not options.get(name):
+            continue
+        digest_of = encoder_digest if name == "encoder" else model_digest
+        digest = gather(problems, partial(digest_of, model))
+        if digest is None:
+            continue
+        models[name] = model
+        if name == "model":
+            gather(problems, partial(check_start, config, digest))
+    return models
+
+
+def _filled_patterns(tables: Tables) -> list[dict[str, Any]]:
+    """Describe the patterns without a model: labeled rows filled in."""
+    return [
+        {
+            "name": pattern.name,
+            "template": pattern.template,
+            "causal": pattern.mask_is_last,
+            "examples": [
+                asdict(example)
+                for example in filled_examples(tables.task, pattern.name, tables.labeled)
+            ],
+        }
+        for pattern in tables.task.patterns
+    ]
 
 
 def _of_tables(tables: Tables, with_pool: bool) -> dict[str, Any]:

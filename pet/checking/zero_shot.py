@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from pet.errors import InputError, Problem, gather, in_one_line
 from pet.inputs.inputs import computation
 from pet.inputs.model_checks import check_length, check_patterns, suitable, vocabulary_problems
 from pet.inputs.pool_sample import check_rejected
-from pet.inputs.run_tables import pool_digest, read_tables
+from pet.inputs.run_tables import Tables, pool_digest, read_tables
 from pet.method.calibration import UNTRAINED, Scaling
 from pet.method.label_trees import LabelTree
 from pet.method.outcomes import Outcome, outcome_of
@@ -37,6 +38,7 @@ from pet.storage.mirrors import open_run_folder
 from pet.storage.units import derive_seed, fingerprint
 from pet.student.label_files import (
     LabelWriter,
+    PredictBatch,
     Predictions,
     label_into,
     label_metadata,
@@ -73,18 +75,41 @@ def label_zero_shot(
     """
     _refuse_run(task_ref)
     problems = _settings_without_use(settings)
+    options = {
+        "task": task_ref,
+        "pool": pool_path,
+        "out": str(out),
+        "model": model_ref,
+        "text_column": text_column,
+    }
     config = make_config(
-        {
-            "task": task_ref,
-            "pool": pool_path,
-            "out": str(out),
-            "model": model_ref,
-            "text_column": text_column,
-        },
-        settings,
-        problems,
-        lambda line: observer.note(f"warning: {line}"),
+        options, settings, problems, lambda line: observer.note(f"warning: {line}")
     )
+    tables, digest = _read(config, problems, observer)
+    task = tables.task
+    source = _fingerprint(config, tables, digest, observer)
+    run_folder = open_run_folder(out)
+    refuse_other_labels(run_folder, source)
+    predict, outcome = _load_predictor(config, task, tables.pool, observer)
+    writer = LabelWriter(
+        run_folder.path,
+        task.labels,
+        config,
+        source,
+        label_metadata(task.name, None, digest, "zero-shot"),
+        run_folder.push,
+        outcome=outcome,
+        tree=LabelTree.of(task.labels, task.label_separator),
+    )
+    return label_into(run_folder, writer, tables.pool, predict, observer)
+
+
+def _read(config: RunConfig, problems: list[Problem], observer: Observer) -> tuple[Tables, str]:
+    """Read and check task, pool and model.
+
+    Returns:
+        the tables, whose task has the patterns that suit the model; and the model's digest.
+    """
     problems += place_in_pool(config.pool, config.out)
     digest = gather(problems, partial(model_digest, config.model_ref))
     if digest is not None:
@@ -99,7 +124,13 @@ def label_zero_shot(
         observer.note("rules are not used here: only a run estimates how often each is right")
     for line in passed_over_warnings(config.pool, tables.pool.passed_over):
         observer.note(f"warning: {line}")
-    source = fingerprint(
+    return replace(tables, task=task), str(digest)
+
+
+def _fingerprint(config: RunConfig, tables: Tables, digest: str, observer: Observer) -> str:
+    """Name the labels by all that they are made from."""
+    task = tables.task
+    return fingerprint(
         unit="zero-shot labels",
         model=digest,
         fields=task.fields,
@@ -116,9 +147,13 @@ def label_zero_shot(
         seed=config.seed if config.prior_of_pool else None,
         **computation(config),
     )
-    run_folder = open_run_folder(out)
-    refuse_other_labels(run_folder, source)
-    texts = _texts_of_prior(config, task, tables.pool, observer)
+
+
+def _load_predictor(
+    config: RunConfig, task: Task, pool: Pool, observer: Observer
+) -> tuple[PredictBatch, Outcome]:
+    """Load the model and calibrate its scores; return what predicts a batch of the pool."""
+    texts = _texts_of_prior(config, task, pool, observer)
     if texts is not None and config.prior_of_pool:
         for problem in vocabulary_problems({"model": config.model_ref}, {"pool rows": texts}):
             observer.note(f"warning: {in_one_line(problem)}")
@@ -149,18 +184,7 @@ def label_zero_shot(
         agreement = outcome.agreement(outcome.votes(logits, scaling), chosen)
         return Predictions(probabilities, agreement, "zero-shot", chosen)
 
-    metadata = label_metadata(task.name, None, str(digest), "zero-shot")
-    writer = LabelWriter(
-        run_folder.path,
-        task.labels,
-        config,
-        source,
-        metadata,
-        run_folder.push,
-        outcome=outcome,
-        tree=LabelTree.of(task.labels, task.label_separator),
-    )
-    return label_into(run_folder, writer, tables.pool, predict, observer)
+    return predict, outcome
 
 
 def _refuse_run(task_ref: str) -> None:

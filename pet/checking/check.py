@@ -50,7 +50,7 @@ from pet.models.cloze_model import ClozeModel
 from pet.models.loading import choose_device, load_tokenizer, model_digest
 from pet.models.scoring import Columns, cloze_encoders
 from pet.models.sentence_encoder import encoder_digest, encoder_length
-from pet.models.teachers import load_teacher
+from pet.models.teachers import teacher_of
 from pet.settings import make_config, read_budget
 from pet.tasks.compilation import plain_encoder
 from pet.tasks.encoding import Encoder
@@ -323,11 +323,10 @@ def _of_model(
     *,
     with_words: bool,
 ) -> dict[str, Any]:
-    device = choose_device(config.device)
     outcome = outcome_of(task.labels_per_text, tables.labeled.labels, task.shares)
     strata = outcome.strata(tables.labeled.labels)
     labeled = take_rows(tables.labeled, rows_to_score(strata))
-    model = load_teacher(config.model_ref, device, config.mask, precision=config.precision)
+    model = teacher_of(config)
     check_tuning(config, task, model)
     encoders = cloze_encoders(config, task, model)
     zero_shot = score_zero_shot(

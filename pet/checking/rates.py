@@ -29,7 +29,7 @@ from pet.models.scoring import (
     tokenize_columns,
 )
 from pet.models.sentence_encoder import SentenceEncoder, encoder_length
-from pet.models.teachers import load_teacher
+from pet.models.teachers import teacher_of
 from pet.models.training import cross_entropy, one_hot, train
 from pet.student.student_folder import student_encoder
 from pet.tasks.compilation import plain_encoder
@@ -100,9 +100,9 @@ def measure_rates(config: RunConfig, task: Task, texts: Columns, jobs: int = 1) 
 
 
 def _measure_teacher(config: RunConfig, task: Task, texts: Columns) -> dict[str, Any]:
-    device, size = choose_device(config.device), config.tokens_per_batch
+    size = config.tokens_per_batch
     started = time.monotonic()
-    teacher = load_teacher(config.model_ref, device, config.mask, precision=config.precision)
+    teacher = teacher_of(config)
     loaded = time.monotonic() - started
     encoders = cloze_encoders(config, task, teacher)
     tokens, tokenized = _tokenize(encoders, teacher, texts)

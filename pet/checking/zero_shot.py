@@ -29,7 +29,7 @@ from pet.method.outcomes import Outcome, outcome_of
 from pet.models.cloze_model import ClozeModel
 from pet.models.loading import choose_device, model_digest, reading_of
 from pet.models.scoring import Columns, ask_in_turn, cloze_encoders, score_columns
-from pet.models.teachers import load_teacher
+from pet.models.teachers import teacher_of
 from pet.progress import Observer, Tick
 from pet.settings import make_config
 from pet.storage.digests import file_digests
@@ -157,12 +157,7 @@ def _load_predictor(
     if texts is not None and config.prior_of_pool:
         for problem in vocabulary_problems({"model": config.model_ref}, {"pool rows": texts}):
             observer.note(f"warning: {in_one_line(problem)}")
-    model = load_teacher(
-        config.model_ref,
-        choose_device(config.device),
-        config.mask,
-        precision=config.precision,
-    )
+    model = teacher_of(config)
     weights = [task.weights.get(pattern.name, 1.0) for pattern in task.patterns]
     encoders: list[Encoder] = []
     scores: NDArray[np.floating] | None = None

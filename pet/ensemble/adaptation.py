@@ -13,10 +13,9 @@ from pet.ensemble.fingerprints import adaptation_training, adapted_digest
 from pet.inputs.pool_sample import unlabeled_rows
 from pet.inputs.session import Session
 from pet.models.batching import Rows
-from pet.models.loading import choose_device
 from pet.models.peft_adapter import add_lora, merge_lora
 from pet.models.scoring import cloze_encoders, tokenize_columns
-from pet.models.teachers import load_teacher
+from pet.models.teachers import teacher_of
 from pet.models.training import optimize
 from pet.storage.units import Unit, make_unit
 
@@ -26,12 +25,7 @@ def adapt(session: Session) -> Unit:
     config = session.config
 
     def build(folder: Path) -> dict[str, Any]:
-        model = load_teacher(
-            config.model_ref,
-            choose_device(config.device),
-            config.mask,
-            precision=config.precision,
-        )
+        model = teacher_of(config)
         unlabeled = unlabeled_rows(session)
         encoders = cloze_encoders(config, session.task, model)
         texts = [tokenize_columns(e, model.tokenizer, unlabeled.columns) for e in encoders]

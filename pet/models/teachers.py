@@ -6,12 +6,13 @@ from typing import Any
 
 import torch
 
-from pet.config import Mask, ModelRef
+from pet.config import Mask, ModelRef, RunConfig
 from pet.models.causal_model import CausalModel
 from pet.models.cloze_model import ClozeModel
 from pet.models.encoder_decoder import EncoderDecoderModel
 from pet.models.loading import (
     check_vocabulary,
+    choose_device,
     kind_of,
     load_config,
     load_tokenizer,
@@ -22,6 +23,12 @@ from pet.models.loading import (
 )
 from pet.models.masked_model import MaskedModel
 from pet.models.model import Precision
+
+
+def teacher_of(config: RunConfig) -> ClozeModel:
+    """Load a run's teacher, as its settings say; see `load_teacher`."""
+    device = choose_device(config.device)
+    return load_teacher(config.model_ref, device, config.mask, precision=config.precision)
 
 
 def load_teacher(

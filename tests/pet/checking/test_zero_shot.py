@@ -183,9 +183,9 @@ def test_the_prior_is_of_a_sample_of_the_whole_pool(
 
 def test_the_model_is_loaded_once(label: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded: list[Any] = []
-    load = zero_shot.load_teacher
+    load = zero_shot.teacher_of
     monkeypatch.setattr(
-        zero_shot, "load_teacher", lambda *a, **b: loaded.append(a) or load(*a, **b)
+        zero_shot, "teacher_of", lambda config: loaded.append(config) or load(config)
     )
     label("out")
     assert len(loaded) == 1

@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pet.ensemble.logits import read_logits
 from pet.errors import InputError, Interrupted, LockedError, PetError
 from pet.jobs import InProcess, Job
 from pet.pipeline import label_pool
@@ -23,6 +22,7 @@ from pet.storage.locks import LOCK, locked
 from pet.storage.units import DONE
 from tests.conftest import ModelFolder
 from tests.support import samples
+from tests.support.run_files import label_rows, scores_in
 
 Configure = Callable[..., Any]
 
@@ -124,16 +124,8 @@ def test_label_files_have_exactly_the_promised_columns(tiny_run: Path) -> None:
         assert stored[b"labeled_with"] == b"student"
 
 
-def labels_of(run: Path) -> list[dict[str, Any]]:
-    return [
-        row
-        for path in sorted((run / "labels").glob("part-*"))
-        for row in pq.read_table(path).to_pylist()
-    ]
-
-
 def test_every_usable_pool_row_is_labeled_once_and_in_order(tiny_run: Path) -> None:
-    rows = labels_of(tiny_run)
+    rows = label_rows(tiny_run / "labels")
     usable = [n for n, text in enumerate(samples.pool_texts()) if (text or "").strip()]
     assert [row["id"] for row in rows] == [f"pool.parquet:{n}" for n in usable]
     for row in rows:
@@ -146,12 +138,9 @@ def test_every_usable_pool_row_is_labeled_once_and_in_order(tiny_run: Path) -> N
 
 def test_agreement_is_the_share_of_members_with_the_students_label(tiny_run: Path) -> None:
     stack = np.stack(
-        [
-            np.concatenate([read_logits(path)[1] for path in sorted(folder.glob("logits/part-*"))])
-            for folder in sorted((tiny_run / "members").glob("g0-*"))
-        ]
+        [scores_in(folder / "logits") for folder in sorted((tiny_run / "members").glob("g0-*"))]
     )
-    rows = labels_of(tiny_run)
+    rows = label_rows(tiny_run / "labels")
     said = np.array([samples.LABELS.index(row["label"]) for row in rows])
     expected = (stack.argmax(-1) == said).mean(0)
     np.testing.assert_allclose([row["agreement"] for row in rows], expected, atol=1e-6)
@@ -168,7 +157,7 @@ def test_bad_rows_are_set_aside_with_file_row_and_reason(tiny_run: Path) -> None
 def test_a_pool_row_of_the_labeled_set_is_labeled_but_never_trained_on(tiny_run: Path) -> None:
     table = pq.read_table(tiny_run / "unlabeled" / "rows.parquet").to_pylist()
     assert [row["id"] for row in table if not row["trainable"]] == ["pool.parquet:5"]
-    assert "pool.parquet:5" in [row["id"] for row in labels_of(tiny_run)]
+    assert "pool.parquet:5" in [row["id"] for row in label_rows(tiny_run / "labels")]
 
 
 def test_a_second_call_reuses_everything_and_changes_no_byte(
@@ -275,7 +264,7 @@ def test_removing_a_pattern_takes_its_member_out_of_the_ensemble(
     task = own_task(tmp_path, ["category", "last"])
     report = label_pool(config_for(out=run_copy, task=task), update=True)
     assert set(report["weights"]) == {"g0-category-r0", "g0-last-r0"}
-    assert {row["agreement"] for row in labels_of(run_copy)} <= {0.0, 0.5, 1.0}
+    assert {row["agreement"] for row in label_rows(run_copy / "labels")} <= {0.0, 0.5, 1.0}
 
 
 def change_inputs(what: str, inputs: Path, model_folder: ModelFolder) -> dict[str, Any]:
@@ -386,7 +375,7 @@ def test_a_large_pool_is_sampled_and_labeled_whole(config_for: Configure) -> Non
     assert report["pool"]["rows"] == 40
     assert report["pool"]["rejected"] == 3
     assert report["pool"]["scored_by_members"] <= 10
-    rows = labels_of(Path(config.out))
+    rows = label_rows(Path(config.out) / "labels")
     assert len(rows) == 37
     known = [row["agreement"] for row in rows if row["agreement"] is not None]
     assert len(known) == report["pool"]["scored_by_members"]
@@ -399,7 +388,7 @@ def test_without_a_test_set_labeled_rows_are_measured_and_columns_kept(
     report = label_pool(config)
     assert "test" not in report
     assert report["labeled"]["student"]["rows"] == 12
-    assert labels_of(Path(config.out))[8]["origin"] == "line 9"
+    assert label_rows(Path(config.out) / "labels")[8]["origin"] == "line 9"
 
 
 def test_a_folder_that_somebody_works_on_is_refused(config_for: Configure, run_copy: Path) -> None:

@@ -23,6 +23,7 @@ from pet.reporting.report_page import write_page
 from pet.storage.files import read_record
 from tests.support import samples
 from tests.support.nights import night_settings
+from tests.support.run_files import label_rows
 from tests.support.shared import Shared
 
 RENAMED = {"sport": "people/sport", "business": "people/business", "space": "space"}
@@ -53,13 +54,9 @@ def tree_run(finished_run: Callable[..., Path], tree_inputs: Path) -> Path:
     return finished_run("tree", abstain_below=0.5, **given)
 
 
-def labels_of(folder: Path) -> pa.Table:
-    return dataset(sorted(map(str, (folder / "labels").glob("*.parquet")))).to_table()
-
-
 def test_a_row_stops_at_a_parent_where_its_children_are_unsure(tree_run: Path) -> None:
     """The run abstains below .5: of three labels none is likelier, two together are."""
-    rows = labels_of(tree_run).to_pylist()
+    rows = label_rows(tree_run / "labels")
     assert {row["node"] for row in rows} >= {"people"}
     for row in rows:
         top, leaf = row["levels"]
@@ -83,7 +80,7 @@ def test_the_report_has_each_level(tree_run: Path) -> None:
         assert (top["nodes"], leaves["nodes"]) == (2, 3)
         assert top["accuracy"] >= leaves["accuracy"]
     unsure = [
-        sum(row["levels"][level]["abstain"] for row in labels_of(tree_run).to_pylist())
+        sum(row["levels"][level]["abstain"] for row in label_rows(tree_run / "labels"))
         for level in (0, 1)
     ]
     assert report["labels"]["unsure_of_level"] == unsure
@@ -95,7 +92,7 @@ def test_the_report_has_each_level(tree_run: Path) -> None:
 def test_predictions_of_a_finished_run_go_down_the_tree(
     tree_run: Path, tree_inputs: Path, tmp_path: Path
 ) -> None:
-    rows = labels_of(tree_run).to_pylist()
+    rows = label_rows(tree_run / "labels")
     texts = [text for text in samples.pool_texts() if text and text.strip()]
     for row, found in zip(rows, predict_texts(tree_run, texts), strict=True):
         assert found["node"] == row["node"]
@@ -118,7 +115,7 @@ def test_a_night_writes_how_far_down_each_row_is_sure(
     night = label_new(config)
     files = sorted(map(str, Path(night["labels"]).rglob("part-*.parquet")))
     found = dataset(files).to_table().to_pylist()
-    own = labels_of(tree_run).to_pylist()
+    own = label_rows(tree_run / "labels")
     for row, known in zip(found, own, strict=True):
         assert row["node"] == known["node"]
         assert [own["label"] for own in row["levels"]] == [own["label"] for own in known["levels"]]

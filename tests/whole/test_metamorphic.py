@@ -30,6 +30,7 @@ from pet.progress import SILENT
 from pet.tasks.task import load_task
 from tests.conftest import ModelFolder
 from tests.support import samples
+from tests.support.run_files import label_rows
 
 Rows = dict[str, tuple[str, dict[str, float]]]  # id -> label, label -> probability
 Table = dict[str, list[Any]]
@@ -48,9 +49,7 @@ LABEL_LINES = ('sport = "sport"', 'space = ["space", "moon"]', 'business = "busi
 
 
 def rows_of(folder: Path) -> Rows:
-    tables = [pq.read_table(path) for path in sorted(folder.glob("part-*.parquet"))]
-    found = [row for table in tables for row in table.to_pylist()]
-    return {row["id"]: (row["label"], row["probabilities"]) for row in found}
+    return {row["id"]: (row["label"], row["probabilities"]) for row in label_rows(folder)}
 
 
 def same(found: Rows, expected: Rows, names: Mapping[str, str] | None = None) -> None:

@@ -42,6 +42,7 @@ from pet.student import exits
 from tests.conftest import ModelFolder
 from tests.support import samples
 from tests.support.nights import arrive, night_settings
+from tests.support.run_files import label_rows, label_table, scores_in
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -49,13 +50,8 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
-def labels_of(folder: Path) -> pa.Table:
-    files = sorted((folder / "labels").glob("part-*.parquet"))
-    return pa.concat_tables([pq.read_table(path) for path in files])
-
-
 def test_label_files_hold_lists_probabilities_and_what_is_in_doubt(several_run: Path) -> None:
-    table = labels_of(several_run)
+    table = label_table(several_run / "labels")
     assert table.schema.field("labels").type == pa.list_(pa.string())
     assert "label" not in table.column_names
     thresholds = read_record(several_run / "student" / "pet.json")["thresholds"]
@@ -69,7 +65,7 @@ def test_label_files_hold_lists_probabilities_and_what_is_in_doubt(several_run: 
 
 
 def test_probabilities_are_of_each_label_by_itself(several_run: Path) -> None:
-    sums = [sum(row.values()) for row in labels_of(several_run)["probabilities"].to_pylist()]
+    sums = [sum(row["probabilities"].values()) for row in label_rows(several_run / "labels")]
     assert max(abs(total - 1) for total in sums) > 0.01
 
 
@@ -103,7 +99,7 @@ def test_plain_transformers_gives_each_label_the_probability_of_the_label_files(
     classify = pipeline("text-classification", model=str(student), device="cpu")
     text = samples.pool_texts()[0]
     found = classify(text, top_k=None, truncation=True, max_length=32)
-    own = labels_of(several_run).to_pylist()[0]["probabilities"]
+    own = label_rows(several_run / "labels")[0]["probabilities"]
     assert {row["label"]: row["score"] for row in found} == pytest.approx(own, abs=1e-3)
 
 
@@ -111,7 +107,7 @@ def test_texts_are_predicted_and_a_pool_is_labeled_as_in_the_run(
     several_run: Path, several_inputs: Path, tmp_path: Path
 ) -> None:
     texts = [text for text in samples.pool_texts() if text and text.strip()][:5]
-    rows = labels_of(several_run).to_pylist()
+    rows = label_rows(several_run / "labels")
     for row, found in zip(rows, predict_texts(several_run, texts), strict=False):
         assert found["labels"] == row["labels"]
         assert found["abstain"] == [name for name, own in row["abstain"].items() if own]
@@ -228,7 +224,7 @@ def test_rows_leave_a_student_that_is_sure_of_every_label(
     )
     stayed = own.layers == 2
     np.testing.assert_allclose(own.probabilities[stayed], plain.probabilities[stayed], atol=1e-5)
-    written = labels_of(Path(config.out))["labels"].to_pylist()
+    written = label_table(Path(config.out) / "labels")["labels"].to_pylist()
     assert own.chosen is not None
     assert written == [[samples.LABELS[n] for n in np.flatnonzero(row)] for row in own.chosen]
 
@@ -289,7 +285,7 @@ def test_people_choose_sets_of_labels_and_the_next_run_learns_from_them(
     for by in ("coverage", "doubt"):
         _, chosen = write_review(several_run, tmp_path / f"{by}.csv", 5, SILENT, by=by)
         assert len(chosen) == 5
-    given = {row["id"]: row for row in labels_of(several_run).to_pylist()}
+    given = {row["id"]: row for row in label_rows(several_run / "labels")}
     for row in chosen:
         assert json.loads(row.label) == given[row.id]["labels"]
         assert row.confidence == pytest.approx(given[row.id]["confidence"], abs=1e-3)
@@ -377,8 +373,7 @@ def test_a_start_without_labeled_rows_gives_the_pool_the_shares_of_the_task(
     assert "labeled" not in report
     run = open_run(Path(config.out))
     soft = read_logits(run.folder / "soft_labels" / "part-00000.parquet")[1]
-    files = sorted((run.folder / "soft_labels").glob("part-*.parquet"))
-    soft = np.concatenate([read_logits(path)[1] for path in files])
+    soft = scores_in(run.folder / "soft_labels")
     means = run.outcome.unsoften(soft, config.temperature).mean(axis=0)
     assert means == pytest.approx(list(SHARES.values()), abs=1e-3)
     again = predict_texts(run.folder, ["the team won"])[0]
@@ -433,7 +428,7 @@ def test_drawn_rows_certify_sets_of_labels_and_estimate_each_labels_share(
     several_run: Path, tmp_path: Path
 ) -> None:
     run = Path(shutil.copytree(several_run, tmp_path / "several" / "news"))
-    given = {row["id"]: row["labels"] for row in labels_of(run).to_pylist()}
+    given = {row["id"]: row["labels"] for row in label_rows(run / "labels")}
     path = tmp_path / "draw.jsonl"
     request = Request(error=0.3, confidence=0.6, answers=30, precision=0.6)
     draw = draw_rows(run, path, request, SILENT)
@@ -443,7 +438,7 @@ def test_drawn_rows_certify_sets_of_labels_and_estimate_each_labels_share(
     assert found["answered"] == len(draw.record["drawn"])
     assert found["wrong"] == 1
     assert set(found["labels"]) == set(samples.LABELS)
-    table = labels_of(run)
+    table = label_table(run / "labels")
     row = next(row for row in table.to_pylist() if row["id"] == wrong)
     assert (row["labels"], row["predicted"], row["source"]) == (
         answers[wrong],

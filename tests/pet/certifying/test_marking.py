@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,11 +22,7 @@ from pet.progress import SILENT
 from pet.reviewing.review_rows import sample_labels
 from pet.storage.files import read_parquet, write_parquet
 from tests.pet.certifying.conftest import Drawer, as_predicted, write
-
-
-def labels_of(run: Path) -> list[dict[str, Any]]:
-    parts = sorted((run / "labels").glob("part-*.parquet"))
-    return [row for path in parts for row in read_parquet(path).to_pylist()]
+from tests.support.run_files import label_rows
 
 
 def drawn_ids(run: Path) -> list[str]:
@@ -62,12 +57,12 @@ def test_labels_and_card_say_what_is_certified_and_stay_up_to_date(
 def test_what_people_answered_is_the_label_and_voids_nothing(
     drawn: Drawer, run_copy: Path, tmp_path: Path
 ) -> None:
-    before, identity = labels_of(run_copy), look_at(open_run(run_copy)).identity
+    before, identity = label_rows(run_copy / "labels"), look_at(open_run(run_copy)).identity
     draw = drawn()
     given = as_predicted(draw, wrong=3)
     found = take_certificate(run_copy, write(tmp_path / "a.csv", given), SILENT)
     answers = answers_of(read_draws(run_copy))
-    for row, old in zip(labels_of(run_copy), before, strict=True):
+    for row, old in zip(label_rows(run_copy / "labels"), before, strict=True):
         label = answers.get(row["id"])
         assert row["label"] == (label or old["label"])
         assert row["source"] == ("person" if label else old["source"])
@@ -85,7 +80,7 @@ def test_answers_correct_labels_where_nothing_is_certified(
     answers = as_predicted(drawn(), wrong=20)
     found = take_certificate(run_copy, write(tmp_path / "a.csv", answers), SILENT)
     assert found["threshold"] is None
-    rows = labels_of(run_copy)
+    rows = label_rows(run_copy / "labels")
     assert {row["id"] for row in rows if row["certified"]} == set(drawn_ids(run_copy))
     assert sum(row["source"] == "person" for row in rows) == 20
 
@@ -96,7 +91,7 @@ def test_answers_about_shares_are_labels_too_and_shares_count_predictions(
     draw = draw_for_shares(run_copy, tmp_path / "out.csv", 25, SILENT)
     answers = write(tmp_path / "a.csv", as_predicted(draw, wrong=5))
     first = estimate(run_copy, answers, SILENT)
-    assert sum(row["source"] == "person" for row in labels_of(run_copy)) == 25
+    assert sum(row["source"] == "person" for row in label_rows(run_copy / "labels")) == 25
     assert estimate(run_copy, answers, SILENT) == first
 
 

@@ -27,6 +27,7 @@ from pet.tasks.task import load_task
 from tests.conftest import ModelFolder
 from tests.support import samples
 from tests.support.cloze import CPU, config_of, encoder_for
+from tests.support.run_files import label_rows
 
 SMALL = ("device=cpu", "max_length=32", "shard_rows=16", "tokens_per_batch=512")
 
@@ -78,12 +79,6 @@ def label(inputs_folder: Path, model_folder: ModelFolder, tmp_path: Path) -> Any
     return work
 
 
-def rows_of(folder: Path) -> list[dict[str, Any]]:
-    return [
-        row for path in sorted(folder.glob("part-*")) for row in pq.read_table(path).to_pylist()
-    ]
-
-
 def bytes_of(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != LOCK}
 
@@ -125,7 +120,7 @@ def test_labels_are_the_mean_of_the_calibrated_patterns(
     )
     centred = logits - logits.mean(axis=-1, keepdims=True)
     expected = softmax(centred.mean(axis=0), 1.0 if calibration == "none" else UNTRAINED)
-    rows = rows_of(tmp_path / "out")
+    rows = label_rows(tmp_path / "out")
     found = np.array([list(row["probabilities"].values()) for row in rows])
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert [row["label"] for row in rows] == [samples.LABELS[i] for i in expected.argmax(axis=1)]
@@ -137,7 +132,7 @@ def test_unusable_rows_are_listed_and_have_no_label(label: Any, tmp_path: Path) 
     counts = label("out")[2]
     rejected = pq.read_table(counts["rejected_file"]).to_pylist()
     assert [row["row"] for row in rejected] == [7, 20, 33]
-    labeled = {row["id"] for row in rows_of(tmp_path / "out")}
+    labeled = {row["id"] for row in label_rows(tmp_path / "out")}
     assert len(labeled) == 37
     assert not labeled & {f"pool.parquet:{row}" for row in (7, 20, 33)}
 
@@ -158,7 +153,7 @@ def test_the_size_of_shards_changes_no_label(label: Any, tmp_path: Path) -> None
     """The sample for the prior must not depend on how the pool is cut."""
     label("small", "shard_rows=7")
     label("large", "shard_rows=100")
-    small, large = (rows_of(tmp_path / name) for name in ("small", "large"))
+    small, large = (label_rows(tmp_path / name) for name in ("small", "large"))
     assert [row["id"] for row in small] == [row["id"] for row in large]
     for one, other in zip(small, large, strict=True):
         assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-5)
@@ -197,7 +192,7 @@ def test_patterns_that_a_causal_model_cannot_use_are_skipped_with_a_note(
     notes = Notes()
     label("out", kind="llama", observer=notes)
     assert "category, bracket" in notes.lines[0]
-    assert {row["agreement"] for row in rows_of(tmp_path / "out")} == {1.0}
+    assert {row["agreement"] for row in label_rows(tmp_path / "out")} == {1.0}
 
 
 def test_a_model_that_cannot_read_the_pool_is_warned_of(label: Any, tmp_path: Path) -> None:
@@ -312,7 +307,7 @@ def test_a_pattern_of_weight_zero_has_no_say(
     alone.write_text(samples.task_toml(["last"]), encoding="utf-8")
     label("weighted", task=task)
     label("alone", task=alone)
-    one, other = rows_of(tmp_path / "weighted"), rows_of(tmp_path / "alone")
+    one, other = label_rows(tmp_path / "weighted"), label_rows(tmp_path / "alone")
     assert [row["confidence"] for row in one] == pytest.approx(
         [row["confidence"] for row in other], abs=1e-5
     )
@@ -346,7 +341,7 @@ def test_labels_that_are_fields_are_asked_for_row_by_row(
     pool = tmp_path / "pool.csv"
     samples.write_csv(pool, ASKED, ("text", "one", "two"))
     label("out", task=tmp_path / "copa.toml", pool=pool, kind=kind)
-    found = [list(row["probabilities"].values()) for row in rows_of(tmp_path / "out")]
+    found = [list(row["probabilities"].values()) for row in label_rows(tmp_path / "out")]
     assert found[1] == pytest.approx([0.5, 0.5], abs=1e-6)
     assert np.isfinite(found).all()
     text, one, two = ASKED[0]

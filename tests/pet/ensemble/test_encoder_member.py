@@ -31,6 +31,7 @@ from pet.tasks.compilation import plain_encoder
 from tests.pet.test_pipeline import Counter
 from tests.support import samples
 from tests.support.lineups import planned
+from tests.support.run_files import scores_in
 from tests.support.tiny_models import save_model
 
 Configure = Callable[..., Any]
@@ -92,12 +93,7 @@ def test_a_model_asked_anew_says_what_was_written_down(encoded: Any, tmp_path: P
     label_new_pool(run, config.pool, out, "ensemble", None, SILENT)
     record = read_json(run / "soft_labels" / DONE)
     members = [run / "members" / name / "logits" for name in record["weights"]]
-    stack = np.stack(
-        [
-            np.concatenate([read_logits(path)[1] for path in sorted(folder.glob("part-*"))])
-            for folder in members
-        ]
-    )
+    stack = np.stack([scores_in(folder) for folder in members])
     ensemble_scores = combine(stack, list(record["weights"].values()))
     parts = [pq.read_table(path) for path in sorted(out.glob("part-*.parquet"))]
     rows = [row for part in parts for row in part["probabilities"].to_pylist()]

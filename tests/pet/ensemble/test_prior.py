@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pet.ensemble.logits import read_logits
 from pet.method.cross_fitting import unsoften
 from pet.pipeline import label_pool
 from pet.storage.files import read_record
 from pet.storage.units import DONE
 from tests.support import samples
+from tests.support.run_files import scores_in
 
 PRIOR = "\n[prior]\nsport = 0.6\nspace = 0.3\nbusiness = 0.1\n"
 
@@ -28,8 +28,7 @@ def test_the_pool_has_the_shares_that_the_task_states(
         own_inputs, model_folder("bert"), out, generations=1, calibration=calibration
     )
     report = label_pool(config)
-    soft = [read_logits(path)[1] for path in sorted((out / "soft_labels").glob("part-*"))]
-    found = unsoften(np.concatenate(soft), config.temperature).mean(axis=0)
+    found = unsoften(scores_in(out / "soft_labels"), config.temperature).mean(axis=0)
     np.testing.assert_allclose(found, (0.6, 0.3, 0.1), atol=1e-3)
     assert report["prior"] == {"sport": 0.6, "space": 0.3, "business": 0.1}
     assert "stated share" in (out / "report.html").read_text(encoding="utf-8")

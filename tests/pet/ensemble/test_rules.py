@@ -19,6 +19,7 @@ from pet.pipeline import label_pool
 from pet.storage.files import read_record
 from pet.storage.units import DONE
 from tests.support import samples
+from tests.support.run_files import scores_in
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +65,7 @@ def test_soft_labels_have_what_rules_add_and_only_where_they_fire(ruled_run: Pat
     added = read_record(ruled_run / "soft_labels" / DONE)["rules"]
     assert added["rocket"] > 0
     fires = read_logits(ruled_run / "rules" / "pool.parquet")[1]
-    soft = np.concatenate(
-        [read_logits(path)[1] for path in sorted((ruled_run / "soft_labels").glob("part-*"))]
-    )
+    soft = scores_in(ruled_run / "soft_labels")
     probabilities = unsoften(soft, run.config.temperature)
     precision = read_record(ruled_run / "report.json")["rules"]["rocket"]["precision"]
     alone = (fires[:, 0] > 0) & (fires[:, 1] == 0)  # where no rule of another label speaks

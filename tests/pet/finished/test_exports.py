@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 
 from pet.errors import InputError, PetError
@@ -25,6 +24,7 @@ from pet.student.student_folder import Record, Student
 from tests.conftest import ModelFolder
 from tests.support import samples
 from tests.support.cloze import fresh_classifier
+from tests.support.run_files import label_rows
 
 
 @pytest.fixture(scope="module")
@@ -163,11 +163,7 @@ def test_a_spreadsheet_gets_a_row_per_text_and_no_formula(run_copy: Path, tmp_pa
     found = export_run(run_copy, "csv", tmp_path / "csv")
     with (tmp_path / "csv" / "labeled.csv").open(encoding="utf-8-sig", newline="") as stream:
         rows = list(csv.DictReader(stream))
-    labels = [
-        row
-        for path in sorted((run_copy / "labels").glob("part-*"))
-        for row in pq.read_table(path).to_pylist()
-    ]
+    labels = label_rows(run_copy / "labels")
     assert len(rows) == found["rows"] == len(labels) == 37
     assert [row["id"] for row in rows] == [row["id"] for row in labels]
     assert [row["label"] for row in rows] == [row["label"] for row in labels]

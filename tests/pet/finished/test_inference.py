@@ -19,6 +19,7 @@ from pet.pipeline import label_pool
 from pet.progress import SILENT, Observer
 from pet.storage.files import read_json
 from tests.support import samples
+from tests.support.run_files import label_rows
 
 TEXTS: list[str | None] = ["the team won", None, "a rocket to the moon", "stock price", "the bank"]
 
@@ -32,12 +33,6 @@ def label(
     run: Path, pool: Path, out: Path, who: str = "student", text_column: str | None = None
 ) -> Any:
     return label_new_pool(run, str(pool), out, who, text_column, SILENT)
-
-
-def rows_of(folder: Path) -> list[dict[str, Any]]:
-    return [
-        row for path in sorted(folder.glob("part-*")) for row in pq.read_table(path).to_pylist()
-    ]
 
 
 def test_labels_of_a_new_pool_say_of_their_origin_what_the_runs_own_say(
@@ -64,7 +59,7 @@ def test_a_new_pool_is_labeled_and_then_reused(
     written, reused, counts = label(tiny_run, new_pool, tmp_path / "out", who)
     assert (written, reused) == (1, 0)
     assert counts["rows"] == 4
-    rows = rows_of(tmp_path / "out")
+    rows = label_rows(tmp_path / "out")
     assert [row["id"] for row in rows] == [f"new.parquet:{n}" for n in (0, 2, 3, 4)]
     for row in rows:
         assert (row["agreement"] is None) == (who == "student")
@@ -77,7 +72,8 @@ def test_the_student_predicts_the_same_labels_of_the_pool_that_it_was_trained_on
     tiny_run: Path, inputs_folder: Path, tmp_path: Path
 ) -> None:
     label(tiny_run, inputs_folder / "pool.parquet", tmp_path / "out")
-    for again, first in zip(rows_of(tmp_path / "out"), rows_of(tiny_run / "labels"), strict=True):
+    own = label_rows(tiny_run / "labels")
+    for again, first in zip(label_rows(tmp_path / "out"), own, strict=True):
         assert again["id"] == first["id"]
         assert again["probabilities"] == pytest.approx(first["probabilities"], abs=1e-5)
 
@@ -87,12 +83,13 @@ def test_the_ensembles_labels_of_the_runs_own_pool_are_read_back_and_those_of_ot
 ) -> None:
     """Members' scores are the dearest part of a run, and lie in its folder."""
     label(mixed_run, inputs_folder / "pool.parquet", tmp_path / "own", "ensemble")
-    scored = sum(row["source"] == "ensemble" for row in rows_of(mixed_run / "labels"))
+    scored = sum(row["source"] == "ensemble" for row in label_rows(mixed_run / "labels"))
     assert sum(asked) == 37 - scored
     copy = tmp_path / "copy.csv"
     samples.write_csv(copy, [(text,) for text in samples.pool_texts() if text], ("text",))
     label(mixed_run, copy, tmp_path / "other", "ensemble")
-    for row, other in zip(rows_of(tmp_path / "own"), rows_of(tmp_path / "other"), strict=False):
+    others = label_rows(tmp_path / "other")
+    for row, other in zip(label_rows(tmp_path / "own"), others, strict=False):
         assert row["source"] == other["source"] == "ensemble"
         assert row["probabilities"] == pytest.approx(other["probabilities"], abs=1e-5)
         assert row["agreement"] == other["agreement"]
@@ -114,7 +111,7 @@ def test_a_pool_without_a_column_to_keep_is_labeled_with_those_it_has(
     pool = samples.write_csv(tmp_path / "new.csv", [("a goal", "7"), ("b", "8")], ("text", "n"))
     run = keep(run_copy, "n", "origin")
     label_new_pool(run, str(pool), tmp_path / "out", "student", None, observer)
-    assert [(row["n"], "origin" in row) for row in rows_of(tmp_path / "out")] == [
+    assert [(row["n"], "origin" in row) for row in label_rows(tmp_path / "out")] == [
         ("7", False),
         ("8", False),
     ]
@@ -130,7 +127,7 @@ def test_a_column_of_types_that_do_not_meet_is_not_kept_of_a_new_pool(
     for name, values in (("a", pa.array([1])), ("b", pa.array([[1]]))):
         pq.write_table(pa.table({"text": ["x"], "n": values}), pool / f"{name}.parquet")
     label(keep(run_copy, "n"), pool, tmp_path / "out")
-    assert [sorted({"n"} & row.keys()) for row in rows_of(tmp_path / "out")] == [[], []]
+    assert [sorted({"n"} & row.keys()) for row in label_rows(tmp_path / "out")] == [[], []]
 
 
 def test_an_evaluation_on_training_rows_is_warned_of(tiny_run: Path, inputs_folder: Path) -> None:
@@ -153,10 +150,10 @@ def test_labels_of_another_predictor_are_not_overwritten(
     tiny_run: Path, new_pool: Path, tmp_path: Path
 ) -> None:
     label(tiny_run, new_pool, tmp_path / "out", "student")
-    before = rows_of(tmp_path / "out")
+    before = label_rows(tmp_path / "out")
     with pytest.raises(InputError, match="made from something else"):
         label(tiny_run, new_pool, tmp_path / "out", "ensemble")
-    assert rows_of(tmp_path / "out") == before
+    assert label_rows(tmp_path / "out") == before
 
 
 def test_labels_of_another_text_column_are_not_reused(
@@ -275,7 +272,7 @@ def test_a_new_pool_may_be_written_in_another_way_than_the_runs_own(
     pool.write_text("id;text\nx;the team won, at last\n")
     csv = CsvConfig(delimiter=";")
     label_new_pool(tiny_run, str(pool), tmp_path / "out", "student", None, SILENT, csv)
-    assert [row["id"] for row in rows_of(tmp_path / "out")] == ["x"]
+    assert [row["id"] for row in label_rows(tmp_path / "out")] == ["x"]
     with pytest.raises(InputError, match="delimiter=';'"):
         label(tiny_run, pool, tmp_path / "other")
     pool.write_text("text;label\nthe team won;sport\n")

@@ -20,6 +20,7 @@ from pet.finished.inference import predict_texts
 from pet.finished.labeled_pool import _join, _labels_of
 from pet.tasks.task import parse_task
 from tests.support import samples
+from tests.support.run_files import label_table
 
 
 def table_of(folder: Path) -> pa.Table:
@@ -167,7 +168,7 @@ def test_a_model_that_cannot_label_is_refused(
 
 
 def test_lists_of_labels_stand_beside_their_texts(several_run: Path, tmp_path: Path) -> None:
-    labels = pa.concat_tables(map(pq.read_table, sorted((several_run / "labels").glob("part-*"))))
+    labels = label_table(several_run / "labels")
     for who in (None, "student", "ensemble"):
         export_run(several_run, "datasets", tmp_path / str(who), who=who)
     own, student, ensemble = (table_of(tmp_path / who) for who in ("None", "student", "ensemble"))
@@ -195,6 +196,6 @@ def test_a_spreadsheet_of_lists_is_read_as_labeled_rows(several_run: Path, tmp_p
         label_column="labels",
         several=True,
     )
-    labels = pa.concat_tables(map(pq.read_table, sorted((several_run / "labels").glob("part-*"))))
+    labels = label_table(several_run / "labels")
     given = [[samples.LABELS[n] for n in np.flatnonzero(row)] for row in found.labels]
     assert given == labels["labels"].to_pylist()

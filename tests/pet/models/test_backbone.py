@@ -28,6 +28,7 @@ from pet.storage.files import read_json
 from tests.conftest import ModelFolder
 from tests.pet.test_pipeline import Counter, results_of
 from tests.support import samples
+from tests.support.run_files import scores_in
 
 Configure = Callable[..., Any]
 TUNINGS = ("lora", "prefix", "soft-prompt", "ia3", "pfeiffer", "bitfit")
@@ -87,8 +88,7 @@ def test_another_process_finds_every_kind_of_member_as_it_was_trained(
         cwd=Path(__file__).parents[3],
     )
     for tuning, line in zip(TUNINGS, said.stdout.splitlines(), strict=True):
-        soft = adapted_runs[tuning] / "soft_labels"
-        kept = np.concatenate([read_logits(path)[1] for path in sorted(soft.glob("part-*"))])
+        kept = scores_in(adapted_runs[tuning] / "soft_labels")
         tempered = np.sqrt(np.array(json.loads(line)))  # soft labels are those at temperature 2
         assert np.allclose(tempered / tempered.sum(axis=1, keepdims=True), kept, atol=1e-4)
 

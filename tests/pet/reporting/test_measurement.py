@@ -16,22 +16,15 @@ from pet.reporting import measurement as examples
 from pet.reporting.measurement import count_rejected, find_examples
 from pet.storage.files import read_json
 from tests.support import samples
+from tests.support.run_files import label_rows
 
 Configure = Callable[..., Any]
-
-
-def labels_of(run: Path) -> list[dict[str, Any]]:
-    return [
-        row
-        for path in sorted((run / "labels").glob("part-*"))
-        for row in pq.read_table(path).to_pylist()
-    ]
 
 
 def test_the_rows_of_lowest_confidence_are_shown_with_their_texts(tiny_run: Path) -> None:
     found = read_json(tiny_run / "report.json")["examples"]
     texts = {f"pool.parquet:{n}": text for n, text in enumerate(samples.pool_texts())}
-    by_confidence = sorted(labels_of(tiny_run), key=lambda row: row["confidence"])
+    by_confidence = sorted(label_rows(tiny_run / "labels"), key=lambda row: row["confidence"])
     assert [row["id"] for row in found["doubtful"]] == [
         row["id"] for row in by_confidence[: examples.DOUBTFUL]
     ]
@@ -45,7 +38,7 @@ def test_the_rows_of_lowest_confidence_are_shown_with_their_texts(tiny_run: Path
 def test_every_label_has_its_most_confident_rows(tiny_run: Path) -> None:
     found = read_json(tiny_run / "report.json")["examples"]["surest"]
     assert list(found) == list(samples.LABELS)
-    rows = labels_of(tiny_run)
+    rows = label_rows(tiny_run / "labels")
     for label, shown in found.items():
         own = [row["confidence"] for row in rows if row["label"] == label]
         expected = sorted(own, reverse=True)[: examples.MOST_CONFIDENT]
@@ -61,7 +54,8 @@ def test_ids_that_occur_twice_do_not_swap_texts(config_for: Configure, tmp_path:
     pool = str(tmp_path / "pool.parquet")
     config = config_for(pool=pool, unlabeled_rows=9, keep_columns=["text"])
     report = label_pool(config)
-    given = {row["text"]: round(row["confidence"], 4) for row in labels_of(Path(config.out))}
+    rows = label_rows(Path(config.out) / "labels")
+    given = {row["text"]: round(row["confidence"], 4) for row in rows}
     for row in report["examples"]["doubtful"]:
         assert given[" ".join(row["texts"]["text"].split())] == row["confidence"]
 
@@ -73,7 +67,8 @@ def test_of_a_large_pool_only_rows_that_the_members_scored_are_shown(
     report = label_pool(config)
     found = report["examples"]
     assert found["among"] == report["pool"]["scored_by_members"] <= 5
-    known = {row["id"] for row in labels_of(Path(config.out)) if row["agreement"] is not None}
+    rows = label_rows(Path(config.out) / "labels")
+    known = {row["id"] for row in rows if row["agreement"] is not None}
     assert {row["id"] for row in found["doubtful"]} == known
 
 

@@ -21,6 +21,7 @@ from pet.student.label_choice import LabelChoice
 from pet.student.pool_labeling import cut_shards
 from pet.student.scored_rows import STUDENT_SCORES
 from tests.support import samples
+from tests.support.run_files import label_rows
 
 
 @pytest.mark.parametrize(("shards", "workers"), [(1, 1), (1, 8), (3, 2), (100, 1), (100, 7)])
@@ -35,16 +36,8 @@ def test_an_empty_pool_still_has_a_folder_of_labels() -> None:
     assert cut_shards(0, 4) == [range(0, 0)]
 
 
-def labels_of(run: Path) -> list[dict[str, Any]]:
-    return [
-        row
-        for path in sorted((run / "labels").glob("part-*"))
-        for row in pq.read_table(path).to_pylist()
-    ]
-
-
 def test_the_ensemble_labels_the_rows_that_it_scored_and_no_others(mixed_run: Path) -> None:
-    rows, scored = labels_of(mixed_run), set(unlabeled_rows(open_run(mixed_run)).ids)
+    rows, scored = label_rows(mixed_run / "labels"), set(unlabeled_rows(open_run(mixed_run)).ids)
     assert 0 < len(scored) < len(rows) == 37
     assert {row["id"] for row in rows if row["source"] == "ensemble"} == scored
     assert {row["source"] for row in rows} == {"ensemble", "student"}
@@ -61,7 +54,7 @@ def test_the_reference_for_drift_is_the_students_own_whoever_labels_the_pool(
 ) -> None:
     """Nights label by the student: against the ensemble's labels every night would drift."""
     logits = read_logits(mixed_run / "evaluation" / STUDENT_SCORES)[1]
-    others = [row for row in labels_of(mixed_run) if row["source"] == "student"]
+    others = [row for row in label_rows(mixed_run / "labels") if row["source"] == "student"]
     counts = np.bincount(logits.argmax(axis=1), minlength=3)
     for row in others:
         counts[samples.LABELS.index(row["label"])] += 1
@@ -91,5 +84,5 @@ def test_a_run_with_labels_of_both_is_made_again_byte_by_byte(
     monkeypatch.setattr("pet.pipeline.choose_labels", lambda *_: LabelChoice())
     student = (run_copy / "student" / "done.json").stat().st_mtime_ns
     assert labels().keys() == first.keys()
-    assert {row["source"] for row in labels_of(run_copy)} == {"student"}
+    assert {row["source"] for row in label_rows(run_copy / "labels")} == {"student"}
     assert (run_copy / "student" / "done.json").stat().st_mtime_ns == student

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -164,14 +163,16 @@ def test_labels_of_another_text_column_are_not_reused(
         label(tiny_run, new_pool, tmp_path / "out", text_column="origin")
 
 
-def test_a_broken_label_file_is_no_traceback(
+def test_a_broken_label_file_is_refused_and_stays(
     tiny_run: Path, new_pool: Path, tmp_path: Path
 ) -> None:
     label(tiny_run, new_pool, tmp_path / "out")
     path = tmp_path / "out" / "part-00000.parquet"
-    path.write_bytes(path.read_bytes()[:-8])
-    with contextlib.suppress(PetError):  # refused, or written again
+    broken = path.read_bytes()[:-8]
+    path.write_bytes(broken)
+    with pytest.raises(InputError, match=r"part-00000\.parquet, made from something else"):
         label(tiny_run, new_pool, tmp_path / "out")
+    assert path.read_bytes() == broken
 
 
 def test_labels_never_overwrite_the_pool(tiny_run: Path, tmp_path: Path) -> None:

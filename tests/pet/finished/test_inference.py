@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pet.config import CsvConfig
-from pet.errors import InputError, PetError
+from pet.errors import InputError
 from pet.finished.inference import evaluate_run, label_new_pool, predict_texts
 from pet.pipeline import label_pool
 from pet.progress import SILENT, Observer
@@ -180,7 +180,7 @@ def test_labels_never_overwrite_the_pool(tiny_run: Path, tmp_path: Path) -> None
     (tmp_path / "data").mkdir()
     pool = samples.write_pool(tmp_path / "data" / "part-00000.parquet", TEXTS)
     before = pool.read_bytes()
-    with contextlib.suppress(PetError):
+    with pytest.raises(InputError):
         label(tiny_run, tmp_path / "data", tmp_path / "data")
     assert pool.read_bytes() == before
 
@@ -190,7 +190,7 @@ def test_labels_never_remove_files_of_others(
 ) -> None:
     (tmp_path / "data").mkdir()
     other = samples.write_pool(tmp_path / "data" / "part-00007.parquet", ["precious"])
-    with contextlib.suppress(PetError):
+    with pytest.raises(InputError):
         label(tiny_run, new_pool, tmp_path / "data")
     assert other.exists()
 

@@ -31,7 +31,7 @@ from pet.data.duplicate_ids import RepeatedIds
 from pet.data.labeled import LabeledSet, rejected_warnings
 from pet.data.rejections import Rejections
 from pet.data.text_keys import row_keys
-from pet.ensemble.lineup import know_labels, plan_members, unused_labels
+from pet.ensemble.lineup import are_informative, plan_members, unused_labels
 from pet.ensemble.rules import labels_of_rules
 from pet.errors import InputError, Problem, gather, in_one_line
 from pet.inputs.inputs import Inputs
@@ -365,7 +365,7 @@ def _of_model(
             found["budget"] = {"settings": own, "summary": choice.describe(budget.time)}
         of_models = {name: own[name] for name in own if "student_" in name}
         rates = measure(with_settings(config, of_models))
-    if not know_labels(outcome, labeled.labels, probabilities):
+    if not are_informative(outcome, labeled.labels, probabilities):
         own["train_from"] = 0.0  # as the run will find, too
     config = with_settings(config, own)
     lineup = plan_members(config, task, tables.labeled, None, sys.maxsize)

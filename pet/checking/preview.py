@@ -17,7 +17,7 @@ from pet.method.outcomes import ONE, Outcome
 from pet.method.several_labels import area_under_curve, strata_of
 from pet.models.cloze_model import ClozeModel
 from pet.models.model import Texts
-from pet.models.scoring import Columns, ask_in_turn, tokenize_columns
+from pet.models.scoring import Columns, score_in_turn, tokenize_columns
 from pet.tasks.compilation import word_tokens
 from pet.tasks.encoding import AT_END, Encoder, tokenize
 from pet.tasks.task import Task
@@ -113,7 +113,7 @@ def score_zero_shot(
 
     def ask(columns: Columns, rows: int) -> NDArray[np.float32]:
         some = {name: texts[:rows] for name, texts in columns.items()}
-        return ask_in_turn([(model, encoders)], len(encoders), some, config.tokens_per_batch)
+        return score_in_turn([(model, encoders)], len(encoders), some, config.tokens_per_batch)
 
     of_labeled, of_pool = ask(labeled, LABELED_ROWS), ask(pool, POOL_ROWS)
     prior = of_pool

@@ -28,7 +28,7 @@ from pet.method.label_trees import LabelTree
 from pet.method.outcomes import Outcome, outcome_of
 from pet.models.cloze_model import ClozeModel
 from pet.models.loading import choose_device, model_digest, reading_of
-from pet.models.scoring import Columns, ask_in_turn, cloze_encoders, score_columns
+from pet.models.scoring import Columns, cloze_encoders, score_columns, score_in_turn
 from pet.models.teachers import teacher_of
 from pet.progress import Observer, Tick
 from pet.settings import make_config
@@ -171,7 +171,7 @@ def _load_predictor(
         if task.choices:
             logits = _ask_for_choices(config, task, model, batch.columns, tick)
         else:
-            logits = ask_in_turn(
+            logits = score_in_turn(
                 [(model, encoders)], len(encoders), batch.columns, config.tokens_per_batch, tick
             )
         probabilities = scaling.probabilities(outcome.combine(logits, weights))
@@ -290,7 +290,7 @@ def _calibrated(
         rows = len(texts[task.fields[0]])
         with observer.stage("measuring the labels' prior", rows, "rows") as tick:
             models = [(model, encoders)]
-            scores = ask_in_turn(models, len(encoders), texts, config.tokens_per_batch, tick)
+            scores = score_in_turn(models, len(encoders), texts, config.tokens_per_batch, tick)
         for encoder, logits in zip(encoders, scores, strict=True):
             offset = outcome.prior_offset(logits, config.calibration, task.shares)
             encoder.offset = offset.astype(np.float32)

@@ -173,7 +173,7 @@ def trains_at_once(
         return False
     outcome = outcome_of(task.labels_per_text)
     together = outcome.combine(zero_shot, [1.0] * len(zero_shot))
-    return not know_labels(outcome, labeled.labels, together)
+    return not are_informative(outcome, labeled.labels, together)
 
 
 def has_few_labels(config: RunConfig, task: Task, labeled: LabeledSet) -> bool:
@@ -216,13 +216,13 @@ def unused_labels(
     return f"{what}: {few}, and generations=0; --set train_from=0 trains on them"
 
 
-def know_labels(outcome: Outcome, truth: Truth, scores: NDArray[np.floating]) -> bool:
+def are_informative(outcome: Outcome, truth: Truth, scores: NDArray[np.floating]) -> bool:
     """Return whether as many predictions are right as the commonest label would be.
 
     Of a few rows, and of rows of one label alone, which the commonest label is right about, nothing
     is concluded.
     """
-    return len(truth) < ENOUGH or are_alike(truth) or outcome.knows(truth, scores)
+    return len(truth) < ENOUGH or are_alike(truth) or outcome.is_informative(truth, scores)
 
 
 def are_alike(labels: Truth) -> bool:

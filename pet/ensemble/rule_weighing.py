@@ -45,7 +45,7 @@ def weigh_rules(session: Session, lineup: Lineup) -> Unit:
         combined = outcome.combine(pool_logits(session, first), weights)
         scores = scaling.probabilities(combined)
         fires = rows_fired(session, "pool")
-        agreement = agreement_with(scores, fires, labels, outcome.sureness(scores))
+        agreement = agreement_with(scores, fires, labels, outcome.mean_confidence(scores))
         return {
             "rules": {
                 rule.name: {

@@ -111,7 +111,7 @@ def weigh(session: Session, scores: Array, *, blind: bool = False) -> WeighedRul
     )
     outcome, labels = session.outcome, labels_of_rules(session.task)
     probabilities, fires = outcome.probabilities(scores), rows_fired(session, "pool")
-    now = agreement_with(probabilities, fires, labels, outcome.sureness(probabilities))
+    now = agreement_with(probabilities, fires, labels, outcome.mean_confidence(probabilities))
     agreement = first.lower(now)
     precision = expected_precision(right, fired, agreement)
     added = added_log_odds(probabilities, fires, labels, precision)

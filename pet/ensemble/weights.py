@@ -237,7 +237,7 @@ def _expected_scaling(
     before = at_first.probabilities(outcome.combine(pool_logits(session, first), of_first))
     usual = at_first if _untrained(members) else as_they_are
     now = outcome.combine(pool_logits(session, members), weights)
-    return outcome.as_sure_as(usual, now, before)
+    return outcome.as_confident_as(usual, now, before)
 
 
 def _scaling(

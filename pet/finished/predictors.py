@@ -26,9 +26,9 @@ from pet.models.model import Model
 from pet.models.scoring import (
     Columns,
     Tokens,
-    ask_in_turn,
     in_scoring_precision,
     refuse_not_finite,
+    score_in_turn,
     tokenize_columns,
 )
 from pet.models.sentence_encoder import encoder_digest
@@ -169,7 +169,7 @@ def ensemble_predictor(run: FinishedRun) -> Predict:
     def predict(columns: Columns, tick: Tick) -> Predictions:
         logits = None if prompts is None else prompts.score(columns)
         if logits is None:
-            logits = ask_in_turn(
+            logits = score_in_turn(
                 by_model(), len(members), columns, run.config.tokens_per_batch, tick
             )
         else:

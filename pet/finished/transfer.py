@@ -21,7 +21,7 @@ from pet.inputs.warm_start import adapters_of, counterpart
 from pet.models.adapter import read_backbone
 from pet.models.backbone import Backbone
 from pet.models.cloze_model import ClozeModel
-from pet.models.scoring import ask_in_turn, cloze_encoder
+from pet.models.scoring import cloze_encoder, score_in_turn
 from pet.progress import Observer
 from pet.storage.run_folders import recorded_inputs
 from pet.tasks.encoding import Encoder
@@ -254,7 +254,7 @@ def _try_on(
     count = (len(sides) + 1) * len(task.members)
     stage = f"all on {task.run.task.name}"
     with observer.stage(stage, len(task.table), "rows") as tick:
-        logits = ask_in_turn(
+        logits = score_in_turn(
             _loaded(task, sides, backbone),
             count,
             task.table.columns,

@@ -110,7 +110,7 @@ class Scaling:
         offsets = np.asarray(self.offsets) + matching_offset(self.of(logits), shares)
         return Scaling(self.temperature, tuple(float(own) for own in offsets - offsets.mean()))
 
-    def no_less_sure(self, logits: Array, confidence: float) -> Scaling:
+    def no_less_confident(self, logits: Array, confidence: float) -> Scaling:
         """Lower the temperature until the mean probability of the best label is `confidence`.
 
         Args:

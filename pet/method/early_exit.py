@@ -20,7 +20,7 @@ CANDIDATES = 400  # thresholds that are tried
 Array = NDArray[np.floating]
 
 
-class Left(NamedTuple):
+class ExitFigures(NamedTuple):
     """What becomes of rows that leave at a threshold.
 
     Attributes:
@@ -32,7 +32,7 @@ class Left(NamedTuple):
     layers: list[float]
 
 
-def leaving(confidence: Array, threshold: float) -> NDArray[np.int64]:
+def first_exit(confidence: Array, threshold: float) -> NDArray[np.int64]:
     """Return the number of the first exit that is sure enough; how many there are, if none.
 
     Args:
@@ -42,7 +42,7 @@ def leaving(confidence: Array, threshold: float) -> NDArray[np.int64]:
     return np.where(sure.any(axis=0), sure.argmax(axis=0), len(sure)).astype(np.int64)
 
 
-def left(confidence: Array, alike: NDArray[np.bool_], threshold: float) -> Left:
+def exit_figures(confidence: Array, alike: NDArray[np.bool_], threshold: float) -> ExitFigures:
     """Measure what a threshold does to rows.
 
     Args:
@@ -50,16 +50,16 @@ def left(confidence: Array, alike: NDArray[np.bool_], threshold: float) -> Left:
             gives the same. [exits, rows]
     """
     exits, rows = confidence.shape
-    at = leaving(confidence, threshold)
+    at = first_exit(confidence, threshold)
     kept = np.vstack([alike, np.ones(rows, np.bool_)])[at, np.arange(rows)]
-    return Left(float(kept.mean()), (np.bincount(at, minlength=exits + 1) / rows).tolist())
+    return ExitFigures(float(kept.mean()), (np.bincount(at, minlength=exits + 1) / rows).tolist())
 
 
 def choose_threshold(confidence: Array, alike: NDArray[np.bool_]) -> float:
     """Choose the lowest threshold from which on upwards at most `MOST_LOST` of the rows change.
 
     Args:
-        confidence, alike: of held-out rows, as for `left`. [exits, rows]
+        confidence, alike: of held-out rows, as for `exit_figures`. [exits, rows]
 
     Returns:
         `NEVER` where there are fewer than `LEAST_ROWS` rows, or none may leave.
@@ -68,7 +68,7 @@ def choose_threshold(confidence: Array, alike: NDArray[np.bool_]) -> float:
     if confidence.shape[1] < LEAST_ROWS:
         return chosen
     for threshold in np.unique(np.quantile(confidence, np.linspace(0, 1, CANDIDATES)))[::-1]:
-        if 1 - left(confidence, alike, float(threshold)).agreement > MOST_LOST:
+        if 1 - exit_figures(confidence, alike, float(threshold)).agreement > MOST_LOST:
             break
         chosen = float(threshold)
     return chosen

@@ -132,7 +132,7 @@ def label_table(
     ]
 
 
-def together(sets: Sets) -> NDArray[np.int64]:
+def co_occurrence(sets: Sets) -> NDArray[np.int64]:
     """Count rows with each two labels; on the diagonal those with one. [labels, labels]"""
     counts = sets.astype(np.int64)
     return counts.T @ counts

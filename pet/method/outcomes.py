@@ -43,7 +43,7 @@ from pet.method.paired_tests import better_by
 # Known labels, or predicted ones: an index each [rows], or whether a row has each [rows, labels].
 Truth = NDArray[Any]
 
-KNOWS = 0.6  # area under the curve from which untrained models know several labels
+INFORMATIVE_AREA = 0.6  # area under the curve from which untrained models know several labels
 
 
 class Outcome(ABC):
@@ -79,7 +79,7 @@ class Outcome(ABC):
         """Return the kind that every row is predicted to be of, as `strata` numbers them. [rows]"""
 
     @abstractmethod
-    def knows(self, truth: Truth, scores: Array) -> bool:
+    def is_informative(self, truth: Truth, scores: Array) -> bool:
         """Return whether scores of labeled rows tell more than the labels' shares do."""
 
     # Scores of members
@@ -144,7 +144,7 @@ class Outcome(ABC):
         """
 
     @abstractmethod
-    def as_sure_as(self, scaling: Scaling, logits: Array, before: Array) -> Scaling:
+    def as_confident_as(self, scaling: Scaling, logits: Array, before: Array) -> Scaling:
         """Make members no less sure of the pool than probabilities of before were."""
 
     @abstractmethod
@@ -158,7 +158,7 @@ class Outcome(ABC):
         """Return whether rows have some labels, by their places. [rows, len(labels)]"""
 
     @abstractmethod
-    def sureness(self, probabilities: Array) -> Array:
+    def mean_confidence(self, probabilities: Array) -> Array:
         """Return the mean probability of each label in rows that are given it. [labels]"""
 
     @abstractmethod
@@ -270,7 +270,7 @@ class OneLabel(Outcome):
     def kinds(self, probabilities: Array) -> NDArray[np.int64]:
         return probabilities.argmax(axis=1)
 
-    def knows(self, truth: Truth, scores: Array) -> bool:
+    def is_informative(self, truth: Truth, scores: Array) -> bool:
         return beats_commonest(truth, scores.argmax(axis=1))
 
     def prior_offset(
@@ -315,8 +315,8 @@ class OneLabel(Outcome):
         temperature = fit_temperature(logits, truth, prior_strength, expected)
         return Scaling.plain(temperature, logits.shape[1])
 
-    def as_sure_as(self, scaling: Scaling, logits: Array, before: Array) -> Scaling:
-        return scaling.no_less_sure(logits, float(before.max(axis=1).mean()))
+    def as_confident_as(self, scaling: Scaling, logits: Array, before: Array) -> Scaling:
+        return scaling.no_less_confident(logits, float(before.max(axis=1).mean()))
 
     def mix_share(self, scaling: Scaling, patterns: Array, encoder: Array, truth: Truth) -> float:
         return fit_share(np.stack([scaling.of(patterns), encoder]), truth)
@@ -324,7 +324,7 @@ class OneLabel(Outcome):
     def has(self, truth: Truth, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
         return np.asarray(truth[:, None] == labels)
 
-    def sureness(self, probabilities: Array) -> Array:
+    def mean_confidence(self, probabilities: Array) -> Array:
         """Return that of all labels together: some are never the likeliest."""
         return np.full(probabilities.shape[1], probabilities.max(axis=1).mean())
 
@@ -446,9 +446,9 @@ class AnyLabels(Outcome):
         chosen = self.fitted(probabilities).choose(probabilities)
         return several.strata_of(chosen, chosen.sum(axis=0))
 
-    def knows(self, truth: Truth, scores: Array) -> bool:
+    def is_informative(self, truth: Truth, scores: Array) -> bool:
         area = several.area_under_curve(scores, truth)
-        return area is None or area >= KNOWS
+        return area is None or area >= INFORMATIVE_AREA
 
     def prior_offset(
         self, scores: Array, prior: Prior, shares: Sequence[float] | None = None
@@ -505,9 +505,9 @@ class AnyLabels(Outcome):
     ) -> Scaling:
         return several.fit_label_scaling(logits, truth, self._base, prior_strength, expected)
 
-    def as_sure_as(self, scaling: Scaling, logits: Array, before: Array) -> Scaling:
+    def as_confident_as(self, scaling: Scaling, logits: Array, before: Array) -> Scaling:
         assert isinstance(scaling, several.LabelScaling), "a scaling of several labels"
-        return scaling.as_sure_as(logits, before)
+        return scaling.as_confident_as(logits, before)
 
     def mix_share(self, scaling: Scaling, patterns: Array, encoder: Array, truth: Truth) -> float:
         stack = np.stack([scaling.of(patterns), encoder + self._base])
@@ -516,7 +516,7 @@ class AnyLabels(Outcome):
     def has(self, truth: Truth, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
         return np.asarray(truth[:, labels])
 
-    def sureness(self, probabilities: Array) -> Array:
+    def mean_confidence(self, probabilities: Array) -> Array:
         """Return that of as many rows as are expected to have a label, the likeliest."""
         ordered = -np.sort(-probabilities, axis=0)
         rows = np.maximum(1, probabilities.sum(axis=0).round().astype(int))
@@ -595,7 +595,7 @@ class AnyLabels(Outcome):
         return Growth(float(agree.mean()), tuple(float(share) for share in chosen.mean(axis=0)))
 
     def retention(self, teachers: Array, scores: Array) -> float | None:
-        return several.kept_knowledge(teachers, scores)
+        return several.label_retention(teachers, scores)
 
     def metrics(self, probabilities: Array, truth: Truth) -> dict[str, float]:
         return of_sets.set_metrics(probabilities, truth, self.choose(probabilities))

@@ -121,7 +121,7 @@ class LabelScaling(Scaling):
         """
         return self._with_shares(logits, 1.0, np.asarray(shares))
 
-    def as_sure_as(self, logits: Array, before: Array) -> LabelScaling:
+    def as_confident_as(self, logits: Array, before: Array) -> LabelScaling:
         """Lower the temperatures until the labels are as certain as they were, and as frequent.
 
         Args:
@@ -338,7 +338,7 @@ def area_under_curve(scores: Array, truth: Sets) -> float | None:
     return float(np.mean(areas)) if areas else None
 
 
-def kept_knowledge(teachers: Array, scores: Array) -> float | None:
+def label_retention(teachers: Array, scores: Array) -> float | None:
     """Return how much of what teachers know a learner has kept: 1 is all of it, 0 is chance.
 
     Of every label as many rows are taken as the teachers expect to have it: those that the learner
@@ -477,7 +477,7 @@ def correct_labels(soft_labels: Array, logits: Array, temperature: float) -> Cor
         logits: of the classifiers, out of fold. [rows, labels]
     """
     known = unsoften_labels(soft_labels, temperature)
-    kept = kept_knowledge(known, logits)
+    kept = label_retention(known, logits)
     share = 0.0 if kept is None else float(np.clip((kept - TOO_WEAK) / (1 - TOO_WEAK), 0, MOST))
     if not share:
         return Correction(np.asarray(soft_labels, np.float32), kept, share)

@@ -62,7 +62,7 @@ class LayerStates(Classifier):
         return torch.cat([*(own[:, 0].float() for own in below), output.logits.float()], dim=1)
 
 
-def sureness(module: Any, scores: Tensor) -> Tensor:
+def confidence_of(module: Any, scores: Tensor) -> Tensor:
     """Return how likely a classifier's answer is: its label, or of several all answers. [rows]
 
     Args:
@@ -117,7 +117,7 @@ class _Exit:
         hidden, mask, *others = inputs
         with torch.autocast(hidden.device.type, enabled=False):
             scores = hidden[:, 0].float() @ self._weight + self._bias
-        sure = sureness(self._module, scores) >= self._threshold
+        sure = confidence_of(self._module, scores) >= self._threshold
         rows.leave(sure, scores, self._layer)
         if not len(rows.here):
             raise _AllLeft

@@ -312,7 +312,7 @@ def score_columns_together(
     )
 
 
-def ask_in_turn(
+def score_in_turn(
     models: Iterable[tuple[Any, Sequence[Encoder]]],
     count: int,
     columns: Columns,

@@ -28,7 +28,7 @@ from pet.ensemble.weights import ensemble_scaling, member_weights, scaled_pool
 from pet.inputs.run_tables import count_leaks
 from pet.inputs.session import Session
 from pet.method.calibration import Scaling
-from pet.method.label_metrics import together
+from pet.method.label_metrics import co_occurrence
 from pet.method.label_trees import LabelTree
 from pet.method.rule_reliability import firing_of
 from pet.reporting.measurement import count_rejected, ensemble_accuracy, find_examples, measure
@@ -126,7 +126,7 @@ def _count(session: Session, table: LabeledSet) -> dict[str, Any]:
     several: dict[str, Any] = {}
     if session.task.several:
         without = int((~table.labels.any(axis=1)).sum())
-        several = {"without": without, "together": together(table.labels).tolist()}
+        several = {"without": without, "together": co_occurrence(table.labels).tolist()}
     return {"rows": len(table), "counts": of_labels, **several}
 
 

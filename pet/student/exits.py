@@ -12,7 +12,7 @@ from pet.config import RunConfig
 from pet.inputs.inputs import computation
 from pet.inputs.pool_sample import unlabeled_rows
 from pet.inputs.session import Session
-from pet.method.early_exit import Left, choose_threshold, left
+from pet.method.early_exit import ExitFigures, choose_threshold, exit_figures
 from pet.method.linear_head import LinearHead, load_head
 from pet.models.early_exit import EarlyExitClassifier, LayerStates
 from pet.models.linear_probe import PENALTY
@@ -94,10 +94,11 @@ def fit_exits(session: Session, student: Unit, soft: Unit, out_of_fold: Unit | N
         for number, head in enumerate(heads, 1):
             (folder / f"layer-{number}").mkdir()
             head.save(folder / f"layer-{number}")
-        record = {"threshold": threshold, "held_out": _described(left(*found, threshold), held_out)}
+        chosen = exit_figures(*found, threshold)
+        record = {"threshold": threshold, "held_out": _described(chosen, held_out)}
         if session.test is not None:
             own = states_of(model, encoder, session.test.columns, config)
-            compared = left(*_compared(session, heads, own), threshold)
+            compared = exit_figures(*_compared(session, heads, own), threshold)
             record["test"] = _described(compared, session.test.labels)
         return record
 
@@ -142,7 +143,7 @@ def _compared(
     return sure, np.asarray(alike.all(axis=-1) if outcome.several else alike)
 
 
-def _described(found: Left, rows: NDArray[Any]) -> dict[str, Any]:
+def _described(found: ExitFigures, rows: NDArray[Any]) -> dict[str, Any]:
     return {
         "rows": len(rows),
         "agreement": round(found.agreement, 4),

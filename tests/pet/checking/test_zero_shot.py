@@ -166,8 +166,8 @@ def test_the_prior_is_of_a_sample_of_the_whole_pool(
     monkeypatch.setattr(zero_shot, "PRIOR_ROWS", 50)
     pool = samples.write_pool(tmp_path / "sorted.parquet", [f"news {n}" for n in range(400)])
     asked: list[Any] = []
-    ask = zero_shot.ask_in_turn
-    monkeypatch.setattr(zero_shot, "ask_in_turn", lambda *a: asked.append(a[2]) or ask(*a))
+    ask = zero_shot.score_in_turn
+    monkeypatch.setattr(zero_shot, "score_in_turn", lambda *a: asked.append(a[2]) or ask(*a))
     label("out", pool=pool)
     places = sorted(int(text.split()[1]) for text in asked[0]["text"])
     assert len(set(places)) == 50

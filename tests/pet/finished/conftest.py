@@ -20,11 +20,11 @@ def tiny_run(shipped_run: Path) -> Path:
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many texts members are asked about, call by call."""
     counts: list[int] = []
-    real = predictors.ask_in_turn
+    real = predictors.score_in_turn
 
     def watched(models: Any, members: int, columns: Any, *others: Any) -> Any:
         counts.append(len(columns["text"]))
         return real(models, members, columns, *others)
 
-    monkeypatch.setattr(predictors, "ask_in_turn", watched)
+    monkeypatch.setattr(predictors, "score_in_turn", watched)
     return counts

@@ -77,16 +77,16 @@ def test_scores_that_were_taught_softly_become_as_sure_as_they_were_and_no_surer
     # Gaps of 4: at T = 4 the gap is 1, and softmax gives e / (e + 1).
     logits, confidence = np.tile([4.0, 0.0], (10, 1)), math.e / (math.e + 1)
     plain = (0.0, 0.0)
-    assert Scaling(8.0, plain).no_less_sure(logits, confidence).temperature == pytest.approx(
+    assert Scaling(8.0, plain).no_less_confident(logits, confidence).temperature == pytest.approx(
         4, rel=0.02
     )
-    assert Scaling(2.0, plain).no_less_sure(logits, confidence) == Scaling(2.0, plain)
+    assert Scaling(2.0, plain).no_less_confident(logits, confidence) == Scaling(2.0, plain)
 
 
 def test_offsets_keep_their_place_while_the_temperature_falls() -> None:
     # Gaps of 4 / T + 1: at T = 4 the gap is 2.
     logits, offsets = np.tile([4.0, 0.0], (10, 1)), (0.5, -0.5)
-    found = Scaling(9.0, offsets).no_less_sure(logits, 1 / (1 + math.exp(-2)))
+    found = Scaling(9.0, offsets).no_less_confident(logits, 1 / (1 + math.exp(-2)))
     assert found.temperature == pytest.approx(4, rel=0.02)
     assert found.offsets == offsets
 

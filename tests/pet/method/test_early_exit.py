@@ -5,23 +5,31 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pet.method.early_exit import LEAST_ROWS, MOST_LOST, NEVER, choose_threshold, leaving, left
+from pet.method.early_exit import (
+    LEAST_ROWS,
+    MOST_LOST,
+    NEVER,
+    choose_threshold,
+    exit_figures,
+    first_exit,
+)
 
 CONFIDENCE = np.array([[0.9, 0.4, 0.6], [0.2, 0.95, 0.7]])
 
 
 def test_a_row_leaves_at_the_first_exit_that_is_sure() -> None:
-    assert leaving(CONFIDENCE, 0.9).tolist() == [0, 1, 2]
-    assert leaving(CONFIDENCE, 0.6).tolist() == [0, 1, 0]
-    assert leaving(CONFIDENCE, NEVER).tolist() == [2, 2, 2]
+    assert first_exit(CONFIDENCE, 0.9).tolist() == [0, 1, 2]
+    assert first_exit(CONFIDENCE, 0.6).tolist() == [0, 1, 0]
+    assert first_exit(CONFIDENCE, NEVER).tolist() == [2, 2, 2]
 
 
 def test_agreement_counts_the_exit_that_a_row_leaves_by() -> None:
     alike = np.array([[False, False, True], [True, True, False]])
-    found = left(CONFIDENCE, alike, 0.6)
+    found = exit_figures(CONFIDENCE, alike, 0.6)
     assert found.agreement == pytest.approx(2 / 3)
     assert found.layers == pytest.approx([2 / 3, 1 / 3, 0])
-    assert left(CONFIDENCE, alike, NEVER).agreement == 1, "the last layer agrees with itself"
+    never = exit_figures(CONFIDENCE, alike, NEVER)
+    assert never.agreement == 1, "the last layer agrees with itself"
 
 
 def test_as_many_rows_leave_as_may_change() -> None:
@@ -30,7 +38,7 @@ def test_as_many_rows_leave_as_may_change() -> None:
     alike = np.ones((1, rows), np.bool_)
     alike[0, : rows // 2] = False  # whoever is less sure than one half is wrong
     threshold = choose_threshold(confidence, alike)
-    found = left(confidence, alike, threshold)
+    found = exit_figures(confidence, alike, threshold)
     assert 1 - MOST_LOST <= found.agreement < 1
     assert 0.48 < threshold < 0.5
 
@@ -40,7 +48,8 @@ def test_a_threshold_above_a_bad_one_is_no_way_around_it() -> None:
     confidence = np.linspace(0, 1, 1000)[None]
     alike = np.ones((1, 1000), np.bool_)
     alike[0, -20:] = False
-    assert left(confidence, alike, choose_threshold(confidence, alike)).agreement >= 1 - MOST_LOST
+    chosen = choose_threshold(confidence, alike)
+    assert exit_figures(confidence, alike, chosen).agreement >= 1 - MOST_LOST
 
 
 def test_no_row_leaves_where_few_rows_could_have_told() -> None:

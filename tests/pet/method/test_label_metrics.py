@@ -10,6 +10,7 @@ from sklearn.metrics import log_loss as sklearn_log_loss
 from pet.method.label_metrics import (
     better_by_f1,
     certainty,
+    co_occurrence,
     confidence_of,
     label_errors,
     label_table,
@@ -17,7 +18,6 @@ from pet.method.label_metrics import (
     set_metrics,
     set_reliability,
     sets_above,
-    together,
 )
 
 RNG = np.random.default_rng(0)
@@ -75,7 +75,7 @@ def test_coverage_keeps_the_surest_rows_and_bins_hold_every_answer() -> None:
 
 
 def test_rows_with_two_labels_are_counted_for_both() -> None:
-    assert together(np.array([[1, 1], [1, 0], [0, 0]], bool)).tolist() == [[2, 1], [1, 1]]
+    assert co_occurrence(np.array([[1, 1], [1, 0], [0, 0]], bool)).tolist() == [[2, 1], [1, 1]]
 
 
 def test_a_model_is_better_only_beyond_chance() -> None:

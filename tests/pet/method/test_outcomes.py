@@ -91,8 +91,8 @@ def test_members_vote_by_the_scaling_of_the_ensemble() -> None:
 def test_patterns_that_know_nothing_weigh_nothing() -> None:
     assert ANY.accuracy_weight(SETS.astype(float), SETS) == 1.0
     assert ANY.accuracy_weight(np.zeros(SETS.shape), SETS) == 0.0
-    assert ANY.knows(SETS, SETS.astype(float))
-    assert not ANY.knows(SETS, np.zeros(SETS.shape))
+    assert ANY.is_informative(SETS, SETS.astype(float))
+    assert not ANY.is_informative(SETS, np.zeros(SETS.shape))
 
 
 def test_known_shares_say_how_common_labels_are_before_any_row_does() -> None:
@@ -113,7 +113,7 @@ def test_known_shares_say_how_common_labels_are_before_any_row_does() -> None:
 
 def test_how_sure_members_are_of_a_label_is_told_by_the_rows_that_get_it() -> None:
     chances = np.array([[0.9, 0.1], [0.8, 0.2], [0.2, 0.2], [0.1, 0.5]])
-    assert ANY.sureness(chances) == pytest.approx([0.85, 0.5])
-    assert ONE.sureness(chances) == pytest.approx([0.6, 0.6])
+    assert ANY.mean_confidence(chances) == pytest.approx([0.85, 0.5])
+    assert ONE.mean_confidence(chances) == pytest.approx([0.6, 0.6])
     assert ONE.has(np.array([0, 1]), np.array([1, 1])).tolist() == [[False] * 2, [True] * 2]
     assert ANY.has(np.array([[True, False]]), np.array([1, 0])).tolist() == [[False, True]]

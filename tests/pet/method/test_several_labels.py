@@ -18,8 +18,8 @@ from pet.method.several_labels import (
     fit_label_scaling,
     fit_label_share,
     jaccard,
-    kept_knowledge,
     kind_shares,
+    label_retention,
     log_loss,
     log_odds,
     sigmoid,
@@ -67,7 +67,7 @@ def test_members_of_a_later_generation_are_no_less_sure_and_as_frequent_as_befor
     truth, evidence = rows(2000)
     base = base_log_odds(truth)
     before = fit_label_scaling(evidence, truth, base).probabilities(evidence)
-    flat = LabelScaling.around(base, 1.0).as_sure_as(evidence / 5, before)
+    flat = LabelScaling.around(base, 1.0).as_confident_as(evidence / 5, before)
     now = flat.probabilities(evidence / 5)
     assert now.mean(axis=0) == pytest.approx(before.mean(axis=0), abs=1e-3)
     assert log_loss(now, truth) == pytest.approx(log_loss(before, truth), abs=0.02)
@@ -163,9 +163,9 @@ def test_softening_can_be_taken_back() -> None:
 def test_knowledge_is_kept_by_whoever_ranks_as_the_teachers_do() -> None:
     _, evidence = rows(500)
     teachers = sigmoid(evidence - 1)
-    assert kept_knowledge(teachers, evidence) == pytest.approx(1.0)
-    assert abs(kept_knowledge(teachers, RNG.normal(size=evidence.shape)) or 0) < 0.2
-    assert kept_knowledge(np.full((9, 2), 0.3), np.zeros((9, 2))) is None
+    assert label_retention(teachers, evidence) == pytest.approx(1.0)
+    assert abs(label_retention(teachers, RNG.normal(size=evidence.shape)) or 0) < 0.2
+    assert label_retention(np.full((9, 2), 0.3), np.zeros((9, 2))) is None
 
 
 def test_classifiers_correct_soft_labels_and_keep_how_frequent_labels_are() -> None:

@@ -10,7 +10,7 @@ import torch
 
 from pet.errors import PetError
 from pet.models import scoring
-from pet.models.scoring import ask_in_turn, score, score_columns
+from pet.models.scoring import score, score_columns, score_in_turn
 from pet.progress import no_tick
 from tests.conftest import ModelFolder
 from tests.pet.models.test_training import Failing
@@ -166,7 +166,7 @@ def test_models_are_asked_in_their_order_and_a_row_counts_once(model_folder: Mod
     encoders = [encoder_for(model.tokenizer, t) for t in ("{mask}: {text}", "{text} {mask}")]
     ticks: list[int] = []
     models = [(model, [encoder]) for encoder in encoders]
-    found = ask_in_turn(models, 2, {"text": TEXTS}, 64, ticks.append)
+    found = score_in_turn(models, 2, {"text": TEXTS}, 64, ticks.append)
     assert sum(ticks) == len(TEXTS)
     for encoder, own in zip(encoders, found, strict=True):
         alone = score_columns(model, encoder, {"text": TEXTS}, 64)
@@ -183,5 +183,5 @@ def test_texts_are_tokenised_once_for_all_encoders(
     calls: list[Any] = []
     once = scoring.tokenize
     monkeypatch.setattr(scoring, "tokenize", lambda *a: calls.append(a) or once(*a))
-    ask_in_turn([(model, encoders)], 3, {"text": TEXTS}, 64, no_tick)
+    score_in_turn([(model, encoders)], 3, {"text": TEXTS}, 64, no_tick)
     assert len(calls) == 1

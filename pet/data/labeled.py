@@ -23,9 +23,9 @@ from pet.data.label_values import (
     label_name,
     labels_of_rows,
 )
-from pet.data.pool import Pool, PoolBatch, RejectedRow, TextTable, join_batches, open_pool
+from pet.data.pool import Pool, PoolBatch, TextTable, join_batches, open_pool
 from pet.data.readers import count_rows
-from pet.data.rejections import Rejections
+from pet.data.rejections import RejectedRow, Rejections
 from pet.data.text_keys import row_keys, text_key
 from pet.errors import InputError, Problem, did_you_mean
 from pet.storage.object_storage import path_of

@@ -22,6 +22,7 @@ from pet.data.data_files import (
     find_files,
 )
 from pet.data.readers import Chunk, count_rows, open_files, read_chunks, with_columns
+from pet.data.rejections import RejectedRow
 from pet.data.text_keys import VISIBLE
 from pet.errors import InputError, Problem, first_line, input_error
 from pet.storage.object_storage import path_of
@@ -34,15 +35,6 @@ LABEL_COLUMNS = (
 TREE_COLUMNS = ("node", "levels")  # stand there, too, where labels are a tree
 
 SEVERAL = "labels"  # the column of lists, in the place of `label` where a text may have several
-
-
-@dataclass(frozen=True)
-class RejectedRow:
-    """A row that cannot be used; `row` counts from 0 within the file."""
-
-    file: str
-    row: int
-    reason: str
 
 
 @dataclass(frozen=True, eq=False)

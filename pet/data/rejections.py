@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from pet.data.data_files import Reason
-from pet.data.pool import RejectedRow
 from pet.storage.files import read_parquet_batches
 
 NAMED = 3  # rows that are named as examples
@@ -17,6 +17,15 @@ KEPT = 10  # first rows that are kept
 
 # Reasons that stand for texts that are missing: a pool may well have some.
 MISSING = {Reason.NO_TEXT.value, Reason.EMPTY.value}
+
+
+@dataclass(frozen=True)
+class RejectedRow:
+    """A row that cannot be used; `row` counts from 0 within the file."""
+
+    file: str
+    row: int
+    reason: str
 
 
 class Rejections:

@@ -18,8 +18,7 @@ import pyarrow.parquet as pq
 from pet.config import RunConfig
 from pet.data.duplicate_ids import RepeatedIds
 from pet.data.labeled import LabeledSet
-from pet.data.pool import RejectedRow
-from pet.data.rejections import Rejections, read_rejected
+from pet.data.rejections import RejectedRow, Rejections, read_rejected
 from pet.data.text_keys import text_key
 from pet.errors import InputError, Problem
 from pet.inputs.inputs import ROWS_PER_LABEL

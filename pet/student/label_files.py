@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 import pet
 from pet.config import RunConfig
 from pet.data.duplicate_ids import RepeatedIds
-from pet.data.pool import SEVERAL, TREE_COLUMNS, Pool, PoolBatch, RejectedRow
+from pet.data.pool import SEVERAL, TREE_COLUMNS, Pool, PoolBatch
+from pet.data.rejections import RejectedRow
 from pet.ensemble.logits import stored_fingerprint
 from pet.errors import InputError, Problem
 from pet.inputs.pool_sample import REJECTED_SCHEMA

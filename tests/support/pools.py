@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pet.data.pool import Pool, RejectedRow, open_pool
+from pet.data.pool import Pool, open_pool
+from pet.data.rejections import RejectedRow
 
 
 def pool_of(path: Path, **options: Any) -> Pool:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from pet.data.labeled import read_labeled
-from pet.data.pool import RejectedRow
+from pet.data.rejections import RejectedRow
 from pet.errors import InputError
 from tests.support.files import parquet, write
 

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pet.data.pool import RejectedRow, open_pool
+from pet.data.pool import open_pool
+from pet.data.rejections import RejectedRow
 from pet.errors import InputError, PetError
 from tests.support.files import parquet, write
 from tests.support.pools import everything, pool_of

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from pet.data.data_files import Reason
-from pet.data.pool import RejectedRow, open_pool
-from pet.data.rejections import Rejections
+from pet.data.pool import open_pool
+from pet.data.rejections import RejectedRow, Rejections
 
 
 def rejections(*reasons: Reason) -> Rejections:

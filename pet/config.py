@@ -325,6 +325,9 @@ Place = Annotated[str, AfterValidator(_checked_place)]
 AnyPlace = Annotated[str, AfterValidator(_checked_place_or_address)]  # or on object storage
 
 
+LINEAR = "linear"  # as `student_model`
+
+
 class ModelRef(NamedTuple):
     """A model by what a user calls it: a folder or a hub id, and for a hub id its revision."""
 
@@ -374,7 +377,12 @@ class RunConfig(Frozen):
         None, description="a sentence encoder: one more member, by a linear classifier on it"
     )
     encoder_revision: str | None = Field(None, description="a commit or tag of the encoder")
-    student_model: Place | None = Field(None, description="the student; the teacher if not given")
+    student_model: Place | None = Field(
+        None,
+        description="the student; the teacher if not given. linear: a linear classifier of words, "
+        "fitted in seconds; it has none of the settings of a training, and reads texts whole "
+        "(./linear: a folder of that name)",
+    )
     student_revision: str | None = Field(None, description="a commit or tag of the student")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     precision: Literal["auto", "float32", "bfloat16", "int8"] = Field(
@@ -521,6 +529,11 @@ class RunConfig(Frozen):
         return ModelRef(self.model, self.model_revision)
 
     @property
+    def linear_student(self) -> bool:
+        """Whether the student is a linear classifier of words, which starts from no model."""
+        return self.student_model == LINEAR
+
+    @property
     def student_ref(self) -> ModelRef:
         """What the student starts from: the teacher, where nothing else is named."""
         if self.student_model is None:
@@ -535,7 +548,7 @@ class RunConfig(Frozen):
     def model_refs(self) -> dict[str, ModelRef]:
         """Return the models that are named, by their settings' names."""
         refs = {"model": self.model_ref}
-        if self.student_model is not None:
+        if self.student_model is not None and not self.linear_student:
             refs["student_model"] = self.student_ref
         if self.encoder is not None:
             refs["encoder"] = self.encoder_ref

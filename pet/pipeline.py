@@ -34,7 +34,7 @@ from pet.ensemble.stopping import Generation, degradation_of, generation_of
 from pet.errors import InputError
 from pet.inputs.folder_claim import check_folder, claim_folder
 from pet.inputs.pool_sample import pool_rows, sample_pool, unlabeled_rows
-from pet.inputs.presets import slow_precision
+from pet.inputs.presets import idle_settings, slow_precision
 from pet.inputs.session import Session, open_session
 from pet.jobs import Execute, InProcess, Job, synced
 from pet.models.loading import reading_of
@@ -57,6 +57,7 @@ from pet.student.exits import fit_exits
 from pet.student.label_choice import LabelChoice, choose_labels
 from pet.student.label_files import close_labels, count_shards
 from pet.student.linear_baselines import score_linear
+from pet.student.linear_student import fit_linear_student, fit_linear_supervised
 from pet.student.pool_labeling import cut_shards, label_own_pool
 from pet.student.soft_labels import cross_fit, folds_of_pool, write_soft_labels
 
@@ -87,7 +88,8 @@ def label_pool(
     """
     execute = execute or InProcess()
     session = execute([Job("check inputs", partial(open_session, config, observer), here=True)])[0]
-    for warning in filter(None, (*session.labeled.warnings, slow_precision(config))):
+    warnings = (*session.labeled.warnings, slow_precision(config), idle_settings(config))
+    for warning in filter(None, warnings):
         observer.note(f"warning: {warning}")
     is_new = not os.path.exists(session.folder)
     had_lock = os.path.exists(session.folder / LOCK)
@@ -229,9 +231,12 @@ class _Stages:
     def train_classifiers(self, soft: Unit, out_of_fold: Unit | None) -> list[Unit]:
         """Train the student, and the baseline on the labeled rows; side by side where jobs are."""
         session = self.session
-        jobs = [self.job("student", partial(train_student, session, soft, out_of_fold))]
+        fit, fit_supervised = train_student, train_supervised
+        if session.config.linear_student:
+            fit, fit_supervised = fit_linear_student, fit_linear_supervised
+        jobs = [self.job("student", partial(fit, session, soft, out_of_fold))]
         if len(session.labeled):
-            jobs.append(self.job("supervised", partial(train_supervised, session)))
+            jobs.append(self.job("supervised", partial(fit_supervised, session)))
         if self.execute.at_once > 1:
             return self.stage("student", jobs)
         return [unit for job in jobs for unit in self.stage(job.name, [job])]

@@ -19,7 +19,10 @@ from pet.storage.locations import check_places
 def export(
     folder: RunFolder,
     kind: Annotated[
-        str, typer.Option("--format", help="the student: hf, onnx; labels and texts: datasets, csv")
+        str,
+        typer.Option(
+            "--format", help="the student: hf, onnx, linear; labels and texts: datasets, csv"
+        ),
     ],
     out_folder: Annotated[str, typer.Option("--out", help="a new folder")],
     int8: Annotated[bool, typer.Option("--int8", help="onnx: an int8 model, too")] = False,

@@ -82,7 +82,9 @@ def settle(
     else:
         settings = _choose_now(inputs, budget, observer, jobs)
     config = with_settings(inputs.config, settings)
-    digests = {**inputs.digests, "student_model": model_digest(config.student_ref)}
+    digests = dict(inputs.digests)
+    if not config.linear_student:
+        digests["student_model"] = model_digest(config.student_ref)
     chosen = {"time": budget.time, "settings": settings}
     return replace(inputs, config=config, digests=digests), chosen
 

@@ -404,7 +404,9 @@ def _cut(
         if _count(own)
     }
     found = {"teacher": (config.max_length, shares_cut(encoders, teacher.tokenizer, some))}
-    others = {"student": (config.student_ref, config.student_length)}
+    others = {}
+    if not config.linear_student:  # which reads the whole text
+        others["student"] = (config.student_ref, config.student_length)
     if config.encoder is not None:
         others["encoder"] = (config.encoder_ref, encoder_length(config))
     for role, (ref, length) in others.items():

@@ -173,7 +173,9 @@ def _of_student(inputs: Inputs, scored: int, pool_rows: int, rates: Rates) -> di
     config, measured = inputs.config, _measured(inputs)
     read, of_row = rates.student_scored, rates.student_step / config.student.batch_size
     learning = config.student.steps * rates.student_step
-    if config.student.steps:
+    if config.linear_student:
+        learning = FITTED * scored
+    elif config.student.steps:
         learning += read * min(scored, PROBED) + FITTED * scored
     stages = {"student": 2 * rates.student_loaded + learning}
     if len(inputs.labeled) and rates.jobs == 1:  # or beside the student

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pet.config import RunConfig, TrainingConfig
 from pet.ensemble.fingerprints import joint_training
+from pet.method.word_classifier import MOST_WORDS, fit_word_classifier
 from pet.models.backbone import start_adapter
 from pet.models.batching import Rows
 from pet.models.causal_model import CausalModel
@@ -31,7 +32,7 @@ from pet.models.scoring import (
 from pet.models.sentence_encoder import SentenceEncoder, encoder_length
 from pet.models.teachers import teacher_of
 from pet.models.training import cross_entropy, one_hot, train
-from pet.student.student_folder import student_encoder
+from pet.student.student_folder import as_student
 from pet.tasks.compilation import plain_encoder
 from pet.tasks.encoding import Encoder
 from pet.tasks.task import Task
@@ -47,6 +48,8 @@ LEARNED = 5.0  # a row that is learned from takes about so many times one that i
 FAST_STEPS = 16  # steps that are timed; of a slow model, one
 
 SMALL_RATE = 1e-6  # with which nothing diverges
+
+BYTES_OF_WORD = 30  # of a linear student's file
 
 
 @dataclass(frozen=True)
@@ -136,11 +139,13 @@ def _measure_teacher(config: RunConfig, task: Task, texts: Columns) -> dict[str,
 
 
 def _measure_student(config: RunConfig, task: Task, texts: Columns) -> dict[str, Any]:
+    if config.linear_student:
+        return _measure_linear_student(task, texts)
     device, precision = choose_device(config.device), config.precision
     started = time.monotonic()
     student = Classifier.fresh(config.student_ref, task.labels, device, 0, precision=precision)
     loaded = time.monotonic() - started
-    encoder = student_encoder(config, task, student)
+    encoder = as_student(config, task, student).encoder()
     scored = _seconds_of_read_row(config, student, encoder, texts)
     step = 0.0
     if config.student.steps or config.supervised.steps:
@@ -151,6 +156,23 @@ def _measure_student(config: RunConfig, task: Task, texts: Columns) -> dict[str,
         "student_step": step,
         "student_loaded": loaded,
         "student_bytes": _bytes(student),
+    }
+
+
+def _measure_linear_student(task: Task, texts: Columns) -> dict[str, Any]:
+    """Time the reading of words; what is learned makes no difference to it."""
+    columns, count = [texts[name] for name in task.fields], _count(texts)
+    labels = np.arange(count) % len(task.labels)
+    model = fit_word_classifier(columns, np.arange(count), np.eye(len(task.labels))[labels])
+
+    def ask(rows: Rows) -> object:
+        return model.logits([[own[row] for row in rows] for own in columns])
+
+    return {
+        "student_scored": _seconds_of_row(ask, count),
+        "student_step": 0.0,
+        "student_loaded": 0.0,
+        "student_bytes": MOST_WORDS * (BYTES_OF_WORD + 4 * len(task.labels)),
     }
 
 

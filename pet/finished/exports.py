@@ -24,7 +24,7 @@ from pet.reporting.model_card import USE
 from pet.storage.files import sweep, writing
 from pet.student.student_folder import CARD, Student, write_record
 
-FORMATS = ("hf", "onnx", "datasets", "csv")
+FORMATS = ("hf", "onnx", "linear", "datasets", "csv")
 
 WITH_TEXTS = {"datasets": write_labeled_pool, "csv": write_labeled_csv}
 
@@ -46,7 +46,8 @@ def export_run(
     """Write the student or the labeled pool of a finished run into a new folder.
 
     Args:
-        kind: hf (the student as transformers loads it), onnx, datasets or csv (labels and texts).
+        kind: hf (the student as transformers loads it), onnx, linear (a linear student), datasets
+            or csv (labels and texts).
         int8: an int8 model beside the ONNX one.
         pool: for datasets and csv, where the pool is now.
         who: for these, whose labels: student or ensemble; those of the run if not given.
@@ -61,7 +62,7 @@ def export_run(
     """
     sweep(out.parent, below=False)
     run = open_run(folder)
-    _check_options(kind, out, int8, {"--pool": pool, "--with": who})
+    _check_options(run, kind, out, int8, {"--pool": pool, "--with": who})
     with writing(out) as temporary:
         temporary.mkdir()
         if kind in WITH_TEXTS:
@@ -79,10 +80,14 @@ def export_run(
     return {"format": kind, "out": str(out), "files": files, **measured}
 
 
-def _check_options(kind: str, out: Path, int8: bool, with_texts: Mapping[str, str | None]) -> None:
+def _check_options(
+    run: FinishedRun, kind: str, out: Path, int8: bool, with_texts: Mapping[str, str | None]
+) -> None:
     problems = []
     if kind not in FORMATS:
         problems.append(Problem("--format", ", ".join(FORMATS), repr(kind), "choose one of these"))
+    if kind in FORMATS and kind not in WITH_TEXTS:
+        problems += _wrong_student(run, kind)
     if int8 and kind != "onnx":
         problems.append(Problem("--int8", "--format onnx", repr(kind), "leave out --int8"))
     for option, value in with_texts.items():
@@ -106,10 +111,25 @@ def _check_options(kind: str, out: Path, int8: bool, with_texts: Mapping[str, st
         require_onnx()
 
 
+def _wrong_student(run: FinishedRun, kind: str) -> list[Problem]:
+    """Refuse a linear student in a language model's formats, and the other way round.
+
+    ONNX has no operator that splits a text into words as scikit-learn does: in the patterns of
+    onnxruntime's own tokenizer, \\w is an ASCII letter.
+    """
+    is_linear = run.config.linear_student
+    if is_linear == (kind == "linear"):
+        return []
+    expected = "a linear student" if kind == "linear" else "a student of transformers"
+    found = "a linear classifier of words" if is_linear else "a student of transformers"
+    fix = "--format linear: JSON and safetensors" if is_linear else "--format hf or onnx"
+    return [Problem(f"--format {kind}", expected, found, fix)]
+
+
 def _write_onnx(run: FinishedRun, folder: Path, int8: bool) -> dict[str, Any]:
     """Write `model.onnx` and `model_int8.onnx`, and compare them with the student."""
     student = student_of(run, device="cpu", precision="float32")
-    student.model.save_settings(folder)
+    student.classifier.save_settings(folder)
     (folder / CARD).write_text(_onnx_card(student), encoding="utf-8")
     export_onnx(student, folder / "model.onnx")
     source, columns, truth = compared_rows(run)

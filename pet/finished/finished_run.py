@@ -73,10 +73,14 @@ def _refuse_other_labels(run: FinishedRun) -> None:
 
     Scores are kept by place: with two label lines exchanged, each row would get the other's label.
     """
-    named = read_record(run.folder / "student" / "config.json").get("id2label")
-    if not isinstance(named, dict):
-        return
-    labels = tuple(str(named.get(str(place))) for place in range(len(named)))
+    student = run.folder / "student"
+    if run.config.linear_student:
+        labels = tuple(map(str, read_record(student / "pet.json").get("labels") or ()))
+    else:
+        named = read_record(student / "config.json").get("id2label")
+        if not isinstance(named, dict):
+            return
+        labels = tuple(str(named.get(str(place))) for place in range(len(named)))
     if labels != run.task.labels:
         raise InputError(
             Problem(

@@ -72,10 +72,10 @@ def export_onnx(student: Student, path: Path) -> None:
         InputError: an optional package is missing, or models of this kind cannot be exported.
     """
     require_onnx()
-    module = _Logits(student.model.module.eval())
+    module = _Logits(student.classifier.module.eval())
     encoder = student.encoder()
     texts = tokenize_columns(
-        encoder, student.model.tokenizer, dict.fromkeys(student.record.fields, TRACED)
+        encoder, student.classifier.tokenizer, dict.fromkeys(student.record.fields, TRACED)
     )
     example = batch_tensors(encoder.batch(texts, torch.arange(2).numpy()), torch.device("cpu"))
     rows, tokens = torch.export.Dim("rows"), torch.export.Dim("tokens")
@@ -119,7 +119,7 @@ def _refusing(student: Student) -> Iterator[None]:
     except Exception as error:
         if is_out_of_memory(error):
             raise
-        kind = type(student.model.module).__name__
+        kind = type(student.classifier.module).__name__
         raise InputError(
             Problem(
                 "--format onnx",
@@ -175,6 +175,7 @@ def open_onnx(path: Path, student: Student) -> Student:
         InputError: an optional package is missing.
     """
     with _refusing(student):
-        module = _Session(path, student.model.module.config)
-    model = Classifier(module, student.model.tokenizer, torch.device("cpu"), precision="float32")
+        module = _Session(path, student.classifier.module.config)
+    tokenizer = student.classifier.tokenizer
+    model = Classifier(module, tokenizer, torch.device("cpu"), precision="float32")
     return replace(student, model=model)

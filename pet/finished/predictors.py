@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -40,7 +39,7 @@ from pet.student.exits import EXITS, load_labeler, scores_and_layers
 from pet.student.label_files import Predictions
 from pet.student.scored_rows import ScoredRows
 from pet.student.soft_labels import decided_outcome, read_scaling
-from pet.student.student_folder import Student, load_classifier, read_card, record_of
+from pet.student.student_folder import Student, load_student
 from pet.tasks.encoding import Encoder
 
 # Tokens of all members' rows together up to which one pass is the faster way: 1.9 times for one
@@ -111,10 +110,7 @@ def student_of(run: FinishedRun, **changes: str) -> Student:
         changes: settings unlike the run's own: the device, the precision.
     """
     config = run.config.model_copy(update=changes)
-    folder = run.folder / "student"
-    model = load_classifier(config, folder)
-    record = record_of(run.task, config, run.outcome.thresholds)
-    return Student(model, record, read_card(folder), config.tokens_per_batch)
+    return load_student(config, run.task, run.folder / "student", run.outcome.thresholds)
 
 
 def student_predictor(run: FinishedRun, *, exits: bool = False) -> Predict:
@@ -123,14 +119,14 @@ def student_predictor(run: FinishedRun, *, exits: bool = False) -> Predict:
     Args:
         exits: whether rows may leave by its early exits, if it has any.
     """
-    student = student_of(run)
     if exits and run.config.student.exits:
         refuse_changed(run.folder / EXITS)
-        student = replace(student, model=load_labeler(run.config, run.folder))
+        student = load_labeler(run.config, run.task, run.folder)
+    else:
+        student = student_of(run)
 
     def predict(columns: Columns, tick: Tick) -> Predictions:
-        size = student.tokens_per_batch
-        scores, layers = scores_and_layers(student.model, student.encoder(), columns, size, tick)
+        scores, layers = scores_and_layers(student, columns, tick)
         probabilities = run.outcome.probabilities(scores)
         unknown, chosen = np.full(len(scores), np.nan), run.outcome.choose(probabilities)
         return Predictions(probabilities, unknown, "student", chosen, layers)

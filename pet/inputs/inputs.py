@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pet.config import SETTINGS_OF, RunConfig
+from pet.config import LINEAR, SETTINGS_OF, RunConfig
 from pet.data.data_files import passed_over_warnings
 from pet.data.labeled import LabeledSet, table_digest
 from pet.data.pool import Pool
@@ -91,7 +91,7 @@ def read_inputs(
     for name, ref in models.items():
         digest_of = encoder_digest if name == "encoder" else model_digest
         digests[name] = gather(problems, partial(digest_of, ref)) or ""
-    digests.setdefault("student_model", digests["model"])
+    digests.setdefault("student_model", LINEAR if config.linear_student else digests["model"])
     gather(problems, partial(check_start, config, digests["model"]))
     usable, recorded = None, None
     if (task := gather([], partial(load_task, config.task))) is not None:

@@ -8,7 +8,7 @@ from functools import partial
 
 import torch
 
-from pet.config import ModelRef, RunConfig
+from pet.config import LINEAR, ModelRef, RunConfig
 from pet.errors import InputError, Problem, gather
 from pet.models.backbone import start_adapter
 from pet.models.cloze_model import ClozeModel
@@ -87,6 +87,8 @@ def inspect_models(
             )
         )
     gather(problems, partial(choose_device, config.device))
+    if config.linear_student:
+        problems += linear_student_problems(config)
     teacher = None
     of_student = "max_length" if config.student_max_length is None else "student_max_length"
     student = "model" if config.student_model is None else "student_model"
@@ -154,6 +156,26 @@ def check_length(config: RunConfig, ref: ModelRef, setting: str = "max_length") 
                 f"--set {setting}={longest}",
             )
         )
+
+
+def linear_student_problems(config: RunConfig) -> list[Problem]:
+    """State which settings ask of a linear student what only a language model has."""
+    asked = {
+        "student_revision": config.student_revision is not None,
+        "student_max_length": config.student_max_length is not None,
+        "student.exits": config.student.exits,
+        "student.tuning": config.student.tuning != "full",
+    }
+    return [
+        Problem(
+            f"setting {name}",
+            "a student that is a language model",
+            f"--student-model {LINEAR}: a linear classifier of words, which reads texts whole",
+            f"leave it out, or name another student (a folder called {LINEAR}: ./{LINEAR})",
+        )
+        for name, is_asked in asked.items()
+        if is_asked
+    ]
 
 
 def check_student(config: RunConfig, ref: ModelRef, labels: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ import torch
 from pet.config import PRESETS, Preset, RunConfig, TrainingConfig
 from pet.errors import InputError
 from pet.models.loading import choose_device, count_weights, reading_of
+from pet.settings import changed_settings
 
 LARGE_CAUSAL, LARGE = 50_000_000, 100_000_000  # weights that a CPU trains in hours
 
@@ -87,6 +88,15 @@ def slow_precision(config: RunConfig) -> str:
         "this processor multiplies no matrices in bfloat16: models may compute several times "
         "slower than with --set precision=float32"
     )
+
+
+def idle_settings(config: RunConfig) -> str:
+    """Warn of settings that a linear student makes no use of; empty where there are none."""
+    if not config.linear_student:
+        return ""
+    groups = ("student.", "supervised.", "class_weight")
+    idle = [name for name in changed_settings(config) if name.startswith(groups)]
+    return f"a linear student makes no use of {', '.join(idle)}" if idle else ""
 
 
 def has_fast_bfloat16() -> bool:

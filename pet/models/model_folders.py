@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pet.method.word_classifier import WORDS
 from pet.storage.files import read_json, read_record
 from pet.storage.object_storage import Stamp, stamp_of
 
@@ -47,6 +48,8 @@ _SIZES = re.compile(r"(hidden|intermediate|embedding|vocab)_size|d_model|n_embd|
 def folder_problem(folder: Path) -> tuple[str, str]:
     """Return what is wrong with a model's folder, and what to do about it; "" for nothing."""
     names = sorted(path.name for path in folder.iterdir())
+    if WORDS in names and "config.json" not in names:
+        return "a linear student", "a linear student is made by --student-model linear"
     if not any(name.endswith(".safetensors") for name in names):
         return _other_weights(names)
     if "config.json" not in names:

@@ -208,7 +208,8 @@ def measure(
     if source == "test":
         for name in (LINEAR_SUPERVISED, LINEAR_STUDENT):
             path = session.folder / "evaluation" / f"{name}-test.parquet"
-            if name == LINEAR_STUDENT or len(session.labeled):
+            is_made = name == LINEAR_STUDENT or len(session.labeled)
+            if is_made and not session.config.linear_student:
                 predicted[name] = outcome.probabilities(read_logits(path)[1])
         for member in lineup.first:
             if member.kind == "encoder":  # it has learned from the labeled rows alone

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,9 @@ import pet
 from pet.config import RunConfig
 from pet.escaping import as_markdown
 from pet.inputs.session import Session
+from pet.method.linear_head import FILE
 from pet.method.metrics import wilson_interval
+from pet.method.word_classifier import WORD, WORDS
 from pet.models.loading import HUB_ID
 from pet.storage.files import read_record
 from pet.storage.units import DONE
@@ -29,7 +31,7 @@ def model_card(session: Session, report: Mapping[str, Any]) -> str:
     """
     config, task = session.config, session.task
     return f"""---
-library_name: transformers
+library_name: {"sklearn" if config.linear_student else "transformers"}
 pipeline_tag: text-classification
 {_base_model(session)}tags:
 - pattern-exploiting-training
@@ -53,7 +55,7 @@ Pattern-Exploiting Training (Schick and Schütze 2021): an ensemble of {len(repo
 {_learned_from(session, report)} and gave soft labels to
 {report["pool"]["scored_by_members"]:,} unlabeled ones; this classifier was distilled from these
 soft labels{_in_folds(session, report)}.
-Teacher: {_name(config.model)}. Student: {_name(session.config.student_ref.name)}.
+Teacher: {_name(config.model)}. Student: {_student(config)}.
 
 ## Figures
 
@@ -73,7 +75,15 @@ are in the run's `config.json`.
 """
 
 
+def _student(config: RunConfig) -> str:
+    if config.linear_student:
+        return "logistic regression on TF-IDF of words"
+    return _name(config.student_ref.name)
+
+
 def _cut(config: RunConfig) -> str:
+    if config.linear_student:
+        return "It knows the words of the pool and no others, and not their order."
     if config.long_texts == "head":
         return f"Texts are cut to {config.student_length} tokens."
     if config.long_texts == "windows":
@@ -135,6 +145,8 @@ def _in_folds(session: Session, report: Mapping[str, Any]) -> str:
 
 
 def _base_model(session: Session) -> str:
+    if session.config.linear_student:
+        return ""
     ref = session.config.student_ref.name
     return f'base_model: "{ref}"\n' if _is_hub_id(ref) else ""
 
@@ -194,6 +206,8 @@ _ROWS = {
 
 def _usage(session: Session) -> str:
     fields, length = session.task.fields, session.config.student_length
+    if session.config.linear_student:
+        return _usage_of_words(fields)
     if len(fields) > 2:
         return (
             "It reads several fields at once: `PetClassifier.load(folder).predict(frame)` of "
@@ -205,5 +219,31 @@ from transformers import pipeline
 
 classify = pipeline("text-classification", model="path/to/this/folder")
 classify({text}, truncation=True, max_length={length}, top_k=None)
+```
+"""
+
+
+def _usage_of_words(fields: Sequence[str]) -> str:
+    """Show how scikit-learn alone asks a linear student."""
+    text = "a text" if len(fields) == 1 else " ".join(f"the {name}" for name in fields)
+    return f"""`PetClassifier.load(folder)` of `pet.estimator` loads it; so does scikit-learn alone:
+
+```python
+import json
+from pathlib import Path
+
+import numpy
+from safetensors.numpy import load_file
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+folder = Path("path/to/this/folder")
+words = json.loads((folder / "{WORDS}").read_text(encoding="utf-8"))
+vectorizer = TfidfVectorizer(
+    vocabulary=list(words), sublinear_tf=True, token_pattern={WORD!a}
+)
+vectorizer.idf_ = numpy.array(list(words.values()))
+head = load_file(folder / "{FILE}")
+logits = vectorizer.transform([{text!r}]) @ head["weight"] + head["bias"]
+labels = json.loads((folder / "pet.json").read_text(encoding="utf-8"))["labels"]  # in this order
 ```
 """

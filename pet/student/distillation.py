@@ -18,21 +18,23 @@ from pet.ensemble.logits import write_logits
 from pet.inputs.inputs import computation
 from pet.inputs.pool_sample import Unlabeled, texts_fingerprint, unlabeled_rows
 from pet.inputs.session import Session
+from pet.method.word_classifier import WordClassifier
 from pet.models.batching import Rows
 from pet.models.linear_probe import fit_head_first
 from pet.models.loading import choose_device
 from pet.models.model import Classifier
 from pet.models.peft_adapter import add_lora, merge_lora
-from pet.models.scoring import score_columns, tokenize_columns
+from pet.models.scoring import tokenize_columns
 from pet.models.training import binary_cross_entropy, cross_entropy, train, training_shape
 from pet.progress import Tick
 from pet.storage.units import Unit, fingerprint, make_unit
 from pet.student.exits import HELD_OUT, SHARE, held_out_rows
 from pet.student.soft_labels import read_targets
 from pet.student.student_folder import (
-    load_classifier,
+    Student,
+    as_student,
+    load_student,
     record_of,
-    student_encoder,
     write_record,
 )
 
@@ -94,7 +96,7 @@ def train_student(session: Session, soft: Unit, out_of_fold: Unit | None) -> Uni
     def build(folder: Path) -> dict[str, Any]:
         learned = read_targets(session, out_of_fold)
         student, losses = _distil(session, learned.soft_labels)
-        _keep(session, student, folder, _thresholds(session, student))
+        keep_student(session, student, folder)
         return {"losses": losses, "kept_in_folds": learned.kept, "share_of_folds": learned.share}
 
     return make_unit(session.folder / "student", expected, build)
@@ -115,7 +117,7 @@ def _distil(session: Session, targets: NDArray[np.float32]) -> tuple[Classifier,
     def loss(scores: Tensor, rows: Rows) -> Tensor:
         return distance(scores, soft[torch.from_numpy(rows)], config.temperature)
 
-    encoder = student_encoder(config, session.task, student)
+    encoder = as_student(config, session.task, student).encoder()
     texts = tokenize_columns(encoder, student.tokenizer, unlabeled.columns)
     rows = np.setdiff1d(np.flatnonzero(unlabeled.trainable), held_out_rows(session))
     rows = rare_repeated(rows, session.outcome.kinds(targets[rows]), config.class_weight)
@@ -167,26 +169,28 @@ def rare_repeated(rows: Rows, labels: NDArray[np.int64], weight: ClassWeight) ->
 DECIDED = 5000  # pool rows by which thresholds are fitted, at most
 
 
-def _thresholds(session: Session, model: Classifier) -> tuple[float, ...]:
+def _thresholds(session: Session, student: Student) -> tuple[float, ...]:
     """Fit the thresholds of several labels a text to what a classifier predicts of the pool.
 
     They are its own: what learns from an ensemble is less sure of most texts than that is.
     """
     if not session.task.several:
         return ()
-    config, columns = session.config, unlabeled_rows(session).columns
+    columns = unlabeled_rows(session).columns
     rows = np.unique(np.linspace(0, len(unlabeled_rows(session)) - 1, DECIDED).astype(np.int64))
     some = {name: [texts[row] for row in rows] for name, texts in columns.items()}
-    encoder = student_encoder(config, session.task, model)
-    logits = score_columns(model, encoder, some, config.tokens_per_batch)
-    return session.outcome.fitted(session.outcome.probabilities(logits)).thresholds
+    probabilities = session.outcome.probabilities(student.logits(some))
+    return session.outcome.fitted(probabilities).thresholds
 
 
-def _keep(session: Session, model: Classifier, folder: Path, thresholds: tuple[float, ...]) -> None:
-    """Save a classifier so that it can be asked by itself: by us, and by plain transformers."""
-    length = session.config.student_length
-    merge_lora(model)
-    model.tokenizer.model_max_length = length  # what `truncation=True` cuts to
+def keep_student(session: Session, model: Classifier | WordClassifier, folder: Path) -> None:
+    """Save a student or a baseline so that it can be asked by itself: one of transformers' by it,
+    too.
+    """
+    thresholds = _thresholds(session, as_student(session.config, session.task, model))
+    if isinstance(model, Classifier):
+        merge_lora(model)
+        model.tokenizer.model_max_length = session.config.student_length  # `truncation=True`
     model.save(folder)
     write_record(folder, record_of(session.task, session.config, thresholds))
 
@@ -225,7 +229,7 @@ def train_supervised(session: Session) -> Unit:
 
     def build(folder: Path) -> dict[str, Any]:
         model = _fresh_classifier(session, "supervised", config.supervised)
-        encoder = student_encoder(config, session.task, model)
+        encoder = as_student(config, session.task, model).encoder()
         texts = tokenize_columns(encoder, model.tokenizer, labeled.columns)
         steps = config.supervised.steps
         gold = session.outcome.targets(labeled.labels, len(session.task.labels))
@@ -245,7 +249,7 @@ def train_supervised(session: Session) -> Unit:
                 tokens_per_batch=config.tokens_per_batch,
                 tick=tick,
             )
-        _keep(session, model, folder, _thresholds(session, model))
+        keep_student(session, model, folder)
         return {"losses": [round(value, 4) for value in losses]}
 
     return make_unit(session.folder / "supervised", expected, build)
@@ -271,12 +275,8 @@ def _write_scores(
     session: Session, unit: Unit, source: str, expected: str, table: LabeledSet | Unlabeled
 ) -> Unit:
     def make(tick: Tick) -> tuple[list[str], NDArray[np.float32]]:
-        config = session.config
-        model = load_classifier(config, session.folder / unit.path)
-        encoder = student_encoder(config, session.task, model)
-        return table.ids, score_columns(
-            model, encoder, table.columns, config.tokens_per_batch, tick
-        )
+        student = load_student(session.config, session.task, session.folder / unit.path)
+        return table.ids, student.logits(table.columns, tick)
 
     path = session.folder / "evaluation" / f"{unit.path.name}-{source}.parquet"
     stage = f"{unit.path.name} on {source}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,8 +23,9 @@ from pet.progress import Tick, no_tick
 from pet.storage.files import read_record
 from pet.storage.units import DONE, Unit, fingerprint, make_unit
 from pet.student.soft_labels import read_targets
-from pet.student.student_folder import load_classifier, student_encoder, student_outcome
+from pet.student.student_folder import Student, load_student, student_outcome
 from pet.tasks.encoding import Encoder
+from pet.tasks.task import Task
 
 EXITS = "exits"  # in a run folder
 
@@ -74,8 +76,8 @@ def fit_exits(session: Session, student: Unit, soft: Unit, out_of_fold: Unit | N
         others = np.setdiff1d(np.flatnonzero(unlabeled_rows(session).trainable), held_out)
         rng = np.random.default_rng(session.seed("exits", "fitted"))
         fitted = rng.permutation(others)[:FITTED]
-        model = load_classifier(config, session.folder / student.path)
-        encoder = student_encoder(config, session.task, model)
+        loaded = load_student(config, session.task, session.folder / student.path)
+        model, encoder = loaded.classifier, loaded.encoder()
         with session.observer.stage(
             "fitting early exits", len(fitted) + len(held_out), "rows"
         ) as tick:
@@ -155,25 +157,28 @@ def _rows_of(columns: Columns, rows: NDArray[np.int64]) -> dict[str, list[str]]:
     return {name: [texts[row] for row in rows] for name, texts in columns.items()}
 
 
-def load_labeler(config: RunConfig, run: Path) -> Classifier:
+def load_labeler(
+    config: RunConfig, task: Task, run: Path, thresholds: tuple[float, ...] = ()
+) -> Student:
     """Load the student of a run as it labels a pool: with its early exits, if it has any."""
-    model = load_classifier(config, run / "student")
+    student = load_student(config, task, run / "student", thresholds)
     if not config.student.exits:
-        return model
+        return student
     threshold = float(read_record(run / EXITS / DONE)["threshold"])
     folders = sorted((run / EXITS).glob("layer-*"), key=lambda own: int(own.name.split("-")[1]))
-    return EarlyExitClassifier(model, [load_head(own) for own in folders], threshold)
+    heads = [load_head(own) for own in folders]
+    return replace(student, model=EarlyExitClassifier(student.classifier, heads, threshold))
 
 
 def scores_and_layers(
-    model: Classifier, encoder: Encoder, columns: Columns, tokens_per_batch: int, tick: Tick
+    student: Student, columns: Columns, tick: Tick
 ) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
     """Score texts; return the layer that gave each row's scores, too, of a student with exits.
 
     Returns:
         [rows, labels], [rows]
     """
-    found = score_columns(model, encoder, columns, tokens_per_batch, tick)
-    if isinstance(model, EarlyExitClassifier):
+    found = student.logits(columns, tick)
+    if isinstance(student.model, EarlyExitClassifier):
         return found[:, :-1], found[:, -1].astype(np.int64)
     return found, None

@@ -24,10 +24,11 @@ def score_linear(session: Session, soft: Unit, out_of_fold: Unit | None) -> list
     """Write the test scores of logistic regression on TF-IDF, fitted in two ways.
 
     `linear_supervised` learns the labeled rows alone, `linear_student` what the student learns: how
-    much of a result needs a language model for a student.
+    much of a result needs a language model for a student. A linear student and its baseline are
+    these two themselves.
     """
     test = session.inputs.test
-    if test is None:
+    if test is None or session.config.linear_student:
         return []
     corrected = [] if out_of_fold is None else [out_of_fold.fingerprint]
     taught_by: dict[str, Any] = {LINEAR_STUDENT: [soft.fingerprint, *corrected]}

@@ -15,7 +15,6 @@ from pet.inputs.inputs import computation
 from pet.inputs.pool_sample import pool_rows
 from pet.inputs.session import Session
 from pet.method.label_trees import LabelTree
-from pet.models.model import Classifier
 from pet.models.scoring import Columns
 from pet.progress import Tick
 from pet.storage.units import Unit, fingerprint
@@ -23,8 +22,7 @@ from pet.student.exits import load_labeler, scores_and_layers
 from pet.student.label_choice import LabelChoice
 from pet.student.label_files import LabelWriter, Predictions, label_metadata
 from pet.student.scored_rows import ScoredRows
-from pet.student.student_folder import student_encoder, student_outcome
-from pet.tasks.encoding import Encoder
+from pet.student.student_folder import Student, student_outcome
 
 BLOCKS_PER_WORKER = 4  # so that the last block takes little time
 
@@ -57,14 +55,11 @@ def label_own_pool(
     scored = ScoredRows(session, members)
 
     @functools.cache
-    def load() -> tuple[Classifier, Encoder]:
-        model = load_labeler(config, session.folder)
-        return model, student_encoder(config, session.task, model)
+    def load() -> Student:
+        return load_labeler(config, session.task, session.folder)
 
     def by_student(columns: Columns, tick: Tick) -> Predictions:
-        model, encoder = load()
-        size = config.tokens_per_batch
-        logits, layers = scores_and_layers(model, encoder, columns, size, tick)
+        logits, layers = scores_and_layers(load(), columns, tick)
         probabilities = outcome.probabilities(logits)
         unknown = np.full(len(logits), np.nan)
         chosen = outcome.choose(probabilities)

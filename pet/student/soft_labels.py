@@ -127,7 +127,8 @@ def folds_of_pool(session: Session) -> NDArray[np.int64] | None:
     Every fold leaves some rows to learn from, however few texts there are.
     """
     config, unlabeled = session.config, unlabeled_rows(session)
-    if config.cross_fitting_folds < 2 or not config.student.steps:
+    untrained = not (config.student.steps or config.linear_student)
+    if config.cross_fitting_folds < 2 or untrained:
         return None
     rng = np.random.default_rng(session.seed("cross-fitting"))
     folds = deal_texts(list(unlabeled.columns.values()), config.cross_fitting_folds, rng)

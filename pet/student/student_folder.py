@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from pet.data.label_values import label_name
 from pet.errors import InputError, Problem
 from pet.inputs.session import StoredRun
 from pet.method.outcomes import ONE, AnyLabels, Outcome
+from pet.method.word_classifier import WordClassifier, load_word_classifier
 from pet.models.loading import choose_device
 from pet.models.model import Classifier, Precision
 from pet.models.scoring import Columns, score_columns
@@ -36,13 +38,13 @@ TOKENS_PER_BATCH = 8192
 
 
 class Record(BaseModel):
-    """What transformers' own files do not hold of a student.
+    """What the files of its model do not hold of a student.
 
     Attributes:
         task: the task's name.
         labels: in the order of the student's scores.
         fields: the columns that it reads, in order.
-        max_length: tokens that a text is cut to.
+        max_length: tokens that a text is cut to; None of a linear student, which reads it whole.
         long_texts: what is kept of a longer one; not written where it is the beginning alone.
         classes: the labels as whoever trained it wrote them in Python (1 for "1"), if they did.
         thresholds: where a text may have several labels, the probability from which on each is
@@ -54,7 +56,7 @@ class Record(BaseModel):
     task: str
     labels: tuple[str, ...] = Field(min_length=2)
     fields: tuple[str, ...] = Field(min_length=1)
-    max_length: int = Field(ge=1)
+    max_length: int | None = Field(None, ge=1)
     classes: tuple[str | bool | int | float, ...] = ()
     long_texts: LongTexts = "head"
     thresholds: tuple[float, ...] = ()
@@ -83,8 +85,8 @@ def record_of(task: Task, config: RunConfig, thresholds: tuple[float, ...] = ())
         task=task.name,
         labels=task.labels,
         fields=task.fields,
-        max_length=config.student_length,
-        long_texts=config.long_texts,
+        max_length=None if config.linear_student else config.student_length,
+        long_texts="head" if config.linear_student else config.long_texts,
         thresholds=thresholds,
     )
 
@@ -94,6 +96,7 @@ def write_record(folder: Path, record: Record) -> None:
     files = {path.name: file_digest(path) for path in sorted(folder.iterdir()) if path.name != CARD}
     unsaid = {"long_texts"} if record.long_texts == "head" else set()
     unsaid |= set() if record.thresholds else {"thresholds"}
+    unsaid |= {"max_length"} if record.max_length is None else set()
     own = record.model_dump(exclude=unsaid)
     content = {"format": FORMAT, "pet": pet.__version__, **own, "files": files}
     write_json(folder / RECORD, with_digest(content))
@@ -155,18 +158,27 @@ def _no_record(folder: Path, found: str) -> InputError:
 class Student:
     """A classifier in memory, ready to be asked, by several threads at once too.
 
+    All that asks a student, or a baseline of its kind, does so by `logits`, whatever its model is.
+
     It pickles as the bytes of its files, on whatever device it was; unpickling loads them anew.
     """
 
-    model: Classifier
+    model: Classifier | WordClassifier
     record: Record
     card: str = ""
     tokens_per_batch: int = field(default=TOKENS_PER_BATCH, repr=False)
 
+    @property
+    def classifier(self) -> Classifier:
+        """Its model, where that is one of transformers'."""
+        assert isinstance(self.model, Classifier), "nobody asks of a linear student"
+        return self.model
+
     def encoder(self) -> Encoder:
-        """Return what turns its fields into the ids that it reads."""
+        """Return what turns its fields into the ids that a model of transformers reads."""
+        assert self.record.max_length is not None, "a linear student has no tokens"
         return plain_encoder(
-            self.model.tokenizer,
+            self.classifier.tokenizer,
             self.record.fields,
             self.record.max_length,
             long_texts=self.record.long_texts,
@@ -174,6 +186,8 @@ class Student:
 
     def logits(self, columns: Columns, tick: Tick = no_tick) -> NDArray[np.float32]:
         """Ask about texts. [rows, labels]"""
+        if isinstance(self.model, WordClassifier):
+            return self.model.logits([columns[name] for name in self.record.fields], tick)
         return score_columns(self.model, self.encoder(), columns, self.tokens_per_batch, tick)
 
     def probabilities(self, columns: Columns) -> NDArray[np.floating]:
@@ -186,6 +200,7 @@ class Student:
 
     def save(self, folder: Path) -> None:
         """Write everything that `open_student` and transformers read; the folder may be new."""
+        folder.mkdir(parents=True, exist_ok=True)
         self.model.save(folder)
         write_record(folder, self.record)
         (folder / CARD).write_text(self.card, encoding="utf-8")
@@ -196,7 +211,7 @@ class Student:
             files = {path.name: path.read_bytes() for path in Path(room).iterdir()}
         return {
             "files": files,
-            "precision": self.model.precision,
+            "precision": getattr(self.model, "precision", "auto"),
             "tokens_per_batch": self.tokens_per_batch,
         }
 
@@ -223,10 +238,20 @@ def open_student(
         InputError: as `read_student_record`, or the weights are not those of a whole classifier.
     """
     record = read_student_record(folder)
-    model = Classifier.load(str(folder), choose_device(device), precision=precision)
-    if tuple(model.module.config.id2label.values()) != record.labels:
-        raise _no_record(folder, "one of other labels than the weights are of")
+    if record.max_length is None:
+        model: Classifier | WordClassifier = _load_linear(folder, record.labels)
+    else:
+        model = Classifier.load(str(folder), choose_device(device), precision=precision)
+        if tuple(model.module.config.id2label.values()) != record.labels:
+            raise _no_record(folder, "one of other labels than the weights are of")
     return Student(model, record, read_card(folder), tokens_per_batch)
+
+
+def _load_linear(folder: Path, labels: Sequence[str]) -> WordClassifier:
+    try:
+        return load_word_classifier(folder, len(labels))
+    except ValueError as error:
+        raise _no_record(folder, f"a damaged linear student: {error}") from None
 
 
 def student_outcome(run: StoredRun) -> Outcome:
@@ -242,14 +267,28 @@ def read_card(folder: Path) -> str:
     return card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
 
 
-def load_classifier(config: RunConfig, folder: Path) -> Classifier:
-    """Load a student or a baseline of a run, on the run's device."""
-    device = choose_device(config.device)
-    return Classifier.load(str(folder), device, precision=config.precision)
+def as_student(
+    config: RunConfig,
+    task: Task,
+    model: Classifier | WordClassifier,
+    thresholds: tuple[float, ...] = (),
+) -> Student:
+    """Return a run's student, or a baseline, around its model."""
+    record = record_of(task, config, thresholds)
+    return Student(model, record, tokens_per_batch=config.tokens_per_batch)
 
 
-def student_encoder(config: RunConfig, task: Task, model: Classifier) -> Encoder:
-    """Return what turns a run's texts into the ids that its student, or a baseline, reads."""
-    return plain_encoder(
-        model.tokenizer, task.fields, config.student_length, long_texts=config.long_texts
-    )
+def load_student(
+    config: RunConfig, task: Task, folder: Path, thresholds: tuple[float, ...] = ()
+) -> Student:
+    """Load a student or a baseline of a run, on the run's device.
+
+    Raises:
+        InputError: the folder holds none.
+    """
+    if config.linear_student:
+        model: Classifier | WordClassifier = _load_linear(folder, task.labels)
+    else:
+        device = choose_device(config.device)
+        model = Classifier.load(str(folder), device, precision=config.precision)
+    return replace(as_student(config, task, model, thresholds), card=read_card(folder))

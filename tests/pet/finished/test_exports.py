@@ -108,7 +108,7 @@ def test_models_are_compared_on_the_best_rows_that_are_still_there(
 @pytest.mark.parametrize(
     ("kind", "options", "message"),
     [
-        ("tf", {}, "hf, onnx, datasets"),
+        ("tf", {}, "hf, onnx, linear, datasets"),
         ("hf", {"int8": True}, "leave out --int8"),
         ("onnx", {"pool": "p"}, "leave out --pool"),
     ],

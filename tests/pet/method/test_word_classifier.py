@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from pet.method.word_classifier import predict_out_of_fold, word_features
+from pet.method.word_classifier import (
+    WordClassifier,
+    fit_word_classifier,
+    fit_words,
+    load_word_classifier,
+    predict_out_of_fold,
+    word_features,
+)
 
 TEXTS = ["the ship went up", "the ship came back", "they won a match", "they lost a match"] * 5
 
@@ -73,3 +82,50 @@ def test_a_run_without_labeled_rows_has_words_all_the_same() -> None:
     pool, labeled, test = word_features([TEXTS], [[]], [["they lost the match"]]) or ()
     assert labeled.shape == (0, pool.shape[1])
     assert test.nnz
+
+
+def fitted() -> WordClassifier:
+    soft = np.array([[0.9, 0.1], [0.9, 0.1], [0.1, 0.9], [0.1, 0.9]] * 5)
+    return fit_word_classifier([TEXTS], np.arange(20), soft)
+
+
+def test_a_classifier_is_read_back_with_the_same_numbers(tmp_path: Path) -> None:
+    classifier, others = fitted(), [["the Ship won", "", "nothing known"]]
+    classifier.save(tmp_path)
+    loaded = load_word_classifier(tmp_path, 2)
+    np.testing.assert_array_equal(loaded.logits(others), classifier.logits(others))
+    assert loaded.words == classifier.words
+    assert loaded.logits([[]]).shape == (0, 2)
+
+
+def test_features_of_the_fit_are_those_of_the_words_alone() -> None:
+    """What is learned from one way to count would be asked by another."""
+    words, features = fit_words([TEXTS])
+    np.testing.assert_allclose(words.features([TEXTS]).toarray(), features.toarray(), rtol=1e-14)
+
+
+def test_rows_are_scored_alike_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    classifier, counted = fitted(), list[int]()
+    expected = classifier.logits([TEXTS])
+    monkeypatch.setattr("pet.method.word_classifier.ROWS_AT_ONCE", 3)
+    np.testing.assert_array_equal(classifier.logits([TEXTS], counted.append), expected)
+    assert counted == [3] * 6 + [2]
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"ship": 1.0}', '{"ship": "1.0"}', '{"ship": NaN}', "[" * 100_000]
+)
+def test_damaged_words_are_named(tmp_path: Path, content: str) -> None:
+    fitted().save(tmp_path)
+    (tmp_path / "words.json").write_text(content, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"words|read|Expecting"):
+        load_word_classifier(tmp_path, 2)
+
+
+def test_weights_of_other_labels_are_refused(tmp_path: Path) -> None:
+    fitted().save(tmp_path)
+    with pytest.raises(ValueError, match="other words or labels"):
+        load_word_classifier(tmp_path, 3)
+    (tmp_path / "head.safetensors").write_bytes(b"")
+    with pytest.raises(ValueError, match="cannot be read"):
+        load_word_classifier(tmp_path, 2)

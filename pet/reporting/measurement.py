@@ -62,7 +62,8 @@ def find_examples(session: Session) -> dict[str, Any]:
 
     Returns:
         `among` (how many rows those are), `doubtful` (a list) and `surest` (a list per label); of
-        a row: `id`, `label`, `confidence`, `second` (label and probability), `agreement`, `texts`.
+        a row: `id`, `label`, `confidence`, `second` (the likeliest label that it was not given, and
+        its probability), `agreement`, `texts`; of several labels, `given` (each, as `second`).
     """
     unlabeled, labels = unlabeled_rows(session), session.task.labels
     given = SEVERAL if session.task.several else "label"
@@ -81,11 +82,10 @@ def find_examples(session: Session) -> dict[str, Any]:
     assert scored == len(unlabeled), "every row that was scored is labeled"
     confident_of: dict[str, list[Any]] = {label: [] for label in labels}
     for row in confident.to_pylist():
-        if session.task.several:
-            for label in _surest_for(row, confident_of):
-                confident_of[label].append(_shown(row, unlabeled))
-        else:
-            confident_of[row["label"]].append(_shown(row, unlabeled))
+        for label in row[SEVERAL] if session.task.several else [row["label"]]:
+            confident_of[label].append(_shown(row, unlabeled))
+    if session.task.several:  # a row is there for each of its labels, however sure of it
+        confident_of = {label: _surest_of(label, rows) for label, rows in confident_of.items()}
     return {
         "among": scored,
         "doubtful": [_shown(row, unlabeled) for row in doubtful.to_pylist()],
@@ -118,26 +118,31 @@ def _confident_sets(table: pa.Table) -> pa.Table:
     return table.take(pa.array(sorted(kept), pa.int64()))
 
 
-def _surest_for(row: dict[str, Any], found: dict[str, list[Any]]) -> list[str]:
-    """Name the labels of a row of which too few examples are there."""
-    return [label for label in row[SEVERAL] if len(found[label]) < MOST_CONFIDENT]
+def _surest_of(label: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Keep the rows that have one of several labels with the highest probability, in order."""
+    chances = [{own["label"]: own["probability"] for own in row["given"]} for row in rows]
+    order = sorted(range(len(rows)), key=lambda place: -chances[place][label])
+    return [rows[place] for place in order[:MOST_CONFIDENT]]
 
 
 def _shown(row: dict[str, Any], unlabeled: Unlabeled) -> dict[str, Any]:
-    given = row[SEVERAL] if SEVERAL in row else [row["label"]]
-    row["label"] = ", ".join(given) or NONE
-    others = {name: p for name, p in row["probabilities"].items() if name not in given}
-    if not others:
-        others = dict(row["probabilities"])
-    second = max(others, key=lambda name: others[name])
+    chances, several = row["probabilities"], SEVERAL in row
+    given = row[SEVERAL] if several else [row["label"]]
+    others = [name for name in chances if name not in given]
+    second = max(others, key=lambda name: chances[name], default=None)
     return {
         "id": row["id"],
-        "label": row["label"],
+        "label": ", ".join(given) or NONE,
         "confidence": round(row["confidence"], 4),
-        "second": {"label": second, "probability": round(others[second], 4)},
+        "second": None if second is None else _chance(row, second),
+        **({"given": [_chance(row, name) for name in given]} if several else {}),
         "agreement": round(row["agreement"], 4),
         "texts": {name: _cut(of_pool[row["place"]]) for name, of_pool in unlabeled.columns.items()},
     }
+
+
+def _chance(row: dict[str, Any], label: str) -> dict[str, Any]:
+    return {"label": label, "probability": round(row["probabilities"][label], 4)}
 
 
 def _cut(text: str | None) -> str:

@@ -118,14 +118,26 @@ def differ_significantly(pair: Pair | None) -> bool:
     return pair is not None and mcnemar(pair.only_one_right, pair.only_other_right) < LEVEL
 
 
+def _surely_apart(test: Measured, one: str, other: str) -> bool:
+    """Return whether one model is right about more rows, significantly, and so by its main figure.
+
+    Where a text may have several labels, rows are right where all of their labels are.
+    """
+    figures = getattr(test, one), getattr(test, other)
+    more_rows, more = (
+        getattr(figures[0], name) > getattr(figures[1], name) for name in ("accuracy", "main")
+    )
+    return differ_significantly(_pair(test, one, other)) and more_rows == more
+
+
 def _baseline(report: Report, run: str) -> Finding | None:
     test = report.test
     if test is None or test.supervised is None:
         return None
-    ensemble, plain = test.ensemble.accuracy, test.supervised.accuracy
-    figures = f"ensemble {percent(ensemble)}, baseline {percent(plain)}"
+    ensemble, plain = test.ensemble.main, test.supervised.main
+    figures = f"ensemble {percent(ensemble)}, baseline {percent(plain)}{_by(report)}"
     what = f"A plain classifier trained on the same labeled rows is the baseline: {figures}."
-    if not differ_significantly(_pair(test, "ensemble", "supervised")):
+    if not _surely_apart(test, "ensemble", "supervised"):
         return Finding(
             "note",
             "No significant difference from the supervised baseline",
@@ -143,14 +155,19 @@ def _baseline(report: Report, run: str) -> Finding | None:
             + " the baseline, which is a classifier like the student; in Python:",
             _load_line(run, "supervised"),
         )
-    if test.encoder is not None and test.encoder.accuracy >= ensemble:
+    if test.encoder is not None and test.encoder.main >= ensemble:
         return Finding(
             "note",
             "The sentence encoder alone is as accurate",
-            f"{what} The encoder member alone: {percent(test.encoder.accuracy)}.",
+            f"{what} The encoder member alone: {percent(test.encoder.main)}.",
         )
     who = "The patterns beat" if test.encoder is None else "Patterns and encoder beat"
     return Finding("good", f"{who} the supervised baseline", what)
+
+
+def _by(report: Report) -> str:
+    """Name the measure that figures are of, where it is not the accuracy."""
+    return " (micro-F1)" if report.several else ""
 
 
 def _load_line(run: str, name: str) -> str:
@@ -161,11 +178,12 @@ def _load_line(run: str, name: str) -> str:
 
 def _student_behind(report: Report, run: str) -> Finding | None:
     test = report.test
-    if test is None or test.student.accuracy > test.ensemble.accuracy - BEHIND:
+    if test is None or test.student.main > test.ensemble.main - BEHIND:
         return None
-    if not differ_significantly(_pair(test, "student", "ensemble")):
+    if not _surely_apart(test, "student", "ensemble"):
         return None
-    text = f"Student {percent(test.student.accuracy)}, ensemble {percent(test.ensemble.accuracy)}."
+    student, ensemble = percent(test.student.main), percent(test.ensemble.main)
+    text = f"Student {student}, ensemble {ensemble}{_by(report)}."
     if report.labels.of_ensemble:
         text += f" So the ensemble labels the {report.labels.of_ensemble:,} rows that it scored."
     return Finding(
@@ -191,15 +209,15 @@ def _simple_suffices(report: Report, run: str) -> Finding | None:
     if test is None or report.unused_labels:
         return None
     known = {name: own for name in SIMPLE if (own := getattr(test, name)) is not None}
-    as_good = {name: own for name, own in known.items() if own.accuracy >= test.student.accuracy}
+    as_good = {name: own for name, own in known.items() if own.main >= test.student.main}
     if not as_good:
         return None
-    surely = any(differ_significantly(_pair(test, "student", name)) for name in as_good)
-    figures = ", ".join(f"{SIMPLE[name]} {percent(own.accuracy)}" for name, own in as_good.items())
+    surely = any(_surely_apart(test, "student", name) for name in as_good)
+    figures = ", ".join(f"{SIMPLE[name]} {percent(own.main)}" for name, own in as_good.items())
     return Finding(
         "serious" if surely else "care",
         "The student is no better than a simple classifier",
-        f"Student {percent(test.student.accuracy)}; {figures}.",
+        f"Student {percent(test.student.main)}; {figures}{_by(report)}.",
         f"What would help most: {_stronger(report, list(as_good))}.",
     )
 
@@ -221,15 +239,15 @@ def _best_pattern(report: Report, run: str) -> Finding | None:
     test = report.test
     if test is None or test.best_pattern is None:
         return None
-    _, high = wilson_interval(test.ensemble.accuracy, test.ensemble.rows)
-    if test.best_pattern.accuracy <= high:
+    _, high = wilson_interval(test.ensemble.main, test.ensemble.rows)
+    if test.best_pattern.main <= high:
         return None
-    name, best = quoted(test.best_pattern.name), test.best_pattern.accuracy
+    name, best = quoted(test.best_pattern.name), test.best_pattern.main
     return Finding(
         "note",
         "One pattern alone is more accurate",
-        f"{name} {percent(best)}, ensemble {percent(test.ensemble.accuracy)}. It was selected on "
-        "the test rows, so its figure is optimistic.",
+        f"{name} {percent(best)}, ensemble {percent(test.ensemble.main)}{_by(report)}. It was "
+        "selected on the test rows, so its figure is optimistic.",
         "Take the weakest patterns out of the task file.",
     )
 
@@ -238,15 +256,16 @@ def _weak_pattern(report: Report, run: str) -> Finding | None:
     if report.test is None or len(report.test.patterns) < 2:
         return None
     patterns = report.test.patterns.items()
-    accuracies = {name: own.trained.accuracy for name, own in patterns if own.trained is not None}
+    accuracies = {name: own.trained.main for name, own in patterns if own.trained is not None}
     best, worst = max(accuracies.values()), min(accuracies, key=lambda name: accuracies[name])
     low, _ = wilson_interval(best, report.sets["test"].rows)
     if accuracies[worst] > min(low, best - WEAK_PATTERN):
         return None
+    measure = "micro-F1" if report.several else "accuracy"
     return Finding(
         "note",
         f"The pattern {quoted(worst)} is much less accurate",
-        f"Its accuracy is {percent(accuracies[worst])}, the best pattern's {percent(best)}.",
+        f"Its {measure} is {percent(accuracies[worst])}, the best pattern's {percent(best)}.",
         "Look at it with pet check; change its wording or its words, or leave it out.",
     )
 

@@ -206,11 +206,12 @@ def generations_chart(generations: Sequence[Generation]) -> str:
     return to_svg("generations", draw)
 
 
-def accuracy_chart(rows: Sequence[tuple[str, float, float]]) -> str:
+def accuracy_chart(rows: Sequence[tuple[str, float, float]], what: str = "accuracy") -> str:
     """Accuracies with their intervals of 95 %, one under the other.
 
     Args:
         rows: name, accuracy, and the number of rows it was measured on.
+        what: the name of the measure.
     """
 
     def draw(axis: Axes) -> None:
@@ -223,7 +224,7 @@ def accuracy_chart(rows: Sequence[tuple[str, float, float]]) -> str:
         axis.set_ylim(-0.6, len(rows) - 0.4)
         axis.grid(visible=False, axis="y")
         axis.grid(visible=True, axis="x")
-        axis.set_xlabel("accuracy and its 95 % interval")
+        axis.set_xlabel(f"{what} and its 95 % interval")
         _percentages(axis, "x")
 
     return to_svg("accuracies", draw, height=0.75 + 0.32 * len(rows))

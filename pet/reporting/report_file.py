@@ -222,7 +222,7 @@ class Generation(_Part):
     test_accuracy: float | None = None
 
 
-class Second(_Part):
+class Chance(_Part):
     label: str
     probability: float
 
@@ -231,7 +231,8 @@ class Example(_Part):
     id: str
     label: str
     confidence: float
-    second: Second
+    second: Chance | None  # the likeliest label that the row was not given
+    given: list[Chance] | None = None  # where a text may have several labels
     agreement: float
     texts: dict[str, str]
 

@@ -154,7 +154,9 @@ def _charts(report: Report, threshold: float, models: list[tables.ModelRow]) -> 
         charts["reliability"] = plots.reliability_diagram(evaluation)
         charts["coverage"] = plots.coverage_chart(evaluation)
     if models:
-        charts["accuracies"] = plots.accuracy_chart([(m.name, m.accuracy, m.rows) for m in models])
+        what = "accuracy of whole rows" if report.several else "accuracy"
+        rows = [(own.name, own.accuracy, own.rows) for own in models]
+        charts["accuracies"] = plots.accuracy_chart(rows, what)
     if len(report.generations) > 1:
         charts["generations"] = plots.generations_chart(report.generations)
     return charts

@@ -57,8 +57,8 @@ def _made(report: Report) -> str:
     if report.several:
         each = sum(labels.counts.values()) / max(labels.rows, 1)
         given = (
-            f"{labels.rows:,} texts were given any of {len(labels.counts)} labels, {each:.2f} on "
-            f"average, {labels.without:,} none"
+            f"{labels.rows:,} texts were given any of {len(labels.counts)} labels ({each:.2f} on "
+            f"average, {labels.without:,} texts none)"
         )
     if not labels.of_ensemble:
         return f"{given} by a small classifier, the student. It was {distilled}"

@@ -81,6 +81,10 @@ def test_the_report_has_f1_and_every_label_and_what_goes_together(several_run: P
         "without": 3,
         "together": [[4, 1, 1], [1, 4, 1], [1, 1, 4]],
     }
+    for label, rows in report["examples"]["surest"].items():
+        given = [{own["label"]: own["probability"] for own in row["given"]} for row in rows]
+        own = [chances[label] for chances in given]
+        assert own == sorted(own, reverse=True), "the surest of this label, not of all its labels"
     page = write_page(several_run).read_text()
     assert "Label by label" in page
     assert "Confusion matrix" not in page

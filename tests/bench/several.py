@@ -3,12 +3,14 @@
     python -m tests.bench.several                         what is missing, then the table
     python -m tests.bench.several --ways pet --seeds 3 --set member.steps=0 --name untrained
     python -m tests.bench.several --ask smollm2 --rows 300
+    python -m tests.bench.several --shares --seeds 0 1 2 3 --rows 700
 
 Debian's packages, 12 labels, 72 labeled rows (`python -m data.fetch debtags`); figures of the
 pool's labels, and of test rows. Everybody's thresholds are chosen on labeled rows: of `pet` by its
 calibration, of the others by F1 of out-of-fold predictions. A cell is a file under
 PET_CACHE/bench/several. `--ask` measures untrained models: the words of the labels from one pass,
-and a question a label ("is this about games?"), answered by yes and no.
+and a question a label ("is this about games?"), answered by yes and no; `--shares` what it costs
+that labeled rows miss the pool's shares.
 """
 
 from __future__ import annotations
@@ -32,7 +34,13 @@ from data.cache import cache_root
 from pet.config import ModelRef
 from pet.method.ensembling import folds_of
 from pet.method.label_metrics import f1_of, label_errors, macro_f1, micro_f1, set_metrics
-from pet.method.several_labels import strata_of
+from pet.method.several_labels import (
+    base_log_odds,
+    fit_calibrated_heads,
+    fit_label_scaling,
+    strata_of,
+)
+from pet.method.several_labels import best_thresholds as best_on_pool
 from pet.models.loading import choose_device
 from pet.models.scoring import cloze_encoder, score_columns_together
 from pet.models.teachers import load_teacher
@@ -277,6 +285,31 @@ def _ranked(evidence: Floats, truth: Sets) -> str:
     )
 
 
+def compare_shares(seeds: list[int], rows: int) -> None:
+    """Measure what labeled rows that miss the pool's shares cost, and what a table [prior] saves.
+
+    A head on MiniLM's vectors learns from the labeled rows, and is calibrated out of fold as an
+    ensemble is; with known shares it is shifted as a run with a table [prior] does.
+    """
+    texts, truth = read("pool")
+    shares = truth.mean(axis=0)
+    chosen = np.random.default_rng(5).permutation(len(texts))[:rows]
+    points, truth = embed([texts[row] for row in chosen])[0], truth[chosen]
+    for seed in seeds:
+        own, known = read(f"labeled-72-seed{seed}")
+        base, rng = base_log_odds(known), np.random.default_rng(0)
+        nothing = np.zeros((0, points.shape[1])), np.zeros((0, known.shape[1]), np.float32)
+        fit = fit_calibrated_heads(embed(own)[0], known, *nothing, base, rng)
+        evidence = fit.head.logits(points)
+        scaling = fit_label_scaling(fit.held_out, known, base)
+        missed = float(np.abs(known.mean(axis=0) - shares).max())
+        print(f"set {seed}: its shares miss the pool's by {missed:.3f} at most", flush=True)
+        for name, by in (("as it is", scaling), ("[prior]", scaling.matched(evidence, shares))):
+            found = by.probabilities(evidence)
+            measured = _measured(found, truth, np.array(best_on_pool(found)))
+            print(f"  {name}: " + ", ".join(f"{own} {measured[own]:.3f}" for own in COLUMNS))
+
+
 def measure(way: str, name: str, seed: int, settings: tuple[str, ...]) -> None:
     path = _cell(way, name, seed)
     if path.exists():
@@ -323,12 +356,16 @@ def main() -> None:
     parser.add_argument("--name", default="default", help="names the settings in file names")
     parser.add_argument("--set", action="append", default=[], help="a setting of `pet run`")
     parser.add_argument("--ask", metavar="MODEL", help="ask an untrained model instead")
-    parser.add_argument("--rows", type=int, default=300, help="pool rows that it is asked about")
+    parser.add_argument("--shares", action="store_true", help="what known shares are worth instead")
+    parser.add_argument("--rows", type=int, default=300, help="pool rows that these two look at")
     options = parser.parse_args()
     if options.set and options.name == "default":
         parser.error("--set needs a --name of its own, or its figures would pass for the defaults'")
     if options.ask:
         ask(options.ask, options.rows)
+        return
+    if options.shares:
+        compare_shares(options.seeds, options.rows)
         return
     for seed in options.seeds:
         for way in options.ways:

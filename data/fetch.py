@@ -12,10 +12,11 @@ from data.cache import Recipe, Unavailable, cache_root, fetch
 from data.debtags import DEBTAGS
 from data.intents import INTENTS
 from data.models import BERT_TINY, MINILM, SMOLLM2
+from data.subjects import SUBJECTS
 from data.texts import DOMAINS, MOVIES, NEWSGROUPS, REUTERS
 from pet.errors import Interrupted, PetError
 
-TEXTS = (NEWSGROUPS, MOVIES, REUTERS, DOMAINS, DEBTAGS, INTENTS)
+TEXTS = (NEWSGROUPS, MOVIES, REUTERS, DOMAINS, DEBTAGS, INTENTS, SUBJECTS)
 RECIPES = {recipe.name: recipe for recipe in (*TEXTS, BERT_TINY, SMOLLM2, MINILM)}
 
 

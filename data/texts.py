@@ -84,17 +84,17 @@ def rated_rows(table: bytes) -> Iterator[Row]:
 
 def build_newsgroups(archive: Path, folder: Path, sizes: Sizes | None = None) -> None:
     """Cut the posts of our topics, as even over them as their numbers allow."""
-    train, test = _halves(archive, NEWSGROUPS_MEMBER, TOPICS)
+    train, test = halves(archive, NEWSGROUPS_MEMBER, TOPICS)
     write_parts(cut(train, test, sizes or Sizes()), folder)
 
 
 def build_reuters(archive: Path, folder: Path, sizes: Sizes | None = None) -> None:
     """Cut the news, labels as rare everywhere as they are."""
-    train, test = _halves(archive, REUTERS_MEMBER, NEWS)
+    train, test = halves(archive, REUTERS_MEMBER, NEWS)
     write_parts(cut(train, test, sizes or Sizes(), proportional), folder)
 
 
-def _halves(archive: Path, member: str, names: Mapping[str, str]) -> tuple[list[Row], list[Row]]:
+def halves(archive: Path, member: str, names: Mapping[str, str]) -> tuple[list[Row], list[Row]]:
     """Read a collection's own train and test files; texts in both count as train."""
     rows: list[Row] = []
     with zipfile.ZipFile(archive) as zipped:
@@ -125,14 +125,16 @@ def build_domains(archive: Path, folder: Path, sizes: Sizes | None = None) -> No
         write_rows(folder / f"{name}.parquet", named, ("id", "text", "label"))
 
 
-def write_parts(parts: dict[str, list[Row]], folder: Path) -> None:
+def write_parts(
+    parts: dict[str, list[Row]], folder: Path, fields: tuple[str, ...] = ("text",)
+) -> None:
     """Write a Parquet file per part; the pool's labels go into a file of their own."""
     for name, rows in parts.items():
         if name == "pool":
-            write_rows(folder / "pool.parquet", rows, ("id", "text"))
+            write_rows(folder / "pool.parquet", rows, ("id", *fields))
             write_rows(folder / "pool-labels.parquet", rows, ("id", "label"))
         else:
-            write_rows(folder / f"{name}.parquet", rows, ("id", "text", "label"))
+            write_rows(folder / f"{name}.parquet", rows, ("id", *fields, "label"))
 
 
 def write_rows(path: Path, rows: Sequence[Row], columns: tuple[str, ...]) -> None:

@@ -17,6 +17,7 @@ from data.archives import Archive
 from data.cache import Recipe
 from data.cuts import Sizes
 
+HALVES = ("train", "test")
 TINY = Sizes(pool=30, test=20, validation=20, labeled=(5, 10), seeds=2)
 
 
@@ -79,21 +80,24 @@ def news_table(half: str) -> str:
 
 @pytest.fixture
 def newsgroups(index) -> Recipe:
-    path = index.folder / "newsgroups.whl"
-    with zipfile.ZipFile(path, "w") as zipped:
-        for half in ("train", "test"):
-            table = newsgroup_table(20, half)
-            zipped.writestr(texts.NEWSGROUPS_MEMBER.format(half=half), table)
+    tables = {half: newsgroup_table(20, half) for half in HALVES}
+    path = collection(index.folder / "newsgroups.whl", texts.NEWSGROUPS_MEMBER, tables)
     return tiny_recipe("newsgroups", path, texts.build_newsgroups)
 
 
 @pytest.fixture
 def reuters(index) -> Recipe:
-    path = index.folder / "reuters.whl"
-    with zipfile.ZipFile(path, "w") as zipped:
-        for half in ("train", "test"):
-            zipped.writestr(texts.REUTERS_MEMBER.format(half=half), news_table(half))
+    tables = {half: news_table(half) for half in HALVES}
+    path = collection(index.folder / "reuters.whl", texts.REUTERS_MEMBER, tables)
     return tiny_recipe("reuters", path, texts.build_reuters)
+
+
+def collection(path: Path, member: str, tables: dict[str, str]) -> Path:
+    """Write an archive of a collection's train and test tables."""
+    with zipfile.ZipFile(path, "w") as zipped:
+        for half, table in tables.items():
+            zipped.writestr(member.format(half=half), table)
+    return path
 
 
 @pytest.fixture

@@ -55,6 +55,7 @@ INSIDE = {
     "data/debtags.py: write",
     "data/debtags.py: write_debtags",
     "data/intents.py: write_intents",
+    "data/subjects.py: build_subjects",
     "data/texts.py: write_rows",
     "data/models.py: convert_gguf",
     "data/archives.py: pip_download",
@@ -93,7 +94,9 @@ OTHERS = {
     "pet/storage/mirrors.py: _get",
 }
 # Benchmarks write their tables and what they measure with; a killed one is started again.
-TABLES = {"job", "jobs", "review", "size", "speed", "tuning", "tuning_settings"}
+TABLES = {
+    "job", "jobs", "pairs", "review", "size", "speed", "transfer", "tuning", "tuning_settings",
+}  # fmt: skip
 
 
 def places(code: str, name: str) -> Iterator[str]:

@@ -14,7 +14,7 @@ SMALLER := --preset fast --set member.steps=30 --set member.batch_size=4 \
 endif
 
 .PHONY: help demo test test-thorough faults check audit bench bench-job bench-gpu bench-quality \
-        bench-certify bench-review bench-size bench-tuning pictures docs clean
+        bench-certify bench-review bench-size bench-transfer bench-tuning pictures docs clean
 
 help:  ## say what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -86,6 +86,10 @@ bench-tuning: $(VENV)/.installed-dev  ## ways of tuning beside full tuning, and 
 	$(PYTHON) -m data.fetch newsgroups movies domains bert-tiny
 	$(PYTHON) -m tests.bench.tuning_settings
 	$(PYTHON) -m tests.bench.tuning
+
+bench-transfer: $(VENV)/.installed-dev  ## soft prompts of other tasks and another model (15 minutes)
+	$(PYTHON) -m data.fetch newsgroups movies reuters bert-tiny smollm2
+	$(PYTHON) -m tests.bench.transfer
 
 bench-quality: $(VENV)/.installed-dev  ## quality of labels over seeds, beside SetFit and others (hours)
 	$(PYTHON) -m data.fetch all

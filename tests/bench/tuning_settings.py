@@ -119,7 +119,7 @@ def measure(cell: Cell) -> dict[str, float]:
         model.module.requires_grad_(False)
         model = model.with_adapter(start_adapter(model, config, plain, cell.seed))
     encoder = cloze_encoder(config, task, model, PATTERN)
-    columns, targets = _rows(f"labeled-{LABELS}-seed{cell.seed}", task.labels)
+    columns, targets = read_columns(TASK, f"labeled-{LABELS}-seed{cell.seed}")
     loss, weight = cross_entropy(one_hot(targets, len(task.labels)), CPU), config.lm_weight
     started = time.process_time()
     train(
@@ -134,7 +134,7 @@ def measure(cell: Cell) -> dict[str, float]:
         auxiliary=_auxiliary(model, encoder, weight, cell.seed) if weight else None,
     )
     seconds = time.process_time() - started
-    columns, gold = _rows("validation", task.labels, ROWS)
+    columns, gold = read_columns(TASK, "validation", ROWS)
     scores = score_columns(model, encoder, columns, config.tokens_per_batch)
     return {
         "accuracy": float((scores.argmax(axis=1) == gold).mean()),
@@ -144,12 +144,13 @@ def measure(cell: Cell) -> dict[str, float]:
     }
 
 
-def _rows(
-    name: str, labels: Sequence[str], count: int | None = None
+def read_columns(
+    task: str, name: str, count: int | None = None
 ) -> tuple[dict[str, list[str]], np.ndarray]:
-    table = pq.read_table(cache_root() / TASK / f"{name}.parquet").slice(0, count)
-    gold = [labels.index(own) for own in table.column("label").to_pylist()]
-    return {"text": table.column("text").to_pylist()}, np.array(gold)
+    """Read a file's first rows: texts by field, and the numbers of their labels. [rows]"""
+    table, labels = pq.read_table(cache_root() / task / f"{name}.parquet"), load_task(task).labels
+    gold = [labels.index(own) for own in table.column("label").to_pylist()[:count]]
+    return {"text": table.column("text").to_pylist()[:count]}, np.array(gold)
 
 
 def _pool() -> dict[str, list[str]]:

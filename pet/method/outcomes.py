@@ -169,6 +169,24 @@ class Outcome(ABC):
     def unsoften(self, soft_labels: Array, temperature: float) -> Array:
         """Return the probabilities that were softened at a temperature. [rows, labels]"""
 
+    def temperature_of(self, logits: Array, targets: Array) -> float:
+        """Return what logits are to be divided by, so that target probabilities are likeliest.
+
+        Args:
+            logits, targets: [rows, labels]
+        """
+        from scipy.optimize import minimize_scalar  # a second, which few commands need
+
+        def loss(log_temperature: float) -> float:
+            found = self.probabilities(logits, float(np.exp(log_temperature))).clip(1e-9, 1 - 1e-9)
+            crossed = targets * np.log(found)
+            if self.several:
+                crossed = crossed + (1 - targets) * np.log(1 - found)
+            return -float(crossed.sum())
+
+        bounds = np.log(0.02), np.log(30.0)
+        return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
+
     @abstractmethod
     def choose(self, probabilities: Array) -> Truth:
         """Return the labels that are given. [rows] or [rows, labels]"""

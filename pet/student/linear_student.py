@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pet.inputs.pool_sample import texts_fingerprint, unlabeled_rows
 from pet.inputs.session import Session
+from pet.method.cross_fitting import deal_texts
 from pet.method.word_classifier import PENALTY, fit_word_classifier
 from pet.storage.units import Unit, fingerprint, make_unit
 from pet.student.distillation import keep_student
 from pet.student.soft_labels import read_targets
 
+FOLDS = 5  # one of which is held out
+
 
 def fit_linear_student(session: Session, soft: Unit, out_of_fold: Unit | None) -> Unit:
     """Fit the student to the ensemble's calibrated probabilities of all unlabeled rows.
 
-    It learns the probabilities themselves: a convex fit has no use for softened ones.
+    It learns the probabilities themselves: a convex fit has no use for softened ones. The penalty
+    makes it less sure than they are, so that its logits are divided by the temperature that fits
+    a fifth of the rows, predicted by a fit to the others.
 
     Args:
         out_of_fold: predictions that correct the ensemble's; it teaches alone if there are none.
@@ -28,6 +36,7 @@ def fit_linear_student(session: Session, soft: Unit, out_of_fold: Unit | None) -
         soft_labels=soft.fingerprint,
         out_of_fold=None if out_of_fold is None else out_of_fold.fingerprint,
         temperature=session.config.temperature,
+        held_out=[FOLDS, session.seed("linear student")],
         **_shape(session),
     )
 
@@ -36,9 +45,20 @@ def fit_linear_student(session: Session, soft: Unit, out_of_fold: Unit | None) -
         rows = np.flatnonzero(unlabeled.trainable)
         targets = session.outcome.unsoften(learned.soft_labels, session.config.temperature)
         columns = [unlabeled.columns[name] for name in session.task.fields]
-        model = fit_word_classifier(columns, rows, targets[rows], session.outcome.fit_head)
-        keep_student(session, model, folder)
-        return {"kept_in_folds": learned.kept, "share_of_folds": learned.share}
+        fit = session.outcome.fit_head
+        held_out, others = _split(session, columns, rows)
+        temperature = 1.0
+        if len(held_out) and len(others):
+            part = fit_word_classifier(columns, others, targets[others], fit)
+            logits = part.logits([[own[row] for row in held_out] for own in columns])
+            temperature = session.outcome.temperature_of(logits, targets[held_out])
+        whole = fit_word_classifier(columns, rows, targets[rows], fit)
+        keep_student(session, replace(whole, head=whole.head.divided(temperature)), folder)
+        return {
+            "kept_in_folds": learned.kept,
+            "share_of_folds": learned.share,
+            "divided_by": round(temperature, 4),
+        }
 
     return make_unit(session.folder / "student", expected, build)
 
@@ -62,6 +82,15 @@ def fit_linear_supervised(session: Session) -> Unit:
         return {}
 
     return make_unit(session.folder / "supervised", expected, build)
+
+
+def _split(
+    session: Session, columns: Sequence[Sequence[str]], rows: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Hold out a fold of the rows that are learned from; rows of the same text stay together."""
+    rng = np.random.default_rng(session.seed("linear student"))
+    folds = deal_texts(columns, FOLDS, rng)[rows]
+    return rows[folds == 0], rows[folds != 0]
 
 
 def _shape(session: Session) -> dict[str, object]:

@@ -95,7 +95,8 @@ OTHERS = {
 }
 # Benchmarks write their tables and what they measure with; a killed one is started again.
 TABLES = {
-    "job", "jobs", "pairs", "review", "size", "speed", "transfer", "tuning", "tuning_settings",
+    "job", "jobs", "pairs", "review", "size", "speed", "students", "transfer", "tuning",
+    "tuning_settings",
 }  # fmt: skip
 
 

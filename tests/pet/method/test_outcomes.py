@@ -8,7 +8,7 @@ import pytest
 from pet.method.calibration import Scaling, calibration_offset
 from pet.method.ensembling import combine, softmax
 from pet.method.ipet import draw_rows
-from pet.method.outcomes import ONE, AnyLabels, outcome_of
+from pet.method.outcomes import ONE, AnyLabels, Outcome, outcome_of
 
 RNG = np.random.default_rng(0)
 SETS = RNG.random((40, 3)) < [0.6, 0.3, 0.1]
@@ -117,3 +117,13 @@ def test_how_sure_members_are_of_a_label_is_told_by_the_rows_that_get_it() -> No
     assert ONE.mean_confidence(chances) == pytest.approx([0.6, 0.6])
     assert ONE.has(np.array([0, 1]), np.array([1, 1])).tolist() == [[False] * 2, [True] * 2]
     assert ANY.has(np.array([[True, False]]), np.array([1, 0])).tolist() == [[False, True]]
+
+
+@pytest.mark.parametrize("outcome", [ONE, AnyLabels()])
+def test_scores_that_are_half_of_what_they_should_be_are_divided_by_a_half(
+    outcome: Outcome,
+) -> None:
+    """A linear student was as right as others, and far less sure."""
+    scores = np.random.default_rng(0).normal(size=(50, 3)) * 3
+    found = outcome.temperature_of(scores / 2, outcome.probabilities(scores))
+    assert found == pytest.approx(0.5, abs=0.01)

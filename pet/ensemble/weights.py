@@ -211,8 +211,30 @@ def expected_scaling(
     Args:
         guess: the temperature of an untrained first generation without labeled rows.
     """
-    found = _expected_scaling(session, lineup, members, weights, guess)
-    return _with_shares(session, members, weights, found)
+    added = _offsets_of_patterns(session, lineup, members, weights)
+    found = _expected_scaling(session, lineup, members, weights, guess, added)
+    return _with_shares(session, members, weights, found.shifted(added) if added.any() else found)
+
+
+def _offsets_of_patterns(
+    session: Session, lineup: Lineup, members: Sequence[Member], weights: Sequence[float]
+) -> NDArray[np.float64]:
+    """Return what the offsets of untrained patterns add to the members' combined logits. [labels]
+
+    Beside an encoder member, which learns how common each label is. The offsets of the whole that
+    were fitted with the first one do not suit later ones.
+    """
+    patterns = [member for member in members if member.kind == "pattern"]
+    nothing = np.zeros(len(session.task.labels))
+    mixed = 0 < len(patterns) < len(members)
+    if session.outcome.several or not mixed or not _untrained(members):
+        return nothing
+    own = [weight for member, weight in zip(members, weights, strict=True) if member in patterns]
+    found = out_of_fold_logits(session, lineup, patterns, own)
+    if found is None or not session.config.out_of_bag:
+        return nothing
+    scaling = _scaling(session, patterns, found[1], session.labeled.labels[found[0]])
+    return sum(own) / sum(weights) * scaling.temperature * np.asarray(scaling.offsets)
 
 
 def _expected_scaling(
@@ -221,7 +243,9 @@ def _expected_scaling(
     members: Sequence[Member],
     weights: Sequence[float],
     guess: float,
+    added: NDArray[np.float64],
 ) -> Scaling:
+    """Return the scaling of combined logits to which `added` was added. [labels]"""
     outcome, labels = session.outcome, len(session.task.labels)
     as_they_are = outcome.plain_scaling(1.0, labels)
     if not session.config.out_of_bag:
@@ -231,12 +255,15 @@ def _expected_scaling(
         found = out_of_fold_logits(session, lineup, members, weights)
         if found is None:
             return outcome.plain_scaling(guess if _untrained(members) else TRAINED, labels)
-        return _scaling(session, members, found[1], session.labeled.labels[found[0]])
+        return _scaling(session, members, found[1] + added, session.labeled.labels[found[0]])
     of_first = member_weights(session, lineup, first)
     at_first = expected_scaling(session, lineup, first, of_first, guess=guess)
     before = at_first.probabilities(outcome.combine(pool_logits(session, first), of_first))
-    usual = at_first if _untrained(members) else as_they_are
-    now = outcome.combine(pool_logits(session, members), weights)
+    usual = as_they_are
+    if _untrained(members):
+        of_patterns = _offsets_of_patterns(session, lineup, first, of_first)
+        usual = _expected_scaling(session, lineup, first, of_first, guess, of_patterns)
+    now = outcome.combine(pool_logits(session, members), weights) + added
     return outcome.as_confident_as(usual, now, before)
 
 

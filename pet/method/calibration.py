@@ -101,6 +101,11 @@ class Scaling:
         """Return calibrated probabilities. [rows, labels]"""
         return softmax(self.of(logits))
 
+    def shifted(self, added: Array) -> Scaling:
+        """Return the scaling of scores to which this was not added yet. [labels]"""
+        offsets = np.asarray(self.offsets) + added / self.temperature
+        return Scaling(self.temperature, tuple(float(own) for own in offsets - offsets.mean()))
+
     def matched(self, logits: Array, shares: Sequence[float]) -> Scaling:
         """Shift the offsets until labels have these mean probabilities.
 

@@ -29,7 +29,14 @@ from pet.method.calibration import (
 from pet.method.cross_fitting import Correction, correct, unsoften
 from pet.method.ensembling import Array, agreement, agreement_weights, combine, entropy, softmax
 from pet.method.ipet import Draw, Growth, draw_rows, measure_growth, retention
-from pet.method.linear_head import Chosen, Fitted, LinearHead, fit_calibrated, fit_head
+from pet.method.linear_head import (
+    Chosen,
+    Fitted,
+    LinearHead,
+    fit_calibrated,
+    fit_head,
+    fit_to_teachers,
+)
 from pet.method.metrics import (
     above,
     beats_commonest,
@@ -215,7 +222,12 @@ class Outcome(ABC):
         rng: np.random.Generator,
         before: Chosen | None,
     ) -> Fitted:
-        """Fit the encoder member's head; for the arguments see `fit_calibrated`."""
+        """Fit the encoder member's head; for the arguments see `fit_calibrated`.
+
+        Args:
+            before: what the first encoder member has chosen, where the teachers have learned the
+                labeled rows.
+        """
 
     @abstractmethod
     def correct(self, soft_labels: Array, logits: Array, temperature: float) -> Correction:
@@ -337,7 +349,10 @@ class OneLabel(Outcome):
         return scaling.no_less_confident(logits, float(before.max(axis=1).mean()))
 
     def mix_share(self, scaling: Scaling, patterns: Array, encoder: Array, truth: Truth) -> float:
-        return fit_share(np.stack([scaling.of(patterns), encoder]), truth)
+        # Without the only row of its label, the encoder does not know it; of all rows it does.
+        known = np.bincount(truth)[truth] > 1
+        rows = known if known.any() else np.full(len(truth), True)
+        return fit_share(np.stack([scaling.of(patterns), encoder])[:, rows], truth[rows])
 
     def has(self, truth: Truth, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
         return np.asarray(truth[:, None] == labels)
@@ -373,7 +388,8 @@ class OneLabel(Outcome):
         rng: np.random.Generator,
         before: Chosen | None,
     ) -> Fitted:
-        return fit_calibrated(embeddings, truth, drawn, drawn_targets, rng, before)
+        fit = fit_calibrated if before is None or len(drawn) < 2 else fit_to_teachers
+        return fit(embeddings, truth, drawn, drawn_targets, rng)
 
     def correct(self, soft_labels: Array, logits: Array, temperature: float) -> Correction:
         return correct(soft_labels, logits, temperature)

@@ -9,7 +9,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from pet.method.ensembling import softmax
-from pet.method.linear_head import Chosen, fit_calibrated, fit_head, load_head
+from pet.method.ensembling import softmax
+from pet.method.linear_head import fit_calibrated, fit_head, fit_to_teachers, load_head
 
 RNG = np.random.default_rng(0)
 CENTRES = np.array([[3.0, 0, 0, 0], [0, 3.0, 0, 0], [0, 0, 3.0, 0]])
@@ -115,20 +116,23 @@ def test_dividing_a_head_divides_its_logits() -> None:
     assert head.divided(2.0).logits(POINTS) == pytest.approx(head.logits(POINTS) / 2, abs=1e-5)
 
 
-def test_what_was_chosen_on_rows_held_out_is_kept_where_teachers_know_the_labels() -> None:
-    """Drawn rows that give the labels away would choose the weakest penalty and most confidence."""
-    first = fit_calibrated(POINTS, LABELS, *NOTHING, np.random.default_rng(0))
-    chosen = Chosen(first.penalty, 2.5, len(LABELS))
-    drawn, known_labels = POINTS.repeat(4, axis=0), GOLD.repeat(4, axis=0).astype(np.float32)
-    kept = fit_calibrated(POINTS, LABELS, drawn, known_labels, np.random.default_rng(0), chosen)
-    assert kept.temperature == 2.5
-    assert kept.held_out is None, "no row of them is out of fold"
+def test_labeled_rows_that_show_nothing_do_not_keep_a_head_from_learning_of_teachers() -> None:
+    """Films' opinions are not seen in 50 rows: a penalty chosen there left one label for all."""
+    rng = np.random.default_rng(0)
+    shuffled = rng.permutation(LABELS)
+    drawn = POINTS.repeat(4, axis=0)
+    taught = 0.6 * GOLD.repeat(4, axis=0).astype(np.float32) + 0.4 / GOLD.shape[1]
+    fitted = fit_to_teachers(POINTS[:6], shuffled[:6], drawn, taught, rng)
+    assert (fitted.head.logits(POINTS).argmax(axis=1) == LABELS).mean() > 0.8
+    assert fitted.held_out is None, "teachers gave the labels away"
 
 
-def test_logits_do_not_grow_with_the_rows_that_teachers_label() -> None:
-    """The temperature of generation 0 made them overconfident, the more rows the more."""
-    first = fit_calibrated(POINTS, LABELS, *NOTHING, np.random.default_rng(0))
-    chosen = Chosen(first.penalty, first.temperature, len(LABELS))
-    drawn, same_labels = POINTS.repeat(20, axis=0), GOLD.repeat(20, axis=0).astype(np.float32)
-    later = fit_calibrated(POINTS, LABELS, drawn, same_labels, np.random.default_rng(0), chosen)
-    np.testing.assert_allclose(later.head.weight, first.head.weight, atol=1e-2)
+def test_a_head_is_as_confident_as_its_teachers_are_whatever_the_number_of_rows() -> None:
+    """Logits that grew with the rows made later generations overconfident."""
+    soft = 0.6 * GOLD.astype(np.float32) + 0.4 / GOLD.shape[1]
+    rng = np.random.default_rng(0)
+    for times in (2, 20):
+        drawn, taught = POINTS.repeat(times, axis=0), soft.repeat(times, axis=0)
+        head = fit_to_teachers(POINTS[:1], LABELS[:1], drawn, taught, rng).head
+        confidence = softmax(head.logits(POINTS)).max(axis=1).mean()
+        assert confidence == pytest.approx(soft.max(axis=1).mean(), abs=0.1)

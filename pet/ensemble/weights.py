@@ -231,7 +231,7 @@ def _offsets_of_patterns(
         return nothing
     own = [weight for member, weight in zip(members, weights, strict=True) if member in patterns]
     found = out_of_fold_logits(session, lineup, patterns, own)
-    if found is None or not session.config.out_of_bag:
+    if found is None or not sum(own) or not session.config.out_of_bag:
         return nothing
     scaling = _scaling(session, patterns, found[1], session.labeled.labels[found[0]])
     return sum(own) / sum(weights) * scaling.temperature * np.asarray(scaling.offsets)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pet.config import TrainingConfig
 from pet.ensemble import weights as weighing
 from pet.ensemble.members import Member
 from pet.ensemble.predictions import out_of_fold_logits, out_of_fold_rows, pool_logits
@@ -168,3 +169,30 @@ def test_a_tasks_own_weights_stand_in_for_measured_accuracy(
     first = planned(session).first
     assert member_weights(session, planned(session), first, weighing="uniform") == [1.0] * 3
     assert member_weights(session, planned(session), first, weighing="accuracy") != expected
+
+
+def test_untrained_patterns_keep_their_offsets_beside_later_encoder_members(
+    config_for: Configure, model_folder: Any
+) -> None:
+    """News of which half is earnings: as the encoder learned that, patterns that had not outvoted
+    it, since the first one's offsets stood for both."""
+    config = config_for(
+        encoder=str(model_folder("bert")), generations=1, member=TrainingConfig(steps=0)
+    )
+    label_pool(config)
+    session = open_session(config)
+    lineup = planned(session)
+    left = []
+    for members in lineup.generations[:2]:
+        weights = member_weights(session, lineup, members)
+        scaling = ensemble_scaling(session, lineup, members, weights)
+        patterns = [member for member in members if member.kind == "pattern"]
+        own = weights[: len(patterns)]
+        found = out_of_fold_logits(session, lineup, patterns, own)
+        assert found is not None
+        truth = session.labeled.labels[found[0]]
+        of_patterns = fit_scaling(found[1], truth, expected=UNTRAINED)
+        added = sum(own) / sum(weights) * of_patterns.temperature * np.array(of_patterns.offsets)
+        assert added.any()
+        left.append(np.array(scaling.offsets) - added / scaling.temperature)
+    np.testing.assert_allclose(left[0], left[1], atol=1e-6)

@@ -9,7 +9,6 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from pet.method.ensembling import softmax
-from pet.method.ensembling import softmax
 from pet.method.linear_head import fit_calibrated, fit_head, fit_to_teachers, load_head
 
 RNG = np.random.default_rng(0)

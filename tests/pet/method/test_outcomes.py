@@ -127,3 +127,15 @@ def test_scores_that_are_half_of_what_they_should_be_are_divided_by_a_half(
     scores = np.random.default_rng(0).normal(size=(50, 3)) * 3
     found = outcome.temperature_of(scores / 2, outcome.probabilities(scores))
     assert found == pytest.approx(0.5, abs=0.01)
+
+
+def test_the_only_row_of_a_label_does_not_weigh_an_encoder_that_was_fitted_without_it() -> None:
+    """Out of fold it cannot know that label; the encoder that is kept has seen the row."""
+    truth = np.array([0, 1] * 8 + [2, 3, 4])
+    encoder = 3.0 * np.eye(5)[truth]
+    encoder[-3:] = -encoder[-3:]
+    patterns = 0.5 * np.eye(5)[truth]
+    share = ONE.mix_share(Scaling.plain(1.0, 5), patterns, encoder, truth)
+    assert share == ONE.mix_share(Scaling.plain(1.0, 5), patterns[:-3], encoder[:-3], truth[:-3])
+    alone = ONE.mix_share(Scaling.plain(1.0, 5), patterns[-3:], encoder[-3:], truth[-3:])
+    assert alone < 0.5, "where no label has two rows, all count"

@@ -14,7 +14,8 @@ SMALLER := --preset fast --set member.steps=30 --set member.batch_size=4 \
 endif
 
 .PHONY: help demo test test-thorough faults check audit bench bench-job bench-gpu bench-quality \
-        bench-certify bench-review bench-size bench-transfer bench-tuning pictures docs clean
+        bench-certify bench-pairs bench-review bench-size bench-transfer bench-tuning pictures docs \
+        clean
 
 help:  ## say what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -83,13 +84,17 @@ bench-gpu: $(VENV)/.installed-dev  ## the same on a GPU, in ten minutes; without
 	$(PYTHON) -m tests.bench.gpu
 
 bench-tuning: $(VENV)/.installed-dev  ## ways of tuning beside full tuning, and their settings (hours, resumable)
-	$(PYTHON) -m data.fetch newsgroups movies domains bert-tiny
+	$(PYTHON) -m data.fetch newsgroups movies domains bert-tiny smollm2
 	$(PYTHON) -m tests.bench.tuning_settings
 	$(PYTHON) -m tests.bench.tuning
 
 bench-transfer: $(VENV)/.installed-dev  ## soft prompts of other tasks and another model (15 minutes)
 	$(PYTHON) -m data.fetch newsgroups movies reuters bert-tiny smollm2
 	$(PYTHON) -m tests.bench.transfer
+
+bench-pairs: $(VENV)/.installed-dev  ## a task of two fields, beside other methods (15 minutes)
+	$(PYTHON) -m data.fetch subjects bert-tiny smollm2 minilm
+	$(PYTHON) -m tests.bench.pairs
 
 bench-quality: $(VENV)/.installed-dev  ## quality of labels over seeds, beside SetFit and others (hours)
 	$(PYTHON) -m data.fetch all

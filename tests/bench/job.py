@@ -51,7 +51,7 @@ CASES = {
     "larger": (("newsgroups", 10), ("newsgroups", 50), ("movies", 10), ("movies", 50)),
 }
 WAYS = {
-    "demo": ("pet", "pet-fast", "pet-former", "setfit", "plain-loop"),
+    "demo": ("pet", "pet-linear", "pet-fast", "pet-former", "setfit", "plain-loop"),
     "larger": ("pet", "pet-former", "setfit"),
 }
 
@@ -103,6 +103,8 @@ def _pet(cell: Cell, run: Path, more: Sequence[str]) -> dict[str, Any]:
     ]
     if cell.way == "pet-fast":
         options.append("--preset=fast")
+    elif cell.way == "pet-linear":
+        options.append("--student-model=linear")
     elif cell.way == "pet-former":
         options.append("--preset=default")
         more = (*FORMER_SETTINGS[cell.job], *more)

@@ -105,11 +105,16 @@ def _minutes(report: dict[str, Any]) -> float:
 
 def pool_label_figures(run: Path, texts: Path) -> Figures:
     """Measure the pool's labels, by labels that no run ever sees."""
+    return label_figures(run / "labels", run / "task.toml", texts)
+
+
+def label_figures(labeled: Path, task: Path, texts: Path) -> Figures:
+    """Measure the labels in a folder of parts."""
     known = pq.read_table(texts / "pool-labels.parquet").to_pydict()
     truth = dict(zip(known["id"], known["label"], strict=True))
-    parts = sorted((run / "labels").glob("part-*.parquet"))
+    parts = sorted(labeled.glob("part-*.parquet"))
     labels = pq.read_table([str(part) for part in parts], columns=["id", "probabilities"])
-    names = list(load_task(run / "task.toml").labels)
+    names = list(load_task(task).labels)
     probabilities = np.array(
         [[row[name] for name in names] for row in labels["probabilities"].to_pylist()]
     )

@@ -31,7 +31,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.multiclass import OneVsRestClassifier
 
 from data.cache import cache_root
-from pet.config import ModelRef
+from pet.config import ModelRef, RunConfig
 from pet.method.ensembling import folds_of
 from pet.method.label_metrics import f1_of, label_errors, macro_f1, micro_f1, set_metrics
 from pet.method.several_labels import (
@@ -246,6 +246,9 @@ yes = "yes"
 """
 
 
+ASKED = RunConfig(task="debtags", model="m", pool="p", out="o", max_length=96)
+
+
 def ask(model_name: str, rows: int) -> None:
     """Compare words of labels with a question a label, of an untrained model on pool rows."""
     model = load_teacher(ModelRef(str(cache_root() / "models" / model_name)), choose_device("cpu"))
@@ -262,7 +265,7 @@ def ask(model_name: str, rows: int) -> None:
         ("a question a label", questions, by_row, [one.name for one in questions.patterns]),
     ):
         started = time.monotonic()
-        encoders = [cloze_encoder(model, asked, pattern, 96) for pattern in names]
+        encoders = [cloze_encoder(ASKED, asked, model, pattern) for pattern in names]
         scores = score_columns_together(model, encoders, columns, 4096)
         took = time.monotonic() - started
         if asked is questions:

@@ -5,8 +5,9 @@
 
 One cell is one pattern (`category`) of newsgroups with BERT-tiny: trained on 50 labeled rows for
 150 steps of 8, asked about 400 validation rows, of the labeled sets of seeds 5 to 7. Its figures
-are a file under PET_CACHE/bench/tuning-settings, so an interrupted benchmark goes on. Everything is
-computed in this process, a cell in ten seconds of one core.
+are a file under PET_CACHE/bench/tuning-settings, so an interrupted benchmark goes on; a group of
+which there are none keeps its table. Everything is computed in this process, a cell in ten seconds
+of one core; the three of SmolLM2 take ten minutes.
 """
 
 from __future__ import annotations
@@ -41,6 +42,10 @@ from pet.tasks.task import load_task
 from tests.bench.tables import RESULTS, notes
 
 TASK, PATTERN, LABELS, SEEDS, ROWS = "newsgroups", "category", 50, (5, 6, 7), 400
+# With SmolLM2 less: one labeled set, and of the texts as many tokens whatever the prompt's length.
+LARGE, LARGE_PATTERN, LARGE_SEEDS, LARGE_ROWS, LARGE_STEPS, LARGE_TOKENS = (
+    "soft prompts of SmolLM2", "topic", (5,), 150, 40, 64
+)  # fmt: skip
 POOL_ROWS = 2000  # that adaptation and the auxiliary loss learn from
 CPU = torch.device("cpu")
 
@@ -79,6 +84,15 @@ GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
         **_variants("soft-prompt", "soft_prompt.init", "random", "vocabulary", "pattern-words"),
         **_variants("prefix", "prefix.init", "random", "vocabulary"),
     },
+    LARGE: {
+        f"SmolLM2, soft_prompt.length {length}": (
+            "member.tuning=soft-prompt",
+            f"soft_prompt.length={length}",
+            f"max_length={LARGE_TOKENS + length}",
+            f"member.steps={LARGE_STEPS}",
+        )
+        for length in (5, 20, 100)
+    },
     "language model": {
         **_variants("full", "lm_weight", 1e-4, 1e-2, 1e-1),
         **_variants("full", "adapt_steps", 50, 200),
@@ -107,10 +121,11 @@ class Cell:
 
 def measure(cell: Cell) -> dict[str, float]:
     """Train a member as the cell's settings say, and ask it."""
-    config, task = cell.config, load_task(TASK)
-    ref = ModelRef(str(cache_root() / "models" / "bert-tiny"))
+    config, task, large = cell.config, load_task(TASK), cell.group == LARGE
+    pattern = LARGE_PATTERN if large else PATTERN
+    ref = ModelRef(str(cache_root() / "models" / ("smollm2" if large else "bert-tiny")))
     model = load_teacher(ref, CPU)
-    plain = cloze_encoder(config, task, model, PATTERN)
+    plain = cloze_encoder(config, task, model, pattern)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(cell.seed)
         if config.adapt_steps:
@@ -118,7 +133,7 @@ def measure(cell: Cell) -> dict[str, float]:
     if config.member.tuning != "full":
         model.module.requires_grad_(False)
         model = model.with_adapter(start_adapter(model, config, plain, cell.seed))
-    encoder = cloze_encoder(config, task, model, PATTERN)
+    encoder = cloze_encoder(config, task, model, pattern)
     columns, targets = read_columns(TASK, f"labeled-{LABELS}-seed{cell.seed}")
     loss, weight = cross_entropy(one_hot(targets, len(task.labels)), CPU), config.lm_weight
     started = time.process_time()
@@ -134,7 +149,7 @@ def measure(cell: Cell) -> dict[str, float]:
         auxiliary=_auxiliary(model, encoder, weight, cell.seed) if weight else None,
     )
     seconds = time.process_time() - started
-    columns, gold = read_columns(TASK, "validation", ROWS)
+    columns, gold = read_columns(TASK, "validation", LARGE_ROWS if large else ROWS)
     scores = score_columns(model, encoder, columns, config.tokens_per_batch)
     return {
         "accuracy": float((scores.argmax(axis=1) == gold).mean()),
@@ -196,6 +211,9 @@ def _bytes(model: ClozeModel) -> int:
         return sum(path.stat().st_size for path in Path(folder).iterdir())
 
 
+HEAD = ("| | accuracy | ms a step | weights trained | bytes |", "|---|---|---|---|---|")
+
+
 def write_table(cells: Sequence[Cell]) -> None:
     """Write mean and standard deviation over the seeds, of what has been measured."""
     path = RESULTS / "tuning-settings.md"
@@ -204,11 +222,12 @@ def write_table(cells: Sequence[Cell]) -> None:
         "",
         f"{date.today()}, the first {ROWS} validation rows of {TASK}. BERT-tiny, pattern "
         f"`{PATTERN}`, {LABELS} labels, 150 steps of 8; mean ± standard deviation over the labeled "
-        "sets of seeds 5 to 7. The ways of tuning are drawn in [tuning.svg](tuning.svg).",
+        f"sets of seeds 5 to 7. SmolLM2: pattern `{LARGE_PATTERN}`, {LARGE_STEPS} steps, the set "
+        f"of seed 5, {LARGE_TOKENS} tokens of text, {LARGE_ROWS} rows. The ways of tuning are "
+        "drawn in [tuning.svg](tuning.svg).",
     ]
     for group, variants in GROUPS.items():
-        lines += ["", f"## {group}", "", "| | accuracy | ms a step | weights trained | bytes |"]
-        lines += ["|---|---|---|---|---|"]
+        rows = []
         for name in variants:
             found = [
                 json.loads(cell.path.read_text())
@@ -216,9 +235,17 @@ def write_table(cells: Sequence[Cell]) -> None:
                 if (cell.group, cell.name) == (group, name) and cell.path.exists()
             ]
             if found:
-                lines.append(f"| {name} ({len(found)}) | {_figures(found)} |")
+                rows.append(f"| {name} ({len(found)}) | {_figures(found)} |")
+        if table := [*HEAD, *rows] if rows else _former(path, group):
+            lines += ["", f"## {group}", "", *table]
     write_text(path, "\n".join(lines) + "\n" + notes(path))
     print(path.read_text())
+
+
+def _former(path: Path, group: str) -> list[str]:
+    """Return a group's table as it stands in the page: of what was not measured here."""
+    after = path.read_text().partition(f"\n## {group}\n")[2]
+    return after.partition("\n## ")[0].strip().splitlines()
 
 
 def _figures(found: Sequence[dict[str, float]]) -> str:
@@ -260,7 +287,13 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    every = [Cell(group, n, seed) for seed in SEEDS for group, own in GROUPS.items() for n in own]
+    every = [
+        Cell(group, name, seed)
+        for seed in SEEDS
+        for group, own in GROUPS.items()
+        for name in own
+        if group != LARGE or seed in LARGE_SEEDS
+    ]
     for cell in every:
         if cell.group in options.groups and cell.seed in options.seeds and not cell.path.exists():
             found = measure(cell)
@@ -268,7 +301,8 @@ def main() -> None:
             write_json(cell.path, found)
             print(f"{cell.name}, seed {cell.seed}: {found}", flush=True)
     write_table(every)
-    draw(every, RESULTS / "tuning.svg")
+    if any(cell.group == "ways" and cell.path.exists() for cell in every):
+        draw(every, RESULTS / "tuning.svg")
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def test_a_script_reads_what_was_exported(pet: Pet, tiny_run: Path) -> None:
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [(["--format", "tf"], "hf, onnx, datasets"), (["--format", "hf", "--int8"], "--int8")],
+    [(["--format", "tf"], "hf, onnx, linear, datasets"), (["--format", "hf", "--int8"], "--int8")],
 )
 def test_what_cannot_be_exported_ends_with_status_2(
     pet: Pet, tiny_run: Path, words: list[str], message: str

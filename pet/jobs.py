@@ -24,11 +24,13 @@ class Job(Generic[T]):
         work: makes the result, or finds that it is up to date.
         here: the job runs in the calling process, wherever others run: it needs what only this
             process has in memory, or is too small to be sent.
+        alone: no other job is done meanwhile, so that it may have all threads.
     """
 
     name: str
     work: Callable[[], T]
     here: bool = False
+    alone: bool = False
 
 
 class Workers(Protocol):

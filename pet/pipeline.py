@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -229,7 +230,10 @@ class _Stages:
                 self.stage(f"{name}: scoring", self.group_jobs("score", score, teaching))
 
     def train_classifiers(self, soft: Unit, out_of_fold: Unit | None) -> list[Unit]:
-        """Train the student, and the baseline on the labeled rows; side by side where jobs are."""
+        """Train the student, then the baseline on the labeled rows: each by all threads.
+
+        Side by side, the student, which takes ten times as long, had one of them.
+        """
         session = self.session
         fit, fit_supervised = train_student, train_supervised
         if session.config.linear_student:
@@ -237,8 +241,6 @@ class _Stages:
         jobs = [self.job("student", partial(fit, session, soft, out_of_fold))]
         if len(session.labeled):
             jobs.append(self.job("supervised", partial(fit_supervised, session)))
-        if self.execute.at_once > 1:
-            return self.stage("student", jobs)
         return [unit for job in jobs for unit in self.stage(job.name, [job])]
 
     def label(
@@ -361,7 +363,7 @@ class _Stages:
         """Execute a stage's jobs, report what was reused, and note the time in the manifest."""
         started = time.monotonic()
         run_folder = self.session.run_folder
-        results = self.execute(jobs)
+        results = self.execute([replace(job, alone=len(jobs) == 1) for job in jobs])
         run_folder.fetch()  # what was made elsewhere
         units = [unit for result in results for unit in _units(result)]
         reused = sum(unit.reused and str(unit.path) not in self.of_now for unit in units)

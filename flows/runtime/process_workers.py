@@ -1,7 +1,7 @@
-"""Jobs side by side on this machine: each in a process with one thread.
+"""Jobs side by side on this machine: each in a process with one thread, a lone one with all.
 
-A model of a few million weights leaves most of a second thread's time unused; a second process uses
-it. Memory is the price: a process takes a gigabyte.
+Two processes of a thread do more with a model of a few million weights than one of two threads.
+Memory is the price: a process takes a gigabyte.
 """
 
 from __future__ import annotations
@@ -48,9 +48,12 @@ class ProcessWorkers:
     def work(self, job: Job[T]) -> T:
         if job.here:
             return job.work()
+        import torch
+
+        threads = torch.get_num_threads() if job.alone else 1
         try:
             with self._lock:  # jobs come from several threads
-                running = self._started().submit(_carry_out, job.work)
+                running = self._started().submit(_carry_out, job.work, threads)
             result, error, lines = self._wait(job, running)
         except BrokenProcessPool:
             found = "one that was ended from outside, maybe for lack of memory"
@@ -95,10 +98,7 @@ class ProcessWorkers:
 
 
 def _prepare() -> None:
-    """Prepare a process: one thread, no Ctrl-C of its own, an end with the one that started it."""
-    import torch
-
-    torch.set_num_threads(1)
+    """Prepare a process: no Ctrl-C of its own, an end with the one that started it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -110,8 +110,11 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _carry_out(work: Callable[[], Any]) -> tuple[Any, Exception | None, list[str]]:
+def _carry_out(work: Callable[[], Any], threads: int) -> tuple[Any, Exception | None, list[str]]:
     """Do a job in a process of its own; return its result, error and notes."""
+    import torch
+
+    torch.set_num_threads(threads)
     try:
         return work(), None, NOTES.take()
     except Exception as error:

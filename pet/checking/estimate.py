@@ -178,7 +178,7 @@ def _of_student(inputs: Inputs, scored: int, pool_rows: int, rates: Rates) -> di
     elif config.student.steps:
         learning += read * min(scored, PROBED) + FITTED * scored
     stages = {"student": 2 * rates.student_loaded + learning}
-    if len(inputs.labeled) and rates.jobs == 1:  # or beside the student
+    if len(inputs.labeled):
         rows = config.supervised.steps * config.supervised.batch_size
         stages["supervised"] = 2 * rates.student_loaded + rows * of_row
     stages["evaluation"] = _rounds(1 + bool(len(inputs.labeled)), rates) * (

@@ -95,7 +95,7 @@ def measure_rates(config: RunConfig, task: Task, texts: Columns, jobs: int = 1) 
         torch.set_num_threads(1)
     try:
         of_teacher = _measure_teacher(config, task, texts)  # one model at a time: memory is short
-        of_student = _measure_student(config, task, texts)
+        of_student = _measure_student(config, task, texts, threads)
         encoded = _measure_encoder(config, task, texts)
     finally:
         torch.set_num_threads(threads)
@@ -138,7 +138,8 @@ def _measure_teacher(config: RunConfig, task: Task, texts: Columns) -> dict[str,
     }
 
 
-def _measure_student(config: RunConfig, task: Task, texts: Columns) -> dict[str, Any]:
+def _measure_student(config: RunConfig, task: Task, texts: Columns, threads: int) -> dict[str, Any]:
+    """Time the student; it is trained while no other job is done, by all threads."""
     if config.linear_student:
         return _measure_linear_student(task, texts)
     device, precision = choose_device(config.device), config.precision
@@ -150,7 +151,10 @@ def _measure_student(config: RunConfig, task: Task, texts: Columns) -> dict[str,
     step = 0.0
     if config.student.steps or config.supervised.steps:
         add_lora(student, config, config.student, 0, trained=student.drawn)
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
         step = _seconds_of_step(config, student, encoder, texts, config.student, scored)
+        torch.set_num_threads(before)
     return {
         "student_scored": scored,
         "student_step": step,

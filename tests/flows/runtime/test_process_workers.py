@@ -67,6 +67,15 @@ def test_a_job_has_one_thread_and_a_process_of_its_own(workers: ProcessWorkers) 
     assert workers.work(Job("here", os.getpid, here=True)) == os.getpid()
 
 
+def test_a_lone_job_has_all_threads_and_the_next_has_one_again(
+    workers: ProcessWorkers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The student, beside which no other job goes, took one core of however many there were."""
+    monkeypatch.setattr("torch.get_num_threads", lambda: 3)
+    assert workers.work(Job("student", threads_and_parent, alone=True))[0] == 3
+    assert workers.work(Job("look", threads_and_parent))[0] == 1
+
+
 def test_an_error_arrives_as_itself(workers: ProcessWorkers) -> None:
     with pytest.raises(InputError, match="expected: one thing"):
         workers.work(Job("fail", fail))

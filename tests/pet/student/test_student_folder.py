@@ -55,7 +55,7 @@ SPECIAL = ["[SEP]", "a [MASK] of [CLS] the [SEP] sea", "the team won", "[PAD] " 
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
-@pytest.mark.parametrize("calls", [50, pytest.param(200, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("calls", [20, pytest.param(200, marks=pytest.mark.thorough)])
 def test_a_student_that_several_threads_ask_predicts_as_in_one(
     tiny_run: Path, precision: Precision, calls: int
 ) -> None:

@@ -213,7 +213,19 @@ def expected_scaling(
     """
     added = _offsets_of_patterns(session, lineup, members, weights)
     found = _expected_scaling(session, lineup, members, weights, guess, added)
-    return _with_shares(session, members, weights, found.shifted(added) if added.any() else found)
+    return _completed(session, members, weights, found, added)
+
+
+def _completed(
+    session: Session,
+    members: Sequence[Member],
+    weights: Sequence[float],
+    scaling: Scaling,
+    added: NDArray[np.float64],
+) -> Scaling:
+    """Make a scaling of logits to which `added` was added one of the logits themselves."""
+    own = scaling.shifted(added) if added.any() else scaling
+    return _with_shares(session, members, weights, own)
 
 
 def _offsets_of_patterns(
@@ -257,12 +269,11 @@ def _expected_scaling(
             return outcome.plain_scaling(guess if _untrained(members) else TRAINED, labels)
         return _scaling(session, members, found[1] + added, session.labeled.labels[found[0]])
     of_first = member_weights(session, lineup, first)
-    at_first = expected_scaling(session, lineup, first, of_first, guess=guess)
+    of_patterns = _offsets_of_patterns(session, lineup, first, of_first)
+    fitted = _expected_scaling(session, lineup, first, of_first, guess, of_patterns)
+    at_first = _completed(session, first, of_first, fitted, of_patterns)
     before = at_first.probabilities(outcome.combine(pool_logits(session, first), of_first))
-    usual = as_they_are
-    if _untrained(members):
-        of_patterns = _offsets_of_patterns(session, lineup, first, of_first)
-        usual = _expected_scaling(session, lineup, first, of_first, guess, of_patterns)
+    usual = fitted if _untrained(members) else as_they_are
     now = outcome.combine(pool_logits(session, members), weights) + added
     return outcome.as_confident_as(usual, now, before)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -140,6 +140,34 @@ class Scaling:
 UNTRAINED = 0.7
 
 TRAINED = 3.0
+
+
+def search_temperature(
+    loss: Callable[[float], float], lowest: float, highest: float = 30.0
+) -> tuple[float, float]:
+    """Find the temperature of the least loss; return that loss, and the temperature."""
+    from scipy.optimize import minimize_scalar  # a second, which few commands need
+
+    bounds = float(np.log(lowest)), float(np.log(highest))
+    found = minimize_scalar(lambda log: loss(float(np.exp(log))), bounds=bounds, method="bounded")
+    return float(found.fun), float(np.exp(found.x))
+
+
+def likeliest_temperature(logits: Array, targets: Array, lowest: float) -> tuple[float, float]:
+    """Find the temperature under which target probabilities are likeliest.
+
+    Args:
+        logits, targets: [rows, labels]
+
+    Returns:
+        the mean cross-entropy, in nats, and the temperature.
+    """
+    from scipy.special import log_softmax
+
+    def loss(temperature: float) -> float:
+        return float(-(targets * log_softmax(logits / temperature, axis=1)).sum(axis=1).mean())
+
+    return search_temperature(loss, lowest)
 
 
 def fit_temperature(

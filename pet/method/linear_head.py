@@ -10,7 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from pet.method.calibration import fit_temperature, negative_log_likelihood
+from pet.method.calibration import (
+    fit_temperature,
+    likeliest_temperature,
+    negative_log_likelihood,
+)
 from pet.method.ensembling import folds_of, softmax
 
 Array = NDArray[np.floating]
@@ -232,26 +236,13 @@ def fit_to_teachers(
     best: tuple[float, float, float] | None = None
     for penalty in PENALTIES:
         held_out = _held_out(points, targets, np.ones(len(points)), folds, penalty)
-        loss, temperature = _likeliest_temperature(held_out, drawn_targets)
+        loss, temperature = likeliest_temperature(held_out, drawn_targets, lowest=0.1)
         if best is None or loss < best[0]:
             best = loss, penalty, temperature
     assert best is not None, "there is a penalty to try"
     _, penalty, temperature = best
     head = fit_head(points, targets, penalty).divided(temperature)
     return Fitted(head.without_opinion_on(~_shown(targets)), penalty, TRUST[0], temperature, None)
-
-
-def _likeliest_temperature(logits: Array, targets: Array) -> tuple[float, float]:
-    """Return the least mean cross-entropy with soft targets, and the temperature that gives it."""
-    from scipy.optimize import minimize_scalar  # a second, which few commands need
-    from scipy.special import log_softmax
-
-    def loss(log_temperature: float) -> float:
-        logs = log_softmax(logits / np.exp(log_temperature), axis=1)
-        return float(-(targets * logs).sum(axis=1).mean())
-
-    found = minimize_scalar(loss, bounds=(np.log(0.1), np.log(30.0)), method="bounded")
-    return float(found.fun), float(np.exp(found.x))
 
 
 def _held_out(

@@ -25,6 +25,8 @@ from pet.method.calibration import (
     fit_scaling,
     fit_share,
     fit_temperature,
+    likeliest_temperature,
+    search_temperature,
 )
 from pet.method.cross_fitting import Correction, correct, unsoften
 from pet.method.ensembling import Array, agreement, agreement_weights, combine, entropy, softmax
@@ -49,6 +51,8 @@ from pet.method.paired_tests import better_by
 
 # Known labels, or predicted ones: an index each [rows], or whether a row has each [rows, labels].
 Truth = NDArray[Any]
+
+LOWEST_TEMPERATURE = 0.02  # that logits are divided by, which a penalty made small
 
 INFORMATIVE_AREA = 0.6  # area under the curve from which untrained models know several labels
 
@@ -176,23 +180,13 @@ class Outcome(ABC):
     def unsoften(self, soft_labels: Array, temperature: float) -> Array:
         """Return the probabilities that were softened at a temperature. [rows, labels]"""
 
+    @abstractmethod
     def temperature_of(self, logits: Array, targets: Array) -> float:
         """Return what logits are to be divided by, so that target probabilities are likeliest.
 
         Args:
             logits, targets: [rows, labels]
         """
-        from scipy.optimize import minimize_scalar  # a second, which few commands need
-
-        def loss(log_temperature: float) -> float:
-            found = self.probabilities(logits, float(np.exp(log_temperature))).clip(1e-9, 1 - 1e-9)
-            crossed = targets * np.log(found)
-            if self.several:
-                crossed = crossed + (1 - targets) * np.log(1 - found)
-            return -float(crossed.sum())
-
-        bounds = np.log(0.02), np.log(30.0)
-        return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
 
     @abstractmethod
     def choose(self, probabilities: Array) -> Truth:
@@ -366,6 +360,9 @@ class OneLabel(Outcome):
 
     def unsoften(self, soft_labels: Array, temperature: float) -> Array:
         return unsoften(soft_labels, temperature)
+
+    def temperature_of(self, logits: Array, targets: Array) -> float:
+        return likeliest_temperature(logits, targets, LOWEST_TEMPERATURE)[1]
 
     def choose(self, probabilities: Array) -> Truth:
         return probabilities.argmax(axis=-1)
@@ -561,6 +558,12 @@ class AnyLabels(Outcome):
 
     def unsoften(self, soft_labels: Array, temperature: float) -> Array:
         return several.unsoften_labels(soft_labels, temperature)
+
+    def temperature_of(self, logits: Array, targets: Array) -> float:
+        def loss(temperature: float) -> float:
+            return several.log_loss(self.probabilities(logits, temperature), targets)
+
+        return search_temperature(loss, LOWEST_TEMPERATURE)[1]
 
     def choose(self, probabilities: Array) -> Truth:
         return np.asarray(probabilities >= (np.asarray(self.decided) if self.decided else 0.5))

@@ -32,17 +32,17 @@ def used_embeddings(model: Model, encoder: Encoder, texts: Texts, rows: Rows) ->
         rows: the rows of `texts` to train on.
     """
     embedding = model.module.get_input_embeddings()
-    if not _can_be_narrowed(model, embedding, encoder, texts, rows):
+    holders = _holders(model, embedding)
+    if not _can_be_narrowed(model, embedding, holders, encoder, texts, rows):
         yield
         return
     whole: Parameter = embedding.weight
-    used = _used_tokens(model, encoder, texts, rows).to(whole.device)
+    used = _used_tokens(model, embedding, encoder, texts, rows).to(whole.device)
     places = torch.full((len(whole),), len(used), device=whole.device)  # the others': out of range
     places[used] = torch.arange(len(used), device=whole.device)
     own: Any = Parameter(whole.detach()[used])
     own.places = places  # where a head finds its words' rows
     padding = embedding.padding_idx
-    holders = [module for module in model.module.modules() if _holds(module, whole)]
 
     def put(weight: Parameter, padding: int | None) -> None:
         embedding.padding_idx = padding
@@ -60,34 +60,35 @@ def used_embeddings(model: Model, encoder: Encoder, texts: Texts, rows: Rows) ->
             whole[used] = own
 
 
+def _holders(model: Model, embedding: Any) -> list[Module]:
+    """Return the modules that have the embeddings: the head, too, where they are tied."""
+    weight = getattr(embedding, "weight", None)
+    return [
+        module
+        for module in model.module.modules()
+        if any(own is weight for own in module._parameters.values())
+    ]
+
+
 def _can_be_narrowed(
-    model: Model, embedding: Any, encoder: Encoder, texts: Texts, rows: Rows
+    model: Model, embedding: Any, holders: list[Module], encoder: Encoder, texts: Texts, rows: Rows
 ) -> bool:
     if not isinstance(embedding, Embedding) or not embedding.weight.requires_grad:
         return False
     head = getattr(model.module, "get_output_embeddings", lambda: None)()
-    known = [embedding] if head is None else [embedding, head]
-    holders = {
-        module
-        for module in model.module.modules()
-        for parameter in module._parameters.values()
-        if parameter is embedding.weight
-    }
-    if not holders <= set(known):
+    if any(module is not embedding and module is not head for module in holders):
         return False
     return head not in holders or model.reads_label_words_alone(encoder, texts, rows)
 
 
-def _holds(module: Module, weight: Parameter) -> bool:
-    return module._parameters.get("weight") is weight
-
-
-def _used_tokens(model: Model, encoder: Encoder, texts: Texts, rows: Rows) -> Tensor:
+def _used_tokens(
+    model: Model, embedding: Embedding, encoder: Encoder, texts: Texts, rows: Rows
+) -> Tensor:
     """List all tokens that rows of these texts, their pattern and its label words have."""
     filled = encoder.batch(texts, rows[:1]).ids.ravel()
     tokens = [own.ids for own in texts.values()]
     words = [token for word in encoder.words.distinct for token in word]
-    padding = getattr(model.module.get_input_embeddings(), "padding_idx", None)
-    special = [token for token in (model.tokenizer.pad_token_id, padding) if token is not None]
+    padding = (model.tokenizer.pad_token_id, embedding.padding_idx)
+    special = [token for token in padding if token is not None]
     found = np.unique(np.concatenate([*tokens, filled, words, special]))
     return torch.from_numpy(found.astype(np.int64))

@@ -31,11 +31,10 @@ import pyarrow.parquet as pq
 
 from data.cache import cache_root
 from pet.method.metrics import metrics
-from pet.storage.files import write_json, write_text
 from tests.bench import jobs, loops, setfit
 from tests.bench.machine import describe
 from tests.bench.runs import LARGER_MODELS, TINY_MODELS, pool_label_figures
-from tests.bench.tables import RESULTS, ceiling, notes
+from tests.bench.tables import ceiling, measure_missing, write_page
 
 FORMER = "b4c3773"  # the state that the jobs' times are compared with
 
@@ -241,14 +240,8 @@ def main() -> None:
         for seed in chosen.seeds
         if way in chosen.ways and task in chosen.tasks and labels in chosen.labels
     ]
-    for cell in cells:
-        if not cell.path.exists():
-            found = measure(cell)
-            write_json(cell.path, found)
-            print(f"{cell.path.stem}: {found['seconds']:.0f} s", flush=True)
-    path = RESULTS / f"{chosen.write}.md"
-    write_text(path, document(cells, chosen.split) + notes(path))
-    print(path.read_text())
+    measure_missing(cells, measure, lambda found: f"{found['seconds']:.0f} s")
+    write_page(chosen.write, document(cells, chosen.split))
 
 
 if __name__ == "__main__":

@@ -29,10 +29,9 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from data.cache import cache_root
 from pet.checking.zero_shot import label_zero_shot
 from pet.progress import SILENT
-from pet.storage.files import write_json, write_text
 from tests.bench import baselines, runs
 from tests.bench.quality import Cell
-from tests.bench.tables import RESULTS, notes
+from tests.bench.tables import measure_missing, write_page
 
 FIELDS = ("subject", "text")
 FEWER_ROWS = 100  # that SmolLM2 is asked about
@@ -153,14 +152,8 @@ def main() -> None:
         for labels in options.labels
         for seed in (options.seeds if labels else options.seeds[:1])  # without labels all are one
     ]
-    for cell in cells:
-        if not cell.path.exists():
-            found = measure(cell)
-            write_json(cell.path, found)
-            print(f"{cell.path.stem}: {found}", flush=True)
-    path = RESULTS / f"{options.write}.md"
-    write_text(path, document(cells, options.split) + notes(path))
-    print(path.read_text())
+    measure_missing(cells, measure)
+    write_page(options.write, document(cells, options.split))
 
 
 if __name__ == "__main__":

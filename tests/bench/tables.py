@@ -6,15 +6,15 @@ import csv
 import json
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 import torch
 
 from pet.reporting.report import versions
-from pet.storage.files import write_text, writing
+from pet.storage.files import write_json, write_text, writing
 
 if TYPE_CHECKING:
     from tests.bench.quality import Cell
@@ -173,3 +173,33 @@ def notes(path: Path) -> str:
     """Keep what a person wrote below the tables."""
     before = path.read_text() if path.exists() else ""
     return NOTES + before.partition(NOTES)[2] if NOTES in before else ""
+
+
+class Measurable(Protocol):
+    """A cell of a benchmark, whose figures are a file."""
+
+    @property
+    def path(self) -> Path: ...
+
+
+C = TypeVar("C", bound=Measurable)
+
+
+def measure_missing(
+    cells: Iterable[C],
+    measure: Callable[[C], Any],
+    shown: Callable[[Any], object] = str,
+) -> None:
+    """Measure the cells that have no file yet, and keep what was found in one each."""
+    for cell in cells:
+        if not cell.path.exists():
+            found = measure(cell)
+            write_json(cell.path, found)
+            print(f"{cell.path.stem}: {shown(found)}", flush=True)
+
+
+def write_page(name: str, text: str) -> None:
+    """Write and show `results/NAME.md`; what people have written below its tables stays."""
+    path = RESULTS / f"{name}.md"
+    write_text(path, text + notes(path))
+    print(path.read_text())

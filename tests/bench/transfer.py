@@ -40,10 +40,9 @@ from pet.models.training import cross_entropy, one_hot, train
 from pet.pipeline import label_pool
 from pet.progress import SILENT
 from pet.settings import make_config
-from pet.storage.files import write_json, write_text
 from pet.tasks.encoding import Encoder
 from pet.tasks.task import Task, load_task
-from tests.bench.tables import RESULTS, notes
+from tests.bench.tables import measure_missing, write_page
 from tests.bench.tuning_settings import read_columns
 
 CPU = torch.device("cpu")
@@ -397,14 +396,8 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     folder().mkdir(parents=True, exist_ok=True)
-    for cell in cells:
-        if cell.part in options.parts and not cell.path.exists():
-            found = measure(cell)
-            write_json(cell.path, found)
-            print(f"{cell.path.stem}: {found}", flush=True)
-    path = RESULTS / "transfer.md"
-    write_text(path, document() + notes(path))
-    print(path.read_text())
+    measure_missing([cell for cell in cells if cell.part in options.parts], measure)
+    write_page("transfer", document())
 
 
 if __name__ == "__main__":

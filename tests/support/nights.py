@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from pet.nightly.ledger import ModelRecord
 from pet.nightly.nightly_config import NightlyConfig, make_nightly_config
 from tests.support import samples
 
@@ -34,3 +35,18 @@ def night_settings(place: Path, first_run: Path, labeled: Path, **changes: Any) 
         "drift": {"rows": 20},
     }
     return make_nightly_config({**values, **changes}, "test")
+
+
+def model_record(**changes: Any) -> ModelRecord:
+    """Return a model of a ledger, with what a test says of it."""
+    known: dict[str, Any] = {
+        "version": 1,
+        "run": "r",
+        "made_from": "m",
+        "predictor": "student",
+        "labeled_rows": 1,
+        "labeled_digest": None,
+        "code": {},
+        "reason": "x",
+    }
+    return ModelRecord(**{**known, **changes})

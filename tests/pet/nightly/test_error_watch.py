@@ -9,23 +9,13 @@ import pytest
 
 from pet.errors import InputError
 from pet.nightly.error_watch import WATCH, watch_errors
-from pet.nightly.ledger import ModelRecord
 from pet.nightly.night import label_new
 from pet.nightly.nightly_config import ErrorWatchConfig
 from pet.storage.files import read_record, write_json
 from tests.support import samples
-from tests.support.nights import arrive, night_settings
+from tests.support.nights import arrive, model_record, night_settings
 
-MODEL = ModelRecord(
-    version=1,
-    run="r",
-    made_from="m",
-    predictor="student",
-    labeled_rows=1,
-    labeled_digest=None,
-    code={},
-    reason="x",
-)
+MODEL = model_record(predictor="student", reason="x")
 
 
 def night(store: Path, number: int, wrong: list[bool | None], model: int = 1) -> None:

@@ -12,25 +12,16 @@ from pet.nightly.ledger import (
     BadFile,
     Entry,
     FileRecord,
-    ModelRecord,
     describe,
     entry_path,
     read_state,
     unit_name,
     write_entry,
 )
+from tests.support.nights import model_record
 
 FILE = FileRecord(digest="d1", rows=2, rejected=0, counts={"a": 2}, abstained=0)
-MODEL = ModelRecord(
-    version=1,
-    run="r",
-    made_from="m",
-    predictor="ensemble",
-    labeled_rows=1,
-    labeled_digest=None,
-    code={},
-    reason=NAMED,
-)
+MODEL = model_record(predictor="ensemble", reason=NAMED)
 BAD = BadFile(digest="d2", expected="e", found="f", fix="x")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
@@ -203,19 +204,11 @@ PRESETS: dict[str, dict[str, Any]] = {
     "paper": {
         "repetitions": 3,
         "max_length": 256,
+        "warmup": 0.0,
         # With the language-model loss: 4 labeled and 12 unlabeled rows a step.
-        "member": {
-            "steps": 1000, "batch_size": 4, "learning_rate": 1e-5, "warmup": 0.0,
-            "dropout": None,
-        },
-        "student": {
-            "steps": 5000, "batch_size": 16, "learning_rate": 1e-5, "warmup": 0.0,
-            "dropout": None,
-        },
-        "supervised": {
-            "steps": 250, "batch_size": 16, "learning_rate": 1e-5, "warmup": 0.0,
-            "dropout": None,
-        },
+        "member": {"steps": 1000, "batch_size": 4, "learning_rate": 1e-5, "dropout": None},
+        "student": {"steps": 5000, "batch_size": 16, "learning_rate": 1e-5, "dropout": None},
+        "supervised": {"steps": 250, "batch_size": 16, "learning_rate": 1e-5, "dropout": None},
         "lm_weight": 1e-4,
         "calibration": "none",
         "generations": "paper",
@@ -239,17 +232,16 @@ class OptimizerConfig(Frozen):
     learning_rate: float | None = Field(
         None, gt=0, le=1, description="peak learning rate; by width and tuning if not given"
     )
-    warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps with a rising rate")
     dropout: float | None = Field(
         0.0, ge=0, lt=1, description="dropout while training; the model's own if not given"
     )
+    steps: int = Field(150, ge=0, description="optimizer steps; 0: the model is used as it is")
 
 
 class TrainingConfig(OptimizerConfig):
     """How one model is trained."""
 
     tuning: Tuning = Field("full", description="what is trained: all weights, or few beside them")
-    steps: int = Field(150, ge=0, description="optimizer steps; 0: the model is used as it is")
 
 
 # A model that is kept whole, so that plain transformers loads it, takes no other tuning.
@@ -275,13 +267,7 @@ class StudentConfig(WholeTrainingConfig):
     )
 
 
-class AdaptationConfig(OptimizerConfig):
-    """Training on the pool's own language, for `adapt_steps`."""
-
-    tuning: WholeTuning = "full"
-
-
-class JointConfig(OptimizerConfig):
+class JointConfig(Frozen):
     """Training of one teacher by LoRA on the labeled rows, under all patterns."""
 
     steps: int = Field(0, ge=0, description="of a batch under one pattern, in turn; 0: none")
@@ -293,18 +279,53 @@ _OF_EVERY_TRAINING = {
     "max_grad_norm": Removed(1.0),
     "adam_epsilon": Removed(1e-8),
 }
-REMOVED = {
-    "judge_lines": Removed(4, "leave it out; out_of_bag=0: no rows are held out"),
-    "growth_goal": Removed(1000, "leave it out, and give generations as a number"),
-    "most_likely": Removed(100),
-    "lora.alpha": Removed(16, "leave it out, and scale member.learning_rate instead"),
-    "projector.width": Removed(768),
-    "projector.learning_rate": Removed(1e-3),
-    "adaptation.steps": Removed(150, "give these steps as adapt_steps"),
+_WARMUP = Removed(0.1, "set warmup, which is of every training")
+REMOVED = (
+    {
+        "judge_lines": Removed(4, "leave it out; out_of_bag=0: no rows are held out"),
+        "growth_goal": Removed(1000, "leave it out, and give generations as a number"),
+        "most_likely": Removed(100),
+        "lora.alpha": Removed(16, "leave it out, and scale member.learning_rate instead"),
+        "projector.width": Removed(768),
+        "projector.learning_rate": Removed(1e-3),
+        "adaptation.steps": Removed(150, "give these steps as adapt_steps"),
+        "adaptation.batch_size": Removed(32),
+        "adaptation.learning_rate": Removed(None),
+        "adaptation.warmup": _WARMUP,
+        "adaptation.dropout": Removed(0.0),
+        "adaptation.tuning": Removed("full"),
+        "joint.batch_size": Removed(8),
+        "joint.learning_rate": Removed(None),
+        "joint.warmup": _WARMUP,
+        "joint.dropout": Removed(0.0),
+        "member.warmup": _WARMUP,
+        "student.warmup": _WARMUP,
+        "supervised.warmup": _WARMUP,
+        "supervised.tuning": Removed(
+            "full", "leave it out: the baseline is tuned as student.tuning"
+        ),
+        "model_revision": Removed(None, "write it behind the hub id: --model ID@REVISION"),
+        "encoder_revision": Removed(None, "write it behind the hub id: --encoder ID@REVISION"),
+        "student_revision": Removed(
+            None, "write it behind the hub id: --student-model ID@REVISION"
+        ),
+    }
+    | {
+        f"{group}.{name}": removed
+        for group in ("member", "student", "supervised", "adaptation")
+        for name, removed in _OF_EVERY_TRAINING.items()
+    }
+    | {
+        f"test_csv.{name}": Removed(None, f"set labeled_csv.{name}, which is of the test set, too")
+        for name in CsvConfig.model_fields
+    }
+)
+JOINED = {
+    "warmup": ("member.warmup", "student.warmup", "supervised.warmup"),
+    "student.tuning": ("student.tuning", "supervised.tuning"),
 } | {
-    f"{group}.{name}": removed
-    for group in ("member", "student", "supervised", "adaptation")
-    for name, removed in _OF_EVERY_TRAINING.items()
+    f"labeled_csv.{name}": (f"labeled_csv.{name}", f"test_csv.{name}")
+    for name in CsvConfig.model_fields
 }
 
 
@@ -329,17 +350,33 @@ LINEAR = "linear"  # as `student_model`
 
 
 class ModelRef(NamedTuple):
-    """A model by what a user calls it: a folder or a hub id, and for a hub id its revision."""
+    """A model: a folder or a hub id, and for a hub id its revision."""
 
     name: str
     revision: str | None = None
+
+    @classmethod
+    def of(cls, written: str) -> ModelRef:
+        """Read `FOLDER`, `ID` or `ID@REVISION`; a folder may have an @ in its name."""
+        name, _, revision = written.rpartition("@")
+        if not (name and revision) or os.path.exists(written):
+            return cls(written)
+        return cls(name, revision)
+
+    @property
+    def written(self) -> str:
+        """What a user calls it."""
+        return self.name if self.revision is None else f"{self.name}@{self.revision}"
 
 
 class RunConfig(Frozen):
     """Everything that is needed to repeat a run."""
 
     former: ClassVar[FormerSettings] = FormerSettings(
-        renamed={"student_folds": "cross_fitting_folds"}, removed=REMOVED
+        renamed={"student_folds": "cross_fitting_folds"},
+        removed=REMOVED,
+        joined=JOINED,
+        groups=("adaptation", "test_csv"),
     )
 
     task: Place = Field(description="a task file, or the name of a shipped task")
@@ -360,13 +397,16 @@ class RunConfig(Frozen):
         description="the column that holds row ids, where there is one; null: ids are made of file "
         "and row",
     )
-    labeled_csv: CsvConfig = Field(CsvConfig(), description="of the labeled texts")
+    labeled_csv: CsvConfig = Field(
+        CsvConfig(), description="of the labeled texts and of the test set"
+    )
     pool_csv: CsvConfig = Field(CsvConfig(), description="of the pool")
-    test_csv: CsvConfig = Field(CsvConfig(), description="of the test set")
     keep_columns: tuple[str, ...] = Field((), description="pool columns to copy into the labels")
 
-    model: Place = Field(description="the teacher: a Hugging Face id or a local folder")
-    model_revision: str | None = Field(None, description="a commit or tag of the teacher")
+    model: Place = Field(
+        description="the teacher: a local folder or a Hugging Face id, with a commit or tag as "
+        "ID@REVISION"
+    )
     mask: Mask | None = Field(
         None,
         description="where a teacher of encoder and decoder has a label's word, which its files do "
@@ -376,14 +416,12 @@ class RunConfig(Frozen):
     encoder: Place | None = Field(
         None, description="a sentence encoder: one more member, by a linear classifier on it"
     )
-    encoder_revision: str | None = Field(None, description="a commit or tag of the encoder")
     student_model: Place | None = Field(
         None,
         description="the student; the teacher if not given. linear: a linear classifier of words, "
         "fitted in seconds; it has none of the settings of a training, and reads texts whole "
         "(./linear: a folder of that name)",
     )
-    student_revision: str | None = Field(None, description="a commit or tag of the student")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     precision: Literal["auto", "float32", "bfloat16", "int8"] = Field(
         "auto",
@@ -493,8 +531,8 @@ class RunConfig(Frozen):
         8192, ge=64, description="tokens in one forward pass; scoring on a CPU: 2,048 at most"
     )
 
-    adaptation: AdaptationConfig = Field(
-        AdaptationConfig(batch_size=32), description="training on the pool's own language"
+    warmup: float = Field(
+        0.1, ge=0, lt=1, description="share of a training's steps with a rising rate"
     )
     joint: JointConfig = Field(
         JointConfig(),
@@ -506,8 +544,9 @@ class RunConfig(Frozen):
         StudentConfig(steps=1000, batch_size=16, dropout=None),
         description="training of the student",
     )
-    supervised: WholeTrainingConfig = Field(
-        WholeTrainingConfig(), description="training of the supervised baseline"
+    supervised: OptimizerConfig = Field(
+        OptimizerConfig(),
+        description="training of the supervised baseline; it is tuned as the student is",
     )
     lora: LoraConfig = Field(LoraConfig(), description="wherever tuning is lora or dora")
     bottleneck: BottleneckConfig = Field(
@@ -526,7 +565,7 @@ class RunConfig(Frozen):
 
     @property
     def model_ref(self) -> ModelRef:
-        return ModelRef(self.model, self.model_revision)
+        return ModelRef.of(self.model)
 
     @property
     def linear_student(self) -> bool:
@@ -538,12 +577,12 @@ class RunConfig(Frozen):
         """What the student starts from: the teacher, where nothing else is named."""
         if self.student_model is None:
             return self.model_ref
-        return ModelRef(self.student_model, self.student_revision)
+        return ModelRef.of(self.student_model)
 
     @property
     def encoder_ref(self) -> ModelRef:
         assert self.encoder is not None, "only a run with an encoder asks"
-        return ModelRef(self.encoder, self.encoder_revision)
+        return ModelRef.of(self.encoder)
 
     def model_refs(self) -> dict[str, ModelRef]:
         """Return the models that are named, by their settings' names."""
@@ -596,7 +635,8 @@ def _training_defaults(
         given = data.get(name, {})
         if isinstance(field.default, OptimizerConfig) and isinstance(given, Mapping):
             under = dict(preset.get(name, {}))
-            if given.get("tuning", "full") != "full":
+            tuned = data.get("student") if name == "supervised" else given
+            if isinstance(tuned, Mapping) and tuned.get("tuning", "full") != "full":
                 under.pop("learning_rate", None)  # a preset's is for all weights
             filled[name] = {**field.default.model_dump(), **under, **given}
     return filled

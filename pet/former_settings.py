@@ -29,16 +29,21 @@ class FormerSettings:
     Attributes:
         renamed: former name -> name of today, in the same group.
         removed: former name -> what was there.
+        joined: name of today -> former names, perhaps itself among them, that are one setting now.
+        groups: groups of which nothing is left.
     """
 
     renamed: Mapping[str, str] = field(default_factory=dict)
     removed: Mapping[str, Removed] = field(default_factory=dict)
+    joined: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    groups: tuple[str, ...] = ()
 
     def of_today(self, data: Mapping[str, Any], note: Callable[[str], None]) -> dict[str, Any]:
         """Return settings with today's names, and without those that are gone.
 
-        What has no place today stays where it is, to be refused as an unknown name: a removed
-        setting of another value than its default, a renamed one beside the new one.
+        What has no place today stays, to be refused as an unknown name: a removed setting of
+        another value than its default, a renamed one beside the new one. Settings that are one now
+        become it where all of them are there and say the same.
 
         Args:
             note: called once with all of them; not at all where there are none.
@@ -50,18 +55,27 @@ class FormerSettings:
             if name in group and new_name not in group:
                 group[new_name] = group.pop(name)
                 notes.append(f"setting {old} is called {new} now")
+        for new, olds in self.joined.items():
+            places, (own, new_name) = [_place(made, old) for old in olds], _place(made, new)
+            given = [group[name] for group, name in places if name in group]
+            if len(given) < len(olds) or any(v != own.get(new_name, given[0]) for v in given):
+                continue
+            for group, name in places:
+                del group[name]
+            own[new_name] = given[0]
+            notes.append(f"settings {', '.join(olds)} are one now: {new}")
         gone = []
         for old, removed in self.removed.items():
             group, name = _place(made, old)
             if name in group and group[name] == removed.default:
                 gone.append(f"{old} ({group.pop(name)})")
         if len(gone) == 1:
-            notes.append(f"setting {gone[0]} is gone: every run has this value now, leave it out")
+            notes.append(f"setting {gone[0]} is gone: leave it out")
         elif gone:
-            names = ", ".join(gone)
-            notes.append(
-                f"settings {names} are gone: every run has these values now, leave them out"
-            )
+            notes.append(f"settings {', '.join(gone)} are gone: leave them out")
+        for name in self.groups:  # each of what is left is to be refused by its own name
+            if isinstance(made.get(name), dict):
+                made |= {f"{name}.{inner}": value for inner, value in made.pop(name).items()}
         if notes:
             note("; ".join(notes))
         return made
@@ -76,16 +90,23 @@ class FormerSettings:
         return found
 
     def put_back(self, dump: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a dump with removed settings, so that what is named by one keeps its name."""
+        """Return a dump with former settings, so that what is named by one keeps its name."""
         made = deepcopy(dict(dump))
-        for old, removed in self.removed.items():
-            group, name = _place(made, old)
-            group[name] = removed.default
+        former: dict[str, Any] = {old: removed.default for old, removed in self.removed.items()}
+        for new, olds in self.joined.items():
+            group, name = _place(made, new)
+            if name in group:
+                former |= dict.fromkeys(olds, group.pop(name))
+        for old, value in former.items():
+            inner, _, name = old.rpartition(".")
+            (made.setdefault(inner, {}) if inner else made)[name] = value
         return made
 
 
 def _place(settings: dict[str, Any], dotted: str) -> tuple[dict[str, Any], str]:
     """Return the group that a setting would stand in, and its name there."""
+    if dotted in settings:  # one that is left of a group
+        return settings, dotted
     group, _, name = dotted.rpartition(".")
     inner = settings.get(group) if group else settings
     return (inner if isinstance(inner, dict) else {}), name

@@ -167,7 +167,8 @@ def _as_former(kind: type[Frozen], name: str, found: str) -> Problem | None:
     """Say what is wrong with a former setting that has no place today."""
     removed, new = kind.former.removed.get(name), kind.former.renamed.get(name)
     if removed is not None:
-        wanted = f"{removed.default!r}, or nothing: the setting is gone"
+        wanted = "nothing" if removed.default is None else f"{removed.default!r}, or nothing"
+        wanted += ": the setting is gone"
         return Problem(f"setting {name}", wanted, found, removed.fix)
     if new is not None:
         return Problem(f"setting {name}", f"{new} alone: its name now", "both", "leave it out")

@@ -12,7 +12,9 @@ PoolPath = Annotated[
 ]
 Out = Annotated[str, typer.Option("--out", help="the run folder; s3://, gs://, too")]
 Test = Annotated[str | None, typer.Option(help="labeled texts to measure on")]
-Model = Annotated[str | None, typer.Option(help="the teacher: a hub id or a local folder")]
+Model = Annotated[
+    str | None, typer.Option(help="the teacher: a local folder, or a hub id: ID or ID@REVISION")
+]
 Preset = Annotated[
     str | None,
     typer.Option(

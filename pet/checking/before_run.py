@@ -91,7 +91,7 @@ def settle(
 
 def _kept_settings(config: RunConfig, budget: Budget, before: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings that were chosen before, but for those that the user gives by now."""
-    may_be_chosen = {name for name, _ in LADDER} | {"student_model", "student_revision"}
+    may_be_chosen = {name for name, _ in LADDER} | {"student_model"}
     own = {*budget.kept, *changed_settings(config)}
     return {name: value for name, value in before.items() if name in may_be_chosen - own}
 

@@ -109,8 +109,6 @@ def choose(inputs: Inputs, pool_rows: int, measure: Measure, budget: Budget) -> 
     student: dict[str, Any] = {}
     if whole.seconds > limit and config.encoder is not None and "student_model" not in kept:
         smaller = {"student_model": config.encoder}
-        if config.encoder_revision is not None:
-            smaller["student_revision"] = config.encoder_revision
         others = measure(with_settings(config, smaller))
         if others.student_step < rates.student_step:
             student, rates = smaller, others
@@ -134,8 +132,8 @@ def choose(inputs: Inputs, pool_rows: int, measure: Measure, budget: Budget) -> 
                 settings[name] = value
                 break
     settings = {name: value for name, value in settings.items() if value != before[name]}
-    models = {"student_model": config.model, "student_revision": config.model_revision}
-    return Choice({**student, **settings}, before | models, takes(settings), whole)
+    before["student_model"] = config.model
+    return Choice({**student, **settings}, before, takes(settings), whole)
 
 
 def longest(inputs: Inputs, pool_rows: int, rates: Rates) -> Estimate:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pet.checking.rates import Rates
 from pet.config import RunConfig
+from pet.ensemble.fingerprints import adaptation_training, joint_training
 from pet.ensemble.joint_training import FOLDS, LEAST_ROWS
 from pet.ensemble.lineup import Lineup, plan_members
 from pet.ensemble.member_models import PRIOR_ROWS
@@ -137,11 +138,11 @@ def _of_members(inputs: Inputs, lineup: Lineup, scored: int, rates: Rates) -> di
     prior = min(scored, PRIOR_ROWS) if config.prior_of_pool else 0
     stages = {}
     if config.adapt_steps:
-        batches = config.adaptation.batch_size / config.member.batch_size
+        batches = adaptation_training(config).batch_size / config.member.batch_size
         stages["adaptation"] = config.adapt_steps * batches * rates.member_step
     if config.base == "joint":  # without each fold, then on all rows
         steps = (FOLDS + 1) * config.joint.steps if len(inputs.labeled) >= LEAST_ROWS else 0
-        batches = config.joint.batch_size / config.member.batch_size
+        batches = joint_training(config).batch_size / config.member.batch_size
         stages["joint training"] = rates.loaded + steps * batches * rates.member_step
     untrained = len(lineup.untrained) * rates.together
     read = rates.tokenized * (scored + measured)

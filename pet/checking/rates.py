@@ -261,6 +261,7 @@ def _seconds_of_step(
         rows,
         cross_entropy(gold, model.device),
         settings.model_copy(update=changes),
+        warmup=config.warmup,
         seed=0,
         tokens_per_batch=config.tokens_per_batch,
         tick=lambda _: ends.append(time.monotonic()),

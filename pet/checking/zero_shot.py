@@ -50,8 +50,7 @@ from pet.tasks.task import Task, shipped_tasks
 
 SETTINGS = (
     "abstain_below", "calibration", "device", "id_column", "keep_columns", "long_texts",
-    "max_length", "max_rejected", "model_revision", "pool_csv", "precision", "seed", "shard_rows",
-    "tokens_per_batch",
+    "max_length", "max_rejected", "pool_csv", "precision", "seed", "shard_rows", "tokens_per_batch",
 )  # fmt: skip
 
 

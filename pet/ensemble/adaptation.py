@@ -13,7 +13,6 @@ from pet.ensemble.fingerprints import adaptation_training, adapted_digest
 from pet.inputs.pool_sample import unlabeled_rows
 from pet.inputs.session import Session
 from pet.models.batching import Rows
-from pet.models.peft_adapter import add_lora, merge_lora
 from pet.models.scoring import cloze_encoders, tokenize_columns
 from pet.models.teachers import teacher_of
 from pet.models.training import optimize
@@ -36,9 +35,8 @@ def adapt(session: Session) -> Unit:
 
         rows = np.flatnonzero(unlabeled.trainable)
         settings = adaptation_training(config)
-        add_lora(model, config, settings, session.seed("adaptation"))
         with (
-            divergence_reported(session, "adapted", "adaptation"),
+            divergence_reported(session, "adapted", off="adapt_steps"),
             session.observer.stage("adapting to the pool", settings.steps, "steps") as tick,
         ):
             losses = optimize(
@@ -47,11 +45,11 @@ def adapt(session: Session) -> Unit:
                 rows,
                 loss,
                 settings,
+                warmup=config.warmup,
                 seed=session.seed("adaptation"),
                 tokens_per_batch=config.tokens_per_batch,
                 tick=tick,
             )
-        merge_lora(model)
         model.save(folder)
         return {"losses": [round(value, 4) for value in losses]}
 

@@ -12,11 +12,14 @@ from pet.storage.files import remove, write_json
 
 
 @contextlib.contextmanager
-def divergence_reported(session: Session, unit: str, group: str) -> Iterator[None]:
+def divergence_reported(
+    session: Session, unit: str, group: str = "", *, off: str = ""
+) -> Iterator[None]:
     """Keep the losses of a training that diverges in `diverged/UNIT.json`, and name its setting.
 
     Args:
         group: the settings that it is trained with, such as `member`.
+        off: of one whose rate is no setting: what it is left out by, such as `adapt_steps`.
 
     Raises:
         InputError: it diverged.
@@ -35,7 +38,9 @@ def divergence_reported(session: Session, unit: str, group: str) -> Iterator[Non
                 "a loss that is a number",
                 f"{error.found}, at a learning rate of {error.learning_rate:g}; "
                 f"the losses before it are in {log}",
-                f"lower it: --set {group}.learning_rate={error.learning_rate / 10:g}",
+                f"leave it out: --set {off}=0"
+                if off
+                else f"lower it: --set {group}.learning_rate={error.learning_rate / 10:g}",
             )
         ) from error
     remove(log)  # of an earlier start

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from pet.config import RunConfig, WholeTrainingConfig
+from pet.config import RunConfig, TrainingConfig, WholeTrainingConfig
 from pet.ensemble.lineup import MOST_LIKELY, Lineup, first_rows
 from pet.ensemble.members import Member, member_seed, weighing_of
 from pet.inputs.inputs import computation
@@ -20,14 +20,14 @@ from pet.storage.units import fingerprint
 from pet.tasks.rules import rules_shape
 
 
-def adaptation_training(config: RunConfig) -> WholeTrainingConfig:
-    """How the teacher is adapted: with its own settings, for `adapt_steps`."""
-    return WholeTrainingConfig(**config.adaptation.model_dump(), steps=config.adapt_steps)
+def adaptation_training(config: RunConfig) -> TrainingConfig:
+    """How the teacher is adapted."""
+    return TrainingConfig(steps=config.adapt_steps, batch_size=32, dropout=0.0)
 
 
 def joint_training(config: RunConfig) -> WholeTrainingConfig:
     """How the teacher is trained under all patterns: by LoRA, which is merged."""
-    return WholeTrainingConfig(**config.joint.model_dump(), tuning="lora")
+    return WholeTrainingConfig(steps=config.joint.steps, batch_size=8, dropout=0.0, tuning="lora")
 
 
 def base_digest(session: Session) -> str:
@@ -55,9 +55,7 @@ def adapted_digest(session: Session) -> str:
     )
 
 
-def _under_all_patterns(
-    session: Session, training: WholeTrainingConfig, name: str
-) -> dict[str, Any]:
+def _under_all_patterns(session: Session, training: TrainingConfig, name: str) -> dict[str, Any]:
     patterns = session.task.patterns
     return {
         "training": training_shape(session.config, training),

@@ -191,7 +191,7 @@ class _Trained:
 
         stage = f"training all patterns, {name}"
         with (
-            divergence_reported(session, "joint", "joint"),
+            divergence_reported(session, "joint", off="joint.steps"),
             session.observer.stage(stage, settings.steps, "steps") as tick,
         ):
             return optimize(
@@ -200,6 +200,7 @@ class _Trained:
                 rows,
                 loss,
                 settings,
+                warmup=session.config.warmup,
                 seed=seed,
                 tokens_per_batch=session.config.tokens_per_batch,
                 tick=tick,

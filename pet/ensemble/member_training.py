@@ -121,6 +121,7 @@ def _train(session: Session, lineup: Lineup, member: Member, folder: Path) -> di
                     np.arange(len(targets)),
                     loss,
                     settings,
+                    warmup=config.warmup,
                     seed=member_seed(session.config, name, member),
                     tick=tick,
                     tokens_per_batch=config.tokens_per_batch,

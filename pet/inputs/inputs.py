@@ -60,7 +60,8 @@ class Inputs:
         """Name the run by its inputs and settings, wherever it and what it starts from lie."""
         paths = {"out", "task", "labeled", "pool", "test", "model", "student_model"}
         paths |= {"labeled_csv", "pool_csv", "test_csv"}  # digests are of what is read by these
-        settings = self.config.former.put_back(self.config.model_dump(mode="json", exclude=paths))
+        settings = self.config.former.put_back(self.config.model_dump(mode="json"))
+        settings = {name: own for name, own in settings.items() if name not in paths}
         if settings["long_texts"] == "head":  # as in runs of before
             del settings["long_texts"]
         settings |= {"encoder": None, "init_from": None}  # paths, too: their digests are names

@@ -161,7 +161,6 @@ def check_length(config: RunConfig, ref: ModelRef, setting: str = "max_length") 
 def linear_student_problems(config: RunConfig) -> list[Problem]:
     """State which settings ask of a linear student what only a language model has."""
     asked = {
-        "student_revision": config.student_revision is not None,
         "student_max_length": config.student_max_length is not None,
         "student.exits": config.student.exits,
         "student.tuning": config.student.tuning != "full",
@@ -197,7 +196,7 @@ def check_student(config: RunConfig, ref: ModelRef, labels: Sequence[str]) -> No
                     "leave one of the two out",
                 )
             )
-    if "lora" in (config.student.tuning, config.supervised.tuning):
+    if config.student.tuning == "lora":
         PeftAdapter.fresh(student.module, "lora", config.lora, 0)
 
 

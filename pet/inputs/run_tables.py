@@ -233,9 +233,7 @@ def labeled_of(
     Raises:
         InputError: all problems of the file at once.
     """
-    name = "labeled_csv" if path == config.labeled else "test_csv"
-    known = config.labeled_csv if path == config.labeled else config.test_csv
-    written = csv_format(known, f"--set {name}.") if csv is None else csv_format(csv, "--csv ")
+    known, option = (config.labeled_csv, "--set labeled_csv.") if csv is None else (csv, "--csv ")
     return read_labeled(
         path,
         task.fields,
@@ -244,7 +242,7 @@ def labeled_of(
         columns=column_names(task, text_column or config.text_column),
         id_column=config.id_column,
         max_rejected=config.max_rejected,
-        written=written,
+        written=csv_format(known, option),
         several=task.several,
         separator=task.labels_separated_by,
     )

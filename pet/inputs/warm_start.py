@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pet.config import RunConfig
+from pet.config import ModelRef, RunConfig
 from pet.errors import InputError, Problem
 from pet.models.adapter import WEIGHTS, is_adapter, read_backbone
 from pet.storage.files import read_record
@@ -95,7 +95,8 @@ def check_start(config: RunConfig, digest: str) -> None:
     elif not may_start_from_another_model(config) and (
         config.adapt_steps or any(own.get("digest") != digest for own in known)
     ):
-        found, fix = "for another model", f"--model {known[0].get('ref')}, without adapt_steps"
+        made_for = ModelRef(str(known[0].get("ref")), known[0].get("revision"))
+        found, fix = "for another model", f"--model {made_for.written}, without adapt_steps"
         fix += ", or --set projector.steps=100" * (tuning == "soft-prompt")
     elif damage := [path for path in adapters if not _is_whole(path)]:
         found, fix = f"{damage[0].name}, which was changed", "give that run's `pet run` again"

@@ -91,6 +91,9 @@ def refuse_unloadable(ref: ModelRef) -> None:
     """Explain in one screen why a model cannot be had, before anything is read from it."""
     expected = "a model folder with config.json, tokenizer.json and *.safetensors, or a hub id"
     name = ref.name
+    if os.path.isdir(name) and ref.revision is not None:
+        fix = f"give {name} alone, or a hub id before the @"
+        raise InputError(Problem(ref.written, expected, "a folder, which has no revision", fix))
     if os.path.isdir(name):
         found, fix = folder_problem(Path(name))
         if found:
@@ -98,7 +101,7 @@ def refuse_unloadable(ref: ModelRef) -> None:
         return
     if not HUB_ID.fullmatch(name) or os.path.exists(name):
         found = "a file" if os.path.exists(name) else "no such folder"
-        raise InputError(Problem(name, expected, found, "check the path"))
+        raise InputError(Problem(ref.written, expected, found, "check the path"))
     if not isinstance(try_to_load_from_cache(name, "config.json", revision=ref.revision), str):
         _refuse_unreachable(name)
     with model_problems(name):

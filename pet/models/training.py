@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import Parameter, functional
 
-from pet.config import SETTINGS_OF, RunConfig, TrainingConfig
+from pet.config import SETTINGS_OF, OptimizerConfig, RunConfig, TrainingConfig
 from pet.errors import PetError, Problem, is_out_of_memory
 from pet.method.outcomes import AnyLabels, Outcome
 from pet.models.batching import (
@@ -67,8 +67,9 @@ def train(
     texts: Texts,
     rows: Rows,
     loss: Loss,
-    settings: TrainingConfig,
+    settings: OptimizerConfig,
     *,
+    warmup: float,
     seed: int,
     tokens_per_batch: int,
     tick: Tick = no_tick,
@@ -79,6 +80,7 @@ def train(
     Args:
         rows: the rows of `texts` to train on.
         loss: (scores [rows, labels], row numbers [rows]) -> the sum of the rows' losses.
+        warmup: share of the steps with a rising rate.
         auxiliary: the number of rows -> a further loss of that weight, summed like the first.
         tokens_per_batch: a step of more tokens, or on a CPU of much padding, is taken in several
             passes, gradients added up; when memory runs out it is halved.
@@ -104,6 +106,7 @@ def train(
             rows,
             total,
             settings,
+            warmup=warmup,
             seed=seed,
             tokens_per_batch=tokens_per_batch,
             tokens_of_pass=tokens_of_pass,
@@ -116,8 +119,9 @@ def optimize(
     lengths: NDArray[np.int64],
     rows: Rows,
     loss: StepLoss,
-    settings: TrainingConfig,
+    settings: OptimizerConfig,
     *,
+    warmup: float,
     seed: int,
     tokens_per_batch: int,
     tick: Tick = no_tick,
@@ -140,7 +144,9 @@ def optimize(
         eps=ADAM_EPSILON,
         fused=model.device.type in ("cpu", "cuda"),
     )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _linear_decay(settings))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, _linear_decay(settings.steps, int(settings.steps * warmup))
+    )
     drawn = shuffled_batches(lengths, settings.batch_size, np.random.default_rng(seed))
     history: list[float] = []
     model.module.train()
@@ -182,7 +188,7 @@ def training_shape(config: RunConfig, training: TrainingConfig) -> dict[str, Any
         "max_grad_norm": MAX_GRAD_NORM,
         "adam_epsilon": ADAM_EPSILON,
     }
-    shape = {**training.model_dump(exclude={"exits"}), **constants}
+    shape = {**training.model_dump(exclude={"exits"}), "warmup": config.warmup, **constants}
     if training.tuning == "full":
         return {name: value for name, value in shape.items() if name != "tuning"}
     group = SETTINGS_OF.get(training.tuning)
@@ -232,13 +238,11 @@ def _decay_groups(parameters: list[Parameter], weight_decay: float) -> list[dict
     ]
 
 
-def _linear_decay(settings: TrainingConfig):  # type: ignore[no-untyped-def]
-    warmup = int(settings.steps * settings.warmup)
-
+def _linear_decay(steps: int, warmup: int) -> Callable[[int], float]:
     def rate(step: int) -> float:
         if step < warmup:
             return (step + 1) / warmup
-        return max(0.0, (settings.steps - step) / max(1, settings.steps - warmup))
+        return max(0.0, (steps - step) / max(1, steps - warmup))
 
     return rate
 

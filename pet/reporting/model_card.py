@@ -55,7 +55,7 @@ Pattern-Exploiting Training (Schick and Schütze 2021): an ensemble of {len(repo
 {_learned_from(session, report)} and gave soft labels to
 {report["pool"]["scored_by_members"]:,} unlabeled ones; this classifier was distilled from these
 soft labels{_in_folds(session, report)}.
-Teacher: {_name(config.model)}. Student: {_student(config)}.
+Teacher: {_name(config.model_ref.name)}. Student: {_student(config)}.
 
 ## Figures
 

@@ -109,7 +109,7 @@ def _distil(session: Session, targets: NDArray[np.float32]) -> tuple[Classifier,
         targets: softened probabilities of all unlabeled rows. [rows, labels]
     """
     config, unlabeled, training = session.config, unlabeled_rows(session), session.config.student
-    student = _fresh_classifier(session, "student", training)
+    student = _fresh_classifier(session, "student")
     soft = torch.from_numpy(targets).to(student.device)
 
     distance = label_distillation_loss if session.task.several else distillation_loss
@@ -137,6 +137,7 @@ def _distil(session: Session, targets: NDArray[np.float32]) -> tuple[Classifier,
             rows,
             loss,
             training,
+            warmup=config.warmup,
             seed=session.seed("student"),
             tokens_per_batch=config.tokens_per_batch,
             tick=tick,
@@ -195,16 +196,17 @@ def keep_student(session: Session, model: Classifier | WordClassifier, folder: P
     write_record(folder, record_of(session.task, session.config, thresholds))
 
 
-def _fresh_classifier(session: Session, name: str, training: WholeTrainingConfig) -> Classifier:
+def _fresh_classifier(session: Session, name: str) -> Classifier:
+    config = session.config
     model = Classifier.fresh(
-        session.config.student_ref,
+        config.student_ref,
         session.task.labels,
-        choose_device(session.config.device),
+        choose_device(config.device),
         session.seed(name),
-        precision=session.config.precision,
+        precision=config.precision,
         several=session.task.several,
     )
-    add_lora(model, session.config, training, session.seed(name), trained=model.drawn)
+    add_lora(model, config, config.student, session.seed(name), trained=model.drawn)
     return model
 
 
@@ -215,12 +217,14 @@ def _problem_type(session: Session) -> dict[str, str]:
 def train_supervised(session: Session) -> Unit:
     """Fine-tune the student's model on the labeled rows alone: what anyone asks for first."""
     config, labeled = session.config, session.labeled
+    tuning = config.student.tuning
+    training = WholeTrainingConfig(**config.supervised.model_dump(), tuning=tuning)
     expected = fingerprint(
         unit="supervised",
         labeled=session.digests["labeled"],
         seed=session.seed("supervised"),
         model=session.digests["student_model"],
-        training=training_shape(config, config.supervised),
+        training=training_shape(config, training),
         labels=session.task.labels,
         fields=session.task.fields,
         **computation(config, config.student_length),
@@ -228,10 +232,10 @@ def train_supervised(session: Session) -> Unit:
     )
 
     def build(folder: Path) -> dict[str, Any]:
-        model = _fresh_classifier(session, "supervised", config.supervised)
+        model = _fresh_classifier(session, "supervised")
         encoder = as_student(config, session.task, model).encoder()
         texts = tokenize_columns(encoder, model.tokenizer, labeled.columns)
-        steps = config.supervised.steps
+        steps = training.steps
         gold = session.outcome.targets(labeled.labels, len(session.task.labels))
         loss = binary_cross_entropy if session.task.several else cross_entropy
         with (
@@ -244,7 +248,8 @@ def train_supervised(session: Session) -> Unit:
                 texts,
                 np.arange(len(labeled)),
                 loss(gold, model.device),
-                config.supervised,
+                training,
+                warmup=config.warmup,
                 seed=session.seed("supervised"),
                 tokens_per_batch=config.tokens_per_batch,
                 tick=tick,

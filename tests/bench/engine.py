@@ -230,6 +230,7 @@ def _our_way(
             rows,
             loss,
             settings,
+            warmup=0.1,
             seed=0,
             tokens_per_batch=TOKENS_PER_BATCH,
             tick=tick,

@@ -248,6 +248,7 @@ def learn(
             learning_rate=rate,
             batch_size=4 if name == LARGE else 8,
         ),
+        warmup=0.1,
         seed=seed,
         tokens_per_batch=TOKENS_PER_BATCH,
     )

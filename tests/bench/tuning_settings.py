@@ -28,7 +28,8 @@ import torch
 from torch import Tensor
 
 from data.cache import cache_root
-from pet.config import AdaptationConfig, ModelRef, RunConfig, Tuning, WholeTrainingConfig
+from pet.config import ModelRef, RunConfig, Tuning
+from pet.ensemble.fingerprints import adaptation_training
 from pet.models.adapter import save_adapter
 from pet.models.backbone import start_adapter
 from pet.models.cloze_model import ClozeModel
@@ -144,6 +145,7 @@ def measure(cell: Cell) -> dict[str, float]:
         np.arange(len(targets)),
         lambda scores, rows: (1 - weight) * loss(scores, rows),
         config.member,
+        warmup=config.warmup,
         seed=cell.seed,
         tokens_per_batch=config.tokens_per_batch,
         auxiliary=_auxiliary(model, encoder, weight, cell.seed) if weight else None,
@@ -190,13 +192,13 @@ def _auxiliary(
 def _adapt(model: ClozeModel, encoder: Encoder, config: RunConfig) -> None:
     """Train on the pool's language, as `pet.ensemble.adaptation` does, with one pattern."""
     texts, rows = tokenize_columns(encoder, model.tokenizer, _pool()), np.arange(POOL_ROWS)
-    settings = AdaptationConfig(batch_size=32).model_dump()
     optimize(
         model,
         encoder.lengths(texts, rows),
         rows,
         lambda own, step: len(own) * model.language_model_loss(encoder, texts, own),
-        WholeTrainingConfig(**settings, steps=config.adapt_steps),
+        adaptation_training(config),
+        warmup=config.warmup,
         seed=config.seed,
         tokens_per_batch=config.tokens_per_batch,
     )

@@ -17,7 +17,7 @@ from tests.support.tickets import REPOSITORY, run_command
 
 # Every stage there is, in seconds: two patterns, one generation after the first, three shards.
 SETTINGS = ("train_from=0", "generations=1", "growth_factor=2", "adapt_steps=4",
-            "adaptation.batch_size=4", "member.steps=8", "student.steps=12",
+            "member.steps=8", "student.steps=12",
             "supervised.steps=4", "max_length=32", "shard_rows=20")  # fmt: skip
 # Other than these, no file of two runs may differ: they hold times, and where the run lies.
 OF_THEIR_OWN = {"manifest.json", "report.json", "report.html", "config.json", LOCK}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ NIGHTS = 'run = "r"\npool = "p"\nout = "o"\n'
 def renamed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two settings that had another name in a former version."""
     names = {"abstain_under": "abstain_below", "member.rate": "member.learning_rate"}
-    monkeypatch.setattr(RunConfig, "former", FormerSettings(names, REMOVED))
+    monkeypatch.setattr(RunConfig, "former", replace(RunConfig.former, renamed=names))
 
 
 def given(*settings: str, **values: Any) -> tuple[RunConfig, list[str]]:
@@ -47,7 +48,7 @@ def former_file(folder: Path, **changes: Any) -> Path:
 
 @pytest.mark.parametrize("name", REMOVED)
 def test_a_command_with_a_removed_setting_as_it_was_by_default_still_runs(name: str) -> None:
-    made, notes = given(f"{name}={REMOVED[name].default}")
+    made, notes = given(f"{name}={json.dumps(REMOVED[name].default)}")
     assert made == config()
     [line] = notes
     assert line.startswith(f"setting {name} (")
@@ -62,7 +63,9 @@ def test_a_removed_setting_of_another_value_is_not_taken_where_it_would_do_nothi
         config(f"{name}=3")
     [problem] = caught.value.problems
     assert problem.where == f"setting {name}"
-    assert problem.expected == f"{REMOVED[name].default!r}, or nothing: the setting is gone"
+    default = REMOVED[name].default
+    wanted = "nothing" if default is None else f"{default!r}, or nothing"
+    assert problem.expected == f"{wanted}: the setting is gone"
     assert (problem.found, problem.fix) == ("3", REMOVED[name].fix)
 
 
@@ -132,6 +135,76 @@ def test_a_run_that_was_made_with_a_removed_setting_can_be_used_but_not_repeated
     assert "out_of_bag=0" in caught.value.problems[0].fix
 
 
+@pytest.mark.parametrize(
+    ("changes", "made"),
+    [
+        (
+            {"member": {"warmup": 0.0}, "student": {"warmup": 0.0}, "supervised": {"warmup": 0.0}},
+            {"warmup": 0.0},
+        ),
+        (
+            {"student": {"tuning": "lora"}, "supervised": {"tuning": "lora"}},
+            {"student": {"tuning": "lora"}},
+        ),
+        (
+            {"labeled_csv": {"delimiter": ";"}, "test_csv": {"delimiter": ";"}},
+            {"labeled_csv": {"delimiter": ";"}},
+        ),
+        (
+            {"labeled_csv": {"delimiter": ";"}, "test_csv": {"delimiter": None}},
+            {"labeled_csv": {"delimiter": ";"}},
+        ),
+    ],
+)
+def test_settings_that_are_one_now_are_read_where_they_said_the_same(
+    tmp_path: Path, changes: dict[str, Any], made: dict[str, Any]
+) -> None:
+    path = former_file(tmp_path)
+    data = json.loads(path.read_text())
+    for group, values in changes.items():
+        data[group] |= values
+    path.write_text(json.dumps(data))
+    assert load_config(path) == load_config(path, to_train=True) == config(**made)
+
+
+def test_settings_that_are_one_now_are_not_read_where_they_said_different_things(
+    tmp_path: Path,
+) -> None:
+    path = former_file(tmp_path)
+    data = json.loads(path.read_text())
+    data["student"]["warmup"] = 0.5
+    path.write_text(json.dumps(data))
+    with pytest.warns(FutureWarning, match=r"was made with student\.warmup=0\.5"):
+        assert load_config(path) == config()
+    with pytest.raises(InputError, match=r"student\.warmup") as caught:
+        load_config(path, to_train=True)
+    assert "set warmup" in caught.value.problems[0].fix
+
+
+def test_a_command_may_set_what_is_one_setting_now_by_its_former_names() -> None:
+    names = ("member.warmup", "student.warmup", "supervised.warmup")
+    made, notes = given(*(f"{name}=0" for name in names))
+    assert made == config(warmup=0.0)
+    assert notes == [f"settings {', '.join(names)} are one now: warmup"]
+    with pytest.raises(InputError, match=r"setting student\.warmup"):
+        given(*(f"{name}=0" for name in names), "warmup=0.2")
+
+
+def test_a_revision_is_written_behind_the_hub_id_now(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        config("model_revision=v1")
+    [problem] = caught.value.problems
+    assert problem.expected == "nothing: the setting is gone"
+    assert problem.fix == "write it behind the hub id: --model ID@REVISION"
+
+
+def test_what_is_left_of_a_group_that_is_gone_is_refused_by_its_name() -> None:
+    assert sorted(problems_of("adaptation.batch_size=4", "adaptation.nonsense=1")) == [
+        "setting adaptation.batch_size",
+        "setting adaptation.nonsense",
+    ]
+
+
 def test_what_is_no_setting_of_any_version_is_still_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="run it again into a new folder"):
         load_config(former_file(tmp_path, nonsense=1))
@@ -171,10 +244,7 @@ def test_a_removed_setting_of_nights_is_taken_as_it_was_by_default_only(
     path.write_text(NIGHTS + "patience = 3\n[drift]\nbins = 20\n")
     notes: list[str] = []
     load_nightly_config(path, notes.append)
-    assert notes == [
-        "settings patience (3), drift.bins (20) are gone: "
-        "every run has these values now, leave them out"
-    ]
+    assert notes == ["settings patience (3), drift.bins (20) are gone: leave them out"]
     path.write_text(NIGHTS + "patience = 3\n[drift]\nbins = 30\n")
     with pytest.raises(InputError, match=r"setting drift\.bins\n  expected: 20, or nothing"):
         load_nightly_config(path, notes.append)

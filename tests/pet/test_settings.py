@@ -131,7 +131,7 @@ GIVEN: list[dict[str, Any]] = [
     {"seed": 7, "member": {"steps": 0}, "keep_columns": ["a", "b c"], "generations": 2},
     {"preset": "paper", "generations": 0, "lm_weight": 0.0, "student": {"dropout": 0.1}},
     {"id_column": None, "pool_csv": {"delimiter": "\t", "quote": "", "escape": "\\"}},
-    {"unlabeled_rows": 10, "id_column": "key", "model_revision": "v1", "drawn_labels": "hard"},
+    {"unlabeled_rows": 10, "id_column": "key", "warmup": 0.2, "drawn_labels": "hard"},
 ]
 
 
@@ -158,12 +158,10 @@ def test_how_csv_files_are_written_is_set_for_each_role() -> None:
         r"pool_csv.delimiter=\t",
         r"pool_csv.escape=\ ".strip(),
         "labeled_csv.quote=",
-        "test_csv.encoding=cp1252",
     )
     config = make_config(NEEDED, given)
     assert config.pool_csv.stated == {"delimiter": "\t", "escape": "\\"}
     assert config.labeled_csv.stated == {"quote": ""}
-    assert config.test_csv.stated == {"encoding": "cp1252"}
     for wrong in (
         "pool_csv.delimiter=",
         "pool_csv.quote=ab",

@@ -202,8 +202,7 @@ def test_one_teacher_learns_all_labels_of_a_text(
 ) -> None:
     monkeypatch.setattr(joint_training, "LEAST_ROWS", 2)
     monkeypatch.setattr(joint_training, "_is_clearly_higher", lambda losses, others: False)
-    joint = {"steps": 60, "batch_size": 12, "learning_rate": 0.01}
-    changes = {"joint": joint, "member": {"steps": 0}, "lora": {"rank": 2}}
+    changes = {"joint": {"steps": 60}, "member": {"steps": 0}, "lora": {"rank": 2}}
     config = config_for(**samples.several(several_inputs, **changes))
     report = label_pool(config)
     losses = read_record(Path(config.out) / "joint" / "done.json")["losses"]

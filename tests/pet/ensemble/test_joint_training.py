@@ -29,7 +29,7 @@ Configure = Callable[..., Any]
 PATTERN = "last"  # the one that ends in the mask, as causal models need it
 
 SETTINGS: dict[str, Any] = {
-    "joint": {"steps": 6, "batch_size": 4, "learning_rate": 0.05},
+    "joint": {"steps": 6},
     "member": {"steps": 0},
     "lora": {"rank": 2},
 }

@@ -54,7 +54,7 @@ def test_a_shown_run_names_the_settings_that_are_unlike_its_presets(
     assert changed["max_length"] == 32
     assert changed["member.steps"] == 2
     assert "seed" not in changed
-    assert "member.warmup" not in changed
+    assert "warmup" not in changed
     config = make_config(
         {"task": "t", "pool": "p", "out": "o", "model": "m", "preset": "paper"},
         ("student.steps=7",),

@@ -47,16 +47,15 @@ def test_a_text_column_needs_a_task_of_one_field(config_for: Configure, own_inpu
 
 
 def test_each_file_is_read_as_its_own_settings_say(config_for: Configure, own_inputs: Path) -> None:
-    for name, mark in (("labeled", ";"), ("test", "|")):
+    for name in ("labeled", "test"):
         path = own_inputs / f"{name}.csv"
-        path.write_text(path.read_text().replace(",", mark))
+        path.write_text(path.read_text().replace(",", ";"))
     pool = own_inputs / "pool.csv"
     pool.write_text('id\ttext\n1\t"so \\"far\\", so good"\n')
     config = config_for(
         inputs=own_inputs,
         pool=str(pool),
         labeled_csv={"delimiter": ";"},
-        test_csv={"delimiter": "|"},
         pool_csv={"delimiter": "\t", "escape": "\\"},
     )
     tables = read_tables(config)

@@ -139,7 +139,8 @@ def fit(worn: ClozeModel, steps: int) -> list[float]:
         texts,
         np.arange(4),
         cross_entropy(one_hot(np.array([0, 1, 2, 0]), 3), CPU),
-        TrainingConfig(steps=steps, batch_size=4, warmup=0),
+        TrainingConfig(steps=steps, batch_size=4),
+        warmup=0.0,
         seed=1,
         tokens_per_batch=512,
         auxiliary=lambda rows: 1e-4 * worn.language_model_loss(encoder, texts, np.arange(rows)),
@@ -325,6 +326,7 @@ def test_a_student_trained_by_lora_is_a_plain_model(
         np.arange(4),
         loss,
         TrainingConfig(steps=5, batch_size=4),
+        warmup=0.1,
         seed=1,
         tokens_per_batch=512,
     )

@@ -178,8 +178,7 @@ def test_a_backbone_that_has_changed_is_refused_by_name(
 def test_adapters_sit_on_the_model_that_was_adapted_to_the_pool(
     config_for: Configure, inputs_folder: Path
 ) -> None:
-    adaptation = {"batch_size": 4, "tuning": "lora"}
-    config = config_for(**changes("lora"), adapt_steps=2, adaptation=adaptation)
+    config = config_for(**changes("lora"), adapt_steps=2)
     label_pool(config)
     run = Path(config.out)
     assert read_json(run / "members" / MEMBERS[0] / "backbone.json")["ref"] == "adapted"
@@ -208,7 +207,7 @@ def test_adapters_of_other_models_run_from_end_to_end(
 
 def test_a_student_of_lora_is_labeled_with(config_for: Configure) -> None:
     student = {"steps": 3, "batch_size": 8, "tuning": "lora"}
-    config = config_for(student=student, supervised={"steps": 2, "tuning": "lora"})
+    config = config_for(student=student, supervised={"steps": 2})
     report = label_pool(config)
     assert report["labels"]["rows"] == 37
     for unit in ("student", "supervised"):

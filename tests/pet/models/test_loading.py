@@ -136,6 +136,12 @@ def test_a_fetched_model_without_its_folder_is_refused_with_the_folder(
         model_digest(ModelRef("bert-tiny"))
 
 
+def test_a_folder_has_no_revision(bert_copy: Path) -> None:
+    """It would be loaded as it is, whatever was asked for."""
+    with pytest.raises(InputError, match=f"{bert_copy}@v1\n(.|\n)*give {bert_copy} alone"):
+        model_digest(ModelRef.of(f"{bert_copy}@v1"))
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [

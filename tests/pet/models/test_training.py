@@ -66,13 +66,24 @@ def fit(
     seed: int = 0,
     tokens: int = 4096,
     loss: Any = cross_entropy,
+    warmup: float = 0.1,
     **settings: Any,
 ) -> list[float]:
     encoder = encoder_for(model.tokenizer, "{text} it is {mask}")
     texts = tokenized(encoder, model.tokenizer, {"text": TEXTS})
     config = TrainingConfig(**{"steps": 1, "batch_size": 6, "dropout": 0.0, **settings})
     rows = np.arange(len(TEXTS))
-    return train(model, encoder, texts, rows, loss, config, seed=seed, tokens_per_batch=tokens)
+    return train(
+        model,
+        encoder,
+        texts,
+        rows,
+        loss,
+        config,
+        warmup=warmup,
+        seed=seed,
+        tokens_per_batch=tokens,
+    )
 
 
 def weights(model: ClozeModel) -> Tensor:
@@ -251,6 +262,7 @@ def test_an_interruption_between_steps_comes_through(model: ClozeModel) -> None:
             np.arange(6),
             cross_entropy,
             TrainingConfig(steps=5),
+            warmup=0.1,
             seed=0,
             tokens_per_batch=99,
             tick=tick,
@@ -273,6 +285,7 @@ def test_only_the_given_rows_are_trained_on(model: ClozeModel) -> None:
         np.array([1, 4, 5]),
         loss,
         TrainingConfig(steps=4, batch_size=2),
+        warmup=0.1,
         seed=0,
         tokens_per_batch=999,
     )
@@ -290,6 +303,7 @@ def test_no_rows_to_train_on_is_an_error_that_says_so(model: ClozeModel) -> None
             np.arange(0),
             cross_entropy,
             TrainingConfig(steps=1),
+            warmup=0.1,
             seed=0,
             tokens_per_batch=999,
         )

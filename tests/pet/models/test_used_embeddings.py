@@ -41,7 +41,7 @@ def asked(model: Model, words: Any = None, **settings: Any) -> tuple[Encoder, An
 def fit(model: Model, steps: int = 5, loss: Any = cross_entropy) -> None:
     settings = TrainingConfig(steps=steps, batch_size=3, dropout=0.0, learning_rate=1e-3)
     encoder, texts = asked(model)
-    train(model, encoder, texts, ROWS, loss, settings, seed=0, tokens_per_batch=4096)
+    train(model, encoder, texts, ROWS, loss, settings, warmup=0.1, seed=0, tokens_per_batch=4096)
 
 
 def load(model_folder: ModelFolder, kind: str) -> Model:

@@ -197,7 +197,6 @@ def test_labels_in_another_order_are_refused(run_copy: Path) -> None:
     ("name", "changes"),
     [
         ("student_max_length", {"student_max_length": 16}),
-        ("student_revision", {"student_revision": "main"}),
         ("student.exits", {"student": {**samples.TINY["student"], "exits": True}}),
         ("student.tuning", {"student": {**samples.TINY["student"], "tuning": "lora"}}),
     ],

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from pet.data.arrow_types import has_text_form, is_binary, is_string, plain
 from pet.data.data_files import Source
 from pet.errors import InputError, Problem, did_you_mean, group_problems
 
@@ -86,34 +87,6 @@ def with_counts(names: Counter[str], limit: int = 20) -> str:
     """Quote and join the commonest names, each with its number of rows."""
     common = names.most_common(limit)
     return ", ".join(f"{_quoted(name)} ({count} rows)" for name, count in common)
-
-
-def plain(kind: pa.DataType) -> pa.DataType:
-    """Return the type of the values, where they stand in a dictionary or a view."""
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    views = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
-    return views.get(kind, kind)  # a view can be neither filtered nor joined
-
-
-def is_string(kind: pa.DataType) -> bool:
-    """Return whether values are strings, of whatever layout."""
-    types = pa.types
-    return types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
-
-
-def is_binary(kind: pa.DataType) -> bool:
-    """Return whether values are bytes of any length."""
-    types = pa.types
-    return types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind)
-
-
-def has_text_form(kind: pa.DataType) -> bool:
-    """Return whether values that are no text may be ids; of floats nobody knows the digits."""
-    kind, types = plain(kind), pa.types
-    is_time = types.is_timestamp(kind) or types.is_date(kind) or types.is_time(kind)
-    is_number = types.is_integer(kind) or types.is_decimal(kind) or types.is_boolean(kind)
-    is_bytes = types.is_fixed_size_binary(kind) or isinstance(kind, pa.UuidType)
-    return is_time or is_number or is_bytes
 
 
 def _is_text(kind: pa.DataType) -> bool:

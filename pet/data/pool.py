@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pet.data.columns import Need, check_columns, has_text_form, is_binary, is_string, plain
+from pet.data.arrow_types import has_text_form, is_binary, is_string, plain
+from pet.data.columns import Need, check_columns
 from pet.data.data_files import (
     FORMER_ENDINGS,
     UNSTATED,

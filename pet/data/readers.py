@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pet.data.arrow_reader import count_arrow, peek_arrow, read_arrow
-from pet.data.columns import is_string
+from pet.data.arrow_types import is_string
 from pet.data.data_files import (
     CHUNK_BYTES,
     CHUNK_ROWS,

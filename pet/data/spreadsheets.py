@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pet.data.columns import is_string
+from pet.data.arrow_types import is_string
 from pet.escaping import FORMULA
 
 PROBABILITY = "probability: "  # a column of `pet export --format csv`, before its label

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pet.config import Prior
 from pet.method.ensembling import Array, combine, softmax
 
 FEW = 10  # texts whose mean counts as much as the assumption of an even prior
 
 
-def calibration_offset(logits: Array, prior: Prior, shares: Sequence[float] | None = None) -> Array:
+def calibration_offset(logits: Array, prior: str, shares: Sequence[float] | None = None) -> Array:
     """Return what to add to label scores to take out the labels' prior. [labels]
 
     The prior is the mean probability that each label gets on texts that carry no sign of it:

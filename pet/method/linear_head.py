@@ -27,6 +27,8 @@ FOLDS = 5
 
 FILE = "head.safetensors"
 
+WORDS = "words.json"  # beside it, where the features are words
+
 
 @dataclass(frozen=True)
 class LinearHead:

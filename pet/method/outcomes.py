@@ -16,7 +16,6 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pet.config import Prior
 from pet.method import label_metrics as of_sets
 from pet.method import several_labels as several
 from pet.method.calibration import (
@@ -97,7 +96,7 @@ class Outcome(ABC):
 
     @abstractmethod
     def prior_offset(
-        self, scores: Array, prior: Prior, shares: Sequence[float] | None = None
+        self, scores: Array, prior: str, shares: Sequence[float] | None = None
     ) -> Array:
         """Return what to add to a pattern's scores to take out the labels' prior. [labels]
 
@@ -298,7 +297,7 @@ class OneLabel(Outcome):
         return beats_commonest(truth, scores.argmax(axis=1))
 
     def prior_offset(
-        self, scores: Array, prior: Prior, shares: Sequence[float] | None = None
+        self, scores: Array, prior: str, shares: Sequence[float] | None = None
     ) -> Array:
         return calibration_offset(scores, prior, shares)
 
@@ -482,7 +481,7 @@ class AnyLabels(Outcome):
         return area is None or area >= INFORMATIVE_AREA
 
     def prior_offset(
-        self, scores: Array, prior: Prior, shares: Sequence[float] | None = None
+        self, scores: Array, prior: str, shares: Sequence[float] | None = None
     ) -> Array:
         """Take each label's own mean away: what a word scores without the text is no evidence.
 

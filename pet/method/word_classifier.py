@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-from pet.method.linear_head import LinearHead, fit_head, load_head
+from pet.method.linear_head import WORDS, LinearHead, fit_head, load_head
 from pet.progress import Tick, no_tick
 
 if TYPE_CHECKING:
@@ -106,8 +106,6 @@ def _vectorizer(**settings: Any) -> TfidfVectorizer:
 def _joined(columns: Sequence[Sequence[str]]) -> list[str]:
     return [" ".join(row) for row in zip(*columns, strict=True)]
 
-
-WORDS = "words.json"
 
 ROWS_AT_ONCE = 1000
 

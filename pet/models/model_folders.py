@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pet.method.word_classifier import WORDS
+from pet.method.linear_head import WORDS
 from pet.storage.files import read_json, read_record
 from pet.storage.object_storage import Stamp, stamp_of
 

@@ -10,9 +10,9 @@ import pet
 from pet.config import RunConfig
 from pet.escaping import as_markdown
 from pet.inputs.session import Session
-from pet.method.linear_head import FILE
+from pet.method.linear_head import FILE, WORDS
 from pet.method.metrics import wilson_interval
-from pet.method.word_classifier import WORD, WORDS
+from pet.method.word_classifier import WORD
 from pet.models.loading import HUB_ID
 from pet.storage.files import read_record
 from pet.storage.units import DONE

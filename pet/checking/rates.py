@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pet.config import RunConfig, TrainingConfig
 from pet.ensemble.fingerprints import joint_training
 from pet.method.word_classifier import MOST_WORDS, fit_word_classifier
-from pet.models.backbone import start_adapter
+from pet.models.adapter_kinds import start_adapter
 from pet.models.batching import Rows
 from pet.models.causal_model import CausalModel
 from pet.models.loading import choose_device

@@ -22,11 +22,11 @@ from pet.ensemble.logits import logits_table, read_logits
 from pet.inputs.session import Session
 from pet.method.calibration import UNTRAINED
 from pet.method.ensembling import Array, folds_of
-from pet.models.backbone import Backbone
 from pet.models.batching import Rows
 from pet.models.cloze_model import ClozeModel
 from pet.models.peft_adapter import add_lora, merge_lora
 from pet.models.scoring import Tokens, cloze_encoders, score_together, tokenize_columns
+from pet.models.teachers import Backbone
 from pet.models.training import label_loss, optimize
 from pet.storage.files import read_record, write_parquet
 from pet.storage.units import DONE, Unit, make_unit

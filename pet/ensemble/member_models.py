@@ -16,12 +16,11 @@ from pet.inputs.session import Session
 from pet.method.linear_head import load_head
 from pet.method.outcomes import outcome_of
 from pet.models.adapter import is_adapter
-from pet.models.backbone import Backbone
 from pet.models.loading import choose_device
 from pet.models.model import Model
 from pet.models.scoring import Columns, cloze_encoder
 from pet.models.sentence_encoder import EncoderClassifier, SentenceEncoder, encoder_length
-from pet.models.teachers import load_teacher
+from pet.models.teachers import Backbone, load_teacher
 from pet.storage.units import file_digest
 from pet.tasks.compilation import plain_encoder
 from pet.tasks.encoding import Encoder

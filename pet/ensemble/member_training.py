@@ -30,7 +30,7 @@ from pet.inputs.session import Session
 from pet.inputs.warm_start import start_of
 from pet.method.linear_head import Chosen
 from pet.models.adapter import read_backbone, save_adapter
-from pet.models.backbone import load_adapter, start_adapter
+from pet.models.adapter_kinds import load_adapter, start_adapter
 from pet.models.cloze_model import ClozeModel
 from pet.models.model import Loss
 from pet.models.scoring import cloze_encoder, score_columns, tokenize_columns

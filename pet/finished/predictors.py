@@ -19,7 +19,6 @@ from pet.errors import InputError, Problem
 from pet.finished.finished_run import FinishedRun, refuse_changed
 from pet.method.calibration import Scaling
 from pet.method.outcomes import Outcome
-from pet.models.backbone import Backbone
 from pet.models.cloze_model import ClozeModel
 from pet.models.model import Model
 from pet.models.scoring import (
@@ -32,6 +31,7 @@ from pet.models.scoring import (
 )
 from pet.models.sentence_encoder import encoder_digest
 from pet.models.soft_prompt import SoftPrompt, stacked
+from pet.models.teachers import Backbone
 from pet.progress import Tick
 from pet.storage.run_folders import recorded_inputs
 from pet.storage.units import DONE

@@ -19,9 +19,9 @@ from pet.finished.finished_run import FinishedRun, open_run, refuse_changed
 from pet.inputs.run_tables import labeled_of
 from pet.inputs.warm_start import adapters_of, counterpart
 from pet.models.adapter import read_backbone
-from pet.models.backbone import Backbone
 from pet.models.cloze_model import ClozeModel
 from pet.models.scoring import cloze_encoder, score_in_turn
+from pet.models.teachers import Backbone
 from pet.progress import Observer
 from pet.storage.run_folders import recorded_inputs
 from pet.tasks.encoding import Encoder

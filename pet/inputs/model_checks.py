@@ -10,7 +10,7 @@ import torch
 
 from pet.config import LINEAR, ModelRef, RunConfig
 from pet.errors import InputError, Problem, gather
-from pet.models.backbone import start_adapter
+from pet.models.adapter_kinds import start_adapter
 from pet.models.cloze_model import ClozeModel
 from pet.models.early_exit import layers_of
 from pet.models.encoder_decoder import EncoderDecoderModel, sentinels

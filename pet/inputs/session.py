@@ -14,8 +14,8 @@ from pet.data.pool import Pool
 from pet.errors import PetError, Problem
 from pet.inputs.inputs import Inputs, read_inputs
 from pet.method.outcomes import Outcome, outcome_of
-from pet.models.backbone import Backbone
 from pet.models.loading import choose_device
+from pet.models.teachers import Backbone
 from pet.progress import NOTES, SILENT, Observer
 from pet.storage.mirrors import open_run_folder
 from pet.storage.run_folders import RunFolder

@@ -4,9 +4,9 @@
 `masked_model`, `causal_model`, `encoder_decoder`; and `sentence_encoder`.
 `loading` refuses what is not safetensors, `model_folders` what nothing should be built from, and
 `loading_errors` says why a model cannot be loaded.
-`adapter` is what a member keeps beside a frozen `backbone`: `peft_adapter` (LoRA, DoRA, IA3),
-`bottleneck`, `soft_prompt` and `prefix` add weights, `selected_weights` trains some that the model
-has; `layers` finds where they belong.
+`adapter` is what a member keeps beside a frozen teacher, `adapter_kinds` makes any of them:
+`peft_adapter` (LoRA, DoRA, IA3), `bottleneck`, `soft_prompt` and `prefix` add weights,
+`selected_weights` trains some that the model has; `layers` finds where they belong.
 `linear_probe` fits a new head first, `training` is the one loop, which leaves out what no text has
 of the vocabulary by `used_embeddings`; `scoring` is the other, `batching` cuts rows for both;
 `fast_paths` computes layers and heads only where they are needed, `shared_text` reads a text once

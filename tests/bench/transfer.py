@@ -31,7 +31,7 @@ from pet.config import ModelRef, RunConfig, TrainingConfig
 from pet.finished.transfer import measure_transfer
 from pet.method.calibration import calibration_offset
 from pet.models.adapter import save_adapter
-from pet.models.backbone import start_adapter
+from pet.models.adapter_kinds import start_adapter
 from pet.models.cloze_model import ClozeModel
 from pet.models.scoring import cloze_encoder, score_columns, tokenize_columns
 from pet.models.soft_prompt import PROJECTOR_RATE, PROJECTOR_WIDTH, SoftPrompt

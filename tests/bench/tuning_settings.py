@@ -31,7 +31,7 @@ from data.cache import cache_root
 from pet.config import ModelRef, RunConfig, Tuning
 from pet.ensemble.fingerprints import adaptation_training
 from pet.models.adapter import save_adapter
-from pet.models.backbone import start_adapter
+from pet.models.adapter_kinds import start_adapter
 from pet.models.cloze_model import ClozeModel
 from pet.models.scoring import cloze_encoder, score_columns, tokenize_columns
 from pet.models.teachers import load_teacher

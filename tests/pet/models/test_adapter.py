@@ -14,7 +14,7 @@ from torch import Tensor
 from pet.config import ModelRef, RunConfig, TrainingConfig
 from pet.errors import InputError
 from pet.models.adapter import Adapter, read_settings, save_adapter
-from pet.models.backbone import load_adapter, start_adapter
+from pet.models.adapter_kinds import load_adapter, start_adapter
 from pet.models.cloze_model import ClozeModel
 from pet.models.model import Classifier
 from pet.models.peft_adapter import add_lora, merge_lora

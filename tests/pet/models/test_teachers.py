@@ -19,9 +19,9 @@ from pet.config import ModelRef
 from pet.ensemble.logits import read_logits
 from pet.errors import InputError, Interrupted
 from pet.finished.inference import evaluate_run, label_new_pool
-from pet.models import backbone
-from pet.models.backbone import Backbone
+from pet.models import teachers
 from pet.models.prefix import Prefix
+from pet.models.teachers import Backbone
 from pet.pipeline import label_pool
 from pet.progress import SILENT
 from pet.storage.files import read_json
@@ -111,13 +111,13 @@ def test_a_killed_run_of_adapters_ends_with_the_same_bytes(
 def loaded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The language models that are loaded from now on."""
     refs: list[str] = []
-    load = backbone.load_teacher
+    load = teachers.load_teacher
 
     def count(ref: str, *arguments: Any, **more: Any) -> Any:
         refs.append(ref)
         return load(ref, *arguments, **more)
 
-    monkeypatch.setattr(backbone, "load_teacher", count)
+    monkeypatch.setattr(teachers, "load_teacher", count)
     return refs
 
 

@@ -36,7 +36,8 @@ from pet.errors import InputError
 from pet.inputs.folder_claim import check_folder, claim_folder
 from pet.inputs.pool_sample import pool_rows, sample_pool, unlabeled_rows
 from pet.inputs.presets import idle_settings, slow_precision
-from pet.inputs.session import Session, open_session
+from pet.inputs.reading import open_session
+from pet.inputs.session import Session
 from pet.jobs import Execute, InProcess, Job, synced
 from pet.models.loading import reading_of
 from pet.progress import SILENT, Observer

@@ -240,7 +240,7 @@ def _model_problems(model: str | None) -> list[Problem]:
 
 def _refuse(config: RunConfig, problems: list[Problem]) -> None:
     """Raise what is wrong with the command line, with what is wrong with the files."""
-    from pet.inputs.inputs import read_inputs
+    from pet.inputs.reading import read_inputs
     from pet.inputs.run_tables import read_tables
 
     if config.model == "-":

@@ -12,7 +12,7 @@ from pet.config import RunConfig
 from pet.data.labeled import LabeledSet
 from pet.data.pool import Pool
 from pet.errors import PetError, Problem
-from pet.inputs.inputs import Inputs, read_inputs
+from pet.inputs.inputs import Inputs
 from pet.method.outcomes import Outcome, outcome_of
 from pet.models.loading import choose_device
 from pet.models.teachers import Backbone
@@ -108,15 +108,6 @@ class Session:
         All is by path or address there, too: on storage that both share.
         """
         return _arrive, (self.inputs, str(choose_device(self.config.device)))
-
-
-def open_session(config: RunConfig, observer: Observer = SILENT) -> Session:
-    """Read and check the inputs of a run; nothing is written.
-
-    Raises:
-        InputError: see `read_inputs`.
-    """
-    return Session(read_inputs(config, observer), observer)
 
 
 _arrived: dict[str, Session] = {}  # the last run that sent work to this process

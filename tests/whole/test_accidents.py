@@ -15,7 +15,7 @@ import pytest
 from pet import pipeline
 from pet.errors import InputError, Problem
 from pet.inputs.pool_sample import load_unlabeled
-from pet.inputs.session import open_session
+from pet.inputs.reading import open_session
 from pet.models.loading import HUB_ID
 from pet.pipeline import label_pool
 from pet.storage.files import read_json

@@ -16,7 +16,7 @@ from pet.ensemble.member_training import train_member
 from pet.ensemble.members import Member, untrained_members
 from pet.errors import InputError
 from pet.inputs.pool_sample import sample_pool, unlabeled_rows
-from pet.inputs.session import open_session
+from pet.inputs.reading import open_session
 from pet.models import scoring
 from pet.pipeline import label_pool
 from pet.settings import make_config

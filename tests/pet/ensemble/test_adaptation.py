@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pet.ensemble import adaptation
 from pet.inputs.pool_sample import sample_pool
-from pet.inputs.session import open_session
+from pet.inputs.reading import open_session
 from pet.models.batching import Rows
 from pet.models.cloze_model import ClozeModel
 from pet.models.masked_model import MaskedModel

@@ -16,7 +16,7 @@ from pet.ensemble.chosen_words import words_without
 from pet.ensemble.logits import read_logits
 from pet.ensemble.predictions import HELD_OUT_LOGITS
 from pet.errors import InputError
-from pet.inputs.session import open_session
+from pet.inputs.reading import open_session
 from pet.pipeline import label_pool
 from tests.support import samples
 

@@ -18,7 +18,7 @@ from pet.ensemble.predictions import out_of_fold_logits
 from pet.ensemble.weights import group_weights, member_weights
 from pet.errors import InputError
 from pet.finished.inference import label_new_pool
-from pet.inputs.session import open_session
+from pet.inputs.reading import open_session
 from pet.method.calibration import UNTRAINED, Scaling, fit_scaling
 from pet.method.ensembling import combine
 from pet.models.scoring import score_columns

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pet.inputs.session import open_session
+from pet.inputs.reading import open_session
 from tests.support import samples
 from tests.support.lineups import fingerprints
 

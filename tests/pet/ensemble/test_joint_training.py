@@ -15,7 +15,7 @@ from pet.ensemble.logits import read_logits
 from pet.ensemble.predictions import has_clean_teachers
 from pet.errors import InputError
 from pet.finished.inference import label_new_pool
-from pet.inputs.session import open_session
+from pet.inputs.reading import open_session
 from pet.pipeline import label_pool
 from pet.progress import SILENT, Notes
 from pet.storage.files import read_json

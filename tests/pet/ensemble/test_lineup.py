@@ -24,7 +24,8 @@ from pet.ensemble.weights import (
     teacher_probabilities,
 )
 from pet.inputs.pool_sample import sample_pool
-from pet.inputs.session import Session, open_session
+from pet.inputs.reading import open_session
+from pet.inputs.session import Session
 from pet.method.calibration import fit_temperature
 from pet.pipeline import label_pool
 from pet.storage.files import read_record

@@ -16,7 +16,8 @@ from pet.ensemble.members import Member, folder_of, parse_member, untrained_memb
 from pet.ensemble.predictions import stacked_logits
 from pet.ensemble.weights import zero_shot_accuracy
 from pet.errors import PetError
-from pet.inputs.session import Session, open_session
+from pet.inputs.reading import open_session
+from pet.inputs.session import Session
 from pet.storage.files import read_json, write_parquet
 from pet.storage.units import DONE
 from tests.support import samples

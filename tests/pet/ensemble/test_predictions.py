@@ -21,7 +21,7 @@ from pet.ensemble.predictions import (
     pool_logits,
     pool_votes,
 )
-from pet.inputs.session import open_session
+from pet.inputs.reading import open_session
 from pet.method.calibration import Scaling
 from pet.method.outcomes import ONE
 from pet.pipeline import label_pool

@@ -12,7 +12,7 @@ import pytest
 from pet.ensemble import stopping as growing
 from pet.ensemble.members import Member
 from pet.inputs.pool_sample import unlabeled_rows
-from pet.inputs.session import open_session
+from pet.inputs.reading import open_session
 from pet.method import outcomes
 from pet.pipeline import label_pool
 from pet.storage.files import read_record

@@ -14,7 +14,7 @@ from pet.ensemble import weights as weighing
 from pet.ensemble.members import Member
 from pet.ensemble.predictions import out_of_fold_logits, out_of_fold_rows, pool_logits
 from pet.ensemble.weights import ensemble_scaling, member_weights, teacher_probabilities
-from pet.inputs.session import open_session
+from pet.inputs.reading import open_session
 from pet.method.calibration import UNTRAINED, fit_scaling
 from pet.method.ensembling import agreement_weights, combine, softmax
 from pet.pipeline import label_pool

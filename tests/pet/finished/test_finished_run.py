@@ -113,7 +113,7 @@ def test_a_run_that_was_killed_while_it_took_new_labels_has_no_old_report(
 ) -> None:
     """It would answer with the old student under the new labels' names."""
     from pet.inputs import folder_claim
-    from pet.inputs.session import open_session
+    from pet.inputs.reading import open_session
 
     def die(path: Path, text: str) -> None:
         raise KeyboardInterrupt

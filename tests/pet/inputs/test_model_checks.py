@@ -13,8 +13,8 @@ import pytest
 
 from pet.errors import InputError
 from pet.inputs import model_checks as inspection
-from pet.inputs.inputs import read_inputs
 from pet.inputs.model_checks import suitable
+from pet.inputs.reading import read_inputs
 from pet.inputs.run_tables import read_tables
 from pet.models.model import Classifier
 from pet.pipeline import label_pool

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from pet.errors import InputError
 from pet.finished.finished_run import open_run
 from pet.finished.predictors import ensemble_predictor
-from pet.inputs.session import open_session
+from pet.inputs.reading import open_session
 from pet.inputs.warm_start import adapters_of, counterpart, start_of
 from pet.models.soft_prompt import SoftPrompt
 from pet.pipeline import label_pool

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pet.inputs.session import open_session
+from pet.inputs.reading import open_session
 from pet.pipeline import label_pool
 from pet.reporting import measurement as examples
 from pet.reporting.measurement import count_rejected, find_examples

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pet.escaping import as_markdown
-from pet.inputs.session import open_session
+from pet.inputs.reading import open_session
 from pet.method.metrics import wilson_interval
 from pet.reporting.model_card import model_card
 from pet.storage.files import read_json

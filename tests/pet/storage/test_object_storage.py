@@ -15,7 +15,7 @@ import pytest
 from pet.data.labeled import read_labeled, table_digest
 from pet.data.pool import open_pool
 from pet.errors import InputError, PetError
-from pet.inputs.session import open_session
+from pet.inputs.reading import open_session
 from pet.storage.digests import content_digest
 from pet.storage.object_storage import (
     BLOCKS,

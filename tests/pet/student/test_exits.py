@@ -19,7 +19,7 @@ from pet.finished.finished_run import open_run
 from pet.finished.inference import label_new_pool
 from pet.finished.predictors import predictor_of, student_of
 from pet.inputs.pool_sample import unlabeled_rows
-from pet.inputs.session import open_session
+from pet.inputs.reading import open_session
 from pet.method.early_exit import choose_threshold
 from pet.pipeline import label_pool
 from pet.progress import SILENT, no_tick

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pet.ensemble.weights import Predicted
-from pet.inputs.session import open_session
+from pet.inputs.reading import open_session
 from pet.student import label_choice
 from pet.student.label_choice import LabelChoice, choose_labels
 from tests.support.lineups import planned

@@ -11,7 +11,7 @@ import pytest
 from pet.estimator import PetClassifier
 from pet.finished.finished_run import open_run
 from pet.finished.predictors import student_of
-from pet.inputs.session import open_session
+from pet.inputs.reading import open_session
 from pet.pipeline import label_pool
 from pet.storage.files import read_record
 from pet.storage.units import DONE

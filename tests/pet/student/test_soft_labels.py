@@ -12,7 +12,7 @@ import pytest
 from pet.ensemble.logits import read_logits
 from pet.errors import PetError
 from pet.inputs.pool_sample import unlabeled_rows
-from pet.inputs.session import open_session
+from pet.inputs.reading import open_session
 from pet.method.cross_fitting import correct
 from pet.method.word_classifier import predict_out_of_fold, word_features
 from pet.pipeline import label_pool

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from pet.checking.before_run import settle
 from pet.config import Budget, RunConfig
 from pet.ensemble.adaptation import adapt
-from pet.ensemble.chosen_words import are_seen, search
+from pet.ensemble.chosen_words import search
 from pet.ensemble.fingerprints import with_fingerprints
 from pet.ensemble.joint_training import train_jointly
 from pet.ensemble.lineup import (
@@ -49,6 +49,7 @@ from pet.storage.files import read_record, sweep, write_json
 from pet.storage.locks import LOCK
 from pet.storage.run_folders import ALL_LABELS, NO_LABELS
 from pet.storage.units import Unit
+from pet.student.combination import write_soft_labels
 from pet.student.distillation import (
     score_classifier,
     score_unlabeled,
@@ -61,7 +62,7 @@ from pet.student.label_files import close_labels, count_shards
 from pet.student.linear_baselines import score_linear
 from pet.student.linear_student import fit_linear_student, fit_linear_supervised
 from pet.student.pool_labeling import cut_shards, label_own_pool
-from pet.student.soft_labels import cross_fit, folds_of_pool, write_soft_labels
+from pet.student.soft_labels import cross_fit, folds_of_pool
 
 T = TypeVar("T")
 
@@ -146,7 +147,7 @@ class _Stages:
             self.one("adaptation", partial(adapt, session))
         if session.config.base == "joint":
             self.one("joint training", partial(train_jointly, session))
-        if are_seen(session):
+        if session.inputs.words_from_labeled:
             self.one("label words", partial(search, session))
         if session.config.calibration != "none":
             measure = partial(measure_prior, session)

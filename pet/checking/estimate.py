@@ -8,11 +8,10 @@ from typing import Any
 
 from pet.checking.rates import Rates
 from pet.config import RunConfig
-from pet.ensemble.fingerprints import adaptation_training, joint_training
+from pet.ensemble.fingerprints import LM_ROWS, adaptation_training, joint_training
 from pet.ensemble.joint_training import FOLDS, LEAST_ROWS
 from pet.ensemble.lineup import Lineup, plan_members
 from pet.ensemble.member_models import PRIOR_ROWS
-from pet.ensemble.member_training import LM_ROWS
 from pet.inputs.inputs import ROWS_PER_LABEL, Inputs
 from pet.models.linear_probe import PROBED
 

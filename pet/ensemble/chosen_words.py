@@ -61,11 +61,6 @@ def words_of(session: Session, lineup: Lineup, member: Member) -> Words:
     return words_without(session, member.pattern, rows)
 
 
-def are_seen(session: Session) -> bool:
-    """Return whether label words were chosen on some of the labeled rows."""
-    return bool(len(_rows(session.task, session.labeled)))
-
-
 def _rows(task: Task, labeled: LabeledSet) -> NDArray[np.int64]:
     return task.rows_of_words(labeled.columns)
 

@@ -19,6 +19,8 @@ from pet.models.training import training_shape
 from pet.storage.units import fingerprint
 from pet.tasks.rules import rules_shape
 
+LM_ROWS = 3  # unlabeled rows per labeled row of the auxiliary loss: Table 5 of the paper
+
 
 def adaptation_training(config: RunConfig) -> TrainingConfig:
     """How the teacher is adapted."""
@@ -136,7 +138,7 @@ def _pattern_shape(session: Session, member: Member) -> dict[str, Any]:
         "calibration": config.calibration,
         **computation(config),
     }
-    if len(task.rows_of_words(session.labeled.columns)):
+    if session.inputs.words_from_labeled:
         shape["own words"] = task.own_words[member.pattern]
         shape["words from"] = [task.words_from, session.seed("label words")]
     if config.prior_of_pool:

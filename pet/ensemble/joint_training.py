@@ -28,8 +28,8 @@ from pet.models.peft_adapter import add_lora, merge_lora
 from pet.models.scoring import Tokens, cloze_encoders, score_together, tokenize_columns
 from pet.models.teachers import Backbone
 from pet.models.training import label_loss, optimize
-from pet.storage.files import read_record, write_parquet
-from pet.storage.units import DONE, Unit, make_unit
+from pet.storage.files import write_parquet
+from pet.storage.units import Unit, make_unit
 
 FOLDS = 3  # of the labeled rows: each is scored by a model that was trained on the others
 
@@ -53,13 +53,6 @@ def train_jointly(session: Session) -> Unit:
     return make_unit(
         session.folder / "joint", base_digest(session), lambda folder: _build(session, folder)
     )
-
-
-def is_trained_jointly(session: Session) -> bool:
-    """Return whether patterns are asked of a model that has learned from the labeled rows."""
-    if session.config.base != "joint":
-        return False
-    return bool(read_record(session.folder / "joint" / DONE)["kept"])
 
 
 def labeled_scores(run: Path, patterns: Sequence[str]) -> Scores:

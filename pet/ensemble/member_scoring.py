@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pet.data.labeled import LabeledSet
-from pet.ensemble.chosen_words import are_seen, encoder_of, scores_out_of_fold
+from pet.ensemble.chosen_words import encoder_of, scores_out_of_fold
 from pet.ensemble.fingerprints import untrained_fingerprint
 from pet.ensemble.joint_training import labeled_scores
 from pet.ensemble.lineup import Lineup
@@ -206,7 +206,7 @@ def _of_untrained(session: Session, members: Sequence[Member]) -> Scorer:
             tick(len(rows))
         rest = np.setdiff1d(np.arange(count), rows)
         scores[:, rest] = _score_patterns(session, wanted, file, columns, rest, tick)
-        if file == "labeled.parquet" and are_seen(session):
+        if file == "labeled.parquet" and session.inputs.words_from_labeled:
             seen, own = scores_out_of_fold(session, [member.pattern for member in wanted])
             scores[:, seen] = own
         return scores

@@ -14,6 +14,7 @@ from torch import Tensor
 from pet.config import RunConfig, TrainingConfig
 from pet.ensemble.chosen_words import encoder_of, words_of
 from pet.ensemble.divergence import divergence_reported
+from pet.ensemble.fingerprints import LM_ROWS
 from pet.ensemble.lineup import MOST_LIKELY, Lineup, quotas_of
 from pet.ensemble.logits import logits_table
 from pet.ensemble.members import Member, folder_of, member_seed
@@ -40,8 +41,6 @@ from pet.storage.files import read_record, write_parquet
 from pet.storage.units import DONE, Unit, make_unit
 from pet.tasks.encoding import Encoder
 from pet.tasks.task import Task
-
-LM_ROWS = 3  # unlabeled rows per labeled row of the auxiliary loss: Table 5 of the paper
 
 
 def train_member(session: Session, lineup: Lineup, member: Member) -> Unit:

@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pet.ensemble.chosen_words import are_seen
-from pet.ensemble.joint_training import is_trained_jointly
 from pet.ensemble.lineup import ENOUGH, Lineup
 from pet.ensemble.logits import read_logits
 from pet.ensemble.members import Member, folder_of
@@ -18,6 +16,8 @@ from pet.inputs.pool_sample import unlabeled_rows
 from pet.inputs.session import Session, StoredRun
 from pet.method.calibration import Scaling
 from pet.method.outcomes import Outcome, Truth
+from pet.storage.files import read_record
+from pet.storage.units import DONE
 
 HELD_OUT_LOGITS = "held_out.parquet"  # out-of-fold scores of the labeled rows
 
@@ -55,10 +55,17 @@ def _held_out_path(session: Session, member: Member) -> Path:
     return folder_of(session.folder, member) / HELD_OUT_LOGITS
 
 
+def is_trained_jointly(session: Session) -> bool:
+    """Return whether patterns are asked of a model that has learned from the labeled rows."""
+    if session.config.base != "joint":
+        return False
+    return bool(read_record(session.folder / "joint" / DONE)["kept"])
+
+
 def has_clean_teachers(session: Session, lineup: Lineup, member: Member) -> bool:
     """Return whether no teacher of an encoder member has learned from the labeled rows."""
     teachers = lineup.teachers[member] if member.generation else ()
-    if teachers and (is_trained_jointly(session) or are_seen(session)):
+    if teachers and (is_trained_jointly(session) or session.inputs.words_from_labeled):
         return False
     return all(own.kind == "pattern" and own.generation is None for own in teachers)
 

@@ -44,6 +44,11 @@ class Inputs:
         return tables if self.test is None else {**tables, "test": self.test}
 
     @property
+    def words_from_labeled(self) -> bool:
+        """Whether label words were chosen on some of the labeled rows."""
+        return bool(len(self.task.rows_of_words(self.labeled.columns)))
+
+    @property
     def run_id(self) -> str:
         """Name the run by its inputs and settings, wherever it and what it starts from lie."""
         paths = {"out", "task", "labeled", "pool", "test", "model", "student_model"}

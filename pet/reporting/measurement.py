@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from pet.config import Weighing
 from pet.data.pool import SEVERAL
 from pet.data.rejections import Rejections, read_rejected
-from pet.ensemble.joint_training import is_trained_jointly
 from pet.ensemble.lineup import Lineup
 from pet.ensemble.logits import read_logits
 from pet.ensemble.members import Member, Way, folder_of, weighing_of
 from pet.ensemble.predictions import (
+    is_trained_jointly,
     out_of_fold_path,
     out_of_fold_rows,
     stacked_logits,

@@ -12,10 +12,9 @@ import numpy as np
 
 import pet
 from pet.data.labeled import LabeledSet
-from pet.ensemble.joint_training import is_trained_jointly
 from pet.ensemble.lineup import Lineup, unused_labels
 from pet.ensemble.members import Member, folder_of, weighing_of
-from pet.ensemble.predictions import pool_logits
+from pet.ensemble.predictions import is_trained_jointly, pool_logits
 from pet.ensemble.rules import (
     added_by_rules,
     labels_of_rules,

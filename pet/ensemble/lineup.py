@@ -79,6 +79,10 @@ class Lineup:
         assert member.generation, "generation 0 has no teachers"
         return self.generations[member.generation - 1]
 
+    def adds_encoder(self, members: Sequence[Member]) -> bool:
+        """Return whether members are the first generation, and a later encoder member beside it."""
+        return tuple(members[:-1]) == self.first and members[-1].kind == "encoder"
+
     def held_out_for(self, member: Member) -> Member | None:
         """Return the held-out member beside a member, if there is one."""
         held_out = replace(member, kind="held-out")
@@ -142,11 +146,20 @@ def plan_members(
 def _generation(
     config: RunConfig, task: Task, labeled: LabeledSet, number: int, at_once: bool
 ) -> tuple[Member, ...]:
-    """List a generation: the encoder member begins with the first one that has labels."""
+    """List a generation: the encoder member begins with the first one that has labels.
+
+    Where patterns never learn, the first encoder member stays beside each later one. Those learn
+    what the generation before predicts, patterns included: with the patterns once more beside
+    them alone, what the labeled rows have taught counted for half as much in every generation
+    (news, 10 labels, three labeled sets: from .81 to .71 in three generations, now to .85).
+    """
     members = untrained_members(task)
-    if config.member.steps and (number or at_once):
+    trained = config.member.steps and (number or at_once)
+    if trained:
         repetitions = range(config.repetitions)
         members = [Member(p.name, own, number) for p in task.patterns for own in repetitions]
+    if config.encoder is not None and len(labeled) and number and not trained:
+        members.append(Member("", 0, 0, "encoder"))
     if config.encoder is not None and (number or len(labeled)):
         members.append(Member("", 0, number, "encoder"))
     return tuple(members)

@@ -75,6 +75,7 @@ def _fit(session: Session, lineup: Lineup, member: Member, folder: Path) -> dict
         "trust": fitted.trust,
         "calibration_temperature": fitted.temperature,
         "cross_validated_accuracy": accuracy,
+        "retained": fitted.retained,
         **drawn.record,
     }
 

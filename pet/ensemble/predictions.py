@@ -75,15 +75,15 @@ def out_of_fold_logits(
 ) -> tuple[NDArray[np.int64], NDArray[np.floating]] | None:
     """Combine members' logits of labeled rows, each row by those that have not learned from it.
 
-    Only rows that every kind of member, patterns and encoder, has predictions of are given: what a
-    part of the ensemble predicts is no measure of the whole.
+    Only rows that every kind of member, patterns and each encoder, has predictions of are given:
+    what a part of the ensemble predicts is no measure of the whole.
 
     Returns:
         rows, and their logits [rows, labels]; None where there are too few.
     """
     mask = np.stack([out_of_fold_rows(session, lineup, member) for member in members])
-    kinds = np.array([member.kind for member in members])
-    covered = [mask[kinds == kind].any(axis=0) for kind in np.unique(kinds)]
+    kinds = [(member.kind, member.generation) for member in members]
+    covered = [mask[[own == kind for own in kinds]].any(axis=0) for kind in dict.fromkeys(kinds)]
     rows = np.flatnonzero(np.all(covered, axis=0)).astype(np.int64)
     if len(rows) < ENOUGH:
         return None

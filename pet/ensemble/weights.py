@@ -16,7 +16,10 @@ from pet.ensemble.predictions import out_of_fold_logits, pool_logits, stacked_lo
 from pet.ensemble.rules import Source, added_by_rules, rows_fired, rule_scores
 from pet.inputs.session import Session
 from pet.method.calibration import TRAINED, UNTRAINED, Scaling
+from pet.method.cross_fitting import share_of
 from pet.method.outcomes import Truth
+from pet.storage.files import read_record
+from pet.storage.units import DONE
 
 # How many labeled rows the expected temperature of a later generation counts as much as: after an
 # untrained start less is known of it. On validation rows 0.5 to 1.7 times the expected one was best
@@ -53,6 +56,8 @@ def member_weights(
     of_pattern = dict(zip(patterns, _pattern_weights(session, patterns, weighing), strict=True))
     if not patterns or len(patterns) == len(members):
         return [of_pattern.get(member, 1.0) for member in members]
+    if lineup.adds_encoder(members):
+        return _beside_first(session, lineup, members[-1], weighing)
     groups = group_weights(session, lineup, weighing)
     total = sum(of_pattern.values())
     if not total:  # none was right about any row: they count alike, and the group as ever
@@ -61,6 +66,15 @@ def member_weights(
         groups.encoder if member.kind == "encoder" else groups.patterns * of_pattern[member] / total
         for member in members
     ]
+
+
+def _beside_first(session: Session, lineup: Lineup, member: Member, weighing: Way) -> list[float]:
+    """Weigh generation 0, calibrated, and a later encoder member by how much of it that retains."""
+    of_first = member_weights(session, lineup, lineup.first, weighing=weighing)
+    scaling = expected_scaling(session, lineup, lineup.first, of_first)
+    share = share_of(read_record(folder_of(session.folder, member) / DONE)["retained"])
+    unit = (1 - share) / sum(of_first) / scaling.temperature
+    return [unit * weight for weight in of_first] + [share]
 
 
 def _pattern_weights(session: Session, members: Sequence[Member], weighing: Way) -> list[float]:
@@ -203,39 +217,59 @@ def expected_scaling(
     """Return the scaling that is expected of members without out-of-fold predictions.
 
     The first generation is scaled as labeled rows demand, or as is expected of its kind. Later ones
-    are not scaled, or as the first where only the encoder member has learned since; but they are
-    never less confident on the pool than the first was. Members that learn soft labels of others
+    are not scaled, or as the first where an encoder member stands beside it; but they are never
+    less confident on the pool than the first was. Members that learn soft labels of others
     would become less confident with every generation, while they become better. With `out_of_bag`
     0 nothing is scaled. Where the task knows the labels' shares, the pool is given these.
 
     Args:
         guess: the temperature of an untrained first generation without labeled rows.
     """
-    added = _offsets_of_patterns(session, lineup, members, weights)
-    found = _expected_scaling(session, lineup, members, weights, guess, added)
-    return _completed(session, members, weights, found, added)
+    outcome, labels, first = session.outcome, len(session.task.labels), lineup.first
+    if not session.config.out_of_bag:
+        found = outcome.plain_scaling(1.0, labels)
+    elif tuple(members) == first:
+        found = _scaling_of_first(session, lineup, weights, guess)
+    else:
+        of_first = member_weights(session, lineup, first)
+        at_first = expected_scaling(session, lineup, first, of_first, guess=guess)
+        before = at_first.probabilities(outcome.combine(pool_logits(session, first), of_first))
+        usual, added = outcome.plain_scaling(1.0, labels), np.zeros(labels)
+        if lineup.adds_encoder(members):
+            usual = at_first
+            if not outcome.several:
+                usual = outcome.plain_scaling(at_first.temperature, labels)
+                share = sum(weights[:-1]) / sum(weights)
+                added = share * at_first.temperature * np.asarray(at_first.offsets)
+        now = outcome.combine(pool_logits(session, members), weights) + added
+        found = outcome.as_confident_as(usual, now, before)
+        found = found.shifted(added) if added.any() else found
+    return _with_shares(session, members, weights, found)
 
 
-def _completed(
-    session: Session,
-    members: Sequence[Member],
-    weights: Sequence[float],
-    scaling: Scaling,
-    added: NDArray[np.float64],
+def _scaling_of_first(
+    session: Session, lineup: Lineup, weights: Sequence[float], guess: float
 ) -> Scaling:
-    """Make a scaling of logits to which `added` was added one of the logits themselves."""
-    own = scaling.shifted(added) if added.any() else scaling
-    return _with_shares(session, members, weights, own)
+    """Return the scaling of generation 0: as labeled rows demand, or as is expected of its kind."""
+    members = lineup.first
+    found = out_of_fold_logits(session, lineup, members, weights)
+    if found is None:
+        expected = guess if _untrained(members) else TRAINED
+        return session.outcome.plain_scaling(expected, len(session.task.labels))
+    rows, logits = found
+    added = _offsets_of_patterns(session, lineup, weights)
+    scaling = _scaling(session, members, logits + added, session.labeled.labels[rows])
+    return scaling.shifted(added) if added.any() else scaling
 
 
 def _offsets_of_patterns(
-    session: Session, lineup: Lineup, members: Sequence[Member], weights: Sequence[float]
+    session: Session, lineup: Lineup, weights: Sequence[float]
 ) -> NDArray[np.float64]:
-    """Return what the offsets of untrained patterns add to the members' combined logits. [labels]
+    """Return what untrained patterns' own offsets add to generation 0's combined logits. [labels]
 
-    Beside an encoder member, which learns how common each label is. The offsets of the whole that
-    were fitted with the first one do not suit later ones.
+    Beside an encoder member, which learns how common each label is.
     """
+    members = lineup.first
     patterns = [member for member in members if member.kind == "pattern"]
     nothing = np.zeros(len(session.task.labels))
     mixed = 0 < len(patterns) < len(members)
@@ -243,39 +277,10 @@ def _offsets_of_patterns(
         return nothing
     own = [weight for member, weight in zip(members, weights, strict=True) if member in patterns]
     found = out_of_fold_logits(session, lineup, patterns, own)
-    if found is None or not sum(own) or not session.config.out_of_bag:
+    if found is None or not sum(own):
         return nothing
     scaling = _scaling(session, patterns, found[1], session.labeled.labels[found[0]])
     return sum(own) / sum(weights) * scaling.temperature * np.asarray(scaling.offsets)
-
-
-def _expected_scaling(
-    session: Session,
-    lineup: Lineup,
-    members: Sequence[Member],
-    weights: Sequence[float],
-    guess: float,
-    added: NDArray[np.float64],
-) -> Scaling:
-    """Return the scaling of combined logits to which `added` was added. [labels]"""
-    outcome, labels = session.outcome, len(session.task.labels)
-    as_they_are = outcome.plain_scaling(1.0, labels)
-    if not session.config.out_of_bag:
-        return as_they_are
-    first = lineup.first
-    if tuple(members) == lineup.first:
-        found = out_of_fold_logits(session, lineup, members, weights)
-        if found is None:
-            return outcome.plain_scaling(guess if _untrained(members) else TRAINED, labels)
-        return _scaling(session, members, found[1] + added, session.labeled.labels[found[0]])
-    of_first = member_weights(session, lineup, first)
-    of_patterns = _offsets_of_patterns(session, lineup, first, of_first)
-    fitted = _expected_scaling(session, lineup, first, of_first, guess, of_patterns)
-    at_first = _completed(session, first, of_first, fitted, of_patterns)
-    before = at_first.probabilities(outcome.combine(pool_logits(session, first), of_first))
-    usual = fitted if _untrained(members) else as_they_are
-    now = outcome.combine(pool_logits(session, members), weights) + added
-    return outcome.as_confident_as(usual, now, before)
 
 
 def _scaling(

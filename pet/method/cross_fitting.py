@@ -26,6 +26,11 @@ from pet.method.ipet import retention
 TOO_WEAK, MOST = 0.6, 0.6
 
 
+def share_of(kept: float | None) -> float:
+    """Return the weight, 0 to 1, of who retains this much of the knowledge of an ensemble."""
+    return 0.0 if kept is None else float(np.clip((kept - TOO_WEAK) / (1 - TOO_WEAK), 0, MOST))
+
+
 def deal_texts(
     columns: Sequence[Sequence[str]], folds: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
@@ -66,7 +71,7 @@ def correct(soft_labels: Array, logits: Array, temperature: float) -> Correction
         logits: of the classifiers, out of fold. [rows, labels]
     """
     kept = retention(unsoften(soft_labels, temperature), logits.argmax(axis=1))
-    share = 0.0 if kept is None else float(np.clip((kept - TOO_WEAK) / (1 - TOO_WEAK), 0, MOST))
+    share = share_of(kept)
     if not share:
         return Correction(np.asarray(soft_labels, np.float32), kept, share)
     others = as_confident_as(logits, soft_labels, temperature)

@@ -16,6 +16,7 @@ from pet.method.calibration import (
     negative_log_likelihood,
 )
 from pet.method.ensembling import folds_of, softmax
+from pet.method.ipet import retention
 
 Array = NDArray[np.floating]
 
@@ -164,6 +165,8 @@ class Fitted:
         trust: what a drawn row counted beside a labeled one, as chosen.
         held_out: logits of the labeled rows by heads that were fitted without them, divided by
             the temperature; None where there are too few rows, or none is held out. [rows, labels]
+        retained: how much of what teachers of the labeled rows know of the drawn ones it predicts,
+            out of fold; see `ipet.retention`. None where there are none, or it cannot be measured.
     """
 
     head: LinearHead
@@ -171,6 +174,7 @@ class Fitted:
     trust: float
     temperature: float
     held_out: Array | None
+    retained: float | None = None
 
 
 def fit_calibrated(
@@ -235,16 +239,18 @@ def fit_to_teachers(
     gold = np.eye(drawn_targets.shape[1], dtype=np.float32)[labels]
     points, targets = np.concatenate([drawn, embeddings]), np.concatenate([drawn_targets, gold])
     folds = rng.permutation(len(drawn)) % min(FOLDS, len(drawn))
-    best: tuple[float, float, float] | None = None
+    best: tuple[float, float, float, float | None] | None = None
     for penalty in PENALTIES:
         held_out = _held_out(points, targets, np.ones(len(points)), folds, penalty)
         loss, temperature = likeliest_temperature(held_out, drawn_targets, lowest=0.1)
         if best is None or loss < best[0]:
-            best = loss, penalty, temperature
+            retained = retention(drawn_targets, held_out.argmax(axis=1))
+            best = loss, penalty, temperature, retained
     assert best is not None, "there is a penalty to try"
-    _, penalty, temperature = best
+    _, penalty, temperature, retained = best
     head = fit_head(points, targets, penalty).divided(temperature)
-    return Fitted(head.without_opinion_on(~_shown(targets)), penalty, TRUST[0], temperature, None)
+    head = head.without_opinion_on(~_shown(targets))
+    return Fitted(head, penalty, TRUST[0], temperature, None, retained)
 
 
 def _held_out(

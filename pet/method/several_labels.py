@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pet.method.calibration import Scaling
-from pet.method.cross_fitting import MOST, TOO_WEAK, Correction
+from pet.method.cross_fitting import Correction, share_of
 from pet.method.ensembling import Array, folds_of
 from pet.method.linear_head import (
     FOLDS,
@@ -456,7 +456,16 @@ def fit_calibrated_heads(
                 rows = None if before else held_out / temperature
                 best = loss, Fitted(head, penalty, trust, temperature, rows)
     assert best is not None, "there is a penalty to try"
-    return best[1]
+    fitted = best[1]
+    if before is None or len(drawn) < 2:
+        return fitted
+    folds = rng.permutation(len(drawn)) % min(FOLDS, len(drawn))
+    held_out = np.empty(drawn_targets.shape)
+    for fold in np.unique(folds):
+        others = np.append(np.full(len(truth), True), folds != fold)
+        head = fit_label_heads(points[others], targets[others], fitted.penalty, base=base)
+        held_out[folds == fold] = head.logits(drawn[folds == fold])
+    return replace(fitted, retained=label_retention(drawn_targets, held_out))
 
 
 def soften(logits: Array, temperature: float) -> Array:
@@ -478,7 +487,7 @@ def correct_labels(soft_labels: Array, logits: Array, temperature: float) -> Cor
     """
     known = unsoften_labels(soft_labels, temperature)
     kept = label_retention(known, logits)
-    share = 0.0 if kept is None else float(np.clip((kept - TOO_WEAK) / (1 - TOO_WEAK), 0, MOST))
+    share = share_of(kept)
     if not share:
         return Correction(np.asarray(soft_labels, np.float32), kept, share)
     mixed = (1 - share) * log_odds(known) + share * _likeliest(logits, known)

@@ -158,6 +158,7 @@ def test_members_that_are_not_trained_are_asked_as_they_are(
     report = label_pool(config)
     assert set(report["generations"][1]["members"]) == {
         *(f"untrained-{name}" for name in samples.PATTERNS),
+        "encoder-g0",
         "encoder-g1",
     }
     assert not list((Path(config.out) / "members").glob("g*"))

@@ -11,14 +11,16 @@ import pytest
 
 from pet.config import TrainingConfig
 from pet.ensemble import weights as weighing
-from pet.ensemble.members import Member
+from pet.ensemble.members import Member, folder_of
 from pet.ensemble.predictions import out_of_fold_logits, out_of_fold_rows, pool_logits
 from pet.ensemble.weights import ensemble_scaling, member_weights, teacher_probabilities
 from pet.inputs.reading import open_session
+from pet.inputs.session import Session
 from pet.method.calibration import UNTRAINED, fit_scaling
+from pet.method.cross_fitting import share_of
 from pet.method.ensembling import agreement_weights, combine, softmax
 from pet.pipeline import label_pool
-from pet.storage.files import read_json
+from pet.storage.files import read_json, write_json
 from pet.storage.units import DONE
 from tests.support import samples
 from tests.support.lineups import planned
@@ -171,28 +173,69 @@ def test_a_tasks_own_weights_stand_in_for_measured_accuracy(
     assert member_weights(session, planned(session), first, weighing="accuracy") != expected
 
 
-def test_untrained_patterns_keep_their_offsets_beside_later_encoder_members(
-    config_for: Configure, model_folder: Any
-) -> None:
-    """News of which half is earnings: as the encoder learned that, patterns that had not outvoted
-    it, since the first one's offsets stood for both."""
+@pytest.fixture
+def asked_alone(config_for: Configure, model_folder: Any) -> Session:
+    """A run whose patterns never learn, beside an encoder."""
     config = config_for(
-        encoder=str(model_folder("bert")), generations=1, member=TrainingConfig(steps=0)
+        encoder=str(model_folder("bert")), generations=2, member=TrainingConfig(steps=0)
     )
     label_pool(config)
-    session = open_session(config)
-    lineup = planned(session)
-    left = []
-    for members in lineup.generations[:2]:
-        weights = member_weights(session, lineup, members)
-        scaling = ensemble_scaling(session, lineup, members, weights)
-        patterns = [member for member in members if member.kind == "pattern"]
-        own = weights[: len(patterns)]
-        found = out_of_fold_logits(session, lineup, patterns, own)
-        assert found is not None
-        truth = session.labeled.labels[found[0]]
-        of_patterns = fit_scaling(found[1], truth, expected=UNTRAINED)
-        added = sum(own) / sum(weights) * of_patterns.temperature * np.array(of_patterns.offsets)
-        assert added.any()
-        left.append(np.array(scaling.offsets) - added / scaling.temperature)
-    np.testing.assert_allclose(left[0], left[1], atol=1e-6)
+    return open_session(config)
+
+
+def test_untrained_patterns_have_their_own_offsets_beside_the_encoder(asked_alone: Session) -> None:
+    """News of which half is earnings: the encoder learns that, patterns without do not."""
+    lineup = planned(asked_alone)
+    weights = member_weights(asked_alone, lineup, lineup.first)
+    patterns = [member for member in lineup.first if member.kind == "pattern"]
+    own = weights[: len(patterns)]
+    found = out_of_fold_logits(asked_alone, lineup, patterns, own)
+    together = out_of_fold_logits(asked_alone, lineup, lineup.first, weights)
+    assert found is not None
+    assert together is not None
+    truth = asked_alone.labeled.labels[found[0]]
+    of_patterns = fit_scaling(found[1], truth, expected=UNTRAINED)
+    added = sum(own) / sum(weights) * of_patterns.temperature * np.array(of_patterns.offsets)
+    assert added.any()
+    expected = fit_scaling(together[1] + added, truth, expected=UNTRAINED)
+    scaling = ensemble_scaling(asked_alone, lineup, lineup.first, weights)
+    left = np.array(scaling.offsets) - added / scaling.temperature
+    np.testing.assert_allclose(left, expected.offsets, atol=1e-6)
+
+
+def test_what_labeled_rows_taught_counts_as_much_in_every_generation(asked_alone: Session) -> None:
+    """Patterns that never learn were counted anew beside each encoder member, which had learned
+    from them: the first encoder member's part was halved with every generation."""
+    lineup = planned(asked_alone)
+    of_first = member_weights(asked_alone, lineup, lineup.first)
+    for members in lineup.generations[1:]:
+        assert members[:-1] == lineup.first
+        weights = member_weights(asked_alone, lineup, members)
+        ratio = np.array(weights[:-1]) / of_first
+        np.testing.assert_allclose(ratio, ratio[0])
+        record = read_json(folder_of(asked_alone.folder, members[-1]) / DONE)
+        assert weights[-1] == share_of(record["retained"])
+
+
+def test_a_later_encoder_member_that_learned_nothing_changes_nothing(asked_alone: Session) -> None:
+    """Films' opinions do not show in embeddings that were made for subjects."""
+    lineup = planned(asked_alone)
+    members = lineup.generations[1]
+    record = folder_of(asked_alone.folder, members[-1]) / DONE
+    write_json(record, {**read_json(record), "retained": 0.3})
+
+    def predicted(members: Any) -> Any:
+        weights = member_weights(asked_alone, lineup, members)
+        scaling = ensemble_scaling(asked_alone, lineup, members, weights)
+        return scaling.probabilities(combine(pool_logits(asked_alone, members), weights))
+
+    np.testing.assert_allclose(predicted(members), predicted(lineup.first), atol=1e-3)
+
+
+def test_a_generation_with_a_later_encoder_member_predicts_no_labeled_row_out_of_fold(
+    asked_alone: Session,
+) -> None:
+    lineup = planned(asked_alone)
+    members = lineup.generations[1]
+    assert out_of_fold_logits(asked_alone, lineup, lineup.first, [1.0] * 4) is not None
+    assert out_of_fold_logits(asked_alone, lineup, members, [1.0] * 5) is None

@@ -7,6 +7,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, roc_auc_score
 
+from pet.method.linear_head import Chosen
 from pet.method.several_labels import (
     LabelScaling,
     area_under_curve,
@@ -143,6 +144,20 @@ def test_an_encoder_is_scored_out_of_fold_and_bad_teachers_teach_nothing() -> No
     assert fitted.held_out is not None
     known = log_loss(sigmoid(base_log_odds(truth) + fitted.held_out), truth)
     assert known < log_loss(np.broadcast_to(truth.mean(axis=0), truth.shape), truth)
+
+
+def test_what_an_encoder_retains_of_its_teachers_is_measured_out_of_fold() -> None:
+    truth, evidence = rows(80)
+    base, rng = base_log_odds(truth), np.random.default_rng(0)
+    before = Chosen(1.0, 1.0, 80)
+    taught = sigmoid(evidence + base).astype(np.float32)
+    shown = fit_calibrated_heads(evidence, truth, evidence, taught, base, rng, before).retained
+    shuffled = rng.permutation(taught)
+    chance = fit_calibrated_heads(evidence, truth, evidence, shuffled, base, rng, before).retained
+    assert shown is not None
+    assert shown > 0.8
+    assert chance is not None
+    assert chance < 0.4
 
 
 def test_the_better_of_two_models_gets_the_larger_share() -> None:

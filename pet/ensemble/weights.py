@@ -49,6 +49,8 @@ def member_weights(
         everybody = list(among or members)
         weights = session.outcome.agreement_weights(pool_logits(session, everybody))
         return [weights[everybody.index(member)] for member in members]
+    if weighing != "uniform" and lineup.adds_encoder(members):
+        return _beside_first(session, lineup, members[-1], weighing)
     measured = weighing == "accuracy" and len(session.labeled) > 1  # one row is too few
     if not measured and weighing != "task":
         return [1.0] * len(members)
@@ -56,8 +58,6 @@ def member_weights(
     of_pattern = dict(zip(patterns, _pattern_weights(session, patterns, weighing), strict=True))
     if not patterns or len(patterns) == len(members):
         return [of_pattern.get(member, 1.0) for member in members]
-    if lineup.adds_encoder(members):
-        return _beside_first(session, lineup, members[-1], weighing)
     groups = group_weights(session, lineup, weighing)
     total = sum(of_pattern.values())
     if not total:  # none was right about any row: they count alike, and the group as ever
@@ -71,7 +71,8 @@ def member_weights(
 def _beside_first(session: Session, lineup: Lineup, member: Member, weighing: Way) -> list[float]:
     """Weigh generation 0, calibrated, and a later encoder member by how much of it that retains."""
     of_first = member_weights(session, lineup, lineup.first, weighing=weighing)
-    scaling = expected_scaling(session, lineup, lineup.first, of_first)
+    # Without labeled rows, as its teachers' soft labels were.
+    scaling = expected_scaling(session, lineup, lineup.first, of_first, guess=1.0)
     share = share_of(read_record(folder_of(session.folder, member) / DONE)["retained"])
     unit = (1 - share) / sum(of_first) / scaling.temperature
     return [unit * weight for weight in of_first] + [share]

@@ -384,7 +384,8 @@ class OneLabel(Outcome):
         rng: np.random.Generator,
         before: Chosen | None,
     ) -> Fitted:
-        fit = fit_calibrated if before is None or len(drawn) < 2 else fit_to_teachers
+        known = before is not None or not len(truth)
+        fit = fit_to_teachers if known and len(drawn) > 1 else fit_calibrated
         return fit(embeddings, truth, drawn, drawn_targets, rng)
 
     def correct(self, soft_labels: Array, logits: Array, temperature: float) -> Correction:

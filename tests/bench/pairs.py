@@ -111,6 +111,10 @@ def zero_shot(cell: PairCell) -> dict[str, Any]:
         return runs.label_figures(out, Path(cell.task), texts)
 
 
+def accuracies(found: dict[str, Any]) -> str:
+    return ", ".join(f"{method} {own['accuracy']:.3f}" for method, own in found.items())
+
+
 def document(cells: Sequence[PairCell], split: str) -> str:
     """Lay out means over the labeled sets, by number of labels."""
     figures: dict[str, dict[int, list[float]]] = {}
@@ -152,7 +156,7 @@ def main() -> None:
         for labels in options.labels
         for seed in (options.seeds if labels else options.seeds[:1])  # without labels all are one
     ]
-    measure_missing(cells, measure)
+    measure_missing(cells, measure, accuracies)
     write_page(options.write, document(cells, options.split))
 
 

@@ -239,3 +239,20 @@ def test_a_generation_with_a_later_encoder_member_predicts_no_labeled_row_out_of
     members = lineup.generations[1]
     assert out_of_fold_logits(asked_alone, lineup, lineup.first, [1.0] * 4) is not None
     assert out_of_fold_logits(asked_alone, lineup, members, [1.0] * 5) is None
+
+
+def test_without_labels_an_encoder_member_counts_as_far_as_it_retains_what_patterns_predict(
+    config_for: Configure, model_folder: Any
+) -> None:
+    config = config_for(
+        labeled=None,
+        encoder=str(model_folder("bert")),
+        generations=1,
+        member=TrainingConfig(steps=0),
+    )
+    label_pool(config)
+    session = open_session(config)
+    members = planned(session).generations[1]
+    record = read_json(folder_of(session.folder, members[-1]) / DONE)
+    assert record["retained"] is not None
+    assert member_weights(session, planned(session), members)[-1] == share_of(record["retained"])

@@ -112,6 +112,7 @@ def zero_shot(cell: PairCell) -> dict[str, Any]:
 
 
 def accuracies(found: dict[str, Any]) -> str:
+    """Give the accuracy of each method, for a line on the screen."""
     return ", ".join(f"{method} {own['accuracy']:.3f}" for method, own in found.items())
 
 

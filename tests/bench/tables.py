@@ -42,7 +42,7 @@ METHODS = (
 
 # The state of the method that a cell measures: raised when the method changes, so that figures of
 # two states are never averaged. Figures of a former one stay until they are measured again.
-STATE = 2
+STATE = 3
 
 # task, method, labels, measure -> a figure per labeled set
 Figures = dict[tuple[str, str, str, str], list[float]]

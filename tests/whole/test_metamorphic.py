@@ -43,7 +43,8 @@ TRAINED: dict[str, Any] = {
     "member": {"steps": 20, "batch_size": 6, "learning_rate": 0.01},
     "temperature": 0.2,
 }
-# A student of the same kind, on any machine. Rounding grows with such rates: it is compared when it is finished.
+# A student of the same kind, without dropout, with which it may learn nothing. Rounding grows with
+# such rates: it is compared when it is finished.
 STUDENT = {"steps": 60, "batch_size": 8, "learning_rate": 0.03, "dropout": 0.0}
 LABEL_LINES = ('sport = "sport"', 'space = ["space", "moon"]', 'business = "business"')
 

@@ -13,13 +13,12 @@ from pet.ensemble.logits import read_logits
 from pet.ensemble.members import Member
 from pet.inputs.pool_sample import unlabeled_rows
 from pet.inputs.session import Session
-from pet.method.linear_head import load_head
 from pet.method.outcomes import outcome_of
 from pet.models.adapter import is_adapter
 from pet.models.loading import choose_device
 from pet.models.model import Model
 from pet.models.scoring import Columns, cloze_encoder
-from pet.models.sentence_encoder import EncoderClassifier, SentenceEncoder, encoder_length
+from pet.models.sentence_encoder import SentenceEncoder, encoder_length
 from pet.models.teachers import Backbone, load_teacher
 from pet.storage.units import file_digest
 from pet.tasks.compilation import plain_encoder
@@ -35,11 +34,8 @@ def load_member(
     backbone: Backbone,
     calibrated: bool = True,
 ) -> tuple[Model, Encoder]:
-    """Load a trained member of a run; adapters and untrained members share the backbone."""
+    """Load a pattern's member of a run; adapters and untrained members share the backbone."""
     folder = run / "members" / member.name
-    if member.kind == "encoder":
-        sentences, encoder = load_sentence_encoder(config, task)
-        return EncoderClassifier(sentences, load_head(folder)), encoder
     if member.generation is None:
         model = backbone.model
     elif is_adapter(folder):

@@ -12,12 +12,13 @@ import torch
 from numpy.typing import NDArray
 
 from pet.data.pool import PoolBatch
-from pet.ensemble.member_models import load_member, prior_digests
+from pet.ensemble.member_models import load_member, load_sentence_encoder, prior_digests
 from pet.ensemble.members import Member, parse_member
 from pet.ensemble.rules import rule_scores
 from pet.errors import InputError, Problem
 from pet.finished.finished_run import FinishedRun, refuse_changed
 from pet.method.calibration import Scaling
+from pet.method.linear_head import load_head
 from pet.method.outcomes import Outcome
 from pet.models.cloze_model import ClozeModel
 from pet.models.model import Model
@@ -26,7 +27,9 @@ from pet.models.scoring import (
     Tokens,
     in_scoring_precision,
     refuse_not_finite,
+    score_columns,
     score_in_turn,
+    share_ticks,
     tokenize_columns,
 )
 from pet.models.sentence_encoder import encoder_digest
@@ -146,14 +149,21 @@ def ensemble_predictor(run: FinishedRun) -> Predict:
         refuse_changed(run.folder / run.config.base)
     backbone = Backbone.of(run.config, run.folder)
     _refuse_other_models(run, members, backbone)
-    load = _loader(run, members, backbone)
+    patterns = [member for member in members if member.kind != "encoder"]
+    load = _loader(run, patterns, backbone)
     prompts = None
-    if run.config.member.tuning == "soft-prompt":
+    if run.config.member.tuning == "soft-prompt" and patterns == members:
         prompts = PromptEnsemble.of([load(member) for member in members])
+    heads = {
+        member: load_head(run.folder / "members" / member.name)
+        for member in members
+        if member.kind == "encoder"
+    }
+    sentences = functools.cache(lambda: load_sentence_encoder(run.config, run.task))
 
     def by_model() -> Iterator[tuple[Any, list[Encoder]]]:
         """Load members one after another; untrained ones are one model with several patterns."""
-        for untrained, own in itertools.groupby(members, lambda m: m.generation is None):
+        for untrained, own in itertools.groupby(patterns, lambda m: m.generation is None):
             if untrained:
                 loaded = [load(member) for member in own]
                 yield loaded[0][0], [encoder for _, encoder in loaded]
@@ -165,9 +175,15 @@ def ensemble_predictor(run: FinishedRun) -> Predict:
     def predict(columns: Columns, tick: Tick) -> Predictions:
         logits = None if prompts is None else prompts.score(columns)
         if logits is None:
-            logits = score_in_turn(
-                by_model(), len(members), columns, run.config.tokens_per_batch, tick
-            )
+            size, scores_of = run.config.tokens_per_batch, {}
+            counted = share_ticks(tick, bool(patterns) + bool(heads))
+            if patterns:
+                found = score_in_turn(by_model(), len(patterns), columns, size, counted)
+                scores_of = dict(zip(patterns, found, strict=True))
+            if heads:
+                vectors = score_columns(*sentences(), columns, size, counted)
+                scores_of |= {member: head.logits(vectors) for member, head in heads.items()}
+            logits = np.stack([scores_of[member] for member in members])
         else:
             tick(logits.shape[1])
         scores = scaling.of(outcome.combine(logits, weights))

@@ -14,7 +14,6 @@ from transformers.utils.hub import cached_file
 
 from pet.config import ModelRef, RunConfig
 from pet.errors import InputError, Problem
-from pet.method.linear_head import LinearHead
 from pet.models.batching import Rows
 from pet.models.loading import (
     check_vocabulary,
@@ -125,26 +124,6 @@ def pooling_of(ref: ModelRef) -> str:
             "take another sentence encoder",
         )
     )
-
-
-class EncoderClassifier(Model):
-    """A sentence encoder with a linear head on it: the encoder member, for new texts."""
-
-    def __init__(self, sentences: SentenceEncoder, head: LinearHead):
-        super().__init__(
-            sentences.module, sentences.tokenizer, sentences.device, precision=sentences.precision
-        )
-        self._sentences = sentences
-        self._weight = torch.from_numpy(head.weight).to(self.device)
-        self._bias = torch.from_numpy(head.bias).to(self.device)
-
-    def outputs_at_once(self, encoder: Encoder, texts: Texts, rows: Rows) -> Tensor:
-        """Score every label. [rows, labels], float32"""
-        return self._sentences.outputs_at_once(encoder, texts, rows) @ self._weight + self._bias
-
-    def output_width(self, encoder: Encoder) -> int:
-        """How many labels are scored."""
-        return len(self._bias)
 
 
 def _json_of(ref: ModelRef, name: str) -> Any:

@@ -17,14 +17,17 @@ from pet.ensemble.logits import read_logits
 from pet.ensemble.predictions import out_of_fold_logits
 from pet.ensemble.weights import group_weights, member_weights
 from pet.errors import InputError
+from pet.finished import predictors
+from pet.finished.finished_run import open_run
 from pet.finished.inference import label_new_pool
+from pet.inputs.pool_sample import unlabeled_rows
 from pet.inputs.reading import open_session
 from pet.method.calibration import UNTRAINED, Scaling, fit_scaling
 from pet.method.ensembling import combine
 from pet.models.scoring import score_columns
 from pet.models.sentence_encoder import POOLING, SentenceEncoder
 from pet.pipeline import label_pool
-from pet.progress import SILENT
+from pet.progress import SILENT, no_tick
 from pet.storage.files import read_json
 from pet.storage.units import DONE
 from pet.tasks.compilation import plain_encoder
@@ -101,6 +104,29 @@ def test_a_model_asked_anew_says_what_was_written_down(encoded: Any, tmp_path: P
     scaling = Scaling(record["ensemble_temperature"], tuple(record["ensemble_offsets"]))
     expected = scaling.probabilities(ensemble_scores)
     np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_a_text_is_embedded_once_for_all_encoder_members(
+    config_for: Configure, model_folder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside patterns that never learn there are two of them, with one encoder."""
+    config = config_for(
+        encoder=str(model_folder("bert")), member={"steps": 0}, generations=2, growth_factor=1.5
+    )
+    label_pool(config)
+    run, loaded = open_run(Path(config.out)), []
+    load = predictors.load_sentence_encoder
+    monkeypatch.setattr(
+        predictors, "load_sentence_encoder", lambda *given: loaded.append(load(*given)) or loaded[0]
+    )
+    members, weights, scaling = predictors.read_ensemble(run)
+    columns = unlabeled_rows(open_session(config)).columns
+    found = predictors.ensemble_predictor(run)(columns, no_tick).probabilities
+    stack = np.stack([scores_in(run.folder / "members" / m.name / "logits") for m in members])
+    expected = scaling.probabilities(combine(stack, weights))
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert sum(member.kind == "encoder" for member in members) == 2
+    assert len(loaded) == 1
 
 
 def test_another_encoder_under_the_same_name_is_refused(

@@ -66,7 +66,10 @@ def _not_taken_up(session: Session, lineup: Lineup, members: Sequence[Member]) -
         return ""
     wanted = KEPT if alone else KEPT_WITHOUT_LABELS
     shares = [
-        share for member in learners if (share := _taken_up(session, lineup, member)) is not None
+        share
+        for member in learners
+        if (share := _retained(session, member) if alone else _taken_up(session, lineup, member))
+        is not None
     ]
     if not shares or (kept := float(np.mean(shares))) >= wanted:
         return ""
@@ -75,6 +78,12 @@ def _not_taken_up(session: Session, lineup: Lineup, members: Sequence[Member]) -
         f"{who} {kept:.0%} of what its teachers predict of rows that it has not learned from; "
         f"{wanted:.0%} are wanted"
     )
+
+
+def _retained(session: Session, member: Member) -> float | None:
+    """The share of its teachers' knowledge that an encoder member retains, out of fold."""
+    found: float | None = read_record(folder_of(session.folder, member) / DONE)["retained"]
+    return found
 
 
 def _taken_up(session: Session, lineup: Lineup, member: Member) -> float | None:

@@ -29,8 +29,8 @@ from tests.bench.workers import side_by_side
 TASKS = ("newsgroups", "movies", "reuters")
 LABELS = (0, 10, 50, 100)
 SEEDS = (0, 1, 2, 3, 4)
-METHODS = ("plain", "setfit", "pet", "larger")
-NEEDS_LABELS = ("plain", "setfit")
+METHODS = ("plain", "consistency", "setfit", "pet", "larger")
+NEEDS_LABELS = ("plain", "consistency", "setfit")
 
 
 @dataclass(frozen=True)
@@ -127,6 +127,10 @@ def measure_here(cell: Cell) -> dict[str, Any]:
         from tests.bench import baselines
 
         return baselines.measure(cell)
+    if cell.method == "consistency":
+        from tests.bench import consistency
+
+        return consistency.measure(cell)
     if cell.method == "setfit":
         from tests.bench import setfit
 

@@ -29,6 +29,7 @@ METHODS = (
     "MiniLM + LR, self-training",
     "SetFit",
     "BERT-tiny, fine-tuned",
+    "BERT-tiny, consistency training",
     "BERT-tiny, zero-shot, mean pattern",
     "BERT-tiny: ensemble",
     "BERT-tiny: student",

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from pet.ensemble import stopping as growing
-from pet.ensemble.members import Member
+from pet.ensemble.members import Member, folder_of
 from pet.inputs.pool_sample import unlabeled_rows
 from pet.inputs.reading import open_session
-from pet.method import outcomes
+from pet.method import linear_head, outcomes
 from pet.pipeline import label_pool
 from pet.storage.files import read_record
 from pet.storage.units import DONE
@@ -36,7 +35,7 @@ def config(config_for: Configure, model_folder: Any) -> Any:
 def test_an_encoder_that_cannot_say_what_it_was_taught_leads_the_ensemble_astray(
     config: Any, monkeypatch: pytest.MonkeyPatch, kept: float, generation: int
 ) -> None:
-    monkeypatch.setattr(outcomes, "retention", lambda said, labels: kept)
+    monkeypatch.setattr(linear_head, "retention", lambda said, labels: kept)
     listener = samples.Listener()
     report = label_pool(config, observer=listener)
     assert f"encoder-g{generation}" in report["weights"]
@@ -59,8 +58,8 @@ def test_without_labeled_rows_patterns_that_lose_what_they_were_taught_are_not_k
     assert len(lines) == stopped
 
 
-def test_it_is_asked_about_rows_that_it_has_not_learned_from(
-    config: Any, monkeypatch: pytest.MonkeyPatch
+def test_a_pattern_is_asked_about_rows_that_it_has_not_learned_from(
+    config_for: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
 
@@ -69,11 +68,16 @@ def test_it_is_asked_about_rows_that_it_has_not_learned_from(
         return 1.0
 
     monkeypatch.setattr(outcomes, "retention", kept)
+    monkeypatch.setattr(growing, "degradation", lambda *signs, **others: "")
+    config = config_for(labeled=None, generations=1)
     label_pool(config)
     session = open_session(config)
-    drawn = read_record(Path(config.out) / "members" / "encoder-g1" / DONE)["drawn"]["rows"]
-    assert asked == [len(unlabeled_rows(session)) - len(drawn)]
-    assert len(drawn) > 0
+    drawn = [
+        len(read_record(folder_of(session.folder, member) / DONE)["drawn"]["rows"])
+        for member in planned(session).generations[1]
+    ]
+    assert asked == [len(unlabeled_rows(session)) - own for own in drawn]
+    assert all(drawn)
 
 
 def test_patterns_that_learn_too_are_not_stopped_for_the_encoders_sake(

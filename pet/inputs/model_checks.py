@@ -8,7 +8,7 @@ from functools import partial
 
 import torch
 
-from pet.config import LINEAR, ModelRef, RunConfig
+from pet.config import LINEAR, PRESETS, ModelRef, RunConfig
 from pet.errors import InputError, Problem, gather
 from pet.models.adapter_kinds import start_adapter
 from pet.models.cloze_model import ClozeModel
@@ -160,8 +160,9 @@ def check_length(config: RunConfig, ref: ModelRef, setting: str = "max_length") 
 
 def linear_student_problems(config: RunConfig) -> list[Problem]:
     """State which settings ask of a linear student what only a language model has."""
+    of_preset = PRESETS[config.preset].get("student_max_length")  # it is of other students
     asked = {
-        "student_max_length": config.student_max_length is not None,
+        "student_max_length": config.student_max_length not in (None, of_preset),
         "student.exits": config.student.exits,
         "student.tuning": config.student.tuning != "full",
     }

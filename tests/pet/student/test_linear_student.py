@@ -212,6 +212,13 @@ def test_settings_of_language_models_are_refused_before_anything_is_written(
     assert not Path(config.out).exists()
 
 
+def test_a_presets_length_of_the_student_is_no_bar(config_for: Callable[..., Any]) -> None:
+    """A large causal teacher beside an encoder takes preset cpu by itself."""
+    config = config_for(**LINEAR, preset="cpu")
+    assert config.student_max_length
+    assert not linear_student_problems(config)
+
+
 def test_steps_that_it_does_not_take_are_named(run: Path, run_copy: Path) -> None:
     listener = samples.Listener()
     config = open_run(run).config.model_copy(update={"out": str(run_copy)})

@@ -21,6 +21,7 @@ from pet.finished.exports import export_run
 from pet.finished.finished_run import open_run
 from pet.finished.inference import evaluate_run, label_new_pool, predict_texts
 from pet.finished.predictors import student_of
+from pet.inputs.model_checks import linear_student_problems
 from pet.nightly.night import label_new
 from pet.pipeline import label_pool
 from pet.progress import SILENT

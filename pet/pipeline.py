@@ -206,7 +206,7 @@ class _Stages:
         score = partial(score_members, session, lineup)
         for number, members in enumerate(lineup.generations):
             name = f"generation {number}"
-            if to_train := [member for member in members if member.generation is not None]:
+            if to_train := [member for member in members if member.generation == number]:
                 self.stage(f"{name}: members", self.jobs("train", train, to_train))
             self.stage(f"{name}: scoring", self.group_jobs("score", score, members))
             if number == 0 and lineup.held_out[0]:

@@ -19,6 +19,9 @@ from pet.models.training import training_shape
 from pet.storage.units import fingerprint
 from pet.tasks.rules import rules_shape
 
+# What later encoder members record; those of former runs do not, and are made again.
+OF_LATER_ENCODERS = {"retained": "out of fold"}
+
 LM_ROWS = 3  # unlabeled rows per labeled row of the auxiliary loss: Table 5 of the paper
 
 
@@ -100,6 +103,8 @@ def _fingerprint(
     shape["labeled"] = session.digests["labeled"]
     shape["seed"] = member_seed(config, "member", member)
     if member.generation:
+        if is_encoder:
+            shape |= OF_LATER_ENCODERS
         teachers = lineup.teachers[member]
         # The temperature of teachers depends on their whole generation, and on the first.
         sources = dict.fromkeys([*lineup.before(member), *lineup.first, *teachers])

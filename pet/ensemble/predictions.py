@@ -62,6 +62,12 @@ def is_trained_jointly(session: Session) -> bool:
     return bool(read_record(session.folder / "joint" / DONE)["kept"])
 
 
+def retained_by(session: Session, member: Member) -> float | None:
+    """Return how much of its teachers' knowledge a later encoder member retains, out of fold."""
+    found: float | None = read_record(folder_of(session.folder, member) / DONE)["retained"]
+    return found
+
+
 def has_clean_teachers(session: Session, lineup: Lineup, member: Member) -> bool:
     """Return whether no teacher of an encoder member has learned from the labeled rows."""
     teachers = lineup.teachers[member] if member.generation else ()

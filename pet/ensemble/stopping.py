@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from pet.ensemble.lineup import Lineup
 from pet.ensemble.members import Member, folder_of
-from pet.ensemble.predictions import pool_logits
+from pet.ensemble.predictions import pool_logits, retained_by
 from pet.ensemble.weights import ensemble_scores, teacher_probabilities
 from pet.inputs.pool_sample import unlabeled_rows
 from pet.inputs.session import Session
@@ -65,12 +66,9 @@ def _not_taken_up(session: Session, lineup: Lineup, members: Sequence[Member]) -
     if not alone and len(session.labeled):
         return ""
     wanted = KEPT if alone else KEPT_WITHOUT_LABELS
-    shares = [
-        share
-        for member in learners
-        if (share := _retained(session, member) if alone else _taken_up(session, lineup, member))
-        is not None
-    ]
+    measure = retained_by if alone else partial(_taken_up, lineup=lineup)
+    measured = [measure(session, member) for member in learners]
+    shares = [share for share in measured if share is not None]
     if not shares or (kept := float(np.mean(shares))) >= wanted:
         return ""
     who = "the encoder predicts" if alone else "without labeled rows, a member predicts"
@@ -80,13 +78,7 @@ def _not_taken_up(session: Session, lineup: Lineup, members: Sequence[Member]) -
     )
 
 
-def _retained(session: Session, member: Member) -> float | None:
-    """The share of its teachers' knowledge that an encoder member retains, out of fold."""
-    found: float | None = read_record(folder_of(session.folder, member) / DONE)["retained"]
-    return found
-
-
-def _taken_up(session: Session, lineup: Lineup, member: Member) -> float | None:
+def _taken_up(session: Session, member: Member, lineup: Lineup) -> float | None:
     """The share of its teachers' knowledge that a member retains on rows that it did not draw."""
     drawn = read_record(folder_of(session.folder, member) / DONE)["drawn"]["rows"]
     new = ~np.isin(unlabeled_rows(session).ids, drawn)

@@ -12,14 +12,17 @@ from numpy.typing import NDArray
 from pet.ensemble.lineup import Lineup
 from pet.ensemble.logits import read_logits
 from pet.ensemble.members import Member, Way, folder_of, weighing_of
-from pet.ensemble.predictions import out_of_fold_logits, pool_logits, stacked_logits
+from pet.ensemble.predictions import (
+    out_of_fold_logits,
+    pool_logits,
+    retained_by,
+    stacked_logits,
+)
 from pet.ensemble.rules import Source, added_by_rules, rows_fired, rule_scores
 from pet.inputs.session import Session
 from pet.method.calibration import TRAINED, UNTRAINED, Scaling
 from pet.method.cross_fitting import share_of
 from pet.method.outcomes import Truth
-from pet.storage.files import read_record
-from pet.storage.units import DONE
 
 # How many labeled rows the expected temperature of a later generation counts as much as: after an
 # untrained start less is known of it. On validation rows 0.5 to 1.7 times the expected one was best
@@ -73,7 +76,7 @@ def _beside_first(session: Session, lineup: Lineup, member: Member, weighing: Wa
     of_first = member_weights(session, lineup, lineup.first, weighing=weighing)
     # Without labeled rows, as its teachers' soft labels were.
     scaling = expected_scaling(session, lineup, lineup.first, of_first, guess=1.0)
-    share = share_of(read_record(folder_of(session.folder, member) / DONE)["retained"])
+    share = share_of(retained_by(session, member))
     unit = (1 - share) / sum(of_first) / scaling.temperature
     return [unit * weight for weight in of_first] + [share]
 
@@ -226,25 +229,12 @@ def expected_scaling(
     Args:
         guess: the temperature of an untrained first generation without labeled rows.
     """
-    outcome, labels, first = session.outcome, len(session.task.labels), lineup.first
     if not session.config.out_of_bag:
-        found = outcome.plain_scaling(1.0, labels)
-    elif tuple(members) == first:
+        found = session.outcome.plain_scaling(1.0, len(session.task.labels))
+    elif tuple(members) == lineup.first:
         found = _scaling_of_first(session, lineup, weights, guess)
     else:
-        of_first = member_weights(session, lineup, first)
-        at_first = expected_scaling(session, lineup, first, of_first, guess=guess)
-        before = at_first.probabilities(outcome.combine(pool_logits(session, first), of_first))
-        usual, added = outcome.plain_scaling(1.0, labels), np.zeros(labels)
-        if lineup.adds_encoder(members):
-            usual = at_first
-            if not outcome.several:
-                usual = outcome.plain_scaling(at_first.temperature, labels)
-                share = sum(weights[:-1]) / sum(weights)
-                added = share * at_first.temperature * np.asarray(at_first.offsets)
-        now = outcome.combine(pool_logits(session, members), weights) + added
-        found = outcome.as_confident_as(usual, now, before)
-        found = found.shifted(added) if added.any() else found
+        found = _scaling_of_later(session, lineup, members, weights, guess)
     return _with_shares(session, members, weights, found)
 
 
@@ -261,6 +251,30 @@ def _scaling_of_first(
     added = _offsets_of_patterns(session, lineup, weights)
     scaling = _scaling(session, members, logits + added, session.labeled.labels[rows])
     return scaling.shifted(added) if added.any() else scaling
+
+
+def _scaling_of_later(
+    session: Session,
+    lineup: Lineup,
+    members: Sequence[Member],
+    weights: Sequence[float],
+    guess: float,
+) -> Scaling:
+    """Return the scaling of a later generation: never less confident than generation 0 was."""
+    outcome, labels, first = session.outcome, len(session.task.labels), lineup.first
+    of_first = member_weights(session, lineup, first)
+    at_first = expected_scaling(session, lineup, first, of_first, guess=guess)
+    before = at_first.probabilities(outcome.combine(pool_logits(session, first), of_first))
+    now = outcome.combine(pool_logits(session, members), weights)
+    if not lineup.adds_encoder(members):
+        return outcome.as_confident_as(outcome.plain_scaling(1.0, labels), now, before)
+    if outcome.several:
+        return outcome.as_confident_as(at_first, now, before)
+    # The part of generation 0 keeps its offsets.
+    share = sum(weights[:-1]) / sum(weights)
+    added = share * at_first.temperature * np.asarray(at_first.offsets)
+    usual = outcome.plain_scaling(at_first.temperature, labels)
+    return outcome.as_confident_as(usual, now + added, before).shifted(added)
 
 
 def _offsets_of_patterns(

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from pet.ensemble import fingerprints
 from pet.ensemble import stopping as growing
 from pet.ensemble.members import Member, folder_of
 from pet.inputs.pool_sample import unlabeled_rows
 from pet.inputs.reading import open_session
 from pet.method import linear_head, outcomes
 from pet.pipeline import label_pool
-from pet.storage.files import read_record
+from pet.storage.files import read_json, read_record, write_json
 from pet.storage.units import DONE
 from tests.support import samples
 from tests.support.lineups import planned
@@ -42,6 +44,19 @@ def test_an_encoder_that_cannot_say_what_it_was_taught_leads_the_ensemble_astray
     lines = [line for line in listener.said if "is discarded, 0 is kept" in line]
     assert len(lines) == (1 if generation == 0 else 0)
     assert all(f"the encoder predicts {kept:.0%} of what its teachers" in line for line in lines)
+
+
+def test_an_encoder_member_of_a_former_run_that_has_not_measured_it_is_made_again(
+    config: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its record was read all the same, and going on with the run ended in a KeyError."""
+    with monkeypatch.context() as before:
+        before.setattr(fingerprints, "OF_LATER_ENCODERS", {})
+        label_pool(config)
+    done = Path(config.out) / "members" / "encoder-g1" / DONE
+    write_json(done, {name: own for name, own in read_json(done).items() if name != "retained"})
+    label_pool(config)
+    assert read_json(done)["retained"] is not None
 
 
 @pytest.mark.parametrize(("kept", "stopped"), [(0.79, True), (0.81, False)])

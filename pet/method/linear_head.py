@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -206,7 +207,7 @@ def fit_calibrated(
     for trust in TRUST if len(drawn) else TRUST[:1]:
         counts = np.concatenate([np.ones(len(labels)), np.full(len(drawn), trust)])
         for penalty in PENALTIES:
-            held_out = _held_out(points, targets, counts, folds, penalty)
+            held_out = held_out_logits(_by_penalty(penalty), points, targets, counts, folds)
             temperature = fit_temperature(held_out, labels)
             loss = negative_log_likelihood(softmax(held_out / temperature), labels) / len(labels)
             if best is None or loss < best[0]:
@@ -241,7 +242,8 @@ def fit_to_teachers(
     folds = rng.permutation(len(drawn)) % min(FOLDS, len(drawn))
     best: tuple[float, float, float, float | None] | None = None
     for penalty in PENALTIES:
-        held_out = _held_out(points, targets, np.ones(len(points)), folds, penalty)
+        ones = np.ones(len(points))
+        held_out = held_out_logits(_by_penalty(penalty), points, targets, ones, folds)
         loss, temperature = likeliest_temperature(held_out, drawn_targets, lowest=0.1)
         if best is None or loss < best[0]:
             retained = retention(drawn_targets, held_out.argmax(axis=1))
@@ -253,14 +255,28 @@ def fit_to_teachers(
     return Fitted(head, penalty, TRUST[0], temperature, None, retained)
 
 
-def _held_out(
-    points: Array, targets: Array, counts: Array, folds: NDArray[np.int64], penalty: float
+def held_out_logits(
+    fit: Callable[[Array, Array, Array], LinearHead],
+    points: Array,
+    targets: Array,
+    counts: Array,
+    folds: NDArray[np.int64],
 ) -> Array:
-    """Score the rows that have a fold, which come first, by heads fitted without their fold."""
+    """Score the rows that have a fold, which come first, by heads fitted without their fold.
+
+    Args:
+        fit: points, targets and counts -> a head.
+
+    Returns:
+        [rows with a fold, labels]
+    """
     found = np.empty((len(folds), targets.shape[1]))
     for fold in np.unique(folds):
         inside = np.flatnonzero(folds == fold)
         others = np.delete(np.arange(len(points)), inside)
-        head = fit_head(points[others], targets[others], penalty, counts[others])
-        found[inside] = head.logits(points[inside])
+        found[inside] = fit(points[others], targets[others], counts[others]).logits(points[inside])
     return found
+
+
+def _by_penalty(penalty: float) -> Callable[[Array, Array, Array], LinearHead]:
+    return lambda points, targets, counts: fit_head(points, targets, penalty, counts)

@@ -7,7 +7,7 @@ when members are combined, so that a label that few texts have stays one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from pet.method.linear_head import (
     Chosen,
     Fitted,
     LinearHead,
+    held_out_logits,
 )
 
 Sets = NDArray[np.bool_]  # whether a row has each label. [rows, labels]
@@ -413,6 +414,10 @@ def fit_label_heads(
     return LinearHead(weight, bias)
 
 
+def _by_penalty(penalty: float, base: Array) -> Callable[[Array, Array, Array], LinearHead]:
+    return lambda points, targets, counts: fit_label_heads(points, targets, penalty, counts, base)
+
+
 def fit_calibrated_heads(
     embeddings: Array,
     truth: Sets,
@@ -441,14 +446,8 @@ def fit_calibrated_heads(
     for trust in TRUST if len(drawn) else TRUST[:1]:
         counts = np.concatenate([np.ones(len(truth)), np.full(len(drawn), trust)])
         for penalty in PENALTIES if before is None else (before.for_rows(counts.sum()),):
-            held_out = np.empty(truth.shape)
-            for fold in np.unique(folds):
-                inside = np.flatnonzero(folds == fold)
-                others = np.delete(np.arange(len(points)), inside)
-                head = fit_label_heads(
-                    points[others], targets[others], penalty, counts[others], base
-                )
-                held_out[inside] = head.logits(points[inside])
+            fit = _by_penalty(penalty, base)
+            held_out = held_out_logits(fit, points, targets, counts, folds)
             temperature = before.temperature if before else fit_common(held_out, truth, base)
             loss = log_loss(sigmoid(base + held_out / temperature), truth)
             if best is None or loss < best[0]:
@@ -460,11 +459,14 @@ def fit_calibrated_heads(
     if before is None or len(drawn) < 2:
         return fitted
     folds = rng.permutation(len(drawn)) % min(FOLDS, len(drawn))
-    held_out = np.empty(drawn_targets.shape)
-    for fold in np.unique(folds):
-        others = np.append(np.full(len(truth), True), folds != fold)
-        head = fit_label_heads(points[others], targets[others], fitted.penalty, base=base)
-        held_out[folds == fold] = head.logits(drawn[folds == fold])
+    drawn_first = np.roll(np.arange(len(points)), len(drawn))
+    held_out = held_out_logits(
+        _by_penalty(fitted.penalty, base),
+        points[drawn_first],
+        targets[drawn_first],
+        np.ones(len(points)),
+        folds,
+    )
     return replace(fitted, retained=label_retention(drawn_targets, held_out))
 
 

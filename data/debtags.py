@@ -1,7 +1,8 @@
-"""Texts with several labels each: what Debian's packages are used for, from apt's own lists.
+"""What Debian's packages are used for, from apt's own lists: `debtags` and `uses`.
 
 Tags of the facet `use` were given by hand (debtags.debian.org); a package has any number of them.
-The lists are those of the machine, so the texts differ from one release to the next.
+`uses` has the packages with one tag: twelve labels, of which a text has one. The lists are those of
+the machine, so the texts differ from one release to the next.
 """
 
 from __future__ import annotations
@@ -19,19 +20,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.cache import Recipe, Unavailable
-from data.cuts import shuffled
+from data.cuts import Row, Sizes, cut, proportional, shuffled
+from data.texts import write_parts
 
 LABELS, LABELED, SEEDS, HELD_OUT = 12, 72, 4, 1000
+
+ONE_LABEL_SIZES = Sizes(pool=1_100, test=500, validation=400)
 
 FEWEST = 2000  # packages with such a tag, below which the lists are not whole
 
 TASK = """\
-name = "debtags"
+name = "{name}"
 description = "What is this package used for?"
 source = "Debian's package lists, facet use; words and patterns are ours"
 fields = ["text"]
-labels_per_text = "any"
-
+{several}
 [labels]
 {labels}
 [patterns]
@@ -125,8 +128,32 @@ def write_debtags(every: Sequence[Package], folder: Path, held_out: int = HELD_O
             write(folder / "pool-labels.parquet", {"id": ids, "label": labels})
             del columns["label"]
         write(folder / f"{name}.parquet", columns)
-    lines = "".join(f'{label} = "{WORDS.get(label, label)}"\n' for label in common)
-    (folder / "task.toml").write_text(TASK.format(labels=lines), encoding="utf-8")
+    write_task(folder, "debtags", common, 'labels_per_text = "any"\n')
+
+
+def build_uses(_archive: Path, folder: Path) -> None:
+    """Cut the packages that have one of the commonest tags, and no other."""
+    write_uses(list(packages(read_lists())), folder)
+
+
+def write_uses(every: Sequence[Package], folder: Path, sizes: Sizes = ONE_LABEL_SIZES) -> None:
+    """Write the files of every cut, labels as rare everywhere as they are, and `task.toml`."""
+    single = [package for package in every if len(package.labels) == 1]
+    common = [label for label, _ in counted(single).most_common(LABELS)]
+    rows = [
+        Row(package.id, package.text, package.labels[0])
+        for package in single
+        if package.labels[0] in common
+    ]
+    write_parts(cut(rows, rows, sizes, proportional), folder)
+    write_task(folder, "uses", common)
+
+
+def write_task(folder: Path, name: str, labels: Sequence[str], several: str = "") -> None:
+    """Write the task file of a recipe."""
+    lines = "".join(f'{label} = "{WORDS.get(label, label)}"\n' for label in labels)
+    text = TASK.format(name=name, several=several, labels=lines)
+    (folder / "task.toml").write_text(text, encoding="utf-8")
 
 
 def write(path: Path, columns: dict[str, Any]) -> None:
@@ -140,3 +167,4 @@ def counted(every: Iterable[Package]) -> Counter[str]:
 
 
 DEBTAGS = Recipe("debtags", "debtags", None, build_debtags, check_lists)
+USES = Recipe("uses", "uses", None, build_uses, check_lists)

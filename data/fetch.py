@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data.cache import Recipe, Unavailable, cache_root, fetch
-from data.debtags import DEBTAGS
+from data.debtags import DEBTAGS, USES
 from data.intents import INTENTS
 from data.models import BERT_TINY, MINILM, SMOLLM2
 from data.subjects import SUBJECTS
 from data.texts import DOMAINS, MOVIES, NEWSGROUPS, REUTERS
 from pet.errors import Interrupted, PetError
 
-TEXTS = (NEWSGROUPS, MOVIES, REUTERS, DOMAINS, DEBTAGS, INTENTS, SUBJECTS)
+TEXTS = (NEWSGROUPS, MOVIES, REUTERS, DOMAINS, DEBTAGS, USES, INTENTS, SUBJECTS)
 RECIPES = {recipe.name: recipe for recipe in (*TEXTS, BERT_TINY, SMOLLM2, MINILM)}
 
 

@@ -26,7 +26,7 @@ from data.cache import cache_root
 from pet.storage.files import write_json
 from tests.bench.workers import side_by_side
 
-TASKS = ("newsgroups", "movies", "reuters")
+TASKS = ("newsgroups", "movies", "reuters", "uses")
 LABELS = (0, 10, 50, 100)
 SEEDS = (0, 1, 2, 3, 4)
 METHODS = ("plain", "consistency", "setfit", "pet", "larger")

@@ -85,7 +85,7 @@ def _run(cell: Cell, run: Path, models: dict[str, str], *, seed: int) -> dict[st
     """Do what `pet run` does, with the preset that it chooses."""
     folder = cache_root() / "models"
     values = {
-        "task": cell.task,
+        "task": str(own) if (own := cell.texts / "task.toml").exists() else cell.task,
         "labeled": str(cell.labeled) if cell.labeled else None,
         "out": str(run),
         "pool": str(cell.texts / "pool.parquet"),

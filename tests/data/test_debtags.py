@@ -7,7 +7,8 @@ import pytest
 
 from data import debtags, fetch
 from data.cache import Recipe, Unavailable
-from data.debtags import Package, packages, write_debtags
+from data.cuts import Sizes
+from data.debtags import Package, packages, write_debtags, write_uses
 from pet.tasks.task import load_task
 
 LISTS = """\
@@ -49,6 +50,20 @@ def test_no_row_is_in_two_parts_and_the_task_has_the_commonest_labels(tmp_path) 
     labels = pq.read_table(tmp_path / "pool-labels.parquet")["label"].to_pylist()
     assert any(len(own) == 0 for own in labels)
     assert {label for own in labels for label in own} <= set(task.labels)
+
+
+def test_packages_of_one_use_are_a_task_of_one_label_a_text(tmp_path) -> None:
+    kinds = [f"kind{number}" for number in range(13)]
+    one = [Package(f"p{n}", f"text {n}", (kinds[n % 13],)) for n in range(300 - 1)]
+    two = [Package(f"q{n}", f"text q{n}", tuple(kinds[:2])) for n in range(20)]
+    write_uses([*one, *two], tmp_path, Sizes(100, 50, 50, labeled=(5, 10), seeds=2))
+    task = load_task(tmp_path / "task.toml")
+    assert not task.several
+    assert len(task.labels) == 12
+    for name in ("test", "pool-labels", "labeled-10-seed1"):
+        rows = pq.read_table(tmp_path / f"{name}.parquet").to_pylist()
+        assert {row["label"] for row in rows} <= set(task.labels), name
+        assert not any(row["id"].startswith("q") for row in rows), name
 
 
 def test_a_machine_without_apt_skips_them_and_says_why(cache, capsys, monkeypatch) -> None:

@@ -20,7 +20,7 @@ from pet.storage.units import fingerprint
 from pet.tasks.rules import rules_shape
 
 # What later encoder members record; those of former runs do not, and are made again.
-OF_LATER_ENCODERS = {"retained": "out of fold"}
+OF_LATER_ENCODERS = {"retained": "of the pool, out of fold"}
 
 LM_ROWS = 3  # unlabeled rows per labeled row of the auxiliary loss: Table 5 of the paper
 

@@ -29,7 +29,7 @@ from pet.errors import PetError, Problem
 from pet.inputs.pool_sample import unlabeled_rows
 from pet.inputs.session import Session
 from pet.inputs.warm_start import start_of
-from pet.method.linear_head import Chosen
+from pet.method.linear_head import Chosen, Fitted
 from pet.models.adapter import read_backbone, save_adapter
 from pet.models.adapter_kinds import load_adapter, start_adapter
 from pet.models.cloze_model import ClozeModel
@@ -75,9 +75,24 @@ def _fit(session: Session, lineup: Lineup, member: Member, folder: Path) -> dict
         "trust": fitted.trust,
         "calibration_temperature": fitted.temperature,
         "cross_validated_accuracy": accuracy,
-        "retained": fitted.retained,
+        "retained": _retained(session, drawn, fitted),
         **drawn.record,
     }
+
+
+def _retained(session: Session, drawn: Drawn, fitted: Fitted) -> float | None:
+    """Return how much of its teachers' knowledge of the pool an encoder member retains.
+
+    Drawn rows are scored out of fold. They are those of which teachers are surest, so that they
+    alone do not show how much is retained of the others: of films .58 to .82 where it was .56 to
+    .69 of the others, of posts and news .61 to .94 and .69 to .96 (10 and 50 labels, 14 cells).
+    """
+    if fitted.of_drawn is None:
+        return None
+    scores = fitted.head.logits(pool_embeddings(session))
+    scores[drawn.rows] = fitted.of_drawn
+    rows = np.flatnonzero(unlabeled_rows(session).trainable)
+    return session.outcome.retention(drawn.taught[rows], scores[rows])
 
 
 def _accuracy(session: Session, held_out: NDArray[np.floating]) -> float:
@@ -216,11 +231,14 @@ class Drawn:
         rows: places among the unlabeled rows. [drawn]
         targets: its teachers' probabilities. [drawn, labels]
         record: who taught, and what was drawn.
+        taught: its teachers' probabilities of all unlabeled rows; empty in generation 0.
+            [unlabeled, labels]
     """
 
     rows: NDArray[np.int64]
     targets: NDArray[np.float32]
     record: dict[str, Any]
+    taught: NDArray[np.floating]
 
 
 def draw(session: Session, lineup: Lineup, member: Member) -> Drawn:
@@ -228,7 +246,7 @@ def draw(session: Session, lineup: Lineup, member: Member) -> Drawn:
     task, labeled = session.task, session.labeled
     if not member.generation:
         nothing = np.zeros((0, len(task.labels)), np.float32)
-        return Drawn(np.zeros(0, np.int64), nothing, {})
+        return Drawn(np.zeros(0, np.int64), nothing, {}, nothing)
     taught = teacher_probabilities(session, lineup, member)
     first = not len(labeled) and member.generation == 1
     quotas = quotas_of(session.config, task, labeled, member.generation)
@@ -273,7 +291,8 @@ def draw(session: Session, lineup: Lineup, member: Member) -> Drawn:
         },
         "missing": drawn.missing.tolist(),
     }
-    return Drawn(drawn.rows, hard if session.config.drawn_labels == "hard" else soft, record)
+    targets = hard if session.config.drawn_labels == "hard" else soft
+    return Drawn(drawn.rows, targets, record, taught)
 
 
 def training_rows(

@@ -17,7 +17,6 @@ from pet.method.calibration import (
     negative_log_likelihood,
 )
 from pet.method.ensembling import folds_of, softmax
-from pet.method.ipet import retention
 
 Array = NDArray[np.floating]
 
@@ -166,8 +165,8 @@ class Fitted:
         trust: what a drawn row counted beside a labeled one, as chosen.
         held_out: logits of the labeled rows by heads that were fitted without them, divided by
             the temperature; None where there are too few rows, or none is held out. [rows, labels]
-        retained: how much of what teachers of the labeled rows know of the drawn ones it predicts,
-            out of fold; see `ipet.retention`. None where there are none, or it cannot be measured.
+        of_drawn: logits of the drawn rows by heads that were fitted without them, divided by the
+            temperature; None where the labeled rows were held out instead. [drawn, labels]
     """
 
     head: LinearHead
@@ -175,7 +174,7 @@ class Fitted:
     trust: float
     temperature: float
     held_out: Array | None
-    retained: float | None = None
+    of_drawn: Array | None = None
 
 
 def fit_calibrated(
@@ -240,19 +239,18 @@ def fit_to_teachers(
     gold = np.eye(drawn_targets.shape[1], dtype=np.float32)[labels]
     points, targets = np.concatenate([drawn, embeddings]), np.concatenate([drawn_targets, gold])
     folds = rng.permutation(len(drawn)) % min(FOLDS, len(drawn))
-    best: tuple[float, float, float, float | None] | None = None
+    best: tuple[float, float, float, Array] | None = None
     for penalty in PENALTIES:
         ones = np.ones(len(points))
         held_out = held_out_logits(_by_penalty(penalty), points, targets, ones, folds)
         loss, temperature = likeliest_temperature(held_out, drawn_targets, lowest=0.1)
         if best is None or loss < best[0]:
-            retained = retention(drawn_targets, held_out.argmax(axis=1))
-            best = loss, penalty, temperature, retained
+            best = loss, penalty, temperature, held_out / temperature
     assert best is not None, "there is a penalty to try"
-    _, penalty, temperature, retained = best
+    _, penalty, temperature, of_drawn = best
     head = fit_head(points, targets, penalty).divided(temperature)
     head = head.without_opinion_on(~_shown(targets))
-    return Fitted(head, penalty, TRUST[0], temperature, None, retained)
+    return Fitted(head, penalty, TRUST[0], temperature, None, of_drawn)
 
 
 def held_out_logits(

@@ -467,7 +467,7 @@ def fit_calibrated_heads(
         np.ones(len(points)),
         folds,
     )
-    return replace(fitted, retained=label_retention(drawn_targets, held_out))
+    return replace(fitted, of_drawn=held_out / fitted.temperature)
 
 
 def soften(logits: Array, temperature: float) -> Array:

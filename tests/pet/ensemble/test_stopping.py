@@ -14,7 +14,7 @@ from pet.ensemble import stopping as growing
 from pet.ensemble.members import Member, folder_of
 from pet.inputs.pool_sample import unlabeled_rows
 from pet.inputs.reading import open_session
-from pet.method import linear_head, outcomes
+from pet.method import outcomes
 from pet.pipeline import label_pool
 from pet.storage.files import read_json, read_record, write_json
 from pet.storage.units import DONE
@@ -37,7 +37,7 @@ def config(config_for: Configure, model_folder: Any) -> Any:
 def test_an_encoder_that_cannot_say_what_it_was_taught_leads_the_ensemble_astray(
     config: Any, monkeypatch: pytest.MonkeyPatch, kept: float, generation: int
 ) -> None:
-    monkeypatch.setattr(linear_head, "retention", lambda said, labels: kept)
+    monkeypatch.setattr(outcomes, "retention", lambda said, labels: kept)
     listener = samples.Listener()
     report = label_pool(config, observer=listener)
     assert f"encoder-g{generation}" in report["weights"]

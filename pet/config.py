@@ -270,7 +270,12 @@ class StudentConfig(WholeTrainingConfig):
 class JointConfig(Frozen):
     """Training of one teacher by LoRA on the labeled rows, under all patterns."""
 
-    steps: int = Field(0, ge=0, description="of a batch under one pattern, in turn; 0: none")
+    steps: int | None = Field(
+        None,
+        ge=0,
+        description="of a batch under one pattern, in turn; none: 20 where `--preset cpu` has at "
+        "least 32 labeled rows, one label a text and no suggested words, else 0",
+    )
 
 
 # Each is a constant now, beside the code that uses it.

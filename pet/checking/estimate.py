@@ -9,10 +9,11 @@ from typing import Any
 from pet.checking.rates import Rates
 from pet.config import RunConfig
 from pet.ensemble.fingerprints import LM_ROWS, adaptation_training, joint_training
-from pet.ensemble.joint_training import FOLDS, LEAST_ROWS
+from pet.ensemble.joint_training import FOLDS
 from pet.ensemble.lineup import Lineup, plan_members
 from pet.ensemble.member_models import PRIOR_ROWS
 from pet.inputs.inputs import ROWS_PER_LABEL, Inputs
+from pet.inputs.presets import JOINT_ROWS
 from pet.models.linear_probe import PROBED
 
 START = 12.0  # seconds of a run besides its stages: imports, reading, the report's page
@@ -140,7 +141,8 @@ def _of_members(inputs: Inputs, lineup: Lineup, scored: int, rates: Rates) -> di
         batches = adaptation_training(config).batch_size / config.member.batch_size
         stages["adaptation"] = config.adapt_steps * batches * rates.member_step
     if config.base == "joint":  # without each fold, then on all rows
-        steps = (FOLDS + 1) * config.joint.steps if len(inputs.labeled) >= LEAST_ROWS else 0
+        trained = len(inputs.labeled) >= JOINT_ROWS
+        steps = (FOLDS + 1) * (config.joint.steps or 0) if trained else 0
         batches = joint_training(config).batch_size / config.member.batch_size
         stages["joint training"] = rates.loaded + steps * batches * rates.member_step
     untrained = len(lineup.untrained) * rates.together

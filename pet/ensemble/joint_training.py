@@ -19,6 +19,7 @@ from pet.config import JointConfig
 from pet.ensemble.divergence import divergence_reported
 from pet.ensemble.fingerprints import base_digest, joint_training
 from pet.ensemble.logits import logits_table, read_logits
+from pet.inputs.presets import JOINT_ROWS
 from pet.inputs.session import Session
 from pet.method.calibration import UNTRAINED
 from pet.method.ensembling import Array, folds_of
@@ -32,11 +33,6 @@ from pet.storage.files import write_parquet
 from pet.storage.units import Unit, make_unit
 
 FOLDS = 3  # of the labeled rows: each is scored by a model that was trained on the others
-
-# Labeled rows from which the teacher learns. On validation rows of movies, whole runs of SmolLM2
-# beside MiniLM, 40 steps raised the labels of the pool by half a point to one with 50 rows, and
-# lowered them by two with 10.
-LEAST_ROWS = 32
 
 Scores = NDArray[np.float32]
 
@@ -69,9 +65,9 @@ def _build(session: Session, folder: Path) -> dict[str, Any]:
     trained = _Trained(session)
     before = trained.scores(np.arange(len(labeled)))
     trained.read_as_evidence(before)
-    if len(labeled) < LEAST_ROWS:
+    if len(labeled) < JOINT_ROWS:
         session.observer.note(
-            f"the teacher stays as it is: joint training takes {LEAST_ROWS} labeled rows, "
+            f"the teacher stays as it is: joint training takes {JOINT_ROWS} labeled rows, "
             f"there are {len(labeled)}"
         )
         _save(session, folder, trained.model, before)

@@ -13,6 +13,7 @@ from pet.ensemble.lineup import Lineup
 from pet.ensemble.logits import read_logits
 from pet.ensemble.members import Member, Way, folder_of, weighing_of
 from pet.ensemble.predictions import (
+    is_trained_jointly,
     out_of_fold_logits,
     pool_logits,
     retained_by,
@@ -304,11 +305,13 @@ def _scaling(
     """Fit temperature and offsets; for trained members a temperature alone.
 
     Training makes a member and its held-out member about equally overconfident; which label each
-    prefers is chance.
+    prefers is chance. So it is of a teacher that was trained jointly: with offsets of those who
+    were trained without a fold, patterns were right in .818 of a set of films, without in .848.
     """
-    if _untrained(members):
-        return session.outcome.fit_scaling(logits, labels, UNTRAINED)
-    return session.outcome.fit_scaling(logits, labels, TRAINED, offsets=False)
+    expected = UNTRAINED if _untrained(members) else TRAINED
+    several = session.outcome.several  # of several labels a text nobody has measured it
+    zero_shot = _untrained(members) and (several or not is_trained_jointly(session))
+    return session.outcome.fit_scaling(logits, labels, expected, offsets=zero_shot)
 
 
 def _untrained(members: Sequence[Member]) -> bool:

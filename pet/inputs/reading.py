@@ -13,6 +13,7 @@ from pet.data.labeled import table_digest
 from pet.errors import InputError, Problem, gather, in_one_line
 from pet.inputs.inputs import Inputs
 from pet.inputs.model_checks import inspect_models, vocabulary_problems
+from pet.inputs.presets import with_joint_steps
 from pet.inputs.run_tables import count_leaks, pool_as_recorded, pool_digest, read_tables
 from pet.inputs.session import Session
 from pet.inputs.warm_start import check_start
@@ -84,6 +85,7 @@ def read_inputs(
     task, left_out = usable
     for line in left_out:
         observer.note(line)
+    config = with_joint_steps(config, task, tables.labeled)
     return Inputs(config, task, tables.labeled, tables.test, pool, digests, pool_files=pool_files)
 
 

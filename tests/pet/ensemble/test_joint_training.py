@@ -37,7 +37,7 @@ SETTINGS: dict[str, Any] = {
 
 @pytest.fixture(autouse=True)
 def few_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(joint_training, "LEAST_ROWS", 2)
+    monkeypatch.setattr(joint_training, "JOINT_ROWS", 2)
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_a_handful_of_labeled_rows_leaves_the_teacher_as_it_is(
     config_for: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With ten, the labels of a pool of films became worse by two points."""
-    monkeypatch.setattr(joint_training, "LEAST_ROWS", 13)
+    monkeypatch.setattr(joint_training, "JOINT_ROWS", 13)
     listener = Notes()
     report = label_pool(config_for(**SETTINGS), observer=listener)
     assert any("takes 13 labeled rows, there are 12" in line for line in listener.take())

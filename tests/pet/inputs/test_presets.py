@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from pet.config import PRESETS, ModelRef
+from pet.data.labeled import read_labeled
 from pet.inputs import presets
-from pet.inputs.presets import choose_preset, slow_precision, with_preset
+from pet.inputs.presets import choose_preset, slow_precision, with_joint_steps, with_preset
 from pet.models.loading import count_weights
 from pet.models.teachers import load_teacher
 from pet.settings import make_config
+from pet.tasks.task import load_task
 
 Configure = Callable[..., Any]
 MEMBER = {"steps": 150}
@@ -36,8 +40,39 @@ def test_a_large_causal_teacher_beside_an_encoder_is_not_trained_on_a_cpu(
     """Nine members of 135 million weights, trained in full, are five hours on two cores."""
     preset, why = choose_preset(config(model_folder, "llama", encoder="minilm"))
     assert preset == "cpu"
-    assert "zero-shot" in why
+    assert "share one model" in why
     assert "--preset default" in why
+
+
+@pytest.mark.parametrize(
+    ("preset", "more", "rows", "several", "steps"),
+    [
+        ("cpu", {}, 40, False, 20),
+        ("cpu", {}, 6, False, 0),  # of films it made labels worse
+        ("cpu", {}, 40, True, 0),
+        ("cpu", {"joint": {"steps": 0}}, 40, False, 0),
+        ("cpu", {"joint": {"steps": 7}}, 6, False, 7),
+        ("cpu", {"member": {"steps": 5}}, 40, False, 0),
+        ("default", {}, 40, False, 0),
+    ],
+)
+def test_a_teacher_is_trained_jointly_where_that_pays_and_else_as_the_user_says(
+    model_folder: Any,
+    tmp_path: Path,
+    preset: str,
+    more: Any,
+    rows: int,
+    several: bool,
+    steps: int,
+) -> None:
+    made = config(model_folder, "llama", preset=preset, **more)
+    path = tmp_path / "labeled.csv"
+    path.write_text("text,label\n" + "good,positive\nbad,negative\n" * (rows // 2))
+    task = load_task("movies")
+    labeled = read_labeled(path, task.fields, task.labels)
+    if several:
+        task = replace(task, labels_per_text="any")
+    assert with_joint_steps(made, task, labeled).joint.steps == steps
 
 
 @pytest.mark.usefixtures("large")

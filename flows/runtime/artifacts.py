@@ -189,7 +189,8 @@ def _accuracies(report: Mapping[str, Any]) -> list[str]:
     if "test" in report:
         measured = report["test"]
         for name, pattern in measured["patterns"].items():
-            lines.append(_row("test", f"pattern {name}, zero-shot", pattern["zero_shot"]))
+            if "zero_shot" in pattern:  # not of a teacher that was trained jointly
+                lines.append(_row("test", f"pattern {name}, zero-shot", pattern["zero_shot"]))
             lines.append(_row("test", f"pattern {name}, trained", pattern["trained"]))
         for name in ("encoder", "supervised", "ensemble", "student"):
             if name in measured:  # no baseline without labels, no encoder unless asked for
@@ -198,7 +199,8 @@ def _accuracies(report: Mapping[str, Any]) -> list[str]:
         # The rest was trained on these rows: its accuracy on them is too high.
         measured = report["labeled"]
         for name, pattern in measured["patterns"].items():
-            lines.append(_row("labeled", f"pattern {name}, zero-shot", pattern["zero_shot"]))
+            if "zero_shot" in pattern:
+                lines.append(_row("labeled", f"pattern {name}, zero-shot", pattern["zero_shot"]))
         if measured["unseen"]:
             lines.append(_row("labeled, out of fold", "ensemble", measured["ensemble"]))
     return [*lines, ""]

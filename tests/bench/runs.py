@@ -73,8 +73,11 @@ def _results(cell: Cell, run: Path, report: dict[str, Any], models: str) -> dict
     }
 
 
-def _zero_shot(test: dict[str, Any]) -> Figures:
-    patterns = [own["zero_shot"] for own in test["patterns"].values()]
+def _zero_shot(test: dict[str, Any]) -> Figures | None:
+    """Return the mean pattern's figures before training; None where it was trained jointly."""
+    patterns = [own["zero_shot"] for own in test["patterns"].values() if "zero_shot" in own]
+    if not patterns:
+        return None
     return {name: float(np.mean([own[name] for own in patterns])) for name in METRICS}
 
 

@@ -41,3 +41,14 @@ def test_models_are_not_shown_by_the_rows_that_taught_them(
     if out_of_fold:
         wanted.append("| labeled, out of fold | ensemble | 0.750 | 0.500 |")
     assert [line for line in shown[2:] if line] == wanted
+
+
+def test_a_run_whose_teacher_was_trained_jointly_has_its_artifact(prefect_home: Path) -> None:
+    """It has no zero-shot figures: its artifact was a KeyError."""
+    from flows.runtime.artifacts import _accuracies
+
+    of_test = {"a": {"trained": FIGURES}}
+    shown = _accuracies(
+        {"test": {"patterns": of_test}, "labeled": {"patterns": {"a": {}}, "unseen": False}}
+    )
+    assert [line for line in shown[2:] if line] == ["| test | pattern a, trained | 0.750 | 0.500 |"]

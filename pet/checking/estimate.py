@@ -101,6 +101,7 @@ def estimate(inputs: Inputs, pool_rows: int, rates: Rates) -> Estimate:
     teaching = sum(map(len, lineup.teaching[:-1]))
     # Adapters are next to nothing.
     copies = trained + teaching if config.member.tuning == "full" else 0
+    copies += config.base is not None  # what is made of the teacher before members are
     labels = len(inputs.task.labels)
     disk = (
         copies * rates.teacher_bytes

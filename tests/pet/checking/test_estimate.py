@@ -7,18 +7,29 @@ from typing import Any
 
 import pytest
 
-from pet.checking.estimate import about, estimate
+from pet.checking.estimate import Estimate, about, estimate
 from pet.inputs.inputs import Inputs
 from pet.inputs.run_tables import read_tables
 from tests.support import samples
 from tests.support.rates import FAST
 
 
-def stages(config_for: Any, **settings: Any) -> dict[str, float]:
+def estimated(config_for: Any, **settings: Any) -> Estimate:
     config = config_for(**settings)
     tables = read_tables(config, [])
     inputs = Inputs(config, tables.task, tables.labeled, tables.test, tables.pool, {})
-    return estimate(inputs, 10_000, FAST).stages
+    return estimate(inputs, 10_000, FAST)
+
+
+def stages(config_for: Any, **settings: Any) -> dict[str, float]:
+    return estimated(config_for, **settings).stages
+
+
+def test_the_copy_of_a_teacher_that_is_trained_jointly_takes_its_place(config_for: Any) -> None:
+    settings = {"member": {"steps": 0}}
+    plain = estimated(config_for, **settings)
+    jointly = estimated(config_for, joint={"steps": 20}, **settings)
+    assert jointly.disk - plain.disk == pytest.approx(FAST.teacher_bytes)
 
 
 def test_members_cost_their_steps_and_the_rows_that_they_score(config_for: Any) -> None:

@@ -195,6 +195,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "cpu": {
         "max_length": 64,
         "student_max_length": 128,
+        "joint": {"steps": 20},  # where it pays: see `with_joint_steps`
         "member": {"steps": 0},
         "student": {"steps": 300},
     },
@@ -270,12 +271,7 @@ class StudentConfig(WholeTrainingConfig):
 class JointConfig(Frozen):
     """Training of one teacher by LoRA on the labeled rows, under all patterns."""
 
-    steps: int | None = Field(
-        None,
-        ge=0,
-        description="of a batch under one pattern, in turn; none: 20 where `--preset cpu` has at "
-        "least 32 labeled rows, one label a text and no suggested words, else 0",
-    )
+    steps: int = Field(0, ge=0, description="of a batch under one pattern, in turn; 0: none")
 
 
 # Each is a constant now, beside the code that uses it.
@@ -631,6 +627,11 @@ def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
     return {key: over.get(key, value) for key, value in plain.items()}
 
 
+def _has_steps(training: object) -> bool:
+    steps = training.get("steps") if isinstance(training, Mapping) else training
+    return (steps.steps if isinstance(steps, OptimizerConfig) else steps) not in (None, 0, "0")
+
+
 def _training_defaults(
     cls: type[BaseModel], preset: Mapping[str, Any], data: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -638,8 +639,11 @@ def _training_defaults(
     filled = {}
     for name, field in cls.model_fields.items():
         given = data.get(name, {})
-        if isinstance(field.default, OptimizerConfig) and isinstance(given, Mapping):
+        groups = (OptimizerConfig, JointConfig)
+        if isinstance(field.default, groups) and isinstance(given, Mapping):
             under = dict(preset.get(name, {}))
+            if name == "joint" and _has_steps(data.get("member")):
+                under = {}  # a preset's is for members that are not trained
             tuned = data.get("student") if name == "supervised" else given
             if isinstance(tuned, Mapping) and tuned.get("tuning", "full") != "full":
                 under.pop("learning_rate", None)  # a preset's is for all weights

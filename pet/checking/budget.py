@@ -152,7 +152,7 @@ def values_of(inputs: Inputs, pool_rows: int) -> dict[str, Any]:
     return {
         "student.steps": config.student.steps,
         "member.steps": config.member.steps,
-        "joint.steps": config.joint.steps or 0,
+        "joint.steps": config.joint.steps,
         "supervised.steps": config.supervised.steps,
         "unlabeled_rows": scored,
         "generations": generations_of(config, task, inputs.labeled, scored),

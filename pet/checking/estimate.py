@@ -143,7 +143,7 @@ def _of_members(inputs: Inputs, lineup: Lineup, scored: int, rates: Rates) -> di
         stages["adaptation"] = config.adapt_steps * batches * rates.member_step
     if config.base == "joint":  # without each fold, then on all rows
         trained = len(inputs.labeled) >= JOINT_ROWS
-        steps = (FOLDS + 1) * (config.joint.steps or 0) if trained else 0
+        steps = (FOLDS + 1) * config.joint.steps if trained else 0
         batches = joint_training(config).batch_size / config.member.batch_size
         stages["joint training"] = rates.loaded + steps * batches * rates.member_step
     untrained = len(lineup.untrained) * rates.together

@@ -32,9 +32,7 @@ def adaptation_training(config: RunConfig) -> TrainingConfig:
 
 def joint_training(config: RunConfig) -> WholeTrainingConfig:
     """How the teacher is trained under all patterns: by LoRA, which is merged."""
-    return WholeTrainingConfig(
-        steps=config.joint.steps or 0, batch_size=8, dropout=0.0, tuning="lora"
-    )
+    return WholeTrainingConfig(steps=config.joint.steps, batch_size=8, dropout=0.0, tuning="lora")
 
 
 def base_digest(session: Session) -> str:

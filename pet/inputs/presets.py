@@ -16,11 +16,11 @@ from pet.tasks.task import Task
 
 LARGE_CAUSAL, LARGE = 50_000_000, 100_000_000  # weights that a CPU trains in hours
 
-# Steps by which preset `cpu` trains its teacher jointly, and labeled rows from which it does. With
-# 50 rows, SmolLM2 beside MiniLM and 1,000 pool rows, it made the ensemble .834, .850 and .850 of
-# films instead of .818, .826 and .818 (validation rows, sets 5 to 7), .924 of news instead of .898,
-# and .936 of posts as before (set 5). With ten rows labels of films became worse.
-JOINT_STEPS, JOINT_ROWS = 20, 32
+# Labeled rows from which preset `cpu` trains its teacher jointly. With 50 rows, SmolLM2 beside
+# MiniLM and 1,000 pool rows, it made the ensemble .834, .850 and .850 of films instead of .818,
+# .826 and .818 (validation rows, sets 5 to 7), .924 of news instead of .898, and .936 of posts as
+# before (set 5). With ten rows labels of films became worse.
+JOINT_ROWS = 32
 
 
 def choose_preset(config: RunConfig) -> tuple[Preset, str]:
@@ -43,9 +43,10 @@ def choose_preset(config: RunConfig) -> tuple[Preset, str]:
         return config.preset, ""
     on_cpu = f"the teacher has {weights / 1e6:,.0f} million weights and computes on a CPU, so that"
     if causal and weights >= LARGE_CAUSAL and config.encoder is not None:
+        steps = PRESETS["cpu"]["joint"]["steps"]
         return "cpu", (
             f"preset cpu: {on_cpu} its members read 64 tokens of a text and share one model, which "
-            f"{JOINT_ROWS} labeled rows or more train for {JOINT_STEPS} steps; the encoder learns "
+            f"{JOINT_ROWS} labeled rows or more train for {steps} steps; the encoder learns "
             "from all of them. --preset default trains every member, which takes hours"
         )
     if weights >= LARGE:
@@ -88,21 +89,17 @@ def with_preset(
 
 
 def with_joint_steps(config: RunConfig, task: Task, labeled: LabeledSet) -> RunConfig:
-    """Decide whether a teacher is trained jointly, where the user has not.
+    """Leave out a preset's joint training of the teacher where it does not pay.
 
-    Not where label words know the labeled rows, which folds are to hold out, nor for several
-    labels a text, where nobody has measured it.
+    That is with few labeled rows; where label words know these rows, which folds are to hold out;
+    and for several labels a text, where nobody has measured it.
     """
-    if config.joint.steps is not None:
-        return config
-    pays = (
-        config.preset == "cpu"
-        and not config.member.steps
-        and len(labeled) >= JOINT_ROWS
-        and not task.several
-        and not len(task.rows_of_words(labeled.columns))
-    )
-    return config.model_copy(update={"joint": JointConfig(steps=JOINT_STEPS if pays else 0)})
+    if config.joint.steps != PRESETS[config.preset].get("joint", {}).get("steps"):
+        return config  # there is none, or the user wants so many
+    few = len(labeled) < JOINT_ROWS
+    if few or task.several or len(task.rows_of_words(labeled.columns)):
+        return config.model_copy(update={"joint": JointConfig()})
+    return config
 
 
 def slow_precision(config: RunConfig) -> str:

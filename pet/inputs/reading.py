@@ -79,13 +79,13 @@ def read_inputs(
         observer.note(f"warning: {line}")
     for problem in vocabulary_problems(models, {"labeled rows": tables.labeled.columns}):
         observer.note(f"warning: {in_one_line(problem)}")
+    config = with_joint_steps(config, tables.task, tables.labeled)
     if config.joint.steps and len(tables.task.rows_of_words(tables.labeled.columns)):
         raise InputError(_jointly_with_words(config))
     assert usable is not None, "a task without problems was inspected"
     task, left_out = usable
     for line in left_out:
         observer.note(line)
-    config = with_joint_steps(config, task, tables.labeled)
     return Inputs(config, task, tables.labeled, tables.test, pool, digests, pool_files=pool_files)
 
 

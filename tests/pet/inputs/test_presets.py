@@ -52,6 +52,7 @@ def test_a_large_causal_teacher_beside_an_encoder_is_not_trained_on_a_cpu(
         ("cpu", {}, 40, True, 0),
         ("cpu", {"joint": {"steps": 0}}, 40, False, 0),
         ("cpu", {"joint": {"steps": 7}}, 6, False, 7),
+        ("cpu", {"member": {"tuning": "lora"}}, 40, False, 20),
         ("cpu", {"member": {"steps": 5}}, 40, False, 0),
         ("default", {}, 40, False, 0),
     ],

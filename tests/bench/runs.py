@@ -48,8 +48,8 @@ def measure_tiny(cell: Cell) -> dict[str, Figures]:
 def measure_larger(cell: Cell) -> dict[str, Figures]:
     """Run `pet run` with SmolLM2 as teacher, MiniLM as encoder and student.
 
-    One folder for all labeled sets of a task: what the untrained language model predicts does not
-    depend on the labels, so it is computed once.
+    One folder for all labeled sets of a task: what the untrained language model predicts (up to 31
+    labeled rows) does not depend on the labels, so it is computed once.
     """
     run = cell.run.with_name(f"larger-{cell.name}-{cell.task}")
     run.parent.mkdir(parents=True, exist_ok=True)

@@ -23,6 +23,7 @@ from pet.inputs.presets import JOINT_ROWS
 from pet.inputs.session import Session
 from pet.method.calibration import UNTRAINED
 from pet.method.ensembling import Array, folds_of
+from pet.method.paired_tests import is_clearly_higher
 from pet.models.batching import Rows
 from pet.models.cloze_model import ClozeModel
 from pet.models.peft_adapter import add_lora, merge_lora
@@ -83,7 +84,7 @@ def _build(session: Session, folder: Path) -> dict[str, Any]:
         out_of_fold[:, held_out] = trained.scores(held_out)
         trained.forget()
     losses = [_log_losses(session, scores) for scores in (before, out_of_fold)]
-    kept = not _is_clearly_higher(losses[1], losses[0])
+    kept = not is_clearly_higher(losses[1], losses[0])
     means = [float(own.mean()) for own in losses]
     history: list[float] = []
     if kept:
@@ -136,13 +137,6 @@ def _offsets(session: Session, scores: Scores) -> Scores:
         return np.zeros((len(scores), scores.shape[-1]), np.float32)
     prior = session.config.calibration
     return np.stack([session.outcome.prior_offset(own, prior) for own in scores]).astype(np.float32)
-
-
-def _is_clearly_higher(losses: Array, others: Array) -> bool:
-    """Return whether losses of the same rows are higher, by more than a standard error."""
-    differences = losses - others
-    deviation = differences.std(ddof=1) if len(differences) > 1 else np.inf
-    return bool(differences.mean() > deviation / np.sqrt(len(differences)))
 
 
 class _Trained:

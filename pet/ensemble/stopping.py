@@ -11,7 +11,7 @@ import numpy as np
 from pet.ensemble.lineup import Lineup
 from pet.ensemble.members import Member, folder_of
 from pet.ensemble.predictions import pool_logits, retained_by
-from pet.ensemble.weights import ensemble_scores, teacher_probabilities
+from pet.ensemble.weights import ensemble_scores, is_encoder_behind, teacher_probabilities
 from pet.inputs.pool_sample import unlabeled_rows
 from pet.inputs.session import Session
 from pet.method.ipet import (
@@ -63,6 +63,11 @@ def _not_taken_up(session: Session, lineup: Lineup, members: Sequence[Member]) -
     """
     learners = [member for member in members if member.generation]
     alone = {member.kind for member in learners} == {"encoder"}
+    if lineup.adds_encoder(members) and is_encoder_behind(session, lineup):
+        return (
+            "patterns predict labeled rows better than the encoder does, out of fold, so that it "
+            "cannot hand on what they know"
+        )
     if not alone and len(session.labeled):
         return ""
     wanted = KEPT if alone else KEPT_WITHOUT_LABELS

@@ -24,11 +24,15 @@ from pet.inputs.session import Session
 from pet.method.calibration import TRAINED, UNTRAINED, Scaling
 from pet.method.cross_fitting import share_of
 from pet.method.outcomes import Truth
+from pet.method.paired_tests import is_clearly_higher
 
 # How many labeled rows the expected temperature of a later generation counts as much as: after an
 # untrained start less is known of it. On validation rows 0.5 to 1.7 times the expected one was best
 # there (10 labels), and 1.0 to 1.6 times after a trained start (50 labels).
 AFTER_UNTRAINED, AFTER_TRAINED = 2.0, 4.0
+
+
+COMPARED_ROWS = 8  # a label, from which an encoder is compared with patterns
 
 
 def member_weights(
@@ -102,22 +106,63 @@ def group_weights(session: Session, lineup: Lineup, weighing: Way = "accuracy") 
     Each is first calibrated, then the encoder's share is fitted. Only generation 0 has such rows:
     later encoder members have learned of them from their teachers.
     """
+    found = _groups_out_of_fold(session, lineup, weighing)
+    if found is None:
+        return GroupWeights(0.5, 0.5)
+    share = session.outcome.mix_share(found.scaling, found.patterns, found.encoder, found.labels)
+    return GroupWeights((1 - share) / found.scaling.temperature, share)
+
+
+@dataclass(frozen=True)
+class _Groups:
+    """Logits of the same labeled rows, out of fold, by the first generation's two groups.
+
+    Attributes:
+        scaling: what calibrates the patterns'.
+        patterns, encoder: [rows, labels]
+        labels: of these rows.
+    """
+
+    scaling: Scaling
+    patterns: NDArray[np.floating]
+    encoder: NDArray[np.floating]
+    labels: Truth
+
+
+def _groups_out_of_fold(session: Session, lineup: Lineup, weighing: Way) -> _Groups | None:
     first = lineup.first
     patterns = [member for member in first if member.kind == "pattern"]
     encoder = [member for member in first if member.kind == "encoder"]
     if not encoder:
-        return GroupWeights(0.5, 0.5)
+        return None
     of_patterns = _pattern_weights(session, patterns, weighing)
     by_patterns = out_of_fold_logits(session, lineup, patterns, of_patterns)
     by_encoder = out_of_fold_logits(session, lineup, encoder, [1.0])
     if by_patterns is None or by_encoder is None:
-        return GroupWeights(0.5, 0.5)
+        return None
     rows, mine, theirs = np.intersect1d(by_patterns[0], by_encoder[0], return_indices=True)
-    labels = session.labeled.labels[rows]
-    known = session.labeled.labels[by_patterns[0]]
-    scaling = _scaling(session, patterns, by_patterns[1], known)
-    share = session.outcome.mix_share(scaling, by_patterns[1][mine], by_encoder[1][theirs], labels)
-    return GroupWeights((1 - share) / scaling.temperature, share)
+    labels = session.labeled.labels
+    scaling = _scaling(session, patterns, by_patterns[1], labels[by_patterns[0]])
+    return _Groups(scaling, by_patterns[1][mine], by_encoder[1][theirs], labels[rows])
+
+
+def is_encoder_behind(session: Session, lineup: Lineup) -> bool:
+    """Return whether patterns predict labeled rows clearly better than the first encoder member.
+
+    Out of fold, by the log-loss. Then it cannot hand on what patterns know, however many rows they
+    label for it. Of fewer than `COMPARED_ROWS` rows a label this is not known: an encoder that has
+    learned from one row of each is behind everywhere.
+    """
+    outcome = session.outcome
+    few = len(session.labeled) < COMPARED_ROWS * len(session.task.labels)
+    if few or outcome.several:
+        return False
+    found = _groups_out_of_fold(session, lineup, weighing_of(session.config, session.task))
+    if found is None:
+        return False
+    by_patterns = outcome.log_losses(found.scaling.probabilities(found.patterns), found.labels)
+    by_encoder = outcome.log_losses(outcome.probabilities(found.encoder), found.labels)
+    return is_clearly_higher(by_encoder, by_patterns)
 
 
 def zero_shot_accuracy(session: Session, pattern: str) -> float:

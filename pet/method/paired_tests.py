@@ -18,6 +18,13 @@ Measure = Literal["accuracy", "macro_f1", "micro_f1"]  # the last of several lab
 Labels = NDArray[np.integer]
 
 
+def is_clearly_higher(losses: NDArray[np.floating], others: NDArray[np.floating]) -> bool:
+    """Return whether losses of the same rows are higher, by more than a standard error. [rows]"""
+    differences = losses - others
+    deviation = differences.std(ddof=1) if len(differences) > 1 else np.inf
+    return bool(differences.mean() > deviation / np.sqrt(len(differences)))
+
+
 def mcnemar(only_one_right: int, only_other_right: int) -> float:
     """Return the two-sided p-value of McNemar's exact test (1947): the rows are a binomial draw."""
     from scipy.stats import binomtest  # a second, which few commands need

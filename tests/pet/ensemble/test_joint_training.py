@@ -42,7 +42,7 @@ def few_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def always_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(joint_training, "_is_clearly_higher", lambda losses, others: False)
+    monkeypatch.setattr(joint_training, "is_clearly_higher", lambda losses, others: False)
 
 
 def scores_of(config: Any) -> np.ndarray:
@@ -113,7 +113,7 @@ def test_a_teacher_that_training_makes_worse_stays_as_it_is(
 
 def test_a_difference_that_chance_may_have_made_keeps_what_was_trained() -> None:
     untrained = np.array([0.2, 0.9, 0.4, 0.5])
-    is_clearly_higher = joint_training._is_clearly_higher
+    is_clearly_higher = joint_training.is_clearly_higher
     assert not is_clearly_higher(untrained + np.array([0.5, -0.4, 0.3, -0.2]), untrained)
     assert is_clearly_higher(untrained + np.array([0.5, 0.4, 0.3, 0.2]), untrained)
     assert not is_clearly_higher(untrained - 0.1, untrained)

@@ -46,6 +46,19 @@ def test_an_encoder_that_cannot_say_what_it_was_taught_leads_the_ensemble_astray
     assert all(f"the encoder predicts {kept:.0%} of what its teachers" in line for line in lines)
 
 
+def test_an_encoder_that_knows_less_than_the_patterns_is_not_grown(
+    config: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of films it reproduced four fifths of its teachers, and the ensemble fell from .85 to .80."""
+    monkeypatch.setattr(outcomes, "retention", lambda said, labels: 1.0)
+    monkeypatch.setattr(growing, "is_encoder_behind", lambda session, lineup: True)
+    listener = samples.Listener()
+    report = label_pool(config, observer=listener)
+    assert "encoder-g0" in report["weights"]
+    assert "encoder-g1" not in report["weights"]
+    assert any("better than the encoder does, out of fold" in line for line in listener.said)
+
+
 def test_an_encoder_member_of_a_former_run_that_has_not_measured_it_is_made_again(
     config: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

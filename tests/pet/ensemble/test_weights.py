@@ -13,7 +13,12 @@ from pet.config import TrainingConfig
 from pet.ensemble import weights as weighing
 from pet.ensemble.members import Member, folder_of
 from pet.ensemble.predictions import out_of_fold_logits, out_of_fold_rows, pool_logits
-from pet.ensemble.weights import ensemble_scaling, member_weights, teacher_probabilities
+from pet.ensemble.weights import (
+    ensemble_scaling,
+    is_encoder_behind,
+    member_weights,
+    teacher_probabilities,
+)
 from pet.inputs.reading import open_session
 from pet.inputs.session import Session
 from pet.method.calibration import UNTRAINED, fit_scaling
@@ -215,6 +220,28 @@ def test_what_labeled_rows_taught_counts_as_much_in_every_generation(asked_alone
         np.testing.assert_allclose(ratio, ratio[0])
         record = read_json(folder_of(asked_alone.folder, members[-1]) / DONE)
         assert weights[-1] == share_of(record["retained"])
+
+
+def test_an_encoder_is_behind_where_patterns_predict_labeled_rows_clearly_better(
+    asked_alone: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lineup, labels = planned(asked_alone), asked_alone.labeled.labels
+    knows, guesses = 3.0 * np.eye(3)[labels], np.zeros((len(labels), 3))
+    guesses[::4] = 0.1
+    plain = asked_alone.outcome.plain_scaling(1.0, 3)
+
+    def groups(patterns: Any, encoder: Any) -> None:
+        found = weighing._Groups(plain, patterns, encoder, labels)
+        monkeypatch.setattr(weighing, "_groups_out_of_fold", lambda *arguments: found)
+
+    groups(knows, guesses)
+    assert not is_encoder_behind(asked_alone, lineup), "of four rows a label it is not known"
+    monkeypatch.setattr(weighing, "COMPARED_ROWS", 4)
+    assert is_encoder_behind(asked_alone, lineup)
+    groups(guesses, knows)
+    assert not is_encoder_behind(asked_alone, lineup)
+    groups(knows, knows)
+    assert not is_encoder_behind(asked_alone, lineup)
 
 
 def test_a_later_encoder_member_that_learned_nothing_changes_nothing(asked_alone: Session) -> None:

@@ -53,7 +53,7 @@ INSIDE = {
     "pet/student/exits.py: build",
     "data/cache.py: write_seal",
     "data/debtags.py: write",
-    "data/debtags.py: write_debtags",
+    "data/debtags.py: write_task",
     "data/intents.py: write_intents",
     "data/subjects.py: build_subjects",
     "data/texts.py: write_rows",

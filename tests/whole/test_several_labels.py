@@ -200,7 +200,7 @@ def test_adapters_start_from_another_run_and_are_compared(
 def test_one_teacher_learns_all_labels_of_a_text(
     several_inputs: Path, config_for: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(joint_training, "LEAST_ROWS", 2)
+    monkeypatch.setattr(joint_training, "JOINT_ROWS", 2)
     monkeypatch.setattr(joint_training, "is_clearly_higher", lambda losses, others: False)
     changes = {"joint": {"steps": 60}, "member": {"steps": 0}, "lora": {"rank": 2}}
     config = config_for(**samples.several(several_inputs, **changes))

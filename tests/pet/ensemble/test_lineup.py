@@ -149,7 +149,8 @@ def knows(session: Session, member: Member) -> set[int]:
     if member.generation is None:
         return set()
     nothing = np.zeros(0, np.int64)
-    alone = Drawn(nothing, np.zeros((0, len(session.task.labels)), np.float32), {})
+    none = np.zeros((0, len(session.task.labels)), np.float32)
+    alone = Drawn(nothing, none, {}, none)
     columns, _ = training_rows(session, planned(session), member, alone)
     texts = session.labeled.columns["text"]
     own = {texts.index(text) for text in columns["text"]}

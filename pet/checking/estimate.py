@@ -32,6 +32,7 @@ BYTES_PER_LABELED_ROW = 60
 GROWTH = {0: (8.1, 0.0), 10: (8.8, 1.1), 50: (1.5, 0.7), 100: (0.6, 0.7)}
 
 GIVES = {
+    "joint training": "with 50 labels, on opinions +2.4 points, on rare subjects +2.6",
     "zero-shot": "weights of patterns, the labels' prior",
     "generation 0": "the first ensemble",
     "held-out members": "confidence that is calibrated; no accuracy",

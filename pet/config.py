@@ -628,8 +628,9 @@ def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _has_steps(training: object) -> bool:
-    steps = training.get("steps") if isinstance(training, Mapping) else training
-    return (steps.steps if isinstance(steps, OptimizerConfig) else steps) not in (None, 0, "0")
+    if isinstance(training, Mapping):
+        return bool(training.get("steps"))
+    return isinstance(training, OptimizerConfig) and training.steps > 0
 
 
 def _training_defaults(

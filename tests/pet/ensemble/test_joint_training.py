@@ -111,15 +111,6 @@ def test_a_teacher_that_training_makes_worse_stays_as_it_is(
         np.testing.assert_allclose(read_logits(one)[1], read_logits(other)[1], atol=1e-5)
 
 
-def test_a_difference_that_chance_may_have_made_keeps_what_was_trained() -> None:
-    untrained = np.array([0.2, 0.9, 0.4, 0.5])
-    is_clearly_higher = joint_training.is_clearly_higher
-    assert not is_clearly_higher(untrained + np.array([0.5, -0.4, 0.3, -0.2]), untrained)
-    assert is_clearly_higher(untrained + np.array([0.5, 0.4, 0.3, 0.2]), untrained)
-    assert not is_clearly_higher(untrained - 0.1, untrained)
-    assert not is_clearly_higher(untrained[:1] + 9, untrained[:1]), "of one row nothing is known"
-
-
 def test_a_handful_of_labeled_rows_leaves_the_teacher_as_it_is(
     config_for: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:

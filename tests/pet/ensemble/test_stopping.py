@@ -46,6 +46,23 @@ def test_an_encoder_that_cannot_say_what_it_was_taught_leads_the_ensemble_astray
     assert all(f"the encoder predicts {kept:.0%} of what its teachers" in line for line in lines)
 
 
+def test_what_an_encoder_retains_is_measured_on_the_whole_pool(
+    config: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the rows that its teachers are surest of, films looked better than they are."""
+    measured: list[int] = []
+
+    def kept(said: Any, labels: Any) -> float:
+        assert len(said) == len(labels)
+        measured.append(len(labels))
+        return 1.0
+
+    monkeypatch.setattr(outcomes, "retention", kept)
+    label_pool(config)
+    session = open_session(config)
+    assert measured == [int(unlabeled_rows(session).trainable.sum())]
+
+
 def test_an_encoder_that_knows_less_than_the_patterns_is_not_grown(
     config: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

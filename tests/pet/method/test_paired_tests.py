@@ -5,13 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pet.method.paired_tests import better_by, macro_f1_test, mcnemar
+from pet.method.paired_tests import better_by, is_clearly_higher, macro_f1_test, mcnemar
 
 
 def test_the_exact_test_is_the_binomial_one() -> None:
     assert mcnemar(0, 0) == 1
     assert mcnemar(1, 5) == pytest.approx(2 * (1 + 6) / 2**6)
     assert mcnemar(5, 1) == mcnemar(1, 5)
+
+
+def test_a_difference_that_chance_may_have_made_is_not_clear() -> None:
+    untrained = np.array([0.2, 0.9, 0.4, 0.5])
+    assert not is_clearly_higher(untrained + np.array([0.5, -0.4, 0.3, -0.2]), untrained)
+    assert is_clearly_higher(untrained + np.array([0.5, 0.4, 0.3, 0.2]), untrained)
+    assert not is_clearly_higher(untrained - 0.1, untrained)
+    assert not is_clearly_higher(untrained[:1] + 9, untrained[:1]), "of one row nothing is known"
 
 
 def test_equal_predictions_are_never_better() -> None:

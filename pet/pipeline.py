@@ -39,7 +39,7 @@ from pet.inputs.presets import idle_settings, slow_precision
 from pet.inputs.reading import open_session
 from pet.inputs.session import Session
 from pet.jobs import Execute, InProcess, Job, synced
-from pet.models.loading import reading_of
+from pet.models.loading import quiet, reading_of
 from pet.progress import SILENT, Observer
 from pet.reporting.drift_reference import write_reference
 from pet.reporting.provenance import write_provenance
@@ -67,6 +67,7 @@ from pet.student.soft_labels import cross_fit, folds_of_pool
 T = TypeVar("T")
 
 
+@quiet()  # once for all models that are loaded
 def label_pool(
     config: RunConfig,
     execute: Execute | None = None,

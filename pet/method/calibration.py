@@ -182,13 +182,12 @@ def fit_temperature(
         labels: [rows]
         expected: the temperature that is likeliest before any row is seen.
     """
-    candidates = np.exp(np.arange(-115, 171) / 50)  # 0.1 to 30
-    losses = [
-        negative_log_likelihood(softmax(logits, t), labels)
-        + prior_strength * np.log(t / expected) ** 2 / 2
-        for t in candidates
-    ]
-    return float(candidates[int(np.argmin(losses))])
+
+    def loss(temperature: float) -> float:
+        unlikely = prior_strength * float(np.log(temperature / expected)) ** 2 / 2
+        return negative_log_likelihood(softmax(logits, temperature), labels) + unlikely
+
+    return search_temperature(loss, 0.1)[1]
 
 
 OFFSET_DEVIATION = 0.5  # of what an offset is expected to be, in nats; chosen on validation rows

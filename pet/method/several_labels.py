@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pet.method.calibration import Scaling
+from pet.method.calibration import Scaling, search_temperature
 from pet.method.cross_fitting import Correction, share_of
 from pet.method.ensembling import Array, folds_of
 from pet.method.linear_head import (
@@ -244,12 +244,12 @@ def fit_common(evidence: Array, truth: Array | Sets, base: Array) -> float:
     Args:
         evidence: of rows that the model was not trained on. [rows, labels]
     """
-    candidates = np.exp(np.arange(-57, 86) / 25)  # 0.1 to 30
-    losses = [
-        log_loss(sigmoid(base + evidence / t), truth) * truth.size + 4.0 * np.log(t) ** 2 / 2
-        for t in candidates
-    ]
-    return float(candidates[int(np.argmin(losses))])
+
+    def loss(temperature: float) -> float:
+        of_rows = log_loss(sigmoid(base + evidence / temperature), truth) * truth.size
+        return of_rows + 4.0 * float(np.log(temperature)) ** 2 / 2
+
+    return search_temperature(loss, 0.1)[1]
 
 
 MOST_GIVEN = 1.5  # times as many rows get a label as are expected to have it, at most

@@ -134,6 +134,9 @@ def quiet() -> Iterator[None]:
     """Let transformers and its hub print neither bars nor advice; then all is as it was."""
     verbosity, bars = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
     hub_verbosity = hub_logging.get_verbosity()
+    if not bars and verbosity == hub_verbosity == hf_logging.ERROR:
+        yield  # within another: every change empties the caches of all loggers
+        return
     hf_logging.set_verbosity_error()
     hub_logging.set_verbosity_error()
     hf_logging.disable_progress_bar()

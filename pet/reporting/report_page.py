@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from pet.storage.files import write_text
 from pet.storage.locations import is_on_store
 
 
+@functools.cache
 def load_template(name: str) -> Any:
     """Return one of our templates; whatever is put into it is escaped."""
     environment = Environment(

@@ -54,6 +54,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = sorted(kept, key=lambda item: item.path.name not in LONGEST)
 
 
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Give all files that share a Prefect server to one process: each starts one for itself."""
     from xdist.scheduler import LoadFileScheduling
@@ -72,6 +73,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     shortcuts.take(
         charts=item.get_closest_marker("charts") is None,
         disk=item.get_closest_marker("durable") is None,
+        loading=True,
     )
 
 

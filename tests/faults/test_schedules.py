@@ -23,7 +23,7 @@ def among(starting: Samples, tmp_path_factory: pytest.TempPathFactory) -> list[S
     return scenarios(starting, tmp_path_factory.mktemp("schedules"))
 
 
-@pytest.mark.parametrize("number", [*range(16), *FOUND])
+@pytest.mark.parametrize("number", [*range(5), *FOUND])
 def test_after_a_schedule_of_faults_the_bytes_are_those_of_the_undisturbed_run(
     among: list[Scenario], number: int
 ) -> None:

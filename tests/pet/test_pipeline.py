@@ -277,7 +277,14 @@ def change_inputs(what: str, inputs: Path, model_folder: ModelFolder) -> dict[st
     return {"model": str(model_folder("roberta"))} if what == "model" else {}
 
 
-@pytest.mark.parametrize("what", ["task", "labeled", "pool", "model"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        "task",
+        "labeled",
+        *(pytest.param(what, marks=pytest.mark.thorough) for what in ("pool", "model")),
+    ],
+)
 def test_other_inputs_in_the_same_folder_are_refused_unless_asked_for(
     config_for: Configure, run_copy: Path, own_inputs: Path, model_folder: ModelFolder, what: str
 ) -> None:

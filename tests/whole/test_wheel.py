@@ -103,6 +103,7 @@ def test_the_wheel_holds_what_runs_and_nothing_else(wheel: Path) -> None:
         assert needed - set(names) == set()
 
 
+@pytest.mark.thorough
 def test_a_run_from_three_csv_files_in_an_empty_folder(
     installed: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

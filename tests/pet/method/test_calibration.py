@@ -15,6 +15,7 @@ from pet.method.calibration import (
     fit_scaling,
     fit_share,
     fit_temperature,
+    negative_log_likelihood,
 )
 from pet.method.ensembling import softmax
 
@@ -170,6 +171,22 @@ def test_no_rows_at_all_leave_the_temperature_at_what_is_expected() -> None:
     nothing = np.zeros((0, 3)), np.zeros(0, int)
     assert fit_temperature(*nothing) == pytest.approx(1)
     assert fit_temperature(*nothing, expected=3.0) == pytest.approx(3, rel=0.02)
+
+
+@pytest.mark.parametrize("right", [0.3, 0.7, 1.0])
+@pytest.mark.parametrize("sure", [0.05, 2.0, 40.0])
+def test_the_search_for_a_temperature_ends_in_no_worse_place_than_a_fine_grid(
+    right: float, sure: float
+) -> None:
+    """Where logits are tiny or huge, the loss has more than one slope."""
+    labels, logits = scores_of(60, right, sure, np.random.default_rng(0))
+
+    def loss(temperature: float) -> float:
+        unlikely = 4 * math.log(temperature) ** 2 / 2
+        return negative_log_likelihood(softmax(logits, temperature), labels) + unlikely
+
+    grid = np.exp(np.arange(-115, 171) / 50)
+    assert loss(fit_temperature(logits, labels)) <= min(map(loss, grid)) + 1e-3
 
 
 def scores_of(rows: int, right: float, sure: float, rng: np.random.Generator) -> Any:

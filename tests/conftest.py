@@ -32,7 +32,6 @@ LONGEST = ("test_real_model.py", "test_readme.py", "test_faults.py", "test_pipel
 
 # Files with tests that ask a Prefect server.
 WITH_SERVER = {
-    "tests/flows/runtime/test_limits.py",
     "tests/flows/test_label_pool.py",
     "tests/flows/test_nightly.py",
 }

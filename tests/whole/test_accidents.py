@@ -69,7 +69,7 @@ def units_of(run: Path) -> dict[str, str]:
     ("before", "after"),
     [
         ({"test": None}, {}),
-        ({}, {"precision": "float32"}),
+        pytest.param({}, {"precision": "float32"}, marks=pytest.mark.thorough),
         ({}, {"first_rows": 7}),
     ],
     ids=["a test set that comes later", "what auto means on a CPU", "a start without labels"],

@@ -121,7 +121,17 @@ def test_a_switch_of_the_training_trains_other_members(
         assert (own.read_bytes() != other.read_bytes()) == (name in changed)
 
 
-@pytest.mark.parametrize("calibration", ["half-matched", "matched", "pool", "content-free", "none"])
+@pytest.mark.parametrize(
+    "calibration",
+    [
+        "half-matched",
+        "none",
+        *(
+            pytest.param(kind, marks=pytest.mark.thorough)
+            for kind in ("matched", "pool", "content-free")
+        ),
+    ],
+)
 def test_each_calibration_runs_and_its_offset_has_mean_zero(
     config_for: Configure, calibration: str
 ) -> None:

@@ -33,6 +33,7 @@ class Machine:
                 self.inside -= 1
 
 
+@pytest.mark.faults
 @pytest.mark.prefect
 def test_two_runs_of_deployments_wait_for_each_other(
     prefect_server: None, monkeypatch: pytest.MonkeyPatch
@@ -46,6 +47,7 @@ def test_two_runs_of_deployments_wait_for_each_other(
     assert len(machine.notes) == 2
 
 
+@pytest.mark.faults
 @pytest.mark.prefect
 def test_runs_by_hand_wait_for_nobody(
     prefect_server: None, monkeypatch: pytest.MonkeyPatch

@@ -81,6 +81,7 @@ def test_an_error_arrives_as_itself(workers: ProcessWorkers) -> None:
         workers.work(Job("fail", fail))
 
 
+@pytest.mark.faults
 def test_a_stopped_run_goes_on_and_ends_with_the_bytes_of_one_process(
     workers: ProcessWorkers,
     config_for: Configure,

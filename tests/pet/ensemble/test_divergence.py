@@ -21,7 +21,7 @@ Configure = Callable[..., Any]
     [
         ("member", "g0-category-r0", 0, 1),
         ("student", "student", 12, 9),
-        ("supervised", "supervised", 15, 10),
+        pytest.param("supervised", "supervised", 15, 10, marks=pytest.mark.thorough),
     ],
 )
 def test_a_loss_that_is_no_number_stops_its_unit_alone_and_the_run_goes_on_with_a_lower_rate(

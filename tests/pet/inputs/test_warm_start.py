@@ -34,7 +34,10 @@ SMALL, changes, MEMBERS = samples.ADAPTERS, samples.adapted, samples.MEMBERS
 WEIGHTS = "adapter_model.safetensors"
 
 
-@pytest.mark.parametrize("tuning", ["lora", "prefix", "soft-prompt"])
+@pytest.mark.parametrize(
+    "tuning",
+    ["lora", *(pytest.param(own, marks=pytest.mark.thorough) for own in ("prefix", "soft-prompt"))],
+)
 def test_a_member_goes_on_from_the_adapter_of_its_pattern(
     adapted_runs: Runs, config_for: Configure, tuning: str
 ) -> None:

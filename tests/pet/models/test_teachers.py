@@ -191,7 +191,14 @@ def test_adapters_sit_on_the_model_that_was_adapted_to_the_pool(
 
 
 @pytest.mark.parametrize(
-    ("kind", "tuning"), [("roberta", "lora"), ("llama", "prefix"), ("llama", "soft-prompt")]
+    ("kind", "tuning"),
+    [
+        ("llama", "prefix"),
+        *(
+            pytest.param(*own, marks=pytest.mark.thorough)
+            for own in [("roberta", "lora"), ("llama", "soft-prompt")]
+        ),
+    ],
 )
 def test_adapters_of_other_models_run_from_end_to_end(
     config_for: Configure, model_folder: ModelFolder, tuning: str, kind: str

@@ -167,10 +167,10 @@ def test_a_page_that_is_drawn_again_is_the_one_of_the_run(tiny_run: Path, tmp_pa
     [
         {"test": None, **samples.SHIPPED},
         {"labeled": None, "test": None},
-        {"labeled": None, "generations": 1},
+        pytest.param({"labeled": None, "generations": 1}, marks=pytest.mark.thorough),
         {"member": {"steps": 0}},
         {"generations": 2, "growth_factor": 1.5, "encoder": "the model"},
-        {"repetitions": 2, "test": None},
+        pytest.param({"repetitions": 2, "test": None}, marks=pytest.mark.thorough),
     ],
 )
 def test_every_kind_of_run_gets_a_page(

@@ -54,7 +54,9 @@ def test_a_student_is_the_same_after_a_pickle_and_after_a_save(
 SPECIAL = ["[SEP]", "a [MASK] of [CLS] the [SEP] sea", "the team won", "[PAD] " * 9, "rocket [SEP]"]
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
+@pytest.mark.parametrize(
+    "precision", ["float32", pytest.param("bfloat16", marks=pytest.mark.thorough), "int8"]
+)
 @pytest.mark.parametrize("calls", [20, pytest.param(200, marks=pytest.mark.thorough)])
 def test_a_student_that_several_threads_ask_predicts_as_in_one(
     tiny_run: Path, precision: Precision, calls: int

@@ -43,7 +43,7 @@ demo: $(VENV)/.installed  ## label real posts with a real model; MODEL=smollm2 f
 	  $(SMALLER)
 
 # Two processes of a thread each: more of them would start more Prefect servers and Ray nodes at once.
-test: $(VENV)/.installed-dev  ## run the tests, but for those of the next two (about 6 minutes)
+test: $(VENV)/.installed-dev  ## run the tests, but for those of the next two (6 to 9 minutes)
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-thorough: $(VENV)/.installed-dev  ## more kinds of models, and far more random examples

@@ -11,6 +11,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+# What to do about a missing or damaged part of a run.
+RUN_AGAIN = "give the run's `pet run` command again: it is made anew"
+
 
 @dataclass(frozen=True)
 class Problem:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pet.ensemble.lineup import ENOUGH, Lineup
 from pet.ensemble.logits import read_logits
 from pet.ensemble.members import Member, folder_of
-from pet.errors import PetError, Problem
+from pet.errors import RUN_AGAIN, PetError, Problem
 from pet.inputs.pool_sample import unlabeled_rows
 from pet.inputs.session import Session, StoredRun
 from pet.method.calibration import Scaling
@@ -20,8 +20,6 @@ from pet.storage.files import read_record
 from pet.storage.units import DONE
 
 HELD_OUT_LOGITS = "held_out.parquet"  # out-of-fold scores of the labeled rows
-
-AGAIN = "give the run's command again: what is missing is made anew"
 
 
 def out_of_fold_rows(session: Session, lineup: Lineup, member: Member) -> NDArray[np.bool_]:
@@ -180,11 +178,11 @@ def stacked_logits(
     for member in members:
         path = folder_of(run.folder, member) / "logits" / file
         if not path.exists():
-            raise PetError(Problem(str(path), f"scores of member {member.name}", "none", AGAIN))
+            raise PetError(Problem(str(path), f"scores of member {member.name}", "none", RUN_AGAIN))
         own_ids, logits = read_logits(path)
         if ids is not None and own_ids != ids:
             found = f"others of member {member.name}"
-            raise PetError(Problem(str(path), "the same rows of every member", found, AGAIN))
+            raise PetError(Problem(str(path), "the same rows of every member", found, RUN_AGAIN))
         ids = own_ids
         stack.append(logits)
     assert ids is not None, "an ensemble has a member"

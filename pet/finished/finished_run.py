@@ -9,7 +9,7 @@ from typing import Any
 
 from pet.config import RunConfig
 from pet.data.pool import Pool
-from pet.errors import InputError, Problem
+from pet.errors import RUN_AGAIN, InputError, Problem
 from pet.inputs.run_tables import pool_as_recorded, pool_digest, pool_of_run
 from pet.method.outcomes import ONE, AnyLabels, Outcome
 from pet.settings import load_config
@@ -106,7 +106,7 @@ def refuse_changed(folder: Path) -> dict[str, Any]:
                 str(folder),
                 "a part of the run as it was made",
                 reason,
-                "give the run's `pet run` command again: it is made anew",
+                RUN_AGAIN,
             )
         )
     return record

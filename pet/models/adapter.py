@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from pet.config import Tuning
-from pet.errors import InputError, Problem
+from pet.errors import RUN_AGAIN, InputError, Problem
 from pet.storage.files import read_record
 
 WEIGHTS, SETTINGS, BACKBONE = "adapter_model.safetensors", "adapter_config.json", "backbone.json"
@@ -137,6 +137,6 @@ def damaged(folder: Path, found: str) -> InputError:
             str(folder),
             f"an adapter: {WEIGHTS}, {SETTINGS} and {BACKBONE}",
             found,
-            "give the run's `pet run` command again: it is made anew",
+            RUN_AGAIN,
         )
     )

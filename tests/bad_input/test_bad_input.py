@@ -16,6 +16,7 @@ from flows.commands import console
 from tests.bad_input import models, settings, tables, tasks
 from tests.bad_input.case import RUN, Case
 from tests.bad_input.conftest import snapshot, write_all
+from tests.support.marks import thorough
 
 CASES = [
     pytest.param(case, id=f"{part}: {case.name}")
@@ -74,9 +75,11 @@ def run_pet(command: str, **environment: str) -> subprocess.CompletedProcess[str
     "name",
     [
         "setting: a task's name that is no UTF-8",
-        pytest.param("task: several at once", marks=pytest.mark.thorough),
-        pytest.param("model: a text that is no text", marks=pytest.mark.thorough),
-        pytest.param("setting: an option misspelt", marks=pytest.mark.thorough),
+        *thorough(
+            "task: several at once",
+            "model: a text that is no text",
+            "setting: an option misspelt",
+        ),
     ],
 )
 def test_the_same_holds_for_the_real_command(name: str, workplace: Path) -> None:

@@ -217,10 +217,13 @@ def test_folds_grids_and_pipelines(make: Make, tmp_path: Path) -> None:
     lowered = make_pipeline(FunctionTransformer(lambda texts: [t.lower() for t in texts]), make())
     lowered.fit(X, Y, petclassifier__pool=POOL)
     assert len(lowered.predict(POOL)) == len(POOL)
-    grid = {"settings": [{**QUICK, "weights": "uniform"}], "random_state": [np.int64(1)]}
+    grid = {
+        "settings": [{**QUICK, "weights": way} for way in ("uniform", "accuracy")],
+        "random_state": [np.int64(1)],
+    }
     search = GridSearchCV(make(), grid, cv=2).fit(X, Y, pool=pool)
-    assert len(search.cv_results_["params"]) == 1
-    assert search.best_estimator_.settings["weights"] == "uniform"
+    assert len(search.cv_results_["params"]) == 2
+    assert search.best_estimator_.settings["weights"] in ("uniform", "accuracy")
 
 
 def test_parameters_are_got_set_and_cloned(make: Make, fitted: PetClassifier) -> None:

@@ -22,6 +22,7 @@ from pet.storage.locks import LOCK, locked
 from pet.storage.units import DONE
 from tests.conftest import ModelFolder
 from tests.support import samples
+from tests.support.marks import thorough
 from tests.support.run_files import label_rows, scores_in
 
 Configure = Callable[..., Any]
@@ -282,7 +283,7 @@ def change_inputs(what: str, inputs: Path, model_folder: ModelFolder) -> dict[st
     [
         "task",
         "labeled",
-        *(pytest.param(what, marks=pytest.mark.thorough) for what in ("pool", "model")),
+        *thorough("pool", "model"),
     ],
 )
 def test_other_inputs_in_the_same_folder_are_refused_unless_asked_for(

@@ -63,22 +63,26 @@ def take(*, charts: bool, disk: bool, loading: bool = False) -> None:
 _copying: list[_Copying] = []  # the one, once transformers is imported
 
 
-def _take_copies(wanted: bool) -> None:
+def _take_copies(wanted: bool) -> bool:
+    """Copy models that have been loaded, or not; return whether they were before."""
     module: Any = sys.modules.get("pet.models.loading")  # which takes seconds to import
     if module is None:
-        return
+        return False
     if not _copying:
         _copying.append(_Copying(module.from_safetensors))
+    before = module.from_safetensors is _copying[0]
     module.from_safetensors = _copying[0] if wanted else _copying[0].load
+    return before
 
 
 @contextmanager
 def none() -> Iterator[None]:
     """Take none in this block."""
     before = plots.to_svg, os.fsync
+    copied = _take_copies(False)
     take(charts=False, disk=False)
     try:
         yield
     finally:
         plots.to_svg, os.fsync = before
-        _take_copies(True)
+        _take_copies(copied)

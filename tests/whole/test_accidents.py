@@ -22,6 +22,7 @@ from pet.storage.files import read_json
 from pet.student.distillation import train_supervised
 from tests.support import samples
 from tests.support.lineups import named, planned
+from tests.support.marks import thorough
 
 Configure = Callable[..., Any]
 
@@ -69,7 +70,7 @@ def units_of(run: Path) -> dict[str, str]:
     ("before", "after"),
     [
         ({"test": None}, {}),
-        pytest.param({}, {"precision": "float32"}, marks=pytest.mark.thorough),
+        *thorough(({}, {"precision": "float32"})),
         ({}, {"first_rows": 7}),
     ],
     ids=["a test set that comes later", "what auto means on a CPU", "a start without labels"],

@@ -25,6 +25,7 @@ from pet.storage.units import DONE
 from pet.tasks.task import load_task
 from tests.support import samples
 from tests.support.lineups import named, planned
+from tests.support.marks import thorough
 
 Configure = Callable[..., Any]
 
@@ -126,10 +127,7 @@ def test_a_switch_of_the_training_trains_other_members(
     [
         "half-matched",
         "none",
-        *(
-            pytest.param(kind, marks=pytest.mark.thorough)
-            for kind in ("matched", "pool", "content-free")
-        ),
+        *thorough("matched", "pool", "content-free"),
     ],
 )
 def test_each_calibration_runs_and_its_offset_has_mean_zero(

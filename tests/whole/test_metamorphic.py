@@ -30,6 +30,7 @@ from pet.progress import SILENT
 from pet.tasks.task import load_task
 from tests.conftest import ModelFolder
 from tests.support import samples
+from tests.support.marks import thorough
 from tests.support.run_files import label_rows
 
 Rows = dict[str, tuple[str, dict[str, float]]]  # id -> label, label -> probability
@@ -286,7 +287,7 @@ def finished(student: Callable[..., Rows]) -> dict[str, Rows]:
     return {who: various(student(who=who)) for who in ("student", "ensemble")}
 
 
-WHO = ["student", pytest.param("ensemble", marks=pytest.mark.thorough)]
+WHO = ["student", *thorough("ensemble")]
 
 
 @pytest.mark.parametrize("who", WHO)

@@ -19,6 +19,7 @@ from pet.pipeline import label_pool
 from pet.progress import no_tick
 from tests.conftest import ModelFolder
 from tests.support import samples
+from tests.support.marks import thorough
 from tests.support.tiny_models import MASKS
 
 TUNINGS = ("full", "lora", "prefix", "soft-prompt")
@@ -28,7 +29,7 @@ OTHERS = (
     *("xlm_roberta", "gpt2", "llama", "qwen", "granite", "bloom", "opt", "bart"),
     *("t5", "flan"),
 )
-KINDS = [*ORDINARY, *(pytest.param(kind, marks=pytest.mark.thorough) for kind in OTHERS)]
+KINDS = [*ORDINARY, *thorough(*OTHERS)]
 REFUSED = {  # an attention that transformers lets nobody replace; an encoder and a decoder
     "prefix": ("deberta", "mpnet", "bloom", "bart", "t5", "flan"),
     "soft-prompt": ("bart",),

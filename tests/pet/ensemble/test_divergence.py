@@ -12,6 +12,7 @@ from pet.errors import InputError
 from pet.pipeline import label_pool
 from pet.storage.files import read_json
 from tests.support import samples
+from tests.support.marks import thorough
 
 Configure = Callable[..., Any]
 
@@ -21,7 +22,7 @@ Configure = Callable[..., Any]
     [
         ("member", "g0-category-r0", 0, 1),
         ("student", "student", 12, 9),
-        pytest.param("supervised", "supervised", 15, 10, marks=pytest.mark.thorough),
+        *thorough(("supervised", "supervised", 15, 10)),
     ],
 )
 def test_a_loss_that_is_no_number_stops_its_unit_alone_and_the_run_goes_on_with_a_lower_rate(

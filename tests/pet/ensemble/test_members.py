@@ -109,7 +109,8 @@ def test_a_members_missing_scores_are_an_error_and_no_smaller_ensemble(
     members = planned(finished_session).first
     folder = finished_session.folder / "members" / members[which].name / "logits"
     (folder / "part-00001.parquet").unlink()
-    with pytest.raises(PetError, match=f"scores of member {members[which].name}\n.*none"):
+    name = members[which].name
+    with pytest.raises(PetError, match=f"expected: scores of member {name}\n  found:    none"):
         stacked_logits(finished_session, members, "part-00001.parquet")
 
 
@@ -119,7 +120,9 @@ def test_scores_of_other_rows_are_an_error(finished_session: Session) -> None:
     path = finished_session.folder / "members" / members[1].name / "logits" / "test.parquet"
     ids, logits = read_logits(path)
     write_parquet(path, logits_table(ids[::-1], logits), {})
-    with pytest.raises(PetError, match=f"others of member {members[1].name}"):
+    name = members[1].name
+    problem = f"the same rows of every member\n  found:    others of member {name}"
+    with pytest.raises(PetError, match=problem):
         stacked_logits(finished_session, members, "test.parquet")
 
 

@@ -18,6 +18,7 @@ from pet.finished.onnx_students import export_onnx, open_onnx, quantize
 from pet.models.model import Classifier
 from pet.student.student_folder import Record, Student
 from tests.conftest import ModelFolder
+from tests.support.marks import thorough
 from tests.support.tiny_models import WORDS
 
 LENGTHS = (1, 2, 9, 40, 100)
@@ -61,9 +62,7 @@ def exported(
     "kind",
     [
         "bert",
-        pytest.param("llama", marks=pytest.mark.thorough),
-        pytest.param("roberta", marks=pytest.mark.thorough),
-        pytest.param("deberta", marks=pytest.mark.thorough),
+        *thorough("llama", "roberta", "deberta"),
     ],
 )
 def test_onnx_predicts_what_pytorch_predicts_at_every_length(

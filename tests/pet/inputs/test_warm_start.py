@@ -27,6 +27,7 @@ from tests.support import samples, tiny_models
 from tests.support.cloze import encoder_for, load_cloze, tokenized
 from tests.support.lineups import fingerprints as names
 from tests.support.lineups import planned
+from tests.support.marks import thorough
 
 Configure = Callable[..., Any]
 Runs = dict[str, Path]
@@ -36,7 +37,7 @@ WEIGHTS = "adapter_model.safetensors"
 
 @pytest.mark.parametrize(
     "tuning",
-    ["lora", *(pytest.param(own, marks=pytest.mark.thorough) for own in ("prefix", "soft-prompt"))],
+    ["lora", *thorough("prefix", "soft-prompt")],
 )
 def test_a_member_goes_on_from_the_adapter_of_its_pattern(
     adapted_runs: Runs, config_for: Configure, tuning: str

@@ -28,6 +28,7 @@ from pet.storage.files import read_json
 from tests.conftest import ModelFolder
 from tests.pet.test_pipeline import Counter, results_of
 from tests.support import samples
+from tests.support.marks import thorough
 from tests.support.run_files import scores_in
 
 Configure = Callable[..., Any]
@@ -194,10 +195,7 @@ def test_adapters_sit_on_the_model_that_was_adapted_to_the_pool(
     ("kind", "tuning"),
     [
         ("llama", "prefix"),
-        *(
-            pytest.param(*own, marks=pytest.mark.thorough)
-            for own in [("roberta", "lora"), ("llama", "soft-prompt")]
-        ),
+        *thorough(("roberta", "lora"), ("llama", "soft-prompt")),
     ],
 )
 def test_adapters_of_other_models_run_from_end_to_end(

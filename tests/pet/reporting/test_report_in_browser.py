@@ -17,6 +17,7 @@ import pytest
 from pet.reporting.report_page import write_page
 from tests.support import reports
 from tests.support.browser import BROWSER, MODES, browse
+from tests.support.marks import thorough
 
 pytestmark = [
     pytest.mark.charts,
@@ -56,7 +57,7 @@ def frames(folder: Path, pages: list[tuple[str, int]], height: int) -> None:
     (folder / "frames.html").write_text(FRAMES + "".join(shown), encoding="utf-8")
 
 
-@pytest.mark.parametrize("mode", ["light", pytest.param("dark", marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("mode", ["light", *thorough("dark")])
 def test_nothing_runs_out_of_the_picture_at_any_width(tmp_path: Path, mode: str) -> None:
     for name, labels in NAMES.items():
         found = reports.figures(labels, text=f"{LONG} \u202e مرحبا 😀 {LONG}")

@@ -17,6 +17,7 @@ from pet.errors import PetError
 from pet.pipeline import label_pool
 from pet.reporting.report_page import duration, write_page
 from tests.support import reports, samples
+from tests.support.marks import thorough
 
 pytestmark = pytest.mark.charts
 
@@ -167,10 +168,10 @@ def test_a_page_that_is_drawn_again_is_the_one_of_the_run(tiny_run: Path, tmp_pa
     [
         {"test": None, **samples.SHIPPED},
         {"labeled": None, "test": None},
-        pytest.param({"labeled": None, "generations": 1}, marks=pytest.mark.thorough),
+        *thorough({"labeled": None, "generations": 1}),
         {"member": {"steps": 0}},
         {"generations": 2, "growth_factor": 1.5, "encoder": "the model"},
-        pytest.param({"repetitions": 2, "test": None}, marks=pytest.mark.thorough),
+        *thorough({"repetitions": 2, "test": None}),
     ],
 )
 def test_every_kind_of_run_gets_a_page(

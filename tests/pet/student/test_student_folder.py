@@ -20,6 +20,7 @@ from pet.models.model import Precision
 from pet.storage.files import read_json, write_json
 from pet.student.student_folder import open_student, read_student_record
 from tests.support import samples
+from tests.support.marks import thorough
 
 TEXTS = {"text": ["the team won", "a rocket to the moon"]}
 
@@ -54,10 +55,8 @@ def test_a_student_is_the_same_after_a_pickle_and_after_a_save(
 SPECIAL = ["[SEP]", "a [MASK] of [CLS] the [SEP] sea", "the team won", "[PAD] " * 9, "rocket [SEP]"]
 
 
-@pytest.mark.parametrize(
-    "precision", ["float32", pytest.param("bfloat16", marks=pytest.mark.thorough), "int8"]
-)
-@pytest.mark.parametrize("calls", [20, pytest.param(200, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("precision", ["float32", *thorough("bfloat16"), "int8"])
+@pytest.mark.parametrize("calls", [20, *thorough(200)])
 def test_a_student_that_several_threads_ask_predicts_as_in_one(
     tiny_run: Path, precision: Precision, calls: int
 ) -> None:

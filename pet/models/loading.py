@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import os
 import re
 from collections.abc import Iterator
@@ -37,6 +38,8 @@ from pet.models.loading_errors import model_problem
 from pet.models.model_folders import TOKENIZER_FILE, folder_problem
 from pet.storage.units import file_digest
 from pet.tasks.encoding import SENTINEL, Reading, mask_token
+
+ALIGNMENT = 64  # bytes: the longest vectors of a processor, and where torch puts a new tensor
 
 HUB_SECONDS = 5  # in which the hub has to answer
 
@@ -348,7 +351,19 @@ def from_safetensors(kind: Any, ref: ModelRef, **more: Any) -> tuple[Any, dict[s
         output_loading_info=True,
         **more,
     )
+    _align(loaded[0])
     return loaded
+
+
+def _align(module: torch.nn.Module) -> None:
+    """Copy weights that lie in their file's memory map at an odd place to where vectors begin.
+
+    How long the file's header is decides that place, and on some processors matrix products round
+    by it: without this a model saved by another library would train to other bytes.
+    """
+    for tensor in itertools.chain(module.parameters(), module.buffers()):
+        if tensor.data_ptr() % ALIGNMENT:
+            tensor.data = tensor.data.clone()
 
 
 def load_whole(kind: Any, ref: ModelRef, may_miss: str = "-") -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from pet.config import ModelRef
 from pet.errors import InputError
@@ -27,6 +28,7 @@ from pet.models.loading import (
 from pet.models.model import Classifier
 from pet.models.teachers import load_teacher
 from tests.conftest import ModelFolder
+from tests.support import shortcuts
 from tests.support.cloze import CPU, ask, fresh_classifier, load_cloze
 from tests.support.tiny_models import POSITIONS
 
@@ -321,3 +323,19 @@ def test_loading_leaves_the_callers_generators_alone(model_folder: ModelFolder) 
     load_cloze(model_folder("bert"))
     fresh_classifier(model_folder("bert"))
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("padding", [0, 1, 4])
+def test_where_the_files_header_ends_does_not_move_the_weights(
+    bert_copy: Path, padding: int
+) -> None:
+    """On some processors matrix products round by where a weight lies in memory."""
+    path = bert_copy / "model.safetensors"
+    weights = load_file(path)
+    save_file(weights, path, metadata={"format": "pt", "of": "x" * 8 * padding})
+    with shortcuts.none():
+        module = load_cloze(bert_copy).module
+    places = {tensor.data_ptr() % loading.ALIGNMENT for tensor in module.parameters()}
+    assert places == {0}
+    own = module.state_dict()
+    assert all(torch.equal(own[name], weight) for name, weight in weights.items() if name in own)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import os
 import subprocess
 import sys
 import time
@@ -163,6 +164,8 @@ def main() -> None:
             method, task, int(labels), int(seed), options.split, options.name, tuple(options.set)
         )
         found = measure_here(cell)
+        spent = round(sum(os.times()[:4]), 1)  # of this process and its children
+        found = {name: {**own, "processor_seconds": spent} for name, own in found.items()}
         write_json(cell.path, found)
         print(", ".join(f"{name} {figures['accuracy']:.3f}" for name, figures in found.items()))
         return

@@ -1,0 +1,103 @@
+"""What each part of the method brings: one setting changed at a time, on validation rows.
+
+    python -m tests.bench.ablation                      what is missing, then the table
+    python -m tests.bench.ablation --seeds 5 6 7 --tasks movies --workers 2
+
+BERT-tiny as teacher and student, 50 labels, 1,000 pool rows. Cells are those of the quality
+benchmark, so that an interrupted table goes on. Processor seconds are of the whole run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+
+import numpy as np
+
+from tests.bench.quality import TASKS, Cell, measure
+from tests.bench.tables import write_page
+from tests.bench.workers import side_by_side
+
+SMALLER = "unlabeled_rows=1000"
+
+# A part of the method: what it is called, what leaves it out, and lines of code that are its own.
+PARTS = {
+    "as it is": ((), ""),
+    "no generations": (("generations=0",), "ipet.py, stopping.py: 310"),
+    "no held-out members": (("out_of_bag=0",), "of lineup.py and predictions.py: 250"),
+    "no correction by words": (("cross_fitting_folds=1",), "cross_fitting.py and others: 450"),
+    "the prior not removed": (("calibration=none",), "prior of calibration.py: 120"),
+    "prior of texts without content": (("calibration=content-free",), ""),
+    "members alike": (("weights=uniform",), "of weights.py: 60"),
+    "hard labels of drawn rows": (("drawn_labels=hard",), "5"),
+}
+SHOWN = {"ensemble": "BERT-tiny: ensemble", "student": "BERT-tiny: student"}
+
+
+def cell_of(part: str, task: str, seed: int, labels: int) -> Cell:
+    name = "ablation-" + part.replace(" ", "-")
+    return Cell("pet", task, labels, seed, "validation", name, (SMALLER, *PARTS[part][0]))
+
+
+def row_of(part: str, tasks: Sequence[str], seeds: Sequence[int], labels: int) -> str:
+    """Write a line of the table: accuracy and ECE of each task, means of all, and the cost."""
+    shown, everything, seconds = [], [], []
+    for task in tasks:
+        cells = [cell_of(part, task, seed, labels) for seed in seeds]
+        found = [json.loads(cell.path.read_text()) for cell in cells if cell.path.exists()]
+        if not found:
+            shown.append("")
+            continue
+        for name in SHOWN.values():
+            own = [(each[name]["accuracy"], each[name]["ece"]) for each in found]
+            everything.append(np.mean(own, axis=0))
+        seconds += [each[SHOWN["student"]]["processor_seconds"] for each in found]
+        shown.append(" / ".join(f"{own[0]:.3f}" for own in everything[-len(SHOWN) :]))
+    if not everything:
+        return ""
+    accuracy, error = np.mean(everything, axis=0)
+    cells_text = " | ".join(shown)
+    return (
+        f"| {part} | {cells_text} | {accuracy:.3f} | {error:.3f} "
+        f"| {np.mean(seconds):,.0f} | {PARTS[part][1]} |"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--tasks", nargs="+", default=TASKS, choices=TASKS)
+    parser.add_argument("--seeds", nargs="+", type=int, default=(5,))
+    parser.add_argument("--labels", type=int, default=50)
+    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
+    parser.add_argument("--workers", type=int, default=1, help="cells measured side by side")
+    chosen = parser.parse_args()
+    cells = [
+        cell_of(part, task, seed, chosen.labels)
+        for seed in chosen.seeds
+        for part in chosen.parts
+        for task in chosen.tasks
+    ]
+    side_by_side(measure, [cell for cell in cells if not cell.path.exists()], chosen.workers)
+    rows = [row_of(part, chosen.tasks, chosen.seeds, chosen.labels) for part in PARTS]
+    sets = ", ".join(str(seed) for seed in chosen.seeds)
+    head = " | ".join(chosen.tasks)
+    lines = [
+        "# One part of the method left out at a time",
+        "",
+        "Written by `python -m tests.bench.ablation`: BERT-tiny as teacher and student, "
+        f"{chosen.labels} labels (set {sets}), 1,000 pool rows, validation rows. Accuracy of "
+        "ensemble / student; mean accuracy and calibration error (ECE) of both over the tasks; "
+        "processor seconds of a run; lines of code of the part's own.",
+        "",
+        f"| | {head} | mean | ECE | processor s | lines |",
+        "|---|" + "---|" * (len(chosen.tasks) + 4),
+        *filter(None, rows),
+    ]
+    write_page("ablation", "\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,7 @@
 """The README's pictures and the figures it takes from a run: `make pictures` after `make demo`.
 
     python -m tests.bench.pictures runs/newsgroups-bert-tiny
+    python -m tests.bench.pictures                             only what was measured
 
 Writes data/pictures/ (the report's top, a row on the page of a review, the steps of the method, the
 measured accuracies, what a certificate costs, each in light and in dark, and figures.json, the
@@ -31,7 +32,7 @@ from pet.reporting.report_file import Report, read_report
 from pet.reporting.report_page import write_page
 from pet.reviewing.review_rows import write_review
 from pet.reviewing.review_session import open_review
-from pet.storage.files import write_json, write_text
+from pet.storage.files import read_record, write_json, write_text
 from tests.bench import certify, drawings
 from tests.bench.drawings import percent
 from tests.bench.tables import gather, read_rows
@@ -200,8 +201,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("run", type=Path, help="the demo's run folder")
+    parser.add_argument(
+        "run", type=Path, nargs="?", help="the demo's run folder; none: only what was measured"
+    )
     run = parser.parse_args().run
+    PICTURES.mkdir(exist_ok=True)
+    demo = _draw_demo(run) if run else read_record(PICTURES / "figures.json")["demo"]
+    figures = {"demo": demo, "quality": quality_figures()}
+    for mode in MODES:
+        write_text(PICTURES / f"quality-{mode}.svg", drawings.quality(figures["quality"], mode))
+        write_text(PICTURES / f"certify-{mode}.svg", certify.picture(certify.read_figures(), mode))
+    write_json(PICTURES / "figures.json", figures)
+    print(f"written: {PICTURES}" + " and the demo's figures in README.md" * bool(run))
+
+
+def _draw_demo(run: Path) -> dict[str, Any]:
+    """Draw a run's report, its review and the steps of the method; return its figures."""
     if BROWSER is None:
         sys.exit(
             "no chromium was found, which draws the report's picture: apt-get install chromium"
@@ -210,18 +225,13 @@ def main() -> None:
         sys.exit(f"no finished run in {run}: make demo")
     write_page(run)
     demo = demo_figures(read_report(run)[0])
-    figures = {"demo": demo, "quality": quality_figures()}
-    PICTURES.mkdir(exist_ok=True)
     for mode in MODES:
         (PICTURES / f"report-{mode}.png").write_bytes(picture_of(run, mode))
         (PICTURES / f"review-{mode}.png").write_bytes(review_picture(run, mode))
         write_text(PICTURES / f"method-{mode}.svg", drawings.method(demo, mode))
-        write_text(PICTURES / f"quality-{mode}.svg", drawings.quality(figures["quality"], mode))
-        write_text(PICTURES / f"certify-{mode}.svg", certify.picture(certify.read_figures(), mode))
-    write_json(PICTURES / "figures.json", figures)
     write_text(README, fill(README.read_text(encoding="utf-8"), demo_summary(demo)))
-    print(f"written: {PICTURES} and the demo's figures in README.md")
     print(f"the run took {demo['seconds'] / 60:.0f} minutes: in README.md a person states them")
+    return demo
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ INSIDE = {
     "data/archives.py: pip_download",
     "data/archives.py: extract_members",
     "tests/bench/baselines.py: cached_embeddings",
-    "tests/bench/pictures.py: main",
+    "tests/bench/pictures.py: _draw_demo",
     "tests/bench/pictures.py: _few_colours",
     "tests/bench/tables.py: write_tables",
     "tests/bench/setfit_train.py: main",

@@ -105,9 +105,9 @@ def test_words_of_several_tokens_are_predicted_among_the_whole_vocabulary(
         assert embeddings(model) is whole
 
 
-@pytest.mark.parametrize("kind", ["t5", "bart"])
+@pytest.mark.parametrize("kind", ["t5", "bart", "deberta"])
 def test_embeddings_in_further_places_are_left_alone(model_folder: ModelFolder, kind: str) -> None:
-    """Encoder and decoder read the same ones, each its own tokens."""
+    """Encoder and decoder read the same ones, each its own tokens; DeBERTa's head is given them."""
     model = load_cloze(model_folder(kind))
     encoder, texts = asked(model, reading=model.reading)
     whole = embeddings(model)

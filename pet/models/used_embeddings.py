@@ -78,8 +78,7 @@ def _can_be_narrowed(
     head = getattr(model.module, "get_output_embeddings", lambda: None)()
     if any(module is not embedding and module is not head for module in holders):
         return False
-    weight = getattr(head, "weight", None)
-    if head is not None and (weight is None or len(weight) != len(embedding.weight)):
+    if head is not None and len(getattr(head, "weight", ())) != len(embedding.weight):
         return False  # DeBERTa's head is given the embeddings themselves
     return head not in holders or model.reads_label_words_alone(encoder, texts, rows)
 
